@@ -1,0 +1,1 @@
+"""How a network learns: models, losses, data, the loop and its checkpoints."""

@@ -1,0 +1,1 @@
+"""What the networks learn from: lists, clips, augmentation, batches."""

@@ -1,0 +1,200 @@
+"""Read a list of labelled videos or frame folders, and report every wrong line at once.
+
+Two formats, those of PaddleVideo:
+
+    VideoDataset   path label            one video file a line
+    FrameDataset   path frames label     one folder of images a line
+
+Lines are split from the right, so a path may hold spaces. Blank lines and lines that begin with
+`#` are skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from infer.errors import ClipDuetError
+
+ListFormat = Literal["VideoDataset", "FrameDataset"]
+
+FORMATS: tuple[ListFormat, ...] = ("VideoDataset", "FrameDataset")
+FRAME_SUFFIX = "img_{:05}.jpg"  # PaddleVideo's default name of frame 1, 2, ... of a folder
+SHOWN = 20  # wrong lines that the message spells out; the rest is counted
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One line of a list.
+
+    `path` is a video file where `frames` is None, otherwise a folder that holds `frames` images,
+    numbered from 1. `line` is its line number in the list, from 1.
+    """
+
+    path: Path
+    label: int
+    frames: int | None
+    line: int
+
+
+class ListError(ClipDuetError):
+    """A list cannot be used. `problems` holds one `file:line: what` for each wrong line."""
+
+    def __init__(self, file: Path, problems: list[str], *, lines: int = 0) -> None:
+        self.file = file
+        self.problems = problems
+        if lines:
+            head = f"{len(problems)} of {lines} lines of {file} cannot be used:"
+            shown = [f"  {problem}" for problem in problems[:SHOWN]]
+            if len(problems) > SHOWN:
+                shown.append(f"  ... and {len(problems) - SHOWN} more")
+            super().__init__("\n".join([head, *shown]))
+        else:
+            super().__init__("\n".join(problems))
+
+
+def read_list(
+    file: str | Path,
+    *,
+    root: str | Path | None = None,
+    format: ListFormat = "VideoDataset",
+    num_classes: int | None = None,
+    suffix: str = "",
+) -> list[Sample]:
+    """Read `file` and check every line of it.
+
+    root: folder that relative paths start from; None is the current folder. Absolute paths stay.
+    num_classes: labels must lie in 0 .. num_classes - 1; None allows any label from 0 up.
+    suffix: VideoDataset: appended to each path ("" for none). FrameDataset: name pattern of the
+        frames, "img_{:05}.jpg" if empty.
+
+    The same video may be listed more than once: that is how a list repeats a rare class.
+
+    Raises:
+        ListError: the list cannot be read, is empty, or has wrong lines: all of them are named.
+    """
+    file = Path(file)
+    if format not in FORMATS:
+        raise ListError(
+            file, [f"{file}: format {format!r} is unknown; allowed: {', '.join(FORMATS)}"]
+        )
+    base = Path() if root is None else Path(root)
+    if not base.is_dir():
+        raise ListError(
+            file, [f"{file}: the root folder {base} of the list does not exist; set data_prefix"]
+        )
+
+    problems: list[str] = []
+    samples: list[Sample] = []
+    lines = _content_lines(file)
+    for number, text in lines:
+        fields = _split(text, format)
+        reasons = _field_problems(fields, format, num_classes)
+        path = base / (fields.path + (suffix if format == "VideoDataset" else ""))
+        if fields.path:
+            reasons += _path_problems(path, format)
+        if reasons:
+            problems.append(f"{file}:{number}: {'; '.join(reasons)}")
+            continue
+        frames = int(fields.frames) if format == "FrameDataset" else None
+        samples.append(Sample(path, int(fields.label), frames, number))
+
+    if problems:
+        raise ListError(file, problems, lines=len(lines))
+    if not samples:
+        raise ListError(file, [f"{file}: the list is empty; expected lines of {_usage(format)}"])
+    if format == "FrameDataset":
+        _check_first_frames(file, samples, suffix or FRAME_SUFFIX)
+    return samples
+
+
+def frame_name(suffix: str, number: int) -> str:
+    """File name of frame `number` (from 1) by the pattern `suffix`, such as "img_{:05}.jpg"."""
+    return suffix.format(number)
+
+
+class _Fields(NamedTuple):
+    path: str
+    frames: str
+    label: str
+
+
+def _content_lines(file: Path) -> list[tuple[int, str]]:
+    """Line number and stripped text of every line that is neither blank nor a comment."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ListError(file, [f"{file}: the list cannot be read: {reason}"]) from error
+    except UnicodeDecodeError as error:
+        raise ListError(
+            file, [f"{file}: not a text file in UTF-8 (byte {error.start})"]
+        ) from error
+    stripped = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
+    return [(number, line) for number, line in stripped if line and not line.startswith("#")]
+
+
+def _usage(format: ListFormat) -> str:
+    return "`path label`" if format == "VideoDataset" else "`path frames label`"
+
+
+def _split(text: str, format: ListFormat) -> _Fields:
+    """Fields of a line; those that are not there are empty."""
+    wanted = 2 if format == "VideoDataset" else 3
+    parts = text.rsplit(maxsplit=wanted - 1)
+    if len(parts) < wanted:
+        return _Fields("", "", "")
+    return _Fields(parts[0], parts[1] if wanted == 3 else "", parts[-1])
+
+
+def _field_problems(fields: _Fields, format: ListFormat, num_classes: int | None) -> list[str]:
+    if not fields.path:
+        return [f"too few fields, expected {_usage(format)}"]
+    reasons = []
+    if not _INTEGER.fullmatch(fields.label):
+        reasons.append(f"label {fields.label!r} is not a whole number")
+    elif int(fields.label) < 0 or (num_classes is not None and int(fields.label) >= num_classes):
+        allowed = "0 or more" if num_classes is None else f"0 to {num_classes - 1}"
+        reasons.append(f"label {fields.label} is out of range, allowed: {allowed}")
+    if format == "FrameDataset":
+        if not _INTEGER.fullmatch(fields.frames):
+            reasons.append(f"number of frames {fields.frames!r} is not a whole number")
+        elif int(fields.frames) < 1:
+            reasons.append(f"number of frames {fields.frames} is below 1")
+    return reasons
+
+
+def _path_problems(path: Path, format: ListFormat) -> list[str]:
+    if format == "VideoDataset":
+        if path.is_file():
+            return []
+        return [f"{path} is a folder, not a video" if path.is_dir() else f"no such file: {path}"]
+    if path.is_dir():
+        return []
+    return [f"{path} is a file, not a folder of frames" if path.exists() else f"no folder: {path}"]
+
+
+def _check_first_frames(file: Path, samples: list[Sample], suffix: str) -> None:
+    """A pattern that fits no folder at all is a mistake of the config, not of single videos."""
+    try:
+        first = frame_name(suffix, 1)
+        usable = first != frame_name(suffix, 2)
+    except (IndexError, KeyError, ValueError):
+        usable = False
+    if not usable:
+        raise ListError(
+            file,
+            [f"{file}: suffix {suffix!r} is no pattern of frame names such as {FRAME_SUFFIX!r}"],
+        )
+    if not any((sample.path / first).is_file() for sample in samples):
+        raise ListError(
+            file,
+            [
+                f"{file}: none of its {len(samples)} folders holds a first frame {first}; "
+                f"set suffix to the pattern of the frame names (now {suffix!r})"
+            ],
+        )

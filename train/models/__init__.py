@@ -1,0 +1,41 @@
+"""The networks of the recipe, built from the ``backbone`` and ``head`` blocks of a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from paddle import nn
+
+from train.models.heads import MoViNetHead, PPTSMHead
+from train.models.pptsm_v2 import PPTSMv2
+from train.models.resnet_tweaks_tsm import ResNetTweaksTSM
+
+BACKBONES: dict[str, type[nn.Layer]] = {"PPTSM_v2": PPTSMv2, "ResNetTweaksTSM": ResNetTweaksTSM}
+HEADS: dict[str, type[nn.Layer]] = {"MoViNetHead": MoViNetHead, "ppTSMHead": PPTSMHead}
+
+NOT_ARCHITECTURE = {"name", "pretrained", "ls_eps"}
+"""Keys of a config block that say something else than what the layer looks like."""
+
+
+def _build(kinds: Mapping[str, type[nn.Layer]], block: Mapping[str, Any]) -> nn.Layer:
+    settings = {k: v for k, v in block.items() if k not in NOT_ARCHITECTURE and v is not None}
+    return kinds[block["name"]](**settings)
+
+
+def build_backbone(block: Mapping[str, Any]) -> nn.Layer:
+    """Build a backbone from ``{"name": "PPTSM_v2", ...}``; unknown names raise ``KeyError``."""
+    return _build(BACKBONES, block)
+
+
+def build_head(block: Mapping[str, Any]) -> nn.Layer:
+    """Build a head from ``{"name": "ppTSMHead", ...}``; unknown names raise ``KeyError``."""
+    return _build(HEADS, block)
+
+
+def build_network(block: Mapping[str, Any]) -> nn.Sequential:
+    """Build ``Sequential(backbone, head)``: float ``[N * T, 3, H, W]`` to logits ``[N, classes]``.
+
+    The sequence gives the keys of the public pair checkpoints: ``0.`` backbone, ``1.`` head.
+    """
+    return nn.Sequential(build_backbone(block["backbone"]), build_head(block["head"]))

@@ -1,0 +1,79 @@
+"""Building blocks that several networks share."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import ParamAttr, Tensor, nn
+from paddle.nn import functional as F
+from paddle.nn.initializer import KaimingNormal, Normal
+from paddle.regularizer import L2Decay
+
+from train.ops.depthwise import depthwise_conv2d
+
+
+def no_decay() -> ParamAttr:
+    """Parameter attributes that exempt a batch norm's scale and shift from weight decay."""
+    return ParamAttr(regularizer=L2Decay(0.0))
+
+
+def kaiming() -> ParamAttr:
+    """He initialisation over the fan-in, the default of every convolution here."""
+    return ParamAttr(initializer=KaimingNormal())
+
+
+def tsm_linear(in_features: int, out_features: int, *, std: float | None = None) -> nn.Linear:
+    """A linear layer that learns 5x (weight) and 10x (bias) faster than the rest.
+
+    These are the rates that the TSM recipe gives to layers that no ImageNet checkpoint fills
+    (Lin et al., TSM, 2019; PaddleVideo's ppTSMHead). ``std`` sets a normal initialisation.
+    """
+    return nn.Linear(
+        in_features,
+        out_features,
+        weight_attr=ParamAttr(
+            learning_rate=5.0,
+            regularizer=L2Decay(1e-4),
+            initializer=None if std is None else Normal(std=std),
+        ),
+        bias_attr=ParamAttr(learning_rate=10.0, regularizer=L2Decay(0.0)),
+    )
+
+
+def temporal_shift(x: Tensor, num_seg: int) -> Tensor:
+    """Shift 1/num_seg of the channels one frame back and as many one frame forward.
+
+    ``x``: float ``[N * num_seg, C, H, W]``, shape kept. (Lin et al., TSM, 2019.)
+    """
+    return F.temporal_shift(x, num_seg, 1.0 / num_seg)
+
+
+def segment_mean(x: Tensor, num_seg: int) -> Tensor:
+    """Average per-frame features ``[N * num_seg, C, 1, 1]`` into clip features ``[N, C]``."""
+    return paddle.mean(paddle.reshape(x, [-1, num_seg, x.shape[1]]), axis=1)
+
+
+class DepthwiseConv2D(nn.Conv2D):
+    """``nn.Conv2D`` with one filter a channel, and a faster kernel where it trains on a CPU.
+
+    Same parameters and the same values as ``nn.Conv2D(groups=channels)``; see
+    :mod:`train.ops.depthwise`.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, stride: int, *, bias: bool) -> None:
+        super().__init__(
+            channels,
+            channels,
+            kernel_size,
+            stride=stride,
+            padding=(kernel_size - 1) // 2,
+            groups=channels,
+            weight_attr=kaiming(),
+            bias_attr=None if bias else False,
+        )
+        self.stride = stride
+        self.padding = (kernel_size - 1) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise_conv2d(
+            x, self.weight, self.bias, stride=self.stride, padding=self.padding
+        )

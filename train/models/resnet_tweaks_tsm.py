@@ -1,0 +1,143 @@
+"""The teacher: ResNet-vd with leaky ReLU and a temporal shift in every block.
+
+Source: PaddleVideo's ResNetTweaksTSM (keys, shapes and outputs are the same), after He et al.,
+Bag of Tricks (2019), and Lin et al., TSM (2019). Parameters carry no fixed names, so that two
+such networks can live in one process.
+"""
+
+from __future__ import annotations
+
+from paddle import Tensor, nn
+from paddle.nn import functional as F
+
+from train.models.layers import kaiming, no_decay, temporal_shift
+
+BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+"""Blocks a stage by depth; 50 and deeper use bottlenecks."""
+
+WIDTHS = (64, 128, 256, 512)
+
+
+def feature_width(depth: int, width: float = 1.0) -> int:
+    """Channels that the backbone hands to its head: what ``in_channels`` of the head must be."""
+    return int(WIDTHS[-1] * width) * (4 if depth >= 50 else 1)
+
+
+class ConvBN(nn.Layer):
+    """Convolution and batch norm, halving the resolution by average pooling if ``pool``."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        pool: bool = False,
+        act: bool = False,
+    ) -> None:
+        super().__init__()
+        self.pool, self.act = pool, act
+        self._conv = nn.Conv2D(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=(kernel_size - 1) // 2,
+            weight_attr=kaiming(),
+            bias_attr=False,
+        )
+        self._batch_norm = nn.BatchNorm2D(
+            out_channels, weight_attr=no_decay(), bias_attr=no_decay()
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pool:
+            # ResNet-D: a strided 1 x 1 convolution would skip three pixels in four.
+            x = F.avg_pool2d(x, 2, stride=2, ceil_mode=True)
+        x = self._batch_norm(self._conv(x))
+        return F.leaky_relu(x) if self.act else x
+
+
+class Bottleneck(nn.Layer):
+    """1 x 1, 3 x 3, 1 x 1 with four times the width at the end; the residual path is shifted."""
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, num_seg: int, *, first: bool
+    ) -> None:
+        super().__init__()
+        self.num_seg = num_seg
+        self.conv0 = ConvBN(in_channels, channels, 1, act=True)
+        self.conv1 = ConvBN(channels, channels, 3, stride, act=True)
+        self.conv2 = ConvBN(channels, channels * 4, 1)
+        self.short = ConvBN(in_channels, channels * 4, 1, pool=stride > 1) if first else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv2(self.conv1(self.conv0(temporal_shift(x, self.num_seg))))
+        return F.leaky_relu(y + (x if self.short is None else self.short(x)))
+
+
+class BasicBlock(nn.Layer):
+    """Two 3 x 3 convolutions; the residual path is shifted."""
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int, num_seg: int, *, first: bool
+    ) -> None:
+        super().__init__()
+        self.num_seg = num_seg
+        self.conv0 = ConvBN(in_channels, channels, 3, stride, act=True)
+        self.conv1 = ConvBN(channels, channels, 3)
+        self.short = ConvBN(in_channels, channels, 1, stride) if first else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(self.conv0(temporal_shift(x, self.num_seg)))
+        return F.leaky_relu(y + (x if self.short is None else self.short(x)))
+
+
+class ResNetTweaksTSM(nn.Layer):
+    """ResNet-vd TSM without its classifier.
+
+    Input: float32 ``[N * num_seg, 3, H, W]``, normalised. Output: features
+    ``[N * num_seg, feature_width(depth, width), H / 32, W / 32]``.
+
+    Args:
+        depth: 18, 34, 50, 101 or 152.
+        num_seg: frames a clip.
+        width: multiplier of every width, for small machines; 1 is the public network.
+
+    Raises:
+        KeyError: for another depth (a config is checked before it gets here).
+    """
+
+    def __init__(self, *, depth: int, num_seg: int = 8, width: float = 1.0) -> None:
+        super().__init__()
+        bottleneck = depth >= 50
+        block = Bottleneck if bottleneck else BasicBlock
+        stem = int(32 * width)
+        channels = int(WIDTHS[0] * width)
+        self.conv1_1 = ConvBN(3, stem, 3, 2, act=True)
+        self.conv1_2 = ConvBN(stem, stem, 3, act=True)
+        self.conv1_3 = ConvBN(stem, channels, 3, act=True)
+        self._block_names = []
+        for stage, count in enumerate(BLOCKS[depth]):
+            wide = int(WIDTHS[stage] * width)
+            for i in range(count):
+                stride = 2 if i == 0 and stage > 0 else 1
+                # PaddleClas's names, so that its ImageNet checkpoints load.
+                name = f"bb_{stage}_{i}" if bottleneck else f"res{stage + 2}{chr(97 + i)}"
+                self.add_sublayer(name, block(channels, wide, stride, num_seg, first=i == 0))
+                self._block_names.append(name)
+                channels = wide * (4 if bottleneck else 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv1_3(self.conv1_2(self.conv1_1(x)))
+        x = F.max_pool2d(x, 3, stride=2, padding=1)
+        for name in self._block_names:
+            x = getattr(self, name)(x)
+        return x
