@@ -1,0 +1,113 @@
+"""Where and with what a number was measured: hardware, system, versions, threads.
+
+A measurement without its conditions cannot be compared with anything, so every result file
+carries this record. Nothing in it identifies the machine (no host name, no user, no address).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "numpy", "opencv-python", "opencv-python-headless", "av", "onnx", "onnxruntime",
+    "onnxruntime-gpu", "openvino", "paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "numba",
+    "tensorrt",
+)  # fmt: skip
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",
+)  # fmt: skip
+# What decides how fast a convolution can be on x86 and Arm.
+CPU_FEATURES = (
+    "avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16", "amx_int8",
+    "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    """Hardware, system and package versions, as JSON-ready values; unknown ones are None."""
+    cpu = _cpu_info()
+    flags = set(cpu.get("flags", cpu.get("Features", "")).split())
+    return {
+        "cpu": cpu.get("model name") or platform.processor() or platform.machine() or None,
+        "architecture": platform.machine(),
+        "cores": cpu_count(),
+        "cpu_features": [name for name in CPU_FEATURES if name in flags],
+        "memory_bytes": _memory_bytes(),
+        "system": _system_name(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        "thread_variables": {
+            name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ
+        },
+    }
+
+
+def cpu_count() -> int:
+    """Cores that this process may use (a container may see more than it is allowed)."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return allowed or os.cpu_count() or 1
+
+
+def load_average() -> float | None:
+    """How many processes wanted to run in the last minute; more than ours means a busy machine."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def now() -> str:
+    """This second, UTC, ISO 8601."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def command_line() -> str:
+    """The command that is running, as a user would type it."""
+    name = getattr(sys.modules.get("__main__"), "__spec__", None)
+    module = name.name.removesuffix(".__main__") if name is not None else None
+    start = f"python -m {module}" if module else f"python {Path(sys.argv[0]).name}"
+    return " ".join([start, *(_quote(argument) for argument in sys.argv[1:])])
+
+
+def _quote(argument: str) -> str:
+    return f"'{argument}'" if any(c.isspace() for c in argument) else argument
+
+
+def _cpu_info() -> dict[str, str]:
+    """The first processor's block of /proc/cpuinfo, or nothing where there is none."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _system_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return f"{platform.system()} {platform.release()}"
