@@ -74,6 +74,4 @@ class DepthwiseConv2D(nn.Conv2D):
         self.padding = (kernel_size - 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        return depthwise_conv2d(
-            x, self.weight, self.bias, stride=self.stride, padding=self.padding
-        )
+        return depthwise_conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)

@@ -1,0 +1,263 @@
+"""The embedded dataset: short clips whose label is a motion, written as mp4 files.
+
+An object with a random shape and texture moves over a random texture. Four things move: its
+position in x and in y, its size and its angle. In every clip each of the four passes through
+the same set of values, three of them back and forth in a loop, one of them steadily from one
+end to the other; which one, and in which direction, is the label. A set of frames without its
+order thus holds no trace of the label: shuffled frames, or a single frame, leave nothing but
+guessing, and a network can only do well by seeing time.
+
+    python -m train.data.motions --out data/motions
+
+writes ``{train,val,test}/*.mp4``, ``{train,val,test}.list``, ``classes.txt`` and
+``dataset.json`` (settings and a checksum of each split). It is deterministic, and resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+CLASSES = (
+    "moves_right",
+    "moves_left",
+    "moves_down",
+    "moves_up",
+    "grows",
+    "shrinks",
+    "turns_clockwise",
+    "turns_counterclockwise",
+)
+SPLITS = ("train", "val", "test")
+FORMAT = 1
+"""Raised when the same settings would draw other pixels, so that stale clips are made anew."""
+
+
+@dataclass(frozen=True)
+class MotionSpec:
+    """What the clips look like and how hard they are.
+
+    Attributes:
+        train, val, test: clips a split, classes in turn.
+        size: height and width in pixels.
+        frames: frames a clip.
+        fps: frames a second in the file.
+        amplitude: largest way in pixels, up and down or left and right, from the middle.
+        growth: largest change of size, as a factor of the natural size.
+        angle: largest turn in degrees from the middle.
+        shake: standard deviation in pixels of a random walk of the camera, a frame.
+        noise: standard deviation in grey levels of each pixel's noise.
+        background: contrast of the background's texture, 0 (plain) to 1.
+        label_noise: share of training clips whose label in the list is another, random one.
+        seed: of everything.
+    """
+
+    train: int = 1280
+    val: int = 480
+    test: int = 2000
+    size: int = 48
+    frames: int = 16
+    fps: int = 8
+    amplitude: float = 9.0
+    growth: float = 1.7
+    angle: float = 75.0
+    shake: float = 0.5
+    noise: float = 8.0
+    background: float = 0.5
+    label_noise: float = 0.0
+    seed: int = 0
+
+
+def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int]:
+    """Draw one clip.
+
+    Returns:
+        uint8 ``[frames, size, size, 3]`` RGB, and the index of its class in :data:`CLASSES`.
+    """
+    rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
+    label = index % len(CLASSES)
+    steady, backwards = divmod(label, 2)
+    ways = [_loop(spec.frames, rng) for _ in range(4)]
+    ways[steady] = _steady(spec.frames)[:: -1 if backwards else 1]
+    # Drawn for all four alike: how far something moves must not tell that it is the one.
+    strength = rng.uniform(0.6, 1.0, 4)
+    x, y, growth, turn = (s * way for s, way in zip(strength, ways, strict=True))
+    camera = np.cumsum(rng.normal(0, spec.shake, (spec.frames, 2)), axis=0)
+    camera -= camera.mean(axis=0)
+    middle = spec.size / 2 + rng.uniform(-0.12, 0.12, 2) * spec.size
+    start_angle, sense = rng.uniform(0, 360), rng.uniform(0.85, 1.15)
+
+    texture = _texture(rng, 2 * spec.size, cells=rng.integers(4, 12))
+    background = texture.mean() + spec.background * (texture - texture.mean())
+    patch, mask = _object(rng, spec)
+    frames = np.empty((spec.frames, spec.size, spec.size, 3), np.uint8)
+    for t in range(spec.frames):
+        zoom = spec.growth ** growth[t] * sense
+        at = middle + camera[t] + spec.amplitude * np.array([x[t], y[t]])
+        frame = _place(background, spec.size / 2 + camera[t], 1.0, 0.0, spec.size)
+        angle = start_angle - spec.angle * turn[t]
+        alpha = _place(mask, at, zoom, angle, spec.size)[..., None]
+        frame = frame * (1 - alpha) + _place(patch, at, zoom, angle, spec.size) * alpha
+        frame += rng.normal(0, spec.noise, frame.shape)
+        frames[t] = np.clip(np.rint(frame), 0, 255)
+    return frames, label
+
+
+def _steady(frames: int) -> np.ndarray:
+    """``[frames]`` evenly spaced values from about -1 to 1."""
+    return (np.arange(frames) * 2 + 1) / frames - 1
+
+
+def _loop(frames: int, rng: np.random.Generator) -> np.ndarray:
+    """The values of :func:`_steady`, up over the even ones, down over the odd, from anywhere."""
+    order = [*range(0, frames, 2), *reversed(range(1, frames, 2))]
+    way = np.roll(_steady(frames)[order], rng.integers(frames))
+    return way[:: -1 if rng.random() < 0.5 else 1]
+
+
+def _texture(rng: np.random.Generator, size: int, *, cells: int) -> np.ndarray:
+    """Smooth colour noise, float32 ``[size, size, 3]`` in 0..255."""
+    grid = rng.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
+    return np.clip(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC), 0, 255)
+
+
+def _object(rng: np.random.Generator, spec: MotionSpec) -> tuple[np.ndarray, np.ndarray]:
+    """A textured patch and its soft mask: float32 ``[p, p, 3]`` and ``[p, p]`` in 0..1.
+
+    The outline is a random closed curve that has no symmetry, so that turning it shows.
+    """
+    size = 2 * (spec.size // 3)
+    corners = rng.integers(3, 8)
+    angle = np.sort(rng.uniform(0, 1, corners) * 0.6 + np.arange(corners)) / corners * 2 * np.pi
+    radius = rng.uniform(0.45, 1.0, corners) * size * 0.36
+    points = size / 2 + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    mask = np.zeros((size, size), np.float32)
+    cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
+    return _texture(rng, size, cells=rng.integers(3, 7)), cv2.GaussianBlur(mask, (3, 3), 0)
+
+
+def _place(image: np.ndarray, at: np.ndarray, zoom: float, angle: float, size: int) -> np.ndarray:
+    """Draw ``image`` with its centre at ``at`` (x, y), scaled and turned, on a black square."""
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, zoom)
+    matrix[:, 2] += at - np.array([width / 2, height / 2])
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def listed_label(spec: MotionSpec, split: str, index: int, label: int) -> int:
+    """The label that the list gives to a clip: now and then a wrong one, in training only."""
+    if split != "train" or spec.label_noise == 0:
+        return label
+    rng = np.random.default_rng([spec.seed, len(SPLITS), index])
+    if rng.random() >= spec.label_noise:
+        return label
+    return int((label + rng.integers(1, len(CLASSES))) % len(CLASSES))
+
+
+def write_mp4(path: Path, frames: np.ndarray, *, fps: int) -> None:
+    """Write uint8 ``[n, H, W, 3]`` RGB frames as H.264, atomically and reproducibly."""
+    partial = path.with_suffix(".partial")
+    with av.open(str(partial), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "20"})
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1  # the encoder's output depends on the number of its threads
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    os.replace(partial, path)
+
+
+def _write_one(job: tuple[MotionSpec, str, int, Path]) -> None:
+    spec, split, index, path = job
+    cv2.setNumThreads(1)
+    write_mp4(path, draw_clip(spec, split, index)[0], fps=spec.fps)
+
+
+def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> dict[str, str]:
+    """Write what is missing of the dataset.
+
+    Clips that an earlier call with the same settings wrote stay; other settings start anew.
+
+    Returns:
+        SHA-256 of each split, over its list and the bytes of its files in order.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    record = out / "dataset.json"
+    clip_settings = dataclasses.asdict(spec)
+    settings = {"format": FORMAT, "av": av.__version__, "opencv": cv2.__version__}
+    settings |= {k: v for k, v in clip_settings.items() if k not in (*SPLITS, "label_noise")}
+    if not record.exists() or json.loads(record.read_text()).get("settings") != settings:
+        for stale in out.glob("*/*.mp4"):
+            stale.unlink()
+        _write_text(record, json.dumps({"settings": settings}, indent=1))
+
+    counts = {split: clip_settings[split] for split in SPLITS}
+    paths = {s: [out / s / f"{i:05d}.mp4" for i in range(n)] for s, n in counts.items()}
+    jobs = [
+        (spec, split, index, path)
+        for split, files in paths.items()
+        for index, path in enumerate(files)
+        if not path.exists()
+    ]
+    for split in SPLITS:
+        (out / split).mkdir(exist_ok=True)
+    if jobs:
+        with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+            done = pool.map(_write_one, jobs, chunksize=16)
+            for _ in tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None):
+                pass
+
+    checksums = {}
+    for split, files in paths.items():
+        labels = [listed_label(spec, split, i, i % len(CLASSES)) for i in range(len(files))]
+        lines = [f"{split}/{file.name} {y}\n" for file, y in zip(files, labels, strict=True)]
+        _write_text(out / f"{split}.list", "".join(lines))
+        digest = hashlib.sha256("".join(lines).encode())
+        for file in files:
+            digest.update(file.read_bytes())
+        checksums[split] = digest.hexdigest()
+    _write_text(out / "classes.txt", "\n".join(CLASSES) + "\n")
+    summary = {"settings": settings, "spec": clip_settings, "sha256": checksums}
+    _write_text(record, json.dumps(summary, indent=1) + "\n")
+    return checksums
+
+
+def _write_text(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line: every field of :class:`MotionSpec` is an option."""
+    parser = argparse.ArgumentParser(prog="python -m train.data.motions", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--out", type=Path, default=Path("data/motions"), help="folder to fill")
+    parser.add_argument("--workers", type=int, default=None, help="processes (default: cores)")
+    for field in dataclasses.fields(MotionSpec):
+        option = "--" + field.name.replace("_", "-")
+        kind = int if field.type == "int" else float
+        parser.add_argument(option, type=kind, default=field.default, help="default: %(default)s")
+    options = vars(parser.parse_args(arguments))
+    out, workers = options.pop("out"), options.pop("workers")
+    for split, checksum in make_dataset(out, MotionSpec(**options), workers=workers).items():
+        print(f"{out / split}.list  {options[split]} clips  sha256 {checksum[:16]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
