@@ -1,0 +1,85 @@
+"""Fixtures that every room's tests share, and one thread for every numeric library.
+
+The thread counts are set before NumPy, OpenCV or Paddle are imported, and through the environment,
+so that the subprocesses which tests start inherit them: results do not depend on the machine, and
+tests running side by side do not fight for cores.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _name in (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+):
+    os.environ.setdefault(_name, "1")
+# A conversion must work with what is installed: nothing is fetched behind the user's back.
+os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# Timing is no property of the code under test: a busy machine must not fail a test.
+settings.register_profile("clipduet", deadline=None, max_examples=50)
+settings.load_profile("clipduet")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root, for tests that start commands in it."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with reference values and real clips that does not belong to the repository."""
+    folder = Path(os.environ.get("CLIPDUET_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no reference files at {folder}: CLIPDUET_SHARED=/path/to/them names another")
+    return folder
+
+
+WriteClip = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def write_clip() -> WriteClip:
+    """`write_clip(path, frames, fps=10, codec="libx264") -> path`: a real video file.
+
+    `frames` is uint8 [n, height, width, 3] RGB with even height and width. The format follows the
+    suffix of `path`; the frames come back in the same number and nearly the same colours.
+    """
+
+    def write(path: Path | str, frames: np.ndarray, fps: int = 10, codec: str = "libx264") -> Path:
+        import av
+
+        path = Path(path)
+        assert frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3, (
+            f"frames must be uint8 [n, height, width, 3], not {frames.dtype} {frames.shape}"
+        )
+        height, width = frames.shape[1:3]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # No B-frames and a fine quantiser: a test can recognise a frame by its colour.
+        options = {"crf": "10", "preset": "ultrafast"} if codec == "libx264" else {}
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=Fraction(fps), options=options)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.codec_context.thread_count = 1
+            for frame in frames:
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+        return path
+
+    return write
