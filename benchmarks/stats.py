@@ -13,13 +13,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 10_000
 LEVEL = 0.95
+
+
+class Bootstrap(TypedDict):
+    """The settings that every resampling function here takes."""
+
+    resamples: int
+    seed: int
+    level: float
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,7 @@ class Interval:
 
     def to_dict(self) -> dict[str, float | None]:
         """JSON has no infinity: an unbounded side is written as null."""
-        return {
-            key: value if math.isfinite(value) else None for key, value in asdict(self).items()
-        }
+        return {key: value if math.isfinite(value) else None for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -93,8 +99,9 @@ def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
     centre = (share + z * z / (2 * trials)) / shrink
     half = z / shrink * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
     # At 0 and 1 the bound equals the share exactly; rounding must not push it past.
-    return Interval(share, max(0.0, min(share, centre - half)),
-                    min(1.0, max(share, centre + half)), level)
+    return Interval(
+        share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), level
+    )
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:

@@ -12,9 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from benchmarks import stats
 
-answers = st.integers(1, 60).flatmap(
-    lambda n: st.tuples(hnp.arrays(bool, n), hnp.arrays(bool, n))
-)
+answers = st.integers(1, 60).flatmap(lambda n: st.tuples(hnp.arrays(bool, n), hnp.arrays(bool, n)))
 
 
 @given(hnp.arrays(bool, st.integers(1, 80)))

@@ -1,0 +1,138 @@
+"""How long it takes: all cells timed in turns within one run, so that drift hits all alike.
+
+A machine's clock, its temperature and its neighbours change by the minute; timing one cell after
+the other measures them too. Here every turn visits every cell in a new random order, each cell
+with one untimed call first (the caches and thread pools then are its own). Turns are grouped
+into repetitions; the spread of their medians is what such a measurement is worth.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Clock = Callable[[], float]
+
+MAX_BLOCK = 5  # timed calls a cell and turn
+MAX_CALLS = 1000
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of every timed call, by repetition."""
+
+    seconds: tuple[tuple[float, ...], ...]
+
+    @property
+    def all(self) -> list[float]:
+        return [value for repetition in self.seconds for value in repetition]
+
+    @property
+    def medians(self) -> list[float]:
+        return [float(np.median(repetition)) for repetition in self.seconds]
+
+
+def time_in_turns(
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    budget: float,
+    repetitions: int = 5,
+    warmup: int = 3,
+    seed: int = 0,
+    clock: Clock = time.perf_counter,
+    progress: Callable[[float], None] = lambda share: None,
+) -> dict[str, Timings]:
+    """Time `calls` interleaved, for about `budget` seconds in all.
+
+    At least one turn a repetition is taken, whatever the budget: a slow network is timed less
+    often, never left out.
+
+    Raises:
+        ValueError: nothing to time, no repetition, or no warm-up (its last call sets the number
+            of turns).
+    """
+    if not calls or repetitions < 1 or warmup < 1:
+        raise ValueError("give at least one call, one repetition and one warm-up call")
+    estimates = []
+    for call in calls.values():
+        for _ in range(warmup):
+            estimate = _timed(call, clock)
+        estimates.append(estimate)
+    one_round = max(sum(estimates), 1e-9)
+    block = int(min(MAX_BLOCK, max(1, budget / repetitions / one_round - 1)))
+    turns = int(budget / (one_round * (block + 1)) / repetitions)
+    turns = max(1, min(turns, math.ceil(MAX_CALLS / block / repetitions)))
+    rng = np.random.default_rng(seed)
+    names = list(calls)
+    taken: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
+    for repetition in range(repetitions):
+        current: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(turns):
+            for place in rng.permutation(len(names)):
+                call = calls[names[place]]
+                call()
+                current[names[place]] += [_timed(call, clock) for _ in range(block)]
+            progress((repetition * turns + turn + 1) / (repetitions * turns))
+        for name in names:
+            taken[name].append(tuple(current[name]))
+    return {name: Timings(tuple(values)) for name, values in taken.items()}
+
+
+def summarise(timings: Timings, *, batch: int, reference: Timings | None = None) -> dict[str, Any]:
+    """Percentiles in seconds a call, throughput in clips/s, and the ratio to `reference`.
+
+    `p50_spread` are the smallest and largest median of a repetition; `ratio_spread` those of the
+    ratio, repetition by repetition (both were timed in the same turns).
+    """
+    every = np.asarray(timings.all)
+    p50, p90, p99 = (float(value) for value in np.percentile(every, [50, 90, 99]))
+    row: dict[str, Any] = {
+        "batch": batch,
+        "calls": len(every),
+        "repetitions": len(timings.seconds),
+        "p50": p50,
+        "p90": p90,
+        "p99": p99,
+        "p50_spread": [min(timings.medians), max(timings.medians)],
+        "clips_per_second": batch * len(every) / float(every.sum()),
+    }
+    if reference is not None:
+        ratios = [
+            own / other for own, other in zip(timings.medians, reference.medians, strict=True)
+        ]
+        row["ratio"] = p50 / float(np.median(reference.all))
+        row["ratio_spread"] = [min(ratios), max(ratios)]
+    return row
+
+
+def time_stages(
+    stages: Sequence[tuple[str, Callable[[Any], Any]]],
+    items: Sequence[Any],
+    *,
+    clock: Clock = time.perf_counter,
+) -> dict[str, Timings]:
+    """Push each item through the stages in order and time every stage on its own.
+
+    The first item goes through once untimed. One sample an item: a percentile over items shows
+    how videos differ, not how a clock jitters.
+    """
+    taken: dict[str, list[float]] = {name: [] for name, _ in stages}
+    for place, item in enumerate([items[0], *items] if items else []):
+        value = item
+        for name, stage in stages:
+            start = clock()
+            value = stage(value)
+            if place:
+                taken[name].append(clock() - start)
+    return {name: Timings((tuple(values),)) for name, values in taken.items()}
+
+
+def _timed(call: Callable[[], object], clock: Clock) -> float:
+    start = clock()
+    call()
+    return clock() - start

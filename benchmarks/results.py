@@ -1,0 +1,96 @@
+"""The result file: written whole or not at all, and checked against its own clips when read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy import Answers, macro_f1
+from benchmarks.errors import BenchmarkError
+
+FORMAT = "clipduet-benchmark"
+FORMAT_VERSION = 1
+STUDY_FORMAT = "clipduet-study"
+
+# An array of plain numbers, spread over lines by json.dumps. A string holds no raw line break, so
+# this never matches inside one.
+_NUMBER = r"-?\d[\d.eE+-]*"
+_NUMBERS = re.compile(rf"\[\n\s*{_NUMBER}(?:,\n\s*{_NUMBER})*\n\s*\]")
+
+
+def dump(value: Any) -> str:
+    """JSON, two spaces deep, arrays of numbers on one line."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return _NUMBERS.sub(lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `path` so that a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: Path, *, format: str = FORMAT) -> dict[str, Any]:
+    """Read a result file of `format`.
+
+    Raises:
+        BenchmarkError: missing, not JSON, another format, or figures that its clips contradict.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchmarkError(
+            f"{path} cannot be read ({error.strerror}); make it with "
+            + ("`make benchmark`" if format == FORMAT else "`make study`")
+        ) from error
+    except ValueError as error:
+        raise BenchmarkError(f"{path} is not a result file: {error}") from error
+    if not isinstance(value, dict) or value.get("format") != format:
+        found = value.get("format") if isinstance(value, dict) else type(value).__name__
+        raise BenchmarkError(f"{path} is not a {format} file (format: {found!r})")
+    if value.get("format_version") != FORMAT_VERSION:
+        raise BenchmarkError(
+            f"{path} has format version {value.get('format_version')!r}; this program reads "
+            f"{FORMAT_VERSION}. Run the benchmark again"
+        )
+    if format == FORMAT:
+        verify(value, path)
+    return value
+
+
+def verify(value: dict[str, Any], path: Path) -> None:
+    """Recompute the accuracies from the stored answers; they are the source, the rest follows."""
+    labels = np.asarray(value["data"]["labels"])
+    for row in value["cells"]:
+        for model in ("baseline", "student"):
+            part = row[model]
+            answers = Answers(np.asarray(part["predictions"]), np.asarray(part["ranks"]))
+            if not len(labels) == len(answers.predictions) == len(answers.ranks):
+                raise BenchmarkError(f"{path}: {model} {row['cell']}: not one answer a clip")
+            right = answers.predictions == labels
+            found = {
+                "top1": float(answers.correct.mean()),
+                "top5": float(answers.within(5).mean()),
+                "macro_f1": macro_f1(answers.predictions, labels, len(value["data"]["classes"])),
+            }
+            stored = {
+                "top1": part["top1"]["point"],
+                "top5": part["top5"]["point"],
+                "macro_f1": part["macro_f1"],
+            }
+            wrong = [name for name in found if abs(found[name] - stored[name]) > 1e-9]
+            if wrong or not np.array_equal(right, answers.correct):
+                raise BenchmarkError(
+                    f"{path}: {model} {row['cell']}: {', '.join(wrong) or 'ranks'} do not follow "
+                    "from the stored answers; the file was changed by hand or is damaged"
+                )

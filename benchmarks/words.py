@@ -1,0 +1,171 @@
+"""Numbers as plain sentences: what they say, and just as plainly what they do not say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+RUNTIMES = {
+    "paddle": "Paddle Inference",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "tensorrt": "TensorRT",
+    "dynamic": "Paddle (dynamic graph)",
+}
+
+NOT_DISTINGUISHABLE = "not distinguishable from zero"
+
+
+def cell_name(key: str) -> str:
+    """Name a cell for people: onnxruntime:int8 is ONNX Runtime int8."""
+    backend, _, precision = key.partition(":")
+    return f"{RUNTIMES.get(backend, backend)} {precision}".strip()
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share in percent; None is a bound that the data do not set."""
+    return "unbounded" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def points(value: float | None, digits: int = 2) -> str:
+    """A difference of shares in percentage points, always with its sign."""
+    if value is None:
+        return "unbounded"
+    text = f"{100 * value:+.{digits}f}"
+    # A rounded zero has no direction.
+    return text.replace("-", "+") if float(text) == 0 else text.replace("-", "\u2212")
+
+
+def interval(value: Mapping[str, Any], *, share: bool = False) -> str:
+    """Estimate and bounds: +1.20 [+0.40, +2.00] in points, 92 % [60 %, unbounded] as a share."""
+    show = (lambda x: percent(x, 0)) if share else points
+    return f"{show(value['point'])} [{show(value['low'])}, {show(value['high'])}]"
+
+
+def p_value(p: float) -> str:
+    """A p-value to three digits."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds, three digits that count."""
+    value = 1000 * seconds
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def size(value: float) -> str:
+    """Bytes in decimal units."""
+    for unit in ("bytes", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.2f} {unit}"
+        value /= 1000
+    return f"{value:.2f} GB"
+
+
+def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
+    """What the second model gained on the first in one cell."""
+    name, much = cell_name(cell), f"{abs(100 * gain['point']):.2f} points"
+    sure = f"{interval(gain)} points, {level(gain)} interval; {p_value(gain['p'])}"
+    counts = (
+        f"{gain['only_second']} clips are right only with it, {gain['only_first']} only without"
+    )
+    if gain["distinguishable"]:
+        verb = "gains" if gain["point"] > 0 else "loses"
+        return f"In {name} the DML student {verb} {much} of top-1 ({sure}): {counts}."
+    if gain["only_first"] + gain["only_second"] == 0:
+        return (
+            f"In {name} both models answer every one of the {gain['clips']} clips equally well: "
+            f"the gain is zero, {NOT_DISTINGUISHABLE}."
+        )
+    if gain["point"] == 0:
+        return f"In {name} the gain is {NOT_DISTINGUISHABLE} ({sure}): {counts}."
+    word = "gain" if gain["point"] > 0 else "loss"
+    return (
+        f"In {name} the measured {word} of {much} of top-1 is {NOT_DISTINGUISHABLE} ({sure}): "
+        f"{counts}."
+    )
+
+
+def left_sentence(row: Mapping[str, Any], reference: str) -> str:
+    """How much of the reference's gain a deployment keeps."""
+    name, whole = cell_name(row["cell"]), cell_name(reference)
+    change, left = row["gain_change"], row["gain_left"]
+    if change["point"] == 0 and change["low"] == 0 and change["high"] == 0:
+        moved = f"{name} changes nothing: the gain is that of {whole} to the last clip"
+    elif change["distinguishable"]:
+        verb = "adds to" if change["point"] > 0 else "takes from"
+        moved = f"{name} {verb} the gain: {interval(change)} points"
+    else:
+        moved = (
+            f"The change of the gain in {name} is {NOT_DISTINGUISHABLE}: {interval(change)} points"
+        )
+    if not left["meaningful"] or left["share"] is None:
+        return (
+            f"{moved}. A share of the gain that is left would not be meaningful here, because the "
+            f"gain in {whole} itself is not a clear gain."
+        )
+    return f"{moved}. Of the gain in {whole}, {interval(left['share'], share=True)} is left."
+
+
+def change_sentence(model: str, cell: str, reference: str, part: Mapping[str, Any]) -> str:
+    """What deployment did to one model."""
+    change = part["change"]
+    who = "the DML student" if model == "student" else "the baseline"
+    same = f"{percent(part['agreement'], 2)} of its answers are those of {cell_name(reference)}"
+    if change["only_first"] + change["only_second"] == 0:
+        return f"{cell_name(cell)}, {who}: no clip turned right or wrong; {same}."
+    if change["distinguishable"]:
+        verb = "gains" if change["point"] > 0 else "loses"
+        return (
+            f"{cell_name(cell)}, {who}: {verb} {abs(100 * change['point']):.2f} points "
+            f"({interval(change)}; {p_value(change['p'])}); {same}."
+        )
+    return (
+        f"{cell_name(cell)}, {who}: the change of {interval(change)} points is "
+        f"{NOT_DISTINGUISHABLE} ({p_value(change['p'])}); {same}."
+    )
+
+
+def level(value: Mapping[str, Any]) -> str:
+    """The confidence level of an interval."""
+    return f"{100 * value.get('level', 0.95):.0f} %"
+
+
+def sureness(results: Mapping[str, Any]) -> list[str]:
+    """How far the numbers reach: sample, interval, and what they do not cover."""
+    data, conditions = results["data"], results["conditions"]
+    listed, failed = data["listed"], len(data["failed"])
+    reference = next(r for r in results["cells"] if r["cell"] == results["reference"])
+    gain = reference["gain"]
+    width = 100 * (gain["high"] - gain["low"]) / 2
+    said = [
+        f"Every figure is over the same {listed} test clips, answered by both models in every "
+        "deployment; nothing was left out"
+        + (
+            f", and the {failed} clips that could not be read count as wrong."
+            if failed
+            else " and every clip could be read."
+        ),
+        f"Differences are paired over clips: {100 * conditions['level']:.0f} % intervals from "
+        f"{conditions['resamples']:,} bootstrap resamples, p-values from McNemar's exact test. "
+        "A difference is called real only where both exclude zero.",
+        f"On these clips a difference has to be about {width:.1f} points to stand out.",
+        "The intervals cover the choice of test clips, not the luck of training: this is one "
+        "training run of each model. What other seeds bring is the business of the study.",
+    ]
+    return said
+
+
+def study_sentence(study: Mapping[str, Any], cell: str) -> str:
+    """The pooled gain of a study in one deployment."""
+    pooled, seeds = study["pooled"][cell], len(study["seeds"])
+    name = cell_name(cell)
+    text = (
+        f"Over {seeds} {'seed' if seeds == 1 else 'seeds'} and {study['data']['listed']} clips the "
+        f"DML student's gain in {name} is {interval(pooled['crossed'])} points"
+    )
+    if seeds > 1:
+        text += f" (by seeds alone: {interval(pooled['seeds'])})"
+    if pooled["distinguishable"]:
+        return text + (": a gain." if pooled["crossed"]["point"] > 0 else ": a loss.")
+    return text + f": {NOT_DISTINGUISHABLE}."
