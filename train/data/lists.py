@@ -131,9 +131,7 @@ def _content_lines(file: Path) -> list[tuple[int, str]]:
         reason = error.strerror or str(error)
         raise ListError(file, [f"{file}: the list cannot be read: {reason}"]) from error
     except UnicodeDecodeError as error:
-        raise ListError(
-            file, [f"{file}: not a text file in UTF-8 (byte {error.start})"]
-        ) from error
+        raise ListError(file, [f"{file}: not a text file in UTF-8 (byte {error.start})"]) from error
     stripped = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))
     return [(number, line) for number, line in stripped if line and not line.startswith("#")]
 

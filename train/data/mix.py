@@ -46,9 +46,7 @@ class Mixup:
     def __post_init__(self) -> None:
         _check_positive("Mixup", alpha=self.alpha)
 
-    def __call__(
-        self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Mixed:
+    def __call__(self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Mixed:
         """clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
         clips, labels = _checked(clips, labels)
         other = rng.permutation(len(clips))
@@ -72,9 +70,7 @@ class Cutmix:
     def __post_init__(self) -> None:
         _check_positive("Cutmix", alpha=self.alpha)
 
-    def __call__(
-        self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Mixed:
+    def __call__(self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Mixed:
         """clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
         clips, labels = _checked(clips, labels)
         other = rng.permutation(len(clips))
@@ -96,15 +92,11 @@ class VideoMix:
     cutmix_alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.cutmix_prob <= 1:
-            raise MixError(
-                f"VideoMix: cutmix_prob is {self.cutmix_prob!r}, allowed: 0 to 1"
-            )
+        if not isinstance(self.cutmix_prob, (int, float)) or not 0 <= self.cutmix_prob <= 1:
+            raise MixError(f"VideoMix: cutmix_prob is {self.cutmix_prob!r}, allowed: 0 to 1")
         _check_positive("VideoMix", mixup_alpha=self.mixup_alpha, cutmix_alpha=self.cutmix_alpha)
 
-    def __call__(
-        self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Mixed:
+    def __call__(self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Mixed:
         """clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
         if rng.random() < self.cutmix_prob:
             return Cutmix(self.cutmix_alpha)(clips, labels, rng)
@@ -133,9 +125,7 @@ def build_mix(settings: Mapping[str, Any] | None) -> Mix | None:
     return MIXES[name](**options)
 
 
-def _box(
-    height: int, width: int, lam: float, rng: np.random.Generator
-) -> tuple[slice, slice]:
+def _box(height: int, width: int, lam: float, rng: np.random.Generator) -> tuple[slice, slice]:
     """Rows and columns of a box of about (1 - lam) * area around a uniformly drawn pixel."""
     side = np.sqrt(1 - lam)
     box_height, box_width = int(height * side), int(width * side)

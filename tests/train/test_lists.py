@@ -1,0 +1,150 @@
+"""Lists: what is accepted, and that every wrong line is named at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from train.data.lists import ListError, read_list
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    for name in ("a.mp4", "b c.mp4", "sub/d.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"video")
+    (folder / "clip 1").mkdir()
+    (folder / "clip 1" / "img_00001.jpg").write_bytes(b"image")
+    return folder
+
+
+def write(root: Path, text: str | bytes) -> Path:
+    file = root.parent / "train.list"
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
+    return file
+
+
+def test_videos_with_spaces_comments_blank_lines_and_crlf(root: Path) -> None:
+    absolute = root / "a.mp4"
+    file = write(root, f"# header\r\n\r\na.mp4 0\r\nb c.mp4\t2 \r\nsub/d.mp4   1\r\n{absolute} 2")
+    samples = read_list(file, root=root, num_classes=3)
+    assert [(s.path, s.label, s.frames, s.line) for s in samples] == [
+        (root / "a.mp4", 0, None, 3),
+        (root / "b c.mp4", 2, None, 4),
+        (root / "sub/d.mp4", 1, None, 5),
+        (absolute, 2, None, 6),
+    ]
+
+
+def test_byte_order_mark_is_no_part_of_the_path(root: Path) -> None:
+    assert read_list(write(root, b"\xef\xbb\xbfa.mp4 0\n"), root=root)[0].path == root / "a.mp4"
+
+
+def test_video_suffix_is_appended(root: Path) -> None:
+    assert read_list(write(root, "a 0\n"), root=root, suffix=".mp4")[0].path == root / "a.mp4"
+
+
+def test_repeated_videos_are_kept(root: Path) -> None:
+    assert len(read_list(write(root, "a.mp4 0\na.mp4 0\n"), root=root)) == 2
+
+
+def test_frame_folders(root: Path) -> None:
+    (sample,) = read_list(write(root, "clip 1 30 2\n"), root=root, format="FrameDataset")
+    assert (sample.path, sample.frames, sample.label) == (root / "clip 1", 30, 2)
+
+
+def test_every_wrong_line_is_reported(root: Path) -> None:
+    file = write(
+        root,
+        "a.mp4 0\ngone.mp4 1\na.mp4 3\na.mp4 -1\na.mp4 one\na.mp4 1.0\na.mp4\nsub 1\ngone.mp4 9\n",
+    )
+    with pytest.raises(ListError) as caught:
+        read_list(file, root=root, num_classes=3)
+    expected = {
+        2: "no such file",
+        3: "label 3 is out of range, allowed: 0 to 2",
+        4: "label -1 is out of range",
+        5: "label 'one' is not a whole number",
+        6: "label '1.0' is not a whole number",
+        7: "too few fields",
+        8: "is a folder, not a video",
+        9: "label 9 is out of range",
+    }
+    assert len(caught.value.problems) == len(expected)
+    for problem, (line, what) in zip(caught.value.problems, expected.items()):
+        assert problem.startswith(f"{file}:{line}: ")
+        assert what in problem
+        assert problem in str(caught.value)
+    assert "no such file" in caught.value.problems[-1], "both mistakes of a line are named"
+
+
+def test_wrong_frame_lines(root: Path) -> None:
+    file = write(root, "clip 1 0 0\nclip 1 x 0\nnone 5 0\na.mp4 5 0\n5 0\n")
+    with pytest.raises(ListError) as caught:
+        read_list(file, root=root, format="FrameDataset")
+    whats = ["is below 1", "'x' is not a whole number", "no folder", "is a file", "too few fields"]
+    assert len(caught.value.problems) == len(whats)
+    for problem, what in zip(caught.value.problems, whats):
+        assert what in problem
+
+
+def test_long_reports_are_cut_with_a_count(root: Path) -> None:
+    with pytest.raises(ListError) as caught:
+        read_list(write(root, "gone.mp4 0\n" * 1000 + "a.mp4 0\n"), root=root)
+    assert len(caught.value.problems) == 1000
+    message = str(caught.value)
+    assert message.startswith("1000 of 1001 lines")
+    assert len(message.splitlines()) < 30
+    assert "and 980 more" in message
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
+def test_empty_list(root: Path, text: str) -> None:
+    with pytest.raises(ListError, match="the list is empty"):
+        read_list(write(root, text), root=root)
+
+
+def test_missing_list_and_root_and_wrong_encoding_and_format(root: Path) -> None:
+    with pytest.raises(ListError, match="cannot be read"):
+        read_list(root / "no.list", root=root)
+    with pytest.raises(ListError, match="root folder"):
+        read_list(write(root, "a.mp4 0"), root=root / "none")
+    with pytest.raises(ListError, match="UTF-8"):
+        read_list(write(root, b"\xff\xfe\x00"), root=root)
+    with pytest.raises(ListError, match="VideoDataset, FrameDataset"):
+        read_list(write(root, "a.mp4 0"), root=root, format="Videos")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", ["frame_{:03}.png", "img.jpg", "img_{:05", "img_{name}.jpg"])
+def test_frame_suffix_that_fits_nothing(root: Path, suffix: str) -> None:
+    file = write(root, "clip 1 30 2\n")
+    with pytest.raises(ListError, match="suffix"):
+        read_list(file, root=root, format="FrameDataset", suffix=suffix)
+
+
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_categories=("Z", "C"), exclude_characters="/\\#"),
+    min_size=1,
+    max_size=8,
+).filter(lambda name: name not in (".", ".."))
+
+
+@given(
+    parts=st.lists(NAMES, min_size=1, max_size=3),
+    label=st.integers(0, 10**6),
+    end=st.sampled_from(["", "\n", "\r\n"]),
+)
+def test_any_name_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], label: int, end: str
+) -> None:
+    root = tmp_path_factory.mktemp("names")
+    name = " ".join(parts)
+    (root / name).write_bytes(b"")
+    file = root / "the.list"
+    file.write_text(f"{name} {label}{end}", encoding="utf-8", newline="")
+    (sample,) = read_list(file, root=root)
+    assert (sample.path, sample.label) == (root / name, label)

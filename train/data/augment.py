@@ -1,0 +1,346 @@
+"""Training transforms on the frames of a clip: one draw a clip, the same for all its frames.
+
+A transform takes uint8 frames [T, H, W, 3], their label and a random generator, and returns new
+frames and the label; it never changes what it was given. Names and meaning of MultiScaleCrop,
+RandomCrop, RandomFlip and CenterCrop are PaddleVideo's, where frames come as PIL images.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from infer.errors import ClipDuetError
+
+Transform = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, int]]
+
+# Luma weights of ITU-R BT.601, those of PIL's and OpenCV's conversion to grey.
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+class AugmentError(ClipDuetError):
+    """The training transforms cannot be built, or cannot be applied to frames of this size."""
+
+
+@dataclass(frozen=True)
+class CenterCrop:
+    """Cut the middle `target_size` x `target_size` pixels."""
+
+    target_size: int
+
+    def __post_init__(self) -> None:
+        _check("CenterCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
+
+    def __call__(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        height, width = _size_at_least("CenterCrop", frames, self.target_size)
+        top = round((height - self.target_size) / 2)
+        left = round((width - self.target_size) / 2)
+        return _cut(frames, top, left, self.target_size, self.target_size), label
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """Cut `target_size` x `target_size` pixels at a place drawn uniformly."""
+
+    target_size: int
+
+    def __post_init__(self) -> None:
+        _check("RandomCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
+
+    def __call__(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        height, width = _size_at_least("RandomCrop", frames, self.target_size)
+        top = int(rng.integers(height - self.target_size + 1))
+        left = int(rng.integers(width - self.target_size + 1))
+        return _cut(frames, top, left, self.target_size, self.target_size), label
+
+
+@dataclass(frozen=True)
+class MultiScaleCrop:
+    """Scale jitter: cut a box of a drawn size at a drawn place, resize it to `target_size` squared.
+
+    Sides are `scales` times the short side of the frame; the two sides may be at most `max_distort`
+    steps apart in the list of scales. With `fix_crop` the place is one of a grid of 5 (corners and
+    middle), or 13 with `more_fix_crop`; otherwise it is uniform. `allow_duplication` keeps corners
+    in the draw that coincide because the box is as wide or as high as the frame (Wang et al. 2016,
+    temporal segment networks).
+    """
+
+    target_size: int
+    scales: Sequence[float] = (1.0, 0.875, 0.75, 0.66)
+    max_distort: int = 1
+    fix_crop: bool = True
+    allow_duplication: bool = False
+    more_fix_crop: bool = True
+
+    def __post_init__(self) -> None:
+        name = "MultiScaleCrop"
+        _check(name, "target_size", self.target_size, self.target_size >= 1, "1 or more")
+        if self.scales is None:  # PaddleVideo's spelling of "the usual ones"
+            object.__setattr__(self, "scales", (1.0, 0.875, 0.75, 0.66))
+        in_range = bool(self.scales) and all(0 < scale <= 1 for scale in self.scales)
+        _check(name, "scales", self.scales, in_range, "numbers above 0, at most 1")
+        _check(name, "max_distort", self.max_distort, self.max_distort >= 0, "0 or more")
+
+    def __call__(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        height, width = frames.shape[1:3]
+        sides = self._sides(min(height, width))
+        pairs = [
+            (tall, wide)
+            for i, tall in enumerate(sides)
+            for j, wide in enumerate(sides)
+            if abs(i - j) <= self.max_distort
+        ]
+        tall, wide = pairs[int(rng.integers(len(pairs)))]
+        top, left = self._place(height - tall, width - wide, rng)
+        box = frames[:, top : top + tall, left : left + wide]
+        return _resize(box, self.target_size), label
+
+    def _sides(self, short: int) -> list[int]:
+        """Sides of the boxes; one within 2 pixels of the target is the target, not resized."""
+        sides = [max(int(short * scale), 1) for scale in self.scales]
+        snaps = (abs(side - self.target_size) < 3 and self.target_size <= short for side in sides)
+        return [self.target_size if snap else side for side, snap in zip(sides, snaps)]
+
+    def _place(
+        self, spare_rows: int, spare_columns: int, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        if not self.fix_crop:
+            return int(rng.integers(spare_rows + 1)), int(rng.integers(spare_columns + 1))
+        places = self._grid(spare_rows > 0, spare_columns > 0)
+        row, column = places[int(rng.integers(len(places)))]
+        return round(row * spare_rows / 4), round(column * spare_columns / 4)
+
+    def _grid(self, rows_free: bool, columns_free: bool) -> list[tuple[int, int]]:
+        """Places as (row, column) in quarters of the spare pixels; PaddleVideo's list."""
+        places = [(0, 0)]
+        if self.allow_duplication or columns_free:
+            places.append((0, 4))
+        if self.allow_duplication or rows_free:
+            places.append((4, 0))
+        if self.allow_duplication or (rows_free and columns_free):
+            places.append((4, 4))
+        if self.allow_duplication or rows_free or columns_free:
+            places.append((2, 2))
+        if self.more_fix_crop:
+            places += [(2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3)]
+        return places
+
+
+@dataclass(frozen=True)
+class RandomFlip:
+    """Mirror left and right with probability `p`.
+
+    `labels` swaps the label of a mirrored clip where mirroring changes what it shows, such as
+    {0: 1, 1: 0} for "moves left" and "moves right". Labels that are not in it stay.
+    """
+
+    p: float = 0.5
+    labels: Mapping[int, int] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_probability("RandomFlip", self.p)
+        if self.labels is None:
+            object.__setattr__(self, "labels", {})
+        for label, other in self.labels.items():
+            # A mirrored mirror image is the clip itself, so the mapping must undo itself.
+            back = self.labels.get(other, other)
+            _check("RandomFlip", "labels", dict(self.labels), back == label, "pairs both ways")
+
+    def __call__(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        if rng.random() >= self.p:
+            return frames, label
+        return np.ascontiguousarray(frames[:, :, ::-1]), self.labels.get(label, label)
+
+
+@dataclass(frozen=True)
+class ColorJitter:
+    """Change brightness, contrast and saturation by factors drawn from 1 - x to 1 + x.
+
+    Brightness scales pixels, contrast scales their distance from the clip's mean grey, saturation
+    that from their own grey. Values are rounded and clipped to 0..255 once, after all three.
+    """
+
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            _check("ColorJitter", field.name, value, value >= 0, "0 or more")
+
+    def __call__(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        brightness, contrast, saturation = (
+            rng.uniform(max(1 - spread, 0), 1 + spread)
+            for spread in (self.brightness, self.contrast, self.saturation)
+        )
+        if not (self.brightness or self.contrast or self.saturation):
+            return frames, label
+        # All three are affine in the pixel, so they are one 3 x 4 matrix.
+        grey = float(frames.reshape(-1, 3).mean(axis=0) @ LUMA) * brightness
+        colour = saturation * np.eye(3) + (1 - saturation) * np.tile(LUMA, (3, 1))
+        offset = np.full((3, 1), (1 - contrast) * grey)
+        matrix = np.hstack([colour * (contrast * brightness), offset])
+        rows = frames.reshape(-1, frames.shape[2], 3)
+        return cv2.transform(rows, matrix).reshape(frames.shape).astype(np.uint8), label
+
+
+@dataclass(frozen=True)
+class ChannelShuffle:
+    """Permute red, green and blue with probability `p`: for tasks where colour means nothing."""
+
+    p: float = 0.5
+
+    def __post_init__(self) -> None:
+        _check_probability("ChannelShuffle", self.p)
+
+    def __call__(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        if rng.random() >= self.p:
+            return frames, label
+        return np.ascontiguousarray(frames[..., rng.permutation(3)]), label
+
+
+@dataclass(frozen=True)
+class RandomShift:
+    """Move the picture by up to `pixels` each way; the border repeats its last pixel."""
+
+    pixels: int
+
+    def __post_init__(self) -> None:
+        _check("RandomShift", "pixels", self.pixels, self.pixels >= 0, "0 or more")
+
+    def __call__(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        height, width = frames.shape[1:3]
+        down, right = (int(step) for step in rng.integers(-self.pixels, self.pixels + 1, size=2))
+        rows = np.clip(np.arange(height) - down, 0, height - 1)
+        columns = np.clip(np.arange(width) - right, 0, width - 1)
+        return frames[:, rows][:, :, columns], label
+
+
+TRANSFORMS: dict[str, Callable[..., Transform]] = {
+    "CenterCrop": CenterCrop,
+    "ChannelShuffle": ChannelShuffle,
+    "ColorJitter": ColorJitter,
+    "MultiScaleCrop": MultiScaleCrop,
+    "RandomCrop": RandomCrop,
+    "RandomFlip": RandomFlip,
+    "RandomShift": RandomShift,
+}
+
+# Steps of PaddleVideo's pipelines that happen elsewhere: scaling is part of the clip spec, which
+# training shares with deployment; normalisation and layout are the first nodes of the network.
+ELSEWHERE = ("Scale", "Image2Array", "Normalization")
+
+# Settings of PaddleVideo's transforms that choose its image library, and have no meaning here.
+IGNORED_SETTINGS = ("backend", "do_round")
+
+
+def build_transforms(
+    settings: Iterable[Mapping[str, Mapping[str, Any] | None]],
+) -> tuple[Transform, ...]:
+    """The transforms of a PIPELINE.train.transform list, `[{"RandomCrop": {"target_size": 224}}]`.
+
+    Raises:
+        AugmentError: unknown transforms, unknown settings, values out of range: all at once.
+    """
+    transforms: list[Transform] = []
+    problems: list[str] = []
+    for entry in settings:
+        for name, options in entry.items():
+            if name in ELSEWHERE:
+                continue
+            try:
+                transforms.append(_build(name, options or {}))
+            except AugmentError as error:
+                problems.append(str(error))
+    if problems:
+        raise AugmentError("\n".join(problems))
+    return tuple(transforms)
+
+
+def apply_transforms(
+    transforms: Sequence[Transform], frames: np.ndarray, label: int, rng: np.random.Generator
+) -> tuple[np.ndarray, int]:
+    """frames uint8 [T, H, W, 3] and label through all transforms, in order."""
+    for transform in transforms:
+        frames, label = transform(frames, label, rng)
+    return frames, label
+
+
+def _build(name: str, options: Mapping[str, Any]) -> Transform:
+    if name not in TRANSFORMS:
+        raise AugmentError(f"transform {name!r} is unknown; allowed: {', '.join(TRANSFORMS)}")
+    kind = TRANSFORMS[name]
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    wanted = {key: value for key, value in options.items() if key not in IGNORED_SETTINGS}
+    unknown = [key for key in wanted if key not in {field.name for field in fields}]
+    needed = [
+        field.name
+        for field in fields
+        if field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        and field.name not in wanted
+    ]
+    if unknown:
+        known = ", ".join(field.name for field in fields)
+        raise AugmentError(f"{name} has no setting {', '.join(unknown)}; it has {known}")
+    if needed:
+        raise AugmentError(f"{name} needs {', '.join(needed)}")
+    try:
+        return kind(**wanted)
+    except TypeError as error:  # a comparison of, say, a string with a number
+        raise AugmentError(f"{name}: a setting has the wrong type: {wanted} ({error})") from error
+
+
+def _cut(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    return np.ascontiguousarray(frames[:, top : top + height, left : left + width])
+
+
+def _resize(frames: np.ndarray, size: int) -> np.ndarray:
+    """[T, H, W, 3] to [T, size, size, 3]: area averaging down, bilinear up."""
+    height, width = frames.shape[1:3]
+    if (height, width) == (size, size):
+        return np.ascontiguousarray(frames)
+    method = cv2.INTER_AREA if min(height, width) > size else cv2.INTER_LINEAR
+    resized = np.empty((len(frames), size, size, 3), np.uint8)
+    for frame, out in zip(frames, resized):
+        out[...] = cv2.resize(np.ascontiguousarray(frame), (size, size), interpolation=method)
+    return resized
+
+
+def _size_at_least(name: str, frames: np.ndarray, size: int) -> tuple[int, int]:
+    height, width = frames.shape[1:3]
+    if min(height, width) < size:
+        raise AugmentError(
+            f"{name}: frames of {width} x {height} pixels are smaller than target_size {size}; "
+            "lower target_size, or raise the size of the step before"
+        )
+    return height, width
+
+
+def _check(name: str, key: str, value: object, ok: bool, allowed: str) -> None:
+    if isinstance(value, bool) or not ok:
+        raise AugmentError(f"{name}: {key} is {value!r}, allowed: {allowed}")
+
+
+def _check_probability(name: str, value: float) -> None:
+    _check(name, "p", value, 0 <= value <= 1, "0 to 1")

@@ -1,0 +1,172 @@
+"""The batches of one epoch, prefetched by threads, in an order that nothing but the seed decides.
+
+The order of an epoch comes from (seed, epoch) and the random draws of a sample from (seed, epoch,
+index), so neither the number of workers nor a resumed run changes a single pixel.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from infer.errors import VideoError
+
+
+_Read = tuple[np.ndarray, int] | VideoError
+
+
+class ClipSource(Protocol):
+    """What a loader reads from; `train.data.dataset.ClipDataset` is one."""
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """[T, H, W, 3] of every clip."""
+
+    @property
+    def views(self) -> int:
+        """Clips a sample."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, index: int, *, rng: np.random.Generator | None) -> tuple[np.ndarray, int]:
+        """uint8 [views, T, H, W, 3] and the label of sample `index`, or VideoError."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that belong together, without those that could not be read.
+
+    clips: uint8 [N * views, T, H, W, 3], the views of a sample next to each other.
+    labels: int64 [N]; with a label swap of the augmentation applied.
+    indices: int64 [N], the samples' places in the dataset.
+    failed: (index, error) of each sample of this batch that could not be read.
+    number: place of the batch in its epoch, from 0.
+    """
+
+    clips: np.ndarray
+    labels: np.ndarray
+    indices: np.ndarray
+    failed: tuple[tuple[int, VideoError], ...] = ()
+    number: int = 0
+    views: int = 1
+
+
+def epoch_order(samples: int, *, seed: int, epoch: int, shuffle: bool) -> np.ndarray:
+    """int64 [samples]: every index once, in the order of this epoch."""
+    if not shuffle:
+        return np.arange(samples, dtype=np.int64)
+    return np.random.default_rng([seed, epoch]).permutation(samples).astype(np.int64)
+
+
+def batches_in_epoch(samples: int, *, batch_size: int, drop_last: bool) -> int:
+    """How many batches an epoch has; `drop_last` leaves out a last one that is not full."""
+    return samples // batch_size if drop_last else -(-samples // batch_size)
+
+
+def epoch_batches(
+    dataset: ClipSource,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    shuffle: bool,
+    drop_last: bool,
+    workers: int,
+    start: int = 0,
+) -> Generator[Batch, None, None]:
+    """Yield the batches `start`, `start + 1`, ... of an epoch; nothing before `start` is read.
+
+    A sample that cannot be read (VideoError) is missing from its batch and listed in `failed`. No
+    other sample takes its place, so every batch has the same members on every run; one whose
+    samples all failed comes with no clips. Any other exception is raised here.
+
+    workers: threads that read ahead, by one batch and twice their number; 0 reads in the caller.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+    for name, value, least in (
+        ("batch_size", batch_size, 1),
+        ("seed", seed, 0),
+        ("epoch", epoch, 0),
+        ("workers", workers, 0),
+        ("start", start, 0),
+    ):
+        if value < least:
+            raise ValueError(f"{name} is {value}, allowed: {least} or more")
+    order = epoch_order(len(dataset), seed=seed, epoch=epoch, shuffle=shuffle)
+    count = batches_in_epoch(len(dataset), batch_size=batch_size, drop_last=drop_last)
+    members = [
+        order[number * batch_size : (number + 1) * batch_size] for number in range(start, count)
+    ]
+
+    def read(index: int) -> _Read:
+        try:
+            return dataset.read(index, rng=np.random.default_rng([seed, epoch, index]))
+        except VideoError as error:
+            return error
+
+    indices = [int(index) for batch in members for index in batch]
+    results = _in_order(read, indices, workers=workers, ahead=batch_size + 2 * workers)
+    return _batches(dataset, members, results, start)
+
+
+def _in_order(
+    read: Callable[[int], _Read], indices: list[int], *, workers: int, ahead: int
+) -> Generator[_Read, None, None]:
+    """read(index) for every index, in order, at most `ahead` of them begun before their turn."""
+    if workers == 0:
+        yield from map(read, indices)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="clips")
+    pending: deque[Future[_Read]] = deque()
+    try:
+        for index in indices:
+            pending.append(pool.submit(read, index))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        # Also when the consumer stops early or a read raised: wait only for reads that run.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _batches(
+    dataset: ClipSource,
+    members: list[np.ndarray],
+    results: Generator[_Read, None, None],
+    start: int,
+) -> Generator[Batch, None, None]:
+    with closing(results):
+        for number, batch in enumerate(members, start=start):
+            clips: list[np.ndarray] = []
+            labels: list[int] = []
+            indices: list[int] = []
+            failed: list[tuple[int, VideoError]] = []
+            for index in batch.tolist():
+                result = next(results)
+                if isinstance(result, VideoError):
+                    failed.append((index, result))
+                    continue
+                clips.append(result[0])
+                labels.append(result[1])
+                indices.append(index)
+            yield Batch(
+                clips=_stack(clips, dataset.clip_shape),
+                labels=np.array(labels, np.int64),
+                indices=np.array(indices, np.int64),
+                failed=tuple(failed),
+                number=number,
+                views=dataset.views,
+            )
+
+
+def _stack(clips: list[np.ndarray], shape: tuple[int, int, int, int]) -> np.ndarray:
+    return np.concatenate(clips) if clips else np.empty((0, *shape), np.uint8)
