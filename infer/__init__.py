@@ -1,0 +1,1 @@
+"""From a video file to a label: read, sample, preprocess, run, rank. Deployable alone."""

@@ -1,0 +1,41 @@
+"""The mistakes and misfortunes a user can meet, each with a message that says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class ClipDuetError(Exception):
+    """A problem the user can act on; command lines print it without a traceback."""
+
+
+class VideoError(ClipDuetError):
+    """One video cannot be used. `path` is the video, `reason` one line without the path."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = Path(path)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class SpecError(ClipDuetError):
+    """A sampling or preprocessing spec that cannot be followed."""
+
+
+class BundleError(ClipDuetError):
+    """A bundle that is missing, incomplete, altered, or does not fit its own description."""
+
+
+class BackendError(ClipDuetError):
+    """A runtime that is not installed, not able to load an artefact, or fails while running."""
+
+
+def listed(title: str, problems: Sequence[str]) -> str:
+    """One message for all problems: on one line if there is one, else one line each."""
+    if len(problems) == 1:
+        return f"{title}: {problems[0]}"
+    return "\n".join([f"{title}: {len(problems)} problems", *(f"  - {p}" for p in problems)])

@@ -1,0 +1,174 @@
+"""From a video file to the uint8 clips a network takes: scale, crop, nothing else.
+
+Normalisation and layout are nodes of the exported graph. `load_clips` is the one function that
+evaluation in training and deployment both use; training calls `read_scaled`, changes the frames as
+it likes, and crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from infer.errors import BackendError, SpecError, VideoError
+from infer.sampling import sample_indices
+from infer.spec import ClipSpec, PreprocessSpec
+from infer.video import Frames, VideoInfo, read_frames_folder, read_video
+
+
+def load_clips(
+    path: str | Path,
+    spec: ClipSpec,
+    *,
+    frames: int | None = None,
+    suffix: str = "img_{:05}.jpg",
+) -> tuple[Frames, VideoInfo]:
+    """The clips of one video, as evaluation and deployment see them.
+
+    Args:
+        path: a video file, or a folder of numbered pictures.
+        frames, suffix: only for folders, see `read_frames_folder`.
+
+    Returns:
+        uint8 [views, T, crop, crop, 3] RGB and what is known about the file.
+
+    Raises:
+        VideoError: the file gives no frames.
+    """
+    scaled, info = read_scaled(path, spec, frames=frames, suffix=suffix)
+    return np.ascontiguousarray(center_crop(scaled, spec.preprocess.crop)), info
+
+
+def read_scaled(
+    path: str | Path,
+    spec: ClipSpec,
+    *,
+    rng: np.random.Generator | None = None,
+    frames: int | None = None,
+    suffix: str = "img_{:05}.jpg",
+) -> tuple[Frames, VideoInfo]:
+    """Sampled and scaled, not yet cropped: the place where training puts its augmentation.
+
+    Args:
+        rng: None: the views of evaluation. A generator: one training draw (views = 1).
+
+    Returns:
+        uint8 [views, T, h, w, 3] RGB, a fresh array.
+
+    Raises:
+        VideoError: the file gives no frames.
+    """
+    chosen: list[list[int]] = []
+    # A header may be wrong, then the draw is repeated with the true count: from the same state,
+    # so that a draw depends on the frames there are and not on what the header claimed.
+    state = None if rng is None else rng.bit_generator.state
+
+    def pick(count: int) -> list[int]:
+        if rng is not None and state is not None:
+            rng.bit_generator.state = state
+        chosen[:] = sample_indices(count, spec.sampling, rng=rng)
+        return sorted({i for clip in chosen for i in clip})
+
+    def scale(frame: Frames) -> Frames:
+        try:
+            return scale_frame(frame, spec.preprocess)
+        except SpecError as error:
+            raise VideoError(path, str(error)) from None
+
+    if Path(path).is_dir():
+        unique, info = read_frames_folder(path, pick, suffix=suffix, frames=frames, each=scale)
+    else:
+        unique, info = read_video(path, pick, each=scale)
+    place = {frame: k for k, frame in enumerate(sorted({i for clip in chosen for i in clip}))}
+    return unique[np.array([[place[i] for i in clip] for clip in chosen])], info
+
+
+def scaled_size(width: int, height: int, spec: PreprocessSpec) -> tuple[int, int]:
+    """(width, height) after scaling, as PaddleVideo's `Scale` computes it.
+
+    A frame whose shorter side already is `short_size` stays as it is, whatever its shape.
+
+    Raises:
+        SpecError: a frame more than 100 times as long as it is wide, kept in its shape.
+    """
+    short = spec.short_size
+    if min(width, height) == short:
+        return width, height
+    if spec.fixed_ratio:
+        long = int(short * 4.0 / 3.0)
+    elif spec.keep_ratio is False:
+        long = short
+    else:
+        long_now, short_now = max(width, height), min(width, height)
+        if spec.do_round:
+            long = int(long_now * (short / short_now) + 0.5)
+        else:
+            long = int(long_now * short / short_now)
+        if long > 100 * short:
+            raise SpecError(f"a frame of {width}x{height} is too narrow to scale in its shape")
+    return (short, long) if width <= height else (long, short)
+
+
+def scale_frame(frame: Frames, spec: PreprocessSpec) -> Frames:
+    """uint8 [H, W, 3] to uint8 [h, w, 3]."""
+    height, width = frame.shape[:2]
+    size = scaled_size(width, height, spec)
+    if size == (width, height):
+        return frame
+    return _RESIZE[spec.resize](frame, size)
+
+
+def scale_frames(frames: Frames, spec: PreprocessSpec) -> Frames:
+    """uint8 [n, H, W, 3] to uint8 [n, h, w, 3]."""
+    return np.stack([scale_frame(frame, spec) for frame in frames])
+
+
+def center_crop(frames: Frames, size: int) -> Frames:
+    """The square of `size` at the centre: uint8 [..., H, W, 3] to a view [..., size, size, 3].
+
+    Half pixels are rounded as PaddleVideo's `CenterCrop` rounds them (to the even neighbour).
+
+    Raises:
+        SpecError: the frames are smaller than the crop.
+    """
+    height, width = frames.shape[-3:-1]
+    if height < size or width < size:
+        raise SpecError(
+            f"frames of {width}x{height} are smaller than the crop of {size}x{size}; "
+            f"scale them to a short side of at least {size} first"
+        )
+    top, left = round((height - size) / 2), round((width - size) / 2)
+    return frames[..., top : top + size, left : left + size, :]
+
+
+def _area(frame: Frames, size: tuple[int, int]) -> Frames:
+    # Area averaging means something only for an axis that shrinks: those first, then the others.
+    height, width = frame.shape[:2]
+    smaller = (min(size[0], width), min(size[1], height))
+    if smaller != (width, height):
+        frame = np.asarray(cv2.resize(frame, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+    return frame if smaller == size else _bilinear(frame, size)
+
+
+def _bilinear(frame: Frames, size: tuple[int, int]) -> Frames:
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _pil(frame: Frames, size: tuple[int, int]) -> Frames:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise BackendError(
+            "resize: pil needs Pillow: pip install pillow, or use resize: area"
+        ) from None
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR), np.uint8)
+
+
+_RESIZE: dict[str, Callable[[Frames, tuple[int, int]], Frames]] = {
+    "area": _area,
+    "bilinear": _bilinear,
+    "pil": _pil,
+}
