@@ -1,0 +1,155 @@
+# Each target works alone, first, on a clean clone: it makes what it needs. `make help` lists them.
+#
+#   CONFIG=file      experiment to train or export instead of the demo's
+#   RUN=folder       where its training lies (train-*, export)
+#   CHECKPOINT=file  weights to export instead of RUN's best
+#   BUNDLE=folder    bundle to write (export) or to use (predict)
+#   VIDEO="..."      files, folders or globs to predict
+#   SEED=number      seed of a training instead of the config's
+#   PYTHON=command   interpreter that .venv is made of; 3.10, 3.11 or 3.12
+#   JOBS=number      tests that run side by side
+
+PYTHON ?= python3
+CONFIG ?=
+RUN ?=
+CHECKPOINT ?=
+BUNDLE ?=
+VIDEO ?= data/motions/test/0000*.mp4
+SEED ?=
+JOBS ?= 2
+
+VENV := .venv
+PY := $(VENV)/bin/python
+comma := ,
+REPORTS := reports/demo
+CPUS := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+# Two networks train side by side, each on half of the cores.
+HALF := $(shell half=$$(($(CPUS) / 2)); [ $$half -gt 0 ] && echo $$half || echo 1)
+
+# paddle2onnx and polygraphy would fetch packages by themselves; setup.cfg names them instead.
+export POLYGRAPHY_AUTOINSTALL_DEPS := 0
+# Every installation is pinned, that of the build tools too.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup data train train-baseline train-dml export predict benchmark report demo study \
+    test lint clean
+
+help: ## list the targets
+	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' Makefile
+
+# --- environment: stamps, so that a second run installs nothing --------------------------------
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys' || { \
+	    echo "error: '$(PYTHON)' does not run; name another: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || { \
+	    echo "error: CPython 3.10, 3.11 or 3.12 is needed (paddle2onnx has wheels for no later one);" \
+	        "'$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	    echo "error: '$(PYTHON)' lacks the venv module (Debian, Ubuntu: apt install python3-venv)"; \
+	    exit 1; }
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# $(call install,extras,what it is for): one line a package while it runs, all of it in a log.
+define install
+@echo "installing $(2) into $(VENV) (log: $(VENV)/install.log)"
+@{ $(PY) -m pip install --progress-bar off --editable ".[$(1)]" 2>&1; \
+    echo "pip-exit $$?"; } | tee $(VENV)/install.log | awk ' \
+    /^Collecting / { printf "  %s\n", $$2; fflush() } \
+    /^Installing collected/ { print "  unpacking ..."; fflush() } \
+    /^ *(ERROR|error)/ { print } \
+    /^pip-exit / { code = $$2 } \
+    END { exit code }'
+endef
+
+$(VENV)/setup: $(VENV)/made setup.cfg pyproject.toml constraints.txt
+	$(call install,train$(comma)export$(comma)report,what training$(comma) export and reports need)
+	@$(PY) -c 'import av, cv2, numba, onnx, onnxruntime, paddle' 2> $(VENV)/import.log || { \
+	    cat $(VENV)/import.log; echo "error: an installed package cannot be loaded; when a library" \
+	        "such as libgomp.so.1 is missing: apt install libgomp1"; exit 1; }
+	@touch $@
+
+$(VENV)/dev: $(VENV)/setup
+	$(call install,dev,what tests and checks need)
+	@touch $@
+
+setup: $(VENV)/setup ## create .venv with the pinned versions of constraints.txt
+
+# --- the main road -----------------------------------------------------------------------------
+
+BASELINE := configs/motions_baseline.yaml
+DML := configs/motions_dml.yaml
+# $(call train,config,run): continues a run that stopped, does nothing when it is complete.
+train_cmd = $(PY) -m train -c $(1) --output $(2) --resume auto $(if $(SEED),--seed $(SEED))
+export_cmd = $(PY) -m export --checkpoint $(1) -c $(2) -o $(3)
+made = $(wildcard bundles/$(1)/bundle.json)
+
+data: setup ## write the embedded dataset of motions (data/motions)
+	@$(PY) -m train.data.motions --out data/motions
+
+train-baseline: setup $(if $(CONFIG),,data) ## train the student alone (runs/baseline; CONFIG= RUN= SEED=)
+	@$(call train_cmd,$(or $(CONFIG),$(BASELINE)),$(or $(RUN),runs/baseline))
+
+train-dml: setup $(if $(CONFIG),,data) ## train the pair that teaches each other (runs/dml; CONFIG= RUN= SEED=)
+	@$(call train_cmd,$(or $(CONFIG),$(DML)),$(or $(RUN),runs/dml))
+
+train: data ## train both side by side, each on half of the cores (logs: runs/*/train.log)
+	@echo "training the student alone and the pair side by side, threads each: $(HALF)"
+	@export OMP_NUM_THREADS=$(HALF) NUMBA_NUM_THREADS=$(HALF) PYTHONUNBUFFERED=1; \
+	sh .ci/side_by_side.sh \
+	    runs/baseline/train.log '$(call train_cmd,$(BASELINE),runs/baseline)' \
+	    runs/dml/train.log '$(call train_cmd,$(DML),runs/dml)'
+
+# A training of the user's own is exported as it is; the demo's two are trained first if need be.
+own := $(CONFIG)$(RUN)$(CHECKPOINT)
+run := $(or $(patsubst %/,%,$(RUN)),runs/dml)
+export: $(if $(own),setup,train) ## make deployment bundles (bundles/*; CONFIG= RUN= CHECKPOINT= BUNDLE=)
+ifneq ($(own),)
+	@$(call export_cmd,$(or $(CHECKPOINT),$(run)/best.pdparams),$(or $(CONFIG),$(DML)),$(or \
+	    $(BUNDLE),bundles/$(notdir $(run))))
+else
+	@$(call export_cmd,runs/baseline/best.pdparams,$(BASELINE),bundles/baseline)
+	@$(call export_cmd,runs/dml/best.pdparams,$(DML),bundles/dml)
+endif
+
+predict: setup $(if $(BUNDLE)$(call made,dml),,export) ## label videos (VIDEO="files, folders, globs" BUNDLE=)
+	@$(PY) infer/predict.py --bundle $(or $(BUNDLE),bundles/dml) --video $(VIDEO)
+
+benchmark: setup $(if $(and $(call made,baseline),$(call made,dml)),,export) ## accuracy and latency of every deployment (reports/demo/results.json)
+	@$(PY) -m benchmarks --baseline bundles/baseline --student bundles/dml \
+	    --data data/motions/test.list --root data/motions --out $(REPORTS)/results.json
+
+report: setup ## Markdown and HTML of the benchmark (reports/demo; measures first if need be)
+	@[ -f $(REPORTS)/results.json ] || $(MAKE) benchmark
+	@$(PY) -m benchmarks.report $(REPORTS)/results.json --out $(REPORTS)
+
+demo: data train export predict benchmark report ## everything: data, training, bundles, predictions, report
+	@echo
+	@echo "The report: $(REPORTS)/index.html (as text: $(REPORTS)/report.md)"
+
+study: setup ## what DML brings, over seeds: the experiment behind the README (hours)
+	@$(PY) -m benchmarks.study
+
+# --- checks ------------------------------------------------------------------------------------
+
+test: lint ## lint, then the tests (JOBS= at a time)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile --durations 10
+
+lint: $(VENV)/dev ## style, types and the direction of imports
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+clean: ## remove .venv and caches; ALL=1 also data, runs, bundles and the demo's report
+	@rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@$(if $(ALL),rm -rf data runs bundles $(REPORTS))
