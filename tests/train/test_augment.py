@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infer.errors import ClipDuetError
 
+from infer.errors import ClipDuetError
 from train.data.augment import (
     AugmentError,
     CenterCrop,
@@ -198,7 +198,7 @@ def test_jitter_clips_instead_of_wrapping() -> None:
     frames = np.full((1, 4, 4, 3), 250, np.uint8)
     outs = [ColorJitter(brightness=1.0)(frames, 0, rng(seed))[0] for seed in range(30)]
     factors = [rng(seed).uniform(0.0, 2.0) for seed in range(30)]
-    for out, factor in zip(outs, factors):
+    for out, factor in zip(outs, factors, strict=True):
         assert abs(float(out[0, 0, 0, 0]) - min(250 * factor, 255)) <= 0.5
 
 

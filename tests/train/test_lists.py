@@ -12,7 +12,7 @@ from train.data.lists import ListError, read_list
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def data(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     for name in ("a.mp4", "b c.mp4", "sub/d.mp4"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -22,48 +22,48 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def write(root: Path, text: str | bytes) -> Path:
-    file = root.parent / "train.list"
+def write(data: Path, text: str | bytes) -> Path:
+    file = data.parent / "train.list"
     file.write_bytes(text.encode() if isinstance(text, str) else text)
     return file
 
 
-def test_videos_with_spaces_comments_blank_lines_and_crlf(root: Path) -> None:
-    absolute = root / "a.mp4"
-    file = write(root, f"# header\r\n\r\na.mp4 0\r\nb c.mp4\t2 \r\nsub/d.mp4   1\r\n{absolute} 2")
-    samples = read_list(file, root=root, num_classes=3)
+def test_videos_with_spaces_comments_blank_lines_and_crlf(data: Path) -> None:
+    absolute = data / "a.mp4"
+    file = write(data, f"# header\r\n\r\na.mp4 0\r\nb c.mp4\t2 \r\nsub/d.mp4   1\r\n{absolute} 2")
+    samples = read_list(file, root=data, num_classes=3)
     assert [(s.path, s.label, s.frames, s.line) for s in samples] == [
-        (root / "a.mp4", 0, None, 3),
-        (root / "b c.mp4", 2, None, 4),
-        (root / "sub/d.mp4", 1, None, 5),
+        (data / "a.mp4", 0, None, 3),
+        (data / "b c.mp4", 2, None, 4),
+        (data / "sub/d.mp4", 1, None, 5),
         (absolute, 2, None, 6),
     ]
 
 
-def test_byte_order_mark_is_no_part_of_the_path(root: Path) -> None:
-    assert read_list(write(root, b"\xef\xbb\xbfa.mp4 0\n"), root=root)[0].path == root / "a.mp4"
+def test_byte_order_mark_is_no_part_of_the_path(data: Path) -> None:
+    assert read_list(write(data, b"\xef\xbb\xbfa.mp4 0\n"), root=data)[0].path == data / "a.mp4"
 
 
-def test_video_suffix_is_appended(root: Path) -> None:
-    assert read_list(write(root, "a 0\n"), root=root, suffix=".mp4")[0].path == root / "a.mp4"
+def test_video_suffix_is_appended(data: Path) -> None:
+    assert read_list(write(data, "a 0\n"), root=data, suffix=".mp4")[0].path == data / "a.mp4"
 
 
-def test_repeated_videos_are_kept(root: Path) -> None:
-    assert len(read_list(write(root, "a.mp4 0\na.mp4 0\n"), root=root)) == 2
+def test_repeated_videos_are_kept(data: Path) -> None:
+    assert len(read_list(write(data, "a.mp4 0\na.mp4 0\n"), root=data)) == 2
 
 
-def test_frame_folders(root: Path) -> None:
-    (sample,) = read_list(write(root, "clip 1 30 2\n"), root=root, format="FrameDataset")
-    assert (sample.path, sample.frames, sample.label) == (root / "clip 1", 30, 2)
+def test_frame_folders(data: Path) -> None:
+    (sample,) = read_list(write(data, "clip 1 30 2\n"), root=data, format="FrameDataset")
+    assert (sample.path, sample.frames, sample.label) == (data / "clip 1", 30, 2)
 
 
-def test_every_wrong_line_is_reported(root: Path) -> None:
+def test_every_wrong_line_is_reported(data: Path) -> None:
     file = write(
-        root,
+        data,
         "a.mp4 0\ngone.mp4 1\na.mp4 3\na.mp4 -1\na.mp4 one\na.mp4 1.0\na.mp4\nsub 1\ngone.mp4 9\n",
     )
     with pytest.raises(ListError) as caught:
-        read_list(file, root=root, num_classes=3)
+        read_list(file, root=data, num_classes=3)
     expected = {
         2: "no such file",
         3: "label 3 is out of range, allowed: 0 to 2",
@@ -75,26 +75,26 @@ def test_every_wrong_line_is_reported(root: Path) -> None:
         9: "label 9 is out of range",
     }
     assert len(caught.value.problems) == len(expected)
-    for problem, (line, what) in zip(caught.value.problems, expected.items()):
+    for problem, (line, what) in zip(caught.value.problems, expected.items(), strict=True):
         assert problem.startswith(f"{file}:{line}: ")
         assert what in problem
         assert problem in str(caught.value)
     assert "no such file" in caught.value.problems[-1], "both mistakes of a line are named"
 
 
-def test_wrong_frame_lines(root: Path) -> None:
-    file = write(root, "clip 1 0 0\nclip 1 x 0\nnone 5 0\na.mp4 5 0\n5 0\n")
+def test_wrong_frame_lines(data: Path) -> None:
+    file = write(data, "clip 1 0 0\nclip 1 x 0\nnone 5 0\na.mp4 5 0\n5 0\n")
     with pytest.raises(ListError) as caught:
-        read_list(file, root=root, format="FrameDataset")
+        read_list(file, root=data, format="FrameDataset")
     whats = ["is below 1", "'x' is not a whole number", "no folder", "is a file", "too few fields"]
     assert len(caught.value.problems) == len(whats)
-    for problem, what in zip(caught.value.problems, whats):
+    for problem, what in zip(caught.value.problems, whats, strict=True):
         assert what in problem
 
 
-def test_long_reports_are_cut_with_a_count(root: Path) -> None:
+def test_long_reports_are_cut_with_a_count(data: Path) -> None:
     with pytest.raises(ListError) as caught:
-        read_list(write(root, "gone.mp4 0\n" * 1000 + "a.mp4 0\n"), root=root)
+        read_list(write(data, "gone.mp4 0\n" * 1000 + "a.mp4 0\n"), root=data)
     assert len(caught.value.problems) == 1000
     message = str(caught.value)
     assert message.startswith("1000 of 1001 lines")
@@ -103,27 +103,27 @@ def test_long_reports_are_cut_with_a_count(root: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# only a comment\n"])
-def test_empty_list(root: Path, text: str) -> None:
+def test_empty_list(data: Path, text: str) -> None:
     with pytest.raises(ListError, match="the list is empty"):
-        read_list(write(root, text), root=root)
+        read_list(write(data, text), root=data)
 
 
-def test_missing_list_and_root_and_wrong_encoding_and_format(root: Path) -> None:
+def test_missing_list_and_root_and_wrong_encoding_and_format(data: Path) -> None:
     with pytest.raises(ListError, match="cannot be read"):
-        read_list(root / "no.list", root=root)
+        read_list(data / "no.list", root=data)
     with pytest.raises(ListError, match="root folder"):
-        read_list(write(root, "a.mp4 0"), root=root / "none")
+        read_list(write(data, "a.mp4 0"), root=data / "none")
     with pytest.raises(ListError, match="UTF-8"):
-        read_list(write(root, b"\xff\xfe\x00"), root=root)
+        read_list(write(data, b"\xff\xfe\x00"), root=data)
     with pytest.raises(ListError, match="VideoDataset, FrameDataset"):
-        read_list(write(root, "a.mp4 0"), root=root, format="Videos")  # type: ignore[arg-type]
+        read_list(write(data, "a.mp4 0"), root=data, format="Videos")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("suffix", ["frame_{:03}.png", "img.jpg", "img_{:05", "img_{name}.jpg"])
-def test_frame_suffix_that_fits_nothing(root: Path, suffix: str) -> None:
-    file = write(root, "clip 1 30 2\n")
+def test_frame_suffix_that_fits_nothing(data: Path, suffix: str) -> None:
+    file = write(data, "clip 1 30 2\n")
     with pytest.raises(ListError, match="suffix"):
-        read_list(file, root=root, format="FrameDataset", suffix=suffix)
+        read_list(file, root=data, format="FrameDataset", suffix=suffix)
 
 
 NAMES = st.text(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from infer.errors import VideoError
 
+from infer.errors import VideoError
 from train.data.loader import Batch, batches_in_epoch, epoch_batches, epoch_order
 
 
@@ -118,7 +118,7 @@ def test_epochs_and_seeds_differ_in_order_and_pixels() -> None:
         batches = run(Numbers(40), **changes)
         order = [i for b in batches for i in b.indices.tolist()]
         draws = [int(v) for b in batches for v in b.clips[:, 0, 0, 0, 1]]
-        return order, dict(zip(order, draws))
+        return order, dict(zip(order, draws, strict=True))
 
     base, other_epoch, other_seed = pixels(), pixels(epoch=2), pixels(seed=4)
     assert base == pixels()
@@ -129,7 +129,7 @@ def test_epochs_and_seeds_differ_in_order_and_pixels() -> None:
 
 def test_other_samples_keep_their_pixels_when_one_fails() -> None:
     whole, holed = run(Numbers(10)), run(Numbers(10, broken=frozenset({4})))
-    for a, b in zip(whole, holed):
+    for a, b in zip(whole, holed, strict=True):
         keep = a.indices != 4
         assert np.array_equal(a.clips[keep], b.clips)
         assert np.array_equal(a.indices[keep], b.indices)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from infer.errors import ClipDuetError
 
+from infer.errors import ClipDuetError
 from train.data.mix import Cutmix, Mix, Mixup, VideoMix, build_mix
 
 ALL: list[Mix] = [Mixup(0.2), Cutmix(1.0), VideoMix()]

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from infer.errors import ClipDuetError
+from infer.preprocess import center_crop
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, int]]
 
@@ -39,10 +40,8 @@ class CenterCrop:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
-        height, width = _size_at_least("CenterCrop", frames, self.target_size)
-        top = round((height - self.target_size) / 2)
-        left = round((width - self.target_size) / 2)
-        return _cut(frames, top, left, self.target_size, self.target_size), label
+        _size_at_least("CenterCrop", frames, self.target_size)
+        return np.ascontiguousarray(center_crop(frames, self.target_size)), label
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,8 @@ class RandomCrop:
         height, width = _size_at_least("RandomCrop", frames, self.target_size)
         top = int(rng.integers(height - self.target_size + 1))
         left = int(rng.integers(width - self.target_size + 1))
-        return _cut(frames, top, left, self.target_size, self.target_size), label
+        rows, columns = slice(top, top + self.target_size), slice(left, left + self.target_size)
+        return np.ascontiguousarray(frames[:, rows, columns]), label
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class MultiScaleCrop:
         """Sides of the boxes; one within 2 pixels of the target is the target, not resized."""
         sides = [max(int(short * scale), 1) for scale in self.scales]
         snaps = (abs(side - self.target_size) < 3 and self.target_size <= short for side in sides)
-        return [self.target_size if snap else side for side, snap in zip(sides, snaps)]
+        return [self.target_size if snap else side for side, snap in zip(sides, snaps, strict=True)]
 
     def _place(
         self, spare_rows: int, spare_columns: int, rng: np.random.Generator
@@ -311,10 +311,6 @@ def _build(name: str, options: Mapping[str, Any]) -> Transform:
         raise AugmentError(f"{name}: a setting has the wrong type: {wanted} ({error})") from error
 
 
-def _cut(frames: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
-    return np.ascontiguousarray(frames[:, top : top + height, left : left + width])
-
-
 def _resize(frames: np.ndarray, size: int) -> np.ndarray:
     """[T, H, W, 3] to [T, size, size, 3]: area averaging down, bilinear up."""
     height, width = frames.shape[1:3]
@@ -322,7 +318,7 @@ def _resize(frames: np.ndarray, size: int) -> np.ndarray:
         return np.ascontiguousarray(frames)
     method = cv2.INTER_AREA if min(height, width) > size else cv2.INTER_LINEAR
     resized = np.empty((len(frames), size, size, 3), np.uint8)
-    for frame, out in zip(frames, resized):
+    for frame, out in zip(frames, resized, strict=True):
         out[...] = cv2.resize(np.ascontiguousarray(frame), (size, size), interpolation=method)
     return resized
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from infer.errors import VideoError
 
-
 _Read = tuple[np.ndarray, int] | VideoError
 
 
