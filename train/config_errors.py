@@ -1,0 +1,204 @@
+"""Mistakes of a config, collected and told in one message: where, which value, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from infer.errors import ClipDuetError
+
+Location = tuple[str | int, ...]
+"""Keys and list indices from the top of the config to a value."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong. ``where`` may be empty when the whole file is meant."""
+
+    where: Location
+    text: str
+    origin: str = ""
+
+
+class ConfigError(ClipDuetError):
+    """A config cannot be used; the message and ``mistakes`` hold everything wrong with it."""
+
+    def __init__(self, source: str, mistakes: Sequence[Mistake]) -> None:
+        self.source = source
+        self.mistakes = tuple(mistakes)
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        lines = [f"{source}: {count} in the config"]
+        lines += [f"  {_line(mistake, source)}" for mistake in mistakes]
+        super().__init__("\n".join(lines))
+
+
+def dotted(where: Location) -> str:
+    """``MODEL.models.0.Teacher``: a location as overrides write it."""
+    return ".".join(str(part) for part in where)
+
+
+def shown(value: Any) -> str:
+    """A value as YAML users know it, shortened."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name most like ``name``, or None if none is alike; case does not matter."""
+    by_lower = {candidate.lower(): candidate for candidate in allowed}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
+    """``unknown key; did you mean ...?`` with the nearest name, else the allowed ones."""
+    names = sorted(allowed)
+    guess = nearest(str(name), names)
+    if guess is not None:
+        return f"unknown {kind} {shown(name)}; did you mean {guess}?"
+    return f"unknown {kind} {shown(name)}; allowed: {', '.join(names) or 'none'}"
+
+
+def pydantic_mistakes(
+    error: ValidationError, *, model: type[BaseModel], raw: Any, under: Location = ()
+) -> list[Mistake]:
+    """Translate what pydantic found in ``raw`` into mistakes at the user's own paths.
+
+    Args:
+        error: what validating ``raw`` against ``model`` raised.
+        model: the model, whose fields give the nearest names.
+        raw: the data as the user wrote it.
+        under: location of ``raw`` in the config.
+    """
+    schema = model.model_json_schema()
+    mistakes = []
+    for item in error.errors(include_url=False):
+        where = under + _user_location(item["loc"], raw, item["type"])
+        if item["type"] == "union_tag_invalid" or (
+            item["type"] == "union_tag_not_found" and isinstance(item["input"], Mapping)
+        ):
+            where += (item["ctx"]["discriminator"].strip("'"),)
+        mistakes.append(Mistake(where, _text(item, schema)))
+    return mistakes
+
+
+def _line(mistake: Mistake, source: str) -> str:
+    path = dotted(mistake.where)
+    text = f"{path}: {mistake.text}" if path else mistake.text
+    origin = mistake.origin.replace(f"{source}:", "line ")
+    return f"{text} ({origin})" if origin else text
+
+
+def _user_location(loc: Location, raw: Any, kind: str) -> Location:
+    """``loc`` without the parts that the user did not write: names of union members."""
+    where: list[str | int] = []
+    here = raw
+    for depth, part in enumerate(loc):
+        if _holds(here, part):
+            here = here[part]
+        elif depth < len(loc) - 1 or kind != "missing":
+            continue
+        where.append(part)
+    return tuple(where)
+
+
+def _holds(here: Any, part: str | int) -> bool:
+    if isinstance(here, list):
+        return isinstance(part, int) and part < len(here)
+    return isinstance(here, Mapping) and part in here
+
+
+def _text(item: Any, schema: Mapping[str, Any]) -> str:
+    kind, value, context = item["type"], item["input"], item.get("ctx", {})
+    wanted = {
+        "int_type": "a whole number",
+        "float_type": "a number",
+        "bool_type": "true or false",
+        "string_type": "text",
+        "list_type": "a list",
+        "tuple_type": "a list",
+        "dict_type": "a mapping",
+        "model_type": "a mapping",
+        "model_attributes_type": "a mapping",
+        "finite_number": "a finite number",
+    }
+    bounds = {
+        "greater_than": ("gt", "above"),
+        "greater_than_equal": ("ge", "at least"),
+        "less_than": ("lt", "below"),
+        "less_than_equal": ("le", "at most"),
+    }
+    if kind == "extra_forbidden":
+        return unknown_name("key", item["loc"][-1], _keys_at(schema, item["loc"][:-1]))
+    if kind == "missing":
+        return "is missing"
+    if kind in wanted:
+        return f"must be {wanted[kind]}, not {shown(value)}"
+    if kind in bounds:
+        key, word = bounds[kind]
+        return f"must be {word} {context[key]}, not {shown(value)}"
+    if kind == "literal_error":
+        return _not_among(value, context["expected"])
+    if kind == "union_tag_invalid":
+        return _not_among(context["tag"], context["expected_tags"])
+    if kind == "union_tag_not_found":
+        if not isinstance(value, Mapping):
+            return f"must be a mapping, not {shown(value)}"
+        return "is missing"
+    if kind in ("too_short", "too_long"):
+        low, high = context.get("min_length"), context.get("max_length")
+        bound = f"at least {low}" if kind == "too_short" else f"at most {high}"
+        return f"must have {bound} entries, not {context['actual_length']}"
+    if kind == "value_error":
+        return str(context["error"])
+    return f"{item['msg']}, not {shown(value)}"
+
+
+def _not_among(value: Any, expected: str) -> str:
+    names = re.findall(r"'([^']*)'", expected)
+    guess = nearest(value, names) if isinstance(value, str) else None
+    allowed = expected.replace("'", "")
+    if guess:
+        return f"{shown(value)} is not allowed; did you mean {guess}? Allowed: {allowed}"
+    return f"{shown(value)} is not allowed; allowed: {allowed}"
+
+
+def _keys_at(schema: Mapping[str, Any], loc: Location) -> set[str]:
+    """Names of the fields of the model at ``loc``, found by walking its JSON schema."""
+    nodes = [_resolve(schema, schema)]
+    for part in loc:
+        nodes = [following for node in nodes for following in _step(schema, node, part)]
+    return {name for node in nodes for name in node.get("properties", {})}
+
+
+def _resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in node:
+        node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+    return node
+
+
+def _step(
+    schema: Mapping[str, Any], node: Mapping[str, Any], part: str | int
+) -> list[Mapping[str, Any]]:
+    node = _resolve(schema, node)
+    following: list[Mapping[str, Any]] = []
+    for choice in node.get("anyOf", []):
+        following += _step(schema, choice, part)
+    if part in node.get("discriminator", {}).get("mapping", {}):
+        following.append({"$ref": node["discriminator"]["mapping"][part]})
+    if part in node.get("properties", {}):
+        following.append(node["properties"][part])
+    elif isinstance(node.get("additionalProperties"), dict) and isinstance(part, str):
+        following.append(node["additionalProperties"])
+    if isinstance(part, int) and isinstance(node.get("items"), dict):
+        following.append(node["items"])
+    return [_resolve(schema, child) for child in following]
