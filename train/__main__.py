@@ -1,0 +1,101 @@
+"""``python -m train -c CONFIG``: train what a config describes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from infer.errors import ClipDuetError
+
+EXIT_DIVERGED, EXIT_WRONG_USE, EXIT_STOPPED = 1, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train",
+        description="Train the networks of a config by themselves or by mutual learning.",
+    )
+    add = parser.add_argument
+    add("-c", "--config", required=True, help="the experiment, a YAML file")
+    add(
+        "-o",
+        "--override",
+        action="append",
+        default=[],
+        metavar="A.B=VALUE",
+        help="change a setting of the config; may be given several times",
+    )
+    add("--output", help="folder of the run (default: the config's output_dir)")
+    add("--seed", type=int, help="seed of the run (default: the config's)")
+    add("--resume", action="store_true", help="go on with the run in the folder, if there is one")
+    add("--visualdl", action="store_true", help="write scalars for VisualDL to OUTPUT/vdl")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; see the module's docstring.
+
+    Returns:
+        0 done, 1 the loss diverged, 2 a mistake in config, lists or options, 130 interrupted.
+    """
+    options = parser().parse_args(arguments)
+    overrides = list(options.override)
+    if options.output:
+        overrides.append(f"output_dir={json.dumps(options.output)}")
+    if options.seed is not None:
+        overrides.append(f"seed={options.seed}")
+    # A stop asked for by the system ends like Ctrl-C: the last checkpoint stands.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return _run(options.config, overrides, resume=options.resume, visualdl=options.visualdl)
+    except ClipDuetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_DIVERGED if type(error).__name__ == "DivergedError" else EXIT_WRONG_USE
+    except KeyboardInterrupt:
+        print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        return EXIT_STOPPED
+
+
+def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> int:
+    # Mistakes in the config are told before Paddle is imported, which takes seconds.
+    from train.config import load_config
+
+    cfg = load_config(config, overrides)
+    if cfg.ignored:
+        print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
+    from train.splits import training_datasets
+
+    train_set, valid_set = training_datasets(cfg)
+    from train.loop import train
+    from train.reporter import Reporter
+
+    folder = Path(cfg.output_dir)
+    reporter = Reporter(sys.stderr, scalars=str(folder / "vdl") if visualdl else None)
+    try:
+        progress = train(
+            cfg, train_set=train_set, valid_set=valid_set, resume=resume, reporter=reporter
+        )
+    finally:
+        reporter.close()
+    best = progress.best
+    print(
+        f"{folder}: {progress.epoch} epochs, {progress.step} steps, {progress.seconds:.0f} s; "
+        f"best validation top-1 {best['top1']:.4f} in epoch {best['epoch']}; "
+        f"weights in {folder / 'best.pdparams'}"
+    )
+    if progress.skipped:
+        print(f"{len(progress.skipped)} times a clip could not be read and was skipped")
+    return 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

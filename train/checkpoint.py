@@ -1,0 +1,150 @@
+"""What a run leaves on disk: where it stands, and its best weights.
+
+``latest.ckpt`` is one file with everything that continuing needs, ``best.pdparams`` a plain
+state dict with PaddleVideo's keys. Both are written beside their name and then renamed, so that
+a run killed at any moment leaves whole files.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle.optimizer import Optimizer
+
+from infer.errors import ClipDuetError
+from train.recognizers import Recognizer
+
+LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
+FORMAT = 1
+
+
+class CheckpointError(ClipDuetError):
+    """A checkpoint that cannot be read, or that belongs to something else."""
+
+
+def save_latest(
+    folder: Path, recognizer: Recognizer, optimizer: Optimizer, progress: Mapping[str, Any]
+) -> None:
+    """Write ``latest.ckpt``: weights, optimiser and ``progress`` (plain data)."""
+    content = {
+        "format": FORMAT,
+        "model": recognizer.state_dict(),
+        "optimizer": _optimizer_state(recognizer, optimizer),
+        "progress": dict(progress),
+    }
+    _save(folder / LATEST, content)
+
+
+def load_latest(folder: Path, recognizer: Recognizer, optimizer: Optimizer) -> dict[str, Any]:
+    """Restore weights and optimiser from ``latest.ckpt`` and return the run's progress.
+
+    Raises:
+        CheckpointError: the file is broken or holds other networks.
+    """
+    path = folder / LATEST
+    content = load_file(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not a checkpoint that this version can continue")
+    set_weights(recognizer, content["model"], source=path)
+    _set_optimizer_state(recognizer, optimizer, content["optimizer"])
+    return content["progress"]
+
+
+def save_best(folder: Path, recognizer: Recognizer, record: Mapping[str, Any]) -> None:
+    """Write ``best.pdparams``, and ``best.json`` with what is known of it."""
+    _save(folder / BEST, recognizer.state_dict())
+    partial = folder / (BEST_RECORD + ".partial")
+    partial.write_text(json.dumps(dict(record), indent=1) + "\n")
+    os.replace(partial, folder / BEST_RECORD)
+
+
+def load_file(path: Path) -> Any:
+    """Read a ``.pdparams`` or ``.ckpt`` file.
+
+    Raises:
+        CheckpointError: no such file, or not one that Paddle wrote.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}")
+    try:
+        return paddle.load(str(path))
+    except (ValueError, EOFError, RuntimeError, OSError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is not a readable checkpoint: {reason}") from error
+
+
+def model_weights(content: Any, *, source: Path) -> dict[str, paddle.Tensor]:
+    """The state dict in a loaded ``.pdparams`` or ``.ckpt`` file."""
+    weights = content["model"] if isinstance(content, dict) and "format" in content else content
+    if not isinstance(weights, dict) or not weights:
+        raise CheckpointError(f"{source} holds no weights")
+    return weights
+
+
+def set_weights(layer: paddle.nn.Layer, weights: Mapping[str, Any], *, source: Path) -> None:
+    """Copy weights into a layer whose keys and shapes must be just these.
+
+    Raises:
+        CheckpointError: lists every missing, unexpected and misshapen entry.
+    """
+    own = layer.state_dict()
+    problems = [f"missing: {key}" for key in own if key not in weights]
+    problems += [f"unexpected: {key}" for key in weights if key not in own]
+    problems += [
+        f"shape of {key}: {list(weights[key].shape)}, expected {list(own[key].shape)}"
+        for key in own
+        if key in weights and list(weights[key].shape) != list(own[key].shape)
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{source} does not fit the config's networks ({len(problems)} entries):\n  "
+            + "\n  ".join(problems)
+        )
+    layer.set_state_dict(dict(weights))
+
+
+def _optimizer_state(recognizer: Recognizer, optimizer: Optimizer) -> dict[str, Any]:
+    """The optimiser's state under the networks' keys.
+
+    Paddle names it after the parameters' global names, which count up over the process: the same
+    network built a second time would not find its own state again.
+    """
+    prefixes = _names(recognizer)
+    state = {}
+    for name, value in optimizer.state_dict().items():
+        if name in ("LR_Scheduler", "master_weights"):
+            continue
+        key, rest = next(
+            (key, name[len(prefix) :]) for prefix, key in prefixes.items() if name.startswith(prefix)
+        )
+        state[f"{key}|{rest}"] = value
+    return state
+
+
+def _set_optimizer_state(
+    recognizer: Recognizer, optimizer: Optimizer, state: Mapping[str, Any]
+) -> None:
+    prefixes = {key: prefix for prefix, key in _names(recognizer).items()}
+    named = {}
+    for entry, value in state.items():
+        key, rest = entry.split("|")
+        named[prefixes[key] + rest] = value
+    optimizer.set_state_dict(named)
+
+
+def _names(recognizer: Recognizer) -> dict[str, str]:
+    return {parameter.name + "_": key for key, parameter in recognizer.named_parameters()}
+
+
+def _save(path: Path, content: Any) -> None:
+    partial = path.with_name(path.name + ".partial")
+    paddle.save(content, str(partial))
+    os.replace(partial, path)

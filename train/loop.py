@@ -1,0 +1,332 @@
+"""The training loop: epochs over the list, validation, checkpoints, and going on after a stop.
+
+A run is a function of its config and seed. The order of the clips, every random draw and the
+learning rate follow from the seed and the number of the step, never from what came before, so a
+run that was killed and continued takes the very steps of one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+from infer.errors import ClipDuetError
+from train.checkpoint import LATEST, load_latest, save_best, save_latest
+from train.config import Config, clip_spec
+from train.data.dataset import ClipDataset
+from train.data.loader import Batch, batches_in_epoch, epoch_batches
+from train.data.mix import build_mix
+from train.evaluate import Evaluation, evaluate
+from train.losses import Target
+from train.models.pixels import PixelInput
+from train.optim import build_optimizer
+from train.precision import Precision, build_precision
+from train.pretrained import load_pretrained
+from train.recognizers import STUDENT, Recognizer, build_recognizer
+from train.reporter import Reporter
+
+
+class DivergedError(ClipDuetError):
+    """The loss is no number any more."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands; plain data, stored in every checkpoint.
+
+    Attributes:
+        epoch: epochs that are complete.
+        batch: batches of the current epoch that are done.
+        step: optimiser steps taken.
+        best: the best validation so far: epoch, top1 (or -1 before the first).
+        history: one record an epoch.
+        skipped: training clips that could not be read, as ``path: reason``.
+        seconds: time spent training, over all sittings.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best: dict[str, Any] = field(default_factory=lambda: {"epoch": 0, "top1": -1.0})
+    history: list[dict[str, Any]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass
+class Run:
+    """Everything that a run works with."""
+
+    cfg: Config
+    folder: Path
+    recognizer: Recognizer
+    pixels: PixelInput
+    train: ClipDataset
+    valid: ClipDataset
+    precision: Precision
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.steps_per_epoch = batches_in_epoch(
+            len(self.train), batch_size=self.cfg.DATASET.batch_size, drop_last=True
+        )
+        if self.steps_per_epoch == 0:
+            raise ClipDuetError(
+                f"{len(self.train)} training clips do not fill one batch of "
+                f"{self.cfg.DATASET.batch_size}: lower DATASET.batch_size"
+            )
+        self.optimizer, self.schedule = build_optimizer(
+            self.recognizer,
+            self.cfg.optimizer,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=self.cfg.epochs,
+        )
+        self.mix = build_mix(self.cfg.mix)
+
+    @property
+    def share(self) -> float:
+        """Share of the run that is over, 0..1."""
+        return self.progress.step / (self.steps_per_epoch * self.cfg.epochs)
+
+
+def train(
+    cfg: Config,
+    *,
+    train_set: ClipDataset,
+    valid_set: ClipDataset,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+) -> Progress:
+    """Train the networks of a config; checkpoints go to ``cfg.output_dir``.
+
+    Args:
+        cfg: the experiment.
+        train_set: its training clips.
+        valid_set: its validation clips.
+        resume: go on from ``latest.ckpt`` if there is one.
+        reporter: shows progress; none shows nothing.
+
+    Raises:
+        ClipDuetError: the folder holds a run and ``resume`` is off, or the run there has another
+            config.
+        DivergedError: the loss is NaN or infinite; the last checkpoint is untouched.
+    """
+    folder = Path(cfg.output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    reporter = reporter or Reporter(None)
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed)
+    preprocess = clip_spec(cfg, "train").preprocess
+    run = Run(
+        cfg=cfg,
+        folder=folder,
+        recognizer=recognizer,
+        pixels=PixelInput(preprocess.mean, preprocess.std),
+        train=train_set,
+        valid=valid_set,
+        precision=build_precision(cfg.amp, note=reporter.note),
+        progress=Progress(),
+    )
+    if (folder / LATEST).exists():
+        _continue(run, resume=resume)
+        reporter.note(f"going on after {run.progress.step} steps")
+    else:
+        for line in load_pretrained(recognizer, cfg.model):
+            reporter.note(line)
+    while run.progress.epoch < cfg.epochs:
+        _epoch(run, reporter)
+    return run.progress
+
+
+def _continue(run: Run, *, resume: bool) -> None:
+    if not resume:
+        raise ClipDuetError(
+            f"{run.folder} holds a run already: add --resume to go on with it, "
+            "or choose another --output"
+        )
+    stored = load_latest(run.folder, run.recognizer, run.optimizer)
+    changed = _differences(stored.pop("config"), _identity(run.cfg))
+    if changed:
+        raise ClipDuetError(
+            f"{run.folder} holds a run with another config:\n  "
+            + "\n  ".join(changed)
+            + "\nundo the change, or choose another --output"
+        )
+    run.progress = Progress(**stored)
+
+
+def _epoch(run: Run, reporter: Reporter) -> None:
+    progress, dataset = run.progress, run.cfg.DATASET
+    run.recognizer.train()
+    meter = Meter()
+    batches = epoch_batches(
+        run.train,
+        batch_size=dataset.batch_size,
+        seed=run.cfg.seed,
+        epoch=progress.epoch,
+        shuffle=True,
+        drop_last=True,
+        workers=dataset.num_workers,
+        start=progress.batch,
+    )
+    started = time.monotonic()
+    for batch in batches:
+        for index, error in batch.failed:
+            reporter.note(f"skipped: {error}")
+            progress.skipped.append(f"{run.train.samples[index].path}: {error.reason}")
+        if len(batch.labels):
+            meter.add(_step(run, batch))
+        progress.batch += 1
+        reporter.step(run, meter)
+        every = run.cfg.checkpoint_every_steps
+        if every and progress.step % every == 0:
+            progress.seconds += time.monotonic() - started
+            started = time.monotonic()
+            _save(run)
+    result = evaluate(
+        lambda clips: _logits(run, clips),
+        run.valid,
+        batch_size=dataset.valid_batch_size or dataset.batch_size,
+        workers=dataset.num_workers,
+    )
+    progress.seconds += time.monotonic() - started
+    progress.epoch, progress.batch = progress.epoch + 1, 0
+    record = _record(run, meter, result)
+    progress.history.append(record)
+    if result.top1 > progress.best["top1"]:
+        progress.best = {"epoch": progress.epoch, "top1": result.top1}
+        save_best(run.folder, run.recognizer, _best_record(run))
+    if progress.epoch % run.cfg.save_interval == 0 or progress.epoch == run.cfg.epochs:
+        _save(run)
+    reporter.epoch(run, record)
+
+
+def _step(run: Run, batch: Batch) -> dict[str, float]:
+    """One optimiser step; returns loss terms and training accuracies by name."""
+    cfg, step = run.cfg, run.progress.step
+    # Dropout draws follow from the step alone, so that they are the same after a resume.
+    paddle.seed(zlib.crc32(f"{cfg.seed}/step/{step}".encode()))
+    clips, target = batch.clips, Target(paddle.to_tensor(batch.labels))
+    if run.mix is not None:
+        mixed = run.mix(clips, batch.labels, np.random.default_rng([cfg.seed, step, 1]))
+        clips = mixed.clips
+        target = Target(
+            paddle.to_tensor(mixed.labels_a),
+            paddle.to_tensor(mixed.labels_b),
+            paddle.to_tensor(mixed.lam),
+        )
+    with run.precision.autocast():
+        outputs = run.recognizer(run.pixels(paddle.to_tensor(clips)))
+        terms = run.recognizer.losses(outputs, target, progress=run.share)
+        loss = paddle.add_n(list(terms.values()))
+    value = float(loss)
+    if not math.isfinite(value):
+        parts = ", ".join(f"{name} {float(term):g}" for name, term in terms.items())
+        latest = run.folder / LATEST
+        kept = f"the last good checkpoint is {latest}" if latest.exists() else "none is saved yet"
+        raise DivergedError(
+            f"the loss is {value} at step {step} ({parts}); {kept}. "
+            "Lower the learning rate, lengthen the warm-up, or set grad_clip"
+        )
+    run.precision.step(loss, run.optimizer)
+    run.schedule.step()
+    run.progress.step += 1
+    return {
+        "loss": value,
+        **{name: float(term) for name, term in terms.items()},
+        **{f"{role}.top1": _accuracy(logits, target) for role, logits in outputs.items()},
+    }
+
+
+def _accuracy(logits: paddle.Tensor, target: Target) -> float:
+    """Share of right answers; a mixed clip counts each label by its share."""
+    guess = logits.argmax(axis=-1)
+    hit = (guess == target.labels).astype("float32")
+    if target.labels_b is not None and target.lam is not None:
+        hit_b = (guess == target.labels_b).astype("float32")
+        hit = target.lam * hit + (1 - target.lam) * hit_b
+    return float(hit.mean())
+
+
+@paddle.no_grad()
+def _logits(run: Run, clips: np.ndarray) -> np.ndarray:
+    """The student's logits ``[N, classes]`` for uint8 clips ``[N, T, H, W, 3]``."""
+    run.recognizer.eval()
+    logits = run.recognizer.student(run.pixels(paddle.to_tensor(clips)))
+    return logits.numpy()
+
+
+class Meter:
+    """Means over an epoch so far."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, values: dict[str, float]) -> None:
+        """Take in the figures of one step; a loss term may be missing while its ramp is at 0."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """The mean of every figure."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}
+
+
+def _record(run: Run, meter: Meter, result: Evaluation) -> dict[str, Any]:
+    return {
+        "epoch": run.progress.epoch,
+        "step": run.progress.step,
+        "rate": float(run.optimizer.get_lr()),
+        **{f"train.{name}": round(value, 6) for name, value in meter.means().items()},
+        f"valid.{STUDENT}.top1": result.top1,
+        "valid.failed": len(result.failed),
+        "seconds": round(run.progress.seconds, 1),
+    }
+
+
+def _best_record(run: Run) -> dict[str, Any]:
+    return {
+        **run.progress.best,
+        "seed": run.cfg.seed,
+        "config": run.cfg.source,
+        "config_sha256": run.cfg.sha256(),
+    }
+
+
+def _save(run: Run) -> None:
+    progress = {**vars(run.progress), "config": _identity(run.cfg)}
+    save_latest(run.folder, run.recognizer, run.optimizer, progress)
+
+
+def _identity(cfg: Config) -> dict[str, Any]:
+    """The settings that a run's result depends on."""
+    settings = cfg.to_dict()
+    for name in ("output_dir", "log_interval", "model_name", "save_interval"):
+        settings.pop(name)
+    settings.pop("checkpoint_every_steps")
+    for name in ("num_workers", "cache", "root"):
+        settings["DATASET"].pop(name)
+    return settings
+
+
+def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two nested settings differ, one line each."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = list(dict.fromkeys([*old, *new]))
+        return [
+            line
+            for key in keys
+            for line in _differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [line for i, (a, b) in pairs for line in _differences(a, b, f"{path}.{i}")]
+    return [] if old == new else [f"{path}: it was {old!r}, now it is {new!r}"]

@@ -1,0 +1,106 @@
+"""What a run tells while it goes: a progress bar on a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import IO, TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from train.loop import Meter, Run
+
+
+class Reporter:
+    """Writes to ``stream``; None writes nothing.
+
+    Args:
+        stream: where to.
+        scalars: folder for VisualDL's scalars, or None.
+    """
+
+    def __init__(self, stream: IO[str] | None, *, scalars: str | None = None) -> None:
+        self._stream = stream
+        self._bar: Any = None
+        self._scalars = _scalar_writer(scalars) if scalars else None
+        self._started: tuple[float, int] | None = None
+
+    def note(self, text: str) -> None:
+        """One line that stays."""
+        if self._stream is None:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=self._stream)
+        else:
+            print(text, file=self._stream, flush=True)
+
+    def step(self, run: Run, meter: Meter) -> None:
+        """Called after every step."""
+        progress, total = run.progress, run.steps_per_epoch * run.cfg.epochs
+        if self._started is None:
+            self._started = time.monotonic(), progress.step - 1
+        if self._scalars is not None and progress.step % run.cfg.log_interval == 0:
+            for name, value in meter.means().items():
+                self._scalars.add_scalar(f"train/{name}", value, progress.step)
+        if self._stream is None or not self._stream.isatty():
+            return
+        if self._bar is None:
+            self._bar = tqdm(total=total, initial=progress.step - 1, unit="step", leave=False)
+        self._bar.update(1)
+        if progress.step % run.cfg.log_interval == 0:
+            clips = self._bar.format_dict["rate"] or 0.0
+            self._bar.set_description(f"epoch {progress.epoch + 1}/{run.cfg.epochs}")
+            self._bar.set_postfix_str(
+                f"{_figures(meter.means())} {clips * run.cfg.DATASET.batch_size:.0f} clips/s"
+            )
+
+    def epoch(self, run: Run, record: dict[str, Any]) -> None:
+        """Called after every epoch's validation."""
+        if self._scalars is not None:
+            for name, value in record.items():
+                if name.startswith("valid."):
+                    self._scalars.add_scalar(name.replace(".", "/", 1), value, record["step"])
+        train = {k.removeprefix("train."): v for k, v in record.items() if k.startswith("train.")}
+        best = run.progress.best
+        self.note(
+            f"epoch {record['epoch']:3d}/{run.cfg.epochs}  {_figures(train)}  "
+            f"valid {record['valid.Student.top1']:.4f}  best {best['top1']:.4f}"
+            f"  {self._speed(run)}"
+        )
+
+    def close(self) -> None:
+        """Put the terminal back in order."""
+        if self._bar is not None:
+            self._bar.close()
+        if self._scalars is not None:
+            self._scalars.close()
+
+    def _speed(self, run: Run) -> str:
+        """Clips a second and the time left, validation included."""
+        if self._started is None:
+            return ""
+        since, first = self._started
+        steps = run.progress.step - first
+        rate = steps / max(1e-9, time.monotonic() - since)
+        left = (run.steps_per_epoch * run.cfg.epochs - run.progress.step) / rate
+        eta = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+        return f"{rate * run.cfg.DATASET.batch_size:.0f} clips/s  {eta} left"
+
+
+def _figures(means: dict[str, float]) -> str:
+    """Loss and the accuracy of each network, short."""
+    accuracies = [
+        f"{name.removesuffix('.top1')} {value:.3f}"
+        for name, value in means.items()
+        if name.endswith(".top1")
+    ]
+    return " ".join([f"loss {means.get('loss', float('nan')):.3f}", *accuracies])
+
+
+def _scalar_writer(folder: str) -> Any:
+    """VisualDL's writer, or None where it is not installed: it is an optional extra."""
+    try:
+        from visualdl import LogWriter
+    except ImportError:
+        return None
+    return LogWriter(logdir=folder)
