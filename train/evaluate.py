@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from infer.rank import softmax
 from tqdm import tqdm
 
 from infer.errors import ClipDuetError
+from infer.rank import mean_scores
 from train.data.lists import Sample
 from train.data.loader import ClipSource, epoch_batches
 
@@ -226,5 +226,8 @@ def _join_views(logits: np.ndarray, views: int) -> np.ndarray:
     """[n * views, classes] to [n, classes]: one view stays as it is, several are averaged."""
     if views == 1:
         return logits
-    mean = softmax(logits).reshape(-1, views, logits.shape[1]).mean(axis=1)
-    return np.log(np.maximum(mean, np.finfo(np.float32).tiny)).astype(np.float32)
+    joined = np.empty((len(logits) // views, logits.shape[1]), np.float32)
+    for sample, row in enumerate(joined):
+        scores = mean_scores(logits[sample * views : (sample + 1) * views])
+        row[:] = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
+    return joined

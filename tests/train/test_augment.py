@@ -84,7 +84,12 @@ def test_random_crop_reaches_every_place_and_center_crop_the_middle() -> None:
     frames = ramp(18, 17)
     places = {tuple(RandomCrop(16)(frames, 0, rng(s))[0][0, 0, 0, :2]) for s in range(200)}
     assert places == {(x, y) for x in range(2) for y in range(3)}
-    assert tuple(CenterCrop(16)(frames, 0, rng())[0][0, 0, 0, :2]) == (0, 1)
+    # As PaddleVideo: a rest of 1, 2, 3 pixels puts the corner at 0, 1, 2, without rounding 0, 1, 1.
+    for rest, rounded, cut in ((1, 0, 0), (2, 1, 1), (3, 2, 1)):
+        for do_round, corner in ((True, rounded), (False, cut)):
+            out, _ = CenterCrop(16, do_round)(ramp(16 + rest, 17), 0, rng())
+            assert out.shape == (1, 16, 16, 3)
+            assert tuple(out[0, 0, 0, :2]) == (0, corner)
 
 
 @pytest.mark.parametrize("transform", [CenterCrop(16), RandomCrop(16)])

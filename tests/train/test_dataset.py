@@ -221,3 +221,22 @@ def test_epoch_over_real_files_does_not_depend_on_workers(samples: list[Sample])
     base = epoch(0, False)
     assert sorted(i for _, _, failed in base for i in failed) == [4, 5]
     assert base == epoch(2, False) == epoch(2, True)
+
+
+@pytest.mark.parametrize("name", ["Ollie2.mov", "tc_nasa_13013_rotated.mp4"])
+def test_real_clips_with_wrong_headers_or_rotation(shared: Path, name: str) -> None:
+    listed = [Sample(shared / "clips" / name, 0, None, 1)]
+    plain = ClipDataset(listed, SPEC, train=True, transforms=AUGMENT)
+    cached = ClipDataset(listed, SPEC, train=True, transforms=AUGMENT, cache=True)
+    for seed in range(2):
+        result = outcome(plain, 0, seed)
+        assert not isinstance(result, str)
+        assert result == outcome(cached, 0, seed)
+
+
+def test_real_lists_are_read_whole(shared: Path) -> None:
+    root = shared / "data" / "railway"
+    counts = [
+        len(read_list(root / name, root=root, num_classes=4)) for name in ("train.list", "val.list")
+    ]
+    assert sum(counts) == 232

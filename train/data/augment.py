@@ -30,9 +30,10 @@ class AugmentError(ClipDuetError):
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """Cut the middle `target_size` x `target_size` pixels."""
+    """Cut the middle `target_size` x `target_size` pixels; `do_round` rounds half a pixel."""
 
     target_size: int
+    do_round: bool = True
 
     def __post_init__(self) -> None:
         _check("CenterCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
@@ -40,7 +41,10 @@ class CenterCrop:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
-        _size_at_least("CenterCrop", frames, self.target_size)
+        height, width = _size_at_least("CenterCrop", frames, self.target_size)
+        if not self.do_round:  # an odd rest loses its extra pixel at the end, before the crop
+            frames = frames[:, : height - (height - self.target_size) % 2]
+            frames = frames[:, :, : width - (width - self.target_size) % 2]
         return np.ascontiguousarray(center_crop(frames, self.target_size)), label
 
 
@@ -250,8 +254,8 @@ TRANSFORMS: dict[str, Callable[..., Transform]] = {
 # training shares with deployment; normalisation and layout are the first nodes of the network.
 ELSEWHERE = ("Scale", "Image2Array", "Normalization")
 
-# Settings of PaddleVideo's transforms that choose its image library, and have no meaning here.
-IGNORED_SETTINGS = ("backend", "do_round")
+# PaddleVideo's choice of an image library; there is one here.
+IGNORED_SETTINGS = ("backend",)
 
 
 def build_transforms(
