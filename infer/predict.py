@@ -1,0 +1,319 @@
+"""Say what happens in videos: `python infer/predict.py --video clip.mp4`.
+
+Exit status: 0 done; 1 some videos failed; 2 wrong use; 130 interrupted, 141 the reader of a pipe
+went away (as shells count them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):  # run as a file: Python put infer/ first, the package is above it
+    sys.path[0] = str(ROOT)
+
+if TYPE_CHECKING:
+    from infer.bundle import Bundle
+    from infer.inputs import Inputs
+    from infer.pipeline import Prediction
+
+DEFAULT_BUNDLE = ROOT / "bundles" / "dml"
+FORMATS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+CSV_FIELDS = ("video", "label", "score", "topk", "seconds", "error", "warning")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    args = _parser().parse_args(argv)
+    from infer.errors import ClipDuetError
+    from infer.inputs import find_videos
+
+    inputs = find_videos(args.video)
+    for name, why in inputs.missing:
+        _say(f"error: {name}: {why}")
+    if inputs.repeated:
+        many = "1 video was" if inputs.repeated == 1 else f"{inputs.repeated} videos were"
+        _say(f"note: {many} named more than once and run once")
+    if not inputs.videos:
+        return 2
+    try:
+        bundle = _load_bundle(args.bundle)
+        with _output(args.output) as out:
+            return _predict(args, bundle, inputs, out)
+    except ClipDuetError as error:
+        _say(f"error: {error}")
+        return 2
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, io.UnsupportedOperation):
+            # Python flushes stdout once more at exit: let that go nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        _say(f"error: cannot write: {error}")
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="predict",
+        description="Say what happens in videos. One line for each, in the order given.",
+        epilog="Exit status: 0 done, 1 some videos failed, 2 wrong use.",
+    )
+    add = parser.add_argument
+    add(
+        "--video",
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="PATH",
+        help="video files, folders (searched to the bottom) and quoted patterns like 'a/**/*.mp4'",
+    )
+    add("--bundle", metavar="DIR", help="the exported bundle (default: bundles/dml)")
+    add("--precision", default="fp32", help="fp32, int8, ... as the bundle has (default: fp32)")
+    add("--backend", default="onnxruntime", help="onnxruntime (default) or paddle")
+    add(
+        "--batch-size",
+        type=_from_one,
+        default=1,
+        metavar="N",
+        help="videos through the network at once (default: 1)",
+    )
+    add("--top-k", type=_from_one, default=5, metavar="K", help="answers a video (default: 5)")
+    add(
+        "--num-clips",
+        type=_from_one,
+        metavar="N",
+        help="clips taken from a video, their scores averaged (default: as the bundle says)",
+    )
+    add(
+        "--threads",
+        type=_from_one,
+        metavar="N",
+        help="threads of the network, and as many that decode (default: all cores)",
+    )
+    add(
+        "--format",
+        choices=("table", "json", "csv"),
+        help="json: one JSON object a line (default: by the suffix of --output, else table)",
+    )
+    add("--output", metavar="FILE", help="write there when all is done, instead of to the screen")
+    return parser
+
+
+def _from_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _load_bundle(named: str | None) -> Bundle:
+    from infer.bundle import Bundle
+    from infer.errors import BundleError
+
+    folder = Path(named) if named else DEFAULT_BUNDLE
+    if not (folder / "bundle.json").is_file():
+        raise BundleError(
+            f"no bundle in {folder}: `make export` makes one from a trained checkpoint "
+            "(`make demo` does everything from the start), --bundle names another"
+        )
+    return Bundle.load(folder)
+
+
+def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: TextIO) -> int:
+    # Heavy imports only here: --help and mistakes answer at once.
+    import cv2
+
+    from infer.pipeline import predict_videos
+    from infer.runtimes import Clips, Logits, Runtime, open_runtime
+
+    cv2.setNumThreads(1)  # videos are decoded side by side already
+    spec = bundle.spec
+    if args.num_clips:
+        spec = replace(spec, sampling=replace(spec.sampling, views=args.num_clips))
+    runtimes: list[Runtime] = []
+
+    def run(clips: Clips) -> Logits:
+        return runtimes[0].run(clips)
+
+    stream = predict_videos(
+        inputs.videos,
+        run,
+        spec,
+        bundle.classes,
+        batch_size=args.batch_size,
+        workers=args.threads or min(_cores(), 8),
+        k=args.top_k,
+    )
+    # The first videos are being decoded by now; the network loads meanwhile.
+    runtimes.append(
+        open_runtime(bundle, backend=args.backend, precision=args.precision, threads=args.threads)
+    )
+    form = args.format or FORMATS.get(Path(args.output or "").suffix.lower(), "table")
+    write = _writer(form, out, inputs)
+    bar = _Bar(len(inputs.videos))
+    failed = len(inputs.missing)
+    with runtimes[0]:
+        try:
+            for done, prediction in enumerate(stream, 1):
+                bar.clear()
+                write(prediction)
+                out.flush()
+                elsewhere = out is not sys.stdout
+                if prediction.error is not None:
+                    failed += 1
+                    if elsewhere:
+                        _say(f"error: {prediction.video}: {prediction.error}")
+                elif prediction.warning and (elsewhere or form == "table"):
+                    _say(f"warning: {prediction.video}: {prediction.warning}")
+                bar.draw(done)
+        finally:
+            bar.clear()
+    if failed:
+        _say(f"{failed} of {len(inputs.videos) + len(inputs.missing)} inputs failed")
+    return 1 if failed else 0
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _say(text: str) -> None:
+    print(_printable(text, keep="\n"), file=sys.stderr, flush=True)
+
+
+def _printable(text: str, keep: str = "") -> str:
+    """Names of files may hold anything; a line on a terminal may not."""
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape", "replace").decode()
+        for c in text
+    )
+
+
+@contextlib.contextmanager
+def _output(named: str | None) -> Iterator[TextIO]:
+    """stdout, or a file that appears under its name only when everything was written."""
+    if named in (None, "-"):
+        with contextlib.suppress(AttributeError, ValueError):
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        yield sys.stdout
+        return
+    target = Path(str(named))
+    if target.exists() and not target.is_file() and not target.is_dir():
+        with target.open("w", encoding="utf-8") as file:  # a pipe or a device
+            yield file
+        return
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        from infer.errors import ClipDuetError
+
+        what = "is a folder" if target.is_dir() else f"the folder {target.parent} is not there"
+        raise ClipDuetError(f"--output {target}: {what}; name a file in a folder that exists")
+    handle, temporary = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(
+            handle, "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as file:
+            yield file
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _record(prediction: Prediction) -> dict[str, object]:
+    if prediction.error is not None:
+        return {"video": str(prediction.video), "error": prediction.error}
+    best = prediction.topk[0]
+    record: dict[str, object] = {
+        "video": str(prediction.video),
+        "label": best.label,
+        "score": round(best.score, 6),
+        "topk": [{"label": r.label, "score": round(r.score, 6)} for r in prediction.topk],
+        "seconds": round(prediction.seconds, 4),
+    }
+    if prediction.warning:
+        record["warning"] = prediction.warning
+    return record
+
+
+def _writer(form: str, out: TextIO, inputs: Inputs) -> Callable[[Prediction], None]:
+    if form == "json":
+        return lambda p: _line(out, json.dumps(_record(p)))
+    if form == "csv":
+        table = csv.DictWriter(out, CSV_FIELDS, lineterminator="\n")
+        table.writeheader()
+
+        def row(prediction: Prediction) -> None:
+            record = _record(prediction)
+            if "topk" in record:
+                record["topk"] = json.dumps(record["topk"])
+            table.writerow(record)
+
+        return row
+    width = min(max(len(_printable(str(v))) for v in inputs.videos), 60)
+    _line(out, f"{'video':{width}}  {'score':>6}  {'seconds':>7}  label")
+
+    def text(prediction: Prediction) -> None:
+        video = f"{_printable(str(prediction.video)):{width}}"
+        if prediction.error is not None:
+            _line(out, f"{video}  error: {_printable(prediction.error)}")
+            return
+        best, *others = prediction.topk
+        line = f"{video}  {best.score:6.4f}  {prediction.seconds:7.3f}  {best.label}"
+        if others:
+            line += "  (" + ", ".join(f"{r.label} {r.score:.4f}" for r in others) + ")"
+        _line(out, line)
+
+    return text
+
+
+def _line(out: TextIO, text: str) -> None:
+    out.write(text + "\n")
+
+
+class _Bar:
+    """A progress line on stderr where a person sees it, nothing in a pipe."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._shown = total > 1 and sys.stderr.isatty()
+
+    def draw(self, done: int) -> None:
+        if self._shown and done < self._total:
+            full = 30 * done // self._total
+            sys.stderr.write(f"[{'#' * full}{'.' * (30 - full)}] {done}/{self._total}")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _run_and_exit() -> None:
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        status = 130
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    if status in (130, 141):
+        os._exit(status)  # not waiting for the videos that are still being decoded
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    _run_and_exit()
