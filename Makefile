@@ -47,12 +47,12 @@ help: ## list the targets
 
 $(VENV)/made:
 	@$(PYTHON) -c 'import sys' || { \
-	    echo "error: '$(PYTHON)' does not run; name another: make PYTHON=/path/to/python3.11"; exit 1; }
+	    echo "error: '$(PYTHON)' does not run; name another: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' || { \
 	    echo "error: CPython 3.10, 3.11 or 3.12 is needed (paddle2onnx has wheels for no later one);" \
-	        "'$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.11"; exit 1; }
+	        "'$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || { \
-	    echo "error: '$(PYTHON)' lacks the venv module (Debian, Ubuntu: apt install python3-venv)"; \
+	    echo "error: '$(PYTHON)' lacks the venv module (Debian, Ubuntu: apt install python3-venv)" >&2; \
 	    exit 1; }
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV)
@@ -73,8 +73,8 @@ endef
 $(VENV)/setup: $(VENV)/made setup.cfg pyproject.toml constraints.txt
 	$(call install,train$(comma)export$(comma)report,what training$(comma) export and reports need)
 	@$(PY) -c 'import av, cv2, numba, onnx, onnxruntime, paddle' 2> $(VENV)/import.log || { \
-	    cat $(VENV)/import.log; echo "error: an installed package cannot be loaded; when a library" \
-	        "such as libgomp.so.1 is missing: apt install libgomp1"; exit 1; }
+	    cat $(VENV)/import.log >&2; echo "error: an installed package cannot be loaded; when a library" \
+	        "such as libgomp.so.1 is missing: apt install libgomp1" >&2; exit 1; }
 	@touch $@
 
 $(VENV)/dev: $(VENV)/setup

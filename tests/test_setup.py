@@ -1,0 +1,248 @@
+"""The project holds together: installation, make targets, directions of imports, sizes."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOMS = ("infer", "train", "export", "benchmarks")
+TARGETS = [
+    *("setup", "data", "train-baseline", "train-dml", "export", "predict", "benchmark", "report"),
+    *("demo", "study", "test", "lint", "clean"),
+]
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="GNU make is not installed")
+
+
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _requirements(text: str) -> list[str]:
+    """The canonical names in the lines of a requirements list."""
+    lines = [line.strip() for line in text.splitlines()]
+    return [_canonical(re.split(r"[\s\[<>=!~;]", line)[0]) for line in lines if line[:1].isalnum()]
+
+
+@pytest.fixture(scope="module")
+def setup_cfg(root: Path) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser()
+    parser.read(root / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def _make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+# --- versions -----------------------------------------------------------------------------------
+
+
+def test_every_package_of_every_extra_is_pinned(
+    root: Path, setup_cfg: configparser.ConfigParser
+) -> None:
+    pins = set(_requirements((root / "constraints.txt").read_text(encoding="utf-8")))
+    lists = {"base": setup_cfg["options"]["install_requires"]}
+    lists |= dict(setup_cfg["options.extras_require"])
+    del lists["gpu"]  # depends on the machine's driver
+    missing = {
+        extra: sorted(set(_requirements(text)) - pins - {"clipduet"})
+        for extra, text in lists.items()
+    }
+    assert {extra: names for extra, names in missing.items() if names} == {}
+
+
+def test_a_constraint_names_one_version_for_one_python(root: Path) -> None:
+    lines = (root / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins: dict[str, list[str]] = {}
+    for line in lines:
+        if line and not line.startswith("#"):
+            found = re.fullmatch(r'([\w.-]+)==([\w.]+)(?:; python_version (<|>=) "3\.11")?', line)
+            assert found, f"constraints.txt: {line!r} is not name==version with an allowed marker"
+            pins.setdefault(_canonical(found[1]), []).append(found[3] or "all")
+    for name, markers in pins.items():
+        assert markers in (["all"], ["<"], ["<", ">="]), (name, markers)
+
+
+# --- imports ------------------------------------------------------------------------------------
+
+
+def _modules(root: Path, room: str) -> list[str]:
+    paths = sorted((root / room).rglob("*.py"))
+    assert paths, f"no modules in {room}/"
+    names = [".".join(path.relative_to(root).with_suffix("").parts) for path in paths]
+    return [name.removesuffix(".__init__") for name in names if not name.endswith("__main__")]
+
+
+def test_infer_imports_where_nothing_but_its_own_needs_is_installed(root: Path) -> None:
+    # Runtimes are refused too: one is imported when it is opened, not before.
+    code = f"""
+import importlib, importlib.abc, sys
+
+class Bare(importlib.abc.MetaPathFinder):
+    allowed = set(sys.stdlib_module_names) | {{"infer", "numpy", "cv2", "av"}}
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] not in self.allowed:
+            raise ModuleNotFoundError("not installed here: " + name)
+        return None
+
+sys.meta_path.insert(0, Bare())
+for module in {_modules(root, "infer")!r}:
+    importlib.import_module(module)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_module_of_infer_shadows_another(root: Path) -> None:
+    # `python infer/predict.py` puts infer/ first on the path.
+    names = {path.stem for path in (root / "infer").iterdir() if path.suffix in ("", ".py")}
+    names -= {"__init__", "__main__", "__pycache__"}
+    assert names, "no modules in infer/"
+    taken = sys.stdlib_module_names | set(packages_distributions()) | set(ROOMS)
+    assert names & taken == set()
+
+
+def _lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = "import sys; from importlinter.cli import lint_imports as run;"
+    command += "sys.exit(run(config_filename='setup.cfg', no_cache=True))"
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, '.'); {command}"],
+        cwd=folder, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_imports_only_point_right(root: Path) -> None:
+    done = _lint_imports(root)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("room", "line"),
+    [("infer", "import train"), ("train", "import export"), ("infer", "import paddle")],
+)
+def test_a_wrong_import_is_noticed(root: Path, tmp_path: Path, room: str, line: str) -> None:
+    shutil.copy(root / "setup.cfg", tmp_path)
+    for name in ROOMS:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(line if name == room else "")
+    done = _lint_imports(tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BROKEN" in done.stdout
+
+
+# --- make ---------------------------------------------------------------------------------------
+
+
+@needs_make
+def test_help_describes_every_target(root: Path) -> None:
+    done = _make(root, "help")
+    assert done.returncode == 0, done.stderr
+    described = dict(re.findall(r"^  ([a-z-]+) +(\S.+)$", done.stdout, re.MULTILINE))
+    assert set(TARGETS) <= set(described)
+    phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)$", (root / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    assert set(phony[1].replace("\\", " ").split()) == set(described)
+
+
+@needs_make
+def test_whatever_is_said_to_make_exists(root: Path) -> None:
+    known = set(re.findall(r"^  ([a-z-]+)  ", _make(root, "help").stdout, re.MULTILINE))
+    places = [".ci/run", ".github/workflows/ci.yml", "README.md"]
+    places += [str(path.relative_to(root)) for path in root.glob("docs/*.md")]
+    said = {
+        (place, word)
+        for place in places
+        if (root / place).is_file()
+        for line in re.findall(r"(?:^|`|run: |exec |\$ )make ((?:[\w-]+ ?)+)(?![\w-]*=)",
+                               (root / place).read_text(encoding="utf-8"), re.MULTILINE)
+        for word in line.split()
+    }  # fmt: skip
+    assert (".ci/run", "test") in said
+    assert {(place, word) for place, word in said if word not in known} == set()
+
+
+@pytest.fixture
+def installed(root: Path, tmp_path: Path) -> Path:
+    """A checkout whose .venv looks installed."""
+    for name in ("Makefile", "setup.cfg", "pyproject.toml", "constraints.txt"):
+        shutil.copy(root / name, tmp_path)
+        os.utime(tmp_path / name, (1e9, 1e9))
+    (tmp_path / ".venv").mkdir()
+    for age, stamp in enumerate(("made", "setup", "dev")):
+        (tmp_path / ".venv" / stamp).touch()
+        os.utime(tmp_path / ".venv" / stamp, (1.1e9 + age, 1.1e9 + age))
+    return tmp_path
+
+
+@needs_make
+def test_a_second_setup_installs_nothing(installed: Path) -> None:
+    assert _make(installed, "--question", "setup").returncode == 0
+    assert "pip install" not in _make(installed, "--dry-run", "test").stdout
+
+
+@needs_make
+@pytest.mark.parametrize("changed", ["setup.cfg", "constraints.txt"])
+def test_changed_requirements_are_installed(installed: Path, changed: str) -> None:
+    (installed / changed).touch()
+    assert _make(installed, "--question", "setup").returncode == 1
+    assert "pip install" in _make(installed, "--dry-run", "test").stdout
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("refuses", "said"),
+    [("version_info", "3.10, 3.11 or 3.12 is needed"), ("ensurepip", "lacks the venv module")],
+)
+def test_an_unfit_interpreter_is_refused(
+    installed: Path, tmp_path: Path, refuses: str, said: str
+) -> None:
+    shutil.rmtree(installed / ".venv")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ncase "$*" in *{refuses}*) exit 1;; esac\nexit 0\n')
+    python.chmod(0o755)
+    done = _make(installed, "setup", f"PYTHON={python}")
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert not (installed / ".venv").exists()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 0), (3, 1)])
+def test_side_by_side_fails_when_one_command_fails(
+    root: Path, tmp_path: Path, status: int, expected: int
+) -> None:
+    seconds = 0 if status == 0 else 600  # the other one is ended, not waited for
+    done = subprocess.run(
+        ["sh", str(root / ".ci/side_by_side.sh"), "runs/a/log", f"sleep {seconds}",
+         "runs/b/log", f"sh -c 'echo last words; exit {status}'"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == expected, done.stderr
+    assert (tmp_path / "runs/b/log").read_text() == "last words\n"
+    assert ("runs/b/log" in done.stderr and "last words" in done.stderr) == (status != 0)
+
+
+# --- the repository -----------------------------------------------------------------------------
+
+
+def test_no_large_file_is_committed(root: Path) -> None:
+    if shutil.which("git") is None or not (root / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
+    files = [root / name for name in listed.split("\0") if name]
+    assert files
+    large = {p.name: p.stat().st_size for p in files if p.is_file() and p.stat().st_size > 1.5e6}
+    assert large == {}
