@@ -88,7 +88,7 @@ setup: $(VENV)/setup ## create .venv with the pinned versions of constraints.txt
 BASELINE := configs/motions_baseline.yaml
 DML := configs/motions_dml.yaml
 # $(call train,config,run): continues a run that stopped, does nothing when it is complete.
-train_cmd = $(PY) -m train -c $(1) --output $(2) --resume auto $(if $(SEED),--seed $(SEED))
+train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED))
 export_cmd = $(PY) -m export --checkpoint $(1) -c $(2) -o $(3)
 made = $(wildcard bundles/$(1)/bundle.json)
 

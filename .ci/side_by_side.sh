@@ -25,7 +25,7 @@ show() {
     for each in $all; do
         log=${each#*:}
         line=$(tail -c 4000 "$log" | tr '\r' '\n' | grep . | tail -n 1 | cut -c 1-120)
-        printf '%b%s: %s\n' "$1" "$log" "$line"
+        printf '%b%s: %s\n' "$1" "$log" "${line:-(starting)}"
     done
 }
 
