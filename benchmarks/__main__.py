@@ -10,14 +10,11 @@ import argparse
 import hashlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from tqdm import tqdm
 
 from benchmarks import machine, stats, words
 from benchmarks.accuracy import (
@@ -30,26 +27,21 @@ from benchmarks.accuracy import (
     compare_cells,
     largest_difference,
 )
+from benchmarks.deployments import (
+    MODELS,
+    Timing,
+    answer_all,
+    artifact_key,
+    check_bundles,
+    shared_datasets,
+    time_all,
+)
 from benchmarks.errors import BenchmarkError
-from benchmarks.latency import Timings, summarise, time_in_turns, time_stages
 from benchmarks.results import FORMAT, FORMAT_VERSION, dump, write_text
 from infer.bundle import Bundle
-from infer.errors import ClipDuetError, VideoError
-from infer.preprocess import center_crop, load_clips, scale_frames
-from infer.runtimes import Runtime, open_runtime
-from infer.sampling import sample_indices
-from infer.spec import ClipSpec
-from infer.video import read_video
-from train.data.dataset import ClipDataset
-from train.data.lists import FORMATS, Sample, read_list
-from train.evaluate import evaluate
-
-MODELS = ("baseline", "student")
-RATIO_CELL = Cell("onnxruntime", "fp32")
-CACHE_BYTES = 2**30  # decoded clips are kept between cells when they fit in this
-STAGE_CLIPS = 100
-
-Logits = npt.NDArray[np.float32]
+from infer.errors import ClipDuetError
+from train.data.lists import FORMATS, read_list
+from train.evaluate import Evaluation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, help="list of labelled test clips")
     add("--root", type=Path, default=None, help="folder that the list's paths start from")
     add("--format", choices=FORMATS, default="VideoDataset", help="format of the list")
-    add("--suffix", default="", help="name pattern of the frames of a frame-folder list")
+    add("--suffix", default="", help="file suffix or name pattern of frames, as in the config")
     add("--out", type=Path, required=True, help="result file (JSON)")
     add(
         "--cells",
@@ -93,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-sizes", nargs="+", type=int, default=[1, 8], help="batch sizes that are timed")
     add("--threads", type=int, default=machine.cpu_count(), help="threads of each runtime")
     add("--workers", type=int, default=2, help="threads that decode")
-    add("--seconds", type=float, default=60.0, help="about how long a batch size is timed")
+    add("--seconds", type=float, default=30.0, help="about how long a batch size is timed")
     add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
     add("--seed", type=int, default=0, help="seed of the resampling and the order of timing")
     add("--resamples", type=int, default=stats.RESAMPLES, help="bootstrap resamples")
@@ -104,39 +96,39 @@ def _parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything the command does but the writing; returns the result as JSON-ready values."""
     started, load_before = time.perf_counter(), machine.load_average()
-    cells = _cells(options.cells)
     _check_numbers(options)
+    cells = _cells(options.cells)
     bundles = {name: Bundle.load(getattr(options, name)) for name in MODELS}
-    _check_bundles(bundles, cells)
+    check_bundles(bundles, cells)
     classes = list(bundles["student"].classes)
     samples = read_list(
-        options.data, root=options.root, format=options.format, num_classes=len(classes),
+        options.data,
+        root=options.root,
+        format=options.format,
+        num_classes=len(classes),
         suffix=options.suffix,
-    )  # fmt: skip
-    datasets = _datasets(bundles, samples, options.suffix)
-    reference = next((cell for cell in cells if cell.precision == "fp32"), cells[0])
-    logits, labels, failed = _answer_all(bundles, cells, datasets, options)
-    paths = [_shown(sample.path, options.root) for sample in samples]
+    )
+    datasets = shared_datasets(bundles, samples, options.suffix)
+    seen = answer_all(bundles, cells, datasets, threads=options.threads, workers=options.workers)
+    reference = next((cell for cell in cells if cell.precision == "fp32"), cells[0]).key
+    labels = seen["student"][reference].labels
+    paths = [_shown(path, options.root) for path in seen["student"][reference].paths]
     for name in MODELS:
+        whole = seen[name][reference].logits
         for cell in cells:
-            whole = logits[name][reference.key]
-            check_parity(name, cell, whole, logits[name][cell.key], paths,
-                         reference_key=reference.key)  # fmt: skip
-    answers = {
-        name: {cell.key: answers_of(logits[name][cell.key], labels) for cell in cells}
-        for name in MODELS
-    }
+            logits = seen[name][cell.key].logits
+            check_parity(name, cell, whole, logits, paths, reference_key=reference)
     bootstrap: stats.Bootstrap = {
-        "resamples": options.resamples, "seed": options.seed, "level": stats.LEVEL,
-    }  # fmt: skip
-    rows = compare_cells(labels, len(classes), answers, reference=reference.key, **bootstrap)
-    for row in rows:
-        for name in MODELS:
-            _complete(row[name], bundles[name], Cell.parse(row["cell"]), answers[name],
-                      logits[name], reference.key)  # fmt: skip
+        "resamples": options.resamples,
+        "seed": options.seed,
+        "level": stats.LEVEL,
+    }
+    rows = _rows(bundles, cells, seen, reference, bootstrap)
     latency = None
     if not options.no_latency:
-        latency = _time_all(bundles, cells, datasets["student"], samples, options)
+        timing = Timing(options.batch_sizes, options.seconds, options.repetitions, options.seed)
+        latency = time_all(bundles, cells, datasets, timing, threads=options.threads)
+    failed = seen["student"][reference].failed
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -153,7 +145,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "batch_sizes": options.batch_sizes,
             **bootstrap,
         },
-        "bundles": {name: _bundle_record(bundles[name], getattr(options, name)) for name in MODELS},
+        "bundles": {name: _bundle_record(bundles[name]) for name in MODELS},
         "data": {
             "list": str(options.data),
             "sha256": hashlib.sha256(options.data.read_bytes()).hexdigest(),
@@ -161,14 +153,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "listed": len(samples),
             "decoded": len(samples) - len(failed),
             "failed": [
-                {"path": _shown(Path(path), options.root), "error": reason}
-                for path, reason in failed
+                {"path": _shown(path, options.root), "error": reason} for path, reason in failed
             ],
             "classes": classes,
             "clip_shape": list(bundles["student"].spec.clip_shape),
-            "labels": [int(label) for label in labels],
+            "labels": labels.tolist(),
         },
-        "reference": reference.key,
+        "reference": reference,
         "cells": rows,
         "latency": latency,
     }
@@ -196,208 +187,64 @@ def _check_numbers(options: argparse.Namespace) -> None:
         raise BenchmarkError("cannot work with " + "; ".join(wrong))
 
 
-def _artifact_key(cell: Cell) -> str:
-    return f"{'paddle' if cell.backend == 'paddle' else 'onnx'}.{cell.precision}"
-
-
-def _check_bundles(bundles: Mapping[str, Bundle], cells: Sequence[Cell]) -> None:
-    """Two models are comparable when they answer the same question and have the same cells."""
-    baseline, student = (bundles[name] for name in MODELS)
-    if list(baseline.classes) != list(student.classes):
-        raise BenchmarkError(
-            f"the bundles have different classes ({len(baseline.classes)} and "
-            f"{len(student.classes)}); a gain between them would mean nothing"
-        )
-    for name in MODELS:
-        have = set(bundles[name].artifacts)
-        lacking = [cell.key for cell in cells if _artifact_key(cell) not in have]
-        if lacking:
-            raise BenchmarkError(
-                f"bundle {bundles[name].path} has no file for {', '.join(lacking)} (it has: "
-                f"{', '.join(sorted(have))}); export it again, or choose with --cells"
-            )
-
-
-def _datasets(
-    bundles: Mapping[str, Bundle], samples: Sequence[Sample], suffix: str
-) -> dict[str, ClipDataset]:
-    """One dataset for both models where they see the same pixels, so that clips decode once."""
-    made: dict[ClipSpec, ClipDataset] = {}
-    for name in MODELS:
-        spec = bundles[name].spec
-        size = int(np.prod(spec.clip_shape)) * spec.sampling.views * len(samples)
-        if spec not in made:
-            made[spec] = ClipDataset(
-                samples, spec, train=False, suffix=suffix, cache=size <= CACHE_BYTES
-            )
-    return {name: made[bundles[name].spec] for name in MODELS}
-
-
-def _answer_all(
+def _rows(
     bundles: Mapping[str, Bundle],
     cells: Sequence[Cell],
-    datasets: Mapping[str, ClipDataset],
-    options: argparse.Namespace,
-) -> tuple[dict[str, dict[str, Logits]], npt.NDArray[np.int64], list[tuple[str, str]]]:
-    """Logits [clips, classes] by model and cell, the labels, and the clips that failed."""
-    logits: dict[str, dict[str, Logits]] = {name: {} for name in MODELS}
-    labels = np.zeros(0, np.int64)
-    failed: list[tuple[str, str]] = []
-    with tqdm(total=len(MODELS) * len(cells), desc="accuracy", disable=None) as bar:
-        for name in MODELS:
-            for cell in cells:
-                bar.set_postfix_str(f"{name} {cell.key}")
-                try:
-                    with _open(bundles[name], cell, options.threads) as runtime:
-                        seen = evaluate(
-                            runtime.run, datasets[name], batch_size=min(8, runtime.max_batch),
-                            workers=options.workers,
-                        )  # fmt: skip
-                except ClipDuetError as error:
-                    raise BenchmarkError(f"{name} in {cell.key}: {error}") from error
-                logits[name][cell.key] = seen.logits
-                labels = seen.labels
-                failed = list(seen.failed)
-                bar.update()
-    return logits, labels, failed
-
-
-def _open(bundle: Bundle, cell: Cell, threads: int) -> Runtime:
-    return open_runtime(bundle, backend=cell.backend, precision=cell.precision, threads=threads)
-
-
-def _complete(
-    part: dict[str, Any],
-    bundle: Bundle,
-    cell: Cell,
-    answers: Mapping[str, Answers],
-    logits: Mapping[str, Logits],
+    seen: Mapping[str, Mapping[str, Evaluation]],
     reference: str,
-) -> None:
-    """Add to a model's figures in a cell what only the logits and the files can tell."""
-    gap, _ = largest_difference(logits[reference], logits[cell.key])
-    scale = float(np.nanmax(np.abs(logits[reference]), initial=0.0))
-    same = agreement(answers[reference], answers[cell.key])
-    part["agreement"] = None if np.isnan(same) else same
-    part["max_logit_difference"] = None if np.isnan(gap) else gap
-    part["max_logit"] = scale
-    part["bytes"] = sum(file.bytes for file in bundle.artifact(_artifact_key(cell)).files)
-    part["predictions"] = answers[cell.key].predictions.tolist()
-    part["ranks"] = answers[cell.key].ranks.tolist()
+    bootstrap: stats.Bootstrap,
+) -> list[dict[str, Any]]:
+    """The result of every cell: the comparison, and what only logits and files can tell."""
+    labels = seen["student"][reference].labels
+    answers: dict[str, dict[str, Answers]] = {
+        name: {key: answers_of(value.logits, labels) for key, value in seen[name].items()}
+        for name in MODELS
+    }
+    rows = compare_cells(
+        labels, len(bundles["student"].classes), answers, reference=reference, **bootstrap
+    )
+    for row, cell in zip(rows, cells, strict=True):
+        for name in MODELS:
+            whole, own = seen[name][reference].logits, seen[name][cell.key].logits
+            given = answers[name][cell.key]
+            gap, _ = largest_difference(whole, own)
+            row[name] |= {
+                "agreement": _known(agreement(answers[name][reference], given)),
+                "max_logit_difference": _known(gap),
+                "max_logit": _known(float(np.abs(whole[~np.isnan(whole)]).max(initial=0.0))),
+                "bytes": bundles[name].artifacts[artifact_key(cell)].bytes,
+                "predictions": given.predictions.tolist(),
+                "ranks": given.ranks.tolist(),
+            }
+    return rows
 
 
-def _bundle_record(bundle: Bundle, path: Path) -> dict[str, Any]:
+def _known(value: float) -> float | None:
+    """JSON has no NaN; where no clip could be read there is no figure."""
+    return None if np.isnan(value) else value
+
+
+def _bundle_record(bundle: Bundle) -> dict[str, Any]:
+    origin = dict(bundle.raw.get("origin", {}))
+    origin.setdefault("created", bundle.raw.get("created"))
     return {
-        "path": str(path),
+        "path": str(bundle.root),
         "name": bundle.name,
         "model": dict(bundle.model),
-        "origin": dict(bundle.origin),
+        "origin": origin,
         "spec": bundle.spec.to_dict(),
+        "files": {
+            key: {file.file: file.sha256 for file in artifact.files}
+            for key, artifact in bundle.artifacts.items()
+        },
     }
 
 
-def _time_all(
-    bundles: Mapping[str, Bundle],
-    cells: Sequence[Cell],
-    dataset: ClipDataset,
-    samples: Sequence[Sample],
-    options: argparse.Namespace,
-) -> dict[str, Any]:
-    """Latency of every network at every batch size, and of reading and preprocessing once."""
-    clips = _some_clips(dataset, max(options.batch_sizes))
-    network: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        runtimes = {
-            (name, cell.key): stack.enter_context(_open(bundles[name], cell, options.threads))
-            for name in MODELS
-            for cell in cells
-        }
-        for batch in options.batch_sizes:
-            calls = {
-                f"{name} {key}": _call(runtime.run, np.ascontiguousarray(clips[:batch]))
-                for (name, key), runtime in runtimes.items()
-            }
-            with tqdm(total=100, desc=f"latency, batch {batch}", unit="%", disable=None) as bar:
-                timings = time_in_turns(
-                    calls, budget=options.seconds, repetitions=options.repetitions,
-                    seed=options.seed, progress=lambda share: _advance(bar, share),
-                )  # fmt: skip
-            for name, key in runtimes:
-                same_model: Timings | None = timings.get(f"{name} {RATIO_CELL.key}")
-                row = summarise(timings[f"{name} {key}"], batch=batch, reference=same_model)
-                network.append({"model": name, "cell": key, **row})
-    return {
-        "network": network,
-        "ratio_to": RATIO_CELL.key if RATIO_CELL in cells else None,
-        "stages": _time_stages(dataset, samples) if options.format == "VideoDataset" else None,
-    }
-
-
-def _call(run: Callable[[npt.NDArray[np.uint8]], Logits], batch: Any) -> Callable[[], object]:
-    return lambda: run(batch)
-
-
-def _advance(bar: Any, share: float) -> None:
-    bar.update(int(100 * share) - bar.n)
-
-
-def _some_clips(dataset: ClipDataset, count: int) -> npt.NDArray[np.uint8]:
-    """`count` clips from all over the list, repeated when it is shorter."""
-    found: list[npt.NDArray[np.uint8]] = []
-    for index in np.linspace(0, len(dataset) - 1, min(len(dataset), 4 * count)).astype(int):
-        try:
-            found.append(dataset.read(int(index), rng=None)[0][0])
-        except VideoError:
-            continue
-    if not found:
-        raise BenchmarkError("no clip of the list can be read; there is nothing to time")
-    spread = np.linspace(0, len(found) - 1, min(count, len(found))).astype(int)
-    return np.stack([found[spread[place % len(spread)]] for place in range(count)])
-
-
-def _time_stages(dataset: ClipDataset, samples: Sequence[Sample]) -> dict[str, Any] | None:
-    """Reading (decode the sampled frames) and preprocessing, a sample a video, one thread each."""
-    spec = dataset.spec
-    chosen = np.linspace(0, len(samples) - 1, min(len(samples), STAGE_CLIPS)).astype(int)
-    paths = []
-    for index in sorted(set(chosen.tolist())):
-        try:
-            expected = load_clips(samples[index].path, spec)[0]
-            # What is timed must be what deployment does.
-            if not np.array_equal(expected, _preprocess(_read(samples[index].path, spec), spec)):
-                raise BenchmarkError(f"{samples[index].path}: timed pixels differ from deployment")
-            paths.append(samples[index].path)
-        except VideoError:
-            continue
-    if not paths:
-        return None
-    stages: list[tuple[str, Callable[[Any], Any]]] = [
-        ("read", lambda path: _read(path, spec)),
-        ("preprocess", lambda frames: _preprocess(frames, spec)),
-    ]
-    return {
-        name: summarise(timings, batch=1) for name, timings in time_stages(stages, paths).items()
-    }
-
-
-def _read(path: Path, spec: ClipSpec) -> npt.NDArray[np.uint8]:
-    def pick(frames: int) -> list[int]:
-        return [i for view in sample_indices(frames, spec.sampling, rng=None) for i in view]
-
-    return read_video(path, pick)[0]
-
-
-def _preprocess(frames: npt.NDArray[np.uint8], spec: ClipSpec) -> npt.NDArray[np.uint8]:
-    scaled = scale_frames(frames, spec.preprocess)
-    cropped = center_crop(scaled, spec.preprocess.crop)
-    return cropped.reshape(spec.sampling.views, -1, *cropped.shape[1:])
-
-
-def _shown(path: Path, root: Path | None) -> str:
+def _shown(path: str, root: Path | None) -> str:
     try:
-        return str(path.relative_to(root)) if root is not None else str(path)
+        return str(Path(path).relative_to(root)) if root is not None else path
     except ValueError:
-        return str(path)
+        return path
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def cell_name(key: str) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A share in percent; None is a bound that the data do not set."""
-    return "unbounded" if value is None else f"{100 * value:.{digits}f} %"
+    return "unbounded" if value is None else f"{100 * value:.{digits}f} %".replace("-", "\u2212")
 
 
 def points(value: float | None, digits: int = 2) -> str:
@@ -40,6 +40,11 @@ def interval(value: Mapping[str, Any], *, share: bool = False) -> str:
     """Estimate and bounds: +1.20 [+0.40, +2.00] in points, 92 % [60 %, unbounded] as a share."""
     show = (lambda x: percent(x, 0)) if share else points
     return f"{show(value['point'])} [{show(value['low'])}, {show(value['high'])}]"
+
+
+def span(value: Mapping[str, Any]) -> str:
+    """The bounds alone, in points: +0.40 to +2.00."""
+    return f"{points(value['low'])} to {points(value['high'])}"
 
 
 def p_value(p: float) -> str:
@@ -65,7 +70,7 @@ def size(value: float) -> str:
 def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
     """What the second model gained on the first in one cell."""
     name, much = cell_name(cell), f"{abs(100 * gain['point']):.2f} points"
-    sure = f"{interval(gain)} points, {level(gain)} interval; {p_value(gain['p'])}"
+    sure = f"{level(gain)} interval {span(gain)}; {p_value(gain['p'])}"
     counts = (
         f"{gain['only_second']} clips are right only with it, {gain['only_first']} only without"
     )
@@ -90,7 +95,7 @@ def left_sentence(row: Mapping[str, Any], reference: str) -> str:
     """How much of the reference's gain a deployment keeps."""
     name, whole = cell_name(row["cell"]), cell_name(reference)
     change, left = row["gain_change"], row["gain_left"]
-    if change["point"] == 0 and change["low"] == 0 and change["high"] == 0:
+    if unchanged(row):
         moved = f"{name} changes nothing: the gain is that of {whole} to the last clip"
     elif change["distinguishable"]:
         verb = "adds to" if change["point"] > 0 else "takes from"
@@ -104,7 +109,16 @@ def left_sentence(row: Mapping[str, Any], reference: str) -> str:
             f"{moved}. A share of the gain that is left would not be meaningful here, because the "
             f"gain in {whole} itself is not a clear gain."
         )
-    return f"{moved}. Of the gain in {whole}, {interval(left['share'], share=True)} is left."
+    share = interval(left["share"], share=True)
+    if left["share"]["point"] <= 0:
+        return f"{moved}. Nothing of the gain in {whole} is left (share: {share})."
+    return f"{moved}. Of the gain in {whole}, {share} is left."
+
+
+def unchanged(row: Mapping[str, Any]) -> bool:
+    """True where deployment moved no clip at all, in either model."""
+    change = row["gain_change"]
+    return bool(change["point"] == change["low"] == change["high"] == 0)
 
 
 def change_sentence(model: str, cell: str, reference: str, part: Mapping[str, Any]) -> str:
@@ -118,7 +132,7 @@ def change_sentence(model: str, cell: str, reference: str, part: Mapping[str, An
         verb = "gains" if change["point"] > 0 else "loses"
         return (
             f"{cell_name(cell)}, {who}: {verb} {abs(100 * change['point']):.2f} points "
-            f"({interval(change)}; {p_value(change['p'])}); {same}."
+            f"({level(change)} interval {span(change)}; {p_value(change['p'])}); {same}."
         )
     return (
         f"{cell_name(cell)}, {who}: the change of {interval(change)} points is "
