@@ -18,15 +18,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
-from train.config_checks import check_config, check_model
+from train.config_checks import check_config
 from train.config_errors import (
     ConfigError,
     Location,
     Mistake,
     dotted,
+    guessed_names,
     pydantic_mistakes,
     unknown_name,
 )
+from train.config_networks import check_model
 from train.config_yaml import Document, apply_overrides, expand_environment, load_document
 from train.schema import IGNORED, Config
 from train.schema_data import PipelineSplit, Split
@@ -204,7 +206,18 @@ def _validate(model: type[Checked], raw: Any) -> tuple[Checked | None, list[Mist
     try:
         return model.model_validate(raw), []
     except ValidationError as error:
-        return None, pydantic_mistakes(error, model=model, raw=raw)
+        mistakes = pydantic_mistakes(error, model=model, raw=raw)
+        guesses = guessed_names(error, raw)
+    if guesses:
+        # A mistyped name hides what else is wrong in its block: look again with the likely one.
+        guessed = copy.deepcopy(raw)
+        for where, name in guesses.items():
+            block = guessed
+            for part in where[:-1]:
+                block = block[part]
+            block[where[-1]] = name
+        mistakes += _validate(model, guessed)[1]
+    return None, mistakes
 
 
 def _with_origins(mistakes: Sequence[Mistake], document: Document) -> list[Mistake]:

@@ -1,78 +1,34 @@
-"""What must fit together across a config: frames, classes, channels, names, pipelines.
+"""What must fit together across a whole config: frames, pixels, labels, schedule.
 
-Every check takes the blocks that are well-formed in themselves and leaves out the others, so that
-one message holds both kinds of mistakes.
+As in :mod:`train.config_networks`, blocks that are not well-formed are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from train.config_errors import Location, Mistake, dotted, shown, unknown_name
+from train.config_networks import Placed, attempt, check_model, dig, networks_of
 from train.schema import LearningRate
 from train.schema_data import SPLITS, Dataset, ListFile, PipelineSplit
-from train.schema_model import (
-    GROUND_TRUTH,
-    STUDENT,
-    Backbone,
-    Head,
-    Loss,
-    MoViNetHead,
-    MutualLoss,
-    PPTSMHead,
-    PPTSMv2Backbone,
-    ResNetTweaksTSMBackbone,
-)
+from train.schema_model import STUDENT
 
-T = TypeVar("T")
-
-_BACKBONE: TypeAdapter[Any] = TypeAdapter(Backbone)
-_HEAD: TypeAdapter[Any] = TypeAdapter(Head)
-_LOSS: TypeAdapter[Any] = TypeAdapter(Loss)
 _RATE: TypeAdapter[Any] = TypeAdapter(LearningRate)
 _LIST: TypeAdapter[ListFile] = TypeAdapter(ListFile)
 _DATASET: TypeAdapter[Dataset] = TypeAdapter(Dataset)
 _PIPELINE: TypeAdapter[PipelineSplit] = TypeAdapter(PipelineSplit)
 
 
-class Placed(NamedTuple):
-    """A network of the config; parts that are not well-formed are None."""
-
-    role: str
-    where: Location
-    backbone: PPTSMv2Backbone | ResNetTweaksTSMBackbone | None
-    head: MoViNetHead | PPTSMHead | None
-
-    def classes(self) -> tuple[Location, int] | None:
-        """Width of the logits and the key that says it."""
-        if isinstance(self.head, PPTSMHead):
-            return (*self.where, "head", "num_classes"), self.head.num_classes
-        if isinstance(self.backbone, PPTSMv2Backbone):
-            return (*self.where, "backbone", "class_num"), self.backbone.class_num
-        return None
-
-
-def check_model(model: Any) -> Iterator[Mistake]:
-    """Checks within the MODEL block."""
-    networks = list(_networks(model))
-    for network in networks:
-        yield from _check_network(network)
-    yield from _same_classes(networks)
-    if isinstance(model, Mapping) and model.get("framework") == "RecognizerDistillation":
-        yield from _check_roles(model, networks)
-        yield from _check_losses(model, networks)
-
-
 def check_config(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     """All checks across a whole config."""
     model = raw.get("MODEL")
     yield from check_model(model)
-    networks = list(_networks(model))
+    networks = list(networks_of(model))
     pipelines: dict[str, PipelineSplit | None] = {
-        split: _attempt(_PIPELINE, _dig(raw, "PIPELINE", split)) for split in SPLITS
+        split: attempt(_PIPELINE, dig(raw, "PIPELINE", split)) for split in SPLITS
     }
     yield from _same_segments(raw, networks)
     for split, pipeline in pipelines.items():
@@ -86,131 +42,6 @@ def check_config(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _check_optimizer(raw)
 
 
-def _attempt(adapter: TypeAdapter[T], raw: Any) -> T | None:
-    try:
-        return adapter.validate_python(raw)
-    except ValidationError:
-        return None
-
-
-def _dig(raw: Any, *keys: str) -> Any:
-    for key in keys:
-        raw = raw.get(key) if isinstance(raw, Mapping) else None
-    return raw
-
-
-def _networks(model: Any) -> Iterator[Placed]:
-    def placed(role: str, where: Location, block: Any) -> Placed:
-        backbone = _attempt(_BACKBONE, _dig(block, "backbone"))
-        return Placed(role, where, backbone, _attempt(_HEAD, _dig(block, "head")))
-
-    models = _dig(model, "models")
-    if isinstance(models, list):
-        for index, entry in enumerate(models):
-            if isinstance(entry, Mapping) and len(entry) == 1:
-                ((role, block),) = entry.items()
-                yield placed(role, ("MODEL", "models", index, role), block)
-    elif isinstance(model, Mapping):
-        yield placed(STUDENT, ("MODEL",), model)
-
-
-def _check_network(network: Placed) -> Iterator[Mistake]:
-    backbone, head, where = network.backbone, network.head, (*network.where, "head")
-    if isinstance(backbone, PPTSMv2Backbone) and isinstance(head, PPTSMHead):
-        what = "ppTSMHead needs features, PPTSM_v2 ends in logits; use MoViNetHead"
-        yield Mistake((*where, "name"), what)
-    if isinstance(backbone, ResNetTweaksTSMBackbone) and isinstance(head, MoViNetHead):
-        what = "MoViNetHead needs logits, ResNetTweaksTSM ends in features; use ppTSMHead"
-        yield Mistake((*where, "name"), what)
-    if isinstance(backbone, ResNetTweaksTSMBackbone) and isinstance(head, PPTSMHead):
-        if head.in_channels != backbone.features:
-            what = (
-                f"is {head.in_channels}, must be {backbone.features}, the channels of "
-                f"ResNetTweaksTSM at depth {backbone.depth} and width {backbone.width:g}"
-            )
-            yield Mistake((*where, "in_channels"), what)
-        if head.num_seg != backbone.num_seg:
-            what = f"is {head.num_seg}, but the backbone's is {backbone.num_seg}"
-            yield Mistake((*where, "num_seg"), what)
-
-
-def _same_classes(networks: list[Placed]) -> Iterator[Mistake]:
-    widths = [width for network in networks if (width := network.classes()) is not None]
-    for where, classes in widths[1:]:
-        if classes != widths[0][1]:
-            what = f"is {classes}, but {dotted(widths[0][0])} is {widths[0][1]}"
-            yield Mistake(where, f"{what}: all networks tell the same classes apart")
-
-
-def _check_roles(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
-    where = ("MODEL", "models")
-    roles = [network.role for network in networks]
-    models = model.get("models")
-    complete = isinstance(models, list) and len(models) == len(networks)
-    if complete and STUDENT not in roles:
-        yield Mistake(where, f"has no {STUDENT}, which is the network that is deployed")
-    for network in networks:
-        if network.role == GROUND_TRUTH:
-            yield Mistake(network.where, f"{GROUND_TRUTH} is the name of the labels")
-        if roles.count(network.role) > 1 and network.where[2] != roles.index(network.role):
-            yield Mistake(network.where, f"the name {network.role} is taken; names must differ")
-    frozen = model.get("freeze_params_list") or []
-    if not complete or not isinstance(frozen, list):
-        return
-    if frozen and len(frozen) != len(roles):
-        what = f"has {len(frozen)} entries for {len(roles)} models ({', '.join(map(str, roles))})"
-        yield Mistake(("MODEL", "freeze_params_list"), what)
-    elif STUDENT in roles and frozen and frozen[roles.index(STUDENT)] is True:
-        what = f"freezes {STUDENT}: the network that is deployed would not learn"
-        yield Mistake(("MODEL", "freeze_params_list", roles.index(STUDENT)), what)
-
-
-def _check_losses(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
-    roles = [network.role for network in networks]
-    learning: set[str] = set()
-    complete = bool(networks)
-    for mode in ("Train", "Val"):
-        blocks = _dig(model, "loss", mode)
-        for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
-            where = ("MODEL", "loss", mode, index, "model_name_pairs")
-            loss = _attempt(_LOSS, block)
-            if loss is None:
-                complete = False
-                continue
-            if mode == "Train":
-                learning |= set(loss.model_name_pairs)
-            yield from _check_pair(loss, roles, where)
-        complete = complete and isinstance(blocks, list)
-    for network in networks:
-        if isinstance(network.head, (MoViNetHead, PPTSMHead)) and network.head.ls_eps:
-            what = "labels are smoothed by Recognizer2D only; the terms of MODEL.loss have no such"
-            yield Mistake((*network.where, "head", "ls_eps"), f"{what} setting: leave it out")
-    flags = model.get("freeze_params_list") or [False] * len(roles)
-    if complete and isinstance(flags, list) and len(flags) == len(roles):
-        for network, flag in zip(networks, flags, strict=True):
-            if flag is not True and network.role not in learning:
-                what = f"no term holds {network.role}, which is not frozen: it would never learn"
-                yield Mistake(("MODEL", "loss", "Train"), what)
-
-
-def _check_pair(loss: Any, roles: list[str], where: Location) -> Iterator[Mistake]:
-    pair = loss.model_name_pairs
-    allowed = roles if isinstance(loss, MutualLoss) else [*roles, GROUND_TRUTH]
-    unknown = [name for name in pair if name not in allowed]
-    for name in unknown:
-        if name == GROUND_TRUTH:
-            yield Mistake(where, f"{loss.name} compares two networks, not one with {GROUND_TRUTH}")
-        else:
-            yield Mistake(where, unknown_name("network", name, allowed))
-    if unknown:
-        return
-    if isinstance(loss, MutualLoss):
-        if pair[0] == pair[1]:
-            yield Mistake(where, f"{loss.name} needs two different networks, not {shown(pair)}")
-    elif pair.count(GROUND_TRUTH) != 1:
-        yield Mistake(where, f"{loss.name} needs one network and {GROUND_TRUTH}, not {shown(pair)}")
-
-
 def _same_segments(raw: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
     """One num_seg for all networks and all pipelines; the Student's leads."""
     known: list[tuple[Location, int]] = [
@@ -219,7 +50,7 @@ def _same_segments(raw: Mapping[str, Any], networks: list[Placed]) -> Iterator[M
         if network.backbone is not None
     ]
     for split in SPLITS:
-        sample = _dig(raw, "PIPELINE", split, "sample")
+        sample = dig(raw, "PIPELINE", split, "sample")
         if isinstance(sample, Mapping):
             frames = sample.get("num_seg", 8)
             if isinstance(frames, int) and not isinstance(frames, bool):
@@ -239,10 +70,10 @@ def _check_sampling(split: str, pipeline: PipelineSplit) -> Iterator[Mistake]:
 
 
 def _check_decoder(raw: Mapping[str, Any], split: str) -> Iterator[Mistake]:
-    listed = _attempt(_LIST, _dig(raw, "DATASET", split))
-    own = _dig(raw, "PIPELINE", split) is not None or split != "test"
+    listed = attempt(_LIST, dig(raw, "DATASET", split))
+    own = dig(raw, "PIPELINE", split) is not None or split != "test"
     where = ("PIPELINE", split if own else "valid", "decode", "name")
-    decoder = _dig(raw, *where)
+    decoder = dig(raw, *where)
     if listed is None or decoder not in ("VideoDecoder", "FrameDecoder"):
         return
     needed = listed.format.replace("Dataset", "Decoder")
@@ -320,7 +151,7 @@ def _check_inference(
         ("num_seg", valid.sample.num_seg),
         ("target_size", crop and crop.target_size),
     ):
-        said = _dig(raw, "INFERENCE", key)
+        said = dig(raw, "INFERENCE", key)
         if said is not None and value is not None and said != value:
             what = f"is {shown(said)}, but the valid pipeline's is {value}, which deployment uses"
             yield Mistake(("INFERENCE", key), what)
@@ -329,7 +160,7 @@ def _check_inference(
 def _check_labels(
     raw: Mapping[str, Any], networks: list[Placed], train: PipelineSplit | None
 ) -> Iterator[Mistake]:
-    dataset = _attempt(_DATASET, _dig(raw, "DATASET"))
+    dataset = attempt(_DATASET, dig(raw, "DATASET"))
     widths = [width for network in networks if (width := network.classes()) is not None]
     if dataset is None:
         return
@@ -348,9 +179,9 @@ def _check_labels(
 
 
 def _check_optimizer(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    if raw.get("grad_clip") is not None and _dig(raw, "OPTIMIZER", "grad_clip") is not None:
+    if raw.get("grad_clip") is not None and dig(raw, "OPTIMIZER", "grad_clip") is not None:
         yield Mistake(("grad_clip",), "OPTIMIZER.grad_clip says it too; keep one of them")
-    rate = _attempt(_RATE, _dig(raw, "OPTIMIZER", "learning_rate"))
+    rate = attempt(_RATE, dig(raw, "OPTIMIZER", "learning_rate"))
     epochs = raw.get("epochs")
     if rate is None or not isinstance(epochs, int):
         return
@@ -358,7 +189,7 @@ def _check_optimizer(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     key = "T_max" if rate.name == "CosineAnnealingDecay" else "max_epoch"
     end = getattr(rate, key, None)
     if end is not None and end < epochs:
-        what = f"is {end}, below the {epochs} epochs of the run: the rate would rise again"
+        what = f"is {end}, below the {epochs} epochs of the run: the rate ends at 0 before"
         yield Mistake((*where, key), f"{what}; leave {key} out, or set it to {epochs}")
     warmup = getattr(rate, "warmup_epochs", 0)
     if warmup and warmup >= (end or epochs):

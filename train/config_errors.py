@@ -91,6 +91,22 @@ def pydantic_mistakes(
     return mistakes
 
 
+def guessed_names(error: ValidationError, raw: Any) -> dict[Location, str]:
+    """For every block whose ``name`` is unknown but like a known one: its location and guess.
+
+    Nothing within such a block was checked, because its name says what belongs there.
+    """
+    guesses = {}
+    for item in error.errors(include_url=False):
+        if item["type"] == "union_tag_invalid":
+            names = re.findall(r"'([^']*)'", item["ctx"]["expected_tags"])
+            guess = nearest(str(item["ctx"]["tag"]), names)
+            if guess is not None:
+                where = _user_location(item["loc"], raw, item["type"])
+                guesses[(*where, item["ctx"]["discriminator"].strip("'"))] = guess
+    return guesses
+
+
 def _line(mistake: Mistake, source: str) -> str:
     path = dotted(mistake.where)
     text = f"{path}: {mistake.text}" if path else mistake.text
@@ -174,31 +190,29 @@ def _not_among(value: Any, expected: str) -> str:
 
 def _keys_at(schema: Mapping[str, Any], loc: Location) -> set[str]:
     """Names of the fields of the model at ``loc``, found by walking its JSON schema."""
-    nodes = [_resolve(schema, schema)]
+    nodes = _choices(schema, schema)
     for part in loc:
-        nodes = [following for node in nodes for following in _step(schema, node, part)]
+        nodes = [choice for node in nodes for choice in _step(schema, node, part)]
     return {name for node in nodes for name in node.get("properties", {})}
 
 
-def _resolve(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+def _choices(schema: Mapping[str, Any], node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a node of the schema may be, references followed."""
     while "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
-    return node
+    if "anyOf" in node:
+        return [choice for option in node["anyOf"] for choice in _choices(schema, option)]
+    return [node]
 
 
 def _step(
     schema: Mapping[str, Any], node: Mapping[str, Any], part: str | int
 ) -> list[Mapping[str, Any]]:
-    node = _resolve(schema, node)
-    following: list[Mapping[str, Any]] = []
-    for choice in node.get("anyOf", []):
-        following += _step(schema, choice, part)
-    if part in node.get("discriminator", {}).get("mapping", {}):
-        following.append({"$ref": node["discriminator"]["mapping"][part]})
-    if part in node.get("properties", {}):
-        following.append(node["properties"][part])
-    elif isinstance(node.get("additionalProperties"), dict) and isinstance(part, str):
-        following.append(node["additionalProperties"])
-    if isinstance(part, int) and isinstance(node.get("items"), dict):
-        following.append(node["items"])
-    return [_resolve(schema, child) for child in following]
+    """The nodes one key, index or union tag below a node."""
+    below = node.get("discriminator", {}).get("mapping", {}).get(part)
+    found = [{"$ref": below}] if below else [node.get("properties", {}).get(part)]
+    if found == [None]:
+        found = [node.get("items" if isinstance(part, int) else "additionalProperties")]
+    return [
+        choice for child in found if isinstance(child, dict) for choice in _choices(schema, child)
+    ]

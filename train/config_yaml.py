@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
             continue
         where = _set(document, parts, parsed.data)
         if isinstance(where, Mistake):
-            document.mistakes.append(where)
+            document.mistakes.append(replace(where, origin=origin))
             continue
         _drop_below(document.origins, where)
         document.origins[where] = origin
@@ -315,7 +315,7 @@ def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake
                 document.origins[where] = f"-o {'.'.join(parts)}"
         else:
             what = f"is {shown(here)}, not a mapping: {'.'.join(parts)} leads nowhere"
-            return Mistake(where, what, f"-o {'.'.join(parts)}")
+            return Mistake(where, what)
         if last:
             here[key] = value
         else:
@@ -328,12 +328,12 @@ def _in_list(here: list[Any], part: str, where: Location) -> tuple[int, str | No
         if int(part) < len(here):
             return int(part), None
         allowed = f"0 to {len(here) - 1}" if here else "none, the list is empty"
-        return Mistake(where, f"has no entry {part}; allowed: {allowed}", "-o")
+        return Mistake(where, f"has no entry {part}; allowed: {allowed}")
     singles = [next(iter(e)) if isinstance(e, dict) and len(e) == 1 else None for e in here]
     if singles.count(part) == 1:
         return singles.index(part), part
     if singles.count(part) > 1:
         places = [str(index) for index, name in enumerate(singles) if name == part]
-        return Mistake(where, f"holds {part} more than once; say {' or '.join(places)}", "-o")
+        return Mistake(where, f"holds {part} more than once; say {' or '.join(places)}")
     names = [str(name) for name in singles if name is not None]
-    return Mistake(where, unknown_name("entry", part, names), "-o")
+    return Mistake(where, unknown_name("entry", part, names))

@@ -1,0 +1,277 @@
+"""Lists from folders: a tree of class folders becomes train, val and test lists.
+
+    python -m train.data.folders --root clips --out clips/lists
+
+Two layouts are understood: ``class/clip.mp4`` and ``scene/class/clip.mp4``, a scene being what
+clips of several classes have in common, such as a camera. Clips are dealt out class by class in
+the order of the SHA-256 of their bytes: the same files give the same lists on every machine, and
+copies of one file never stand in two lists. ``--val-scene`` and ``--test-scene`` hold out whole
+scenes instead, which tells how the network does at a place it has never seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from infer.errors import ClipDuetError, listed
+
+SUFFIXES = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+SPLITS = ("train", "val", "test")
+
+
+class FoldersError(ClipDuetError):
+    """The tree is not one of clips by class, or cannot be split as asked."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of the tree: its path below the root, its class, its scene ("" without scenes)."""
+
+    path: str
+    label: str
+    scene: str
+
+
+def find_clips(root: Path) -> list[Clip]:
+    """All video files below ``root``, by path; hidden files and folders are passed over.
+
+    Raises:
+        FoldersError: no clips, clips outside a class folder, or two layouts at once.
+    """
+    if not root.is_dir():
+        raise FoldersError(f"{root} is not a folder; --root wants the one that holds the classes")
+    paths = sorted(
+        path.relative_to(root)
+        for path in root.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and path.is_file()
+    )
+    if not paths:
+        raise FoldersError(f"{root} holds no video files; known endings: {' '.join(SUFFIXES)}")
+    depths = {len(path.parts) for path in paths}
+    if len(depths) > 1 or not depths <= {2, 3}:
+        examples = [
+            str(next(path for path in paths if len(path.parts) == depth))
+            for depth in sorted(depths)
+        ]
+        layouts = "class/clip, or all of scene/class/clip"
+        raise FoldersError(listed(f"{root}: all clips must lie as {layouts}; found", examples))
+    wrong = [
+        repr(name)
+        for name in map(str, paths)
+        if len(name.splitlines()) != 1 or name != name.strip() or name.startswith("#")
+    ]
+    if wrong:
+        what = "a list cannot hold names with line breaks, or that begin with # or a space; rename"
+        raise FoldersError(listed(what, wrong))
+    return [
+        Clip(path.as_posix(), path.parts[-2], path.parts[0] if len(path.parts) == 3 else "")
+        for path in paths
+    ]
+
+
+def digest_clips(root: Path, clips: Sequence[Clip], *, workers: int = 4) -> dict[str, str]:
+    """SHA-256 of every clip by its path."""
+
+    def digest(clip: Clip) -> str:
+        checksum = hashlib.sha256()
+        with open(root / clip.path, "rb") as file:
+            while block := file.read(1 << 20):
+                checksum.update(block)
+        return checksum.hexdigest()
+
+    with ThreadPoolExecutor(workers) as pool:
+        digests = tqdm(
+            pool.map(digest, clips),
+            total=len(clips),
+            desc="checksums",
+            unit="clip",
+            disable=not sys.stderr.isatty(),
+        )
+        return {clip.path: value for clip, value in zip(clips, digests, strict=True)}
+
+
+def split_clips(
+    clips: Sequence[Clip],
+    digests: Mapping[str, str],
+    *,
+    val_share: float = 0.15,
+    test_share: float = 0.15,
+    val_scenes: Sequence[str] = (),
+    test_scenes: Sequence[str] = (),
+) -> dict[str, list[Clip]]:
+    """Deal the clips out to train, val and test.
+
+    Args:
+        clips: what :func:`find_clips` found.
+        digests: what :func:`digest_clips` computed.
+        val_share, test_share: share of each class's different files that goes there: rounded, at
+            least one where the class has three or more, never the last one left for training.
+        val_scenes, test_scenes: scenes that go there as a whole; the share of that split then
+            takes nothing more.
+
+    Raises:
+        FoldersError: shares out of range, scenes that are not there or in two splits, one file
+            under two classes or in a held-out scene and outside it, a class that is not trained.
+    """
+    shares = {"val": val_share, "test": test_share}
+    held = {"val": tuple(val_scenes), "test": tuple(test_scenes)}
+    problems = _request_problems(clips, shares, held)
+    splits: dict[str, str] = {}
+    if not problems:
+        splits = {scene: split for split, names in held.items() for scene in names}
+        problems = _copy_problems(clips, digests, splits)
+    if problems:
+        raise FoldersError(listed("the clips cannot be split", problems))
+    free: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
+    dealt: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    for clip in clips:
+        if clip.scene in splits:
+            dealt[splits[clip.scene]].append(clip)
+        else:
+            free[clip.label][digests[clip.path]].append(clip)
+    for files in free.values():
+        order = sorted(files)
+        test = 0 if held["test"] else _count(len(order), test_share, spare=len(order) - 1)
+        val = 0 if held["val"] else _count(len(order), val_share, spare=len(order) - 1 - test)
+        for index, digest in enumerate(order):
+            split = "test" if index < test else "val" if index < test + val else "train"
+            dealt[split] += files[digest]
+    trained = {clip.label for clip in dealt["train"]}
+    missing = sorted({clip.label for clip in clips} - trained)
+    if missing:
+        what = "classes without a clip left for training; hold out fewer scenes"
+        raise FoldersError(listed(what, missing))
+    return {split: sorted(part, key=lambda clip: clip.path) for split, part in dealt.items()}
+
+
+def write_lists(out: Path, splits: Mapping[str, Sequence[Clip]]) -> list[str]:
+    """Write ``classes.txt`` and a list for every split that has clips; returns the class names."""
+    classes = sorted({clip.label for part in splits.values() for clip in part})
+    labels = {name: index for index, name in enumerate(classes)}
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / "classes.txt", classes)
+    for split, part in splits.items():
+        file = out / f"{split}.list"
+        if part:
+            _write(file, [f"{clip.path} {labels[clip.label]}" for clip in part])
+        else:
+            # A list of an earlier run would belong to other settings.
+            file.unlink(missing_ok=True)
+    return classes
+
+
+def _count(files: int, share: float, *, spare: int) -> int:
+    least = 1 if share > 0 and files >= 3 else 0
+    return min(max(round(files * share), least), spare)
+
+
+def _request_problems(
+    clips: Sequence[Clip], shares: Mapping[str, float], held: Mapping[str, Sequence[str]]
+) -> list[str]:
+    problems = [
+        f"--{split}-share is {share:g}, allowed: 0 or more, below 1"
+        for split, share in shares.items()
+        if not 0 <= share < 1
+    ]
+    asked = sum(share for split, share in shares.items() if not held[split])
+    if not problems and asked >= 1:
+        problems.append(f"the shares add up to {asked:g}: nothing is left for training")
+    scenes = sorted({clip.scene for clip in clips} - {""})
+    for split, names in held.items():
+        for name in names:
+            if name not in scenes:
+                there = f"there are {', '.join(scenes)}" if scenes else "the tree has no scenes"
+                problems.append(f"--{split}-scene {name}: no such scene; {there}")
+    both = sorted(set(held["val"]) & set(held["test"]))
+    return problems + [f"scene {name} cannot go to val and to test" for name in both]
+
+
+def _copy_problems(
+    clips: Sequence[Clip], digests: Mapping[str, str], splits: Mapping[str, str]
+) -> list[str]:
+    """Copies of one file that would teach two labels, or stand in two lists."""
+    copies: dict[str, list[Clip]] = defaultdict(list)
+    for clip in clips:
+        copies[digests[clip.path]].append(clip)
+    problems = []
+    for same in copies.values():
+        names = " = ".join(clip.path for clip in same)
+        if len({clip.label for clip in same}) > 1:
+            problems.append(f"one file under two classes, delete the wrong one: {names}")
+        elif len({splits.get(clip.scene, "") for clip in same}) > 1:
+            problems.append(f"one file in a held-out scene and outside it, delete one: {names}")
+    return problems
+
+
+def _write(file: Path, lines: Sequence[str]) -> None:
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    os.replace(temporary, file)
+
+
+def _table(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> str:
+    width = max(len(name) for name in (*classes, "class", "all"))
+
+    def row(name: str, *cells: object) -> str:
+        return " ".join([f"{name:<{width}}", *(f"{cell:>7}" for cell in cells)])
+
+    counts = {
+        name: [sum(clip.label == name for clip in part) for part in splits.values()]
+        for name in classes
+    }
+    rows = [row(name, *cells) for name, cells in counts.items()]
+    return "\n".join([row("class", *splits), *rows, row("all", *map(len, splits.values()))])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0 done, 1 the tree cannot be split."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.data.folders",
+        description="Write train.list, val.list, test.list and classes.txt for a tree of clips.",
+    )
+    parser.add_argument("--root", type=Path, required=True, help="folder of class folders")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write the lists to")
+    parser.add_argument("--val-share", type=float, default=0.15, help="of each class (0.15)")
+    parser.add_argument("--test-share", type=float, default=0.15, help="of each class (0.15)")
+    for split in ("val", "test"):
+        parser.add_argument(
+            f"--{split}-scene",
+            action="append",
+            default=[],
+            metavar="SCENE",
+            help=f"scene that goes to {split} as a whole; may be repeated",
+        )
+    chosen = parser.parse_args(arguments)
+    try:
+        clips = find_clips(chosen.root)
+        splits = split_clips(
+            clips,
+            digest_clips(chosen.root, clips),
+            val_share=chosen.val_share,
+            test_share=chosen.test_share,
+            val_scenes=chosen.val_scene,
+            test_scenes=chosen.test_scene,
+        )
+        classes = write_lists(chosen.out, splits)
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(_table(splits, classes))
+    print(f"wrote {chosen.out}: paths are relative to {chosen.root}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
