@@ -48,8 +48,7 @@ def test_macro_f1_gain_is_the_bootstrap_of_macro_f1() -> None:
     ours = accuracy.macro_f1_gain(a, b, labels, 4, resamples=4000)
     drawn = rng.integers(0, 200, (2000, 200))
     brute = [
-        accuracy.macro_f1(b[i], labels[i], 4) - accuracy.macro_f1(a[i], labels[i], 4)
-        for i in drawn
+        accuracy.macro_f1(b[i], labels[i], 4) - accuracy.macro_f1(a[i], labels[i], 4) for i in drawn
     ]
     assert ours.point == pytest.approx(
         accuracy.macro_f1(b, labels, 4) - accuracy.macro_f1(a, labels, 4)
@@ -69,7 +68,9 @@ def _rows(right: dict[str, dict[str, np.ndarray]], clips: int) -> list[dict[str,
 
 def test_identical_models_give_no_gain_anywhere() -> None:
     mask = np.arange(500) % 3 > 0
-    rows = _rows({model: {"a:fp32": mask, "b:int8": mask} for model in ("baseline", "student")}, 500)
+    rows = _rows(
+        {model: {"a:fp32": mask, "b:int8": mask} for model in ("baseline", "student")}, 500
+    )
     for row in rows:
         assert row["gain"]["point"] == 0 and row["gain"]["p"] == 1
         assert not row["gain"]["distinguishable"]

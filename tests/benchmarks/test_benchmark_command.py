@@ -15,9 +15,7 @@ from infer.bundle import describe_file, write_bundle_json
 from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
-SPEC = ClipSpec(
-    SamplingSpec(num_seg=2), PreprocessSpec(short_size=16, fixed_ratio=False, crop=16)
-)
+SPEC = ClipSpec(SamplingSpec(num_seg=2), PreprocessSpec(short_size=16, fixed_ratio=False, crop=16))
 
 
 def write_network(path: Path, weights: np.ndarray) -> None:
