@@ -7,13 +7,13 @@ is measured here.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import report_html
-from benchmarks.report_content import Section, Table, content, title
+from benchmarks.report_content import content, title
+from benchmarks.report_markdown import markdown
 from benchmarks.results import STUDY_FORMAT, load, write_text
 from infer.errors import ClipDuetError
 
@@ -59,33 +59,6 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     copy = folder / "results.json"
     if not (copy.exists() and copy.samefile(results_file)):
         write_text(copy, results_file.read_text(encoding="utf-8"))
-
-
-def markdown(heading: str, when: str, sections: Sequence[Section]) -> str:
-    """The report as Markdown: the sentences and tables of the page, without its plots."""
-    lines = [f"# {_plain(heading)}", "", _plain(when), ""]
-    for section in sections:
-        lines += [f"## {_plain(section.title)}", ""]
-        for sentence in section.sentences:
-            lines += [_plain(sentence), ""]
-        if section.bullets:
-            lines += [*(f"- {_plain(bullet)}" for bullet in section.bullets), ""]
-        for table in section.tables:
-            lines += [*_table(table), ""]
-    return "\n".join(lines)
-
-
-def _table(table: Table) -> list[str]:
-    def row(values: Sequence[str]) -> str:
-        return "| " + " | ".join(_plain(value) for value in values) + " |"
-
-    rule = "|" + "|".join([" --- ", *(" ---: " for _ in table.heads[1:])]) + "|"
-    return [f"**{_plain(table.caption)}**", "", row(table.heads), rule, *map(row, table.rows)]
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return re.sub(r"([\\`*_<>|#]|\](?=\())", r"\\\1", " ".join(text.split()))
 
 
 if __name__ == "__main__":

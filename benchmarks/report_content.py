@@ -3,49 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks import words
-from benchmarks.plots import Bar, Mark, Row, bar_plot, interval_plot
+from benchmarks.plots import Bar, Row, bar_plot, interval_plot
+from benchmarks.report_parts import Plot, Section, Table, bounds, machine_rows, mark
+from benchmarks.report_study import study_section
 
 SHOWN_FAILURES = 20
-
-
-@dataclass(frozen=True)
-class Table:
-    """Column heads and rows of text; the first column names the row."""
-
-    caption: str
-    heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A drawing, and a legend of (CSS class, words)."""
-
-    caption: str
-    svg: str
-    legend: Sequence[tuple[str, str]] = ()
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, the sentences under it, then tables and plots."""
-
-    title: str
-    sentences: Sequence[str]
-    plots: Sequence[Plot] = ()
-    tables: Sequence[Table] = ()
-    bullets: Sequence[str] = field(default=())
 
 
 def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list[Section]:
     """The sections of the report, plain sentences first, conditions last."""
     sections = [_brought(results), _left(results), _sure(results, study)]
     if study is not None:
-        sections.append(_study(study))
+        sections.append(study_section(study)[0])
     if results["latency"] is not None:
         sections.append(_speed(results))
     sections.append(_figures(results))
@@ -70,7 +42,7 @@ def _brought(results: Mapping[str, Any]) -> Section:
     rows = [
         Row(
             words.cell_name(cell["cell"]),
-            [_mark(cell["baseline"]["top1"], "baseline"), _mark(cell["student"]["top1"])],
+            [mark(cell["baseline"]["top1"], "baseline"), mark(cell["student"]["top1"])],
             f"{words.percent(cell['baseline']['top1']['point'])} → "
             f"{words.percent(cell['student']['top1']['point'])}",
         )
@@ -100,7 +72,7 @@ def _left(results: Mapping[str, Any]) -> Section:
     reference = results["reference"]
     others = [row for row in results["cells"] if row["cell"] != reference]
     rows = [
-        Row(words.cell_name(row["cell"]), [_mark(row["gain"])], words.interval(row["gain"]))
+        Row(words.cell_name(row["cell"]), [mark(row["gain"])], words.interval(row["gain"]))
         for row in results["cells"]
     ]
     sentences = []
@@ -141,61 +113,6 @@ def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Sectio
         )
         sentences.append(words.study_sentence(study, study["cells"][0]))
     return Section("How sure are we", sentences)
-
-
-def _study(study: Mapping[str, Any]) -> Section:
-    first = study["cells"][0]
-    sentences = [words.study_sentence(study, cell) for cell in study["cells"]]
-    sentences.append(
-        "The pooled interval resamples seeds and clips together; the interval by seeds alone is "
-        "Student's t over the seeds' gains. With few seeds the second is the one to trust about "
-        "other seeds."
-    )
-    plots, tables = [], []
-    for cell in study["cells"]:
-        per_seed, pooled = study["per_seed"][cell], study["pooled"][cell]
-        rows = [
-            Row(f"seed {row['seed']}", [_mark(row["gain"])], words.interval(row["gain"]))
-            for row in per_seed
-        ]
-        rows.append(
-            Row("pooled", [_mark(pooled["crossed"], "pooled")], words.interval(pooled["crossed"]))
-        )
-        plots.append(
-            Plot(
-                f"Gain of the DML student by seed, {words.cell_name(cell)}.",
-                interval_plot(
-                    f"Gain by seed in {words.cell_name(cell)}", rows,
-                    axis="gain in top-1, percentage points", zero=True,
-                ),
-            )
-        )  # fmt: skip
-    heads = ["seed"]
-    for cell in study["cells"]:
-        name = words.cell_name(cell)
-        heads += [f"baseline, {name}", f"student, {name}", f"gain, {name}"]
-    body = []
-    for number, row in enumerate(study["per_seed"][first]):
-        line = [str(row["seed"])]
-        for cell in study["cells"]:
-            here = study["per_seed"][cell][number]
-            line += [
-                words.percent(here["baseline"]["point"], 2),
-                words.percent(here["student"]["point"], 2),
-                words.interval(here["gain"]),
-            ]
-        body.append(line)
-    line = ["all"]
-    for cell in study["cells"]:
-        pooled = study["pooled"][cell]
-        line += [
-            words.percent(pooled["baseline"], 2),
-            words.percent(pooled["student"], 2),
-            words.interval(pooled["crossed"]),
-        ]
-    body.append(line)
-    tables.append(Table("Top-1 and gain in points, by seed and pooled", heads, body))
-    return Section("What other seeds bring", sentences, plots, tables)
 
 
 def _speed(results: Mapping[str, Any]) -> Section:
@@ -289,8 +206,8 @@ def _figures(results: Mapping[str, Any]) -> Section:
             rows.append(
                 [
                     f"{model}, {words.cell_name(row['cell'])}",
-                    _bounds(part["top1"]),
-                    _bounds(part["top5"]),
+                    bounds(part["top1"]),
+                    bounds(part["top5"]),
                     words.percent(part["macro_f1"], 2),
                     words.percent(part["agreement"], 2),
                     "—" if part["max_logit_difference"] is None
@@ -337,14 +254,8 @@ def _figures(results: Mapping[str, Any]) -> Section:
 def _conditions(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Section:
     given, data = results["conditions"], results["data"]
     host = given["machine"]
-    memory = host["memory_bytes"]
     rows = [
-        ["processor", f"{host['cpu']}, {host['cores']} cores"],
-        ["its features", ", ".join(host["cpu_features"]) or "—"],
-        ["memory", words.size(memory) if memory else "unknown"],
-        ["system", f"{host['system']}, kernel {host['kernel']}"],
-        ["versions", ", ".join([f"Python {host['python']}",
-                                *(f"{k} {v}" for k, v in host["packages"].items())])],
+        *machine_rows(host),
         ["threads of each runtime", str(given["threads"])],
         ["load before and after", f"{given['load_before']}, {given['load_after']}"],
         ["test list", f"{data['list']}, {data['listed']} clips, {len(data['classes'])} classes"],
@@ -376,12 +287,3 @@ def _conditions(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> 
         "Conditions", sentences, (), [Table("How this was measured", ["what", "value"], rows)],
         failed,
     )  # fmt: skip
-
-
-def _mark(value: Mapping[str, Any], style: str = "student") -> Mark:
-    low, high = (None if value[end] is None else 100 * value[end] for end in ("low", "high"))
-    return Mark(100 * value["point"], low, high, style)
-
-
-def _bounds(value: Mapping[str, Any]) -> str:
-    return f"{100 * value['point']:.2f} % [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import study_results
 from benchmarks.accuracy import Answers, macro_f1
 from benchmarks.errors import BenchmarkError
 
@@ -65,6 +66,8 @@ def load(path: Path, *, format: str = FORMAT) -> dict[str, Any]:
         )
     if format == FORMAT:
         verify(value, path)
+    else:
+        study_results.verify(value, path)
     return value
 
 

@@ -171,15 +171,22 @@ def sureness(results: Mapping[str, Any]) -> list[str]:
 
 
 def study_sentence(study: Mapping[str, Any], cell: str) -> str:
-    """The pooled gain of a study in one deployment."""
+    """The pooled gain of a study in one deployment, and whether it can be told from zero."""
     pooled, seeds = study["pooled"][cell], len(study["seeds"])
-    name = cell_name(cell)
+    gain = pooled["crossed"]
     text = (
-        f"Over {seeds} {'seed' if seeds == 1 else 'seeds'} and {study['data']['listed']} clips the "
-        f"DML student's gain in {name} is {interval(pooled['crossed'])} points"
+        f"Over {seeds} {'seed' if seeds == 1 else 'seeds'} and {study['data']['listed']} clips, "
+        f"in {cell_name(cell)}, the mean gain of the DML student is {points(gain['point'])} points "
+        f"({level(gain)} interval {span(gain)})"
     )
-    if seeds > 1:
-        text += f" (by seeds alone: {interval(pooled['seeds'])})"
-    if pooled["distinguishable"]:
-        return text + (": a gain." if pooled["crossed"]["point"] > 0 else ": a loss.")
-    return text + f": {NOT_DISTINGUISHABLE}."
+    if not pooled["distinguishable"]:
+        return f"{text}: {NOT_DISTINGUISHABLE}."
+    word = "gain" if gain["point"] > 0 else "loss"
+    if seeds == 1:
+        return f"{text}: a {word} with this seed; one seed says nothing about others."
+    more = "more" if gain["point"] > 0 else "less"
+    count = pooled["seeds_gaining"] if gain["point"] > 0 else pooled["seeds_losing"]
+    text += f": a {word}, with {more} right answers in {count} of {seeds} seeds"
+    if pooled["distinguishable_by_seeds"]:
+        return f"{text}; the seeds alone confirm it ({span(pooled['seeds'])})."
+    return f"{text}; but the seeds alone, being few, do not settle it ({span(pooled['seeds'])})."

@@ -1,0 +1,89 @@
+"""What the report says about a study: the gain by seed, its mean, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks import words
+from benchmarks.plots import Row, interval_plot
+from benchmarks.report_parts import Plot, Section, Table, bounds, machine_rows, mark
+
+
+def study_section(study: Mapping[str, Any]) -> list[Section]:
+    """The study on its own: sentences, a plot a deployment, all seeds, conditions."""
+    sentences = [words.study_sentence(study, cell) for cell in study["cells"]]
+    sentences.append(
+        "The interval of the mean resamples seeds and clips together. The one of the seeds alone "
+        "is Student's t over their gains; with few seeds it is the one to trust about other seeds."
+    )
+    if study["differences_besides_model"]:
+        sentences.append(
+            "Beware: besides MODEL the two configs differ in "
+            + "; ".join(study["differences_besides_model"])
+        )
+    plots = [_seed_plot(study, cell) for cell in study["cells"]]
+    heads = ["seed", "baseline", "DML student", "gain in points", "McNemar's exact test"]
+    tables = []
+    for cell in study["cells"]:
+        body = [
+            [
+                str(row["seed"]),
+                bounds(row["baseline"]),
+                bounds(row["student"]),
+                words.interval(row["gain"]),
+                words.p_value(row["gain"]["p"]),
+            ]
+            for row in study["per_seed"][cell]
+        ]
+        pooled = study["pooled"][cell]
+        shares = [words.percent(pooled[role], 2) for role in ("baseline", "student")]
+        body.append(["mean", *shares, words.interval(pooled["crossed"]), ""])
+        body.append(["mean, by seeds alone", "", "", words.interval(pooled["seeds"]), ""])
+        tables.append(Table(f"Top-1 on the test list, {words.cell_name(cell)}", heads, body))
+    return [
+        Section("What other seeds bring", sentences, plots, tables),
+        Section("Conditions of the study", (), (), [_study_conditions(study)]),
+    ]
+
+
+def _seed_plot(study: Mapping[str, Any], cell: str) -> Plot:
+    pooled = study["pooled"][cell]["crossed"]
+    rows = [
+        Row(f"seed {row['seed']}", [mark(row["gain"])], words.interval(row["gain"]))
+        for row in study["per_seed"][cell]
+    ]
+    rows.append(Row("mean", [mark(pooled, "pooled")], words.interval(pooled)))
+    name = words.cell_name(cell)
+    return Plot(
+        f"Gain of the DML student by seed, {name}.",
+        interval_plot(
+            f"Gain by seed in {name}", rows, axis="gain in top-1, percentage points", zero=True
+        ),
+    )
+
+
+def _study_conditions(study: Mapping[str, Any]) -> Table:
+    given, data = study["conditions"], study["data"]
+    rows = [
+        *machine_rows(given["machine"]),
+        ["trainings at a time", f"{given['parallel']}, {given['threads']} thread(s) each"],
+        ["test list", f"{data['list']}, {data['listed']} clips, {len(data['failed'])} unreadable"],
+        ["its SHA-256", data["sha256"]],
+        ["checkpoint", f"{given['checkpoint']} (best: by the validation list)"],
+        ["seeds", ", ".join(str(seed) for seed in study["seeds"])],
+        ["resampling", f"{given['resamples']:,} resamples, seed {given['seed']}"],
+    ]
+    for role, config in study["configs"].items():
+        runs = [run for run in study["runs"] if run["role"] == role]
+        seconds = sum(run["seconds"] for run in runs) / len(runs)
+        step = sum(run["seconds_per_step"] for run in runs) / len(runs)
+        rows.append(
+            [
+                f"config of the {role}",
+                f"{config['path']} (SHA-256 {config['sha256'][:16]}), {config['epochs']} epochs, "
+                f"{seconds:.0f} s a run, {step:.3f} s a step",
+            ]
+        )
+    rows += [["date", study["created"]], ["command", study["command"]]]
+    return Table("How this was measured", ["what", "value"], rows)

@@ -1,0 +1,263 @@
+"""`python -m benchmarks.study`: what DML brings, over several seeds, on the untouched test list.
+
+For every seed the baseline and the pair are trained (same first weights, same batches), their
+checkpoints evaluated in Paddle and after export, and the gains pooled over seeds and clips.
+Stopped at any moment, the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import machine, stats, words
+from benchmarks.errors import BenchmarkError
+from benchmarks.report_markdown import markdown
+from benchmarks.report_study import study_section
+from benchmarks.results import FORMAT_VERSION, STUDY_FORMAT, dump, write_text
+from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, EXPORTED, measure
+from benchmarks.study_results import ROLES, as_csv, pool
+from benchmarks.study_runs import Job, train_all
+from infer.bundle import sha256_of
+from infer.errors import ClipDuetError
+
+if TYPE_CHECKING:
+    from train.config import Config
+    from train.data.dataset import ClipDataset
+
+CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
+SEEDS = (11, 12, 13, 14, 15)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One of the two configs of a study."""
+
+    role: str
+    name: str
+    path: Path
+    cfg: Config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        study = run(options)
+        write_study(study, options.out)
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoints", file=sys.stderr)
+        return 130
+    for cell in study["cells"]:
+        print(words.study_sentence(study, cell))
+    print(f"written: {options.out}/results.json, results.csv, report.md")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.study",
+        description="Train baseline and DML pair over seeds and measure the gain on the test list.",
+    )
+    add = parser.add_argument
+    add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
+        help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
+    add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
+    add("--data", type=Path, help="test list (default: DATASET.test of the config)")
+    add("--root", type=Path, help="folder that the list's paths start from (with --data)")
+    add("--out", type=Path, default=Path("reports/study"), help="default: %(default)s")
+    add("--runs", type=Path, default=Path("runs/study"), help="default: %(default)s")
+    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
+        help="change a setting of both configs")  # fmt: skip
+    add("--checkpoint", choices=CHECKPOINTS, default="best",
+        help="best on the validation list, or last (default: %(default)s)")  # fmt: skip
+    add("--export", action=argparse.BooleanOptionalAction, default=None,
+        help="measure after export as well (default: yes, where it can be)")  # fmt: skip
+    add("--parallel", type=int, default=min(2, machine.cpu_count()), help="trainings at a time")
+    add("--threads", type=int, default=1, help="threads of each training")
+    add("--resamples", type=int, default=stats.RESAMPLES, help="bootstrap resamples")
+    add("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Train, evaluate, pool; JSON-ready."""
+    experiments = _experiments(options)
+    dataset = _test_set(experiments, options)
+    list_sha256 = sha256_of(_list_file(experiments[0].cfg, options))
+    if options.export is None:
+        options.export = _can_export()
+        if not options.export:
+            print("the export tools are not installed: measuring in Paddle only", file=sys.stderr)
+    cells = [DYNAMIC, *(EXPORTED if options.export else ())]
+    jobs = {
+        (one.role, seed): Job(
+            one.name, one.path, seed, options.runs / f"{one.name}-{seed}", tuple(options.override)
+        )
+        for seed in options.seeds
+        for one in experiments
+    }
+    train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads, say=_say)
+    runs = []
+    for number, ((role, seed), job) in enumerate(jobs.items(), start=1):
+        cfg = next(one.cfg for one in experiments if one.role == role)
+        started = time.monotonic()
+        found = measure(
+            job,
+            cfg,
+            dataset,
+            cells,
+            checkpoint=job.folder / CHECKPOINTS[options.checkpoint],
+            list_sha256=list_sha256,
+            threads=options.threads,
+        )
+        runs.append({"role": role, "seed": seed, **found})
+        _say(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
+    bootstrap: stats.Bootstrap = {
+        "resamples": options.resamples, "seed": options.bootstrap_seed, "level": stats.LEVEL,
+    }  # fmt: skip
+    keys = [cell.key for cell in cells]
+    return {
+        "format": STUDY_FORMAT,
+        "format_version": FORMAT_VERSION,
+        "created": machine.now(),
+        "command": machine.command_line(),
+        "conditions": {
+            "machine": machine.machine(),
+            "parallel": options.parallel,
+            "threads": options.threads,
+            "checkpoint": options.checkpoint,
+            **bootstrap,
+        },
+        "configs": {
+            one.role: {
+                "name": one.name,
+                "path": str(one.path),
+                "sha256": one.cfg.sha256(),
+                "overrides": options.override,
+                "epochs": one.cfg.epochs,
+            }
+            for one in experiments
+        },
+        "differences_besides_model": differences(
+            experiments[0].cfg.to_dict(), experiments[1].cfg.to_dict()
+        ),
+        "data": {
+            "list": str(_list_file(experiments[0].cfg, options)),
+            "sha256": list_sha256,
+            "listed": len(dataset),
+            "failed": sorted({path for one in runs for path in one.pop("failed")}),
+            "labels": [sample.label for sample in dataset.samples],
+        },
+        "seeds": options.seeds,
+        "cells": keys,
+        **pool(runs, seeds=options.seeds, cells=keys, bootstrap=bootstrap),
+        "runs": runs,
+    }
+
+
+def write_study(study: Mapping[str, Any], folder: Path) -> None:
+    """Write results.json, results.csv and report.md."""
+    write_text(folder / "results.json", dump(study))
+    write_text(folder / "results.csv", as_csv(study))
+    when = f"Measured {study['created']} on {study['conditions']['machine']['cpu']}"
+    write_text(
+        folder / "report.md", markdown("What DML brings, over seeds", when, study_section(study))
+    )
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "") -> list[str]:
+    """Settings besides MODEL and the names of runs that two configs do not share."""
+    found = []
+    for key in sorted({*one, *other}):
+        path = f"{where}{key}"
+        if path in ("MODEL", "output_dir", "model_name", "seed"):
+            continue
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differences(a, b, f"{path}.")
+        elif a != b:
+            found.append(f"{path}: {a} and {b}")
+    return found
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _experiments(options: argparse.Namespace) -> list[Experiment]:
+    """Both configs, read and checked before anything is trained."""
+    from train.config import load_config
+
+    least = {"parallel": 1, "threads": 1, "resamples": 100, "bootstrap_seed": 0}
+    wrong = [
+        f"--{name.replace('_', '-')} {getattr(options, name)} (allowed: {low} or more)"
+        for name, low in least.items()
+        if getattr(options, name) < low
+    ]
+    if len(set(options.seeds)) < len(options.seeds) or min(options.seeds) < 0:
+        wrong.append("--seeds must be different and not negative")
+    found = []
+    for role, text in zip(ROLES, options.configs, strict=True):
+        name, _, path = text.partition("=")
+        if not (name and path) or "/" in name:
+            wrong.append(f"--configs {text} (allowed: NAME=CONFIG)")
+            continue
+        found.append(Experiment(role, name, Path(path), load_config(path, options.override)))
+    if len({one.name for one in found}) < len(found):
+        wrong.append("--configs gives both the same name")
+    if options.root is not None and options.data is None:
+        wrong.append("--root without --data")
+    if wrong:
+        raise BenchmarkError("cannot work with " + "; ".join(wrong))
+    return found
+
+
+def _list_file(cfg: Config, options: argparse.Namespace) -> Path:
+    from train.config import split_files
+
+    if options.data is not None:
+        return Path(options.data)
+    files = split_files(cfg, "test")
+    if files is None:
+        raise BenchmarkError(f"{cfg.source}: DATASET has no test list; give one with --data")
+    return files.list_file
+
+
+def _test_set(experiments: Sequence[Experiment], options: argparse.Namespace) -> ClipDataset:
+    """The test clips, the same for both; read once."""
+    from train.config import clip_spec
+    from train.data.dataset import ClipDataset
+    from train.data.lists import read_list
+    from train.splits import build_dataset
+
+    cfg = experiments[0].cfg
+    specs = {clip_spec(one.cfg, "test") for one in experiments}
+    counts = {one.cfg.class_num for one in experiments}
+    if len(specs) > 1 or len(counts) > 1:
+        raise BenchmarkError(
+            "the two configs do not see the same test clips: PIPELINE.test (or valid) and the "
+            "number of classes must agree"
+        )
+    _list_file(cfg, options)
+    if options.data is None:
+        return build_dataset(cfg, "test")
+    samples = read_list(options.data, root=options.root, num_classes=cfg.class_num)
+    return ClipDataset(samples, specs.pop(), train=False, cache=cfg.DATASET.cache)
+
+
+def _can_export() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("paddle2onnx", "onnx"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

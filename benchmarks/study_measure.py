@@ -1,0 +1,150 @@
+"""What one finished training of a study answers, in Paddle and after export, and what it cost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.accuracy import Cell, answers_of
+from benchmarks.errors import BenchmarkError
+from benchmarks.results import dump, write_text
+from benchmarks.study_runs import Job
+from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
+from infer.runtimes import open_runtime
+from train.evaluate import Evaluation, evaluate
+
+if TYPE_CHECKING:
+    from train.config import Config
+    from train.data.dataset import ClipDataset
+
+DYNAMIC = Cell("dynamic", "fp32")
+EXPORTED = (Cell("onnxruntime", "fp32"), Cell("onnxruntime", "int8"))
+CHECKPOINTS = {"best": "best.pdparams", "last": "latest.ckpt"}
+ANSWERS = "study.json"
+BATCH = 32
+
+
+def measure(
+    job: Job,
+    cfg: Config,
+    dataset: ClipDataset,
+    cells: Sequence[Cell],
+    *,
+    checkpoint: Path,
+    list_sha256: str,
+    threads: int,
+) -> dict[str, Any]:
+    """What a finished run answers in every cell, and what it cost; kept in RUN/study.json."""
+    sha256 = sha256_of(checkpoint)
+    identity = {
+        "checkpoint_sha256": sha256,
+        "list_sha256": list_sha256,
+        "clips": len(dataset),
+    }
+    kept = _kept(job.folder / ANSWERS, identity)
+    answers: dict[str, Any] = kept.get("cells", {})
+    for cell in cells:
+        if cell.key in answers:
+            continue
+        if cell == DYNAMIC:
+            seen = _in_paddle(cfg, checkpoint, dataset)
+        else:
+            bundle = _bundle(job, checkpoint, sha256)
+            with open_runtime(
+                bundle, backend=cell.backend, precision=cell.precision, threads=threads
+            ) as runtime:
+                seen = evaluate(runtime.run, dataset, batch_size=BATCH, workers=1)
+        given = answers_of(seen.logits, seen.labels)
+        answers[cell.key] = {
+            "top1": seen.top1,
+            "macro_f1": seen.macro_f1,
+            "predictions": given.predictions.tolist(),
+            "ranks": given.ranks.tolist(),
+            "failed": [path for path, _ in seen.failed],
+        }
+        write_text(job.folder / ANSWERS, dump({**identity, "cells": answers}))
+    failed = answers[DYNAMIC.key]["failed"]
+    return {
+        "name": job.name,
+        **_cost(job.folder),
+        "checkpoint_sha256": sha256,
+        "failed": failed,
+        "cells": {
+            cell.key: {k: v for k, v in answers[cell.key].items() if k != "failed"}
+            for cell in cells
+        },
+    }
+
+
+def _kept(file: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Answers from an earlier sitting, if they are those of the same checkpoint and list."""
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    same = isinstance(stored, dict) and all(stored.get(k) == v for k, v in identity.items())
+    return stored if same else {}
+
+
+def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluation:
+    """The student of a checkpoint, as it was trained, before any export."""
+    import paddle
+
+    from train.checkpoint import load_file, model_weights, set_weights
+    from train.models.pixels import PixelInput
+    from train.recognizers import build_recognizer
+
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed)
+    set_weights(
+        recognizer, model_weights(load_file(checkpoint), source=checkpoint), source=checkpoint
+    )
+    recognizer.eval()
+    pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
+
+    def logits(clips: np.ndarray) -> np.ndarray:
+        with paddle.no_grad():
+            values: np.ndarray = recognizer.student(pixels(paddle.to_tensor(clips))).numpy()
+        return values
+
+    return evaluate(logits, dataset, batch_size=BATCH, workers=1)
+
+
+def _bundle(job: Job, checkpoint: Path, sha256: str) -> Bundle:
+    """The run's bundle, exported unless it is there and made of this checkpoint."""
+    folder = job.folder / "bundle"
+    stamp = job.folder / "bundle.sha256"
+    fresh = stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == sha256
+    if not (fresh and (folder / BUNDLE_JSON).is_file()):
+        command = [sys.executable, "-m", "export", "--checkpoint", str(checkpoint),
+                   "-c", str(job.config), "-o", str(folder)]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchmarkError(
+                f"export of {job.label} failed ({' '.join(command[1:])}):\n"
+                f"{(done.stderr or done.stdout)[-4000:].strip()}\n"
+                "--no-export measures in Paddle only"
+            )
+        write_text(stamp, sha256 + "\n")
+    return Bundle.load(folder)
+
+
+def _cost(folder: Path) -> dict[str, Any]:
+    """Seconds and steps of a finished run; the seconds hold validation, not start-up."""
+    from train.checkpoint import LATEST, load_file
+
+    progress = load_file(folder / LATEST)["progress"]
+    return {
+        "seconds": float(progress["seconds"]),
+        "steps": int(progress["step"]),
+        "seconds_per_step": float(progress["seconds"]) / max(1, int(progress["step"])),
+        "epochs": int(progress["epoch"]),
+        "best_epoch": int(progress["best"]["epoch"]),
+        "validation_top1": float(progress["best"]["top1"]),
+        "skipped_clips": len(progress["skipped"]),
+    }

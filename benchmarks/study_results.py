@@ -1,0 +1,133 @@
+"""What a study says: the gain of every seed, pooled over seeds and clips, as JSON, CSV, Markdown.
+
+The answers of every run are kept; all figures follow from them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import stats
+from benchmarks.accuracy import Answers
+from benchmarks.errors import BenchmarkError
+
+ROLES = ("baseline", "student")
+
+
+def pool(
+    runs: Sequence[Mapping[str, Any]],
+    *,
+    seeds: Sequence[int],
+    cells: Sequence[str],
+    bootstrap: stats.Bootstrap,
+) -> dict[str, Any]:
+    """`per_seed` and `pooled` by cell, from runs of both roles for every seed.
+
+    runs: {"role": "baseline" | "student", "seed", "cells": {cell: {"predictions", "ranks"}}}.
+    """
+    by_key = {(run["role"], run["seed"]): run for run in runs}
+    per_seed: dict[str, Any] = {}
+    pooled: dict[str, Any] = {}
+    for cell in cells:
+        right = {
+            role: np.stack([correct(by_key[role, seed]["cells"][cell]) for seed in seeds])
+            for role in ROLES
+        }
+        per_seed[cell] = [
+            _one_seed(seed, right["baseline"][row], right["student"][row], bootstrap)
+            for row, seed in enumerate(seeds)
+        ]
+        gains = right["student"].astype(int) - right["baseline"].astype(int)
+        crossed = stats.crossed_bootstrap(gains, **bootstrap)
+        by_seed = stats.t_interval(gains.mean(axis=1).tolist(), level=bootstrap["level"])
+        pooled[cell] = {
+            "baseline": float(right["baseline"].mean()),
+            "student": float(right["student"].mean()),
+            "crossed": crossed.to_dict(),
+            "seeds": by_seed.to_dict(),
+            "seeds_gaining": int((gains.mean(axis=1) > 0).sum()),
+            "seeds_losing": int((gains.mean(axis=1) < 0).sum()),
+            # One seed says nothing about others; then clips alone decide.
+            "distinguishable": crossed.excludes_zero
+            if len(seeds) > 1
+            else per_seed[cell][0]["gain"]["distinguishable"],
+            "distinguishable_by_seeds": by_seed.excludes_zero,
+        }
+    return {"per_seed": per_seed, "pooled": pooled}
+
+
+def correct(answers: Mapping[str, Any]) -> np.ndarray:
+    """bool [clips] from stored answers."""
+    return Answers(np.asarray(answers["predictions"]), np.asarray(answers["ranks"])).correct
+
+
+def verify(study: Mapping[str, Any], path: Path) -> None:
+    """Recompute every seed's accuracy and gain, and the pooled gain, from the stored answers."""
+    labels = np.asarray(study["data"]["labels"])
+    by_key = {(run["role"], run["seed"]): run for run in study["runs"]}
+    for cell in study["cells"]:
+        gains = []
+        for row in study["per_seed"][cell]:
+            right = {}
+            for role in ROLES:
+                stored = by_key[role, row["seed"]]["cells"][cell]
+                right[role] = correct(stored)
+                if not np.array_equal(right[role], np.asarray(stored["predictions"]) == labels):
+                    raise BenchmarkError(f"{path}: {role} {row['seed']}: ranks contradict answers")
+                if abs(right[role].mean() - row[role]["point"]) > 1e-9:
+                    raise BenchmarkError(
+                        f"{path}: {role} of seed {row['seed']} in {cell}: the accuracy does not "
+                        "follow from the stored answers"
+                    )
+            gains.append(right["student"].mean() - right["baseline"].mean())
+            if abs(gains[-1] - row["gain"]["point"]) > 1e-9:
+                raise BenchmarkError(f"{path}: seed {row['seed']}: the gain does not follow")
+        if abs(np.mean(gains) - study["pooled"][cell]["crossed"]["point"]) > 1e-9:
+            raise BenchmarkError(f"{path}: {cell}: the pooled gain does not follow from the seeds")
+
+
+def as_csv(study: Mapping[str, Any]) -> str:
+    """A line a seed and cell, and what makes the numbers comparable with others."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["seed", "cell", "clips", "baseline_top1", "student_top1", "gain", "low", "high",
+         "mcnemar_p", "baseline_seconds", "student_seconds", "baseline_seconds_per_step",
+         "student_seconds_per_step", "baseline_sha256", "student_sha256", "cpu", "cores",
+         "paddlepaddle", "onnxruntime", "date"]
+    )  # fmt: skip
+    host = study["conditions"]["machine"]
+    by_key = {(run["role"], run["seed"]): run for run in study["runs"]}
+    for cell in study["cells"]:
+        for row in study["per_seed"][cell]:
+            both = [by_key[role, row["seed"]] for role in ROLES]
+            gain = row["gain"]
+            writer.writerow(
+                [row["seed"], cell, gain["clips"],
+                 *(f"{row[role]['point']:.6f}" for role in ROLES),
+                 *(f"{gain[key]:.6f}" for key in ("point", "low", "high")), f"{gain['p']:.6g}",
+                 *(f"{run['seconds']:.1f}" for run in both),
+                 *(f"{run['seconds_per_step']:.4f}" for run in both),
+                 *(run["checkpoint_sha256"] for run in both), host["cpu"], host["cores"],
+                 host["packages"].get("paddlepaddle", ""),
+                 host["packages"].get("onnxruntime", ""), study["created"]]
+            )  # fmt: skip
+    return file.getvalue()
+
+
+def _one_seed(
+    seed: int, baseline: np.ndarray, student: np.ndarray, bootstrap: stats.Bootstrap
+) -> dict[str, Any]:
+    level = bootstrap["level"]
+    shares = {
+        role: stats.wilson(int(right.sum()), len(right), level=level).to_dict()
+        for role, right in zip(ROLES, (baseline, student), strict=True)
+    }
+    gain = stats.compare(baseline, student, **bootstrap)
+    return {"seed": seed, **shares, "gain": gain.to_dict()}

@@ -1,0 +1,154 @@
+"""The trainings of a study: subprocesses side by side, continued where they stopped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.errors import BenchmarkError
+
+LOG = "train.log"
+TAIL = 4000  # bytes of a log that a message quotes at most
+POLL = 1.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: a config and a seed, in a folder of its own."""
+
+    name: str
+    config: Path
+    seed: int
+    folder: Path
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}-{self.seed}"
+
+    @property
+    def command(self) -> list[str]:
+        """Continues a run that stopped; a finished one ends at once."""
+        changes = [part for override in self.overrides for part in ("-o", override)]
+        return [
+            sys.executable, "-m", "train", "-c", str(self.config), "--seed", str(self.seed),
+            "--output", str(self.folder), "--resume", *changes,
+        ]  # fmt: skip
+
+
+@dataclass
+class _Running:
+    job: Job
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+def train_all(
+    jobs: Sequence[Job],
+    *,
+    parallel: int,
+    threads: int,
+    say: Callable[[str], None],
+    every: float = 60.0,
+) -> None:
+    """Run the jobs, `parallel` at a time with `threads` each; logs go to FOLDER/train.log.
+
+    say: takes one line about how far it is, at each end of a job and every `every` seconds.
+
+    Raises:
+        BenchmarkError: a training failed; the others were stopped and continue next time.
+    """
+    environment = os.environ | {
+        name: str(threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+    }
+    environment["PYTHONUNBUFFERED"] = "1"
+    waiting, running = list(jobs), list[_Running]()
+    finished: list[tuple[Job, float]] = []
+    begun = last = time.monotonic()
+    try:
+        while waiting or running:
+            while waiting and len(running) < parallel:
+                job = waiting.pop(0)
+                job.folder.mkdir(parents=True, exist_ok=True)
+                with (job.folder / LOG).open("ab") as log:
+                    process = subprocess.Popen(
+                        job.command, stdout=log, stderr=subprocess.STDOUT, env=environment
+                    )
+                running.append(_Running(job, process, time.monotonic()))
+            time.sleep(POLL)
+            for one in list(running):
+                status = one.process.poll()
+                if status is None:
+                    continue
+                running.remove(one)
+                if status != 0:
+                    raise BenchmarkError(
+                        f"training {one.job.label} failed with status {status}; "
+                        f"the end of {one.job.folder / LOG}:\n{_tail(one.job.folder / LOG)}"
+                    )
+                finished.append((one.job, time.monotonic() - one.started))
+                last = 0.0
+            now = time.monotonic()
+            if now - last >= every:
+                last = now
+                say(_state(len(jobs), finished, waiting, running, parallel, now - begun))
+    finally:
+        for one in running:
+            one.process.terminate()
+        for one in running:
+            one.process.wait()
+
+
+def eta(
+    finished: Sequence[tuple[Job, float]],
+    waiting: Sequence[Job],
+    running: Sequence[tuple[Job, float]],
+    parallel: int,
+) -> float | None:
+    """Seconds left, from the mean time of finished jobs of the same config.
+
+    None while a config that is still to come has no finished job; jobs that were complete
+    before (a few seconds) would spoil the mean and are left out by taking the longest.
+    """
+    longest: dict[str, float] = {}
+    for job, seconds in finished:
+        longest[job.name] = max(longest.get(job.name, 0.0), seconds)
+    left = 0.0
+    for job, spent in [*((job, 0.0) for job in waiting), *running]:
+        if job.name not in longest:
+            return None
+        left += max(0.0, longest[job.name] - spent)
+    return left / parallel
+
+
+def _state(
+    total: int,
+    finished: Sequence[tuple[Job, float]],
+    waiting: Sequence[Job],
+    running: Sequence[_Running],
+    parallel: int,
+    spent: float,
+) -> str:
+    now = time.monotonic()
+    left = eta(finished, waiting, [(one.job, now - one.started) for one in running], parallel)
+    parts = [f"{len(finished)}/{total} trainings done, {spent / 60:.0f} min"]
+    if left is not None and (waiting or running):
+        parts.append(f"about {left / 60:.0f} min left")
+    parts += [f"{one.job.label}: {_last_line(one.job.folder / LOG)}" for one in running]
+    return " | ".join(parts)
+
+
+def _tail(file: Path) -> str:
+    with file.open("rb") as log:
+        log.seek(max(0, file.stat().st_size - TAIL))
+        return log.read().decode("utf-8", errors="replace").strip()
+
+
+def _last_line(file: Path) -> str:
+    lines = _tail(file).splitlines() if file.is_file() else []
+    return lines[-1][:100] if lines else "starting"
