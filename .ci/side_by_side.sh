@@ -1,7 +1,7 @@
 #!/bin/sh
 # side_by_side.sh LOG COMMAND [LOG COMMAND ...]: runs the commands at once, each into its log.
 #
-# Shows the newest line of every log: in place on a terminal, twice a minute elsewhere. When one
+# Shows the newest line of every log: in place on a terminal, elsewhere when it changes. When one
 # command fails, the end of its log is printed, the others are ended, and the exit status is 1.
 # A log's name has no spaces.
 set -u
@@ -14,6 +14,9 @@ while [ $# -ge 2 ]; do
     shift 2
 done
 all=$running
+count=$(echo "$all" | wc -w)
+width=$( (stty size < /dev/tty | cut -d ' ' -f 2) 2> /dev/null)
+[ "${width:-0}" -gt 20 ] || width=140
 
 end_all() {
     for each in $running; do kill "${each%%:*}" 2> /dev/null; done
@@ -24,14 +27,16 @@ trap 'end_all; exit 130' INT TERM HUP
 show() {
     for each in $all; do
         log=${each#*:}
-        line=$(tail -c 4000 "$log" | tr '\r' '\n' | grep . | tail -n 1 | cut -c 1-120)
-        printf '%b%s: %s\n' "$1" "$log" "${line:-(starting)}"
+        line=$(tail -c 4000 "$log" | tr '\r' '\n' | grep . | tail -n 1)
+        echo "$1$(dirname "$log"): ${line:-(starting)}" | cut -c 1-"$width"
     done
 }
 
-tick=0
+before=""
+seconds=0
 while [ -n "$running" ]; do
     sleep 2
+    seconds=$((seconds + 2))
     still=""
     for each in $running; do
         pid=${each%%:*}
@@ -41,17 +46,19 @@ while [ -n "$running" ]; do
         elif ! wait "$pid"; then
             running=$still" "${running#*"$each"}
             end_all
-            printf 'error: a command failed; the end of %s:\n' "$log" >&2
+            echo "error: a command failed; the end of $log:" >&2
             tail -n 15 "$log" >&2
             exit 1
         fi
     done
     running=$still
     if [ -t 1 ]; then
-        [ "$tick" -gt 0 ] && printf '\033[%dA' "$(echo "$all" | wc -w)"
-        show '\033[K'
-    elif [ $((tick % 15)) -eq 0 ] || [ -z "$running" ]; then
-        show ''
+        [ -z "$before" ] || printf '\033[%dA\033[J' "$count"
+        before=$(show "$(printf '%3d:%02d ' $((seconds / 60)) $((seconds % 60)))")
+        echo "$before"
+    else
+        now=$(show "")
+        [ "$now" = "$before" ] || echo "$now"
+        before=$now
     fi
-    tick=$((tick + 1))
 done
