@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +39,11 @@ class DeployNet(nn.Layer):
         super().__init__()
         self.pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
         self.network = network
+        self.spec = spec
         self.eval()
 
     def forward(self, clip: Tensor) -> Tensor:
         return self.network(self.pixels(clip))
-
 
     def tensors(self) -> dict[str, Tensor]:
         """Every float tensor of the graph, by its name in our artefacts.
@@ -62,19 +61,18 @@ class DeployNet(nn.Layer):
         return {tensor.name: name for name, tensor in self.tensors().items()}
 
 
-def save_paddle(net: DeployNet, folder: Path, clip_shape: Sequence[int]) -> list[Path]:
+def save_paddle(net: DeployNet, folder: Path) -> list[Path]:
     """Trace ``net`` and write a Paddle inference model; returns its program and weights file.
 
     Args:
         net: in evaluation mode.
         folder: made if need be; gets ``inference.json`` and ``inference.pdiparams``.
-        clip_shape: ``(T, H, W, 3)``.
 
     Raises:
         ConversionError: Paddle cannot trace or write it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    spec = paddle.static.InputSpec([None, *clip_shape], "uint8", INPUT)
+    spec = paddle.static.InputSpec([None, *net.spec.clip_shape], "uint8", INPUT)
     with captured("Saving the Paddle inference model"), paddle.no_grad():
         paddle.jit.save(net, str(folder / PADDLE_STEM), input_spec=[spec])
     weights = folder / f"{PADDLE_STEM}.pdiparams"

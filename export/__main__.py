@@ -1,0 +1,109 @@
+"""``python -m export --checkpoint RUN/best.pdparams -c CONFIG -o BUNDLE``: make a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import warnings
+from types import FrameType
+
+from infer.errors import ClipDuetError
+
+EXIT_FAILED, EXIT_WRONG_USE, EXIT_STOPPED = 1, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export",
+        description="Turn the Student of a checkpoint into a verified bundle: ONNX in fp32 and "
+        "int8, a Paddle inference model, and bundle.json, which describes them.",
+    )
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="best.pdparams or latest.ckpt of a run")
+    add("-c", "--config", required=True, help="the run's config, a YAML file")
+    add("-o", "--output", required=True, metavar="BUNDLE", help="folder to make or replace")
+    add(
+        "--override",
+        action="append",
+        default=[],
+        metavar="A.B=VALUE",
+        help="change a setting of the config, as the run did; may be given several times",
+    )
+    add("--name", help="name of the bundle (default: that of its folder)")
+    add("--max-batch", type=int, default=32, help="largest batch to verify (default: 32)")
+    add("--verify-clips", type=int, default=256, help="clips of the validation list to compare "
+        "accuracy on; 0 takes all (default: 256)")  # fmt: skip
+    add("--no-int8", action="store_true", help="leave the quantised artefact out")
+    add("--calibration-clips", type=int, default=128, help="training clips that set the ranges "
+        "of int8 (default: 128)")  # fmt: skip
+    add("--activations", choices=("uint8", "int8"), default="uint8", help="8-bit activations: "
+        "uint8 for x86, symmetric int8 for TensorRT (default: uint8)")  # fmt: skip
+    add("--calibrator", choices=("minmax", "entropy", "percentile"), default="minmax",
+        help="how ranges follow from the values seen (default: minmax)")  # fmt: skip
+    add("--threads", type=int, help="CPU threads of the runtimes (default: all cores)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 done, 1 an artefact could not be made or verified, 2 a mistake in config, checkpoint,
+        lists or options, 130 interrupted. But for 0 no bundle was written or changed.
+    """
+    options = parser().parse_args(arguments)
+    # Before anything imports Polygraphy, which would pip-install what it misses.
+    os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
+    try:
+        return _run(options)
+    except ClipDuetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        failed = type(error).__name__ in ("VerificationError", "ConversionError")
+        return EXIT_FAILED if failed else EXIT_WRONG_USE
+    except KeyboardInterrupt:
+        print("\nstopped; no bundle was written", file=sys.stderr)
+        return EXIT_STOPPED
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Mistakes in the config are told before Paddle is imported, which takes seconds.
+    from train.config import load_config
+
+    cfg = load_config(options.config, options.override)
+    # Paddle wonders about a compiler cache that nothing here needs.
+    warnings.filterwarnings("ignore", message="No ccache found")
+    import paddle
+
+    from export.bundle import Options, export_bundle
+    from export.quantize import Settings
+
+    # A stop asked for by the system cleans up as Ctrl-C does.
+    paddle.disable_signal_handler()
+    signal.signal(signal.SIGTERM, _interrupt)
+    export_bundle(
+        cfg,
+        options.checkpoint,
+        options.output,
+        options=Options(
+            name=options.name,
+            max_batch=options.max_batch,
+            int8=not options.no_int8,
+            calibration_clips=options.calibration_clips,
+            verify_clips=options.verify_clips,
+            settings=Settings(activations=options.activations, calibrator=options.calibrator),
+            threads=options.threads,
+        ),
+        say=lambda line: print(line, flush=True),
+    )
+    return 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
