@@ -206,20 +206,22 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
     ]
     if len(set(options.seeds)) < len(options.seeds) or min(options.seeds) < 0:
         wrong.append("--seeds must be different and not negative")
-    found = []
-    for role, text in zip(ROLES, options.configs, strict=True):
-        name, _, path = text.partition("=")
-        if not (name and path) or "/" in name:
-            wrong.append(f"--configs {text} (allowed: NAME=CONFIG)")
-            continue
-        found.append(Experiment(role, name, Path(path), load_config(path, options.override)))
-    if len({one.name for one in found}) < len(found):
+    pairs = [text.partition("=")[::2] for text in options.configs]
+    wrong += [
+        f"--configs {text} (allowed: NAME=CONFIG)"
+        for text, (name, path) in zip(options.configs, pairs, strict=True)
+        if not (name and path) or "/" in name
+    ]
+    if len({name for name, _ in pairs}) < len(pairs):
         wrong.append("--configs gives both the same name")
     if options.root is not None and options.data is None:
         wrong.append("--root without --data")
     if wrong:
         raise BenchmarkError("cannot work with " + "; ".join(wrong))
-    return found
+    return [
+        Experiment(role, name, Path(path), load_config(path, options.override))
+        for role, (name, path) in zip(ROLES, pairs, strict=True)
+    ]
 
 
 def _list_file(cfg: Config, options: argparse.Namespace) -> Path:

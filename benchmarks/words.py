@@ -165,7 +165,7 @@ def sureness(results: Mapping[str, Any]) -> list[str]:
         "A difference is called real only where both exclude zero.",
         f"On these clips a difference has to be about {width:.1f} points to stand out.",
         "The intervals cover the choice of test clips, not the luck of training: this is one "
-        "training run of each model. What other seeds bring is the business of the study.",
+        "training run of each model. A study (make study) repeats the training with other seeds.",
     ]
     return said
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.accuracy import Answers, compare_cells
+from benchmarks.study_results import pool
 
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
 CLASSES = ["moves_right", "moves_left", "grows", "<b>shrinks</b> & turns", "x", "y"]
@@ -157,3 +158,93 @@ def _latency() -> Results:
             "preprocess": {**stage, "p50": 0.0002, "p90": 0.0003, "p99": 0.0004},
         },
     }
+
+
+@pytest.fixture
+def make_study() -> Callable[..., Results]:
+    """`make_study(gains=(0.03, 0.04), clips=1000) -> dict` as a study's result file holds it."""
+
+    def make(
+        *,
+        gains: tuple[float, ...] = (0.03, 0.025, 0.04, 0.02, 0.035),
+        clips: int = 1000,
+        cells: tuple[str, ...] = ("dynamic:fp32", "onnxruntime:int8"),
+    ) -> Results:
+        labels = np.arange(clips) % len(CLASSES)
+        seeds = list(range(11, 11 + len(gains)))
+        runs = []
+        for seed, gain in zip(seeds, gains, strict=True):
+            hard = np.random.default_rng(seed).random(clips)
+            for role, share in (("baseline", 0.8), ("student", 0.8 + gain)):
+                given = invented_answers(labels, hard < share)
+                stored = {
+                    "top1": float(given.correct.mean()),
+                    "predictions": given.predictions.tolist(),
+                    "ranks": given.ranks.tolist(),
+                }
+                runs.append(
+                    {
+                        "role": role,
+                        "seed": seed,
+                        "name": role,
+                        "seconds": 100.0,
+                        "steps": 500,
+                        "seconds_per_step": 0.2,
+                        "epochs": 3,
+                        "best_epoch": 3,
+                        "validation_top1": 0.8,
+                        "checkpoint_sha256": "cd" * 32,
+                        "cells": dict.fromkeys(cells, stored),
+                    }
+                )
+        pooled = pool(
+            runs, seeds=seeds, cells=cells, bootstrap={"resamples": 1000, "seed": 0, "level": 0.95}
+        )
+        return {
+            "format": "clipduet-study",
+            "format_version": 1,
+            "created": "2030-02-03T04:05:06+00:00",
+            "command": "python -m benchmarks.study",
+            "conditions": {
+                "machine": {
+                    "cpu": "Example(R) CPU",
+                    "cores": 2,
+                    "cpu_features": [],
+                    "memory_bytes": None,
+                    "system": "Example Linux 1",
+                    "kernel": "6.1",
+                    "python": "3.11.7",
+                    "packages": {"paddlepaddle": "3.3.1"},
+                },
+                "parallel": 2,
+                "threads": 1,
+                "checkpoint": "best",
+                "resamples": 1000,
+                "seed": 0,
+                "level": 0.95,
+            },
+            "configs": {
+                role: {
+                    "name": role,
+                    "path": f"configs/{role}.yaml",
+                    "sha256": "ef" * 32,
+                    "overrides": [],
+                    "epochs": 3,
+                }
+                for role in ("baseline", "student")
+            },
+            "differences_besides_model": [],
+            "data": {
+                "list": "data/motions/test.list",
+                "sha256": "ab" * 32,
+                "listed": clips,
+                "failed": [],
+                "labels": labels.tolist(),
+            },
+            "seeds": seeds,
+            "cells": list(cells),
+            **pooled,
+            "runs": runs,
+        }
+
+    return make

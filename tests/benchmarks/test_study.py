@@ -1,0 +1,287 @@
+"""The study: pooling, its report, and a whole one on tiny clips that is stopped and continued."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks import study_results, words
+from benchmarks.latency import Timings
+from benchmarks.report import main as report
+from benchmarks.results import dump, load
+from benchmarks.step_cost import main as step_cost
+from benchmarks.step_cost import pair_ratio
+from benchmarks.study import differences, main, write_study
+from benchmarks.study_runs import Job, eta
+
+MakeResults = Callable[..., dict[str, Any]]
+
+
+def test_gains_are_pooled_over_seeds(make_study: MakeResults) -> None:
+    study = make_study()
+    for cell in study["cells"]:
+        points = [row["gain"]["point"] for row in study["per_seed"][cell]]
+        pooled = study["pooled"][cell]
+        assert pooled["crossed"]["point"] == pytest.approx(np.mean(points))
+        assert pooled["seeds"]["point"] == pytest.approx(np.mean(points))
+        assert pooled["crossed"]["low"] < np.mean(points) < pooled["crossed"]["high"]
+        assert pooled["distinguishable"] and pooled["seeds_gaining"] == 5
+        assert pooled["student"] - pooled["baseline"] == pytest.approx(np.mean(points))
+
+
+def test_identical_runs_have_no_gain(make_study: MakeResults) -> None:
+    study = make_study(gains=(0.0, 0.0, 0.0))
+    pooled = study["pooled"]["dynamic:fp32"]
+    assert pooled["crossed"]["point"] == pooled["crossed"]["low"] == 0
+    assert not pooled["distinguishable"] and not pooled["distinguishable_by_seeds"]
+    assert words.NOT_DISTINGUISHABLE in words.study_sentence(study, "dynamic:fp32")
+
+
+def test_the_words_follow_the_evidence(make_study: MakeResults) -> None:
+    strong = words.study_sentence(make_study(), "dynamic:fp32")
+    assert "more right answers in 5 of 5 seeds" in strong and "confirm" in strong
+    assert words.NOT_DISTINGUISHABLE not in strong
+    one = words.study_sentence(make_study(gains=(0.05,)), "dynamic:fp32")
+    assert "one seed says nothing about others" in one
+    lost = words.study_sentence(make_study(gains=(-0.03, -0.04, -0.035)), "dynamic:fp32")
+    assert "a loss, with less right answers in 3 of 3 seeds" in lost
+    mixed = words.study_sentence(make_study(gains=(0.05, -0.05, 0.03)), "dynamic:fp32")
+    assert words.NOT_DISTINGUISHABLE in mixed
+    few = words.study_sentence(make_study(gains=(0.02, 0.10)), "dynamic:fp32")
+    assert "seeds alone, being few, do not settle it" in few
+
+
+def test_files_agree_with_each_other(make_study: MakeResults, tmp_path: Path) -> None:
+    study = make_study()
+    write_study(study, tmp_path)
+    assert load(tmp_path / "results.json", format="clipduet-study") == json.loads(dump(study))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "results.csv").read_text())))
+    assert len(rows) == 10 and {row["cell"] for row in rows} == set(study["cells"])
+    for row in rows:
+        gain = float(row["student_top1"]) - float(row["baseline_top1"])
+        assert float(row["gain"]) == pytest.approx(gain, abs=2e-6)
+    text = (tmp_path / "report.md").read_text()
+    assert "seed" in text and "mean, by seeds alone" in text and "Example(R) CPU" in text
+
+
+def test_the_report_takes_the_study_in(
+    make_results: MakeResults,
+    make_study: MakeResults,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.json").write_text(dump(make_results()))
+    assert report(["in.json", "--out", "without"]) == 0
+    write_study(make_study(), tmp_path / "reports" / "study")
+    assert report(["in.json", "--out", "with"]) == 0  # found at its default place
+    for name in ("index.html", "report.md"):
+        assert "What other seeds bring" not in (tmp_path / "without" / name).read_text()
+        text = (tmp_path / "with" / name).read_text()
+        assert "What other seeds bring" in text and "Over 5 seeds and 1000 clips" in text
+
+
+def test_a_study_that_was_changed_by_hand_is_refused(
+    make_results: MakeResults,
+    make_study: MakeResults,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = make_study()
+    study["per_seed"]["dynamic:fp32"][2]["gain"]["point"] += 0.01
+    (tmp_path / "in.json").write_text(dump(make_results()))
+    (tmp_path / "study.json").write_text(dump(study))
+    arguments = ["--out", str(tmp_path / "out"), "--study", str(tmp_path / "study.json")]
+    assert report([str(tmp_path / "in.json"), *arguments]) == 2
+    assert "seed 13: the gain does not follow" in capsys.readouterr().err
+
+
+def test_stored_answers_are_what_is_scored() -> None:
+    stored = {"predictions": [0, 1, -1], "ranks": [0, 2, -1]}
+    assert study_results.correct(stored).tolist() == [True, False, False]
+
+
+def test_time_left_comes_from_finished_trainings_of_the_same_config() -> None:
+    jobs = [Job(name, Path("c"), seed, Path("r")) for seed in (1, 2) for name in ("a", "b")]
+    assert eta([], jobs, [], 2) is None
+    assert eta([(jobs[0], 100.0)], jobs[2:3], [], 2) == 50
+    assert eta([(jobs[0], 100.0)], jobs[3:], [], 2) is None
+    finished = [(jobs[0], 3.0), (jobs[2], 100.0), (jobs[1], 200.0)]
+    assert eta(finished, [jobs[0]], [(jobs[3], 150.0)], 2) == 75
+
+
+def test_configs_that_differ_in_more_than_the_model_are_named() -> None:
+    one = {"MODEL": 1, "epochs": 3, "OPTIMIZER": {"name": "AdamW", "x": 1}, "seed": 1}
+    other = {"MODEL": 2, "epochs": 4, "OPTIMIZER": {"name": "AdamW", "x": 2}, "seed": 9}
+    assert differences(one, other) == ["OPTIMIZER.x: 1 and 2", "epochs: 3 and 4"]
+    assert differences(one, {**one, "MODEL": 5}) == []
+
+
+def test_the_ratio_of_a_pair_is_taken_repetition_by_repetition() -> None:
+    timings = {
+        "pair": Timings(((3.0, 3.0), (3.3, 3.3))),
+        "Teacher": Timings(((2.0, 2.0), (2.0, 2.0))),
+        "Student": Timings(((1.0, 1.0), (1.0, 1.0))),
+    }
+    result = pair_ratio(timings)
+    assert result["ratio"] == pytest.approx(1.05)
+    assert result["ratio_spread"] == pytest.approx([1.0, 1.1])
+
+
+STUDENT = {
+    "backbone": {
+        "name": "PPTSM_v2",
+        "num_seg": 4,
+        "class_num": 3,
+        "scale": 0.25,
+        "depths": [1, 1, 1, 1],
+        "class_expand": 16,
+    },
+    "head": {"name": "MoViNetHead"},
+}
+LOSS = {"name": "DistillationCELoss"}
+PAIR = {
+    "framework": "RecognizerDistillation",
+    "freeze_params_list": [False, False],
+    "models": [{"Student": STUDENT}, {"Student2": STUDENT}],
+    "loss": {
+        "Train": [
+            {**LOSS, "model_name_pairs": ["Student", "GroundTruth"]},
+            {**LOSS, "model_name_pairs": ["Student2", "GroundTruth"]},
+            {"name": "DistillationDMLLoss", "model_name_pairs": ["Student", "Student2"]},
+        ],
+        "Val": [{**LOSS, "model_name_pairs": ["Student", "GroundTruth"]}],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Path]) -> Path:
+    """A folder with nine clips of three colours and the two configs of a study."""
+    folder = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    lines = []
+    for index in range(9):
+        frames = rng.integers(0, 120, (5, 32, 32, 3), dtype=np.uint8)
+        frames[..., index % 3] += 120
+        write_clip(folder / f"{index}.mp4", frames)
+        lines.append(f"{index}.mp4 {index % 3}")
+    (folder / "all.list").write_text("\n".join(lines))
+
+    def pipeline(crop: str) -> dict[str, Any]:
+        return {
+            "decode": {"name": "VideoDecoder"},
+            "sample": {"num_seg": 4, "valid_mode": crop == "CenterCrop"},
+            "transform": [
+                {"Scale": {"short_size": 32, "fixed_ratio": False}},
+                {crop: {"target_size": 32}},
+                {"Image2Array": None},
+                {"Normalization": {"mean": [0.5] * 3, "std": [0.25] * 3}},
+            ],
+        }
+
+    split = {"format": "VideoDataset", "file_path": "all.list"}
+    for name, model in (("one", {"framework": "Recognizer2D", **STUDENT}), ("two", PAIR)):
+        config = {
+            "MODEL": model,
+            "DATASET": {
+                "root": str(folder), "batch_size": 3, "num_workers": 0, "train": split,
+                "valid": split, "test": split,
+            },
+            "PIPELINE": {"train": pipeline("RandomCrop"), "valid": pipeline("CenterCrop")},
+            "OPTIMIZER": {
+                "name": "AdamW",
+                "learning_rate": {"name": "Constant", "learning_rate": 0.001},
+            },
+            "epochs": 1,
+        }  # fmt: skip
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
+def study_arguments(folder: Path, *seeds: str) -> list[str]:
+    return [
+        "--configs", f"base={folder}/one.yaml", f"pair={folder}/two.yaml", "--seeds", *seeds,
+        "--out", str(folder / "out"), "--runs", str(folder / "runs"), "--no-export",
+        "--resamples", "200",
+    ]  # fmt: skip
+
+
+def test_a_whole_study_and_one_more_seed(
+    tiny: Path, capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    assert main(study_arguments(tiny, "3")) == 0
+    first = load(tiny / "out" / "results.json", format="clipduet-study")
+    assert first["cells"] == ["dynamic:fp32"] and first["differences_besides_model"] == []
+    kept = {file: file.read_bytes() for file in (tiny / "runs").glob("*-3/*.pdparams")}
+    assert len(kept) == 2
+    assert main(study_arguments(tiny, "3", "4")) == 0
+    assert kept == {file: file.read_bytes() for file in kept}  # nothing was trained twice
+    study = load(tiny / "out" / "results.json", format="clipduet-study")
+    assert study["seeds"] == [3, 4] and len(study["runs"]) == 4
+    assert study["per_seed"]["dynamic:fp32"][0] == first["per_seed"]["dynamic:fp32"][0]
+    for run in study["runs"]:
+        assert run["steps"] == 3 and run["epochs"] == 1 and run["seconds"] > 0
+        assert len(run["cells"]["dynamic:fp32"]["predictions"]) == 9
+    said = capsys.readouterr()
+    assert "2/2 trainings done" in said.err and "4/4 evaluated" in said.err
+    assert "Over 2 seeds and 9 clips" in said.out
+
+
+def test_a_training_that_fails_says_why(
+    tiny: Path, capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    arguments = study_arguments(tiny, "5")
+    assert main([*arguments, "-o", "DATASET.batch_size=400", "--parallel", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "training base-5 failed with status 2" in error
+    assert "9 training clips do not fill one batch" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--configs", "a", "b=c"], "--configs a (allowed: NAME=CONFIG)"),
+        (["--seeds", "1", "1"], "--seeds must be different"),
+        (["--parallel", "0"], "--parallel 0"),
+        (["--root", "x"], "--root without --data"),
+    ],
+)
+def test_wrong_use_of_the_study(
+    tiny: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    try:
+        status = main([*study_arguments(tiny, "1"), *arguments])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    assert status == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_step_of_the_pair_is_timed_against_its_parts(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cost.json"
+    arguments = ["-c", str(tiny / "two.yaml"), "--out", str(out), "--seconds", "0.1"]
+    assert step_cost([*arguments, "--repetitions", "2"]) in (0, 1)  # a busy machine may miss it
+    result = json.loads(out.read_text())
+    assert set(result["steps"]) == {"pair", "Student", "Student2"}
+    assert len({row["calls"] for row in result["steps"].values()}) == 1
+    low, high = result["ratio_spread"]
+    assert 0 < low <= high
+    assert result["within_goal"] == (result["ratio"] <= result["goal"])
+
+
+def test_one_network_alone_has_no_pair_to_time(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert step_cost(["-c", str(tiny / "one.yaml")]) == 2
+    assert "RecognizerDistillation" in capsys.readouterr().err
