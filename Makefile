@@ -137,7 +137,7 @@ demo: data train export predict benchmark report ## everything: data, training, 
 	@echo
 	@echo "The report: $(REPORTS)/index.html (as text: $(REPORTS)/report.md)"
 
-study: setup ## what DML brings, over seeds: the experiment behind the README (hours)
+study: data ## what DML brings, over seeds: the experiment behind the README (hours)
 	@$(PY) -m benchmarks.study
 
 # --- checks ------------------------------------------------------------------------------------
