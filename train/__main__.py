@@ -49,8 +49,6 @@ def main(arguments: list[str] | None = None) -> int:
         overrides.append(f"output_dir={json.dumps(options.output)}")
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
-    # A stop asked for by the system ends like Ctrl-C: the last checkpoint stands.
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _run(options.config, overrides, resume=options.resume, visualdl=options.visualdl)
     except ClipDuetError as error:
@@ -71,8 +69,14 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     from train.splits import training_datasets
 
     train_set, valid_set = training_datasets(cfg)
+    import paddle
+
     from train.loop import train
     from train.reporter import Reporter
+
+    # A stop asked for by the system ends like Ctrl-C: the last checkpoint stands.
+    paddle.disable_signal_handler()
+    signal.signal(signal.SIGTERM, _interrupt)
 
     folder = Path(cfg.output_dir)
     reporter = Reporter(sys.stderr, scalars=str(folder / "vdl") if visualdl else None)

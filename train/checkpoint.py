@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import paddle
 from paddle.optimizer import Optimizer
 
@@ -123,7 +121,9 @@ def _optimizer_state(recognizer: Recognizer, optimizer: Optimizer) -> dict[str, 
         if name in ("LR_Scheduler", "master_weights"):
             continue
         key, rest = next(
-            (key, name[len(prefix) :]) for prefix, key in prefixes.items() if name.startswith(prefix)
+            (key, name[len(prefix) :])
+            for prefix, key in prefixes.items()
+            if name.startswith(prefix)
         )
         state[f"{key}|{rest}"] = value
     return state

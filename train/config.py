@@ -30,6 +30,7 @@ from train.config_errors import (
 )
 from train.config_networks import check_model
 from train.config_yaml import Document, apply_overrides, expand_environment, load_document
+from train.data.lists import ListFormat
 from train.schema import IGNORED, Config
 from train.schema_data import PipelineSplit, Split
 from train.schema_model import ModelOnly
@@ -59,7 +60,7 @@ class SplitFiles:
 
     list_file: Path
     root: Path
-    format: str
+    format: ListFormat
     suffix: str
 
 
@@ -85,7 +86,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     mistakes = list(document.mistakes)
     config, found = _validate(Config, raw)
     mistakes += found
-    mistakes += check_config(document.data)
+    mistakes += check_config({**raw, "INFERENCE": document.data.get("INFERENCE")})
     if mistakes or config is None:
         raise ConfigError(str(path), _with_origins(mistakes, document))
     config._ignored = ignored

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,7 +129,7 @@ def train(
         pixels=PixelInput(preprocess.mean, preprocess.std),
         train=train_set,
         valid=valid_set,
-        precision=build_precision(cfg.amp, note=reporter.note),
+        precision=build_precision(cfg, note=reporter.note),
         progress=Progress(),
     )
     if (folder / LATEST).exists():
@@ -159,6 +158,7 @@ def _continue(run: Run, *, resume: bool) -> None:
             + "\nundo the change, or choose another --output"
         )
     run.progress = Progress(**stored)
+    run.schedule.step(run.progress.step)
 
 
 def _epoch(run: Run, reporter: Reporter) -> None:
@@ -189,6 +189,7 @@ def _epoch(run: Run, reporter: Reporter) -> None:
             progress.seconds += time.monotonic() - started
             started = time.monotonic()
             _save(run)
+    _check_weights(run)
     result = evaluate(
         lambda clips: _logits(run, clips),
         run.valid,
@@ -210,11 +211,9 @@ def _epoch(run: Run, reporter: Reporter) -> None:
 def _step(run: Run, batch: Batch) -> dict[str, float]:
     """One optimiser step; returns loss terms and training accuracies by name."""
     cfg, step = run.cfg, run.progress.step
-    # Dropout draws follow from the step alone, so that they are the same after a resume.
-    paddle.seed(zlib.crc32(f"{cfg.seed}/step/{step}".encode()))
     clips, target = batch.clips, Target(paddle.to_tensor(batch.labels))
     if run.mix is not None:
-        mixed = run.mix(clips, batch.labels, np.random.default_rng([cfg.seed, step, 1]))
+        mixed = run.mix(clips, batch.labels, np.random.default_rng([cfg.seed, step, 0, 1]))
         clips = mixed.clips
         target = Target(
             paddle.to_tensor(mixed.labels_a),
@@ -222,19 +221,17 @@ def _step(run: Run, batch: Batch) -> dict[str, float]:
             paddle.to_tensor(mixed.lam),
         )
     with run.precision.autocast():
-        outputs = run.recognizer(run.pixels(paddle.to_tensor(clips)))
+        # Dropout follows from the step and the network alone: the same after a resume, and the
+        # same for a student that trains alone and one in a pair.
+        inputs = run.pixels(paddle.to_tensor(clips))
+        outputs = run.recognizer(inputs, draw=f"{cfg.seed}/step/{step}")
         terms = run.recognizer.losses(outputs, target, progress=run.share)
         loss = paddle.add_n(list(terms.values()))
     value = float(loss)
     if not math.isfinite(value):
         parts = ", ".join(f"{name} {float(term):g}" for name, term in terms.items())
-        latest = run.folder / LATEST
-        kept = f"the last good checkpoint is {latest}" if latest.exists() else "none is saved yet"
-        raise DivergedError(
-            f"the loss is {value} at step {step} ({parts}); {kept}. "
-            "Lower the learning rate, lengthen the warm-up, or set grad_clip"
-        )
-    run.precision.step(loss, run.optimizer)
+        raise _diverged(run, f"the loss is {value} ({parts})")
+    run.precision.step(loss, run.optimizer, run.recognizer.parameter_groups())
     run.schedule.step()
     run.progress.step += 1
     return {
@@ -242,6 +239,15 @@ def _step(run: Run, batch: Batch) -> dict[str, float]:
         **{name: float(term) for name, term in terms.items()},
         **{f"{role}.top1": _accuracy(logits, target) for role, logits in outputs.items()},
     }
+
+
+def _diverged(run: Run, what: str) -> DivergedError:
+    latest = run.folder / LATEST
+    kept = f"the last good checkpoint is {latest}" if latest.exists() else "no checkpoint yet"
+    return DivergedError(
+        f"{what} at step {run.progress.step}; {kept}. "
+        "Lower the learning rate, lengthen the warm-up, or set grad_clip"
+    )
 
 
 def _accuracy(logits: paddle.Tensor, target: Target) -> float:
@@ -301,7 +307,15 @@ def _best_record(run: Run) -> dict[str, Any]:
     }
 
 
+def _check_weights(run: Run) -> None:
+    """A ReLU turns NaN into 0 and the loss stays finite: what is saved is looked at itself."""
+    for key, value in run.recognizer.state_dict().items():
+        if not bool(paddle.isfinite(value).all()):
+            raise _diverged(run, f"{key} holds NaN or infinity")
+
+
 def _save(run: Run) -> None:
+    _check_weights(run)
     progress = {**vars(run.progress), "config": _identity(run.cfg)}
     save_latest(run.folder, run.recognizer, run.optimizer, progress)
 

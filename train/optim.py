@@ -56,7 +56,7 @@ def build_optimizer(
     """Build the optimiser of all trainable parameters, and its learning-rate scheduler.
 
     Batch norms and biases do not decay; single layers learn at their own multiple of the rate
-    (:func:`train.models.layers.tsm_linear`).
+    (:func:`train.models.layers.tsm_linear`). Clipping is :mod:`train.precision`'s.
 
     Args:
         recognizer: the networks.
@@ -70,19 +70,16 @@ def build_optimizer(
     scheduler = LambdaDecay(learning_rate=1.0, lr_lambda=schedule)
     parameters = recognizer.trainable_parameters()
     decay = (block["weight_decay"] or {"value": 0.0})["value"]
-    clip = block["grad_clip"]
-    common = {
-        "learning_rate": scheduler,
-        "parameters": parameters,
-        "grad_clip": None if clip is None else paddle.nn.ClipGradByGlobalNorm(clip["value"]),
-    }
+    common = {"learning_rate": scheduler, "parameters": parameters}
     spared = {parameter.name for parameter in parameters if len(parameter.shape) == 1}
     if block["name"] == "Momentum":
         for parameter in parameters:
             if parameter.name in spared:
                 parameter.regularizer = L2Decay(0.0)
         momentum = {key: block[key] for key in ("momentum", "use_nesterov")}
-        return paddle.optimizer.Momentum(weight_decay=L2Decay(decay), **momentum, **common), scheduler
+        return paddle.optimizer.Momentum(
+            weight_decay=L2Decay(decay), **momentum, **common
+        ), scheduler
     words = block["no_weight_decay_name"].split()
     spared |= {
         parameter.name

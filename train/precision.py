@@ -1,8 +1,8 @@
-"""Automatic mixed precision, where the device has it."""
+"""A step's arithmetic: mixed precision, where the device has it, and gradient clipping."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,21 +10,22 @@ import paddle
 from paddle import Tensor
 from paddle.optimizer import Optimizer
 
-from train.schema import Amp
+from train.config import Config
 
 
 class Precision:
-    """How a step computes: the forward context, and backward with or without loss scaling.
+    """How a step computes: the forward context, and backward with scaling and clipping.
 
-    Attributes:
-        dtype: ``float16`` or ``bfloat16`` while mixed precision is on, else None.
+    Args:
+        dtype: ``float16`` or ``bfloat16`` for mixed precision, None for float32.
+        level: Paddle's level of mixed precision, ``O1`` or ``O2``.
+        clip: largest norm of a network's gradient, or None.
     """
 
-    def __init__(self, dtype: str | None, level: str = "O1") -> None:
-        self.dtype, self.level = dtype, level
+    def __init__(self, dtype: str | None, *, level: str = "O1", clip: float | None = None) -> None:
+        self.dtype, self.level, self.clip = dtype, level, clip
         # bfloat16 has the range of float32: its gradients need no scaling.
-        scaled = dtype == "float16"
-        self._scaler = paddle.amp.GradScaler() if scaled else None
+        self._scaler = paddle.amp.GradScaler() if dtype == "float16" else None
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of the forward pass."""
@@ -32,23 +33,38 @@ class Precision:
             return nullcontext()
         return paddle.amp.auto_cast(level=self.level, dtype=self.dtype)
 
-    def step(self, loss: Tensor, optimizer: Optimizer) -> None:
-        """Backward, optimiser step, gradients cleared."""
-        if self._scaler is None:
-            loss.backward()
+    def step(self, loss: Tensor, optimizer: Optimizer, groups: Iterable[Sequence[Tensor]]) -> None:
+        """Backward, clipping, optimiser step, gradients cleared.
+
+        Args:
+            loss: scalar.
+            optimizer: of all parameters.
+            groups: the parameters of each network. Each is clipped to its own norm: a student
+                in a pair must not slow down because its teacher's gradient is large.
+        """
+        scaler = self._scaler
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        if self.clip is not None:
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            for parameters in groups:
+                if parameters:
+                    paddle.nn.utils.clip_grad_norm_(parameters, self.clip)
+        if scaler is None:
             optimizer.step()
         else:
-            self._scaler.scale(loss).backward()
-            self._scaler.step(optimizer)
-            self._scaler.update()
+            scaler.step(optimizer)
+            scaler.update()
         optimizer.clear_grad()
 
 
-def build_precision(amp: Amp, *, note: Callable[[str], None]) -> Precision:
-    """The precision that the config asks for; on a CPU float32, and ``note`` is told so."""
-    if not amp.enabled:
-        return Precision(None)
+def build_precision(cfg: Config, *, note: Callable[[str], None]) -> Precision:
+    """The precision and clipping of a config; on a CPU float32, and ``note`` is told so."""
+    block = cfg.optimizer["grad_clip"]
+    clip = None if block is None else float(block["value"])
+    if not cfg.amp.enabled:
+        return Precision(None, clip=clip)
     if not paddle.device.get_device().startswith("gpu"):
         note("amp is on in the config, but there is no GPU: training in float32")
-        return Precision(None)
-    return Precision(amp.dtype, amp.level)
+        return Precision(None, clip=clip)
+    return Precision(cfg.amp.dtype, level=cfg.amp.level, clip=clip)

@@ -88,9 +88,12 @@ class Recognizer(nn.Layer):
         """The network that is deployed."""
         return self._networks[STUDENT]
 
-    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+    def forward(self, inputs: Tensor, *, draw: str | None = None) -> dict[str, Tensor]:
+        """Logits by role; ``draw`` names the step, from which each network's dropout follows."""
         outputs = {}
         for role, network in self._networks.items():
+            if draw is not None:
+                _seed(draw, role)
             with paddle.set_grad_enabled(paddle.is_grad_enabled() and role not in self.frozen):
                 outputs[role] = network(inputs)
         return outputs
@@ -126,7 +129,12 @@ class Recognizer(nn.Layer):
 
     def trainable_parameters(self) -> list[paddle.base.framework.EagerParamBase]:
         """Parameters that take a gradient, of all networks."""
-        return [p for p in self.parameters() if not p.stop_gradient]
+        return [p for group in self.parameter_groups() for p in group]
+
+    def parameter_groups(self) -> list[list[paddle.base.framework.EagerParamBase]]:
+        """The same, network by network."""
+        groups = [network.parameters() for network in self._networks.values()]
+        return [[p for p in group if not p.stop_gradient] for group in groups]
 
 
 class _Single(Recognizer):
@@ -150,7 +158,7 @@ def build_recognizer(model: Mapping[str, Any], *, seed: int) -> Recognizer:
         seed: the run's seed.
     """
     if model["framework"] == "Recognizer2D":
-        _seed_role(seed, STUDENT)
+        _seed(seed, STUDENT)
         network = nn.Sequential(build_backbone(model["backbone"]), build_head(model["head"]))
         smoothing = float(model["head"].get("ls_eps") or 0.0)
         return _Single(
@@ -163,7 +171,7 @@ def build_recognizer(model: Mapping[str, Any], *, seed: int) -> Recognizer:
     networks: dict[str, nn.Layer] = {}
     for entry in model["models"]:
         ((role, block),) = entry.items()
-        _seed_role(seed, role)
+        _seed(seed, role)
         networks[role] = build_network(block)
     flags = model.get("freeze_params_list") or [False] * len(networks)
     frozen = frozenset(role for role, flag in zip(networks, flags, strict=True) if flag)
@@ -171,8 +179,8 @@ def build_recognizer(model: Mapping[str, Any], *, seed: int) -> Recognizer:
     return Recognizer(networks, terms, frozen)
 
 
-def _seed_role(seed: int, role: str) -> None:
-    paddle.seed(zlib.crc32(f"{seed}/{role}".encode()))
+def _seed(*parts: object) -> None:
+    paddle.seed(zlib.crc32("/".join(map(str, parts)).encode()))
 
 
 def _labels_term(role: str, settings: Mapping[str, Any], **weighting: Any) -> Term:

@@ -94,7 +94,7 @@ def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int
     middle = spec.size / 2 + rng.uniform(-0.12, 0.12, 2) * spec.size
     start_angle, sense = rng.uniform(0, 360), rng.uniform(0.85, 1.15)
 
-    texture = _texture(rng, 2 * spec.size, cells=rng.integers(4, 12))
+    texture = _texture(rng, 2 * spec.size, cells=int(rng.integers(4, 12)))
     background = texture.mean() + spec.background * (texture - texture.mean())
     patch, mask = _object(rng, spec)
     frames = np.empty((spec.frames, spec.size, spec.size, 3), np.uint8)
@@ -133,7 +133,7 @@ def _object(rng: np.random.Generator, spec: MotionSpec) -> tuple[np.ndarray, np.
     points = size / 2 + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     mask = np.zeros((size, size), np.float32)
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
-    return _texture(rng, size, cells=rng.integers(3, 7)), cv2.GaussianBlur(mask, (3, 3), 0)
+    return _texture(rng, size, cells=int(rng.integers(3, 7))), cv2.GaussianBlur(mask, (3, 3), 0)
 
 
 def _place(image: np.ndarray, at: np.ndarray, zoom: float, angle: float, size: int) -> np.ndarray:

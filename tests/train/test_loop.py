@@ -1,0 +1,368 @@
+"""Real training on real, tiny clips: what is learnt, what is written, and going on after a stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from infer.errors import ClipDuetError
+from train.__main__ import main
+from train.checkpoint import BEST, LATEST, load_file
+from train.config import load_config
+from train.loop import DivergedError, Progress, train
+from train.recognizers import build_recognizer
+from train.splits import training_datasets
+
+WriteClip = Callable[..., Path]
+
+STUDENT = {
+    "backbone": {
+        "name": "PPTSM_v2",
+        "num_seg": 4,
+        "class_num": 3,
+        "scale": 0.25,
+        "depths": [1, 1, 1, 1],
+        "class_expand": 32,
+    },
+    "head": {"name": "MoViNetHead"},
+}
+TEACHER = {
+    "backbone": {"name": "ResNetTweaksTSM", "depth": 18, "width": 0.125, "num_seg": 4},
+    "head": {"name": "ppTSMHead", "num_classes": 3, "in_channels": 64, "num_seg": 4},
+}
+LOSSES = {
+    "Train": [
+        {"name": "DistillationCELoss", "model_name_pairs": ["Student", "GroundTruth"]},
+        {"name": "DistillationCELoss", "model_name_pairs": ["Teacher", "GroundTruth"]},
+        {"name": "DistillationDMLLoss", "model_name_pairs": ["Student", "Teacher"]},
+    ],
+    "Val": [{"name": "DistillationCELoss", "model_name_pairs": ["Student", "GroundTruth"]}],
+}
+PAIR = {
+    "framework": "RecognizerDistillation",
+    "freeze_params_list": [False, False],
+    "models": [{"Teacher": TEACHER}, {"Student": STUDENT}],
+    "loss": LOSSES,
+}
+ALONE = {"framework": "Recognizer2D", **STUDENT}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory, write_clip: WriteClip) -> Path:
+    """Twelve clips of three classes: the class is the colour that grows brighter."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    lines = []
+    for index in range(12):
+        frames = rng.integers(0, 60, (6, 40, 40, 3), dtype=np.uint8)
+        frames[..., index % 3] += (np.arange(6, dtype=np.uint8) * 30)[:, None, None]
+        write_clip(folder / f"{index}.mp4", frames)
+        lines.append(f"{index}.mp4 {index % 3}")
+    (folder / "train.list").write_text("\n".join(lines))
+    (folder / "val.list").write_text("\n".join(lines[:6]))
+    return folder
+
+
+@pytest.fixture
+def experiment(clips: Path, tmp_path: Path) -> Callable[..., Path]:
+    """`experiment(model, **top_level) -> config file`."""
+
+    def write(model: dict[str, Any], **changes: Any) -> Path:
+        def pipeline(crop: str) -> dict[str, Any]:
+            return {
+                "decode": {"name": "VideoDecoder"},
+                "sample": {"num_seg": 4, "valid_mode": crop == "CenterCrop"},
+                "transform": [
+                    {"Scale": {"short_size": 36, "fixed_ratio": False}},
+                    {crop: {"target_size": 32}},
+                    {"Image2Array": None},
+                    {"Normalization": {"mean": [0.5] * 3, "std": [0.25] * 3}},
+                ],
+            }
+
+        config = {
+            "MODEL": model,
+            "DATASET": {
+                "root": str(clips),
+                "batch_size": 4,
+                "train": {"format": "VideoDataset", "file_path": "train.list"},
+                "valid": {"format": "VideoDataset", "file_path": "val.list"},
+            },
+            "PIPELINE": {"train": pipeline("RandomCrop"), "valid": pipeline("CenterCrop")},
+            "OPTIMIZER": {
+                "name": "AdamW",
+                "learning_rate": {
+                    "name": "CustomWarmupCosineDecay",
+                    "cosine_base_lr": 0.003,
+                    "warmup_epochs": 0.5,
+                },
+                "weight_decay": 0.01,
+            },
+            "epochs": 3,
+            "seed": 5,
+            "output_dir": str(tmp_path / "run"),
+            **changes,
+        }
+        file = tmp_path / "experiment.yaml"
+        file.write_text(yaml.safe_dump(config))
+        return file
+
+    return write
+
+
+def run(file: Path, *overrides: str, resume: bool = False) -> Progress:
+    cfg = load_config(file, overrides)
+    train_set, valid_set = training_datasets(cfg)
+    return train(cfg, train_set=train_set, valid_set=valid_set, resume=resume)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return {k: v.numpy() for k, v in load_file(folder / LATEST)["model"].items()}
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize("mix", [None, {"name": "VideoMix"}])
+def test_the_pair_learns_and_leaves_its_checkpoints(
+    experiment: Callable[..., Path], tmp_path: Path, mix: dict[str, Any] | None
+) -> None:
+    progress = run(experiment(PAIR, epochs=8, MIX=mix))
+    first, last = progress.history[0], progress.history[-1]
+    assert last["train.Student.CE"] < 0.8 * first["train.Student.CE"]
+    assert last["train.Teacher.CE"] < first["train.Teacher.CE"]
+    assert progress.step == 8 * 3
+    best = load_file(tmp_path / "run" / BEST)
+    assert all(key.startswith(("Student.0.", "Teacher.0.", "Teacher.1.")) for key in best)
+    record = json.loads((tmp_path / "run" / "best.json").read_text())
+    assert record["top1"] == max(r["valid.Student.top1"] for r in progress.history)
+
+
+def test_momentum_with_nesterov_and_clipping_learns(experiment: Callable[..., Path]) -> None:
+    optimizer = {
+        "name": "Momentum",
+        "momentum": 0.9,
+        "use_nesterov": True,
+        "learning_rate": {
+            "name": "CustomWarmupCosineDecay",
+            "cosine_base_lr": 0.05,
+            "warmup_epochs": 0.5,
+            "warmup_start_lr": 0.001,
+        },
+        "weight_decay": {"name": "L2", "value": 1e-4},
+        "grad_clip": 2.0,
+    }
+    history = run(experiment(ALONE, epochs=8, OPTIMIZER=optimizer)).history
+    assert history[-1]["train.Student.CE"] < 0.8 * history[0]["train.Student.CE"]
+
+
+def test_baseline_and_student_of_the_pair_start_alike() -> None:
+    alone = build_recognizer(ALONE, seed=3).student.state_dict()
+    pair = build_recognizer(PAIR, seed=3).student.state_dict()
+    other = build_recognizer(PAIR, seed=4).student.state_dict()
+    assert same({k: v.numpy() for k, v in alone.items()}, {k: v.numpy() for k, v in pair.items()})
+    assert not all(np.array_equal(pair[k].numpy(), other[k].numpy()) for k in pair)
+
+
+def test_without_the_mutual_term_the_student_trains_as_if_alone(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The comparison is fair: the pair's student sees the same batches, draws and schedule."""
+    alone = run(experiment(ALONE, output_dir=str(tmp_path / "alone"), grad_clip=0.5))
+    silent = [LOSSES["Train"][0], LOSSES["Train"][1], {**LOSSES["Train"][2], "loss_weight": 0.0}]
+    pair = {**PAIR, "loss": {**LOSSES, "Train": silent}}
+    run(experiment(pair, output_dir=str(tmp_path / "pair"), grad_clip=0.5))
+    a, b = weights(tmp_path / "alone"), weights(tmp_path / "pair")
+    student = {key.removeprefix("Student.0."): v for key, v in b.items() if "Student.0." in key}
+    own = {key.removeprefix("backbone."): value for key, value in a.items()}
+    assert alone.step == 9
+    assert same(own, student)
+
+
+def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
+    experiment: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = experiment(PAIR, checkpoint_every_steps=2)
+    whole = run(file, f"output_dir={tmp_path / 'whole'}")
+
+    import train.loop
+
+    step = train.loop._step
+
+    def stop_at_8(state: train.loop.Run, batch: Any) -> dict[str, float]:
+        if state.progress.step == 7:
+            raise KeyboardInterrupt
+        return step(state, batch)
+
+    monkeypatch.setattr(train.loop, "_step", stop_at_8)
+    with pytest.raises(KeyboardInterrupt):
+        run(file, f"output_dir={tmp_path / 'stopped'}")
+    monkeypatch.undo()
+    assert load_file(tmp_path / "stopped" / LATEST)["progress"]["step"] == 6
+    resumed = run(file, f"output_dir={tmp_path / 'stopped'}", resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
+    assert resumed.best == whole.best
+    assert [r["valid.Student.top1"] for r in resumed.history] == [
+        r["valid.Student.top1"] for r in whole.history
+    ]
+
+
+def command(file: Path, output: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "train", "-c", str(file), "--output", str(output), *more]
+
+
+@pytest.fixture
+def environment(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root)}
+
+
+def test_kill_9_at_any_moment_then_resume_equals_an_uninterrupted_run(
+    experiment: Callable[..., Path], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    file = experiment(PAIR, epochs=10, checkpoint_every_steps=1)
+    whole = run(file, f"output_dir={tmp_path / 'whole'}")
+    rng = np.random.default_rng()
+    kills = 0
+    latest = tmp_path / "killed" / LATEST
+    while True:
+        process = subprocess.Popen(
+            command(file, tmp_path / "killed", "--resume"),
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if kills == 2:
+            _, errors = process.communicate(timeout=300)
+            assert process.returncode == 0, errors
+            break
+        before = latest.stat().st_mtime_ns if latest.exists() else 0
+        while process.poll() is None and not (
+            latest.exists() and latest.stat().st_mtime_ns > before
+        ):
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills += 1
+    progress = load_file(latest)["progress"]
+    assert progress["step"] == whole.step
+    assert progress["best"] == whole.best
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+
+
+def test_a_finished_run_is_left_as_it_is_and_another_is_not_overwritten(
+    experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = experiment(ALONE, epochs=1)
+    arguments = ["-c", str(file)]
+    assert main(arguments) == 0
+    before = (tmp_path / "run" / LATEST).stat().st_mtime_ns
+    assert main([*arguments, "--resume"]) == 0
+    assert main(arguments) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert main([*arguments, "--resume", "-o", "OPTIMIZER.weight_decay=0.5"]) == 2
+    assert "weight_decay" in capsys.readouterr().err
+    assert (tmp_path / "run" / LATEST).stat().st_mtime_ns == before
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    optimizer = {
+        "name": "Momentum",
+        "learning_rate": {
+            "name": "CustomWarmupCosineDecay",
+            "cosine_base_lr": 1e38,
+            "warmup_epochs": 1,
+            "warmup_start_lr": 1e-3,
+        },
+    }
+    file = experiment(ALONE, epochs=4, OPTIMIZER=optimizer, checkpoint_every_steps=1)
+    with pytest.raises(DivergedError, match=r"at step [23].*last good checkpoint is .*latest.ckpt"):
+        run(file)
+    assert all(np.isfinite(value).all() for value in weights(tmp_path / "run").values())
+
+
+def test_a_nan_in_the_loss_names_the_term(
+    experiment: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.recognizers.mutual", lambda a, b, **_: (a - b).mean() * float("nan"))
+    with pytest.raises(DivergedError, match=r"the loss is nan.*Student-Teacher.DML nan"):
+        run(experiment(PAIR, epochs=1))
+
+
+def test_clips_that_cannot_be_read_are_skipped_and_counted(
+    experiment: Callable[..., Path], clips: Path, tmp_path: Path
+) -> None:
+    (clips / "broken.mp4").write_bytes(b"no video " * 100)
+    lists = (clips / "train.list").read_text(), (clips / "val.list").read_text()
+    (clips / "damaged.list").write_text(lists[0] + "\nbroken.mp4 0\n")
+    (clips / "damaged_val.list").write_text(lists[1] + "\nbroken.mp4 0\n")
+    progress = run(
+        experiment(ALONE, epochs=2),
+        "DATASET.train.file_path=damaged.list",
+        "DATASET.valid.file_path=damaged_val.list",
+        "DATASET.batch_size=13",
+    )
+    assert len(progress.skipped) == 2 and all("broken.mp4" in line for line in progress.skipped)
+    assert [record["valid.failed"] for record in progress.history] == [1, 1]
+    assert max(record["valid.Student.top1"] for record in progress.history) <= 6 / 7
+
+
+def test_all_wrong_lines_are_told_before_training_starts(
+    experiment: Callable[..., Path], clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips / "wrong.list").write_text("0.mp4 0\nmissing.mp4 1\n1.mp4 77\n2.mp4 two\n")
+    file = experiment(ALONE)
+    assert main(["-c", str(file), "-o", "DATASET.train.file_path=wrong.list"]) == 2
+    message = capsys.readouterr().err
+    assert all(f"wrong.list:{line}" in message for line in (2, 3, 4))
+    assert "Traceback" not in message
+
+
+def test_a_frozen_teacher_does_not_move(experiment: Callable[..., Path], tmp_path: Path) -> None:
+    model = {**PAIR, "freeze_params_list": [True, False]}
+    before = {
+        k: v.numpy()
+        for k, v in build_recognizer(model, seed=5).networks["Teacher"].state_dict().items()
+    }
+    run(experiment(model, epochs=1))
+    after = {
+        k.removeprefix("Teacher."): v
+        for k, v in weights(tmp_path / "run").items()
+        if k.startswith("Teacher.")
+    }
+    assert same(before, after)
+
+
+def test_pretrained_weights_are_loaded_and_a_stranger_is_refused(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    donor = build_recognizer(ALONE, seed=11).student[0].state_dict()
+    donor["fc.weight"], donor["fc.bias"] = paddle.zeros([32, 7]), paddle.zeros([7])
+    paddle.save(donor, str(tmp_path / "donor.pdparams"))
+    backbone = {**STUDENT["backbone"], "pretrained": str(tmp_path / "donor.pdparams")}
+    recognizer = build_recognizer(ALONE, seed=5)
+    from train.pretrained import load_pretrained
+
+    (line,) = load_pretrained(recognizer, {**ALONE, "backbone": backbone})
+    assert "fc.weight" in line and "other shape" in line
+    key = "stem.0.conv.weight"
+    assert np.array_equal(recognizer.student[0].state_dict()[key].numpy(), donor[key].numpy())
+    paddle.save({"x": paddle.zeros([1])}, str(tmp_path / "donor.pdparams"))
+    with pytest.raises(ClipDuetError, match="another network"):
+        load_pretrained(recognizer, {**ALONE, "backbone": backbone})
