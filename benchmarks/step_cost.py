@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
     add("--seed", type=int, default=0, help="seed of weights and clips")
     options = parser.parse_args(arguments)
+    # Paddle wonders about a compiler cache that nothing here needs.
+    warnings.filterwarnings("ignore", message="No ccache found")
     try:
         result = run(options)
         if options.out:

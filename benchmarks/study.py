@@ -11,6 +11,7 @@ import argparse
 import importlib.util
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,8 @@ class Experiment:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
     options = _parser().parse_args(arguments)
+    # Paddle wonders about a compiler cache that nothing here needs.
+    warnings.filterwarnings("ignore", message="No ccache found")
     try:
         study = run(options)
         write_study(study, options.out)

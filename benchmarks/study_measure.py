@@ -55,7 +55,7 @@ def measure(
         if cell == DYNAMIC:
             seen = _in_paddle(cfg, checkpoint, dataset)
         else:
-            bundle = _bundle(job, checkpoint, sha256)
+            bundle = _bundle(job, checkpoint, sha256, threads=threads)
             with open_runtime(
                 bundle, backend=cell.backend, precision=cell.precision, threads=threads
             ) as runtime:
@@ -115,14 +115,19 @@ def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluatio
     return evaluate(logits, dataset, batch_size=BATCH, workers=1)
 
 
-def _bundle(job: Job, checkpoint: Path, sha256: str) -> Bundle:
+def _bundle(job: Job, checkpoint: Path, sha256: str, *, threads: int) -> Bundle:
     """The run's bundle, exported unless it is there and made of this checkpoint."""
     folder = job.folder / "bundle"
     stamp = job.folder / "bundle.sha256"
     fresh = stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == sha256
     if not (fresh and (folder / BUNDLE_JSON).is_file()):
-        command = [sys.executable, "-m", "export", "--checkpoint", str(checkpoint),
-                   "-c", str(job.config), "-o", str(folder)]  # fmt: skip
+        changes = [f"seed={job.seed}", *job.overrides]
+        command = [
+            sys.executable, "-m", "export", "--checkpoint", str(checkpoint),
+            "-c", str(job.config), "-o", str(folder), "--name", job.label,
+            "--threads", str(threads),
+            *(part for change in changes for part in ("--override", change)),
+        ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise BenchmarkError(

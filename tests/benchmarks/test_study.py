@@ -165,16 +165,17 @@ PAIR = {
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Path]) -> Path:
-    """A folder with nine clips of three colours and the two configs of a study."""
+    """A folder with three lists of nine clips of three colours, and the configs of a study."""
     folder = tmp_path_factory.mktemp("tiny")
     rng = np.random.default_rng(0)
     lines = []
-    for index in range(9):
+    for index in range(27):
         frames = rng.integers(0, 120, (5, 32, 32, 3), dtype=np.uint8)
         frames[..., index % 3] += 120
         write_clip(folder / f"{index}.mp4", frames)
         lines.append(f"{index}.mp4 {index % 3}")
-    (folder / "all.list").write_text("\n".join(lines))
+    for place, split in enumerate(("train", "val", "test")):
+        (folder / f"{split}.list").write_text("\n".join(lines[9 * place : 9 * place + 9]))
 
     def pipeline(crop: str) -> dict[str, Any]:
         return {
@@ -188,13 +189,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Pat
             ],
         }
 
-    split = {"format": "VideoDataset", "file_path": "all.list"}
+    def split(name: str) -> dict[str, str]:
+        return {"format": "VideoDataset", "file_path": f"{name}.list"}
+
     for name, model in (("one", {"framework": "Recognizer2D", **STUDENT}), ("two", PAIR)):
         config = {
             "MODEL": model,
             "DATASET": {
-                "root": str(folder), "batch_size": 3, "num_workers": 0, "train": split,
-                "valid": split, "test": split,
+                "root": str(folder), "batch_size": 3, "num_workers": 0, "train": split("train"),
+                "valid": split("val"), "test": split("test"),
             },
             "PIPELINE": {"train": pipeline("RandomCrop"), "valid": pipeline("CenterCrop")},
             "OPTIMIZER": {
