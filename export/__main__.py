@@ -82,22 +82,25 @@ def _run(options: argparse.Namespace) -> int:
 
     # A stop asked for by the system cleans up as Ctrl-C does.
     paddle.disable_signal_handler()
-    signal.signal(signal.SIGTERM, _interrupt)
-    export_bundle(
-        cfg,
-        options.checkpoint,
-        options.output,
-        options=Options(
-            name=options.name,
-            max_batch=options.max_batch,
-            int8=not options.no_int8,
-            calibration_clips=options.calibration_clips,
-            verify_clips=options.verify_clips,
-            settings=Settings(activations=options.activations, calibrator=options.calibrator),
-            threads=options.threads,
-        ),
-        say=lambda line: print(line, flush=True),
-    )
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        export_bundle(
+            cfg,
+            options.checkpoint,
+            options.output,
+            options=Options(
+                name=options.name,
+                max_batch=options.max_batch,
+                int8=not options.no_int8,
+                calibration_clips=options.calibration_clips,
+                verify_clips=options.verify_clips,
+                settings=Settings(activations=options.activations, calibrator=options.calibrator),
+                threads=options.threads,
+            ),
+            say=lambda line: print(line, flush=True),
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return 0
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 from infer.errors import ClipDuetError
 
@@ -39,7 +39,13 @@ def captured(step: str) -> Iterator[None]:
         try:
             for descriptor in (1, 2):
                 os.dup2(sink.fileno(), descriptor)
-            yield
+            # Where sys.stdout is not descriptor 1, as in a notebook, Python writes elsewhere.
+            with (
+                open(os.dup(sink.fileno()), "w", encoding="utf-8", buffering=1) as text,
+                redirect_stdout(text),
+                redirect_stderr(text),
+            ):
+                yield
         except ClipDuetError:
             raise
         except Exception as error:
