@@ -10,11 +10,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from infer.spec import SamplingSpec
 from train.config_errors import Location, Mistake, dotted, shown, unknown_name
 from train.config_networks import Placed, attempt, check_model, dig, networks_of
 from train.schema import LearningRate
 from train.schema_data import SPLITS, Dataset, ListFile, PipelineSplit
 from train.schema_model import STUDENT
+
+DENSE_WINDOW = SamplingSpec().window
 
 _RATE: TypeAdapter[Any] = TypeAdapter(LearningRate)
 _LIST: TypeAdapter[ListFile] = TypeAdapter(ListFile)
@@ -65,6 +68,9 @@ def _check_sampling(split: str, pipeline: PipelineSplit) -> Iterator[Mistake]:
     if pipeline.sample.valid_mode != wanted:
         what = f"is {shown(not wanted)}, must be {shown(wanted)} in the {split} pipeline"
         yield Mistake(("PIPELINE", split, "sample", "valid_mode"), what)
+    if pipeline.sample.dense_sample and pipeline.sample.num_seg > DENSE_WINDOW:
+        what = f"is {pipeline.sample.num_seg}, dense sampling takes at most {DENSE_WINDOW} frames"
+        yield Mistake(("PIPELINE", split, "sample", "num_seg"), what)
     if pipeline.sample.views is not None and not wanted:
         yield Mistake(("PIPELINE", split, "sample", "views"), "is for valid and test; leave it out")
 

@@ -56,6 +56,9 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     """The allowed name most like ``name``, or None if none is alike; case does not matter."""
     by_lower = {candidate.lower(): candidate for candidate in allowed}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    if not close and len(name) >= 4:
+        holding = [candidate for candidate in by_lower if name.lower() in candidate]
+        close = holding if len(holding) == 1 else []
     return by_lower[close[0]] if close else None
 
 
@@ -161,7 +164,7 @@ def _text(item: Any, schema: Mapping[str, Any]) -> str:
         return f"must be {wanted[kind]}, not {shown(value)}"
     if kind in bounds:
         key, word = bounds[kind]
-        return f"must be {word} {context[key]}, not {shown(value)}"
+        return f"must be {word} {context[key]:g}, not {shown(value)}"
     if kind == "literal_error":
         return _not_among(value, context["expected"])
     if kind == "union_tag_invalid":

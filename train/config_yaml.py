@@ -52,6 +52,10 @@ class Document:
 class _Loader(yaml.SafeLoader):
     """The safe loader with the scalar types of YAML 1.2."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.flattened: set[yaml.Node] = set()
+
 
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
@@ -234,7 +238,9 @@ def _construct(
         ]
     if not isinstance(node, yaml.MappingNode):
         return loader.construct_object(node)
-    own = [key for key, _ in node.value]
+    # An alias leads here again, when merge keys are already part of the mapping.
+    own = [] if node in loader.flattened else [key for key, _ in node.value]
+    loader.flattened.add(node)
     loader.flatten_mapping(node)
     data: dict[Any, Any] = {}
     seen: dict[Any, int] = {}
@@ -310,14 +316,15 @@ def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake
             # Keys of a few mappings may be numbers in YAML (label_flip: {0: 1}).
             key = int(part) if part not in here and part.isdigit() and int(part) in here else part
             where += (key,)
-            if not last and here.get(key) is None:
-                here[key] = {}
-                document.origins[where] = f"-o {'.'.join(parts)}"
         else:
             what = f"is {shown(here)}, not a mapping: {'.'.join(parts)} leads nowhere"
             return Mistake(where, what)
         if last:
             here[key] = value
+        elif isinstance(here, dict) and here.get(key) is None:
+            here[key] = {}
+            document.origins[where] = f"-o {'.'.join(parts)}"
+            here = here[key]
         else:
             here = here[key]
     return where

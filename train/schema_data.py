@@ -15,6 +15,8 @@ from train.schema_model import STRICT, Positive, Segments, Share
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 
+Side = Annotated[int, Field(ge=1, le=8192)]
+"""Pixels."""
 Means = Annotated[list[Share], Field(min_length=3, max_length=3)]
 Spreads = Annotated[list[Annotated[float, Field(ge=1e-6, le=1)]], Field(min_length=3, max_length=3)]
 
@@ -119,7 +121,7 @@ class Sample(BaseModel):
     """Centres of exact segments, as deployment in PaddleVideo takes; false: of whole-frame ones."""
     dense_sample: bool = False
     """Frames of a window of 64 instead of the whole video."""
-    views: Positive | None = None
+    views: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Clips a video in evaluation, whose scores are averaged; none: 1, or 10 if dense."""
 
 
@@ -128,7 +130,7 @@ class ScaleOptions(BaseModel):
 
     model_config = STRICT
 
-    short_size: Positive
+    short_size: Side
     fixed_ratio: bool = True
     """Squash to 4:3, as the recipe does; false keeps the proportions."""
     keep_ratio: bool | None = None
@@ -157,7 +159,7 @@ class CenterCropOptions(BaseModel):
 
     model_config = STRICT
 
-    target_size: Positive
+    target_size: Side
     do_round: Literal[True] = True
     """Half pixels of the corner are rounded, not cut off."""
 
@@ -167,7 +169,7 @@ class RandomCropOptions(BaseModel):
 
     model_config = STRICT
 
-    target_size: Positive
+    target_size: Side
 
 
 class MultiScaleCropOptions(BaseModel):
@@ -175,7 +177,7 @@ class MultiScaleCropOptions(BaseModel):
 
     model_config = STRICT
 
-    target_size: Positive
+    target_size: Side
     scales: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | None = None
     """Sides of the box as shares of the short side; none: 1, 0.875, 0.75, 0.66."""
     max_distort: Annotated[int, Field(ge=0)] = 1
@@ -229,7 +231,7 @@ class GroupFullResSampleOptions(BaseModel):
 
     model_config = STRICT
 
-    crop_size: Positive
+    crop_size: Side
     flip: bool = False
 
 

@@ -16,7 +16,7 @@ GROUND_TRUTH, STUDENT = "GroundTruth", "Student"
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PartialShare = Annotated[float, Field(ge=0, lt=1)]
-Segments = Annotated[int, Field(ge=2)]
+Segments = Annotated[int, Field(ge=2, le=1024)]
 
 
 def _rising(ramp: list[float] | None) -> list[float] | None:
