@@ -62,8 +62,8 @@ def read_scaled(
         VideoError: the file gives no frames.
     """
     chosen: list[list[int]] = []
-    # A header may be wrong, then the draw is repeated with the true count: from the same state,
-    # so that a draw depends on the frames there are and not on what the header claimed.
+    # A file may announce more frames than it has, then the draw is repeated with the true count:
+    # from the same state, so that it depends on the frames there are and on nothing else.
     state = None if rng is None else rng.bit_generator.state
 
     def pick(count: int) -> list[int]:

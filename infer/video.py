@@ -1,11 +1,13 @@
 """Exact frames out of a video file: decode everything in order, keep what was asked for.
 
 What a header claims and what decoding finds are two things. `pick` is asked with the number of
-frames that really decode; a file whose header is wrong is decoded a second time.
+frames that really decode; a file that has other than what its packets announce is decoded twice.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +25,11 @@ Frames = npt.NDArray[np.uint8]
 Pick = Callable[[int], Sequence[int]]
 Each = Callable[[Frames], Frames]
 
-# Text rendered as pictures, and playlists that would open other files or addresses.
-_REFUSED_FORMATS = ("tty", "hls", "dash", "concat", "imf", "sdp", "rtsp", "applehttp", "rtp")
+# Playlists, which would open other files or addresses (and wait for a live one to grow), and text
+# shown as pictures. They are not even tried.
+_REFUSED_FORMATS = frozenset(
+    ("hls", "applehttp", "dash", "webm_dash_manifest", "concat", "imf", "sdp", "rtsp", "rtp", "tty")
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ def read_video(
 
     Args:
         pick: from the number of frames (at least 1) to the frame numbers wanted, in the order
-            wanted, repeats allowed. It is called a second time where the header was wrong, so
-            what counts is its last answer.
+            wanted, repeats allowed. It is called a second time where not every packet of the
+            file becomes a frame, so what counts is its last answer.
         each: applied to every kept frame (uint8 [H, W, 3] to uint8 [h, w, 3]) as soon as it is
             decoded, for example to shrink it, so that large frames never pile up.
 
@@ -179,12 +184,14 @@ def _open(path: Path) -> tuple[Any, Any]:
         container: Any = av.open(
             f"file:{path}",
             metadata_errors="replace",
-            options={"protocol_whitelist": "file"},
+            options={"protocol_whitelist": "file", "format_whitelist": _formats()},
         )
     except (av.FFmpegError, OSError, ValueError):
         raise VideoError(path, "not a video, or damaged beyond reading") from None
     try:
-        _check_format(path, container)
+        name = container.format.name
+        if name.startswith("image2") or name.endswith("_pipe"):
+            raise VideoError(path, "is a still picture, not a video")
         stream = container.streams.best("video")
         if stream is None:
             kinds = sorted({s.type for s in container.streams})
@@ -200,25 +207,22 @@ def _open(path: Path) -> tuple[Any, Any]:
         raise
 
 
-def _check_format(path: Path, container: Any) -> None:
-    name = container.format.name
-    if name.startswith("image2") or name.endswith("_pipe"):
-        raise VideoError(path, "is a still picture, not a video")
-    if set(name.split(",")) & set(_REFUSED_FORMATS):
-        raise VideoError(path, f"is not a video file but {name}")
+@functools.cache
+def _formats() -> str:
+    names = {n for several in av.formats_available for n in several.split(",")}
+    return ",".join(sorted(names - _REFUSED_FORMATS))
 
 
 def _announced(path: Path) -> tuple[int | None, int]:
-    """Frames the header claims, and frames to expect (packets are counted where it is silent)."""
+    """Frames the header claims, and frames to expect: packets that will be shown. Counting them
+    takes a moment, decoding a file twice because its header counts others takes much longer."""
     container, stream = _open(path)
     with container:
-        header = int(stream.frames) or None
-        if header is not None and header > 0:
-            return header, header
-        try:
-            return None, sum(1 for p in container.demux(stream) if p.size and not p.is_discard)
-        except av.FFmpegError:
-            return None, 1
+        packets = 0
+        with contextlib.suppress(av.FFmpegError, OSError):
+            for packet in container.demux(stream):
+                packets += bool(packet.size) and not packet.is_discard
+        return max(int(stream.frames), 0) or None, packets
 
 
 def _decode(path: Path, wanted: set[int], each: Each | None) -> tuple[dict[int, Frames], _Found]:
@@ -258,6 +262,8 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
         except (av.FFmpegError, OSError):
             yield None
             break
+        if packet.is_corrupt:  # the file ends inside it, or its container says so
+            yield None
         try:
             yield from packet.decode()
         except (av.FFmpegError, OSError):

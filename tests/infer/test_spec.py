@@ -1,0 +1,95 @@
+"""Specs: they survive JSON, and mistakes are found all at once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infer.errors import SpecError
+from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+
+samplings = st.builds(
+    SamplingSpec,
+    num_seg=st.integers(1, 64),
+    seg_len=st.integers(1, 8),
+    select_left=st.booleans(),
+    views=st.integers(1, 10),
+)
+preprocesses = st.builds(
+    PreprocessSpec,
+    short_size=st.integers(224, 512),
+    do_round=st.booleans(),
+    resize=st.sampled_from(["area", "bilinear", "pil"]),
+    crop=st.integers(1, 224),
+    mean=st.tuples(*[st.floats(0, 1)] * 3),
+    std=st.tuples(*[st.floats(0.01, 1)] * 3),
+)
+
+
+@given(st.builds(ClipSpec, samplings, preprocesses))
+def test_a_spec_survives_json(spec):
+    assert ClipSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_defaults_are_the_recipe():
+    spec = ClipSpec()
+    assert spec.clip_shape == (8, 224, 224, 3)
+    assert spec.to_dict()["preprocess"] == {
+        "short_size": 256,
+        "fixed_ratio": True,
+        "keep_ratio": None,
+        "do_round": False,
+        "resize": "area",
+        "crop": 224,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+
+
+def test_all_mistakes_in_one_message():
+    data = ClipSpec().to_dict()
+    data["sampling"]["num_segs"] = data["sampling"].pop("num_seg")
+    data["sampling"]["kind"] = "random"
+    data["preprocess"]["crop"] = True
+    data["preprocess"]["std"] = [0.2, 0, 0.2]
+    data["extra"] = 1
+    with pytest.raises(SpecError) as caught:
+        ClipSpec.from_dict(data)
+    message = str(caught.value)
+    for part in (
+        "sampling.num_seg is missing",
+        "did you mean num_seg?",
+        "kind is 'random'; allowed: uniform, dense",
+        "crop is True",
+        "std is [0.2, 0, 0.2]",
+        "extra is unknown",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SamplingSpec(num_seg=0),
+        lambda: SamplingSpec(views=2.0),
+        lambda: SamplingSpec(kind="dense", seg_len=2),
+        lambda: SamplingSpec(kind="dense", num_seg=65),
+        lambda: PreprocessSpec(short_size=128),
+        lambda: PreprocessSpec(keep_ratio=True),
+        lambda: PreprocessSpec(resize="lanczos"),
+        lambda: PreprocessSpec(mean=(0.5, 0.5)),
+        lambda: PreprocessSpec(mean=(0.5, 0.5, float("nan"))),
+    ],
+)
+def test_impossible_specs_cannot_be_made(make):
+    with pytest.raises(SpecError):
+        make()
+
+
+@pytest.mark.parametrize("data", [None, [], "spec", {}, {"sampling": 1, "preprocess": None}])
+def test_what_is_no_spec_is_said(data):
+    with pytest.raises(SpecError):
+        ClipSpec.from_dict(data)
