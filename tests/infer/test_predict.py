@@ -1,0 +1,244 @@
+"""The command line, as a person or a script meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infer.predict import main
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, str(ROOT / "infer" / "predict.py")]
+
+
+def start(*args, cwd, **options):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen([*COMMAND, *map(str, args)], cwd=cwd, **pipes)
+
+
+def run(*args, cwd):
+    process = start(*args, cwd=cwd)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def bundle(make_bundle):
+    return make_bundle()
+
+
+def test_from_anywhere_as_a_file(bundle, colour_clip, tmp_path):
+    colour_clip("v/a.mp4", "green")
+    status, out, err = run("--video", "v/a.mp4", "--bundle", "bundle", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    header, line = out.splitlines()
+    assert header.split() == ["video", "score", "seconds", "label"]
+    assert line.startswith("v/a.mp4") and "green  (" in line
+
+
+def test_as_a_module(bundle, colour_clip):
+    path = colour_clip("a.mp4", "blue")
+    command = [sys.executable, "-m", "infer.predict", "--bundle", str(bundle), "--video", str(path)]
+    out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "blue  (" in out
+
+
+def test_json_lines_of_many_inputs(bundle, colour_clip, tmp_path, capsys):
+    colour_clip("v/a.mp4", "green")
+    colour_clip("v/deep/b.MP4", "red")
+    colour_clip("v/.hidden.mp4", "red")
+    (tmp_path / "v" / "notes.txt").write_text("no video")
+    c = colour_clip("c.avi", "blue")
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"nonsense" * 99)
+    status = main(
+        [
+            *("--bundle", str(bundle), "--format", "json", "--top-k", "2", "--batch-size", "3"),
+            *("--video", str(c), str(broken), str(tmp_path / "v")),
+            *("--video", str(tmp_path / "missing.mp4"), str(tmp_path / "v" / "*.mp4")),
+        ]
+    )
+    out, err = capsys.readouterr()
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [Path(r["video"]).name for r in records] == [
+        *("c.avi", "broken.mp4", "a.mp4", "b.MP4", "missing.mp4")
+    ]
+    assert [r.get("label") for r in records] == ["blue", None, "green", "red", None]
+    for r in records:
+        if "error" in r:
+            assert set(r) == {"video", "error"}
+        else:
+            assert set(r) == {"video", "label", "score", "topk", "seconds"}
+            assert r["topk"][0] == {"label": r["label"], "score": r["score"]}
+            assert len(r["topk"]) == 2 and r["score"] > 0.9 and r["seconds"] > 0
+    assert status == 1
+    assert "1 video was named more than once" in err
+    assert "2 of 5 inputs failed" in err
+
+
+def test_csv_to_a_file_that_appears_when_all_is_done(bundle, colour_clip, tmp_path, capsys):
+    a = colour_clip("a, b.mp4", "red")
+    target = tmp_path / "out.csv"
+    target.write_text("old")
+    status = main(["--bundle", str(bundle), "--output", str(target), "--video", str(a), "no.mp4"])
+    out, err = capsys.readouterr()
+    assert (status, out) == (1, "")
+    assert "error: no.mp4: no such file" in err
+    first, second = csv.DictReader(target.open(newline=""))
+    assert first["video"] == str(a) and first["label"] == "red" and first["error"] == ""
+    assert json.loads(first["topk"])[0]["label"] == "red"
+    assert second["error"] == "no such file" and second["label"] == ""
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["a, b.mp4", "out.csv"]
+
+
+def test_a_run_that_fails_leaves_the_old_output(bundle, colour_clip, tmp_path, capsys):
+    a = colour_clip("a.mp4", "red")
+    target = tmp_path / "out.json"
+    target.write_text("old")
+    args = ["--bundle", str(bundle), "--video", str(a), "--output", str(target)]
+    assert main([*args, "--precision", "int8"]) == 2
+    assert "no int8 model for onnxruntime; it has: fp32" in capsys.readouterr().err
+    assert target.read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["a.mp4", "out.json"]
+
+
+def test_more_clips_of_a_video(bundle, colour_clip, capsys):
+    a = colour_clip("a.mp4", "red", frames=30)
+    args = ["--bundle", str(bundle), "--format", "json", "--video", str(a)]
+    assert main([*args, "--num-clips", "6"]) == 0  # more than the bundle's max_batch of 4
+    assert json.loads(capsys.readouterr().out)["label"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (["--video", "empty"], "error: empty: no videos in this folder"),
+        (["--video", "*.mkv"], "error: *.mkv: no file matches this pattern"),
+        (["--video", "a.mp4", "--bundle", "nowhere"], "no bundle in nowhere: `make export`"),
+        (["--video", "a.mp4", "--backend", "tpu"], "'tpu'; allowed: onnxruntime, paddle"),
+        (["--video", "a.mp4", "--output", "no/such/out.json"], "folder no/such is not there"),
+        (["--video", "a.mp4", "--output", "empty"], "is a folder"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(
+    bundle, colour_clip, tmp_path, monkeypatch, capsys, args, reason
+):
+    colour_clip("a.mp4", "red")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    if "--bundle" not in args:
+        args = [*args, "--bundle", str(bundle)]
+    assert main(args) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert reason in err and len(err.splitlines()) == 1 and err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "args", [[], ["--video"], ["--video", "a", "--top-k", "0"], ["--video", "a", "--threads", "x"]]
+)
+def test_wrong_options(args, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(args)
+    assert caught.value.code == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_an_empty_folder_beside_a_video_does_not_stop_it(bundle, colour_clip, tmp_path, capsys):
+    a = colour_clip("a.mp4", "red")
+    (tmp_path / "empty").mkdir()
+    status = main(["--bundle", str(bundle), "--video", str(tmp_path / "empty"), str(a)])
+    out, err = capsys.readouterr()
+    assert status == 1
+    assert "red  (" in out and "no videos in this folder" in err
+
+
+def test_names_that_could_break_a_terminal_or_a_line(bundle, colour_clip, tmp_path, capsys):
+    (tmp_path / "a\n\x1b[31m.mp4").write_bytes(colour_clip("a.mp4", "red").read_bytes())
+    raw = os.fsencode(tmp_path) + b"/\xff.mp4"
+    Path(os.fsdecode(raw)).write_bytes((tmp_path / "a.mp4").read_bytes())
+    args = ["--bundle", str(bundle), "--video", str(tmp_path)]
+    assert main(args) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and len(out.splitlines()) == 4
+    status, out, err = run(*args, "--format", "json", cwd=tmp_path)
+    assert (status, err) == (0, "")
+    names = {json.loads(line)["video"] for line in out.splitlines()}
+    assert os.fsdecode(raw) in names and len(names) == 3
+
+
+def test_a_closed_pipe_ends_it_quietly(bundle, colour_clip, tmp_path):
+    a = colour_clip("v/0.mp4", "red")
+    for k in range(1, 60):
+        os.link(a, tmp_path / "v" / f"{k}.mp4")
+    # realpath tells hard links apart: 60 videos
+    process = start("--bundle", bundle, "--video", "v", "--format", "json", cwd=tmp_path)
+    assert json.loads(process.stdout.readline())["label"] == "red"
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 141
+
+
+def test_ctrl_c_ends_it_quietly_and_leaves_no_output(bundle, colour_clip, tmp_path):
+    a = colour_clip("v/0.mp4", "red")
+    for k in range(1, 400):
+        os.link(a, tmp_path / "v" / f"{k}.mp4")
+    process = start("--bundle", bundle, "--video", "v", "--format", "json", cwd=tmp_path)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "")
+    assert len(out.splitlines()) < 399
+    target = tmp_path / "out.json"
+    os.mkfifo(tmp_path / "block.mp4")  # not read: just one more error
+    process = start(
+        *("--bundle", bundle, "--video", "block.mp4", "v", "--output", target), cwd=tmp_path
+    )
+    process.stderr.readline()  # the error of block.mp4: it is at work
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["block.mp4", "bundle", "v"]
+
+
+def test_progress_is_for_terminals_only(bundle, colour_clip, tmp_path):
+    for k in range(3):
+        colour_clip(f"v/{k}.mp4", "red")
+    args = ("--bundle", bundle, "--video", "v", "--format", "json")
+    assert run(*args, cwd=tmp_path)[2] == ""
+    ours, theirs = pty.openpty()
+    process = start(*args, cwd=tmp_path, stderr=theirs)
+    out, _ = process.communicate(timeout=60)
+    os.close(theirs)
+    shown = os.read(ours, 10000).decode()
+    os.close(ours)
+    assert "1/3" in shown and "2/3" in shown
+    assert len(out.splitlines()) == 3
+
+
+def test_damage_is_said(bundle, shared, capsys):
+    clip = shared / "clips" / "decord_corrupted.mp4"
+    assert main(["--bundle", str(bundle), "--video", str(clip), "--format", "json"]) == 0
+    out, err = capsys.readouterr()
+    assert "damaged in places" in json.loads(out)["warning"] and err == ""
+
+
+def test_every_real_clip_has_an_answer_or_one_clear_error(bundle, shared, capsys):
+    clips = shared / "clips"
+    manifest = json.loads((clips / "manifest.json").read_text())
+    small = [n for n, known in manifest.items() if (known["display"] or [0])[0] < 700]
+    names = [str(clips / n) for n in small]
+    status = main(["--bundle", str(bundle), "--format", "json", "--video", *names])
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [r["video"] for r in records] == names
+    for name, r in zip(small, records, strict=True):
+        assert ("error" in r) == (manifest[name]["frames"] == 0), r
+    assert status == 1
