@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from benchmarks import machine
 from benchmarks.accuracy import Cell
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import summarise, time_in_turns, time_stages
@@ -139,6 +140,7 @@ def time_all(
             for name, bundle in bundles.items()
             for cell in cells
         }
+        before = machine.cpu_times()
         for batch in timing.batch_sizes:
             calls = {
                 f"{name} {key}": _call(runtime, clips[name][:batch])
@@ -156,7 +158,9 @@ def time_all(
                 same_model = timings.get(f"{name} {RATIO_CELL.key}")
                 row = summarise(timings[f"{name} {key}"], batch=batch, reference=same_model)
                 network.append({"model": name, "cell": key, **row})
+        others = machine.cores_of_others(before, machine.cpu_times())
     return {
+        "cores_of_others": others,
         "network": network,
         "ratio_to": RATIO_CELL.key if RATIO_CELL in cells else None,
         "stages": time_before_network(datasets["student"]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from importlib import metadata
@@ -59,6 +60,29 @@ def cpu_count() -> int:
 def load_average() -> float | None:
     """How many processes wanted to run in the last minute; more than ours means a busy machine."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def cpu_times() -> tuple[float, float, float] | None:
+    """Seconds so far: all processors busy, this process, the wall clock; None where unknown."""
+    try:
+        line = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0]
+        # user nice system idle iowait irq softirq steal; what follows is counted in user already.
+        ticks = [int(value) for value in line.split()[1:9]]
+        busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+    own = os.times()
+    return busy, own.user + own.system, time.monotonic()
+
+
+def cores_of_others(
+    before: tuple[float, float, float] | None, after: tuple[float, float, float] | None
+) -> float | None:
+    """How many cores other processes kept busy between two `cpu_times`, on average."""
+    if before is None or after is None or after[2] <= before[2]:
+        return None
+    busy, own, wall = (b - a for a, b in zip(before, after, strict=True))
+    return round(max(0.0, busy - own) / wall, 2)
 
 
 def package_versions(names: Iterable[str] = PACKAGES) -> dict[str, str]:

@@ -11,6 +11,7 @@ from benchmarks.report_parts import Plot, Section, Table, bounds, machine_rows, 
 from benchmarks.report_study import study_section
 
 SHOWN_FAILURES = 20
+BUSY = 0.1  # share of the cores that others may use before times are doubtful
 
 
 def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list[Section]:
@@ -159,6 +160,12 @@ def _speed(results: Mapping[str, Any]) -> Section:
         f"{'thread' if results['conditions']['threads'] == 1 else 'threads'} each. The spread is "
         f"that of {results['conditions']['repetitions']} repetitions.",
     ]
+    others, cores = latency["cores_of_others"], results["conditions"]["machine"]["cores"]
+    if others is not None and others > BUSY * cores:
+        sentences.append(
+            f"Beware: meanwhile other programs kept {others:.1f} of {cores} cores busy. The ratios "
+            "bear that better than the milliseconds, but measure again on a quiet machine."
+        )
     few = min(row["calls"] for row in latency["network"])
     if few < 100:
         sentences.append(

@@ -71,7 +71,8 @@ tbody th { font-weight: 600; }
     padding: .4rem .6rem; margin-bottom: .6rem; }
   td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: .15rem 0; }
   tbody th { border: 0; padding: .15rem 0; }
-  td::before { content: attr(data-label); color: var(--soft); text-align: left; flex: 0 1 50%; }
+  td::before { content: attr(data-label); color: var(--soft); text-align: left; flex: 0 1 45%; }
+  td:empty { display: none; }
   td:last-child:nth-child(2)::before { content: none; } }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
 """

@@ -184,7 +184,7 @@ def study_sentence(study: Mapping[str, Any], cell: str) -> str:
     word = "gain" if gain["point"] > 0 else "loss"
     if seeds == 1:
         return f"{text}: a {word} with this seed; one seed says nothing about others."
-    more = "more" if gain["point"] > 0 else "less"
+    more = "more" if gain["point"] > 0 else "fewer"
     count = pooled["seeds_gaining"] if gain["point"] > 0 else pooled["seeds_losing"]
     text += f": a {word}, with {more} right answers in {count} of {seeds} seeds"
     if pooled["distinguishable_by_seeds"]:

@@ -151,6 +151,7 @@ def _latency() -> Results:
                 )
     stage = {"batch": 1, "calls": 100, "repetitions": 1, "p50": 0.004, "p90": 0.005, "p99": 0.009}
     return {
+        "cores_of_others": 0.02,
         "network": network,
         "ratio_to": CELLS[1],
         "stages": {

@@ -163,6 +163,15 @@ def test_every_number_of_the_source_is_kept(
     assert copied == json.loads(json.dumps(results))
 
 
+def test_a_busy_machine_is_told(make_results: MakeResults, report: Callable[..., Path]) -> None:
+    results = make_results()
+    for text in both_texts(report(results)):
+        assert "other programs kept" not in text
+    results["latency"]["cores_of_others"] = 1.3
+    for text in both_texts(report(results)):
+        assert "other programs kept 1.3 of 2 cores busy" in text
+
+
 def test_without_times_there_is_no_speed_section(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:

@@ -52,7 +52,7 @@ def test_the_words_follow_the_evidence(make_study: MakeResults) -> None:
     one = words.study_sentence(make_study(gains=(0.05,)), "dynamic:fp32")
     assert "one seed says nothing about others" in one
     lost = words.study_sentence(make_study(gains=(-0.03, -0.04, -0.035)), "dynamic:fp32")
-    assert "a loss, with less right answers in 3 of 3 seeds" in lost
+    assert "a loss, with fewer right answers in 3 of 3 seeds" in lost
     mixed = words.study_sentence(make_study(gains=(0.05, -0.05, 0.03)), "dynamic:fp32")
     assert words.NOT_DISTINGUISHABLE in mixed
     few = words.study_sentence(make_study(gains=(0.02, 0.10)), "dynamic:fp32")
