@@ -497,7 +497,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(where=st.sampled_from([place for place in places(RAW) if place]), junk=JUNK)
 def test_whatever_stands_in_a_config_is_loaded_or_explained(tmp_path, where, junk):
     data = copy.deepcopy(RAW)
