@@ -38,8 +38,8 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
     Raises:
         BenchmarkError: the command gives no label or answers differently from start to start.
     """
-    from benchmarks.machine import cores_of_others, cpu_times, machine, now
     from benchmarks.errors import BenchmarkError
+    from benchmarks.machine import cores_of_others, cpu_times, machine, now
 
     label = first_label(bundle, video)[1]
     before = cpu_times()
