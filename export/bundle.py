@@ -270,6 +270,14 @@ def _verify(
             found = _evaluate(run, checks, options, LABELS[key])
             entry = built[key]
             if key == INT8:
+                verify.check_batches(
+                    {LABELS[key]: run},
+                    run,
+                    checks.clips,
+                    paths=checks.paths,
+                    batch_sizes=sizes,
+                    tolerance=verify.BATCH_TOLERANCE_INT8,
+                )
                 verify.check_collapse(LABELS[key], reference, found, classes)
                 entry["parity"] = _loose_parity(reference, found)
                 note = f", {entry['parity']['top1_agreement']:.2%} of the answers as before"

@@ -41,8 +41,8 @@ KEEP_FLOAT: tuple[str, ...] = (
 )
 """Patterns (``re.search``) of node names that are not quantised."""
 
-BATCH_CLIPS = 4
-"""Clips that go through the network at once while calibrating."""
+BATCH_CLIPS = 1
+"""Clips that go through the network at once while calibrating: every tensor stays in memory."""
 
 
 class CalibrationError(ClipDuetError):

@@ -25,6 +25,7 @@ from export.fuse import fuse
 from export.verify import VerificationError, gap
 from infer.bundle import Bundle
 from infer.runtimes import open_runtime
+from train.recognizers import build_recognizer
 
 KINDS = ["single", "attention", "pair", "resnet"]
 QUICK = Options(max_batch=3, calibration_clips=3, threads=1, workers=0)
@@ -150,6 +151,20 @@ def test_latest_is_a_checkpoint_too(experiment: Callable[..., Any], tmp_path: Pa
     bundle = Bundle.load(export_bundle(made.cfg, latest, tmp_path / "b", options=options))
     assert bundle.name == "other"
     assert bundle.raw["origin"]["checkpoint"]["epoch"] == 7
+
+
+def test_a_network_that_never_trained_exports(
+    experiment: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Its biases are zero, and simplifiers leave additions of zero out."""
+    made = experiment("attention")
+    fresh = build_recognizer(made.cfg.model, seed=0)
+    assert not fresh.state_dict()["backbone.fc.bias"].numpy().any()
+    checkpoint = tmp_path / "fresh.pdparams"
+    paddle.save(fresh.state_dict(), str(checkpoint))
+    folder = export_bundle(made.cfg, checkpoint, tmp_path / "b", options=QUICK)
+    expected = sum(v.size for v in fuse(fresh.student).state_dict().values())
+    assert Bundle.load(folder).model["parameters"] == expected
 
 
 # What stops an export, and what it leaves behind.

@@ -52,13 +52,13 @@ def test_fused_computes_the_same(kind: str, experiment: Callable[..., Any]) -> N
 
 
 def test_networks_without_last_conv_and_with_other_dropout() -> None:
-    for settings in ({"use_last_conv": False}, {"dropout_prob": 0.5}, {"dropout_prob": 0.0}):
-        backbone = {"name": "PPTSM_v2", "num_seg": 4, "class_num": 3, "scale": 0.25, **settings}
+    for changes in ({"use_last_conv": False}, {"dropout_prob": 0.5}, {"dropout_prob": 0.0}):
+        backbone = {"name": "PPTSM_v2", "num_seg": 4, "class_num": 3, "scale": 0.25, **changes}
         block = {"backbone": {**backbone, "depths": [1, 1, 1, 1]}, "head": {"name": "MoViNetHead"}}
         network = build_network(block)
         network.eval()
         randomise(network, seed=0)
-        assert share(network, fuse(network), frames()) < 1e-5, settings
+        assert share(network, fuse(network), frames()) < 1e-5, changes
 
 
 @settings(max_examples=20)
