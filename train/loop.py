@@ -7,6 +7,7 @@ run that was killed and continued takes the very steps of one that was not.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from train.evaluate import Evaluation, evaluate
 from train.losses import Target
 from train.models.pixels import PixelInput
 from train.optim import build_optimizer
+from train.precise_bn import recompute_statistics
 from train.precision import Precision, build_precision
 from train.pretrained import load_pretrained
 from train.recognizers import STUDENT, Recognizer, build_recognizer
@@ -190,6 +192,7 @@ def _epoch(run: Run, reporter: Reporter) -> None:
             started = time.monotonic()
             _save(run)
     _check_weights(run)
+    _precise_bn(run)
     result = evaluate(
         lambda clips: _logits(run, clips),
         run.valid,
@@ -248,6 +251,26 @@ def _diverged(run: Run, what: str) -> DivergedError:
         f"{what} at step {run.progress.step}; {kept}. "
         "Lower the learning rate, lengthen the warm-up, or set grad_clip"
     )
+
+
+def _precise_bn(run: Run) -> None:
+    """Recompute batch-norm statistics before the validations that the config names."""
+    block, epoch = run.cfg.PRECISEBN, run.progress.epoch
+    if block is None or (epoch % block.preciseBN_interval and epoch != run.cfg.epochs - 1):
+        return
+    count = min(block.num_iters_preciseBN, run.steps_per_epoch)
+    # Epochs after the last one: other clips and draws than training, the same after a resume.
+    batches = epoch_batches(
+        run.train,
+        batch_size=run.cfg.DATASET.batch_size,
+        seed=run.cfg.seed,
+        epoch=run.cfg.epochs + epoch,
+        shuffle=True,
+        drop_last=True,
+        workers=run.cfg.DATASET.num_workers,
+    )
+    inputs = (run.pixels(paddle.to_tensor(batch.clips)) for batch in batches if len(batch.labels))
+    recompute_statistics(run.recognizer, run.recognizer, itertools.islice(inputs, count))
 
 
 def _accuracy(logits: paddle.Tensor, target: Target) -> float:

@@ -22,6 +22,7 @@ from train.__main__ import main
 from train.checkpoint import BEST, LATEST, load_file
 from train.config import load_config
 from train.loop import DivergedError, Progress, train
+from train.precise_bn import recompute_statistics
 from train.recognizers import build_recognizer
 from train.splits import training_datasets
 
@@ -332,6 +333,35 @@ def test_all_wrong_lines_are_told_before_training_starts(
     message = capsys.readouterr().err
     assert all(f"wrong.list:{line}" in message for line in (2, 3, 4))
     assert "Traceback" not in message
+
+
+def test_precise_statistics_are_the_means_over_batches() -> None:
+    network = build_recognizer(ALONE, seed=1)
+    network.train()
+    batches = [paddle.randn([8, 3, 32, 32]) * k for k in (1.0, 2.0, 3.0)]
+    stem = network.student[0].stem[0]
+    with paddle.no_grad():
+        means = [stem.conv(batch).mean(axis=[0, 2, 3]).numpy() for batch in batches]
+    assert recompute_statistics(network, network, iter(batches)) == 3
+    np.testing.assert_allclose(stem.bn._mean.numpy(), np.mean(means, axis=0), atol=1e-5)
+    assert stem.bn._momentum == 0.9
+
+
+def test_a_run_with_precise_statistics_validates_with_them(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    plain = run(experiment(ALONE, epochs=1, output_dir=str(tmp_path / "plain")))
+    file = experiment(
+        ALONE,
+        epochs=1,
+        output_dir=str(tmp_path / "precise"),
+        PRECISEBN={"preciseBN_interval": 1, "num_iters_preciseBN": 2},
+    )
+    precise = run(file)
+    a, b = weights(tmp_path / "plain"), weights(tmp_path / "precise")
+    moved = {key for key in a if not np.array_equal(a[key], b[key])}
+    assert moved and all(key.endswith(("_mean", "_variance")) for key in moved)
+    assert plain.step == precise.step
 
 
 def test_a_frozen_teacher_does_not_move(experiment: Callable[..., Path], tmp_path: Path) -> None:
