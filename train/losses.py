@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import paddle
 from paddle import Tensor
-from paddle.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,12 @@ class Target:
     lam: Tensor | None = None
 
 
+def log_softmax(logits: Tensor) -> Tensor:
+    """Log-probabilities in float32. Paddle's own clips them at -64 on a CPU."""
+    wide = logits.astype("float32")
+    return wide - paddle.logsumexp(wide, axis=-1, keepdim=True)
+
+
 def cross_entropy(logits: Tensor, target: Target, *, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy to the labels, to both labels of mixed clips by their shares.
 
@@ -40,7 +45,7 @@ def cross_entropy(logits: Tensor, target: Target, *, label_smoothing: float = 0.
         hit = -paddle.take_along_axis(log_p, labels.unsqueeze(1), axis=1).squeeze(1)
         return (1 - label_smoothing) * hit - label_smoothing * log_p.mean(axis=1)
 
-    log_p = F.log_softmax(logits.astype("float32"), axis=-1)
+    log_p = log_softmax(logits)
     loss = per_clip(target.labels)
     if target.labels_b is not None and target.lam is not None:
         loss = target.lam * loss + (1 - target.lam) * per_clip(target.labels_b)
@@ -59,8 +64,8 @@ def mutual(logits_a: Tensor, logits_b: Tensor, *, temperature: float = 1.0) -> T
         logits_b: float ``[N, C]``.
         temperature: divides the logits before the softmax.
     """
-    log_p = F.log_softmax(logits_a.astype("float32") / temperature, axis=-1)
-    log_q = F.log_softmax(logits_b.astype("float32") / temperature, axis=-1)
+    log_p = log_softmax(logits_a.astype("float32") / temperature)
+    log_q = log_softmax(logits_b.astype("float32") / temperature)
     # KL(p||q) + KL(q||p) = sum (p - q)(log p - log q)
     symmetric = ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(axis=-1)
     return 0.5 * temperature**2 * symmetric.mean()
