@@ -27,6 +27,7 @@ from benchmarks.accuracy import (
     compare_cells,
     largest_difference,
 )
+from benchmarks.controls import time_controls
 from benchmarks.deployments import (
     MODELS,
     Timing,
@@ -118,6 +119,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for cell in cells:
             logits = seen[name][cell.key].logits
             check_parity(name, cell, whole, logits, paths, reference_key=reference)
+    controls = time_controls(
+        bundles,
+        Cell.parse(reference),
+        datasets,
+        threads=options.threads,
+        workers=options.workers,
+        seed=options.seed,
+    )
     bootstrap: stats.Bootstrap = {
         "resamples": options.resamples,
         "seed": options.seed,
@@ -161,6 +170,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         },
         "reference": reference,
         "cells": rows,
+        "controls": controls,
         "latency": latency,
     }
 

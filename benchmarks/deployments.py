@@ -112,7 +112,7 @@ def answer_all(
             for cell in cells:
                 bar.set_postfix_str(f"{name} {cell.key}")
                 try:
-                    with _open(bundle, cell, threads) as runtime:
+                    with open_cell(bundle, cell, threads) as runtime:
                         answers[name][cell.key] = evaluate(
                             runtime.run, datasets[name], batch_size=BATCH, workers=workers
                         )
@@ -136,7 +136,7 @@ def time_all(
     network: list[dict[str, Any]] = []
     with ExitStack() as stack:
         runtimes = {
-            (name, cell.key): stack.enter_context(_open(bundle, cell, threads))
+            (name, cell.key): stack.enter_context(open_cell(bundle, cell, threads))
             for name, bundle in bundles.items()
             for cell in cells
         }
@@ -198,7 +198,8 @@ def time_before_network(dataset: ClipDataset) -> dict[str, Any] | None:
     }
 
 
-def _open(bundle: Bundle, cell: Cell, threads: int) -> Runtime:
+def open_cell(bundle: Bundle, cell: Cell, threads: int) -> Runtime:
+    """Open the runtime of a cell."""
     return open_runtime(bundle, backend=cell.backend, precision=cell.precision, threads=threads)
 
 

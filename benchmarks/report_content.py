@@ -19,6 +19,7 @@ def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list
     sections = [_brought(results), _left(results), _sure(results, study)]
     if study is not None:
         sections.append(study_section(study)[0])
+    sections.append(_time(results))
     if results["latency"] is not None:
         sections.append(_speed(results))
     sections.append(_figures(results))
@@ -114,6 +115,25 @@ def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Sectio
         )
         sentences.append(words.study_sentence(study, study["cells"][0]))
     return Section("How sure are we", sentences)
+
+
+def _time(results: Mapping[str, Any]) -> Section:
+    """Accuracy on clips whose time was taken away."""
+    reference, chance = _reference(results), 1 / len(results["data"]["classes"])
+    rows = [
+        [model, "as filmed", bounds(reference[model]["top1"])] for model in ("baseline", "student")
+    ]
+    rows += [[row["model"], row["control"], bounds(row["top1"])] for row in results["controls"]]
+    return Section(
+        "Do they see time",
+        [
+            "The same clips once more, with their time taken away: how far the accuracy falls is "
+            f"how much the networks need the order of the frames. Guessing would give "
+            f"{words.percent(chance)} if all classes were equally frequent."
+        ],
+        (),
+        [Table("Top-1 with and without time", ["model", "frames", "top-1"], rows)],
+    )
 
 
 def _speed(results: Mapping[str, Any]) -> Section:

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import stats
 from benchmarks.accuracy import Answers, compare_cells
+from benchmarks.controls import KINDS
 from benchmarks.study_results import pool
 
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
@@ -121,6 +123,11 @@ def make_results() -> Callable[..., Results]:
             },
             "reference": CELLS[0],
             "cells": rows,
+            "controls": [
+                {"model": model, "control": kind, "top1": stats.wilson(60, 400).to_dict()}
+                for model in ("baseline", "student")
+                for kind in KINDS
+            ],
             "latency": _latency() if latency else None,
         }
 
