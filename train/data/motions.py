@@ -1,11 +1,11 @@
 """The embedded dataset: short clips whose label is a motion, written as mp4 files.
 
-An object with a random shape and texture moves over a random texture. Four things change at
-once, each steadily from one end to the other: its place from left to right and from top to
-bottom, its size and its angle. The label is the four directions together, one class for each
-of the sixteen combinations. Played backwards, a clip shows the same frames and the opposite
-label: a set of frames without its order holds no trace of the label, shuffled frames or a single
-frame leave nothing but guessing, and a network can only do well by seeing time.
+An object of random shape and texture moves over a random texture. Four things can change: its
+place from left to right or from top to bottom, its size, and its angle. One of them changes
+steadily, from one end to the other or back; that is the label. The other three sway to and fro at
+random meanwhile. A single frame holds no trace of the label, since every value is as likely in
+either direction, and frames in random order hold little, since swaying covers what moves: a
+network can only do well by seeing time.
 
     python -m train.data.motions --out data/motions
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import itertools
 import json
 import os
 import sys
@@ -32,10 +31,16 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-DIRECTIONS = (("right", "left"), ("down", "up"), ("grow", "shrink"), ("cw", "ccw"))
-"""What moves and its two directions: place (x, y), size, angle (clockwise as seen)."""
-
-CLASSES = tuple("_".join(words) for words in itertools.product(*DIRECTIONS))
+CLASSES = (
+    "moves_right",
+    "moves_left",
+    "moves_down",
+    "moves_up",
+    "grows",
+    "shrinks",
+    "turns_clockwise",
+    "turns_counterclockwise",
+)
 SPLITS = ("train", "val", "test")
 FORMAT = 1
 """Raised when the same settings would draw other pixels, so that stale clips are made anew."""
@@ -50,30 +55,32 @@ class MotionSpec:
         size: height and width in pixels.
         frames: frames a clip.
         fps: frames a second in the file.
-        weakest: least strength of each of the four motions, as a share of the largest.
-        amplitude: largest way in pixels, up and down or left and right, from the middle.
-        growth: largest change of size, as a factor of the natural size.
-        angle: largest turn in degrees from the middle.
-        shake: standard deviation in pixels of a random walk of the camera, a frame.
+        way: largest distance in pixels from the middle to either end of a move.
+        growth: largest factor between the natural size and either end of a change of size.
+        turn: largest angle in degrees from the middle to either end of a turn.
+        weakest: least strength of a motion, as a share of the largest.
+        sway: how far the other three go to and fro, as a share of their full motion.
+        shake: standard deviation in pixels of the camera's steps from frame to frame.
         noise: standard deviation in grey levels of each pixel's noise.
         background: contrast of the background's texture, 0 (plain) to 1.
         label_noise: share of training clips whose label in the list is another, random one.
         seed: of everything.
     """
 
-    train: int = 1280
+    train: int = 1600
     val: int = 480
     test: int = 2000
-    size: int = 48
+    size: int = 56
     frames: int = 16
     fps: int = 8
-    weakest: float = 0.4
-    amplitude: float = 9.0
-    growth: float = 1.7
-    angle: float = 75.0
-    shake: float = 0.5
-    noise: float = 8.0
-    background: float = 0.5
+    way: float = 15.0
+    growth: float = 2.0
+    turn: float = 90.0
+    weakest: float = 0.7
+    sway: float = 0.3
+    shake: float = 0.2
+    noise: float = 3.0
+    background: float = 0.25
     label_noise: float = 0.0
     seed: int = 0
 
@@ -86,23 +93,28 @@ def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int
     """
     rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
     label = index % len(CLASSES)
-    signs = np.array([1 if label >> (3 - k) & 1 == 0 else -1 for k in range(4)])
+    moving, backwards = divmod(label, 2)
+    time = (np.arange(spec.frames) * 2 + 1) / spec.frames - 1
+    phases = rng.uniform(0, 2 * np.pi, 4)
+    ways = [spec.sway * np.sin(np.pi * time + phase) for phase in phases]
+    ways[moving] = -time if backwards else time
+    # Drawn for all four alike: how far something goes must not tell that it is the one.
     strength = rng.uniform(spec.weakest, 1.0, 4)
-    x, y, growth, turn = (signs * strength)[:, None] * _way(spec.frames)
+    x, y, growth, turn = strength[:, None] * np.stack(ways)
     camera = np.cumsum(rng.normal(0, spec.shake, (spec.frames, 2)), axis=0)
     camera -= camera.mean(axis=0)
-    middle = spec.size / 2 + rng.uniform(-0.12, 0.12, 2) * spec.size
-    start_angle, sense = rng.uniform(0, 360), rng.uniform(0.85, 1.15)
+    middle = spec.size * rng.uniform(0.38, 0.62, 2)
+    natural_angle, natural_zoom = rng.uniform(0, 360), rng.uniform(0.85, 1.15)
 
     texture = _texture(rng, 2 * spec.size, cells=int(rng.integers(4, 12)))
-    background = texture.mean() + spec.background * (texture - texture.mean())
-    patch, mask = _object(rng, spec)
+    background = MEAN_GREY + spec.background * (texture - texture.mean())
+    patch, mask = _object(rng, spec.size)
     frames = np.empty((spec.frames, spec.size, spec.size, 3), np.uint8)
     for t in range(spec.frames):
-        zoom = spec.growth ** growth[t] * sense
-        at = middle + camera[t] + spec.amplitude * np.array([x[t], y[t]])
+        at = middle + camera[t] + spec.way * np.array([x[t], y[t]])
+        zoom = natural_zoom * spec.growth ** growth[t]
+        angle = natural_angle - spec.turn * turn[t]  # OpenCV counts counter-clockwise
         frame = _place(background, spec.size / 2 + camera[t], 1.0, 0.0, spec.size)
-        angle = start_angle - spec.angle * turn[t]
         alpha = _place(mask, at, zoom, angle, spec.size)[..., None]
         frame = frame * (1 - alpha) + _place(patch, at, zoom, angle, spec.size) * alpha
         frame += rng.normal(0, spec.noise, frame.shape)
@@ -110,30 +122,23 @@ def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int
     return frames, label
 
 
-def _way(frames: int) -> np.ndarray:
-    """``[frames]`` evenly spaced values from about -1 to 1."""
-    return (np.arange(frames) * 2 + 1) / frames - 1
+MEAN_GREY = 90
 
 
-def _texture(rng: np.random.Generator, size: int, *, cells: int) -> np.ndarray:
-    """Smooth colour noise, float32 ``[size, size, 3]`` in 0..255."""
-    grid = rng.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
-    return np.clip(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC), 0, 255)
-
-
-def _object(rng: np.random.Generator, spec: MotionSpec) -> tuple[np.ndarray, np.ndarray]:
+def _object(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
     """A textured patch and its soft mask: float32 ``[p, p, 3]`` and ``[p, p]`` in 0..1.
 
     The outline is a random closed curve that has no symmetry, so that turning it shows.
     """
-    size = 2 * (spec.size // 3)
-    corners = rng.integers(3, 8)
-    angle = np.sort(rng.uniform(0, 1, corners) * 0.6 + np.arange(corners)) / corners * 2 * np.pi
-    radius = rng.uniform(0.45, 1.0, corners) * size * 0.36
-    points = size / 2 + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    mask = np.zeros((size, size), np.float32)
+    side = 2 * (size // 3)
+    corners = int(rng.integers(3, 8))
+    angle = (np.arange(corners) + np.sort(rng.uniform(0, 0.6, corners))) / corners * 2 * np.pi
+    radius = rng.uniform(0.45, 1.0, corners) * side * 0.36
+    points = side / 2 + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    mask = np.zeros((side, side), np.float32)
     cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
-    return _texture(rng, size, cells=int(rng.integers(3, 7))), cv2.GaussianBlur(mask, (3, 3), 0)
+    texture = _texture(rng, side, cells=int(rng.integers(3, 7)))
+    return texture, cv2.GaussianBlur(mask, (3, 3), 0)
 
 
 def _place(image: np.ndarray, at: np.ndarray, zoom: float, angle: float, size: int) -> np.ndarray:
@@ -142,6 +147,12 @@ def _place(image: np.ndarray, at: np.ndarray, zoom: float, angle: float, size: i
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, zoom)
     matrix[:, 2] += at - np.array([width / 2, height / 2])
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
+
+
+def _texture(rng: np.random.Generator, size: int, *, cells: int) -> np.ndarray:
+    """Smooth colour noise, float32 ``[size, size, 3]`` in 0..255."""
+    grid = rng.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
+    return np.clip(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC), 0, 255)
 
 
 def listed_label(spec: MotionSpec, split: str, index: int, label: int) -> int:

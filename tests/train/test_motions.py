@@ -1,0 +1,109 @@
+"""The embedded dataset: real files, the same every time, and nothing to be had without time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from infer.video import read_video
+from train.data.lists import read_list
+from train.data.motions import CLASSES, MotionSpec, draw_clip, main, make_dataset
+
+SMALL = MotionSpec(train=16, val=8, test=8, size=32, frames=8)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    folder = tmp_path_factory.mktemp("motions")
+    return folder, make_dataset(folder, SMALL, workers=1)
+
+
+def test_files_are_videos_of_the_drawn_frames(dataset: tuple[Path, dict[str, str]]) -> None:
+    folder, _ = dataset
+    samples = read_list(folder / "val.list", root=folder, num_classes=len(CLASSES))
+    assert [sample.label for sample in samples] == list(range(8))
+    assert (folder / "classes.txt").read_text().split() == list(CLASSES)
+    frames, info = read_video(samples[3].path, range)
+    assert (info.frames, info.codec) == (8, "h264")
+    drawn, label = draw_clip(SMALL, "val", 3)
+    assert label == 3
+    assert np.abs(frames.astype(int) - drawn).mean() < 12
+
+
+def test_the_same_settings_give_the_same_files(
+    dataset: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    _, checksums = dataset
+    assert make_dataset(tmp_path, SMALL, workers=2) == checksums
+    assert json.loads((tmp_path / "dataset.json").read_text())["sha256"] == checksums
+
+
+def test_a_stopped_generation_goes_on_and_other_settings_start_anew(tmp_path: Path) -> None:
+    checksums = make_dataset(tmp_path, SMALL, workers=1)
+    lost, kept = tmp_path / "test" / "00002.mp4", tmp_path / "test" / "00003.mp4"
+    lost.unlink()
+    before = kept.stat().st_mtime_ns
+    assert make_dataset(tmp_path, SMALL, workers=1) == checksums
+    assert kept.stat().st_mtime_ns == before and lost.exists()
+    other = MotionSpec(train=16, val=8, test=8, size=32, frames=8, noise=9.0)
+    assert make_dataset(tmp_path, other, workers=1) != checksums
+    assert kept.stat().st_mtime_ns != before
+
+
+def test_label_noise_is_in_the_training_list_only(tmp_path: Path) -> None:
+    arguments = ["--out", str(tmp_path), "--train", "200", "--val", "8", "--test", "8"]
+    arguments += ["--size", "16", "--frames", "2", "--label-noise", "0.3", "--workers", "1"]
+    assert main(arguments) == 0
+
+    def wrong(split: str) -> float:
+        lines = (tmp_path / f"{split}.list").read_text().splitlines()
+        return float(np.mean([int(line.split()[1]) != i % 8 for i, line in enumerate(lines)]))
+
+    assert 0.2 < wrong("train") < 0.4
+    assert wrong("val") == wrong("test") == 0
+
+
+def motion(frames: np.ndarray) -> int:
+    """The class by optics alone: the strongest of four flows fitted to all pairs of frames.
+
+    Shift in x and y, growth and turn about the object, by least squares on brightness constancy
+    (Lucas and Kanade 1981), in units that make typical motions of the four comparable.
+    """
+    blurred = [cv2.GaussianBlur(f.astype(np.float32), (0, 0), 1.5) for f in frames]
+    total = np.zeros(4)
+    for before, after in itertools.pairwise(blurred):
+        dt = after - before
+        dy, dx = np.gradient((before + after) / 2, axis=(0, 1))
+        weight = np.abs(dt).sum(axis=2) + 1e-6
+        y, x = np.mgrid[: weight.shape[0], : weight.shape[1]].astype(np.float64)
+        y = (y - (weight * y).sum() / weight.sum())[..., None] / 10
+        x = (x - (weight * x).sum() / weight.sum())[..., None] / 10
+        flows = np.stack([dx, dy, x * dx + y * dy, x * dy - y * dx], axis=-1).reshape(-1, 4)
+        total += np.linalg.solve(flows.T @ flows + 1e-3 * np.eye(4), -flows.T @ dt.ravel())
+    strongest = int(np.abs(total).argmax())
+    return 2 * strongest + int(total[strongest] < 0)
+
+
+def test_the_label_is_in_the_order_of_the_frames_only() -> None:
+    spec, clips = MotionSpec(), 160
+    rng = np.random.default_rng(0)
+    right = dict.fromkeys(("as filmed", "backwards", "shuffled", "one frame"), 0)
+    for index in range(clips):
+        frames, label = draw_clip(spec, "test", index)
+        frames = frames[::2]  # what the networks see
+        still = np.repeat(frames[4:5], len(frames), axis=0)
+        right["as filmed"] += motion(frames) == label
+        right["backwards"] += motion(frames[::-1]) == (label ^ 1)
+        right["shuffled"] += motion(rng.permutation(frames)) == label
+        right["one frame"] += motion(still) == label
+    share = {name: count / clips for name, count in right.items()}
+    chance = 1 / len(CLASSES)
+    assert share["as filmed"] > 0.6 and share["backwards"] > 0.6, share
+    # 160 clips: two standard deviations are five points.
+    assert abs(share["one frame"] - chance) < 0.08, share
+    assert share["shuffled"] < 2 * chance, share
