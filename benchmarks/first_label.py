@@ -39,10 +39,10 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
         BenchmarkError: the command gives no label or answers differently from start to start.
     """
     from benchmarks.errors import BenchmarkError
-    from benchmarks.machine import cores_of_others, cpu_times, machine, now
+    from benchmarks.machine import load_average, machine, now
 
     label = first_label(bundle, video)[1]
-    before = cpu_times()
+    load = load_average()
     seconds = []
     for _ in range(starts):
         took, again = first_label(bundle, video)
@@ -63,7 +63,7 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
         "bundle_bytes": sum(f.stat().st_size for f in bundle.glob("*.fp32.onnx")),
         "video": video.name,
         "video_bytes": video.stat().st_size,
-        "cores_of_others": cores_of_others(before, cpu_times()),
+        "load_average_before": load,
         "created": now(),
         "machine": machine(),
     }
