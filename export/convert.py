@@ -159,11 +159,20 @@ def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
         name = layers[0] if layers else node.op_type
         count = counts[name] = counts.get(name, -1) + 1
         node.name = f"{name}.{count}" if count or not layers else name
-    # A bias may have got another name when it was merged into its convolution: call it by its
-    # node. Equal biases share one tensor, which then bears the name of the first.
+    # A bias that was merged into its convolution has got another name, and equal biases, such as
+    # those that are still zero, have become one tensor: each convolution gets its own again.
+    tensors = {i.name: i for i in graph.initializer}
+    biases = []
     for node in graph.node:
-        if node.op_type == "Conv" and len(node.input) == 3 and node.input[2] not in weights:
-            weights[node.input[2]] = f"{node.name}.bias"
+        if node.op_type == "Conv" and len(node.input) == 3:
+            bias = type(tensors[node.input[2]])()
+            bias.CopyFrom(tensors[node.input[2]])
+            bias.name = node.input[2] = f"{node.name}.bias"
+            biases.append(bias)
+    graph.initializer.extend(biases)
+    used = {name for node in graph.node for name in node.input}
+    for unused in [i for i in graph.initializer if i.name not in used]:
+        graph.initializer.remove(unused)
     for initializer in graph.initializer:
         initializer.name = weights.get(initializer.name, initializer.name)
     for node in graph.node:
