@@ -6,6 +6,7 @@ import argparse
 import json
 import signal
 import sys
+import warnings
 from pathlib import Path
 from types import FrameType
 
@@ -59,6 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_STOPPED
 
 
+def _quiet() -> None:
+    """Keep back two warnings of Paddle's that no user of this command can act on."""
+    for message in ("No ccache found", "When training, we now always track"):
+        warnings.filterwarnings("ignore", message=message)
+
+
 def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> int:
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
     from train.config import load_config
@@ -69,6 +76,7 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     from train.splits import training_datasets
 
     train_set, valid_set = training_datasets(cfg)
+    _quiet()
     import paddle
 
     from train.loop import train

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -14,7 +15,7 @@ from infer.video import read_video
 from train.data.lists import read_list
 from train.data.motions import CLASSES, MotionSpec, draw_clip, main, make_dataset
 
-SMALL = MotionSpec(train=16, val=8, test=8, size=32, frames=8)
+SMALL = MotionSpec(train=16, val=8, test=8, size=32, frames=8, label_noise=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_a_stopped_generation_goes_on_and_other_settings_start_anew(tmp_path: Pa
     before = kept.stat().st_mtime_ns
     assert make_dataset(tmp_path, SMALL, workers=1) == checksums
     assert kept.stat().st_mtime_ns == before and lost.exists()
-    other = MotionSpec(train=16, val=8, test=8, size=32, frames=8, noise=9.0)
+    other = dataclasses.replace(SMALL, noise=9.0)
     assert make_dataset(tmp_path, other, workers=1) != checksums
     assert kept.stat().st_mtime_ns != before
 

@@ -73,15 +73,15 @@ class MotionSpec:
     size: int = 56
     frames: int = 16
     fps: int = 8
-    way: float = 15.0
+    way: float = 20.0
     growth: float = 2.0
-    turn: float = 90.0
+    turn: float = 150.0
     weakest: float = 0.7
     sway: float = 0.3
     shake: float = 0.2
     noise: float = 3.0
     background: float = 0.25
-    label_noise: float = 0.0
+    label_noise: float = 0.2
     seed: int = 0
 
 
