@@ -115,7 +115,8 @@ def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
     for entry in cfg.model["models"]:
         networks |= entry
     flags = cfg.model.get("freeze_params_list") or [False] * len(networks)
-    steps = {PAIR: _step(cfg, build_recognizer(cfg.model, seed=seed), seed=seed)}
+    whole = build_recognizer(cfg.model, seed=seed)
+    steps: dict[str, Callable[[], object]] = {PAIR: training_step(cfg, whole, seed=seed)}
     for (role, block), frozen in zip(networks.items(), flags, strict=True):
         # The role keeps its loss to the labels; a frozen network only goes forward.
         alone = {
@@ -130,17 +131,19 @@ def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
             },
         }
         name = role if role != PAIR else f"{role} alone"
-        steps[name] = _step(cfg, build_recognizer(alone, seed=seed), seed=seed)
+        steps[name] = training_step(cfg, build_recognizer(alone, seed=seed), seed=seed)
     return steps
 
 
-def _step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable[[], object]:
+def training_step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable[[], float]:
+    """A function that takes one step on the same random clips each time and returns the loss."""
     import paddle
 
     from train.config import clip_spec
     from train.losses import Target
     from train.models.pixels import PixelInput
     from train.optim import build_optimizer
+    from train.precision import build_precision
 
     spec = clip_spec(cfg, "train")
     rng = np.random.default_rng(seed)
@@ -148,6 +151,7 @@ def _step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable[[], obj
     clips = rng.integers(0, 256, (batch, *spec.clip_shape), dtype=np.uint8)
     labels = rng.integers(0, cfg.class_num, batch)
     pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
+    precision = build_precision(cfg, note=lambda text: None)
     learning = bool(recognizer.trainable_parameters())
     optimizer = (
         build_optimizer(recognizer, cfg.optimizer, steps_per_epoch=1000, epochs=cfg.epochs)[0]
@@ -156,16 +160,14 @@ def _step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable[[], obj
     )
     recognizer.train()
 
-    def step() -> object:
+    def step() -> float:
         target = Target(paddle.to_tensor(labels))
         with paddle.set_grad_enabled(learning):
             outputs = recognizer(pixels(paddle.to_tensor(clips)))
             # At the end of the run, when every ramp is up: the dearest step there is.
             loss = paddle.add_n(list(recognizer.losses(outputs, target, progress=1.0).values()))
         if optimizer is not None:
-            loss.backward()
-            optimizer.step()
-            optimizer.clear_grad()
+            precision.step(loss, optimizer, recognizer.parameter_groups())
         return float(loss)
 
     return step
