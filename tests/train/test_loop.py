@@ -159,15 +159,16 @@ def test_momentum_with_nesterov_and_clipping_learns(experiment: Callable[..., Pa
         "use_nesterov": True,
         "learning_rate": {
             "name": "CustomWarmupCosineDecay",
-            "cosine_base_lr": 0.05,
+            "cosine_base_lr": 0.03,
             "warmup_epochs": 0.5,
             "warmup_start_lr": 0.001,
         },
         "weight_decay": {"name": "L2", "value": 1e-4},
         "grad_clip": 2.0,
     }
-    history = run(experiment(ALONE, epochs=8, OPTIMIZER=optimizer)).history
-    assert history[-1]["train.Student.CE"] < 0.8 * history[0]["train.Student.CE"]
+    history = run(experiment(ALONE, epochs=16, OPTIMIZER=optimizer)).history
+    losses = [record["train.Student.CE"] for record in history]
+    assert np.mean(losses[-3:]) < 0.7 * losses[0], losses
 
 
 def test_baseline_and_student_of_the_pair_start_alike() -> None:
