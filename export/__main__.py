@@ -41,8 +41,8 @@ def parser() -> argparse.ArgumentParser:
         "of int8 (default: 128)")  # fmt: skip
     add("--activations", choices=("uint8", "int8"), default="uint8", help="8-bit activations: "
         "uint8 for x86, symmetric int8 for TensorRT (default: uint8)")  # fmt: skip
-    add("--calibrator", choices=("minmax", "entropy", "percentile"), default="minmax",
-        help="how ranges follow from the values seen (default: minmax)")  # fmt: skip
+    add("--calibrator", choices=("minmax", "entropy", "percentile"), default="percentile",
+        help="how ranges follow from the values seen (default: percentile)")  # fmt: skip
     add("--threads", type=int, help="CPU threads of the runtimes (default: all cores)")
     return parser
 

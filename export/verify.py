@@ -266,6 +266,6 @@ def check_collapse(
             f"{what} answers {classes[int(after[0])]!r} for all {int(read.sum())} clips of the "
             f"validation list, where the trained network answers {len(before)} classes: "
             "quantisation destroyed it\n"
-            "  Nothing was written. Try more calibration clips, --calibrator percentile or "
+            "  Nothing was written. Try more calibration clips, --calibrator minmax or "
             "--activations int8, or export without it: --no-int8"
         )
