@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import paddle
-from paddle import nn
 
 from export import data, origin, verify
-from export.convert import BATCH, INPUT, OPSET, OUTPUT, DeployNet, save_paddle, to_onnx
+from export.convert import OPSET, DeployNet, save_paddle, to_onnx
+from export.describe import ExportError, classes_of, count, describe, provenance
 from export.folder import staged
 from export.fuse import fuse
 from export.quantize import Calibration, Settings, quantize
 from export.strip import Stripped, strip
-from infer.bundle import FORMAT_VERSION, Bundle, describe_file, sha256_of, write_bundle_json
-from infer.errors import ClipDuetError
+from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.runtimes import open_runtime
-from train.checkpoint import BEST, BEST_RECORD, load_file, model_weights
-from train.config import Config, class_names, clip_spec
+from train.checkpoint import load_file, model_weights
+from train.config import Config, clip_spec
 from train.evaluate import Evaluation, evaluate
 
 Say = Callable[[str], None]
@@ -38,11 +33,6 @@ LABELS = {FP32: "ONNX Runtime fp32", INT8: "ONNX Runtime int8", PADDLE: "Paddle 
 
 PARITY_CLIPS = 8
 """Different clips in the comparisons of batches; larger batches repeat them."""
-TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy")
-
-
-class ExportError(ClipDuetError):
-    """An option out of range, or a config that does not fit together."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +106,8 @@ def export_bundle(
     content = load_file(checkpoint)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
     others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
-    say(f"strip     Student, {_count(stripped.network):,} numbers{others}")
-    classes = _classes(cfg)
+    say(f"strip     Student, {count(stripped.network):,} numbers{others}")
+    classes = classes_of(cfg)
     checks = data.verification(
         cfg, count=options.verify_clips, parity=min(PARITY_CLIPS, options.max_batch)
     )
@@ -127,8 +117,15 @@ def export_bundle(
     with staged(output) as folder:
         net = _fused(cfg, stripped, checks, say)
         built = _build(folder, net, calibration, options, say)
-        description = _describe(cfg, stripped, net, classes, options, output)
-        description["origin"] = _origin(cfg, checkpoint, content)
+        description = describe(
+            cfg,
+            stripped,
+            net,
+            classes,
+            name=options.name or output.resolve().name,
+            max_batch=options.max_batch,
+        )
+        description["origin"] = provenance(cfg, checkpoint, content)
         description["artifacts"] = built
         write_bundle_json(folder, description)
         _check_tensors(folder, net, stripped, built)
@@ -327,67 +324,3 @@ def _accuracy(checks: data.Verification, found: Evaluation) -> dict[str, Any]:
 def _figures(found: Evaluation) -> str:
     right, listed = int(found.correct.sum()), len(found.paths)
     return f"top-1 {found.top1:.4f} ({right} of {listed} clips)"
-
-
-def _describe(
-    cfg: Config,
-    stripped: Stripped,
-    net: DeployNet,
-    classes: list[str],
-    options: Options,
-    output: Path,
-) -> dict[str, Any]:
-    """``bundle.json`` but for artefacts and origin."""
-    spec = net.spec
-    return {
-        "format_version": FORMAT_VERSION,
-        "name": options.name or output.resolve().name,
-        "model": {
-            **stripped.settings,
-            "class_num": cfg.class_num,
-            "num_seg": spec.sampling.num_seg,
-            "parameters": _count(net.network),
-        },
-        "classes": classes,
-        "spec": spec.to_dict(),
-        "input": {"name": INPUT, "dtype": "uint8", "shape": [BATCH, *spec.clip_shape]},
-        "output": {"name": OUTPUT, "dtype": "float32", "shape": [BATCH, len(classes)]},
-        "max_batch": options.max_batch,
-    }
-
-
-def _origin(cfg: Config, checkpoint: Path, content: Any) -> dict[str, Any]:
-    record: dict[str, Any] = {}
-    beside = checkpoint.with_name(BEST_RECORD)
-    if checkpoint.name == BEST and beside.is_file():
-        try:
-            record = dict(json.loads(beside.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise ExportError(f"{beside} cannot be read: {error}; it may be deleted") from error
-    elif isinstance(content, dict) and isinstance(content.get("progress"), dict):
-        record = {k: content["progress"][k] for k in ("epoch", "step") if k in content["progress"]}
-    return {
-        "config": cfg.source,
-        "config_sha256": cfg.sha256(),
-        "checkpoint": {**record, "file": str(checkpoint), "sha256": sha256_of(checkpoint)},
-        "tools": {name: found for name in TOOLS if (found := _version(name))},
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "seed": record.get("seed", cfg.seed),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _classes(cfg: Config) -> list[str]:
-    if cfg.DATASET.classes is None:
-        return [f"class_{index}" for index in range(cfg.class_num)]
-    return class_names(cfg)
-
-
-def _count(network: nn.Layer) -> int:
-    return int(sum(np.prod(tensor.shape) for tensor in network.state_dict().values()))

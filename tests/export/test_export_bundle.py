@@ -20,7 +20,8 @@ import export.bundle
 import export.convert
 from export import data, origin
 from export.__main__ import main
-from export.bundle import ExportError, Options, export_bundle
+from export.bundle import Options, export_bundle
+from export.describe import ExportError
 from export.fuse import fuse
 from export.verify import VerificationError, gap
 from infer.bundle import Bundle

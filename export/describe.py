@@ -1,0 +1,102 @@
+"""What ``bundle.json`` says of a network: what it is, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paddle import nn
+
+from export.convert import BATCH, INPUT, OUTPUT, DeployNet
+from export.strip import Stripped
+from infer.bundle import FORMAT_VERSION, sha256_of
+from infer.errors import ClipDuetError
+from train.checkpoint import BEST, BEST_RECORD
+from train.config import Config, class_names
+
+TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy")
+
+
+class ExportError(ClipDuetError):
+    """An option out of range, or a file beside the checkpoint that is broken."""
+
+
+def describe(
+    cfg: Config,
+    stripped: Stripped,
+    net: DeployNet,
+    classes: list[str],
+    *,
+    name: str,
+    max_batch: int,
+) -> dict[str, Any]:
+    """``bundle.json`` but for artefacts and origin."""
+    spec = net.spec
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "model": {
+            **stripped.settings,
+            "class_num": cfg.class_num,
+            "num_seg": spec.sampling.num_seg,
+            "parameters": count(net.network),
+        },
+        "classes": classes,
+        "spec": spec.to_dict(),
+        "input": {"name": INPUT, "dtype": "uint8", "shape": [BATCH, *spec.clip_shape]},
+        "output": {"name": OUTPUT, "dtype": "float32", "shape": [BATCH, len(classes)]},
+        "max_batch": max_batch,
+    }
+
+
+def provenance(cfg: Config, checkpoint: Path, content: Any) -> dict[str, Any]:
+    """The ``origin`` entry: config, checkpoint with what its run recorded, tools, time, seed.
+
+    Args:
+        cfg: the config.
+        checkpoint: the file.
+        content: what is in it.
+
+    Raises:
+        ExportError: the record beside the checkpoint is broken.
+    """
+    record: dict[str, Any] = {}
+    beside = checkpoint.with_name(BEST_RECORD)
+    if checkpoint.name == BEST and beside.is_file():
+        try:
+            record = dict(json.loads(beside.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise ExportError(f"{beside} cannot be read: {error}; it may be deleted") from error
+    elif isinstance(content, dict) and isinstance(content.get("progress"), dict):
+        record = {k: content["progress"][k] for k in ("epoch", "step") if k in content["progress"]}
+    return {
+        "config": cfg.source,
+        "config_sha256": cfg.sha256(),
+        "checkpoint": {**record, "file": str(checkpoint), "sha256": sha256_of(checkpoint)},
+        "tools": {name: found for name in TOOLS if (found := _version(name))},
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seed": record.get("seed", cfg.seed),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def classes_of(cfg: Config) -> list[str]:
+    """The config's class names, or ``class_0``, ``class_1``, ..."""
+    if cfg.DATASET.classes is None:
+        return [f"class_{index}" for index in range(cfg.class_num)]
+    return class_names(cfg)
+
+
+def count(network: nn.Layer) -> int:
+    """Numbers in a network's state, statistics of batch norms included."""
+    return int(sum(np.prod(tensor.shape) for tensor in network.state_dict().values()))
