@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Time a step of the pair against the steps of its networks alone.",
     )
     add = parser.add_argument
-    add("-c", "--config", required=True, help="a config of several networks")
+    add("-c", "--config", default="configs/motions_dml.yaml", help="default: %(default)s")
     add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
         help="change a setting of the config")  # fmt: skip
     add("--out", type=Path, help="result file (JSON)")
