@@ -5,6 +5,7 @@
 #   CHECKPOINT=file  weights to export instead of RUN's best
 #   BUNDLE=folder    bundle to write (export) or to use (predict)
 #   VIDEO="..."      files, folders or globs to predict
+#   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
 #   SEED=number      seed of a training instead of the config's
 #   PYTHON=command   interpreter that .venv is made of; 3.10, 3.11 or 3.12
 #   JOBS=number      tests that run side by side
@@ -16,6 +17,7 @@ CHECKPOINT ?=
 BUNDLE ?=
 VIDEO ?= data/motions/test/0000*.mp4
 SEED ?=
+OVERRIDES ?=
 JOBS ?= 2
 
 VENV := .venv
@@ -90,8 +92,8 @@ setup: $(VENV)/setup ## create .venv with the pinned versions of constraints.txt
 BASELINE := configs/motions_baseline.yaml
 DML := configs/motions_dml.yaml
 # $(call train,config,run): continues a run that stopped, does nothing when it is complete.
-train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED))
-export_cmd = $(PY) -m export --checkpoint $(1) -c $(2) -o $(3)
+train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
+export_cmd = $(PY) -m export --checkpoint $(1) -c $(2) -o $(3) $(addprefix --override ,$(OVERRIDES))
 made = $(wildcard bundles/$(1)/bundle.json)
 
 data: setup ## write the embedded dataset of motions (data/motions)

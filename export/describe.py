@@ -17,6 +17,7 @@ from infer.bundle import FORMAT_VERSION, sha256_of
 from infer.errors import ClipDuetError
 from train.checkpoint import BEST, BEST_RECORD
 from train.config import Config, class_names
+from train.identity import differences, identity, preprocessing
 
 TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy")
 
@@ -62,7 +63,7 @@ def provenance(cfg: Config, checkpoint: Path, content: Any) -> dict[str, Any]:
         content: what is in it.
 
     Raises:
-        ExportError: the record beside the checkpoint is broken.
+        ExportError: the record beside the checkpoint is broken, or tells of other preprocessing.
     """
     record: dict[str, Any] = {}
     beside = checkpoint.with_name(BEST_RECORD)
@@ -72,7 +73,19 @@ def provenance(cfg: Config, checkpoint: Path, content: Any) -> dict[str, Any]:
         except (OSError, ValueError) as error:
             raise ExportError(f"{beside} cannot be read: {error}; it may be deleted") from error
     elif isinstance(content, dict) and isinstance(content.get("progress"), dict):
-        record = {k: content["progress"][k] for k in ("epoch", "step") if k in content["progress"]}
+        progress = content["progress"]
+        record = {key: progress[key] for key in ("epoch", "step") if key in progress}
+        if "config" in progress:
+            record["preprocessing"] = preprocessing(progress["config"])
+    trained_on = record.pop("preprocessing", None)
+    if trained_on is not None:
+        changed = differences(trained_on, preprocessing(identity(cfg)))
+        if changed:
+            raise ExportError(
+                f"{checkpoint} was validated with other pixels than this config describes:\n  "
+                + "\n  ".join(changed)
+                + "\nexport with the run's own config and its overrides"
+            )
     return {
         "config": cfg.source,
         "config_sha256": cfg.sha256(),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import warnings
 from pathlib import Path
-from types import FrameType
 
 from infer.errors import ClipDuetError
 
@@ -81,17 +79,22 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
 
     from train.loop import train
     from train.reporter import Reporter
+    from train.stopping import stop_requests
 
-    # A stop asked for by the system ends like Ctrl-C: the last checkpoint stands.
     paddle.disable_signal_handler()
-    signal.signal(signal.SIGTERM, _interrupt)
 
     folder = Path(cfg.output_dir)
     reporter = Reporter(sys.stderr, scalars=str(folder / "vdl") if visualdl else None)
     try:
-        progress = train(
-            cfg, train_set=train_set, valid_set=valid_set, resume=resume, reporter=reporter
-        )
+        with stop_requests() as should_stop:
+            progress = train(
+                cfg,
+                train_set=train_set,
+                valid_set=valid_set,
+                resume=resume,
+                reporter=reporter,
+                should_stop=should_stop,
+            )
     finally:
         reporter.close()
     best = progress.best
@@ -103,10 +106,6 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     if progress.skipped:
         print(f"{len(progress.skipped)} times a clip could not be read and was skipped")
     return 0
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

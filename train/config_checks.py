@@ -199,5 +199,8 @@ def _check_optimizer(raw: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake((*where, key), f"{what}; leave {key} out, or set it to {epochs}")
     warmup = getattr(rate, "warmup_epochs", 0)
     if warmup and warmup >= (end or epochs):
-        what = f"is {warmup:g}, not below the {end or epochs} epochs of the schedule"
+        what = (
+            f"is {warmup:g}, not below the {end or epochs} epochs of the schedule; for a run that "
+            "short, set it to 0"
+        )
         yield Mistake((*where, "warmup_epochs"), what)

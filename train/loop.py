@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from train.data.dataset import ClipDataset
 from train.data.loader import Batch, batches_in_epoch, epoch_batches
 from train.data.mix import build_mix
 from train.evaluate import Evaluation, evaluate
+from train.identity import differences, identity, preprocessing
 from train.losses import Target
 from train.models.pixels import PixelInput
 from train.optim import build_optimizer
@@ -50,6 +52,7 @@ class Progress:
         history: one record an epoch.
         skipped: training clips that could not be read, as ``path: reason``.
         seconds: time spent training, over all sittings.
+        sums, counts: of the current epoch's training figures.
     """
 
     epoch: int = 0
@@ -59,6 +62,8 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -104,6 +109,7 @@ def train(
     valid_set: ClipDataset,
     resume: bool = False,
     reporter: Reporter | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Train the networks of a config; checkpoints go to ``cfg.output_dir``.
 
@@ -113,8 +119,10 @@ def train(
         valid_set: its validation clips.
         resume: go on from ``latest.ckpt`` if there is one.
         reporter: shows progress; none shows nothing.
+        should_stop: looked at after every step; when it is true, a checkpoint is written first.
 
     Raises:
+        KeyboardInterrupt: ``should_stop`` said so.
         ClipDuetError: the folder holds a run and ``resume`` is off, or the run there has another
             config.
         DivergedError: the loss is NaN or infinite; the last checkpoint is untouched.
@@ -141,7 +149,7 @@ def train(
         for line in load_pretrained(recognizer, cfg.model):
             reporter.note(line)
     while run.progress.epoch < cfg.epochs:
-        _epoch(run, reporter)
+        _epoch(run, reporter, should_stop)
     return run.progress
 
 
@@ -152,7 +160,7 @@ def _continue(run: Run, *, resume: bool) -> None:
             "or choose another --output"
         )
     stored = load_latest(run.folder, run.recognizer, run.optimizer)
-    changed = _differences(stored.pop("config"), _identity(run.cfg))
+    changed = differences(stored.pop("config"), identity(run.cfg))
     if changed:
         raise ClipDuetError(
             f"{run.folder} holds a run with another config:\n  "
@@ -163,10 +171,10 @@ def _continue(run: Run, *, resume: bool) -> None:
     run.schedule.step(run.progress.step)
 
 
-def _epoch(run: Run, reporter: Reporter) -> None:
+def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> None:
     progress, dataset = run.progress, run.cfg.DATASET
     run.recognizer.train()
-    meter = Meter()
+    meter = Meter(progress.sums, progress.counts)
     batches = epoch_batches(
         run.train,
         batch_size=dataset.batch_size,
@@ -186,11 +194,13 @@ def _epoch(run: Run, reporter: Reporter) -> None:
             meter.add(_step(run, batch))
         progress.batch += 1
         reporter.step(run, meter)
-        every = run.cfg.checkpoint_every_steps
-        if every and progress.step % every == 0:
+        every, stop = run.cfg.checkpoint_every_steps, should_stop()
+        if stop or (every and progress.step % every == 0):
             progress.seconds += time.monotonic() - started
             started = time.monotonic()
             _save(run)
+        if stop:
+            raise KeyboardInterrupt
     _check_weights(run)
     _precise_bn(run)
     result = evaluate(
@@ -202,6 +212,7 @@ def _epoch(run: Run, reporter: Reporter) -> None:
     progress.seconds += time.monotonic() - started
     progress.epoch, progress.batch = progress.epoch + 1, 0
     record = _record(run, meter, result)
+    progress.sums, progress.counts = {}, {}
     progress.history.append(record)
     if result.top1 > progress.best["top1"]:
         progress.best = {"epoch": progress.epoch, "top1": result.top1}
@@ -292,11 +303,10 @@ def _logits(run: Run, clips: np.ndarray) -> np.ndarray:
 
 
 class Meter:
-    """Means over an epoch so far."""
+    """Means over an epoch so far, kept in two mappings that a checkpoint holds."""
 
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
+    def __init__(self, sums: dict[str, float], counts: dict[str, int]) -> None:
+        self._sums, self._counts = sums, counts
 
     def add(self, values: dict[str, float]) -> None:
         """Take in the figures of one step; a loss term may be missing while its ramp is at 0."""
@@ -327,6 +337,7 @@ def _best_record(run: Run) -> dict[str, Any]:
         "seed": run.cfg.seed,
         "config": run.cfg.source,
         "config_sha256": run.cfg.sha256(),
+        "preprocessing": preprocessing(identity(run.cfg)),
     }
 
 
@@ -339,31 +350,5 @@ def _check_weights(run: Run) -> None:
 
 def _save(run: Run) -> None:
     _check_weights(run)
-    progress = {**vars(run.progress), "config": _identity(run.cfg)}
+    progress = {**vars(run.progress), "config": identity(run.cfg)}
     save_latest(run.folder, run.recognizer, run.optimizer, progress)
-
-
-def _identity(cfg: Config) -> dict[str, Any]:
-    """The settings that a run's result depends on."""
-    settings = cfg.to_dict()
-    for name in ("output_dir", "log_interval", "model_name", "save_interval"):
-        settings.pop(name)
-    settings.pop("checkpoint_every_steps")
-    for name in ("num_workers", "cache", "root"):
-        settings["DATASET"].pop(name)
-    return settings
-
-
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Where two nested settings differ, one line each."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        keys = list(dict.fromkeys([*old, *new]))
-        return [
-            line
-            for key in keys
-            for line in _differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
-        ]
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        return [line for i, (a, b) in pairs for line in _differences(a, b, f"{path}.{i}")]
-    return [] if old == new else [f"{path}: it was {old!r}, now it is {new!r}"]

@@ -7,6 +7,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from infer.errors import ClipDuetError
+
 if TYPE_CHECKING:
     from train.loop import Meter, Run
 
@@ -98,9 +100,16 @@ def _figures(means: dict[str, float]) -> str:
 
 
 def _scalar_writer(folder: str) -> Any:
-    """VisualDL's writer, or None where it is not installed: it is an optional extra."""
+    """VisualDL's writer; it is an optional extra.
+
+    Raises:
+        ClipDuetError: it is not installed.
+    """
     try:
         from visualdl import LogWriter
-    except ImportError:
-        return None
+    except ImportError as error:
+        raise ClipDuetError(
+            "VisualDL is not installed: pip install -c constraints.txt '.[visualdl]', "
+            "or leave --visualdl out"
+        ) from error
     return LogWriter(logdir=folder)

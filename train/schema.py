@@ -186,7 +186,7 @@ class Config(BaseModel):
     output_dir: str = ""
     """Where checkpoints and logs go; empty: runs/NAME, NAME the config file's."""
     log_interval: Positive = 10
-    """Steps between two lines of the log."""
+    """Steps between two updates of the progress bar's figures and of VisualDL's scalars."""
     save_interval: Positive = 1
     """Epochs between two checkpoints."""
     checkpoint_every_steps: Annotated[int, Field(ge=0)] = 0
@@ -251,8 +251,13 @@ class Config(BaseModel):
         return data
 
     def sha256(self) -> str:
-        """Checksum of :meth:`to_dict`, whatever the file's comments, order and omissions."""
-        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
+        """Checksum of :meth:`to_dict`, whatever the file's comments, order and omissions.
+
+        Where the run is kept is no part of it.
+        """
+        settings = self.to_dict()
+        settings.pop("output_dir")
+        text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -289,6 +290,22 @@ def test_options_out_of_range() -> None:
     for name in ("max_batch", "calibration_clips", "threads"):
         with pytest.raises(ExportError, match=f"{name.replace('_', '-')} is 0, allowed: 1 or more"):
             Options(**{name: 0})
+
+
+def test_other_preprocessing_than_the_runs_is_refused(
+    exported: Callable[..., Any], tmp_path: Path
+) -> None:
+    from train.identity import identity, preprocessing
+
+    made = exported("pair").experiment
+    checkpoint = tmp_path / "best.pdparams"
+    checkpoint.write_bytes(Path(made.checkpoint).read_bytes())
+    seen = preprocessing(identity(made.cfg))
+    seen["PIPELINE"]["valid"]["sample"]["num_seg"] = 99
+    (tmp_path / "best.json").write_text(json.dumps({"preprocessing": seen}))
+    with pytest.raises(ExportError, match=r"PIPELINE\.valid\.sample\.num_seg: it was 99"):
+        export_bundle(made.cfg, checkpoint, tmp_path / "bundle", options=QUICK)
+    assert not (tmp_path / "bundle").exists()
 
 
 # The command.

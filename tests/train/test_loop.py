@@ -217,9 +217,22 @@ def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
     resumed = run(file, f"output_dir={tmp_path / 'stopped'}", resume=True)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
     assert resumed.best == whole.best
-    assert [r["valid.Student.top1"] for r in resumed.history] == [
-        r["valid.Student.top1"] for r in whole.history
-    ]
+    assert untimed(resumed.history) == untimed(whole.history)
+
+
+def untimed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+
+
+def test_a_stop_that_is_asked_for_writes_a_checkpoint_first(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    cfg = load_config(experiment(PAIR))
+    train_set, valid_set = training_datasets(cfg)
+    asked = iter([False, False, False, False, True])
+    with pytest.raises(KeyboardInterrupt):
+        train(cfg, train_set=train_set, valid_set=valid_set, should_stop=lambda: next(asked))
+    assert load_file(tmp_path / "run" / LATEST)["progress"]["step"] == 5
 
 
 def command(file: Path, output: Path, *more: str) -> list[str]:
@@ -263,7 +276,27 @@ def test_kill_9_at_any_moment_then_resume_equals_an_uninterrupted_run(
     progress = load_file(latest)["progress"]
     assert progress["step"] == whole.step
     assert progress["best"] == whole.best
+    assert untimed(progress["history"]) == untimed(whole.history)
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_run_without_a_traceback(
+    experiment: Callable[..., Path],
+    tmp_path: Path,
+    environment: dict[str, str],
+    number: signal.Signals,
+) -> None:
+    file = experiment(PAIR, epochs=500, checkpoint_every_steps=1)
+    process = subprocess.Popen(
+        command(file, tmp_path / "run"), env=environment, stderr=subprocess.PIPE, text=True
+    )
+    while process.poll() is None and not (tmp_path / "run" / LATEST).exists():
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "--resume goes on" in errors and "Traceback" not in errors
 
 
 def test_a_finished_run_is_left_as_it_is_and_another_is_not_overwritten(

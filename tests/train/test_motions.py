@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -44,6 +47,19 @@ def test_the_same_settings_give_the_same_files(
     assert json.loads((tmp_path / "dataset.json").read_text())["sha256"] == checksums
 
 
+def test_files_do_not_depend_on_what_is_in_memory(tmp_path: Path, root: Path) -> None:
+    """glibc fills fresh memory with a byte of our choice: what reads it too early, differs."""
+    outputs = []
+    for byte in ("85", "170"):
+        folder = tmp_path / byte
+        command = [sys.executable, "-m", "train.data.motions", "--out", str(folder)]
+        command += ["--train", "8", "--val", "24", "--test", "8", "--workers", "1"]
+        environment = {**os.environ, "MALLOC_PERTURB_": byte, "PYTHONPATH": str(root)}
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        outputs.append(json.loads((folder / "dataset.json").read_text())["sha256"])
+    assert outputs[0] == outputs[1]
+
+
 def test_a_stopped_generation_goes_on_and_other_settings_start_anew(tmp_path: Path) -> None:
     checksums = make_dataset(tmp_path, SMALL, workers=1)
     lost, kept = tmp_path / "test" / "00002.mp4", tmp_path / "test" / "00003.mp4"
@@ -67,6 +83,18 @@ def test_label_noise_is_in_the_training_list_only(tmp_path: Path) -> None:
 
     assert 0.2 < wrong("train") < 0.4
     assert wrong("val") == wrong("test") == 0
+
+
+def test_settings_out_of_range_are_told_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--train", "-1", "--size", "33", "--sway", "2"]
+    assert main(["--out", str(tmp_path / "new"), *arguments]) == 2
+    message = capsys.readouterr().err
+    assert all(word in message for word in ("train is -1", "size is 33", "sway is 2.0"))
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    assert main(["--out", str(tmp_path / "file")]) == 2
 
 
 def motion(frames: np.ndarray) -> int:

@@ -31,6 +31,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from infer.errors import ClipDuetError, listed
+
 CLASSES = (
     "moves_right",
     "moves_left",
@@ -42,7 +44,7 @@ CLASSES = (
     "turns_counterclockwise",
 )
 SPLITS = ("train", "val", "test")
-FORMAT = 1
+FORMAT = 2
 """Raised when the same settings would draw other pixels, so that stale clips are made anew."""
 
 
@@ -83,6 +85,36 @@ class MotionSpec:
     background: float = 0.25
     label_noise: float = 0.2
     seed: int = 0
+
+
+def check_spec(spec: MotionSpec) -> None:
+    """Refuse settings that no clip can be drawn with.
+
+    Raises:
+        ClipDuetError: all of them, with their values and what is allowed.
+    """
+    low = {"train": 0, "val": 0, "test": 0, "size": 16, "frames": 2, "fps": 1, "seed": 0}
+    problems = [
+        f"{name} is {getattr(spec, name)}, allowed: {least} or more"
+        for name, least in low.items()
+        if getattr(spec, name) < least
+    ]
+    if spec.size % 2:
+        problems.append(f"size is {spec.size}, allowed: even numbers (H.264 halves the colours)")
+    problems += [
+        f"{name} is {getattr(spec, name)}, allowed: 0 to 1"
+        for name in ("weakest", "sway", "background", "label_noise")
+        if not 0 <= getattr(spec, name) <= 1
+    ]
+    problems += [
+        f"{name} is {getattr(spec, name)}, allowed: 0 or more"
+        for name in ("way", "turn", "shake", "noise")
+        if not getattr(spec, name) >= 0
+    ]
+    if not spec.growth >= 1:
+        problems.append(f"growth is {spec.growth}, allowed: 1 or more")
+    if problems:
+        raise ClipDuetError(listed("these clips cannot be drawn", problems))
 
 
 def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int]:
@@ -169,7 +201,9 @@ def write_mp4(path: Path, frames: np.ndarray, *, fps: int) -> None:
     """Write uint8 ``[n, H, W, 3]`` RGB frames as H.264, atomically and reproducibly."""
     partial = path.with_suffix(".partial")
     with av.open(str(partial), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": "20"})
+        # With B-frames x264 now and then decides by memory that it has not initialised.
+        options = {"crf": "20", "bf": "0"}
+        stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1  # the encoder's output depends on the number of its threads
@@ -192,7 +226,13 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
 
     Returns:
         SHA-256 of each split, over its list and the bytes of its files in order.
+
+    Raises:
+        ClipDuetError: settings out of range, or ``out`` is no folder.
     """
+    check_spec(spec)
+    if out.exists() and not out.is_dir():
+        raise ClipDuetError(f"{out} is a file; --out must name a folder")
     out.mkdir(parents=True, exist_ok=True)
     record = out / "dataset.json"
     clip_settings = dataclasses.asdict(spec)
@@ -252,7 +292,12 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(option, type=kind, default=field.default, help="default: %(default)s")
     options = vars(parser.parse_args(arguments))
     out, workers = options.pop("out"), options.pop("workers")
-    for split, checksum in make_dataset(out, MotionSpec(**options), workers=workers).items():
+    try:
+        checksums = make_dataset(out, MotionSpec(**options), workers=workers)
+    except ClipDuetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for split, checksum in checksums.items():
         print(f"{out / split}.list  {options[split]} clips  sha256 {checksum[:16]}")
     return 0
 

@@ -1,0 +1,40 @@
+"""What a run is: the settings that its result depends on, and where two runs' settings differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from train.config import Config
+
+IRRELEVANT = ("output_dir", "log_interval", "model_name", "save_interval", "checkpoint_every_steps")
+IRRELEVANT_OF_DATASET = ("num_workers", "cache", "root")
+
+
+def identity(cfg: Config) -> dict[str, Any]:
+    """The settings of a config that its result depends on, as plain data."""
+    settings = cfg.to_dict()
+    for name in IRRELEVANT:
+        settings.pop(name)
+    for name in IRRELEVANT_OF_DATASET:
+        settings["DATASET"].pop(name)
+    return settings
+
+
+def preprocessing(settings: dict[str, Any]) -> dict[str, Any]:
+    """The part of :func:`identity` that says what evaluation and deployment feed the network."""
+    return {"PIPELINE": {"valid": settings["PIPELINE"]["valid"]}}
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two nested settings differ, one line each."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = list(dict.fromkeys([*old, *new]))
+        return [
+            line
+            for key in keys
+            for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+        ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [line for i, (a, b) in pairs for line in differences(a, b, f"{path}.{i}")]
+    return [] if old == new else [f"{path}: it was {old!r}, now it is {new!r}"]
