@@ -138,6 +138,7 @@ report: setup ## Markdown and HTML of the benchmark (reports/demo; measures firs
 demo: data train export predict benchmark report ## everything: data, training, bundles, predictions, report
 	@echo
 	@echo "The report: $(REPORTS)/index.html (as text: $(REPORTS)/report.md)"
+	@echo "It is about one seed; reports/study/report.md repeats the training over five."
 
 study: data ## what DML brings, over seeds: the experiment behind the README (hours)
 	@$(PY) -m benchmarks.study
