@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -118,6 +119,9 @@ def _load(video: Path, spec: ClipSpec, load: Load) -> _Loaded:
         error = problem.reason
     except MemoryError:
         error = "not enough memory for its frames"
+    except cv2.error as problem:
+        # One video's odd frames must not end the others' predictions.
+        error = f"its frames cannot be resized: {problem.err}"
     return _Loaded(video, clips, time.perf_counter() - start, error, warning)
 
 

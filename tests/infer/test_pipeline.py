@@ -8,6 +8,7 @@ import time
 import weakref
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -131,6 +132,18 @@ def test_a_network_that_fails_is_said_for_its_videos_and_the_rest_goes_on():
     assert [p.error is None for p in out] == [True, True, False, False, False, True]
     assert out[2].error == "out of memory"
     assert "not finite" in out[3].error
+
+
+def test_frames_that_cannot_be_resized_are_said_for_their_video():
+    def load(path, spec):
+        if number(path) == 1:
+            cv2.resize(np.empty((0, 0, 3), np.uint8), (8, 8))
+        return fake_load(path, spec)
+
+    options = {"batch_size": 1, "workers": 2, "k": 1, "load": load}
+    out = list(predict_videos(videos(3), fake_run, SPEC, NAMES, **options))
+    assert [item.error is None for item in out] == [True, False, True]
+    assert "cannot be resized" in out[1].error
 
 
 def test_stopping_early_stops_the_decoding():
