@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import multiprocessing
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -254,7 +255,10 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
     for split in SPLITS:
         (out / split).mkdir(exist_ok=True)
     if jobs:
-        with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+        # Spawned, not forked: a copy of a process with threads (Paddle's, OpenCV's) has their locks
+        # as they were at that moment, and may wait for one of them forever.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
             done = pool.map(_write_one, jobs, chunksize=16)
             for _ in tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None):
                 pass
