@@ -10,6 +10,7 @@ import numpy as np
 
 from infer.bundle import Artifact, Bundle
 from infer.errors import BackendError, BundleError
+from infer.mkl import use_avx2_on_amd
 from infer.runtimes import Clips, Logits, check_clips, in_parts
 
 
@@ -23,6 +24,7 @@ class PaddleRuntime:
     backend = "paddle"
 
     def __init__(self, bundle: Bundle, artifact: Artifact, *, threads: int | None) -> None:
+        use_avx2_on_amd()
         try:
             from paddle import inference
         except ImportError as error:
