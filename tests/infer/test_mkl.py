@@ -9,7 +9,8 @@ import pytest
 
 from infer.mkl import AVX2, VARIABLE, use_avx2_on_amd
 
-AMD = "processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2 fma avx avx2\n\nprocessor\t: 1\n"
+FLAGS = "fpu sse2 fma avx avx2"
+AMD = f"processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: {FLAGS}\n\nprocessor\t: 1\n"
 
 
 @pytest.mark.parametrize(
