@@ -10,9 +10,11 @@ from typing import Any
 
 import onnx
 import paddle
+from paddle import nn
 
 from export import data, origin, verify
-from export.convert import OPSET, DeployNet, save_paddle, to_onnx
+from export.convert import OPSET, save_paddle, to_onnx
+from export.deploy import DeployNet
 from export.describe import ExportError, classes_of, count, describe, provenance
 from export.folder import staged
 from export.fuse import fuse
@@ -20,9 +22,11 @@ from export.quantize import Calibration, Settings, quantize
 from export.strip import Stripped, strip
 from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.runtimes import open_runtime
+from infer.spec import ClipSpec
 from train.checkpoint import load_file, model_weights
 from train.config import Config, clip_spec
 from train.evaluate import Evaluation, evaluate
+from train.models.pixels import PixelInput
 
 Say = Callable[[str], None]
 
@@ -140,16 +144,22 @@ def export_bundle(
 def _fused(cfg: Config, stripped: Stripped, checks: data.Verification, say: Say) -> DeployNet:
     """The network to ship, compared with the one that was trained."""
     spec = clip_spec(cfg)
-    net = DeployNet(fuse(stripped.network), spec)
+    fused = fuse(stripped.network)
     with paddle.no_grad():
-        frames = net.pixels(paddle.to_tensor(checks.clips[:2]))
-    result = verify.check_fusion(stripped.network, net.network, frames)
+        frames = _pixels(spec)(paddle.to_tensor(checks.clips[:2]))
+    result = verify.check_fusion(stripped.network, fused, frames)
+    net = DeployNet(fused, spec)
     before, after = len(stripped.network.state_dict()), len(net.network.state_dict())
     say(
         f"fuse      {before} tensors to {after}; differs by {result.share:.1e} of the largest "
         f"logit (allowed {verify.TOLERANCE:.0e}), batch norms randomised too"
     )
     return net
+
+
+def _pixels(spec: ClipSpec) -> PixelInput:
+    """The input layer that the network was trained with."""
+    return PixelInput(spec.preprocess.mean, spec.preprocess.std)
 
 
 def _build(
@@ -227,7 +237,7 @@ def _verify(
 ) -> None:
     """Compare every artefact with the trained network and add the figures to its entry."""
     bundle = Bundle.load(folder)
-    trained = verify.dynamic(DeployNet(stripped.network, bundle.spec))
+    trained = verify.dynamic(nn.Sequential(_pixels(bundle.spec), stripped.network))
     sizes = sorted({1, 2, 3, options.max_batch} & set(range(1, options.max_batch + 1)))
     with ExitStack() as stack:
         runs = {}

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import paddle
-from paddle import Tensor, nn
 
+from export.deploy import DeployNet
 from export.quiet import ConversionError, captured
-from infer.spec import ClipSpec
-from train.models.pixels import PixelInput
 
 if TYPE_CHECKING:
     import onnx
@@ -27,38 +25,6 @@ INPUT, OUTPUT, BATCH = "clip", "logits", "batch"
 OPSET = 17
 """Read by ONNX Runtime from 1.12, OpenVINO, and TensorRT from 8.6."""
 PADDLE_STEM = "inference"
-
-
-class DeployNet(nn.Layer):
-    """What is shipped: pixels to logits.
-
-    Input: uint8 ``[N, T, H, W, 3]`` RGB. Output: float32 logits ``[N, classes]``.
-    """
-
-    def __init__(self, network: nn.Layer, spec: ClipSpec) -> None:
-        super().__init__()
-        self.pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
-        self.network = network
-        self.spec = spec
-        self.eval()
-
-    def forward(self, clip: Tensor) -> Tensor:
-        return self.network(self.pixels(clip))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Every float tensor of the graph, by its name in our artefacts.
-
-        ``backbone.`` and ``head.`` stand for the numbers that the network's keys begin with.
-        """
-        found = {f"pixels.{name}": buffer for name, buffer in self.pixels.named_buffers()}
-        for key, value in self.network.state_dict().items():
-            part, _, rest = key.partition(".")
-            found[f"{('backbone', 'head')[int(part)]}.{rest}"] = value
-        return found
-
-    def tensor_names(self) -> dict[str, str]:
-        """Paddle's own name of each tensor to the one in our artefacts."""
-        return {tensor.name: name for name, tensor in self.tensors().items()}
 
 
 def save_paddle(net: DeployNet, folder: Path) -> list[Path]:
@@ -90,7 +56,7 @@ def to_onnx(program: Path, weights: Path, target: Path, names: dict[str, str]) -
         program: ``inference.json`` of :func:`save_paddle`.
         weights: ``inference.pdiparams``.
         target: the file to write.
-        names: see :meth:`DeployNet.tensor_names`.
+        names: see :meth:`export.deploy.DeployNet.tensor_names`.
 
     Raises:
         ConversionError: a step failed; the message holds what the converter wrote.

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from paddle import nn
 
-from export.convert import BATCH, INPUT, OUTPUT, DeployNet
+from export.convert import BATCH, INPUT, OUTPUT
+from export.deploy import DeployNet
 from export.strip import Stripped
 from infer.bundle import FORMAT_VERSION, sha256_of
 from infer.errors import ClipDuetError

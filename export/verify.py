@@ -15,7 +15,6 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from export.convert import DeployNet
 from export.fuse import fuse
 from infer.errors import ClipDuetError
 from train.evaluate import Evaluation
@@ -110,8 +109,9 @@ def _row(values: np.ndarray) -> str:
     return f"{shown} ..." if len(values) > 8 else shown
 
 
-def dynamic(net: DeployNet) -> Run:
+def dynamic(net: nn.Layer) -> Run:
     """A network in Paddle's dynamic graph as a function of uint8 clips ``[n, T, H, W, 3]``."""
+    net.eval()
 
     def run(clips: np.ndarray) -> np.ndarray:
         with paddle.no_grad():

@@ -11,15 +11,21 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import paddle
 import pytest
 from onnx import numpy_helper
+from paddle import nn
 
 import export.convert
-from export.convert import DeployNet, save_paddle, to_onnx
+from export.convert import save_paddle, to_onnx
+from export.deploy import DeployNet
 from export.fuse import fuse
 from export.quiet import ConversionError, captured
-from export.verify import dynamic
+from export.shift import delay_shift
+from export.verify import dynamic, randomise
 from train.config import clip_spec
+from train.models import build_network
+from train.models.pixels import PixelInput
 
 KINDS = ["single", "attention", "pair", "resnet"]
 
@@ -71,8 +77,9 @@ def test_any_batch_gives_each_clip_its_own_answer(kind: str, exported: Callable[
     made = exported(kind)
     run = session(made.folder / "model.fp32.onnx")
     clips = np.random.default_rng(0).integers(0, 256, (11, 4, 32, 32, 3), dtype=np.uint8)
-    student = DeployNet(made.experiment.recognizer.student, clip_spec(made.experiment.cfg))
-    expected = dynamic(student)(clips)
+    pixels = clip_spec(made.experiment.cfg).preprocess
+    trained = [PixelInput(pixels.mean, pixels.std), made.experiment.recognizer.student]
+    expected = dynamic(nn.Sequential(*trained))(clips)
     for size in (1, 2, 3, 4, 7, 11):
         (logits,) = run.run(["logits"], {"clip": clips[:size]})
         assert logits.shape == (size, 5)
@@ -94,7 +101,7 @@ def test_nodes_bear_the_names_of_layers(exported: Callable[..., Any]) -> None:
     ):
         assert name in nodes
     weights = {i.name for i in model.graph.initializer}
-    assert {"backbone.stem.0.conv.weight", "backbone.stem.0.conv.bias", "pixels.scale"} <= weights
+    assert {"backbone.stem.0.conv.weight", "backbone.stem.0.conv.bias", "pixels.offset"} <= weights
 
 
 def test_slopes_of_leaky_relus_are_those_of_the_network(exported: Callable[..., Any]) -> None:
@@ -106,11 +113,52 @@ def test_slopes_of_leaky_relus_are_those_of_the_network(exported: Callable[..., 
 
 
 def test_the_normalisation_is_that_of_the_config(exported: Callable[..., Any]) -> None:
-    model = model_of(exported("single"))
-    values = {i.name: numpy_helper.to_array(i).ravel() for i in model.graph.initializer}
+    made = exported("single")
+    values = {i.name: numpy_helper.to_array(i) for i in model_of(made).graph.initializer}
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    np.testing.assert_allclose(values["pixels.scale"], 1 / (255 * std), rtol=1e-6)
-    np.testing.assert_allclose(values["pixels.shift"], -mean / std, rtol=1e-6)
+    row = np.broadcast_to(-255 * mean[:, None], (3, 32))
+    np.testing.assert_allclose(values["pixels.offset"].reshape(3, 32), row, rtol=1e-6)
+    student = fuse(made.experiment.recognizer.student)
+    plain = student.state_dict()["0.stem.0.conv.weight"].numpy()
+    scaled = plain / (255 * std[:, None, None])
+    np.testing.assert_allclose(values["backbone.stem.0.conv.weight"], scaled, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["single", "attention"])
+def test_nothing_is_computed_that_can_be_folded(kind: str, exported: Callable[..., Any]) -> None:
+    made = exported(kind)
+    nodes = Counter(node.op_type for node in model_of(made).graph.node)
+    shortcuts = made.experiment.cfg.model["backbone"]["depths"][3] - 1
+    gates = nodes["Sigmoid"]  # squeeze-excitation, and temporal attention where there is one
+    assert nodes["Mul"] == gates
+    # Pixels, the shift's fill, the bias of each MatMul.
+    assert nodes["Add"] <= 2 + nodes["MatMul"] + shortcuts
+    # Frames and back, the shift's two ways, the mean over segments; attention's two.
+    assert nodes["Reshape"] == 4 + 2 * (kind == "attention")
+    for op, most in {"Pad": 1, "Slice": 3, "Concat": 1, "Transpose": 1, "Cast": 1}.items():
+        assert nodes[op] == most, op
+    folded = ("BatchNormalization", "Identity", "Dropout", "Shape", "Gather", "Expand", "Sub")
+    assert not [op for op in folded if nodes[op]]
+
+
+@pytest.mark.parametrize("depth", [[1, 1, 1, 1], [1, 2, 3, 1]])
+def test_a_shift_after_the_convolution_gives_the_same(depth: list[int]) -> None:
+    settings = {"name": "PPTSM_v2", "num_seg": 4, "class_num": 5, "scale": 0.125, "depths": depth}
+    network = build_network({"backbone": settings, "head": {"name": "MoViNetHead"}})
+    randomise(network, seed=3)
+    network.eval()
+    fused = fuse(network)
+    bias = fused[0].stages[2][0].dw_conv.bias
+    assert (bias.numpy() > 0).any() and (bias.numpy() < 0).any()
+    frames = paddle.randn([8, 3, 32, 32])
+    with paddle.no_grad():
+        expected = fused(frames).numpy()
+        delay_shift(fused)
+        moved = fused(frames).numpy()
+        fused[0].stages[2][0].delayed_shift.fill.zero_()
+        unfilled = fused(frames).numpy()
+    assert np.abs(moved - expected).max() < 1e-5 * np.abs(expected).max()
+    assert np.abs(unfilled - expected).max() > 1e-3 * np.abs(expected).max()
 
 
 def test_converting_twice_gives_the_same_bytes(

@@ -152,6 +152,8 @@ class DepthwiseSeparable(nn.Layer):
         else:
             self.pw_conv = ConvBN(in_channels, out_channels, 1)
         self.split_pw = stage.split_pw
+        # Set by :mod:`export.shift`, which moves the network's shift in here.
+        self.delayed_shift: nn.Layer | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         y = self._depthwise(x)
@@ -164,7 +166,8 @@ class DepthwiseSeparable(nn.Layer):
         if not self.rep:
             return self.dw_conv(x)
         if self.fused:
-            return F.relu(self.dw_conv(x))
+            y = F.relu(self.dw_conv(x))
+            return y if self.delayed_shift is None else self.delayed_shift(y)
         y = self.dw_conv_list[0](x)
         for branch in self.dw_conv_list[1:]:
             y = y + branch(x)
@@ -231,7 +234,8 @@ class PPTSMv2(nn.Layer):
             if index == SHIFT_BEFORE_STAGE:
                 if self.global_attention is not None:
                     x = self.global_attention(x)
-                x = temporal_shift(x, self.num_seg)
+                if stage[0].delayed_shift is None:
+                    x = temporal_shift(x, self.num_seg)
             x = stage(x)
         x = F.adaptive_avg_pool2d(x, 1)
         if self.last_conv is not None:
