@@ -218,13 +218,10 @@ def _problems(bundle: Bundle, backend: str, options: Options, warm_up: Sequence[
     return out
 
 
-def _number(
-    name: str, value: object, least: int, allowed: str, most: int | None = None
-) -> list[str]:
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        if least <= value and (most is None or value <= most):
-            return []
-    return [f"{name} is {value!r}; allowed: {allowed}"]
+def _number(name: str, value: Any, least: int, allowed: str, most: int | None = None) -> list[str]:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    wrong = not whole or value < least or (most is not None and value > most)
+    return [f"{name} is {value!r}; allowed: {allowed}"] if wrong else []
 
 
 def check_clips(clips: Clips, bundle: Bundle) -> None:
