@@ -3,7 +3,7 @@
 #   CONFIG=file      experiment to train or export instead of the demo's
 #   RUN=folder       where its training lies (train-*, export)
 #   CHECKPOINT=file  weights to export instead of RUN's best
-#   BUNDLE=folder    bundle to write (export) or to use (predict)
+#   BUNDLE=folder    bundle to write (export) or to use (predict, doctor)
 #   VIDEO="..."      files, folders or globs to predict
 #   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
 #   SEED=number      seed of a training instead of the config's
@@ -41,7 +41,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup data train train-baseline train-dml export predict benchmark report demo study \
-    test lint clean
+    doctor test lint clean
 
 help: ## list the targets
 	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
@@ -142,6 +142,9 @@ demo: data train export predict benchmark report ## everything: data, training, 
 
 study: data ## what DML brings, over seeds: the experiment behind the README (hours)
 	@$(PY) -m benchmarks.study
+
+doctor: setup ## say which backends run here and why the others cannot (BUNDLE= says what could run it)
+	@$(PY) -m infer.doctor $(if $(BUNDLE),--bundle $(BUNDLE))
 
 # --- checks ------------------------------------------------------------------------------------
 

@@ -32,7 +32,6 @@ from benchmarks.deployments import (
     MODELS,
     Timing,
     answer_all,
-    artifact_key,
     check_bundles,
     shared_datasets,
     time_all,
@@ -41,6 +40,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.results import FORMAT, FORMAT_VERSION, dump, write_text
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError
+from infer.runtimes import find_artifact
 from train.data.lists import FORMATS, read_list
 from train.evaluate import Evaluation
 
@@ -222,7 +222,7 @@ def _rows(
                 "agreement": _known(agreement(answers[name][reference], given)),
                 "max_logit_difference": _known(gap),
                 "max_logit": _known(float(np.abs(whole[~np.isnan(whole)]).max(initial=0.0))),
-                "bytes": bundles[name].artifacts[artifact_key(cell)].bytes,
+                "bytes": find_artifact(bundles[name], cell.backend, cell.precision).bytes,
                 "predictions": given.predictions.tolist(),
                 "ranks": given.ranks.tolist(),
             }

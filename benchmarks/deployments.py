@@ -19,7 +19,7 @@ from benchmarks.latency import summarise, time_in_turns, time_stages
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError, VideoError
 from infer.preprocess import center_crop, load_clips, scale_frames
-from infer.runtimes import BACKENDS, Clips, Logits, Runtime, open_runtime
+from infer.runtimes import BACKENDS, Clips, Logits, Runtime, artifact_keys, open_runtime
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
 from infer.video import read_video
@@ -47,13 +47,14 @@ class Timing:
     seed: int
 
 
-def artifact_key(cell: Cell) -> str:
-    """Which artefact of a bundle the cell runs."""
+def artifact_key(bundle: Bundle, cell: Cell) -> str | None:
+    """Which artefact of a bundle the cell runs; None: the bundle lacks it."""
     if cell.backend not in BACKENDS:
         raise BenchmarkError(
             f"cell {cell.key} names an unknown runtime; allowed: {', '.join(BACKENDS)}"
         )
-    return f"{BACKENDS[cell.backend]}.{cell.precision}"
+    keys = artifact_keys(cell.backend, cell.precision)
+    return next((key for key in keys if key in bundle.artifacts), None)
 
 
 def check_bundles(bundles: Mapping[str, Bundle], cells: Sequence[Cell]) -> None:
@@ -70,7 +71,7 @@ def check_bundles(bundles: Mapping[str, Bundle], cells: Sequence[Cell]) -> None:
             "gain between them would mean nothing"
         )
     for bundle in (baseline, student):
-        lacking = [cell.key for cell in cells if artifact_key(cell) not in bundle.artifacts]
+        lacking = [cell.key for cell in cells if artifact_key(bundle, cell) is None]
         if lacking:
             raise BenchmarkError(
                 f"bundle {bundle.root} has no file for {', '.join(lacking)} (it has: "

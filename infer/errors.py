@@ -34,6 +34,24 @@ class BackendError(ClipDuetError):
     """A runtime that is not installed, not able to load an artefact, or fails while running."""
 
 
+class BackendUnavailable(BackendError):
+    """A backend that cannot run on this machine as it is.
+
+    Attributes:
+        backend: its name.
+        reason: what is missing, without the name.
+        remedy: the command that would change it, or "".
+    """
+
+    def __init__(self, backend: str, reason: str, remedy: str = "") -> None:
+        super().__init__(backend, reason, remedy)
+        self.backend, self.reason, self.remedy = backend, reason, remedy
+
+    def __str__(self) -> str:
+        text = f"{self.backend} cannot run here: {self.reason}"
+        return f"{text}. To change that: {self.remedy}" if self.remedy else text
+
+
 def listed(title: str, problems: Sequence[str]) -> str:
     """One message for all problems: on one line if there is one, else one line each."""
     if len(problems) == 1:

@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from infer.backends import BACKENDS
+
     parser = argparse.ArgumentParser(
         prog="predict",
         description="Say what happens in videos. One line for each, in the order given.",
@@ -81,13 +83,37 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--bundle", metavar="DIR", help="the exported bundle (default: bundles/dml)")
     add("--precision", default="fp32", help="fp32, int8, ... as the bundle has (default: fp32)")
-    add("--backend", default="onnxruntime", help="onnxruntime (default) or paddle")
+    add(
+        "--backend",
+        default="onnxruntime",
+        metavar="NAME",
+        help=f"{', '.join(BACKENDS)}; or auto: the best of those that run here "
+        "(default: onnxruntime, on the CPU, which starts soonest)",
+    )
+    add(
+        "--device",
+        type=_from_zero,
+        default=0,
+        metavar="N",
+        help="which GPU, for backends that run on one (default: 0)",
+    )
     add(
         "--batch-size",
         type=_from_one,
         default=1,
         metavar="N",
         help="videos through the network at once (default: 1)",
+    )
+    add(
+        "--max-batch",
+        type=_from_one,
+        metavar="N",
+        help="clips through the network at once, at most (default: as the bundle says)",
+    )
+    add(
+        "--warm-up",
+        action="store_true",
+        help="run a black batch first, so that the first video's seconds are like the others'",
     )
     add("--top-k", type=_from_one, default=5, metavar="K", help="answers a video (default: 5)")
     add(
@@ -117,6 +143,12 @@ def _from_one(text: str) -> int:
     return int(text)
 
 
+def _from_zero(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
 def _load_bundle(named: str | None) -> Bundle:
     from infer.bundle import Bundle
     from infer.errors import BundleError
@@ -134,6 +166,7 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
     # Heavy imports only here: --help and mistakes answer at once.
     import cv2
 
+    from infer.hardware import cores
     from infer.pipeline import predict_videos
     from infer.runtimes import Clips, Logits, Runtime, open_runtime
 
@@ -152,12 +185,25 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
         spec,
         bundle.classes,
         batch_size=args.batch_size,
-        workers=args.threads or min(_cores(), 8),
+        workers=args.threads or min(cores(), 8),
         k=args.top_k,
     )
     # The first videos are being decoded by now; the network loads meanwhile.
+    together = min(args.batch_size, len(inputs.videos)) * spec.sampling.views
     runtimes.append(
-        open_runtime(bundle, backend=args.backend, precision=args.precision, threads=args.threads)
+        open_runtime(
+            bundle,
+            backend=args.backend,
+            precision=args.precision,
+            threads=args.threads,
+            max_batch=args.max_batch,
+            device=args.device,
+            # Decoding shares the cores.
+            spinning=False,
+            warm_up=(together,) if args.warm_up else (),
+            expected_clips=len(inputs.videos) * spec.sampling.views,
+            say=_say,
+        )
     )
     form = args.format or FORMATS.get(Path(args.output or "").suffix.lower(), "table")
     write = _writer(form, out, inputs)
@@ -182,12 +228,6 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
     if failed:
         _say(f"{failed} of {len(inputs.videos) + len(inputs.missing)} inputs failed")
     return 1 if failed else 0
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _say(text: str) -> None:

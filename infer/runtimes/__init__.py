@@ -1,29 +1,61 @@
-"""One way to run a bundle, whatever runs it: open, run uint8 clips, get float32 logits, close."""
+"""One way to run a bundle, whatever runs it: open, run uint8 clips, get float32 logits, close.
+
+A backend is a module of this package that is imported when it is opened, and not before. Several
+runtimes, of one backend or of different ones, live side by side in a process.
+"""
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from infer.backends import (
+    AUTO,
+    BACKENDS,
+    artifact_keys,
+    find_artifact,
+    name_problem,
+    precisions,
+)
 from infer.bundle import Bundle
-from infer.errors import BackendError
+from infer.errors import BackendError, BackendUnavailable, listed
+
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "Clips",
+    "Logits",
+    "Options",
+    "Runtime",
+    "artifact_keys",
+    "check_clips",
+    "find_artifact",
+    "in_parts",
+    "open_runtime",
+    "precisions",
+]
 
 Clips = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
 
-# Backend name -> the format of the artefacts it reads.
-BACKENDS = {"onnxruntime": "onnx", "paddle": "paddle"}
-
 
 class Runtime(Protocol):
-    """A network ready to run; a context manager.
+    """A network ready to run; a context manager that owns its memory and frees it on exit.
 
     `run` takes uint8 [n, T, H, W, 3], n at least 1 and as large as you like (it is split into
-    parts of `max_batch`), and returns float32 [n, classes], an array of its own. A clip gives the
-    same logits alone and in any batch, up to the rounding of one float32 matrix product.
+    parts of `max_batch`), and returns float32 [n, classes], an array of its own that nothing
+    else writes to. A clip gives the same logits alone and in any batch, up to the rounding of one
+    float32 matrix product.
+
+    Threads: one at a time may use a runtime, unless its class promises more. Threads that work
+    at once open one each.
     """
 
     @property
@@ -33,7 +65,7 @@ class Runtime(Protocol):
 
     @property
     def precision(self) -> str:
-        """Precision of the artefact: fp32, fp16, int8."""
+        """The precision that was asked for: fp32, fp16, bf16, int8."""
         ...
 
     @property
@@ -46,7 +78,7 @@ class Runtime(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back what it holds; calling it twice is fine."""
+        """Give back what it holds; calling it twice is fine, running afterwards is an error."""
         ...
 
     def __enter__(self) -> Runtime: ...
@@ -59,41 +91,137 @@ class Runtime(Protocol):
     ) -> None: ...
 
 
+@dataclass(frozen=True)
+class Options:
+    """The options of `open_runtime` that a backend sees, checked."""
+
+    threads: int | None
+    max_batch: int
+    device: int
+    streams: int
+    spinning: bool
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
 def open_runtime(
     bundle: Bundle,
     *,
     backend: str = "onnxruntime",
     precision: str = "fp32",
     threads: int | None = None,
+    max_batch: int | None = None,
+    device: int = 0,
+    streams: int = 1,
+    spinning: bool = True,
+    warm_up: Sequence[int] = (),
+    expected_clips: int | None = None,
+    say: Callable[[str], None] = _to_stderr,
 ) -> Runtime:
     """Load an artefact of a bundle into a runtime.
 
     Args:
-        backend: a key of `BACKENDS`.
-        precision: one the bundle has for that backend.
+        backend: a key of `BACKENDS`; or "auto", which takes the best that runs here and says in
+            one line what it took and why (`infer.runtimes.auto`).
+        precision: one that the bundle has for that backend.
         threads: CPU threads of the network; None: all cores.
+        max_batch: clips that go through the network at once, at most; None: the largest batch
+            that was verified at export, which is also the most that is allowed.
+        device: which GPU, by its number among those that CUDA_VISIBLE_DEVICES shows; 0 on a CPU.
+        streams: parts of a batch that run side by side, for throughput instead of latency. Only
+            `openvino` has them.
+        spinning: whether ONNX Runtime's idle threads stay awake for the next layer: faster for
+            the network, slower for all else on its cores. Other backends do not spin.
+        warm_up: batch sizes to run once, on black clips, before this returns.
+        expected_clips: how many will be run, where that is known; for a few, "auto" does not load
+            what takes long to load.
+        say: gets the line about what "auto" took.
 
     Raises:
-        BackendError: unknown or not installed backend, precision the bundle lacks, wrong threads.
+        BackendError: everything that is wrong with the options; a precision that the bundle
+            lacks; a backend that cannot run here, with what it needs and how to get it.
         BundleError: the artefact's files are not those that were exported, or do not load.
     """
-    if backend not in BACKENDS:
-        raise BackendError(f"backend is {backend!r}; allowed: {', '.join(BACKENDS)}")
-    if threads is not None and threads < 1:
-        raise BackendError(f"threads is {threads}; allowed: from 1, or none for all cores")
-    key = f"{BACKENDS[backend]}.{precision}"
-    if key not in bundle.artifacts:
-        there = [a.precision for a in bundle.artifacts.values() if a.format == BACKENDS[backend]]
-        has = f"it has: {', '.join(sorted(there))}" if there else "it has none for this backend"
-        raise BackendError(f"{bundle.root} has no {precision} model for {backend}; {has}")
-    artifact = bundle.artifact(key)
+    largest = bundle.max_batch if max_batch is None else max_batch
+    options = Options(threads, largest, device, streams, spinning)
+    problems = _problems(bundle, backend, options, warm_up)
+    if problems:
+        title = f"{len(problems)} options of the runtime are wrong"
+        raise BackendError(problems[0] if len(problems) == 1 else listed(title, problems))
+    if backend == AUTO:
+        from infer.runtimes.auto import open_best
+
+        runtime = open_best(bundle, _open, precision, options, expected_clips, say)
+    else:
+        runtime = _open(bundle, backend, precision, options)
+    try:
+        for size in warm_up:
+            runtime.run(np.zeros((size, *bundle.spec.clip_shape), np.uint8))
+    except BaseException:
+        runtime.close()
+        raise
+    return runtime
+
+
+def _open(bundle: Bundle, backend: str, precision: str, options: Options) -> Runtime:
+    """The runtime of one known backend; heavy imports happen here."""
+    artifact = find_artifact(bundle, backend, precision)
+    artifact.verify()
+    if backend == "tensorrt":
+        try:
+            trt: Any = importlib.import_module("infer.runtimes.trt")
+        except ImportError as error:
+            raise BackendUnavailable(backend, str(error), BACKENDS[backend].install) from None
+        runtime: Runtime = trt.TensorRTRuntime(
+            bundle, precision=precision, max_batch=options.max_batch, device=options.device
+        )
+        return runtime
+    if backend == "openvino":
+        from infer.runtimes.ov import OpenVinoRuntime
+
+        return OpenVinoRuntime(bundle, artifact, precision=precision, options=options)
     if backend == "paddle":
         from infer.runtimes.paddle_inference import PaddleRuntime
 
-        return PaddleRuntime(bundle, artifact, threads=threads)
+        return PaddleRuntime(bundle, artifact, precision=precision, options=options)
     from infer.runtimes.ort import OrtRuntime
 
-    return OrtRuntime(bundle, artifact, threads=threads)
+    return OrtRuntime(bundle, artifact, backend=backend, precision=precision, options=options)
+
+
+def _problems(bundle: Bundle, backend: str, options: Options, warm_up: Sequence[int]) -> list[str]:
+    """Everything that is wrong with the options, one line each."""
+    out = []
+    wrong_name = name_problem(backend) if backend != AUTO else None
+    if wrong_name:
+        out.append(wrong_name)
+    most = bundle.max_batch
+    if options.threads is not None:
+        out += _number("threads", options.threads, 1, "from 1, or none for all cores")
+    allowed = f"1 to {most}, the largest batch that was verified at export"
+    out += _number("max_batch", options.max_batch, 1, allowed, most)
+    out += _number("device", options.device, 0, "from 0, the number of a GPU")
+    out += _number("streams", options.streams, 1, "from 1")
+    for size in warm_up:
+        out += _number("a batch of warm_up", size, 1, "from 1")
+    known = BACKENDS.get(backend)
+    if known is not None:
+        if not known.gpu and options.device != 0:
+            on_gpu = ", ".join(name for name, other in BACKENDS.items() if other.gpu)
+            out.append(
+                f"device is {options.device}, but {backend} runs on the CPU; on a GPU run: {on_gpu}"
+            )
+        if backend != "openvino" and options.streams != 1:
+            out.append(f"streams is {options.streams}; only openvino has more than 1")
+    return out
+
+
+def _number(name: str, value: Any, least: int, allowed: str, most: int | None = None) -> list[str]:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    wrong = not whole or value < least or (most is not None and value > most)
+    return [f"{name} is {value!r}; allowed: {allowed}"] if wrong else []
 
 
 def check_clips(clips: Clips, bundle: Bundle) -> None:

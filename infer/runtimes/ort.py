@@ -1,67 +1,100 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime: on the CPU, on NVIDIA GPUs by CUDA, and on them by TensorRT."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import importlib
+import io
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from infer.backends import BACKENDS
 from infer.bundle import Artifact, Bundle
-from infer.errors import BackendError, BundleError
-from infer.runtimes import Clips, Logits, check_clips, in_parts
+from infer.errors import BackendError, BackendUnavailable, BundleError
+from infer.hardware import gpu_problem
+from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
+from infer.runtimes.graph import End, check_graph, load_package, short
+
+# Backend -> ONNX Runtime's name of what runs it, and the library that holds it.
+PROVIDERS = {
+    "onnxruntime": ("CPUExecutionProvider", None),
+    "onnxruntime-cuda": ("CUDAExecutionProvider", "libonnxruntime_providers_cuda.so"),
+    "onnxruntime-tensorrt": ("TensorrtExecutionProvider", "libonnxruntime_providers_tensorrt.so"),
+}
+DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
 class OrtRuntime:
     """Runs an ONNX artefact. `threads`: None for all cores.
 
     Its memory arena grows to what the largest batch needs (at most `max_batch` clips) and stays
-    there: flat over any number of clips. Idle threads sleep instead of spinning, so that decoding
-    beside the network has the cores.
+    there: flat over any number of clips. On a GPU it copies clips there and logits back.
+
+    Threads: any number may call `run` at once.
     """
 
-    backend = "onnxruntime"
-
-    def __init__(self, bundle: Bundle, artifact: Artifact, *, threads: int | None) -> None:
-        try:
-            import onnxruntime as ort
-        except ImportError as error:
-            raise BackendError(
-                f"onnxruntime cannot be imported ({error}); pip install onnxruntime"
-            ) from None
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        if threads is not None:
-            options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Grow by what is asked for: doubling would hold up to twice the memory needed.
-        provider = ("CPUExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
+    def __init__(
+        self,
+        bundle: Bundle,
+        artifact: Artifact,
+        *,
+        backend: str = "onnxruntime",
+        precision: str,
+        options: Options,
+    ) -> None:
+        ort = import_ort(backend)
+        check_provider(ort, backend, options.device)
         path = artifact.paths[0]
+        wanted = PROVIDERS[backend][0]
         try:
-            session = ort.InferenceSession(str(path), options, providers=[provider])
+            session = ort.InferenceSession(
+                str(path),
+                _session_options(ort, options),
+                providers=_providers(backend, bundle, precision, options),
+                # Else a GPU that fails is replaced by the CPU, in a session that goes on.
+                enable_fallback=0,
+            )
         except Exception as error:  # onnxruntime raises a dozen unrelated types
-            raise BundleError(f"{path} does not load in ONNX Runtime: {_short(error)}") from None
-        _check_graph(session, bundle, str(path))
-        self.precision = artifact.precision
-        self.max_batch = bundle.max_batch
+            raise BundleError(f"{path} does not load in ONNX Runtime: {short(error)}") from None
+        got = session.get_providers()
+        if got[0] != wanted:
+            raise BackendUnavailable(
+                backend,
+                f"ONNX Runtime could not start {wanted} and took {got[0]} in its place; what it "
+                "wrote to stderr says why",
+                BACKENDS[backend].install,
+            )
+        ends = [
+            [End(e.name, DTYPES.get(e.type, e.type), e.shape) for e in found]
+            for found in (session.get_inputs(), session.get_outputs())
+        ]
+        check_graph(path, bundle, *ends)
+        self.backend = backend
+        self.precision = precision
+        self.max_batch = options.max_batch
         self._bundle = bundle
         self._session = session
 
     def run(self, clips: Clips) -> Logits:
         """Logits float32 [n, classes] of uint8 [n, T, H, W, 3]."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             raise BackendError("this runtime was closed; open it again")
         check_clips(clips, self._bundle)
         feed, wanted = self._bundle.input_name, [self._bundle.output_name]
         try:
             parts = [
-                self._session.run(wanted, {feed: part})[0]
-                for part in in_parts(clips, self.max_batch)
+                session.run(wanted, {feed: part})[0] for part in in_parts(clips, self.max_batch)
             ]
         except Exception as error:
-            raise BackendError(f"ONNX Runtime failed: {_short(error)}") from None
-        return np.concatenate(parts).astype(np.float32)
+            raise BackendError(f"ONNX Runtime failed: {short(error)}") from None
+        # What ONNX Runtime returns is an array of its own already.
+        logits: Logits = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return logits
 
     def close(self) -> None:
         """Free the session."""
@@ -79,33 +112,90 @@ class OrtRuntime:
         self.close()
 
 
-def _check_graph(session: Any, bundle: Bundle, path: str) -> None:
-    """The graph must take and give what bundle.json says; symbolic sizes fit anything."""
-    clip, classes = [*bundle.spec.clip_shape], [len(bundle.classes)]
-    ends = [
-        ("input", session.get_inputs(), bundle.input_name, "tensor(uint8)", clip),
-        ("output", session.get_outputs(), bundle.output_name, "tensor(float)", classes),
-    ]
-    for what, found, name, dtype, sizes in ends:
-        if what == "input" and len(found) != 1:
-            names = [f.name for f in found]
-            raise BundleError(f"{path} takes {len(found)} inputs {names}, not one")
-        by_name = {f.name: f for f in found}
-        if name not in by_name:
-            raise BundleError(f"{path} has no {what} {name!r}; it has {sorted(by_name)}")
-        end = by_name[name]
-        if end.type != dtype:
-            raise BundleError(f"{path}: {what} {name!r} is {end.type}, bundle.json says {dtype}")
-        fits = len(end.shape) == len(sizes) + 1 and all(
-            not isinstance(got, int) or got == want
-            for got, want in zip(end.shape[1:], sizes, strict=True)
+def import_ort(backend: str = "onnxruntime") -> Any:
+    """The package. Raises BackendUnavailable, with how to install it."""
+    needs = ("InferenceSession", "SessionOptions", "get_available_providers", "__version__")
+    return load_package(backend, "onnxruntime", needs)
+
+
+def check_provider(ort: Any, backend: str, device: int) -> None:
+    """See that this ONNX Runtime can run a backend here, before it tries and takes the CPU.
+
+    Raises:
+        BackendUnavailable: everything that is missing.
+    """
+    wanted, library = PROVIDERS[backend]
+    available = ort.get_available_providers()
+    gpu = gpu_problem(device) if BACKENDS[backend].gpu else None
+    reasons = [gpu] if gpu else []
+    if wanted not in available:
+        reasons.append(
+            f"the installed onnxruntime {ort.__version__} is built without {wanted} (it has "
+            f"{', '.join(available)})"
         )
-        if not fits:
-            want = ["batch", *sizes]
-            raise BundleError(f"{path}: {what} {name!r} is {end.shape}, bundle.json says {want}")
-        if isinstance(end.shape[0], int):
-            raise BundleError(f"{path}: {what} {name!r} has a fixed batch of {end.shape[0]}")
+    remedy = BACKENDS[backend].install if wanted not in available else ""
+    if library is not None and not reasons:
+        missing = _missing_library(ort, backend, library)
+        if missing:
+            reasons, remedy = [f"a library is missing: {missing}"], BACKENDS[backend].install
+    if reasons:
+        raise BackendUnavailable(backend, "; ".join(reasons), remedy)
 
 
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _missing_library(ort: Any, backend: str, library: str) -> str | None:
+    """The first shared library that a provider needs and does not find."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+        ort.preload_dlls()  # CUDA and cuDNN, where pip installed them
+        if backend == "onnxruntime-tensorrt":
+            importlib.import_module("tensorrt")  # loads libnvinfer from where pip put it
+    try:
+        ctypes.CDLL(str(Path(ort.__file__).parent / "capi" / library))
+    except OSError as error:
+        return str(error) if "cannot open shared object" in str(error) else None
+    return None
+
+
+def _session_options(ort: Any, options: Options) -> Any:
+    chosen = ort.SessionOptions()
+    chosen.log_severity_level = 3
+    if options.threads is not None:
+        chosen.intra_op_num_threads = options.threads
+    chosen.inter_op_num_threads = 1
+    spinning = "1" if options.spinning else "0"
+    chosen.add_session_config_entry("session.intra_op.allow_spinning", spinning)
+    return chosen
+
+
+def _providers(
+    backend: str, bundle: Bundle, precision: str, options: Options
+) -> list[tuple[str, dict[str, str]]]:
+    # Grow by what is asked for: doubling would hold up to twice the memory needed.
+    arena = {"arena_extend_strategy": "kSameAsRequested"}
+    if backend == "onnxruntime":
+        return [("CPUExecutionProvider", arena)]
+    device = {"device_id": str(options.device)}
+    cuda = {
+        **device,
+        **arena,
+        # The default tries every algorithm anew for every batch size.
+        "cudnn_conv_algo_search": "HEURISTIC",
+        # fp32 is fp32: TensorFloat-32 keeps 10 bits of the mantissa.
+        "use_tf32": "0",
+    }
+    if backend == "onnxruntime-cuda":
+        return [("CUDAExecutionProvider", cuda)]
+    clip = "x".join(map(str, bundle.spec.clip_shape))
+
+    def shapes(batch: int) -> str:
+        return f"{bundle.input_name}:{batch}x{clip}"
+
+    tensorrt = {
+        **device,
+        # Without a profile it builds an engine anew whenever a batch is larger than any before.
+        "trt_profile_min_shapes": shapes(1),
+        "trt_profile_opt_shapes": shapes(options.max_batch),
+        "trt_profile_max_shapes": shapes(options.max_batch),
+        "trt_fp16_enable": "1" if precision == "fp16" else "0",
+        "trt_int8_enable": "1" if precision == "int8" else "0",
+    }
+    return [("TensorrtExecutionProvider", tensorrt), ("CUDAExecutionProvider", cuda)]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -10,60 +16,64 @@ import numpy as np
 
 from infer.bundle import Artifact, Bundle
 from infer.errors import BackendError, BundleError
+from infer.hardware import cores
 from infer.mkl import use_avx2_on_amd
-from infer.runtimes import Clips, Logits, check_clips, in_parts
+from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
+from infer.runtimes.graph import load_package, short
+
+CACHED_SHAPES = 4
+"""Batch sizes whose oneDNN kernels are kept; without a limit memory grows with every new size."""
+ACTIVATION_FUSION = "conv_activation_onednn_fuse_pass"
 
 
 class PaddleRuntime:
-    """Runs a Paddle inference model (inference.json and inference.pdiparams).
+    """Runs a Paddle inference model (inference.json and inference.pdiparams) with oneDNN.
 
-    oneDNN is off: its kernels round differently, and parity with the trained network is what this
-    runtime is for. `threads`: None for all cores.
+    `threads`: None for all cores. Its first clip, a black one, is run while it opens, and what
+    the process writes to stdout meanwhile is lost: Paddle prints a line about every mean there.
+
+    Threads: any number may call `run`; the calls take turns.
     """
 
     backend = "paddle"
 
-    def __init__(self, bundle: Bundle, artifact: Artifact, *, threads: int | None) -> None:
+    def __init__(
+        self, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+    ) -> None:
         use_avx2_on_amd()
-        try:
-            from paddle import inference
-        except ImportError as error:
-            raise BackendError(
-                f"paddle cannot be imported ({error}); pip install paddlepaddle, or use the "
-                "backend onnxruntime"
-            ) from None
+        inference = import_paddle()
         program = [p for p in artifact.paths if p.suffix in (".json", ".pdmodel")]
         weights = [p for p in artifact.paths if p.suffix == ".pdiparams"]
         if len(program) != 1 or len(weights) != 1:
             names = [f.file for f in artifact.files]
             raise BundleError(f"{bundle.root}: a Paddle model is two files, found {names}")
         try:
-            config = inference.Config(str(program[0]), str(weights[0]))
-            config.disable_gpu()
-            config.disable_mkldnn()
-            config.disable_glog_info()
-            config.set_cpu_math_library_num_threads(threads or os.cpu_count() or 1)
+            config = _config(inference, program[0], weights[0], options)
             predictor: Any = inference.create_predictor(config)
         except Exception as error:  # Paddle raises RuntimeError and its own kinds
-            raise BundleError(f"{program[0]} does not load in Paddle: {_short(error)}") from None
+            raise BundleError(f"{program[0]} does not load in Paddle: {short(error)}") from None
         names = predictor.get_input_names()
         if names != [bundle.input_name]:
             raise BundleError(f"{program[0]} takes {names}, bundle.json says {bundle.input_name}")
-        self.precision = artifact.precision
-        self.max_batch = bundle.max_batch
+        self.precision = precision
+        self.max_batch = options.max_batch
         self._bundle = bundle
         self._predictor = predictor
+        self._lock = threading.Lock()
+        with _silent_stdout():
+            self.run(np.zeros((1, *bundle.spec.clip_shape), np.uint8))
 
     def run(self, clips: Clips) -> Logits:
         """Logits float32 [n, classes] of uint8 [n, T, H, W, 3]."""
-        if self._predictor is None:
-            raise BackendError("this runtime was closed; open it again")
         check_clips(clips, self._bundle)
-        try:
-            parts = [self._run_part(part) for part in in_parts(clips, self.max_batch)]
-        except Exception as error:
-            raise BackendError(f"Paddle Inference failed: {_short(error)}") from None
-        logits: Logits = np.concatenate(parts).astype(np.float32)
+        with self._lock:
+            if self._predictor is None:
+                raise BackendError("this runtime was closed; open it again")
+            try:
+                parts = [self._run_part(part) for part in in_parts(clips, self.max_batch)]
+            except Exception as error:
+                raise BackendError(f"Paddle Inference failed: {short(error)}") from None
+        logits: Logits = np.concatenate(parts)
         want = (len(clips), len(self._bundle.classes))
         if logits.shape != want:
             raise BackendError(f"Paddle Inference gave logits of {logits.shape}, not {want}")
@@ -78,8 +88,9 @@ class PaddleRuntime:
         return np.array(self._predictor.get_output_handle(name).copy_to_cpu(), np.float32)
 
     def close(self) -> None:
-        """Free the predictor."""
-        self._predictor = None
+        """Free the predictor; waits for a `run` in another thread."""
+        with self._lock:
+            self._predictor = None
 
     def __enter__(self) -> PaddleRuntime:
         return self
@@ -93,6 +104,47 @@ class PaddleRuntime:
         self.close()
 
 
-def _short(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines)[-300:]
+def import_paddle() -> Any:
+    """`paddle.inference`. Raises BackendUnavailable, with how to install it."""
+    return load_package("paddle", "paddle.inference", ("Config", "create_predictor"))
+
+
+def _config(inference: Any, program: Path, weights: Path, options: Options) -> Any:
+    config = inference.Config(str(program), str(weights))
+    config.disable_gpu()
+    config.disable_glog_info()
+    config.set_cpu_math_library_num_threads(options.threads or cores())
+    config.enable_mkldnn()
+    config.set_mkldnn_cache_capacity(CACHED_SHAPES)
+    if b"leaky_relu" in program.read_bytes():
+        # Paddle 3.3 writes the slope as a double, and that pass reads a float: it ends the
+        # process with a segmentation fault.
+        config.delete_pass(ACTIVATION_FUSION)
+    return config
+
+
+@contextlib.contextmanager
+def _silent_stdout() -> Iterator[None]:
+    """Nothing gets through to file descriptor 1, not even from C++."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stdout.flush()
+    _flush_c()
+    try:
+        kept = os.dup(1)
+    except OSError:  # closed: nothing to keep silent
+        yield
+        return
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+        yield
+    finally:
+        _flush_c()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def _flush_c() -> None:
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).fflush(None)

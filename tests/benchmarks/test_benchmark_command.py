@@ -177,7 +177,7 @@ def test_one_class_for_everything_is_noticed(world: Path, tmp_path: Path) -> Non
     ("arguments", "words"),
     [
         (["--cells", "onnxruntime"], "runtime:precision"),
-        (["--cells", "tensorflow:fp32"], "unknown runtime; allowed: onnxruntime, paddle"),
+        (["--cells", "tensorflow:fp32"], "unknown runtime; allowed: onnxruntime, "),
         (["--cells", "onnxruntime:fp16"], "no file for onnxruntime:fp16 (it has: onnx.fp32"),
         (["--cells", "onnxruntime:fp32", "onnxruntime:fp32"], "more than once"),
         (["--threads", "0", "--batch-sizes", "0"], "--threads 0"),

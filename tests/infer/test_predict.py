@@ -123,7 +123,10 @@ def test_more_clips_of_a_video(bundle, colour_clip, capsys):
         (["--video", "empty"], "error: empty: no videos in this folder"),
         (["--video", "*.mkv"], "error: *.mkv: no file matches this pattern"),
         (["--video", "a.mp4", "--bundle", "nowhere"], "no bundle in nowhere: `make export`"),
-        (["--video", "a.mp4", "--backend", "tpu"], "'tpu'; allowed: onnxruntime, paddle"),
+        (
+            ["--video", "a.mp4", "--backend", "tpu"],
+            "'tpu'; allowed: onnxruntime, onnxruntime-cuda, ",
+        ),
         (["--video", "a.mp4", "--output", "no/such/out.json"], "folder no/such is not there"),
         (["--video", "a.mp4", "--output", "empty"], "is a folder"),
     ],

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from infer.bundle import Bundle, describe_file, write_bundle_json
+from infer.bundle import Bundle
 from infer.errors import BackendError, BundleError
 from infer.runtimes import open_runtime
+
+ROOT = Path(__file__).resolve().parents[2]
+CPU = ("onnxruntime", "openvino", "paddle")
 
 
 def clips(n, seed=0, shape=(4, 32, 32, 3)):
@@ -22,18 +29,30 @@ def expected(pixels):
     return pixels.mean((1, 2, 3)) * 0.05
 
 
-def test_logits_of_any_number_of_clips(make_bundle):
-    with open_runtime(Bundle.load(make_bundle(max_batch=4)), threads=1) as runtime:
-        assert (runtime.backend, runtime.precision, runtime.max_batch) == ("onnxruntime", "fp32", 4)
+@pytest.fixture(params=CPU)
+def backend(request):
+    return request.param
+
+
+@pytest.fixture
+def bundle(backend, bundle_for):
+    return Bundle.load(bundle_for(backend, max_batch=4))
+
+
+def test_logits_of_any_number_of_clips(bundle, backend):
+    with open_runtime(bundle, backend=backend, threads=1) as runtime:
+        assert (runtime.backend, runtime.precision, runtime.max_batch) == (backend, "fp32", 4)
         for n in (1, 2, 4, 5, 11):
             logits = runtime.run(clips(n))
             assert logits.shape == (n, 3) and logits.dtype == np.float32
             assert np.allclose(logits, expected(clips(n)), atol=1e-4)
 
 
-def test_a_clip_gives_the_same_alone_and_in_any_batch(make_bundle):
+@pytest.mark.parametrize("max_batch", [None, 1, 3])
+def test_a_clip_gives_the_same_alone_and_in_any_batch(bundle, backend, max_batch):
     x = clips(9)
-    with open_runtime(Bundle.load(make_bundle(max_batch=4)), threads=1) as runtime:
+    with open_runtime(bundle, backend=backend, threads=1, max_batch=max_batch) as runtime:
+        assert runtime.max_batch == (max_batch or 4)
         together = runtime.run(x)
         alone = np.concatenate([runtime.run(x[i : i + 1]) for i in range(9)])
         backwards = runtime.run(x[::-1])[::-1]
@@ -41,14 +60,45 @@ def test_a_clip_gives_the_same_alone_and_in_any_batch(make_bundle):
     assert np.allclose(together, backwards, rtol=1e-6, atol=1e-6)
 
 
-def test_a_result_is_a_copy_of_its_own(make_bundle):
-    with open_runtime(Bundle.load(make_bundle()), threads=1) as runtime:
-        first = runtime.run(clips(2, seed=1))
+def test_no_part_is_larger_than_the_largest_batch(make_bundle):
+    seen = []
+
+    class Spy:
+        def run(self, wanted, feed):
+            seen.append(len(feed["clip"]))
+            return [np.zeros((len(feed["clip"]), 3), np.float32)]
+
+    with open_runtime(Bundle.load(make_bundle(max_batch=4)), max_batch=3) as runtime:
+        runtime._session = Spy()
+        assert runtime.run(clips(8)).shape == (8, 3)
+    assert seen == [3, 3, 2]
+
+
+def test_streams_share_a_batch_and_change_nothing(make_bundle):
+    pytest.importorskip("openvino")
+    bundle = Bundle.load(make_bundle(max_batch=4))
+    with open_runtime(bundle, backend="openvino", threads=2, streams=2) as runtime:
+        for n in (1, 2, 5, 11):
+            assert np.allclose(runtime.run(clips(n)), expected(clips(n)), atol=1e-4)
+
+
+def test_a_result_is_a_copy_of_its_own(bundle, backend):
+    with open_runtime(bundle, backend=backend, threads=1) as runtime:
+        x = clips(2, seed=1)
+        first = runtime.run(x)
+        x[:] = 0
         kept = first.copy()
         second = runtime.run(clips(2, seed=2))
         second[:] = -1
         assert np.array_equal(first, kept)
         assert np.array_equal(runtime.run(clips(2, seed=1)), kept)
+
+
+def test_clips_that_may_not_be_written_to_are_run(bundle, backend):
+    x = clips(3)
+    x.flags.writeable = False
+    with open_runtime(bundle, backend=backend, threads=1) as runtime:
+        assert np.allclose(runtime.run(x), expected(x), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -60,30 +110,113 @@ def test_a_result_is_a_copy_of_its_own(make_bundle):
         (clips(0), r"\(0, 4, 32, 32, 3\)"),
     ],
 )
-def test_clips_that_do_not_fit(make_bundle, x, reason):
-    runtime = open_runtime(Bundle.load(make_bundle()), threads=1)
+def test_clips_that_do_not_fit(bundle, backend, x, reason):
+    runtime = open_runtime(bundle, backend=backend, threads=1)
     with runtime, pytest.raises(BackendError, match=reason):
         runtime.run(x)
 
 
-def test_a_closed_runtime_says_so(make_bundle):
-    runtime = open_runtime(Bundle.load(make_bundle()), threads=1)
-    runtime.close()
+def test_a_closed_runtime_says_so(bundle, backend):
+    runtime = open_runtime(bundle, backend=backend, threads=1)
+    with runtime:
+        runtime.run(clips(1))
     runtime.close()
     with pytest.raises(BackendError, match="closed"):
         runtime.run(clips(1))
 
 
-def test_wrong_choices_name_the_right_ones(make_bundle):
-    bundle = Bundle.load(make_bundle())
-    with pytest.raises(BackendError, match="'tensorflow'; allowed: onnxruntime, paddle"):
-        open_runtime(bundle, backend="tensorflow")
-    with pytest.raises(BackendError, match="no int8 model for onnxruntime; it has: fp32"):
-        open_runtime(bundle, precision="int8")
-    with pytest.raises(BackendError, match="no fp32 model for paddle"):
-        open_runtime(bundle, backend="paddle")
-    with pytest.raises(BackendError, match="threads is 0"):
-        open_runtime(bundle, threads=0)
+def test_runtimes_live_side_by_side(bundle_for, tmp_path):
+    """Two of each backend, in turns; one is closed, the others go on."""
+    bundle = Bundle.load(bundle_for("paddle", max_batch=4))
+    there = [name for name in CPU if find_spec(name)]
+    opened = [open_runtime(bundle, backend=name, threads=1) for name in there * 2]
+    try:
+        for turn in range(3):
+            for seed, runtime in enumerate(opened):
+                x = clips(1 + (seed + turn) % 5, seed=seed)
+                assert np.allclose(runtime.run(x), expected(x), atol=1e-4), runtime.backend
+            opened[turn].close()
+            del opened[turn]
+    finally:
+        for runtime in opened:
+            runtime.close()
+
+
+def test_threads_may_share_a_runtime(bundle, backend):
+    inputs = [clips(1 + k % 5, seed=k) for k in range(24)]
+    with open_runtime(bundle, backend=backend, threads=1) as runtime, ThreadPool(4) as pool:
+        for x, logits in zip(inputs, pool.map(runtime.run, inputs), strict=True):
+            assert np.allclose(logits, expected(x), atol=1e-4)
+
+
+def test_warm_up_runs_what_it_is_told(bundle, backend, monkeypatch):
+    ran = []
+    kind = type(open_runtime(bundle, backend=backend, threads=1))
+    honest = kind.run
+    monkeypatch.setattr(kind, "run", lambda self, x: ran.append(x.shape) or honest(self, x))
+    open_runtime(bundle, backend=backend, threads=1, warm_up=(2, 5)).close()
+    assert ran[-2:] == [(2, 4, 32, 32, 3), (5, 4, 32, 32, 3)]
+
+
+def test_a_failed_warm_up_closes_the_runtime(make_bundle, monkeypatch):
+    closed = []
+
+    def fail(self, x):
+        raise BackendError("no")
+
+    monkeypatch.setattr("infer.runtimes.ort.OrtRuntime.run", fail)
+    monkeypatch.setattr("infer.runtimes.ort.OrtRuntime.close", lambda self: closed.append(self))
+    with pytest.raises(BackendError, match="no"):
+        open_runtime(Bundle.load(make_bundle()), warm_up=(1,))
+    assert len(closed) == 1
+
+
+def test_paddle_keeps_stdout_clean(bundle_for, tmp_path):
+    """Paddle's oneDNN writes a line about each mean to stdout from C++."""
+    bundle = bundle_for("paddle")
+    code = (
+        "import sys, numpy as np\nfrom infer.bundle import Bundle\n"
+        "from infer.runtimes import open_runtime\nprint('before')\n"
+        "with open_runtime(Bundle.load(sys.argv[1]), backend='paddle', threads=1) as runtime:\n"
+        "    for n in (1, 2): runtime.run(np.zeros((n, 4, 32, 32, 3), np.uint8))\n"
+        "print('after')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundle)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "before\nafter\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"backend": "tpu"}, "^backend is 'tpu'; allowed: onnxruntime, onnxruntime-cuda, "),
+        ({"backend": "openvin"}, "'openvin'; did you mean 'openvino'"),
+        ({"precision": "int8"}, "no int8 model for onnxruntime; it has: fp32$"),
+        ({"precision": "fp61"}, r"no fp61 model for onnxruntime \(did you mean fp16\?\)"),
+        ({"backend": "paddle"}, "no fp32 model for paddle; it has none for this backend"),
+        ({"backend": "onnxruntime", "precision": "bf16"}, "no bf16 model for onnxruntime"),
+        ({"threads": 0}, "threads is 0; allowed: from 1, or none"),
+        ({"threads": 1.5}, "threads is 1.5"),
+        ({"max_batch": 5}, "max_batch is 5; allowed: 1 to 4, the largest batch that was verified"),
+        ({"max_batch": 0}, "max_batch is 0"),
+        ({"device": 1}, "device is 1, but onnxruntime runs on the CPU; on a GPU run: onnxrun"),
+        ({"device": -1, "backend": "onnxruntime-cuda"}, "device is -1; allowed: from 0"),
+        ({"streams": 2}, "streams is 2; only openvino has more than 1"),
+        ({"warm_up": (1, 0)}, "a batch of warm_up is 0"),
+    ],
+)
+def test_wrong_choices_name_the_right_ones(make_bundle, options, reason):
+    with pytest.raises(BackendError, match=reason):
+        open_runtime(Bundle.load(make_bundle(max_batch=4)), **options)
+
+
+def test_all_wrong_choices_are_said_at_once(make_bundle):
+    with pytest.raises(BackendError) as caught:
+        open_runtime(
+            Bundle.load(make_bundle(max_batch=4)), backend="tpu", threads=0, max_batch=9, device=-1
+        )
+    assert all(part in str(caught.value) for part in ("4 options", "tpu", "threads", "max", "dev"))
 
 
 def test_an_altered_model_is_not_run(make_bundle):
@@ -125,55 +258,26 @@ def _unknown_node(model):
     [
         (_renamed_input, r"no input 'clip'; it has \['video'\]"),
         (_renamed_output, r"no output 'logits'; it has \['scores'\]"),
-        (_float_input, r"tensor\(float\), bundle.json says tensor\(uint8\)"),
+        (_float_input, "float32, bundle.json says uint8"),
         (_other_size, r"bundle.json says \['batch', 4, 32, 32, 3\]"),
         (_fixed_batch, "fixed batch of 2"),
-        (_unknown_node, "does not load in ONNX Runtime: .*Nonsense"),
+        (_unknown_node, "does not load in (ONNX Runtime|OpenVINO): .*Nonsense"),
     ],
 )
-def test_a_graph_that_is_not_what_the_bundle_says(make_bundle, change, reason):
-    folder = make_bundle()
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_graph_that_is_not_what_the_bundle_says(bundle_for, backend, change, reason):
+    folder = bundle_for(backend)
     graph = onnx.load(str(folder / "model.fp32.onnx"))
     change(graph)
     with pytest.raises(BundleError, match=reason):
-        open_runtime(Bundle.load(make_bundle(graph)))
+        open_runtime(Bundle.load(bundle_for(backend, graph=graph)), backend=backend)
 
 
-def test_a_graph_with_two_inputs_is_refused(make_bundle):
-    folder = make_bundle()
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_graph_with_two_inputs_is_refused(bundle_for, backend):
+    folder = bundle_for(backend)
     graph = onnx.load(str(folder / "model.fp32.onnx"))
     extra = helper.make_tensor_value_info("other", onnx.TensorProto.FLOAT, [1])
     graph.graph.input.append(extra)
     with pytest.raises(BundleError, match="takes 2 inputs"):
-        open_runtime(Bundle.load(make_bundle(graph)))
-
-
-def test_paddle_inference_agrees(make_bundle):
-    paddle = pytest.importorskip("paddle")
-    folder = make_bundle()
-
-    class Colours(paddle.nn.Layer):
-        def __init__(self):
-            super().__init__()
-            start = paddle.nn.initializer.Assign(np.eye(3, dtype=np.float32) * 0.05)
-            self.weights = self.create_parameter([3, 3], default_initializer=start)
-
-        def forward(self, clip):
-            return paddle.matmul(clip.astype("float32").mean([1, 2, 3]), self.weights)
-
-    spec = [paddle.static.InputSpec([None, 4, 32, 32, 3], "uint8", name="clip")]
-    net = paddle.jit.to_static(Colours(), input_spec=spec, full_graph=True)
-    paddle.jit.save(net, str(folder / "paddle" / "inference"))
-    names = ("inference.json", "inference.pdiparams")
-    files = [describe_file(folder, f"paddle/{name}") for name in names]
-    data = json.loads((folder / "bundle.json").read_text())
-    entry = {"format": "paddle", "precision": "fp32", "files": files}
-    data["artifacts"]["paddle.fp32"] = entry
-    write_bundle_json(folder, data)
-    with open_runtime(Bundle.load(folder), backend="paddle", threads=1) as runtime:
-        for n in (1, 3, 6):
-            logits = runtime.run(clips(n))
-            assert logits.dtype == np.float32
-            assert np.allclose(logits, expected(clips(n)), atol=1e-4)
-        with pytest.raises(BackendError, match="uint8"):
-            runtime.run(clips(1).astype(np.float32))
+        open_runtime(Bundle.load(bundle_for(backend, graph=graph)), backend=backend)

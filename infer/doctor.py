@@ -1,0 +1,230 @@
+"""Say what can run here and why the rest cannot: `python -m infer.doctor [--bundle DIR]`.
+
+Packages are tried in processes of their own, so that a broken one is a line of the report. Exit
+status: 0 something can run (with --bundle: that bundle can), 1 nothing can, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from infer.backends import BACKENDS, precisions
+from infer.bundle import Bundle
+from infer.errors import ClipDuetError
+from infer.hardware import cores, cpu, nvidia_gpus
+from infer.isolated import ask
+from infer.statuses import Status, statuses
+
+BASE = ("numpy", "cv2", "av")
+"""What every prediction imports."""
+INSTALL = "pip install --force-reinstall -c constraints.txt ."
+PACKAGES = (
+    *("clipduet", "numpy", "opencv-python-headless", "opencv-python", "av"),
+    *("onnxruntime", "onnxruntime-gpu", "openvino", "paddlepaddle", "paddlepaddle-gpu"),
+    *("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "pycuda", "onnx", "paddle2onnx"),
+)
+RIVALS = (
+    ("onnxruntime", "onnxruntime-gpu"),
+    ("opencv-python-headless", "opencv-python"),
+    ("paddlepaddle", "paddlepaddle-gpu"),
+)
+"""Packages that own the same files: those of the one installed last are there."""
+BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[str, Any]:
+    """All that the report says, ready for JSON.
+
+    Args:
+        folder: a bundle's, to say what could run it; or None.
+        seconds: a package that has not answered by then counts as broken.
+
+    Raises:
+        BundleError: no bundle there, or everything wrong with its description.
+    """
+    bundle = Bundle.load(folder) if folder is not None else None
+    with ThreadPoolExecutor(max(2, cores())) as pool:
+        asked = pool.map(
+            lambda name: ask("infer.isolated", "version_of", [name], seconds=seconds), BASE
+        )
+        gpus = pool.submit(ask, "infer.doctor", "gpus", seconds=seconds)
+        found = statuses(seconds=seconds)
+        base = dict(zip(BASE, asked, strict=True))
+    packages = _packages()
+    problems = [
+        f"{name} {answer.problem}; without it nothing runs. To install it again: {INSTALL}"
+        for name, answer in base.items()
+        if answer.problem is not None
+    ]
+    for first, second in RIVALS:
+        if first in packages and second in packages:
+            problems.append(
+                f"{first} and {second} are both installed and own the same files; keep one: "
+                f"pip uninstall {first} {second}, then install the one you want"
+            )
+    report: dict[str, Any] = {
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": asdict(cpu()),
+        "gpus": gpus.result().value
+        or {"found": [], "cuda": None, "problem": gpus.result().problem},
+        "packages": packages,
+        "backends": [asdict(status) for status in found],
+    }
+    if bundle is not None:
+        report["bundle"] = _of_bundle(bundle, found, set(report["cpu"]["features"]))
+        problems += report["bundle"].pop("problems")
+    report["problems"] = problems
+    return report
+
+
+def gpus() -> dict[str, Any]:
+    """The GPUs, for a process that only JSON leaves."""
+    return asdict(nvidia_gpus())
+
+
+def can_run(report: dict[str, Any]) -> bool:
+    """Whether a backend runs, and the bundle in it if one was given."""
+    if "bundle" in report:
+        return any(report["bundle"]["runs"].values())
+    return any(status["runs"] for status in report["backends"])
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = str(version(name) or "unknown version")
+        except PackageNotFoundError:
+            continue
+        except Exception as error:  # metadata may hold anything
+            found[name] = f"broken metadata ({type(error).__name__})"
+    return found
+
+
+def _of_bundle(bundle: Bundle, found: Sequence[Status], features: set[str]) -> dict[str, Any]:
+    """What could run a bundle: `runs` maps backends to precisions to artefacts."""
+    problems, altered = [], set()
+    for key, artifact in bundle.artifacts.items():
+        try:
+            artifact.verify()
+        except ClipDuetError as error:
+            problems.append(str(error))
+            altered.add(key)
+    runs = {}
+    for status in found:
+        if status.runs:
+            runs[status.backend] = {
+                precision: key
+                for precision, key in precisions(bundle, status.backend).items()
+                if key not in altered
+                and (precision != "bf16" or status.backend != "openvino" or features & BF16)
+            }
+    engines = sorted(p.name for p in (bundle.root / "engines").glob("*") if p.suffix != ".json")
+    return {
+        "folder": str(bundle.root),
+        "name": bundle.name,
+        "runs": runs,
+        "engines": engines,
+        "problems": problems,
+    }
+
+
+def lines(report: dict[str, Any]) -> Iterator[str]:
+    """The report for people."""
+    yield f"Python    {report['python']} ({report['executable']}), {report['system']}"
+    processor = report["cpu"]
+    yield from _wrapped(
+        f"CPU       {processor['name']}, {processor['cores']} cores to use: "
+        f"{' '.join(processor['features']) or 'no features told'}"
+    )
+    gpus = report["gpus"]
+    cuda = f"; the driver supports CUDA {gpus['cuda']}" if gpus["cuda"] else ""
+    for gpu in gpus["found"]:
+        size = f"{gpu['memory'] / 2**30:.1f} GiB"
+        yield f"GPU       {gpu['number']}: {gpu['name']}, {gpu['capability']}, {size}{cuda}"
+    if not gpus["found"]:
+        yield from _wrapped(f"GPU       none: {gpus['problem']}{cuda}")
+    shown = ", ".join(f"{name} {number}" for name, number in report["packages"].items())
+    yield from _wrapped(f"packages  {shown or 'none'}")
+    yield ""
+    yield "backends"
+    for status in report["backends"]:
+        head = f"  {status['backend']:<21}"
+        if status["runs"]:
+            yield f"{head}runs  {status['version'] or ''}".rstrip()
+            continue
+        yield from _wrapped(f"{head}no    {status['reason']}", 29)
+        if status["remedy"]:
+            later = BACKENDS[status["backend"]].gpu and not gpus["found"]
+            yield f"{'':29}{'with a GPU' if later else 'try'}: {status['remedy']}"
+    if "bundle" in report:
+        yield ""
+        yield from _bundle_lines(report["bundle"])
+    for problem in report["problems"]:
+        yield ""
+        yield from _wrapped(f"problem   {problem}")
+
+
+def _bundle_lines(bundle: dict[str, Any]) -> Iterator[str]:
+    yield f"bundle    {bundle['folder']} ({bundle['name']})"
+    for backend, cells in bundle["runs"].items():
+        shown = ", ".join(f"{precision} ({key})" for precision, key in cells.items())
+        yield from _wrapped(f"  {backend:<21}{shown or 'nothing: it has no artefact for it'}", 23)
+        if backend == "tensorrt":
+            command = f"python -m export.tensorrt --bundle {bundle['folder']} --precision fp16"
+            yield f"{'':23}engines: {', '.join(bundle['engines']) or f'none yet: {command}'}"
+    if not bundle["runs"]:
+        yield "  nothing can run it here"
+
+
+def _wrapped(text: str, indent: int = 10) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width=100,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m infer.doctor",
+        description="Say what is installed, which devices are seen, what can run and what cannot.",
+        epilog="Exit status: 0 something can run (with --bundle: that bundle can), 1 nothing can, "
+        "2 wrong use.",
+    )
+    parser.add_argument("--bundle", metavar="DIR", help="say also what could run this bundle")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    args = parser.parse_args(argv)
+    try:
+        report = examine(args.bundle)
+    except ClipDuetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    text = json.dumps(report, indent=2) if args.format == "json" else "\n".join(lines(report))
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0 if can_run(report) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

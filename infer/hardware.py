@@ -1,0 +1,135 @@
+"""Which processors this machine has, asked without any package: /proc/cpuinfo and the driver."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+# What decides how fast a network runs: vector width, 8-bit and 16-bit dot products, tiles.
+FEATURES = (
+    *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_int8", "amx_bf16"),
+    *("asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"),
+)
+NO_DRIVER = (
+    "no NVIDIA driver here (libcuda.so.1 cannot be loaded); in a container, start it with "
+    "access to the GPUs (docker run --gpus all)"
+)
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """name; cores this process may use; the instruction sets of `FEATURES` that it has."""
+
+    name: str
+    cores: int
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """number, as `device` counts; name; compute capability, like "8.6"; bytes of memory."""
+
+    number: int
+    name: str
+    capability: str
+    memory: int
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """The NVIDIA GPUs that this process sees.
+
+    cuda      the newest CUDA the driver supports, like "12.4"; None without a driver
+    problem   why there are none; None if there are some
+    """
+
+    found: tuple[Gpu, ...]
+    cuda: str | None
+    problem: str | None
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu(info: Path = Path("/proc/cpuinfo")) -> Cpu:
+    """The CPU, as far as the kernel tells."""
+    try:
+        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    known: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        known.setdefault(key.strip().lower(), value.strip())
+    flags = set(f"{known.get('flags', '')} {known.get('features', '')}".split())
+    name = known.get("model name") or platform.processor() or platform.machine() or "unknown"
+    return Cpu(name, cores(), tuple(f for f in FEATURES if f in flags))
+
+
+def nvidia_gpus() -> Gpus:
+    """The GPUs, asked of the driver itself, as every CUDA runtime does; makes no context."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Gpus((), None, NO_DRIVER)
+    try:
+        return _ask(driver)
+    except AttributeError as error:
+        return Gpus((), None, f"libcuda.so.1 is not an NVIDIA driver ({error})")
+
+
+def _ask(driver: ctypes.CDLL) -> Gpus:
+    version, count = ctypes.c_int(), ctypes.c_int()
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    cuda = f"{version.value // 1000}.{version.value % 1000 // 10}" if version.value else None
+    for status in (driver.cuInit(0), driver.cuDeviceGetCount(ctypes.byref(count))):
+        if status:
+            return Gpus((), cuda, f"the NVIDIA driver sees no GPU: {_reason(driver, status)}")
+    if not count.value:
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hint = "" if shown is None else f" (CUDA_VISIBLE_DEVICES is {shown!r})"
+        return Gpus((), cuda, f"the NVIDIA driver sees no GPU{hint}")
+    return Gpus(tuple(_gpu(driver, number) for number in range(count.value)), cuda, None)
+
+
+def _gpu(driver: ctypes.CDLL, number: int) -> Gpu:
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    major, minor, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
+    driver.cuDeviceGet(ctypes.byref(device), number)
+    driver.cuDeviceGetName(name, len(name), device)
+    # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR of cuda.h.
+    driver.cuDeviceGetAttribute(ctypes.byref(major), 75, device)
+    driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+    shown = name.value.decode(errors="replace")
+    return Gpu(number, shown, f"{major.value}.{minor.value}", memory.value)
+
+
+def _reason(driver: ctypes.CDLL, status: int) -> str:
+    text = ctypes.c_char_p()
+    driver.cuGetErrorString(status, ctypes.byref(text))
+    said = (text.value or b"unknown error").decode(errors="replace")
+    hint = ""
+    if status == 100:  # CUDA_ERROR_NO_DEVICE
+        shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hint = f"; CUDA_VISIBLE_DEVICES is {shown!r}" if shown is not None else ""
+    return f"{said} (CUDA error {status}{hint})"
+
+
+def gpu_problem(device: int) -> str | None:
+    """Why that GPU cannot be used, or None if it is there."""
+    gpus = nvidia_gpus()
+    if gpus.problem is not None:
+        return gpus.problem
+    if device >= len(gpus.found):
+        names = ", ".join(f"{gpu.number}: {gpu.name}" for gpu in gpus.found)
+        return f"device is {device}; there is {names}"
+    return None

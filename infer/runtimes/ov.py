@@ -1,0 +1,142 @@
+"""OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from infer.bundle import Artifact, Bundle
+from infer.errors import BackendError, BackendUnavailable, BundleError
+from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
+from infer.runtimes.graph import End, check_graph, load_package, short
+
+# OpenVINO would choose bf16 by itself where the CPU has it. What 8 bits leave over is fp32.
+HINTS = {"bf16": "bf16"}
+DTYPES = {"u8": "uint8", "f32": "float32"}
+
+
+class OpenVinoRuntime:
+    """Runs an ONNX artefact. `threads`: None for all cores; `streams` share them.
+
+    One compiled network serves every batch size: one more compilation for each would cost its
+    time and a copy of the weights, and gains little. With `streams` of more than one, a batch is
+    split among them.
+
+    Threads: any number may call `run`; the calls take turns.
+    """
+
+    backend = "openvino"
+
+    def __init__(
+        self, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+    ) -> None:
+        ov = import_openvino()
+        core = ov.Core()
+        if precision == "bf16" and not has_bf16(core):
+            raise BackendUnavailable(
+                "openvino",
+                "bf16 needs a CPU with avx512_bf16, amx_bf16 or Arm's bf16, which this one lacks; "
+                "fp32 and int8 run",
+            )
+        path = artifact.paths[0]
+        try:
+            model = core.read_model(str(path))
+        except Exception as error:  # RuntimeError and its own kinds
+            raise BundleError(f"{path} does not load in OpenVINO: {short(error)}") from None
+        check_graph(path, bundle, _ends(model.inputs), _ends(model.outputs))
+        try:
+            batch = ov.Dimension(1, options.max_batch)
+            model.reshape({bundle.input_name: ov.PartialShape([batch, *bundle.spec.clip_shape])})
+            compiled = core.compile_model(model, "CPU", _config(precision, options))
+            queue = ov.AsyncInferQueue(compiled, options.streams)
+        except Exception as error:
+            raise BundleError(f"{path} does not load in OpenVINO: {short(error)}") from None
+        self.precision = precision
+        self.max_batch = options.max_batch
+        self._bundle = bundle
+        self._streams = options.streams
+        self._queue = queue
+        self._lock = threading.Lock()
+        queue.set_callback(_keep)
+
+    def run(self, clips: Clips) -> Logits:
+        """Logits float32 [n, classes] of uint8 [n, T, H, W, 3]."""
+        check_clips(clips, self._bundle)
+        parts = in_parts(clips, min(self.max_batch, -(-len(clips) // self._streams)))
+        found: list[Logits | None] = [None] * len(parts)
+        with self._lock:
+            if self._queue is None:
+                raise BackendError("this runtime was closed; open it again")
+            try:
+                for index, part in enumerate(parts):
+                    # The part is not copied: it outlives the request, which ends below.
+                    entry = {self._bundle.input_name: part}
+                    self._queue.start_async(
+                        entry, (found, index, self._bundle.output_name), share_inputs=True
+                    )
+                self._queue.wait_all()
+            except Exception as error:
+                with contextlib.suppress(Exception):
+                    self._queue.wait_all()  # others may still be reading their parts
+                raise BackendError(f"OpenVINO failed: {short(error)}") from None
+        return np.concatenate([logits for logits in found if logits is not None])
+
+    def close(self) -> None:
+        """Free the compiled network; waits for a `run` in another thread."""
+        with self._lock:
+            self._queue = None
+
+    def __enter__(self) -> OpenVinoRuntime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def import_openvino() -> Any:
+    """The package. Raises BackendUnavailable, with how to install it."""
+    return load_package("openvino", "openvino", ("Core", "AsyncInferQueue", "PartialShape"))
+
+
+def has_bf16(core: Any) -> bool:
+    """Whether this CPU multiplies bf16; OpenVINO takes the wish for it elsewhere, and runs f32."""
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _config(precision: str, options: Options) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": HINTS.get(precision, "f32"),
+        "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",
+        "NUM_STREAMS": str(options.streams),
+        # Pinned threads of two runtimes, or of a decoder, would fight for the same cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+    if options.threads is not None:
+        config["INFERENCE_NUM_THREADS"] = options.threads
+    return config
+
+
+def _ends(ports: Any) -> list[End]:
+    return [
+        End(
+            port.get_any_name(),
+            DTYPES.get(port.element_type.get_type_name(), port.element_type.get_type_name()),
+            [d.get_length() if d.is_static else str(d) for d in port.partial_shape],
+        )
+        for port in ports
+    ]
+
+
+def _keep(request: Any, where: tuple[list[Logits | None], int, str]) -> None:
+    """Copy one part's logits: the request's own memory is written to by the next part."""
+    found, index, name = where
+    found[index] = np.array(request.get_tensor(name).data, np.float32)
