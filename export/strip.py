@@ -86,7 +86,8 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
 
     Args:
         weights: arrays or tensors by PaddleVideo's keys: ``backbone.*`` and ``head.*`` for a
-            Recognizer2D, ``ROLE.0.*`` and ``ROLE.1.*`` for a RecognizerDistillation.
+            Recognizer2D, ``ROLE.0.*`` and ``ROLE.1.*`` for a RecognizerDistillation, whose
+            ``*_student.pdparams`` hold ``0.*`` and ``1.*``.
         model: the config's MODEL block.
         source: the file, for messages.
 
@@ -94,8 +95,10 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
         StripError: lists every key that is missing, left over, misshapen or not finite.
     """
     blocks = _blocks(model)
-    prefixes = {role: _prefixes(model, role) for role in blocks}
     arrays = {key: np.asarray(value) for key, value in weights.items() if hasattr(value, "shape")}
+    prefixes = {role: _prefixes(model, role) for role in blocks}
+    if all(key.startswith(tuple(PARTS.values())) for key in arrays):
+        prefixes[STUDENT] = {"": ""}
     networks = {role: build_network(block) for role, block in blocks.items()}
     expected = {
         role: {_file_key(key, prefixes[role]): list(value.shape) for key, value in state.items()}

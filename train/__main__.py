@@ -29,6 +29,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="A.B=VALUE",
         help="change a setting of the config; may be given several times",
     )
+    add(
+        "-w",
+        "--weights",
+        metavar="FILE",
+        help="checkpoint to start from, PaddleVideo's or a run's (default: the config's weights)",
+    )
     add("--output", help="folder of the run (default: the config's output_dir)")
     add("--seed", type=int, help="seed of the run (default: the config's)")
     add("--resume", action="store_true", help="go on with the run in the folder, if there is one")
@@ -46,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     overrides = list(options.override)
     if options.output:
         overrides.append(f"output_dir={json.dumps(options.output)}")
+    if options.weights:
+        overrides.append(f"weights={json.dumps(options.weights)}")
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     try:

@@ -80,11 +80,21 @@ def load_file(path: Path) -> Any:
 
 
 def model_weights(content: Any, *, source: Path) -> dict[str, paddle.Tensor]:
-    """The state dict in a loaded ``.pdparams`` or ``.ckpt`` file."""
+    """The state dict in a loaded ``.pdparams`` or ``.ckpt`` file, without what is no array.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     weights = content["model"] if isinstance(content, dict) and "format" in content else content
-    if not isinstance(weights, dict) or not weights:
-        raise CheckpointError(f"{source} holds no weights")
-    return weights
+    arrays = {}
+    if isinstance(weights, dict):
+        arrays = {str(key): value for key, value in weights.items() if hasattr(value, "shape")}
+    if not arrays:
+        raise CheckpointError(
+            f"{source} holds no weights; a file of weights ends in .pdparams (PaddleVideo's .pdopt "
+            "is the state of its optimiser)"
+        )
+    return arrays
 
 
 def set_weights(layer: paddle.nn.Layer, weights: Mapping[str, Any], *, source: Path) -> None:

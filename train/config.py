@@ -152,6 +152,8 @@ def split_files(cfg: Config, split: Split) -> SplitFiles | None:
 def class_names(cfg: Config) -> list[str]:
     """Names of the classes by label.
 
+    A file of names holds one a line, or, as PaddleVideo's do, ``label name``.
+
     Raises:
         ConfigError: the file of names cannot be read, or does not hold as many as the networks
             tell apart.
@@ -171,7 +173,7 @@ def class_names(cfg: Config) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise fail(f"{file} cannot be read: {reason}") from error
-    names = [line.strip() for line in lines if line.strip()]
+    names = _without_labels([line.strip() for line in lines if line.strip()])
     if len(names) != cfg.class_num:
         raise fail(f"{file} names {len(names)} classes, the networks tell {cfg.class_num} apart")
     if len(set(names)) != len(names):
@@ -201,6 +203,13 @@ def transform_blocks(cfg: Config) -> list[dict[str, dict[str, Any]]]:
     for flip in flips:
         flip["labels"] = {labels[a]: labels[b] for a, b in swaps.items()}
     return blocks
+
+
+def _without_labels(lines: list[str]) -> list[str]:
+    """``0 abseiling``, ``1 air drumming``, ... to the names; other lines stay as they are."""
+    parts = [line.split(maxsplit=1) for line in lines]
+    numbered = all(len(part) == 2 and part[0] == str(i) for i, part in enumerate(parts))
+    return [part[1] for part in parts] if numbered else lines
 
 
 def _validate(model: type[Checked], raw: Any) -> tuple[Checked | None, list[Mistake]]:

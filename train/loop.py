@@ -31,7 +31,7 @@ from train.models.pixels import PixelInput
 from train.optim import build_optimizer
 from train.precise_bn import recompute_statistics
 from train.precision import Precision, build_precision
-from train.pretrained import load_pretrained
+from train.pretrained import load_pretrained, load_weights
 from train.recognizers import STUDENT, Recognizer, build_recognizer
 from train.reporter import Reporter
 
@@ -146,7 +146,10 @@ def train(
         _continue(run, resume=resume)
         reporter.note(f"going on after {run.progress.step} steps")
     else:
-        for line in load_pretrained(recognizer, cfg.model):
+        lines = load_pretrained(recognizer, cfg.model)
+        if cfg.weights:
+            lines += load_weights(recognizer, Path(cfg.weights))
+        for line in lines:
             reporter.note(line)
     while run.progress.epoch < cfg.epochs:
         _epoch(run, reporter, should_stop)

@@ -1,24 +1,70 @@
-"""Start a backbone from an ImageNet checkpoint, and say exactly what was taken from it."""
+"""Start from other people's weights, and say exactly what was taken from them.
+
+``MODEL...backbone.pretrained`` fills one backbone, ``weights`` whole networks, heads included.
+A file may hold the networks of a PaddleVideo training, those of a run here (the keys are the
+same), or an ImageNet network of PaddleClas. What it calls its entries is found out by trying.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from paddle import nn
 
 from train.checkpoint import CheckpointError, load_file, model_weights
+from train.models.resnet_tweaks_tsm import BLOCKS, block_name
 from train.recognizers import STUDENT, Recognizer
 
 LEAST_MATCH = 0.5
-"""Share of a backbone's entries that a checkpoint must fill: less is some other network's."""
+"""Share of a network's entries that a file must fill: less is some other network's."""
+
+SHOWN = 4
+"""Keys of a kind that a report spells out; the rest is counted."""
+
+Weights = Mapping[str, Any]
+Reading = Callable[[str], str | None]
+"""From a key of the file to the key of ``Sequential(backbone, head)``, or None."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a file gave to one network, by the network's keys.
+
+    Attributes:
+        source: the file.
+        loaded: entries that were filled.
+        reshaped: entries that kept their initial values because the file's have other shapes,
+            such as a classifier for other classes: ``key [file's], not [own]``.
+        new: entries that the file lacks; they kept their initial values too.
+        left_over: keys of the file that were not used.
+    """
+
+    source: Path
+    loaded: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    new: tuple[str, ...]
+    left_over: tuple[str, ...]
+
+    def __str__(self) -> str:
+        wanted = len(self.loaded) + len(self.reshaped) + len(self.new)
+        parts = [f"{len(self.loaded)} of {wanted} entries from {self.source}"]
+        for title, keys in (
+            ("other shape, left out", self.reshaped),
+            ("new", self.new),
+            ("not used", self.left_over),
+        ):
+            if keys:
+                parts.append(f"{title} ({len(keys)}): {_some(keys)}")
+        return "; ".join(parts)
 
 
 def load_pretrained(recognizer: Recognizer, model: Mapping[str, Any]) -> list[str]:
     """Load the ``pretrained`` file of every backbone that names one.
-
-    Entries of another shape (a classifier for other classes) are left at their initial values.
 
     Returns:
         One line a network: how many entries were loaded, and which were left out.
@@ -35,26 +81,123 @@ def load_pretrained(recognizer: Recognizer, model: Mapping[str, Any]) -> list[st
     for role, block in blocks.items():
         path = (block["backbone"].get("pretrained") or "").strip()
         if path:
-            lines.append(f"{role}: {_fill(recognizer.networks[role][0], Path(path))}")
+            depth = block["backbone"].get("depth")
+            readings = [*_recogniser_readings(role), *_imagenet_readings(depth)]
+            backbone = recognizer.networks[role][0]
+            weights = model_weights(load_file(Path(path)), source=Path(path))
+            loaded = _fill(backbone, weights, readings, prefix="0.", source=Path(path))
+            lines.append(f"{role}: {loaded}")
     return lines
 
 
-def _fill(backbone: nn.Layer, path: Path) -> str:
+def load_weights(recognizer: Recognizer, path: Path) -> list[str]:
+    """Fill whole networks, heads included, from a checkpoint of a recogniser.
+
+    A checkpoint of one network fills the Student; the others then keep their values.
+
+    Returns:
+        One line a network.
+
+    Raises:
+        CheckpointError: the file is missing or broken, or fits little of a network.
+    """
     weights = model_weights(load_file(path), source=path)
-    own = backbone.state_dict()
-    fits = {k: v for k, v in weights.items() if k in own and list(v.shape) == list(own[k].shape)}
-    reshaped = [key for key in weights if key in own and key not in fits]
-    new = [key for key in own if key not in weights]
-    unused = [key for key in weights if key not in own]
-    if len(fits) < LEAST_MATCH * len(own):
+    lines = []
+    for role, network in recognizer.networks.items():
+        others = tuple(f"{name}." for name in recognizer.roles if name != role)
+        mine = {key: value for key, value in weights.items() if not key.startswith(others)}
+        if role != STUDENT:
+            mine = {key: value for key, value in mine.items() if key.startswith(f"{role}.")}
+        if mine or role == STUDENT:
+            loaded = _fill(network, mine, _recogniser_readings(role), prefix="", source=path)
+            lines.append(f"{role}: {loaded}")
+        else:
+            lines.append(f"{role}: nothing in {path}; it keeps its initial values")
+    return lines
+
+
+def _fill(
+    layer: nn.Layer, weights: Weights, readings: Sequence[Reading], *, prefix: str, source: Path
+) -> Loaded:
+    """Fill a layer, whose keys lack ``prefix``, by the reading of the file that fits most of it."""
+    own = layer.state_dict()
+
+    def read(reading: Reading) -> dict[str, str]:
+        """The file's keys by the layer's."""
+        named = ((reading(key), key) for key in weights)
+        return {
+            new.removeprefix(prefix): key
+            for new, key in named
+            if new is not None and new.startswith(prefix)
+        }
+
+    def fits(names: Mapping[str, str]) -> list[str]:
+        shape = {key: list(weights[name].shape) for key, name in names.items() if key in own}
+        return [key for key in own if shape.get(key) == list(own[key].shape)]
+
+    names = max((read(reading) for reading in readings), key=lambda names: len(fits(names)))
+    loaded = fits(names)
+    new = [key for key in own if key not in names]
+    if len(loaded) < LEAST_MATCH * len(own):
         raise CheckpointError(
-            f"{path} fills {len(fits)} of the backbone's {len(own)} entries: it belongs to another "
-            f"network. Entries without a match begin with {', '.join(new[:3]) or 'none'}; "
-            f"the file has {', '.join(unused[:3]) or 'nothing'} instead"
+            f"{source} fills {len(loaded)} of {len(own)} entries: it belongs to another network. "
+            f"Entries without a match begin with {_some(new)}; the file has {_some(list(weights))}"
         )
-    backbone.set_state_dict(fits)
-    parts = [f"{len(fits)} of {len(own)} entries from {path}"]
-    for title, keys in (("other shape", reshaped), ("new", new), ("unused", unused)):
-        if keys:
-            parts.append(f"{title}: {', '.join(keys[:4])}{' ...' if len(keys) > 4 else ''}")
-    return "; ".join(parts)
+    for key in loaded:
+        own[key].set_value(np.asarray(weights[names[key]], dtype=np.float32))
+    used = {names[key] for key in own if key in names}
+    return Loaded(
+        source=source,
+        loaded=tuple(loaded),
+        reshaped=tuple(
+            f"{key} {list(weights[names[key]].shape)}, not {list(own[key].shape)}"
+            for key in own
+            if key in names and key not in loaded
+        ),
+        new=tuple(new),
+        left_over=tuple(key for key in weights if key not in used),
+    )
+
+
+def _recogniser_readings(role: str) -> list[Reading]:
+    """Checkpoints of several networks, of one, and PaddleVideo's ``*_student.pdparams``."""
+
+    def own(key: str) -> str | None:
+        return key.removeprefix(f"{role}.") if key.startswith(f"{role}.") else None
+
+    def plain(key: str) -> str | None:
+        for in_file, own in (("backbone.", "0."), ("head.", "1.")):
+            if key.startswith(in_file):
+                return own + key.removeprefix(in_file)
+        return None
+
+    return [own, plain, lambda key: key]
+
+
+def _imagenet_readings(depth: int | None) -> Iterator[Reading]:
+    """A backbone alone, under its own keys or under those of PaddleClas's ResNets since 2.1."""
+    yield lambda key: f"0.{key}"
+    if depth is None:
+        return
+    names = [block_name(depth, stage, i) for stage, n in enumerate(BLOCKS[depth]) for i in range(n)]
+    parts = {"conv": "_conv", "bn": "_batch_norm"}
+
+    def paddleclas(key: str) -> str | None:
+        if stem := re.fullmatch(r"stem\.([0-2])\.(conv|bn)\.(\w+)", key):
+            return f"0.conv1_{int(stem[1]) + 1}.{parts[stem[2]]}.{stem[3]}"
+        block = re.fullmatch(r"blocks\.(\d+)\.(conv\d|short)\.(conv|bn)\.(\w+)", key)
+        if block and int(block[1]) < len(names):
+            return f"0.{names[int(block[1])]}.{block[2]}.{parts[block[3]]}.{block[4]}"
+        return None
+
+    def paddleclas_2_0(key: str) -> str | None:
+        """Shallow ResNets called their blocks as deep ones do."""
+        block = re.fullmatch(r"bb_(\d)_(\d+)\.(.+)", key)
+        return f"0.{block_name(depth, int(block[1]), int(block[2]))}.{block[3]}" if block else None
+
+    yield paddleclas
+    yield paddleclas_2_0
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:SHOWN]) + (" ..." if len(keys) > SHOWN else "") if keys else "nothing"

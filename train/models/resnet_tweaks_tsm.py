@@ -29,6 +29,11 @@ def feature_width(depth: int, width: float = 1.0) -> int:
     return int(WIDTHS[-1] * width) * (4 if depth >= 50 else 1)
 
 
+def block_name(depth: int, stage: int, index: int) -> str:
+    """PaddleVideo's name of a block."""
+    return f"bb_{stage}_{index}" if depth >= 50 else f"res{stage + 2}{chr(97 + index)}"
+
+
 class ConvBN(nn.Layer):
     """Convolution and batch norm, halving the resolution by average pooling if ``pool``."""
 
@@ -129,8 +134,7 @@ class ResNetTweaksTSM(nn.Layer):
             wide = int(WIDTHS[stage] * width)
             for i in range(count):
                 stride = 2 if i == 0 and stage > 0 else 1
-                # PaddleClas's names, so that its ImageNet checkpoints load.
-                name = f"bb_{stage}_{i}" if bottleneck else f"res{stage + 2}{chr(97 + i)}"
+                name = block_name(depth, stage, i)
                 self.add_sublayer(name, block(channels, wide, stride, num_seg, first=i == 0))
                 self._block_names.append(name)
                 channels = wide * (4 if bottleneck else 1)
