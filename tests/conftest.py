@@ -20,9 +20,13 @@ for _name in (
 # A conversion must work with what is installed: nothing is fetched behind the user's back.
 os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +37,8 @@ settings.register_profile("clipduet", deadline=None, max_examples=50)
 settings.load_profile("clipduet")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+RunPaddleVideo = Callable[[list[dict[str, Any]]], None]
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +54,29 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference files at {folder}: CLIPDUET_SHARED=/path/to/them names another")
     return folder
+
+
+@pytest.fixture(scope="session")
+def paddlevideo() -> Path:
+    """A checkout of PaddleVideo, for tests that compare with it; its code is no part of this."""
+    folder = os.environ.get("CLIPDUET_PADDLEVIDEO")
+    if not folder:
+        pytest.skip("CLIPDUET_PADDLEVIDEO is not set: the path of a PaddleVideo checkout")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def run_paddlevideo(paddlevideo: Path, tmp_path_factory: pytest.TempPathFactory) -> RunPaddleVideo:
+    """`run_paddlevideo(jobs)`: see tests/paddlevideo_code.py; a failed job fails the test."""
+
+    def run(jobs: list[dict[str, Any]]) -> None:
+        file = tmp_path_factory.mktemp("paddlevideo") / "jobs.json"
+        file.write_text(json.dumps({"checkout": str(paddlevideo.resolve()), "jobs": jobs}))
+        command = [sys.executable, str(ROOT / "tests/paddlevideo_code.py"), str(file)]
+        done = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-4000:]
+
+    return run
 
 
 WriteClip = Callable[..., Path]

@@ -193,7 +193,9 @@ def _imagenet_readings(depth: int | None) -> Iterator[Reading]:
     def paddleclas_2_0(key: str) -> str | None:
         """Shallow ResNets called their blocks as deep ones do."""
         block = re.fullmatch(r"bb_(\d)_(\d+)\.(.+)", key)
-        return f"0.{block_name(depth, int(block[1]), int(block[2]))}.{block[3]}" if block else None
+        if block is None:
+            return f"0.{key}"
+        return f"0.{block_name(depth, int(block[1]), int(block[2]))}.{block[3]}"
 
     yield paddleclas
     yield paddleclas_2_0

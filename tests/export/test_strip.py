@@ -39,6 +39,18 @@ def test_the_teacher_may_be_incomplete_or_absent(experiment: Callable[..., Any])
     assert list(stripped.leftovers) == ["Teacher.1.fc.weight"]
 
 
+@pytest.mark.parametrize("kind", ["pair", "single"])
+def test_paddlevideos_file_of_the_student_alone(kind: str, experiment: Callable[..., Any]) -> None:
+    made = experiment(kind)
+    own = {key: value.numpy() for key, value in made.recognizer.student.state_dict().items()}
+    stripped = strip(own, made.cfg.model, source="x_student.pdparams")
+    found = {k: v.numpy() for k, v in stripped.network.state_dict().items()}
+    assert all(np.array_equal(found[key], own[key]) for key in own) and not stripped.leftovers
+    lacking = {key: value for key, value in own.items() if key != "0.fc.bias"}
+    with pytest.raises(StripError, match=r"missing \(1\):\s+0\.fc\.bias"):
+        strip(lacking, made.cfg.model, source="x_student.pdparams")
+
+
 def test_everything_that_is_wrong_is_listed_at_once(experiment: Callable[..., Any]) -> None:
     made = experiment("pair")
     weights = weights_of(made)

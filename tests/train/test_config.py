@@ -1,6 +1,5 @@
 import copy
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -276,14 +275,6 @@ def test_model_block_alone_is_checked():
 
 
 # --- PaddleVideo's own files --------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def paddlevideo():
-    folder = os.environ.get("CLIPDUET_PADDLEVIDEO")
-    if not folder:
-        pytest.skip("CLIPDUET_PADDLEVIDEO is not set: the path of a PaddleVideo checkout")
-    return Path(folder)
 
 
 @pytest.mark.parametrize(
@@ -721,6 +712,10 @@ def test_class_names_and_flips_that_swap_them(pair, tmp_path):
     named = [f"DATASET.root={tmp_path}", "DATASET.classes=classes.txt"]
     cfg = load_config(pair, [*named, "DATASET.label_flip={left: right}"])
     assert class_names(cfg) == ["left", "right", "up"]
+    # PaddleVideo's label lists hold the label too.
+    (tmp_path / "numbered.txt").write_text("0 air drumming\n1 bowling\n2 0\n")
+    numbered = load_config(pair, [*named, "DATASET.classes=numbered.txt"])
+    assert class_names(numbered) == ["air drumming", "bowling", "0"]
     assert transform_blocks(cfg)[3]["RandomFlip"] == {"p": 0.5, "labels": {0: 1, 1: 0}}
     by_number = load_config(pair, [*named, "DATASET.label_flip={0: 1}"])
     assert transform_blocks(by_number) == transform_blocks(cfg)
