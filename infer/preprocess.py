@@ -118,7 +118,12 @@ def scale_frame(frame: Frames, spec: PreprocessSpec) -> Frames:
     size = scaled_size(width, height, spec)
     if size == (width, height):
         return frame
-    return _RESIZE[spec.resize](frame, size)
+    return resize_frame(frame, size, spec.resize)
+
+
+def resize_frame(frame: Frames, size: tuple[int, int], resize: str) -> Frames:
+    """uint8 [H, W, 3] to uint8 [h, w, 3] of `size` (w, h), by a filter of `PreprocessSpec`."""
+    return _RESIZE[resize](frame, size)
 
 
 def scale_frames(frames: Frames, spec: PreprocessSpec) -> Frames:
@@ -162,7 +167,7 @@ def _pil(frame: Frames, size: tuple[int, int]) -> Frames:
         from PIL import Image
     except ImportError:
         raise BackendError(
-            "resize: pil needs Pillow: pip install pillow, or use resize: area"
+            "resize: pil needs Pillow: pip install 'clipduet[pil]', or use resize: area"
         ) from None
     return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR), np.uint8)
 

@@ -181,8 +181,8 @@ class Config(BaseModel):
     """Times that the training list is gone through."""
     model_name: str = ""
     """For logs only."""
-    weights: str = ""
-    """Checkpoint that whole networks start from, heads included; empty: none."""
+    weights: str | None = None
+    """Checkpoint that whole networks start from, heads included."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Every random draw of the run follows from it."""
     output_dir: str = ""

@@ -189,7 +189,9 @@ class MultiScaleCropOptions(BaseModel):
     more_fix_crop: bool = True
     """A finer grid."""
     backend: Literal["pillow"] = "pillow"
-    """A resize that filters what it shrinks."""
+    """PaddleVideo's: a resize that filters what it shrinks."""
+    resize: Literal["area", "bilinear", "pil"] | None = None
+    """The filter here; none: area."""
 
 
 class RandomFlipOptions(BaseModel):

@@ -12,9 +12,11 @@ import paddle
 import pytest
 
 from export.strip import strip
+from infer.preprocess import center_crop, scale_frames
 from train.checkpoint import load_file, model_weights
 from train.config import Config, clip_spec, load_config
 from train.loop import train
+from train.models.pixels import PixelInput
 from train.pretrained import load_weights
 from train.recognizers import build_recognizer
 from train.splits import training_datasets
@@ -187,3 +189,37 @@ def read(file: Path) -> dict[str, Any]:
 
 def same(found: paddle.Tensor, expected: np.ndarray) -> None:
     assert np.abs(found.numpy() - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+# --- pixels --------------------------------------------------------------------------------------
+
+
+def test_pixels_are_paddlevideos(
+    paddlevideo: Path, run_paddlevideo: Callable[[list[dict[str, Any]]], None], tmp_path: Path
+) -> None:
+    """With `resize: pil` to the bit; with the default, wherever nothing has to be resized."""
+    pytest.importorskip("PIL")
+    config = yaml_of(paddlevideo, "v2/pptsm_lcnet_k400_8frames_uniform")
+    rng = np.random.default_rng(0)
+    fitting = [(340, 256), (256, 400)]
+    frames = {
+        f"{width}x{height}": rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+        for width, height in [(480, 270), (270, 480), (100, 75), (90, 90), (641, 359), *fitting]
+    }
+    np.savez(tmp_path / "frames.npz", **frames)
+    job = {"kind": "pixels", "config": str(config), "split": "valid"}
+    files = {"frames": f"{tmp_path}/frames.npz", "pixels": f"{tmp_path}/pixels.npz"}
+    run_paddlevideo([job | files])
+    theirs = np.load(tmp_path / "pixels.npz")
+    for name, given in frames.items():
+        for resize in ("pil", "area"):
+            cfg = load_config(config, [f"PIPELINE.valid.transform.Scale.resize={resize}"])
+            spec = clip_spec(cfg).preprocess
+            clip = center_crop(scale_frames(given, spec), spec.crop)
+            mean, std = np.float32(spec.mean), np.float32(spec.std)
+            exactly = ((clip.astype(np.float32) / 255.0 - mean) / std).transpose(0, 3, 1, 2)
+            same_pixels = np.array_equal(exactly, theirs[name])
+            assert same_pixels == (resize == "pil" or name in {f"{w}x{h}" for w, h in fitting})
+            if same_pixels:
+                inputs = PixelInput(spec.mean, spec.std)(paddle.to_tensor(clip[None]))
+                assert np.abs(inputs.numpy() - theirs[name]).max() < 1e-6

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from infer.errors import ClipDuetError
-from infer.preprocess import center_crop
+from infer.preprocess import center_crop, resize_frame
+from infer.spec import RESIZES
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, int]]
 
@@ -75,7 +76,7 @@ class MultiScaleCrop:
     steps apart in the list of scales. With `fix_crop` the place is one of a grid of 5 (corners and
     middle), or 13 with `more_fix_crop`; otherwise it is uniform. `allow_duplication` keeps corners
     in the draw that coincide because the box is as wide or as high as the frame (Wang et al. 2016,
-    temporal segment networks).
+    temporal segment networks). `resize` is the filter, as in `infer.spec.PreprocessSpec`.
     """
 
     target_size: int
@@ -84,6 +85,7 @@ class MultiScaleCrop:
     fix_crop: bool = True
     allow_duplication: bool = False
     more_fix_crop: bool = True
+    resize: str | None = None
 
     def __post_init__(self) -> None:
         name = "MultiScaleCrop"
@@ -92,6 +94,8 @@ class MultiScaleCrop:
             object.__setattr__(self, "scales", (1.0, 0.875, 0.75, 0.66))
         in_range = bool(self.scales) and all(0 < scale <= 1 for scale in self.scales)
         _check(name, "scales", self.scales, in_range, "numbers above 0, at most 1")
+        known = self.resize is None or self.resize in RESIZES
+        _check(name, "resize", self.resize, known, ", ".join(RESIZES))
         _check(name, "max_distort", self.max_distort, self.max_distort >= 0, "0 or more")
 
     def __call__(
@@ -108,7 +112,13 @@ class MultiScaleCrop:
         tall, wide = pairs[int(rng.integers(len(pairs)))]
         top, left = self._place(height - tall, width - wide, rng)
         box = frames[:, top : top + tall, left : left + wide]
-        return _resize(box, self.target_size), label
+        size = (self.target_size, self.target_size)
+        if box.shape[1:3] == size:
+            return np.ascontiguousarray(box), label
+        resized = [
+            resize_frame(np.ascontiguousarray(frame), size, self.resize or "area") for frame in box
+        ]
+        return np.stack(resized), label
 
     def _sides(self, short: int) -> list[int]:
         """Sides of the boxes; one within 2 pixels of the target is the target, not resized."""
@@ -313,18 +323,6 @@ def _build(name: str, options: Mapping[str, Any]) -> Transform:
         return kind(**wanted)
     except TypeError as error:  # a comparison of, say, a string with a number
         raise AugmentError(f"{name}: a setting has the wrong type: {wanted} ({error})") from error
-
-
-def _resize(frames: np.ndarray, size: int) -> np.ndarray:
-    """[T, H, W, 3] to [T, size, size, 3]: area averaging down, bilinear up."""
-    height, width = frames.shape[1:3]
-    if (height, width) == (size, size):
-        return np.ascontiguousarray(frames)
-    method = cv2.INTER_AREA if min(height, width) > size else cv2.INTER_LINEAR
-    resized = np.empty((len(frames), size, size, 3), np.uint8)
-    for frame, out in zip(frames, resized, strict=True):
-        out[...] = cv2.resize(np.ascontiguousarray(frame), (size, size), interpolation=method)
-    return resized
 
 
 def _size_at_least(name: str, frames: np.ndarray, size: int) -> tuple[int, int]:
