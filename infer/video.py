@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import struct
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,17 +87,27 @@ def read_video(
     missing = sorted(set(wanted) - kept.keys())
     if missing or not wanted:
         raise ValueError(f"pick gave {missing or 'nothing'} for a video of {found.frames} frames")
-    info = VideoInfo(
-        path=path,
-        codec=found.codec,
-        width=found.width,
-        height=found.height,
-        fps=found.fps,
-        header_frames=header,
-        frames=found.frames,
-        damaged=found.damaged,
-    )
-    return np.stack([kept[i] for i in wanted]), info
+    return np.stack([kept[i] for i in wanted]), _info(path, header, found)
+
+
+def each_frame(path: str | Path, each: Callable[[Frames], None]) -> VideoInfo:
+    """Call `each` with every frame of a video, in order: uint8 [H, W, 3] RGB, as `read_video`
+    gives them, one at a time in memory. What `each` raises ends the reading.
+
+    Raises:
+        VideoError: as `read_video`.
+    """
+    path = Path(path)
+    _check_file(path)
+    nothing = np.empty(0, np.uint8)
+
+    def use(frame: Frames) -> Frames:
+        each(frame)
+        return nothing
+
+    header, _ = _announced(path)
+    _, found = _decode(path, range(sys.maxsize), use)
+    return _info(path, header, found)
 
 
 def read_frames_folder(
@@ -157,6 +168,19 @@ class _Found:
     height: int = 0
     frames: int = 0
     damaged: bool = False
+
+
+def _info(path: Path, header: int | None, found: _Found) -> VideoInfo:
+    return VideoInfo(
+        path=path,
+        codec=found.codec,
+        width=found.width,
+        height=found.height,
+        fps=found.fps,
+        header_frames=header,
+        frames=found.frames,
+        damaged=found.damaged,
+    )
 
 
 def _check_file(path: Path) -> None:
@@ -225,7 +249,9 @@ def _announced(path: Path) -> tuple[int | None, int]:
         return max(int(stream.frames), 0) or None, packets
 
 
-def _decode(path: Path, wanted: set[int], each: Each | None) -> tuple[dict[int, Frames], _Found]:
+def _decode(
+    path: Path, wanted: Container[int], each: Each | None
+) -> tuple[dict[int, Frames], _Found]:
     container, stream = _open(path)
     with container:
         rate = stream.average_rate or stream.guessed_rate

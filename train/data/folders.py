@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,8 +23,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from infer.errors import ClipDuetError, listed
+from infer.inputs import VIDEO_SUFFIXES
+from train.data.lists import unlistable, write_lines
 
-SUFFIXES = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 SPLITS = ("train", "val", "test")
 
 
@@ -53,12 +53,14 @@ def find_clips(root: Path) -> list[Clip]:
     paths = sorted(
         path.relative_to(root)
         for path in root.rglob("*")
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in VIDEO_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
         and path.is_file()
     )
     if not paths:
-        raise FoldersError(f"{root} holds no video files; known endings: {' '.join(SUFFIXES)}")
+        raise FoldersError(
+            f"{root} holds no video files; known endings: {' '.join(VIDEO_SUFFIXES)}"
+        )
     depths = {len(path.parts) for path in paths}
     if len(depths) > 1 or not depths <= {2, 3}:
         examples = [
@@ -67,11 +69,7 @@ def find_clips(root: Path) -> list[Clip]:
         ]
         layouts = "class/clip, or all of scene/class/clip"
         raise FoldersError(listed(f"{root}: all clips must lie as {layouts}; found", examples))
-    wrong = [
-        repr(name)
-        for name in map(str, paths)
-        if len(name.splitlines()) != 1 or name != name.strip() or name.startswith("#")
-    ]
+    wrong = [repr(name) for name in map(str, paths) if unlistable(name)]
     if wrong:
         what = "a list cannot hold names with line breaks, or that begin with # or a space; rename"
         raise FoldersError(listed(what, wrong))
@@ -161,11 +159,11 @@ def write_lists(out: Path, splits: Mapping[str, Sequence[Clip]]) -> list[str]:
     classes = sorted({clip.label for part in splits.values() for clip in part})
     labels = {name: index for index, name in enumerate(classes)}
     out.mkdir(parents=True, exist_ok=True)
-    _write(out / "classes.txt", classes)
+    write_lines(out / "classes.txt", classes)
     for split, part in splits.items():
         file = out / f"{split}.list"
         if part:
-            _write(file, [f"{clip.path} {labels[clip.label]}" for clip in part])
+            write_lines(file, [f"{clip.path} {labels[clip.label]}" for clip in part])
         else:
             # A list of an earlier run would belong to other settings.
             file.unlink(missing_ok=True)
@@ -213,12 +211,6 @@ def _copy_problems(
         elif len({splits.get(clip.scene, "") for clip in same}) > 1:
             problems.append(f"one file in a held-out scene and outside it, delete one: {names}")
     return problems
-
-
-def _write(file: Path, lines: Sequence[str]) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    os.replace(temporary, file)
 
 
 def _table(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> str:

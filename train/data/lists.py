@@ -11,7 +11,9 @@ Lines are split from the right, so a path may hold spaces. Blank lines and lines
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -115,6 +117,21 @@ def read_list(
 def frame_name(suffix: str, number: int) -> str:
     """File name of frame `number` (from 1) by the pattern `suffix`, such as "img_{:05}.jpg"."""
     return suffix.format(number)
+
+
+def write_lines(file: Path, lines: Iterable[str]) -> None:
+    """Write a list or a file of class names: a reader sees the old one or the whole new one."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def unlistable(path: str) -> bool:
+    """Whether a list cannot hold this path: line breaks, a # or a space at its ends."""
+    return len(path.splitlines()) != 1 or path != path.strip() or path.startswith("#")
 
 
 class _Fields(NamedTuple):

@@ -1,0 +1,139 @@
+"""``python -m train.data.prepare NAME --root DIR``: lists, labels and classes of a public dataset.
+
+Below DIR, ``annotations/`` holds the official annotation files and ``videos/`` the videos, at any
+depth; ``--download`` brings them there where they are to be had by a plain URL. The lists of all
+official splits, the class names and a report of missing and broken videos go to ``lists/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from infer.errors import ClipDuetError
+from train.data.prepare.formats import AnnotationError, Plan
+from train.data.prepare.media import Work
+from train.data.prepare.obtain import by_hand, obtain
+from train.data.prepare.report import REPORT, SplitReport, table, write_lists
+from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, Dataset, PrepareError
+from train.data.prepare.videos import find, process
+
+Say = Callable[[str], None]
+
+EXIT_DONE, EXIT_INCOMPLETE, EXIT_WRONG_USE, EXIT_STOPPED = 0, 1, 2, 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.data.prepare",
+        description="Make lists of a public dataset from its official annotation files.",
+    )
+    add = parser.add_argument
+    add("name", choices=sorted(DATASETS), help="the dataset")
+    add("--root", type=Path, required=True, metavar="DIR", help="folder of the dataset")
+    add("--download", action="store_true", help="fetch what is missing, where plain URLs exist")
+    add("--keep-archives", action="store_true", help="do not delete archives once unpacked")
+    add("--annotations", type=Path, metavar="DIR", help="default: ROOT/annotations")
+    add("--videos", type=Path, metavar="DIR", help="default: ROOT/videos")
+    add("--out", type=Path, metavar="DIR", help="where the lists go; default: ROOT/lists")
+    add("--check", choices=("none", "quick", "full"), default="quick", help="what a video must do "
+        "to be listed: exist, give a first frame (default), or decode as a whole")  # fmt: skip
+    add("--short-side", type=int, metavar="N", help="make smaller copies: shorter side N pixels")
+    add("--frames", action="store_true", help="make JPEG frames, of the size of --short-side")
+    add("--workers", type=int, help="processes (default: one a core)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 done, 1 lists were written but videos are missing or broken, 2 nothing could be done, 130
+        interrupted; the same command goes on where it was.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        reports = prepare(options, lambda line: print(line, flush=True))
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_WRONG_USE
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where it was", file=sys.stderr)
+        return EXIT_STOPPED
+    incomplete = any(report.missing or report.broken for report in reports.values())
+    return EXIT_INCOMPLETE if incomplete else EXIT_DONE
+
+
+def prepare(options: argparse.Namespace, say: Say) -> dict[str, SplitReport]:
+    """Download if asked, read the annotations, look at the videos, write the lists."""
+    dataset, root = DATASETS[options.name], options.root
+    annotations = options.annotations or root / ANNOTATIONS
+    videos = options.videos or root / VIDEOS
+    out = options.out or root / "lists"
+    for name, value, least in (
+        ("--short-side", options.short_side, 16),
+        ("--workers", options.workers, 1),
+    ):
+        if value is not None and value < least:
+            raise PrepareError(f"{name} is {value}, allowed: {least} or more")
+    if dataset.frames and (options.frames or options.short_side):
+        raise PrepareError(
+            f"{dataset.title} comes as frames already; leave --frames and --short-side out"
+        )
+    say(f"{dataset.title} ({dataset.home})\nlicence: {dataset.licence}")
+    if options.download:
+        obtain(dataset, root, keep_archives=options.keep_archives, say=say)
+    plan = _read(dataset, annotations, root)
+    for split in plan.absent:
+        say(f"note: the {split} split is left out, its annotation file is not there")
+    found = find(videos, pictures=dataset.frames is not None)
+    wanted = [entry.key for entries in plan.splits.values() for entry in entries]
+    paths = sorted({found[key] for key in wanted if key in found})
+    if not paths:
+        raise PrepareError(
+            f"{videos} holds none of the {len(wanted):,} videos.\n{by_hand(dataset, root)}"
+        )
+    work = Work(
+        videos=str(videos),
+        check=options.check,
+        short_side=options.short_side,
+        frames=str(root / "frames") if options.frames else None,
+        smaller=str(root / f"videos_{options.short_side}")
+        if options.short_side and not options.frames
+        else None,
+        pictures=dataset.frames,
+    )
+    outcomes = process(paths, work, out / "journal.jsonl", workers=options.workers)
+    frames = bool(options.frames or dataset.frames)
+    reports = write_lists(out, plan, found, outcomes, frames=frames)
+    say(table(reports))
+    say(_advice(dataset, work, out, frames=frames))
+    return reports
+
+
+def _read(dataset: Dataset, annotations: Path, root: Path) -> Plan:
+    if not annotations.is_dir():
+        raise PrepareError(f"there is no {annotations}.\n{by_hand(dataset, root)}")
+    try:
+        return dataset.read(annotations)
+    except AnnotationError as error:
+        raise PrepareError(f"{error}\n{by_hand(dataset, root)}") from error
+
+
+def _advice(dataset: Dataset, work: Work, out: Path, *, frames: bool) -> str:
+    """How a config names the result."""
+    prefix = work.frames or work.smaller or work.videos
+    kind = "FrameDataset" if frames else "VideoDataset"
+    suffix = f", suffix: '{dataset.frames}'" if dataset.frames else ""
+    return (
+        f"lists, classes.txt and {REPORT}: {out}\n"
+        f"in a config: {{format: {kind}, file_path: {out}/SPLIT.list, "
+        f"data_prefix: {prefix}{suffix}}}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,306 @@
+"""The official annotation files, each in its own format, as classes and labelled splits.
+
+A reader takes the folder that the files lie in, at any depth, and finds them by name. Everything
+that is wrong with them is told at once.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infer.errors import ClipDuetError, listed
+
+SHOWN = 20
+SPLITS_OF_THREE = (1, 2, 3)
+
+
+class AnnotationError(ClipDuetError):
+    """Annotation files that are missing, or that do not say what they should."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A listed video.
+
+    Attributes:
+        key: file name without ending, or ``folder/name`` where names repeat between folders.
+        label: its class, or None where the makers keep it to themselves.
+    """
+
+    key: str
+    label: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the annotations say.
+
+    Attributes:
+        classes: names by label.
+        splits: the videos of each split, in the order of the files.
+        absent: optional splits whose file is not there.
+    """
+
+    classes: list[str]
+    splits: dict[str, list[Entry]]
+    absent: tuple[str, ...] = ()
+
+
+def kinetics(folder: Path) -> Plan:
+    """``label,youtube_id,time_start,time_end,split``, a header and a clip a line; test may lack
+    labels. Labels number the class names in alphabetical order, as everybody's lists do.
+    """
+    prefixes = ("", "kinetics_", "kinetics400_", "kinetics_400_", "kinetics-400_")
+    names = {"train": ("train",), "val": ("val", "validate"), "test": ("test",)}
+    files, absent = _find(
+        folder,
+        {
+            split: [f"{prefix}{name}.csv" for name in spelled for prefix in prefixes]
+            for split, spelled in names.items()
+        },
+        optional=("test",),
+    )
+    problems: list[str] = []
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for split, file in files.items():
+        rows[split] = []
+        lines = csv.DictReader(_text(file).splitlines())
+        for number, row in enumerate(lines, start=2):
+            try:
+                times = [int(float(row[name])) for name in ("time_start", "time_end")]
+                key = f"{row['youtube_id']}_{times[0]:06d}_{times[1]:06d}"
+            except (KeyError, TypeError, ValueError):
+                problems.append(f"{file}:{number}: needs youtube_id, time_start and time_end")
+                continue
+            rows[split].append((key, (row.get("label") or "").strip()))
+            if split != "test" and not rows[split][-1][1]:
+                problems.append(f"{file}:{number}: {key} has no label")
+    _raise(problems)
+    classes = sorted({label for split in ("train", "val") for _, label in rows[split]})
+    return _plan(files, rows, classes, absent)
+
+
+def ucf101(folder: Path) -> Plan:
+    """``classInd.txt`` (``1 ApplyEyeMakeup``); ``trainlist01.txt`` to ``03`` (``Class/file.avi
+    1``) and ``testlist01.txt`` to ``03`` (``Class/file.avi``).
+    """
+    lists = {
+        f"{part}{number}": [f"{part}list{number:02d}.txt"]
+        for number in SPLITS_OF_THREE
+        for part in ("train", "test")
+    }
+    files, _ = _find(folder, {"classes": ["classInd.txt"], **lists})
+    index = files.pop("classes")
+    names = dict(line.split(maxsplit=1) for _, line in _lines(index) if len(line.split()) > 1)
+    if list(names) != [str(number) for number in range(1, len(names) + 1)]:
+        raise AnnotationError(f"{index}: must number the classes from 1 on, one a line")
+    problems: list[str] = []
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for split, file in files.items():
+        rows[split] = []
+        for number, line in _lines(file):
+            path = line.split()[0]
+            name, slash, video = path.partition("/")
+            if not slash or "/" in video:
+                problems.append(f"{file}:{number}: {path} is not Class/video")
+                continue
+            rows[split].append((f"{name}/{Path(video).stem}", name))
+    _raise(problems)
+    return _plan(files, rows, list(names.values()))
+
+
+def hmdb51(folder: Path) -> Plan:
+    """``CLASS_test_split1.txt`` to ``3`` for every class: ``name.avi 1``, where 1 is training, 2
+    test, 0 neither.
+    """
+    found = {
+        number: sorted(folder.rglob(f"*_test_split{number}.txt")) for number in SPLITS_OF_THREE
+    }
+    names = {
+        number: {file.name.removesuffix(f"_test_split{number}.txt"): file for file in files}
+        for number, files in found.items()
+    }
+    classes = sorted(set().union(*names.values()))
+    problems = [
+        f"{folder}: {name}_test_split{number}.txt is missing"
+        for number in SPLITS_OF_THREE
+        for name in classes
+        if name not in names[number]
+    ]
+    if not classes:
+        raise AnnotationError(f"{folder} holds none of CLASS_test_split1.txt, 2 and 3")
+    splits: dict[str, list[Entry]] = {}
+    for number in SPLITS_OF_THREE:
+        train, test = [], []
+        for label, name in enumerate(classes):
+            file = names[number].get(name)
+            for line_number, line in _lines(file) if file else ():
+                video, _, part = line.rpartition(" ")
+                if part not in ("0", "1", "2") or not video:
+                    problems.append(f"{file}:{line_number}: is not `name.avi` and 0, 1 or 2")
+                    continue
+                entry = Entry(f"{name}/{Path(video.strip()).stem}", label)
+                train += [entry] if part == "1" else []
+                test += [entry] if part == "2" else []
+        splits |= {f"train{number}": train, f"test{number}": test}
+    _raise(problems)
+    return Plan(classes, splits)
+
+
+def something_something(folder: Path) -> Plan:
+    """``labels.json`` (``{"Approaching something": "0"}``), ``train.json`` and
+    ``validation.json`` (``[{"id": "1", "template": "Approaching [something]"}]``), ``test.json``
+    (ids only) and ``test-answers.csv`` (``id;label``).
+    """
+
+    def named(*names: str) -> list[str]:
+        return [prefix + name for name in names for prefix in ("", "something-something-v2-")]
+
+    files, absent = _find(
+        folder,
+        {
+            "labels": named("labels.json"),
+            "train": named("train.json"),
+            "val": named("validation.json"),
+            "test": named("test.json"),
+            "answers": named("test-answers.csv"),
+        },
+        optional=("test", "answers"),
+    )
+    labels = _json(files["labels"], dict)
+    try:
+        classes = sorted(labels, key=lambda name: int(labels[name]))
+    except (TypeError, ValueError) as error:
+        raise AnnotationError(f"{files['labels']}: a label is not a number: {error}") from error
+    if [int(labels[name]) for name in classes] != list(range(len(classes))):
+        raise AnnotationError(f"{files['labels']}: must number the classes from 0 on")
+    answers: dict[str, str] = {}
+    if "answers" in files:
+        answers = dict(_pairs(files["answers"]))
+    problems: list[str] = []
+    rows: dict[str, list[tuple[str, str]]] = {}
+    for split in ("train", "val", "test"):
+        if split not in files:
+            continue
+        rows[split] = []
+        for number, item in enumerate(_json(files[split], list)):
+            if not isinstance(item, dict) or "id" not in item:
+                problems.append(f"{files[split]}: entry {number} has no id")
+                continue
+            key = str(item["id"])
+            name = item.get("template", "") or answers.get(key, "")
+            rows[split].append((key, str(name).replace("[", "").replace("]", "")))
+            if split != "test" and not name:
+                problems.append(f"{files[split]}: entry {number} has no template")
+    _raise(problems)
+    used = {split: file for split, file in files.items() if split in rows}
+    return _plan(used, rows, classes, tuple(name for name in absent if name == "test"))
+
+
+def jester(folder: Path) -> Plan:
+    """``jester-v1-labels.csv`` (a class a line), ``jester-v1-train.csv`` and
+    ``jester-v1-validation.csv`` (``id;label``), ``jester-v1-test.csv`` (ids only).
+    """
+    files, absent = _find(
+        folder,
+        {
+            "labels": ["jester-v1-labels.csv"],
+            "train": ["jester-v1-train.csv"],
+            "val": ["jester-v1-validation.csv"],
+            "test": ["jester-v1-test.csv"],
+        },
+        optional=("test",),
+    )
+    classes = [line for _, line in _lines(files.pop("labels"))]
+    rows = {split: list(_pairs(file)) for split, file in files.items()}
+    _raise(
+        f"{files[split]}: {key} has no label"
+        for split in ("train", "val")
+        for key, name in rows[split]
+        if not name
+    )
+    return _plan(files, rows, classes, absent)
+
+
+def _plan(
+    files: dict[str, Path],
+    rows: dict[str, list[tuple[str, str]]],
+    classes: list[str],
+    absent: Sequence[str] = (),
+) -> Plan:
+    """Names to labels; one that is not among the classes is a mistake."""
+    labels = {name: label for label, name in enumerate(classes)}
+    _raise(
+        f"{files[split]}: {key} is {name!r}, which is no class"
+        for split, found in rows.items()
+        for key, name in found
+        if name and name not in labels
+    )
+    splits = {
+        split: [Entry(key, labels[name] if name else None) for key, name in found]
+        for split, found in rows.items()
+    }
+    return Plan(classes, splits, tuple(absent))
+
+
+def _find(
+    folder: Path, wanted: dict[str, list[str]], *, optional: Sequence[str] = ()
+) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The first file below ``folder`` that bears one of the names, and what is not there."""
+    there: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*"), key=lambda path: (len(path.parts), path)):
+        there.setdefault(path.name, path)
+    found = {
+        role: there[name]
+        for role, names in wanted.items()
+        if (name := next((name for name in names if name in there), None))
+    }
+    lacking = [role for role in wanted if role not in found]
+    missing = [wanted[role][0] for role in lacking if role not in optional]
+    if missing:
+        raise AnnotationError(f"{folder} lacks {', '.join(missing)}")
+    return found, tuple(lacking)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AnnotationError(f"{file} cannot be read: {reason}") from error
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(_text(file).splitlines(), start=1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def _pairs(file: Path) -> Iterator[tuple[str, str]]:
+    """``id;label`` a line; without a label it is empty."""
+    for _, line in _lines(file):
+        key, _, name = line.partition(";")
+        yield key.strip(), name.strip()
+
+
+def _json(file: Path, kind: Callable[..., Any]) -> Any:
+    try:
+        value = json.loads(_text(file))
+    except ValueError as error:
+        raise AnnotationError(f"{file} is not JSON: {error}") from error
+    if type(value) is not kind:
+        raise AnnotationError(f"{file} is not the official file: it holds no {kind.__name__}")
+    return value
+
+
+def _raise(problems: Iterable[str]) -> None:
+    problems = list(problems)
+    if problems:
+        rest = len(problems) - SHOWN
+        more = [f"... and {rest} more"] if rest > 0 else []
+        raise AnnotationError(listed("the annotations cannot be used", problems[:SHOWN] + more))

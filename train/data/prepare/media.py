@@ -1,0 +1,203 @@
+"""What is done with one video: see whether it is whole, make frames or a smaller copy of it.
+
+Results appear under their name only when they are complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import cv2
+import numpy as np
+
+from infer.errors import VideoError
+from infer.preprocess import scale_frame
+from infer.spec import PreprocessSpec
+from infer.video import Frames, each_frame
+from train.data.lists import FRAME_SUFFIX, frame_name
+
+Check = Literal["none", "quick", "full"]
+
+QUALITY = 95
+"""Of JPEG frames, 0 to 100."""
+CRF = "18"
+"""Of smaller videos: x264's constant rate factor; differences cannot be seen."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to do with every video.
+
+    Attributes:
+        videos: folder that the paths start from.
+        check: ``none`` takes every file, ``quick`` wants a first frame, ``full`` decodes all.
+        short_side: pixels that the shorter side is reduced to, or None.
+        frames: folder for JPEG frames, or None.
+        smaller: folder for reduced videos, or None.
+        pictures: pattern of the frame names where the dataset already comes as frames.
+    """
+
+    videos: str
+    check: Check = "quick"
+    short_side: int | None = None
+    frames: str | None = None
+    smaller: str | None = None
+    pictures: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a video.
+
+    Attributes:
+        path: of the file or folder to list, relative to where its kind lies.
+        frames: how many there are, where that was counted.
+        problem: why it cannot be used; empty otherwise.
+        damaged: parts of it do not decode.
+    """
+
+    path: str
+    frames: int | None = None
+    problem: str = ""
+    damaged: bool = False
+
+
+def use_one(job: tuple[str, Work]) -> tuple[str, Outcome]:
+    """Do the work on one video; what goes wrong is part of the outcome."""
+    path, work = job
+    cv2.setNumThreads(1)
+    try:
+        if work.pictures is not None:
+            return path, _look_at_pictures(path, work)
+        if work.frames is not None:
+            return path, _extract(path, work)
+        if work.smaller is not None:
+            return path, _shrink(path, work)
+        return path, _look(path, work)
+    except VideoError as error:
+        return path, Outcome(path, problem=error.reason)
+    except OSError as error:
+        return path, Outcome(path, problem=f"{error.filename or path}: {error.strerror or error}")
+
+
+class _Enough(Exception):
+    """The first frame has been seen."""
+
+
+def _look(path: str, work: Work) -> Outcome:
+    """Whether a video can be used at all."""
+
+    def stop(frame: Frames) -> None:
+        raise _Enough
+
+    file = Path(work.videos) / path
+    if work.check == "full":
+        info = each_frame(file, lambda frame: None)
+        return Outcome(path, frames=info.frames, damaged=info.damaged)
+    if work.check == "quick":
+        with contextlib.suppress(_Enough):
+            each_frame(file, stop)
+    return Outcome(path)
+
+
+def _look_at_pictures(path: str, work: Work) -> Outcome:
+    """Count the frames of a folder, which must be numbered from 1 without a gap."""
+    assert work.pictures is not None
+    folder = Path(work.videos) / path
+    names = {entry.name for entry in os.scandir(folder)}
+    count = 0
+    while frame_name(work.pictures, count + 1) in names:
+        count += 1
+    if count == 0:
+        raise VideoError(folder, f"no frames: {frame_name(work.pictures, 1)} is not there")
+    if work.check != "none":
+        chosen = range(1, count + 1) if work.check == "full" else (1,)
+        for number in chosen:
+            picture = folder / frame_name(work.pictures, number)
+            if cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_COLOR) is None:
+                raise VideoError(folder, f"frame {picture.name} is not a readable picture")
+    ending = Path(frame_name(work.pictures, 1)).suffix
+    damaged = sum(name.endswith(ending) for name in names) > count
+    return Outcome(path, frames=count, damaged=damaged)
+
+
+def _extract(path: str, work: Work) -> Outcome:
+    """Write every frame as ``img_00001.jpg``, ...; the folder appears when it is complete."""
+    assert work.frames is not None
+    name = str(Path(path).with_suffix(""))
+    folder = Path(work.frames) / name
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    count = 0
+
+    def write(frame: Frames) -> None:
+        nonlocal count
+        count += 1
+        picture = cv2.cvtColor(_reduced(frame, work.short_side), cv2.COLOR_RGB2BGR)
+        encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
+        (part / frame_name(FRAME_SUFFIX, count)).write_bytes(encoded.tobytes())
+
+    try:
+        info = each_frame(Path(work.videos) / path, write)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Outcome(name, frames=count, damaged=info.damaged)
+
+
+def _shrink(path: str, work: Work) -> Outcome:
+    """Write the same frames, smaller, as H.264 in MP4; sound is left out."""
+    assert work.smaller is not None
+    name = str(Path(path).with_suffix(".mp4"))
+    target = Path(work.smaller) / name
+    part = target.with_name(f".{target.name}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = Path(work.videos) / path
+    try:
+        with av.open(str(part), "w", format="mp4") as container:
+            stream: Any = None
+
+            def write(frame: Frames) -> None:
+                nonlocal stream
+                frame = _reduced(frame, work.short_side, even=True)
+                if stream is None:
+                    stream = container.add_stream("libx264", rate=_rate(source))
+                    stream.height, stream.width = frame.shape[:2]
+                    stream.pix_fmt, stream.options = "yuv420p", {"crf": CRF}
+                    stream.thread_count = 1
+                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+                container.mux(stream.encode(picture))
+
+            info = each_frame(source, write)
+            container.mux(stream.encode())
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    return Outcome(name, frames=info.frames, damaged=info.damaged)
+
+
+def _rate(path: Path) -> Fraction:
+    with av.open(f"file:{path}") as container:
+        rate = container.streams.video[0].average_rate
+    return Fraction(rate).limit_denominator(1001) if rate else Fraction(25)
+
+
+def _reduced(frame: Frames, short_side: int | None, *, even: bool = False) -> Frames:
+    """In its shape, with a shorter side of ``short_side`` if it is larger."""
+    if short_side is not None and min(frame.shape[:2]) > short_side:
+        frame = scale_frame(
+            frame, PreprocessSpec(short_size=short_side, fixed_ratio=False, crop=1, do_round=True)
+        )
+    if even:
+        # H.264 in 4:2:0 has no odd sizes.
+        frame = frame[: max(frame.shape[0] // 2 * 2, 2), : max(frame.shape[1] // 2 * 2, 2)]
+    return np.ascontiguousarray(frame)
