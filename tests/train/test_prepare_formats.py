@@ -1,0 +1,168 @@
+"""The official annotation formats: small files as the makers write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from train.data.prepare import formats
+from train.data.prepare.formats import AnnotationError, Entry, Plan
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+KINETICS = {
+    # The Common Visual Data Foundation's files, with is_cc; names with a comma or a blank in them.
+    "train.csv": "label,youtube_id,time_start,time_end,split,is_cc\n"
+    'zumba,-3B32lodo2M,59,69,train,0\n"air drumming",_dbcJuKJQNs,40,50,train,0\n',
+    # DeepMind's, without.
+    "kinetics400/validate.csv": "label,youtube_id,time_start,time_end,split\n"
+    "air drumming,--nQbRBEz2s,104,114,validate\n",
+    "kinetics400/test.csv": "youtube_id,time_start,time_end,split\n--6bJUbfpnQ,17,27,test\n",
+}
+
+
+def test_kinetics(tmp_path: Path) -> None:
+    plan = formats.kinetics(write(tmp_path, KINETICS))
+    assert plan == Plan(
+        ["air drumming", "zumba"],
+        {
+            "train": [
+                Entry("-3B32lodo2M_000059_000069", 1),
+                Entry("_dbcJuKJQNs_000040_000050", 0),
+            ],
+            "val": [Entry("--nQbRBEz2s_000104_000114", 0)],
+            "test": [Entry("--6bJUbfpnQ_000017_000027", None)],
+        },
+    )
+    (tmp_path / "kinetics400/test.csv").unlink()
+    assert formats.kinetics(tmp_path).absent == ("test",)
+
+
+def test_kinetics_mistakes_are_told_together(tmp_path: Path) -> None:
+    bad = {**KINETICS}
+    bad["train.csv"] += "zumba,abc,x,10,train,0\n,def,1,11,train,0\n"
+    with pytest.raises(AnnotationError) as caught:
+        formats.kinetics(write(tmp_path, bad))
+    assert "train.csv:4: needs youtube_id" in str(caught.value)
+    assert "train.csv:5: def_000001_000011 has no label" in str(caught.value)
+    (tmp_path / "train.csv").unlink()
+    with pytest.raises(AnnotationError, match=r"lacks train\.csv"):
+        formats.kinetics(tmp_path)
+
+
+UCF = {
+    "ucfTrainTestlist/classInd.txt": "1 ApplyEyeMakeup\n2 HandstandPushups\n",
+    **{
+        f"ucfTrainTestlist/trainlist{number}.txt": "ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01.avi 1\n"
+        f"HandstandPushups/v_HandStandPushups_g0{number[1]}_c01.avi 2\n"
+        for number in ("01", "02", "03")
+    },
+    **{
+        f"ucfTrainTestlist/testlist{number}.txt": "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi\n"
+        for number in ("01", "02", "03")
+    },
+}
+
+
+def test_ucf101(tmp_path: Path) -> None:
+    plan = formats.ucf101(write(tmp_path, UCF))
+    assert plan.classes == ["ApplyEyeMakeup", "HandstandPushups"]
+    assert list(plan.splits) == ["train1", "test1", "train2", "test2", "train3", "test3"]
+    assert plan.splits["train2"] == [
+        Entry("ApplyEyeMakeup/v_ApplyEyeMakeup_g08_c01", 0),
+        # The makers spell folder and file differently.
+        Entry("HandstandPushups/v_HandStandPushups_g02_c01", 1),
+    ]
+    assert plan.splits["test3"] == [Entry("ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01", 0)]
+    write(tmp_path, {"ucfTrainTestlist/testlist02.txt": "Unknown/v_x.avi\nv_y.avi\n"})
+    with pytest.raises(AnnotationError, match=r"testlist02\.txt:2: v_y\.avi is not Class/video"):
+        formats.ucf101(tmp_path)
+    write(tmp_path, {"ucfTrainTestlist/testlist02.txt": "Unknown/v_x.avi\n"})
+    with pytest.raises(AnnotationError, match="'Unknown', which is no class"):
+        formats.ucf101(tmp_path)
+
+
+def test_hmdb51(tmp_path: Path) -> None:
+    folder = "testTrainMulti_7030_splits"
+    odd = "#122_Cleaning_Up_u_cm_np1_ba_med_5.avi"
+    files = {
+        f"{folder}/{name}_test_split{number}.txt": f"{odd} 1 \na b_{number}.avi 2 \nc.avi 0 \n"
+        for name in ("wave", "brush_hair")
+        for number in (1, 2, 3)
+    }
+    plan = formats.hmdb51(write(tmp_path, files))
+    assert plan.classes == ["brush_hair", "wave"]
+    assert plan.splits["train1"] == [
+        Entry(f"{name}/{Path(odd).stem}", label) for label, name in enumerate(plan.classes)
+    ]
+    assert plan.splits["test2"] == [Entry("brush_hair/a b_2", 0), Entry("wave/a b_2", 1)]
+    (tmp_path / folder / "wave_test_split3.txt").write_text("a.avi\nb.avi 7\n")
+    (tmp_path / folder / "wave_test_split1.txt").unlink()
+    with pytest.raises(AnnotationError) as caught:
+        formats.hmdb51(tmp_path)
+    for words in (
+        "wave_test_split1.txt is missing",
+        "split3.txt:1: is not",
+        "split3.txt:2: is not",
+    ):
+        assert words in str(caught.value)
+    with pytest.raises(AnnotationError, match="holds none of"):
+        formats.hmdb51(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("prefix", ["", "something-something-v2-"])
+def test_something_something(tmp_path: Path, prefix: str) -> None:
+    labels = {"Putting something similar": "1", "Holding something next to something": "0"}
+    holding = {
+        "id": "78687",
+        "label": "holding potato next to vicks vaporub bottle",
+        "template": "Holding [something] next to [something]",
+        "placeholders": ["potato", "vicks vaporub bottle"],
+    }
+    putting = {"id": "42", "template": "Putting [something similar]"}
+    files = {
+        f"{prefix}labels.json": json.dumps(labels),
+        f"{prefix}train.json": json.dumps([holding, putting]),
+        f"{prefix}validation.json": json.dumps([putting]),
+        f"{prefix}test.json": json.dumps([{"id": "7"}, {"id": "8"}]),
+    }
+    plan = formats.something_something(write(tmp_path, files))
+    assert plan.classes == ["Holding something next to something", "Putting something similar"]
+    assert plan.splits == {
+        "train": [Entry("78687", 0), Entry("42", 1)],
+        "val": [Entry("42", 1)],
+        "test": [Entry("7", None), Entry("8", None)],
+    }
+    answers = "7;Putting something similar\n8;Holding something next to something\n"
+    write(tmp_path, {f"{prefix}test-answers.csv": answers})
+    answered = formats.something_something(tmp_path).splits["test"]
+    assert answered == [Entry("7", 1), Entry("8", 0)]
+    (tmp_path / f"{prefix}test.json").unlink()
+    assert formats.something_something(tmp_path).absent == ("test",)
+    (tmp_path / f"{prefix}train.json").write_text("{}")
+    with pytest.raises(AnnotationError, match="holds no list"):
+        formats.something_something(tmp_path)
+
+
+def test_jester(tmp_path: Path) -> None:
+    files = {
+        "jester-v1-labels.csv": "Swiping Left\nSwiping Right\nDoing other things\n",
+        "jester-v1-train.csv": "34870;Swiping Right\n56557;Doing other things\n",
+        "jester-v1-validation.csv": "9223;Swiping Left\n",
+        "jester-v1-test.csv": "1\n2\n",
+    }
+    plan = formats.jester(write(tmp_path, files))
+    assert plan.classes == ["Swiping Left", "Swiping Right", "Doing other things"]
+    assert plan.splits["train"] == [Entry("34870", 1), Entry("56557", 2)]
+    assert plan.splits["test"] == [Entry("1", None), Entry("2", None)]
+    write(tmp_path, {"jester-v1-validation.csv": "9223;Swipping Left\n"})
+    with pytest.raises(AnnotationError, match="9223 is 'Swipping Left', which is no class"):
+        formats.jester(tmp_path)
