@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from infer.errors import VideoError
-from infer.video import read_frames_folder, read_video
+from infer.video import each_frame, read_frames_folder, read_video
 
 
 def numbered(frames, height=32, width=48):
@@ -56,6 +56,19 @@ def test_each_frame_is_changed_once_as_it_comes(tmp_path, write_clip):
     frames, _ = read_video(path, lambda n: [9, 2, 2, 9], each=each)
     assert frames.shape == (4, 4, 4, 3)
     assert seen == [(32, 48, 3)] * 2
+
+
+def test_frames_one_by_one_are_those_read_at_once(tmp_path, write_clip):
+    noise = np.random.default_rng(0).integers(0, 255, (12, 32, 48, 3), dtype=np.uint8)
+    path = write_clip(tmp_path / "a.mp4", noise)
+    seen = []
+    info = each_frame(path, seen.append)
+    frames, known = read_video(path, range)
+    assert np.array_equal(np.stack(seen), frames) and info == known
+    with pytest.raises(ZeroDivisionError):
+        each_frame(path, lambda frame: 1 // 0)
+    with pytest.raises(VideoError, match="no such file"):
+        each_frame(tmp_path / "b.mp4", seen.append)
 
 
 def test_a_header_that_claims_too_much(tmp_path, write_clip):

@@ -60,8 +60,10 @@ def unpack(file: Path, to: Path) -> None:
             with zipfile.ZipFile(file) as archive:
                 archive.extractall(to)
         else:
+            if not hasattr(tarfile, "data_filter"):
+                raise UnpackError(f"{file} is unpacked safely by Python 3.10.12, 3.11.4 or later")
             with tarfile.open(file) as tar:
-                # Refuses paths that lead out of the folder, links and devices.
+                # Refuses paths and links that lead out of the folder, and devices.
                 tar.extractall(to, filter="data")
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
         raise UnpackError(f"{file} cannot be unpacked: {error}") from error
