@@ -48,6 +48,8 @@ def _label_flip(value: Any) -> Any:
     return swaps
 
 
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+"""Nothing, as in ``suffix:`` or ``-o ...suffix=``, is an empty text."""
 Classes = Annotated[str | list[str] | None, BeforeValidator(_classes)]
 LabelFlip = Annotated[
     Literal["allowed", "forbidden"] | dict[str, str], BeforeValidator(_label_flip)
@@ -63,10 +65,19 @@ class ListFile(BaseModel):
     """``path label`` a line for videos, ``path frames label`` for folders of frames."""
     file_path: Annotated[str, Field(min_length=1)]
     """The list, relative to ``DATASET.root``."""
-    data_prefix: str = ""
+    data_prefix: Text = ""
     """Folder that the paths in the list start from, relative to ``DATASET.root``."""
-    suffix: str = ""
+    suffix: Text = ""
     """Videos: added to each path. Folders: pattern of the frame names, img_{:05}.jpg if empty."""
+
+    @model_validator(mode="after")
+    def _suffix_of_its_kind(self) -> ListFile:
+        if self.format == "VideoDataset" and "{" in self.suffix:
+            raise ValueError(
+                f"suffix {self.suffix} is a pattern of frame names, VideoDataset would append it "
+                "to each path; set suffix to nothing"
+            )
+        return self
 
 
 class Dataset(BaseModel):

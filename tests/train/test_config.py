@@ -361,6 +361,13 @@ def test_all_mistakes_stand_in_one_message(pair):
         assert line in message
 
 
+def test_a_pattern_of_frame_names_is_not_appended_to_videos(pair):
+    found = mistakes(pair, "DATASET.train.suffix='img_{:05}.jpg'")
+    assert "pattern of frame names" in found["DATASET.train"]
+    cfg = load_config(pair, ["DATASET.train.suffix=", "DATASET.train.data_prefix="])
+    assert (cfg.dataset.train.suffix, cfg.dataset.train.data_prefix) == ("", "")
+
+
 def test_a_mistyped_name_does_not_hide_what_else_is_wrong_in_its_block(pair):
     found = mistakes(pair, "OPTIMIZER.name=momentum", "OPTIMIZER.weight_decay=-1")
     assert "did you mean Momentum" in found["OPTIMIZER.name"]
