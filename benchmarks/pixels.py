@@ -25,9 +25,10 @@ from benchmarks import machine
 from benchmarks.errors import BenchmarkError
 from benchmarks.results import dump, write_text
 from infer.errors import ClipDuetError, VideoError
-from infer.preprocess import load_clips
+from infer.preprocess import center_crop, scale_frames
+from infer.sampling import sample_indices
 from infer.spec import ClipSpec
-from infer.video import Frames
+from infer.video import Frames, read_frames_folder, read_video
 from train.config import Config, clip_spec, load_config, split_files
 from train.data.lists import FRAME_SUFFIX, Sample
 
@@ -185,12 +186,19 @@ def _clips(
     sample: Sample, spec: ClipSpec, suffix: str
 ) -> tuple[dict[str, Frames], tuple[int, int]]:
     """The clips of one sample by filter, uint8 [views, T, H, W, 3], and (width, height)."""
+
+    def pick(count: int) -> list[int]:
+        return [index for clip in sample_indices(count, spec.sampling) for index in clip]
+
+    if sample.frames is None:
+        frames, info = read_video(sample.path, pick)
+    else:
+        frames, info = read_frames_folder(sample.path, pick, suffix=suffix, frames=sample.frames)
     found = {}
     for name in (REFERENCE, *OTHERS):
         preprocess = dataclasses.replace(spec.preprocess, resize=name)
-        found[name], info = load_clips(
-            sample.path, ClipSpec(spec.sampling, preprocess), frames=sample.frames, suffix=suffix
-        )
+        clips = center_crop(scale_frames(frames, preprocess), preprocess.crop)
+        found[name] = np.ascontiguousarray(clips).reshape(-1, *spec.clip_shape)
     return found, (info.width, info.height)
 
 
