@@ -21,8 +21,10 @@ from infer.video import each_frame, read_frames_folder, read_video
 from tests.train.test_prepare_download import Server, server  # noqa: F401
 from train.data.lists import read_list
 from train.data.prepare.__main__ import main
+from train.data.prepare.media import Outcome, Work
 from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, Source
 from train.data.prepare.unpack import UnpackError, unpack
+from train.data.prepare.videos import process
 
 CLASSES = ("ApplyEyeMakeup", "HandstandPushups")
 
@@ -167,6 +169,21 @@ def test_damaged_videos_are_listed_and_named(root: Path) -> None:
     report = run(root, "--check", "full", status=1)
     assert report["test1"]["damaged"] == ["UCF-101/ApplyEyeMakeup/v_test_1.avi"]
     assert report["test1"]["listed"] == 2
+
+
+def crash_on_seven(job: tuple[str, Work]) -> tuple[str, Outcome]:
+    if job[0] == "7":
+        os._exit(9)
+    return job[0], Outcome(job[0])
+
+
+def test_a_video_that_kills_its_process_is_broken_and_the_others_are_not(tmp_path: Path) -> None:
+    paths = [str(number) for number in range(30)]
+    work = Work(videos=str(tmp_path))
+    found = process(paths, work, tmp_path / "journal", workers=2, do=crash_on_seven)
+    assert sorted(found) == sorted(paths)
+    assert [path for path in paths if found[path].problem] == ["7"]
+    assert found["7"].problem == "the decoder crashed on it"
 
 
 def test_jesters_folders_of_pictures(tmp_path: Path) -> None:

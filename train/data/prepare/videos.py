@@ -13,6 +13,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,11 @@ from tqdm import tqdm
 
 from infer.inputs import VIDEO_SUFFIXES
 from train.data.prepare.media import Outcome, Work, use_one
+
+Do = Callable[[tuple[str, Work]], tuple[str, Outcome]]
+
+CHUNK = 8
+"""Videos that a process takes at a time."""
 
 
 def find(videos: Path, *, pictures: bool = False) -> dict[str, str]:
@@ -41,7 +47,12 @@ def find(videos: Path, *, pictures: bool = False) -> dict[str, str]:
 
 
 def process(
-    paths: Sequence[str], work: Work, journal: Path, *, workers: int | None = None
+    paths: Sequence[str],
+    work: Work,
+    journal: Path,
+    *,
+    workers: int | None = None,
+    do: Do = use_one,
 ) -> dict[str, Outcome]:
     """Do the work on every path; returns what became of each."""
     known = _read_journal(journal, work)
@@ -52,8 +63,14 @@ def process(
             done[path] = known[path][1]
     rest = [path for path in paths if path not in done]
     journal.parent.mkdir(parents=True, exist_ok=True)
+    count = workers if workers is not None else os.cpu_count() or 1
+    if count == 1:
+        outcomes: Iterable[tuple[str, Outcome]] = map(do, [(path, work) for path in rest])
+    else:
+        outcomes = _outcomes(rest, work, count, do)
     with open(journal, "a", encoding="utf-8") as file:
-        for path, outcome in _outcomes(rest, work, workers):
+        bar = tqdm(outcomes, total=len(rest), desc="videos", unit="video", disable=None)
+        for path, outcome in bar:
             done[path] = outcome
             state = _state(Path(work.videos) / path)
             line = {"path": path, "state": state, "work": asdict(work), "outcome": asdict(outcome)}
@@ -63,24 +80,36 @@ def process(
 
 
 def _outcomes(
-    paths: Sequence[str], work: Work, workers: int | None
+    paths: Sequence[str], work: Work, workers: int, do: Do
 ) -> Iterator[tuple[str, Outcome]]:
-    count = workers if workers is not None else os.cpu_count() or 1
-    bar: Callable[[Iterable[Any]], Any] = lambda items: tqdm(  # noqa: E731
-        items, total=len(paths), desc="videos", unit="video", disable=None
-    )
-    jobs = [(path, work) for path in paths]
-    if count <= 1 or len(jobs) < 2:
-        yield from bar(map(use_one, jobs))
-        return
-    # Spawned, not forked: see train.data.motions.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(count, mp_context=context) as pool:
+    """Outcomes in the order of the paths. A video that kills the process that reads it is broken
+    as well, and costs nobody else: those that were on their way are read again one by one.
+    """
+    rest = list(paths)
+    while rest:
         try:
-            yield from bar(pool.map(use_one, jobs, chunksize=8))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+            with _pool(workers) as pool:
+                for path, outcome in pool.map(do, [(path, work) for path in rest], chunksize=CHUNK):
+                    rest.pop(0)
+                    yield path, outcome
+        except BrokenProcessPool:
+            for path in rest[: CHUNK * workers]:
+                rest.pop(0)
+                try:
+                    with _pool(1) as pool:
+                        yield pool.submit(do, (path, work)).result()
+                except BrokenProcessPool:
+                    yield path, Outcome(path, problem="the decoder crashed on it")
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    # Spawned, not forked: see train.data.motions.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _files(folder: Path) -> Iterator[str]:
