@@ -64,8 +64,8 @@ def build(cfg: Config, folder: Path, *, max_batch: int, seed: int) -> tuple[Bund
         files[key] = [f"model.{key.removeprefix('onnx.')}.onnx"]
         settings = Settings(activations=activations, calibrator="minmax")  # type: ignore[arg-type]
         quantize(folder / "model.fp32.onnx", folder / files[key][0], calibration, settings)
-    still = [folder / name for name in NO_SHIFT.values()]
-    quantize(*still, calibration, Settings(activations="uint8", calibrator="minmax"))
+    source, target = (folder / name for name in NO_SHIFT.values())
+    quantize(source, target, calibration, Settings(activations="uint8", calibrator="minmax"))
     description = {
         "format_version": FORMAT_VERSION,
         "name": "speed",
