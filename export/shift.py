@@ -20,11 +20,16 @@ def delay_shift(network: nn.Sequential) -> None:
 
     Args:
         network: ``Sequential(backbone, head)`` of :func:`export.fuse.fuse`; changed in place.
+
+    Raises:
+        TypeError: the network is not fused.
     """
     backbone = network[0]
     if not isinstance(backbone, PPTSMv2):
         return
     block = backbone.stages[SHIFT_BEFORE_STAGE][0]
+    if not block.fused:
+        raise TypeError("the convolution that the shift goes behind must be fused first")
     bias = block.dw_conv.bias.numpy()
     block.delayed_shift = DelayedShift(np.maximum(bias, 0), backbone.num_seg)
 

@@ -147,6 +147,8 @@ def test_a_shift_after_the_convolution_gives_the_same(depth: list[int]) -> None:
     network = build_network({"backbone": settings, "head": {"name": "MoViNetHead"}})
     randomise(network, seed=3)
     network.eval()
+    with pytest.raises(TypeError, match="fused first"):
+        delay_shift(network)
     fused = fuse(network)
     bias = fused[0].stages[2][0].dw_conv.bias
     assert (bias.numpy() > 0).any() and (bias.numpy() < 0).any()
