@@ -64,7 +64,10 @@ def build_plan(
     import tensorrt as trt
 
     logger = make_logger()
-    builder = trt.Builder(logger)
+    try:
+        builder = trt.Builder(logger)
+    except TypeError:  # how the bindings say that there is none
+        raise EngineError(f"TensorRT does not start: {logger.last()}") from None
     network = builder.create_network(1 << int(_network_flag()))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(graph.model):
@@ -81,11 +84,11 @@ def build_plan(
         raise EngineError(f"TensorRT does not take batches of {batches}: {logger.last()}")
     # Names for both: they have to live until the engine is built.
     cache = _read_cache(config, settings.timing_cache, say)
-    if hasattr(config, "progress_monitor"):
+    if hasattr(trt, "IProgressMonitor"):
         monitor = make_monitor(say, stopped)
         config.progress_monitor = monitor
-    else:
-        say("build     (this TensorRT does not report progress)")
+    else:  # 8.6
+        say("build     (this TensorRT reports no progress)")
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         why = "it was stopped" if stopped() else logger.last()
@@ -108,10 +111,11 @@ def parser_problems(parser: Any, nodes: Sequence[str]) -> list[str]:
 
 
 def make_monitor(say: Say, stopped: Callable[[], bool]) -> Any:
-    """Tells TensorRT whether to go on, and the user how far it is; called from several threads."""
+    """Tells the user how far TensorRT is, and TensorRT whether to go on."""
     import tensorrt as trt
 
     class Monitor(trt.IProgressMonitor):
+        # Called from several threads.
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
@@ -136,10 +140,7 @@ def _network_flag() -> Any:
     import tensorrt as trt
 
     flags = trt.NetworkDefinitionCreationFlag
-    if hasattr(flags, "STRONGLY_TYPED"):
-        return flags.STRONGLY_TYPED
-    else:  # 8.6  # noqa: RET505
-        return flags.EXPLICIT_BATCH
+    return flags.STRONGLY_TYPED if hasattr(flags, "STRONGLY_TYPED") else flags.EXPLICIT_BATCH
 
 
 def _configure(config: Any, network: Any, precision: str, settings: Settings) -> None:

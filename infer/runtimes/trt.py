@@ -7,6 +7,7 @@ the compute stream back until its pixels are there.
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -51,26 +52,22 @@ def buffer_bytes(batch: int, clip_shape: tuple[int, ...], classes: int) -> int:
 
 
 def make_logger() -> Any:
-    """A logger for TensorRT that keeps errors and warnings (`last`) instead of printing them."""
+    """A logger for TensorRT that keeps its errors (`errors`, `last`) and prints nothing."""
     import tensorrt as trt
 
-    worth = (
-        trt.ILogger.Severity.INTERNAL_ERROR,
-        trt.ILogger.Severity.ERROR,
-        trt.ILogger.Severity.WARNING,
-    )
+    severe = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
 
     class Logger(trt.ILogger):
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.lines: list[str] = []
+            self.errors: list[str] = []
 
         def log(self, severity: Any, msg: str) -> None:
-            if severity in worth:
-                self.lines.append(" ".join(msg.split()))
+            if severity in severe:
+                self.errors.append(" ".join(msg.split()))
 
         def last(self, count: int = 3) -> str:
-            return "; ".join(self.lines[-count:]) or "it gave no reason"
+            return "; ".join(self.errors[-count:]) or "it gave no reason"
 
     return Logger()
 
@@ -199,6 +196,11 @@ class TensorRTRuntime:
 
         logger = make_logger()
         runtime = trt.Runtime(logger)
+        if logger.errors:
+            # With a driver that is too old, 11.4 gives a runtime that crashes when it is used, and
+            # when it is freed.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
+            raise BackendError(f"TensorRT does not start: {logger.last()}")
         engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise BundleError(f"{name} does not load in TensorRT: {logger.last()}")

@@ -3,15 +3,18 @@ overlap, waiting, freeing. What TensorRT itself computes is for tests/gpu."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from hashlib import sha256
 
 import fake_tensorrt
 import numpy as np
+import onnx
 import pytest
 from fake_cuda import FakeCuda
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import numpy_helper
 
 from infer.bundle import Bundle
 from infer.engines import Machine, Profile, Stamp, engine_path, onnx_sha256, stamp_path
@@ -250,6 +253,22 @@ def test_a_closed_runtime_and_wrong_clips(bundle, gpu):
         runtime.run(clips(1))
 
 
+def test_a_tensorrt_that_does_not_start_is_not_asked_anything(bundle, gpu, monkeypatch):
+    """With a driver that is too old, 11.4 gives a runtime whose every method crashes."""
+    cuda = gpu()
+    build(bundle)
+    trt = sys.modules["tensorrt"]
+
+    class Dead:
+        def __init__(self, logger):
+            logger.log(trt.ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+
+    monkeypatch.setattr(trt, "Runtime", Dead)
+    with pytest.raises(BackendError, match="does not start: CUDA initialization failure"):
+        TensorRTRuntime(bundle)
+    assert cuda.held() == {}
+
+
 def test_too_little_memory_says_so_and_leaves_none_taken(bundle, gpu):
     cuda = gpu(total=60_000)
     build(bundle)
@@ -275,12 +294,13 @@ def test_a_file_that_is_no_engine(bundle, gpu, plan, said):
     assert cuda.held() == {}
 
 
-def test_an_engine_of_another_network_or_other_batches(bundle, gpu, make_bundle):
-    import onnx
-    from conftest import colour_graph  # tests/infer/conftest.py
-
+def test_an_engine_of_another_network_or_other_batches(bundle, gpu):
     cuda = gpu()
-    other = colour_graph(bundle.spec, classes=5)
+    other = onnx.load(str(bundle.root / "model.fp32.onnx"))
+    other.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(np.eye(3, 5, dtype=np.float32), "weights")
+    )
+    other.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 5
     build(bundle, model=other.SerializeToString())
     with pytest.raises(BundleError, match=r"'logits' is .* \(-1, 5\), bundle.json says .* 3\)"):
         TensorRTRuntime(bundle)
@@ -296,8 +316,6 @@ def test_an_engine_of_another_network_or_other_batches(bundle, gpu, make_bundle)
 
 
 def test_why_it_cannot_run_here(bundle, gpu, monkeypatch):
-    import sys
-
     gpu()
     assert trt_module.problem() is None
     assert trt_module.problem(3) == "device is 3; allowed: 0"
