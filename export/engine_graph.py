@@ -86,11 +86,11 @@ def _cast_first(graph: onnx.GraphProto) -> list[str]:
 
 
 def _float_biases(graph: onnx.GraphProto) -> list[str]:
-    """Replace dequantised int32 constants by their values; returns Q/DQ that is not int8."""
+    """Replace dequantised int32 constants by their values; says if Q/DQ is not symmetric int8."""
     from onnx import TensorProto, numpy_helper
 
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    kept, problems = [], []
+    kept, others = [], []
     for node in graph.node:
         kept.append(node)
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
@@ -104,13 +104,20 @@ def _float_biases(graph: onnx.GraphProto) -> list[str]:
                 numpy_helper.from_array(values.astype(scale.dtype), node.output[0])
             )
             kept.pop()
-        elif zero is None or zero.data_type != TensorProto.INT8:
-            problems.append(f"{node.name} ({node.op_type}) is not int8; quantise symmetrically")
-        elif np.any(numpy_helper.to_array(zero)):
-            problems.append(f"{node.name} ({node.op_type}) has a zero point that is not 0")
+        elif (
+            zero is None
+            or zero.data_type != TensorProto.INT8
+            or np.any(numpy_helper.to_array(zero))
+        ):
+            others.append(node.name)
     del graph.node[:]
     graph.node.extend(kept)
     used = {name for node in kept for name in node.input}
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
         graph.initializer.remove(tensor)
-    return problems
+    if not others:
+        return []
+    return [
+        f"{len(others)} of its Q/DQ nodes, {others[0]} first, are not int8 with a zero point of 0; "
+        "quantise it with symmetric int8 activations"
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import json
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -40,10 +41,12 @@ def plan(model, shapes):
 
 
 def make(cuda, version):
-    """The module. `built` in it lists what was asked of the builder, build by build."""
+    """The module. What tests look at and turn: `built` lists what was asked of the builder, build
+    by build; `fail_build` is an error that stops it, `tamper` changes the logits of engines."""
     surface = FULL[version]["classes"]
     trt = types.ModuleType("tensorrt")
-    trt.__version__, trt.built = version, []
+    trt.__version__, trt.built, trt.fail_build, trt.tamper = version, [], None, None
+    trt.steps, trt.step_seconds = 3, 0.0
     for name in ENUMS:
         setattr(trt, name, enumeration(name, surface[name]))
     for alias, member in ALIASES.items():
@@ -152,12 +155,13 @@ def classes(trt, cuda, version):
             monitor = getattr(config, "progress_monitor", None)
             if monitor is not None:
                 assert monitor._ready
-                monitor.phase_start("Building", None, 3)
-                for step in range(3):
+                monitor.phase_start("Building", None, trt.steps)
+                for step in range(trt.steps):
+                    time.sleep(trt.step_seconds)
                     if not monitor.step_complete("Building", step):
                         return None
                 monitor.phase_finish("Building")
-            if getattr(trt, "fail_build", None):
+            if trt.fail_build:
                 complain(self._logger, trt.fail_build)
                 return None
             config._cache._timings.add(f"{network._model.graph.name} {len(trt.built)}")
@@ -375,6 +379,7 @@ def classes(trt, cuda, version):
                 cuda.log.append(f"compute {source:#x}")
                 pixels = np.frombuffer(cuda.memory[source], np.uint8, int(np.prod(shape)))
                 (result,) = session.run([logits.name], {clip.name: pixels.reshape(shape)})
+                result = trt.tamper(result) if trt.tamper else result
                 cuda.memory[target][: result.nbytes] = result.tobytes()
 
             cuda.streams[stream_handle].queue(compute)
