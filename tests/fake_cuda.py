@@ -140,6 +140,9 @@ class FakeCuda:
                 raise MemoryError_("mem_alloc failed: out of memory")
             return DeviceAllocation(cuda, size)
 
+        def mem_get_info():
+            return cuda.total - cuda.bytes["device"], cuda.total
+
         def pagelocked_empty(shape, dtype):
             cuda.call("pagelocked_empty")
             return np.asarray(PinnedAllocation(cuda, shape, dtype))
@@ -170,6 +173,7 @@ class FakeCuda:
 
         driver.Error, driver.MemoryError = Error, MemoryError_
         driver.init, driver.Device, driver.Context = init, Device, Context
+        driver.mem_get_info = mem_get_info
         driver.mem_alloc, driver.pagelocked_empty = mem_alloc, pagelocked_empty
         driver.memcpy_htod_async, driver.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async
         driver.Stream, driver.Event = lambda: Stream(cuda), lambda: Event(cuda)
