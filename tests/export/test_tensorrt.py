@@ -322,6 +322,17 @@ def test_a_folder_that_takes_nothing(bundle, host, capsys, monkeypatch, code):
     assert engines(bundle) == before
 
 
+def test_who_reads_an_engine_while_it_is_replaced_reads_a_whole_one(bundle, host):
+    host()
+    assert build(bundle) == 0
+    (path,) = (bundle / "engines").glob("*.engine")
+    before = path.read_bytes()
+    with path.open("rb") as reader:
+        write_bundle(bundle, graph([helper.make_node("Identity", ["pixels"], ["unused"])]))
+        assert build(bundle) == 0
+        assert reader.read() == before != path.read_bytes()
+
+
 def test_a_file_where_the_folder_should_be(bundle, host, capsys):
     host()
     (bundle / "engines").write_text("")
