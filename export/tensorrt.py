@@ -19,6 +19,7 @@ import numpy as np
 from export.engine_build import Settings, build_plan
 from export.engine_files import EngineError, Say, locked, write_all
 from export.engine_graph import Graph, for_tensorrt
+from infer.backends import BACKENDS
 from infer.bundle import Bundle
 from infer.engines import (
     FOLDER,
@@ -104,7 +105,7 @@ def build(options: argparse.Namespace, *, say: Say) -> Path:
     if why is not None:
         raise BackendError(
             f"no engine can be built here: {why}\nAn engine runs on the kind of GPU it was built "
-            "on: run this command there, with the extra `gpu` installed."
+            f"on: run this command there, after {BACKENDS['tensorrt'].install}"
         )
     gpu = Gpu(options.device)
     here = machine(gpu)

@@ -154,7 +154,7 @@ def differences(
     Args:
         onnx_sha256: of the artefact in the bundle.
         machine: the one to run on.
-        max_batch: clips that must fit into one batch; None: any engine will do.
+        max_batch: clips that may go through the network at once; None: any number.
     """
     out = []
     for name, has, should in (
@@ -165,8 +165,8 @@ def differences(
     ):
         if has != should:
             out.append(f"{name}: built for {has}, here {should}")
-    if max_batch is not None and stamp.profile.max_batch < max_batch:
-        out.append(f"batch: built for at most {stamp.profile.max_batch}, wanted {max_batch}")
+    if max_batch is not None and stamp.profile.min_batch > max_batch:
+        out.append(f"batch: built for at least {stamp.profile.min_batch}, wanted {max_batch}")
     return out
 
 
@@ -189,9 +189,9 @@ def onnx_sha256(bundle: Bundle, precision: str) -> str:
 def choose(
     bundle: Bundle, *, precision: str, machine: Machine, max_batch: int | None = None
 ) -> tuple[Path, Stamp]:
-    """The engine to run: of those that fit, the one that takes the largest batch.
+    """The engine to run: of those that fit, the one whose largest batch is nearest to `max_batch`.
 
-    With `max_batch`, the one whose largest batch is nearest to it from above.
+    One that takes larger batches comes before one that takes smaller ones. None: the largest.
 
     Raises:
         BackendError: none fits; says what differs for each, and the command to build one.
@@ -216,15 +216,20 @@ def choose(
         else:
             fits.append((path, stamp))
     if not fits:
-        if max_batch is not None and (wanted is None or wanted.max_batch < max_batch):
+        if wanted is not None and max_batch is not None and wanted.min_batch > max_batch:
             wanted = Profile(1, max_batch, max_batch)
         title = f"no {precision} engine in {bundle.root / FOLDER} may run here"
         raise BackendError(
             listed(title, refused or ["there is none"])
             + f"\nBuild one on this machine: {build_command(bundle, precision, wanted)}"
         )
-    nearest = -1 if max_batch is None else 1
-    return min(fits, key=lambda fit: nearest * fit[1].profile.max_batch)
+    limit = max_batch or max(stamp.profile.max_batch for _, stamp in fits)
+
+    def distance(fit: tuple[Path, Stamp]) -> tuple[bool, int]:
+        most = fit[1].profile.max_batch
+        return most < limit, abs(most - limit)
+
+    return min(fits, key=distance)
 
 
 def _problems(data: Mapping[str, Any], kind: type, where: str) -> list[str]:

@@ -82,8 +82,13 @@ class FakeCuda:
     # --- what takes the place of the packages --------------------------------------------------
 
     def install(self, monkeypatch):
+        from infer import hardware
         from infer.runtimes import cuda_memory
 
+        found = [hardware.Gpu(k, f"Fake GPU {k}", "9.0", self.total) for k in range(self.devices)]
+        problem = None if found else "the NVIDIA driver sees no GPU"
+        gpus = hardware.Gpus(tuple(found), "12.8", problem)
+        monkeypatch.setattr(hardware, "nvidia_gpus", lambda: gpus)
         cuda_memory._primary_context.cache_clear()
         package, driver = types.ModuleType("pycuda"), self.driver()
         package.driver = driver
@@ -116,10 +121,6 @@ class FakeCuda:
                 cuda.call("Device", active=False)
                 self.index = index
 
-            @staticmethod
-            def count():
-                return cuda.devices
-
             def name(self):
                 return f"Fake GPU {self.index}"
 
@@ -129,10 +130,6 @@ class FakeCuda:
             def retain_primary_context(self):
                 cuda.call("retain_primary_context", active=False)
                 return Context()
-
-        def init():
-            if not cuda.devices:
-                raise Error("cuInit failed: no CUDA-capable device is detected")
 
         def mem_alloc(size):
             cuda.call("mem_alloc")
@@ -172,7 +169,7 @@ class FakeCuda:
             stream.queue(copy)
 
         driver.Error, driver.MemoryError = Error, MemoryError_
-        driver.init, driver.Device, driver.Context = init, Device, Context
+        driver.init, driver.Device, driver.Context = lambda: None, Device, Context
         driver.mem_get_info = mem_get_info
         driver.mem_alloc, driver.pagelocked_empty = mem_alloc, pagelocked_empty
         driver.memcpy_htod_async, driver.memcpy_dtoh_async = memcpy_htod_async, memcpy_dtoh_async

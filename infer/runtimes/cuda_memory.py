@@ -16,23 +16,16 @@ from typing import Any
 import numpy.typing as npt
 
 from infer.errors import BackendError
+from infer.hardware import gpu_problem
 
 
 def problem(device: int = 0) -> str | None:
     """Why that GPU cannot be used from here; None if it can."""
     try:
-        import pycuda.driver as cuda
+        import pycuda.driver  # noqa: F401
     except Exception as error:  # a missing package, or a libcuda that does not load
-        return f"pycuda cannot be imported ({error}); pip install pycuda (needs the CUDA toolkit)"
-    try:
-        cuda.init()
-        count = cuda.Device.count()
-    except cuda.Error as error:
-        return f"CUDA does not start ({error}): no NVIDIA GPU, or its driver does not work"
-    if not 0 <= device < count:
-        allowed = ", ".join(map(str, range(count))) or "none, no GPU is visible"
-        return f"device is {device}; allowed: {allowed}"
-    return None
+        return f"pycuda cannot be imported ({error}); its installation needs the CUDA toolkit"
+    return gpu_problem(device)
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from infer.backends import BACKENDS
 from infer.bundle import Bundle
 from infer.engines import Machine, Profile, Stamp, choose, read_engine
-from infer.errors import BackendError, BundleError
+from infer.errors import BackendError, BackendUnavailable, BundleError
 from infer.runtimes import Clips, Logits, check_clips, cuda_graphs, cuda_memory
 from infer.runtimes.cuda_memory import Gpu, cuda_errors
 
@@ -31,7 +32,7 @@ def problem(device: int = 0) -> str | None:
     try:
         import tensorrt  # noqa: F401
     except Exception as error:  # a missing package, or libraries of it that do not load
-        return f"tensorrt cannot be imported ({error}); pip install tensorrt"
+        return f"tensorrt cannot be imported ({error})"
     # Asked before any object of TensorRT is made: without a GPU some crash instead of failing.
     return cuda_memory.problem(device)
 
@@ -87,11 +88,12 @@ class _Slot:
 
 
 class TensorRTRuntime:
-    """Runs an engine of a bundle on one GPU.
+    """Runs an engine of a bundle on one GPU; several threads may use it, one runs at a time.
 
-    `max_batch`: the largest batch; None: the engine's. `device`: the GPU's number. `graphs`: replay
-    full batches as CUDA graphs where cuda-bindings is installed; `cuda_graph` says whether it does,
-    `why_no_graph` why not. `engine`: a plan and its stamp that are not in the bundle's folder yet.
+    `max_batch`: clips at once, at most; None: as many as the engine takes. `device`: the GPU's
+    number. `graphs`: replay full batches as CUDA graphs where cuda-bindings is installed;
+    `cuda_graph` says whether it does, `why_no_graph` why not. `engine`: a plan and its stamp that
+    are not in the bundle's folder yet.
 
     Raises:
         BackendError: TensorRT, the GPU or a fitting engine is missing.
@@ -114,7 +116,7 @@ class TensorRTRuntime:
             raise BackendError(f"max_batch is {max_batch}; allowed: from 1")
         why = problem(device)
         if why is not None:
-            raise BackendError(f"the backend tensorrt cannot run here: {why}")
+            raise BackendUnavailable("tensorrt", why, BACKENDS["tensorrt"].install)
         self.precision = precision
         self.cuda_graph = False
         self.why_no_graph = cuda_graphs.problem() if graphs else "it was not asked for"
@@ -128,8 +130,7 @@ class TensorRTRuntime:
         self._gpu: Gpu | None = Gpu(device)
         try:
             name, plan, profile = self._find(machine(self._gpu), max_batch, engine)
-            most = min(max_batch or profile.max_batch, profile.max_batch)
-            self.max_batch = max(most, profile.min_batch)
+            self.max_batch = min(max_batch or profile.max_batch, profile.max_batch)
             self._min_batch = profile.min_batch
             with self._gpu.active(), cuda_errors("TensorRT cannot be set up"):
                 self._load(name, plan, profile)

@@ -180,7 +180,7 @@ def test_what_is_there_is_not_built_again(bundle, host, capsys):
         (["--min-batch", "9", "--opt-batch", "8"], "9-8-12 (fewest-tuned for-most); allowed: 1 <="),
         (["--max-batch", "0"], "allowed: 1 <= min-batch"),
         (["--workspace", "0"], "workspace is 0; allowed: from 1 (MiB)"),
-        (["--device", "2"], "device is 2; allowed: 0"),
+        (["--device", "2"], "device is 2; there is 0: Fake GPU 0"),
     ],
 )
 def test_wrong_use(bundle, host, capsys, options, said):
@@ -209,7 +209,7 @@ def test_without_tensorrt_it_says_so_and_imports_no_paddle(bundle):
     done = subprocess.run(run, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stdout == ""
     assert "no engine can be built here: tensorrt cannot be imported" in done.stderr
-    assert "pip install tensorrt" in done.stderr and "Traceback" not in done.stderr
+    assert "pip install '.[gpu]'" in done.stderr and "Traceback" not in done.stderr
     assert not (bundle / "engines").exists()
 
 

@@ -97,12 +97,12 @@ def test_batches_do_not_matter_in_whatever_order_the_gpu_works(
 ):
     for old in (bundle.root / "engines").glob("*"):
         old.unlink()
-    if limit is not None and profile[2] < limit:
-        limit = profile[2]
+    if limit is not None and limit < profile[0]:
+        limit = profile[0]
     cuda = gpu(eager=eager, graphs=graphs)
     build(bundle, profile=profile)
     with TensorRTRuntime(bundle, max_batch=limit) as runtime:
-        assert runtime.max_batch == max(profile[0], limit or profile[2])
+        assert runtime.max_batch == min(profile[2], limit or profile[2])
         assert runtime.cuda_graph is graphs
         assert np.allclose(runtime.run(clips(n)), expected(clips(n)), atol=1e-4)
         assert np.allclose(runtime.run(clips(n, 1)), expected(clips(n, 1)), atol=1e-4)
@@ -327,15 +327,15 @@ def test_an_engine_of_another_network_or_other_batches(bundle, gpu):
 def test_why_it_cannot_run_here(bundle, gpu, monkeypatch):
     gpu()
     assert trt_module.problem() is None
-    assert trt_module.problem(3) == "device is 3; allowed: 0"
+    assert trt_module.problem(3) == "device is 3; there is 0: Fake GPU 0"
     gpu(devices=0)
-    assert "CUDA does not start" in trt_module.problem()
+    assert trt_module.problem() == "the NVIDIA driver sees no GPU"
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    assert "pip install pycuda" in trt_module.problem()
+    assert "pycuda cannot be imported" in trt_module.problem()
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    assert "pip install tensorrt" in trt_module.problem()
-    with pytest.raises(BackendError, match="tensorrt cannot run here: tensorrt cannot be imported"):
+    assert "tensorrt cannot be imported" in trt_module.problem()
+    with pytest.raises(BackendError, match=r"tensorrt cannot run here: tensorrt .*\[gpu\]"):
         TensorRTRuntime(bundle)
     with pytest.raises(BackendError, match="max_batch is 0; allowed: from 1"):
         TensorRTRuntime(bundle, max_batch=0)
