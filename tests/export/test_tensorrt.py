@@ -410,9 +410,11 @@ def test_our_graphs_become_ones_that_tensorrt_takes_and_stay_what_they_were(expo
     bundle = Bundle.load(exported("attention").folder)
     rng = np.random.default_rng(0)
     clips = rng.integers(0, 256, (3, *bundle.spec.clip_shape), dtype=np.uint8)
-    fp32 = bundle.root / "model.fp32.onnx"
-    quantize(fp32, tmp_path / "int8.onnx", clips, Quantization(activations="int8"))
-    for path in (fp32, tmp_path / "int8.onnx"):
+    quantized = tmp_path / "int8.onnx"
+    settings = Quantization(activations="int8")
+    quantize(bundle.root / "model.fp32.onnx", quantized, clips, settings)
+    files = [a.paths[0] for a in bundle.artifacts.values() if a.format == "onnx"]
+    for path in [quantized, *(file for file in files if "int8" not in file.name)]:
         ready = for_tensorrt(path)
         model = onnx.load_from_string(ready.model)
         onnx.checker.check_model(model, full_check=True)

@@ -20,6 +20,7 @@ from onnx import numpy_helper
 from infer.bundle import Bundle
 from infer.engines import Machine, Profile, Stamp, engine_path, onnx_sha256, stamp_path
 from infer.errors import BackendError, BundleError
+from infer.runtimes import open_runtime
 from infer.runtimes import trt as trt_module
 from infer.runtimes.trt import TensorRTRuntime, buffer_bytes
 
@@ -82,6 +83,15 @@ def test_every_version_gives_the_logits_of_any_number_of_clips(bundle, gpu, vers
             assert logits.shape == (n, 3) and logits.dtype == np.float32
             assert np.allclose(logits, expected(clips(n)), atol=1e-4)
     assert cuda.held() == {} and cuda.stack == []
+
+
+def test_it_is_opened_as_every_other_backend(bundle, gpu):
+    cuda = gpu()
+    build(bundle, profile=(1, 2, 3))
+    with open_runtime(bundle, backend="tensorrt", warm_up=[1, 3]) as runtime:
+        assert (runtime.backend, runtime.max_batch) == ("tensorrt", 3)
+        assert np.allclose(runtime.run(clips(7)), expected(clips(7)), atol=1e-4)
+    assert cuda.held() == {}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
