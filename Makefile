@@ -3,7 +3,9 @@
 #   CONFIG=file      experiment to train or export instead of the demo's
 #   RUN=folder       where its training lies (train-*, export)
 #   CHECKPOINT=file  weights to export instead of RUN's best
-#   BUNDLE=folder    bundle to write (export) or to use (predict, doctor)
+#   BUNDLE=folder    bundle to write (export) or to use (predict, doctor, engine, triton, test-gpu)
+#   PRECISION=name   fp32, fp16 or int8 (engine; fp16 if not given)
+#   ENGINE_OPTIONS="..."  more options of `python -m export.tensorrt` (engine)
 #   VIDEO="..."      files, folders or globs to predict
 #   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
 #   SEED=number      seed of a training instead of the config's
@@ -40,8 +42,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup data train train-baseline train-dml export predict benchmark report demo study \
-    doctor test lint clean
+.PHONY: help setup data train train-baseline train-dml export predict engine triton benchmark report \
+    demo study doctor test test-gpu lint clean
 
 help: ## list the targets
 	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
@@ -127,6 +129,14 @@ endif
 predict: setup $(if $(BUNDLE)$(call made,dml),,export) ## label videos (VIDEO="files, folders, globs" BUNDLE=)
 	@$(PY) infer/predict.py --bundle $(or $(BUNDLE),bundles/dml) --video $(VIDEO)
 
+bundle := $(or $(BUNDLE),bundles/dml)
+engine: setup $(if $(BUNDLE)$(call made,dml),,export) ## build a TensorRT engine for this machine's GPU (BUNDLE= PRECISION=)
+	@$(PY) -m export.tensorrt --bundle $(bundle) $(addprefix --precision ,$(PRECISION)) $(ENGINE_OPTIONS)
+
+triton: setup $(if $(BUNDLE)$(call made,dml),,export) ## write a Triton model repository (bundles/NAME.triton; BUNDLE=)
+	@rm -rf bundles/$(notdir $(bundle:%/=%)).triton
+	@$(PY) -m export.triton --bundle $(bundle) --out bundles/$(notdir $(bundle:%/=%)).triton
+
 benchmark: setup $(if $(and $(call made,baseline),$(call made,dml)),,export) ## accuracy and latency of every deployment (reports/demo/results.json)
 	@$(PY) -m benchmarks --baseline bundles/baseline --student bundles/dml \
 	    --data data/motions/test.list --root data/motions --out $(REPORTS)/results.json
@@ -150,6 +160,10 @@ doctor: setup ## say which backends run here and why the others cannot (BUNDLE= 
 
 test: lint ## lint, then the tests (JOBS= at a time)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(JOBS) --dist loadfile --durations 10
+
+test-gpu: $(VENV)/dev ## what needs a GPU; without one it skips and says why (reports/gpu; BUNDLE=)
+	@CLIPDUET_GPU_REPORT=reports/gpu CLIPDUET_BUNDLE=$(BUNDLE) \
+	    $(PY) -m pytest -v tests/gpu -p no:xdist
 
 lint: $(VENV)/dev ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .

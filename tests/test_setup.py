@@ -16,7 +16,7 @@ import pytest
 ROOMS = ("infer", "train", "export", "benchmarks")
 TARGETS = [
     *("setup", "data", "train-baseline", "train-dml", "export", "predict", "benchmark", "report"),
-    *("demo", "study", "doctor", "test", "lint", "clean"),
+    *("engine", "triton", "demo", "study", "doctor", "test", "test-gpu", "lint", "clean"),
 ]
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="GNU make is not installed")

@@ -1,0 +1,72 @@
+"""Files of engines: written whole or not at all, and by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from infer.errors import ClipDuetError
+
+Say = Callable[[str], None]
+
+
+class EngineError(ClipDuetError):
+    """An engine cannot be built, computes something else, or cannot be written."""
+
+
+@contextmanager
+def locked(path: Path, say: Say) -> Iterator[None]:
+    """Hold the lock `path` for the body; waits for the process that holds it, and says so.
+
+    The file stays, empty; the lock on it goes with the process, however that ends.
+
+    Raises:
+        EngineError: its folder cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"wait      another process works in {path.parent}")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together; those that were there stay until all new ones are whole.
+
+    Raises:
+        EngineError: one cannot be written; nothing has changed then.
+    """
+    ready: dict[Path, str] = {}
+    try:
+        for path, content in contents.items():
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            ready[path] = name
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(handle, 0o644)
+                os.fsync(handle)
+        for path, name in ready.items():
+            os.replace(name, path)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    finally:
+        for name in ready.values():
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+
+
+def _unwritten(path: Path, error: OSError) -> EngineError:
+    reason = error.strerror or str(error)
+    return EngineError(f"{path} cannot be written: {reason}; what was there is still there")
