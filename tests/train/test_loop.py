@@ -413,6 +413,20 @@ def test_a_frozen_teacher_does_not_move(experiment: Callable[..., Path], tmp_pat
     assert same(before, after)
 
 
+def test_a_run_starts_from_the_weights_it_is_given(
+    experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    donor = build_recognizer(ALONE, seed=11)
+    paddle.save(donor.state_dict(), str(tmp_path / "donor.pdparams"))
+    file = experiment(ALONE, epochs=1, OPTIMIZER={"name": "AdamW", "learning_rate": 0.0})
+    assert main(["-c", str(file), "-w", str(tmp_path / "donor.pdparams")]) == 0
+    size = len(donor.state_dict())
+    assert f"Student: {size} of {size} entries from" in capsys.readouterr().err
+    learned = {key for key in donor.state_dict() if "_mean" not in key and "_variance" not in key}
+    mine = {key: value.numpy() for key, value in donor.state_dict().items() if key in learned}
+    assert same(mine, {k: v for k, v in weights(tmp_path / "run").items() if k in learned})
+
+
 def test_pretrained_weights_are_loaded_and_a_stranger_is_refused(
     experiment: Callable[..., Path], tmp_path: Path
 ) -> None:
