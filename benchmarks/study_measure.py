@@ -100,12 +100,12 @@ def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluatio
     from train.models.pixels import PixelInput
     from train.recognizers import build_recognizer
 
-    recognizer = build_recognizer(cfg.model, seed=cfg.seed)
+    pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
     set_weights(
         recognizer, model_weights(load_file(checkpoint), source=checkpoint), source=checkpoint
     )
     recognizer.eval()
-    pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
 
     def logits(clips: np.ndarray) -> np.ndarray:
         with paddle.no_grad():
