@@ -236,6 +236,23 @@ class RandomShiftOptions(BaseModel):
     pixels: Annotated[int, Field(ge=0)]
 
 
+class RandAugmentOptions(BaseModel):
+    """A few operations of fourteen, one draw a clip."""
+
+    model_config = STRICT
+
+    num_layers: Positive = 2
+    """Operations a clip."""
+    magnitude: Annotated[float, Field(ge=0, le=10)] = 5.0
+    """Strength of each."""
+
+
+class AutoAugmentOptions(BaseModel):
+    """One of the 25 pairs of operations that were found for ImageNet, one draw a clip."""
+
+    model_config = STRICT
+
+
 class GroupFullResSampleOptions(BaseModel):
     """Three crops along the long side (tests of the dense recipe)."""
 
@@ -276,6 +293,8 @@ class Step(BaseModel):
     ColorJitter: ColorJitterOptions | None = None
     ChannelShuffle: ChannelShuffleOptions | None = None
     RandomShift: RandomShiftOptions | None = None
+    RandAugment: RandAugmentOptions | None = None
+    AutoAugment: AutoAugmentOptions | None = None
     GroupFullResSample: GroupFullResSampleOptions | None = None
     Image2Array: Image2ArrayOptions | None = None
     Normalization: NormalizationOptions | None = None
