@@ -93,7 +93,9 @@ def make(
 
 def _stages(cfg: Config, given: Mapping[str, str], chain: tuple[str, ...]) -> Iterator[Stage]:
     folder = Path(cfg.source).parent
-    for name, block in cfg.BEFORE.items():
+    # Clips are labelled by networks that are trained, whatever the order of the file.
+    in_order = sorted(cfg.BEFORE.items(), key=lambda item: isinstance(item[1], Labelling))
+    for name, block in in_order:
         if given.get(name):
             continue
         labelling = isinstance(block, Labelling)
