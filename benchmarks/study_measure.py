@@ -152,4 +152,5 @@ def _cost(folder: Path) -> dict[str, Any]:
         "best_epoch": int(progress["best"]["epoch"]),
         "validation_top1": float(progress["best"]["top1"]),
         "skipped_clips": len(progress["skipped"]),
+        "peak_memory": max((record.get("memory", 0) for record in progress["history"]), default=0),
     }

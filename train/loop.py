@@ -27,6 +27,7 @@ from train.data.mix import build_mix
 from train.evaluate import Evaluation, evaluate
 from train.identity import differences, identity, preprocessing
 from train.losses import Target
+from train.memory import peak_memory
 from train.models.pixels import PixelInput
 from train.optim import build_optimizer
 from train.precise_bn import recompute_statistics
@@ -354,6 +355,7 @@ def _record(run: Run, meter: Meter, result: Evaluation) -> dict[str, Any]:
         f"valid.{STUDENT}.top1": result.top1,
         "valid.failed": len(result.failed),
         "seconds": round(run.progress.seconds, 1),
+        "memory": peak_memory(),
     }
 
 

@@ -266,8 +266,8 @@ def test_a_student_learns_without_labels(
 
 def test_losses_that_need_labels_are_told(method: Callable[..., Path]) -> None:
     changes = ["DATASET.train.labelled=false", "DATASET.valid.labelled=false"]
+    dkd = {"name": "DistillationDKDLoss"}
     with pytest.raises(ConfigError) as caught:
-        dkd = {"name": "DistillationDKDLoss"}
         load_config(method("x", distilled(dkd, KD, pretrained="x")), changes)
     told = {".".join(map(str, m.where)) for m in caught.value.mistakes}
     assert told == {"MODEL.loss.Train.0.name", "DATASET.valid.labelled"}
