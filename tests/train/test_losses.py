@@ -383,6 +383,28 @@ def _up(x: np.ndarray, size: int) -> np.ndarray:
     return x
 
 
+def test_gradients_of_the_attention_equal_finite_differences() -> None:
+    paddle.set_default_dtype("float64")
+    try:
+        layer = AttentionTransfer([4, 6], [3, 5, 8], qk_dim=16)
+    finally:
+        paddle.set_default_dtype("float32")
+    student, teacher = ([f.astype("float64") for f in fs] for fs in attention_inputs(3))
+    student[0].stop_gradient = False
+    layer(student, teacher).backward()
+    rng = np.random.default_rng(0)
+    start = student[0].numpy()
+    for _ in range(5):
+        place = tuple(rng.integers(start.shape))
+        step = np.zeros_like(start)
+        step[place] = 1e-5
+        up, down = (
+            float(layer([tensor(start + d, "float64"), student[1]], teacher)) for d in (step, -step)
+        )
+        slope = (up - down) / 2e-5
+        assert student[0].grad.numpy()[place] == pytest.approx(slope, rel=1e-3, abs=1e-9)
+
+
 def test_attention_learns_and_leaves_the_teacher_alone() -> None:
     layer = AttentionTransfer([4, 6], [3, 5, 8], qk_dim=16)
     student, teacher = attention_inputs(3)
