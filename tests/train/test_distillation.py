@@ -277,7 +277,8 @@ def test_alternating_updates_are_those_of_the_paper(
 
 def test_a_network_whose_turn_it_is_not_does_not_move() -> None:
     """Adam's momentum and decay would move it even without a gradient."""
-    recognizer = built(CE, SECOND_CE, frozen=False, update="alternating")
+    mutual = {"name": "DistillationDMLLoss"}
+    recognizer = built(CE, SECOND_CE, mutual, frozen=False, update="alternating")
     assert recognizer.turns == [(T, False), (S, True)]
     rate = {"name": "Constant", "learning_rate": 0.01}
     adam = {"name": "AdamW", "learning_rate": rate, "weight_decay": {"value": 0.1}}

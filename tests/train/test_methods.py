@@ -38,6 +38,7 @@ TERMS = {
     "cml": {"Student-Teacher.KD", "Student2-Teacher.KD", "Student-Student2.DML", "Student2.CE"},
     "cohort": {"Student-Teacher.DML", "Student-Student2.DML", "Student2-Teacher.DML",
                "Student2.CE", "Teacher.CE"},
+    "dml": {"Student-Teacher.DML", "Teacher.CE"},
     "dml_alternating": {"Student-Teacher.KD", "Teacher-Student.KD", "Teacher.CE"},
     "udml": {"Student-Teacher.DML", "Student-Teacher.Distance", "Teacher.CE"},
     "ssld": {"Student-Teacher.JS"},
