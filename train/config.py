@@ -99,8 +99,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def before_path(output_dir: str, name: str, block: Any) -> Path:
     """The file that a variable of BEFORE names while the environment does not set it."""
     folder = Path(output_dir) / "before"
-    labelling = isinstance(block, Mapping) and "label" in block
-    return folder / (f"{name.lower()}.list" if labelling else f"{name.lower()}/best.pdparams")
+    if isinstance(block, Mapping) and "label" in block:
+        # Lists are looked for below DATASET.root, so this one says where it is.
+        return folder.absolute() / f"{name.lower()}.list"
+    return folder / name.lower() / "best.pdparams"
 
 
 def parse_model(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -233,7 +235,7 @@ def _made_before(raw: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(block, Mapping) or not isinstance(home.data["output_dir"], str):
         return {}
     return {
-        name: str(before_path(home.data["output_dir"], name, made).absolute())
+        name: str(before_path(home.data["output_dir"], name, made))
         for name, made in block.items()
         if isinstance(name, str)
     }
