@@ -58,7 +58,8 @@ def network_weights(
     """One network of a checkpoint, by the keys of ``Sequential(backbone, head)``.
 
     Args:
-        path: a run's ``best.pdparams`` or ``latest.ckpt``, of one network or of several.
+        path: a run's ``best.pdparams`` or ``latest.ckpt``, of one network or of several, or
+            PaddleVideo's, whose ``*_student.pdparams`` have the keys already.
         role: whose weights; None: those of ``default`` if the file has it, else the Student's.
         default: a role.
 
@@ -79,6 +80,8 @@ def network_weights(
             if key.startswith(old)
         }
         return "the network", own
+    if all(key.startswith(tuple(PARTS.values())) for key in weights) and role is None:
+        return "the network", weights
     roles = sorted({key.split(".")[0] for key in weights if key.split(".")[1:2] in (["0"], ["1"])})
     whose = role or (default if default in roles else STUDENT)
     if whose not in roles:

@@ -318,7 +318,8 @@ def test_a_teacher_is_taken_entirely_or_not_at_all(tmp_path: Path) -> None:
     pair = build_recognizer(PAIR, seed=7)
     single = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=8)
     files = {}
-    for name, donor in (("pair", pair), ("single", single)):
+    donors = (("pair", pair), ("single", single), ("bare", single.student))
+    for name, donor in donors:
         files[name] = str(tmp_path / f"{name}.pdparams")
         paddle.save(donor.state_dict(), files[name])
 
@@ -328,7 +329,8 @@ def test_a_teacher_is_taken_entirely_or_not_at_all(tmp_path: Path) -> None:
         recognizer = build_recognizer(spec, seed=1)
         return recognizer, load_networks(recognizer, spec)
 
-    for name, donor in (("pair", pair.networks[T]), ("single", single.student)):
+    whose = (("pair", pair.networks[T]), ("single", single.student), ("bare", single.student))
+    for name, donor in whose:
         recognizer, lines = load(files[name])
         assert same(state(recognizer.networks[T]), state(donor))
         assert len(lines) == 1 and files[name] in lines[0]
