@@ -8,6 +8,8 @@
 #   ENGINE_OPTIONS="..."  more options of `python -m export.tensorrt` (engine)
 #   VIDEO="..."      files, folders or globs to predict
 #   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
+#   METHODS="..."    distillation methods to compare, of configs/methods (study)
+#   SEEDS="..."      seeds of that comparison, at least three (study)
 #   SEED=number      seed of a training instead of the config's
 #   PYTHON=command   interpreter that .venv is made of; 3.10, 3.11 or 3.12
 #   JOBS=number      tests that run side by side
@@ -20,6 +22,8 @@ BUNDLE ?=
 VIDEO ?= data/motions/test/0000*.mp4
 SEED ?=
 OVERRIDES ?=
+METHODS ?=
+SEEDS ?=
 JOBS ?= 2
 
 VENV := .venv
@@ -150,8 +154,15 @@ demo: data train export predict benchmark report ## everything: data, training, 
 	@echo "The report: $(REPORTS)/index.html (as text: $(REPORTS)/report.md)"
 	@echo "It is about one seed; reports/study/report.md repeats the training over five."
 
-study: data ## what DML brings, over seeds: the experiment behind the README (hours)
+# METHODS="kd dkd ..." names files of configs/methods; two of them learn from clips without labels.
+UNLABELLED := --out data/motions_unlabelled --train 1600 --val 0 --test 0 --seed 1
+study: data ## what DML brings, over seeds (hours); METHODS="kd dkd ..." compares methods instead
+ifeq ($(METHODS),)
 	@$(PY) -m benchmarks.study
+else
+	@$(if $(filter semi ssld,$(METHODS)),$(PY) -m train.data.motions $(UNLABELLED))
+	@$(PY) -m benchmarks.study_methods $(METHODS) $(if $(SEEDS),--seeds $(SEEDS)) $(addprefix -o ,$(OVERRIDES))
+endif
 
 doctor: setup ## say which backends run here and why the others cannot (BUNDLE= says what could run it)
 	@$(PY) -m infer.doctor $(if $(BUNDLE),--bundle $(BUNDLE))

@@ -109,13 +109,17 @@ def pair_ratio(timings: dict[str, Timings]) -> dict[str, Any]:
 
 def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
     """One training step of the pair, and of each of its networks alone, on the same clips."""
+    from train.config import clip_spec
+    from train.models.pixels import PixelInput
     from train.recognizers import build_recognizer
 
+    preprocess = clip_spec(cfg, "train").preprocess
+    pixels = PixelInput(preprocess.mean, preprocess.std)
     networks: dict[str, dict[str, Any]] = {}
     for entry in cfg.model["models"]:
         networks |= entry
     flags = cfg.model.get("freeze_params_list") or [False] * len(networks)
-    whole = build_recognizer(cfg.model, seed=seed)
+    whole = build_recognizer(cfg.model, seed=seed, pixels=pixels)
     steps: dict[str, Callable[[], object]] = {PAIR: training_step(cfg, whole, seed=seed)}
     for (role, block), frozen in zip(networks.items(), flags, strict=True):
         # The role keeps its loss to the labels; a frozen network only goes forward.
@@ -131,7 +135,8 @@ def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
             },
         }
         name = role if role != PAIR else f"{role} alone"
-        steps[name] = training_step(cfg, build_recognizer(alone, seed=seed), seed=seed)
+        network = build_recognizer(alone, seed=seed, pixels=pixels)
+        steps[name] = training_step(cfg, network, seed=seed)
     return steps
 
 

@@ -100,12 +100,12 @@ def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluatio
     from train.models.pixels import PixelInput
     from train.recognizers import build_recognizer
 
-    recognizer = build_recognizer(cfg.model, seed=cfg.seed)
+    pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
     set_weights(
         recognizer, model_weights(load_file(checkpoint), source=checkpoint), source=checkpoint
     )
     recognizer.eval()
-    pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
 
     def logits(clips: np.ndarray) -> np.ndarray:
         with paddle.no_grad():
@@ -152,4 +152,5 @@ def _cost(folder: Path) -> dict[str, Any]:
         "best_epoch": int(progress["best"]["epoch"]),
         "validation_top1": float(progress["best"]["top1"]),
         "skipped_clips": len(progress["skipped"]),
+        "peak_memory": max((record.get("memory", 0) for record in progress["history"]), default=0),
     }

@@ -26,6 +26,10 @@ class Job:
     seed: int
     folder: Path
     overrides: tuple[str, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    """Of the environment, which the config asks for."""
+    after: tuple[str, ...] = ()
+    """Labels of jobs that must be done first."""
 
     @property
     def label(self) -> str:
@@ -72,12 +76,19 @@ def train_all(
     begun = last = time.monotonic()
     try:
         while waiting or running:
-            while waiting and len(running) < parallel:
-                job = waiting.pop(0)
+            while len(running) < parallel:
+                undone = {one.label for one in (*waiting, *(one.job for one in running))}
+                job = next((one for one in waiting if not undone & {*one.after}), None)
+                if job is None:
+                    break
+                waiting.remove(job)
                 job.folder.mkdir(parents=True, exist_ok=True)
                 with (job.folder / LOG).open("ab") as log:
                     process = subprocess.Popen(
-                        job.command, stdout=log, stderr=subprocess.STDOUT, env=environment
+                        job.command,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        env=environment | dict(job.variables),
                     )
                 running.append(_Running(job, process, time.monotonic()))
             time.sleep(POLL)

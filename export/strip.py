@@ -16,7 +16,7 @@ from paddle import nn
 
 from infer.errors import ClipDuetError
 from train.models import build_network
-from train.recognizers import STUDENT
+from train.schema_model import CONNECTORS, STUDENT
 
 Arrays = dict[str, np.ndarray]
 
@@ -72,7 +72,8 @@ class Stripped:
         settings: its ``backbone`` and ``head`` blocks.
         others: the networks of the other roles that the file holds in full, filled as well:
             :mod:`export.verify` proves that nothing of them is in the artefacts.
-        leftovers: tensors of other roles that do not form the network of the config.
+        leftovers: tensors that belong to the losses, or to other roles without forming the network
+            of the config.
     """
 
     network: nn.Sequential
@@ -106,6 +107,9 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
     }
     own = expected[STUDENT]
     foreign = tuple(p for role, parts in prefixes.items() if role != STUDENT for p in parts)
+    if model["framework"] != "Recognizer2D":
+        # What the losses learnt themselves, connectors and attention, stays behind as teachers do.
+        foreign += (f"{CONNECTORS}.",)
     missing = [key for key in own if key not in arrays]
     unexpected = [key for key in arrays if key not in own and not key.startswith(foreign)]
     found = [key for key in own if key in arrays]
@@ -133,7 +137,8 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
             if role != STUDENT:
                 others[role] = networks[role]
                 leftovers = {k: v for k, v in leftovers.items() if k not in shapes}
-    return Stripped(networks[STUDENT], dict(blocks[STUDENT]), others, leftovers)
+    settings = {part: blocks[STUDENT][part] for part in ("backbone", "head")}
+    return Stripped(networks[STUDENT], settings, others, leftovers)
 
 
 def _blocks(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

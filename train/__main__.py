@@ -79,9 +79,12 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     cfg = load_config(config, overrides)
     if cfg.ignored:
         print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
+    from train.before import make, plan
     from train.splits import training_datasets
 
-    train_set, valid_set = training_datasets(cfg)
+    # A run's own lists are looked at before hours of what comes first, unless that writes them.
+    stages = plan(cfg)
+    datasets = None if any(stage.labelling for stage in stages) else training_datasets(cfg)
     _quiet()
     import paddle
 
@@ -95,6 +98,10 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     reporter = Reporter(sys.stderr, scalars=str(folder / "vdl") if visualdl else None)
     try:
         with stop_requests() as should_stop:
+            for stage in stages:
+                reporter.note(f"first {stage.name}: {stage.cfg.source}, {stage.target}")
+                make(stage, reporter=Reporter(sys.stderr), should_stop=should_stop)
+            train_set, valid_set = datasets or training_datasets(cfg)
             progress = train(
                 cfg,
                 train_set=train_set,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ class SplitFiles:
     root: Path
     format: ListFormat
     suffix: str
+    labelled: bool = True
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -78,9 +80,9 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     if document.broken:
         raise ConfigError(str(path), document.mistakes)
     apply_overrides(document, overrides)
-    expand_environment(document)
     if not document.data.get("output_dir"):
         document.data["output_dir"] = f"runs/{Path(path).stem}"
+    expand_environment(document, {**_made_before(document.data), **os.environ})
     raw = copy.deepcopy(document.data)
     ignored = tuple(_drop_ignored(raw))
     mistakes = list(document.mistakes)
@@ -92,6 +94,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     config._ignored = ignored
     config._source = str(path)
     return config
+
+
+def before_path(output_dir: str, name: str, block: Any) -> Path:
+    """The file that a variable of BEFORE names while the environment does not set it."""
+    folder = Path(output_dir) / "before"
+    if isinstance(block, Mapping) and "label" in block:
+        # Lists are looked for below DATASET.root, so this one says where it is.
+        return folder.absolute() / f"{name.lower()}.list"
+    return folder / name.lower() / "best.pdparams"
 
 
 def parse_model(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +156,11 @@ def split_files(cfg: Config, split: Split) -> SplitFiles | None:
         return None
     root = Path(cfg.DATASET.root)
     return SplitFiles(
-        root / listed.file_path, root / listed.data_prefix, listed.format, listed.suffix
+        root / listed.file_path,
+        root / listed.data_prefix,
+        listed.format,
+        listed.suffix,
+        listed.labelled,
     )
 
 
@@ -210,6 +225,20 @@ def _without_labels(lines: list[str]) -> list[str]:
     parts = [line.split(maxsplit=1) for line in lines]
     numbered = all(len(part) == 2 and part[0] == str(i) for i, part in enumerate(parts))
     return [part[1] for part in parts] if numbered else lines
+
+
+def _made_before(raw: Mapping[str, Any]) -> dict[str, str]:
+    """The variables of BEFORE, as far as the block is well-formed."""
+    block = raw.get("BEFORE")
+    home = Document({"output_dir": raw["output_dir"]})
+    expand_environment(home)
+    if not isinstance(block, Mapping) or not isinstance(home.data["output_dir"], str):
+        return {}
+    return {
+        name: str(before_path(home.data["output_dir"], name, made))
+        for name, made in block.items()
+        if isinstance(name, str)
+    }
 
 
 def _validate(model: type[Checked], raw: Any) -> tuple[Checked | None, list[Mistake]]:

@@ -12,9 +12,18 @@ from pydantic import TypeAdapter
 
 from infer.spec import SamplingSpec
 from train.config_errors import Location, Mistake, dotted, shown, unknown_name
-from train.config_networks import Placed, attempt, check_model, dig, networks_of
+from train.config_networks import (
+    Placed,
+    attempt,
+    check_model,
+    dig,
+    losses_of,
+    needs_labels,
+    networks_of,
+)
 from train.schema import LearningRate
 from train.schema_data import SPLITS, Dataset, ListFile, PipelineSplit
+from train.schema_losses import RKDLoss
 from train.schema_model import STUDENT
 
 DENSE_WINDOW = SamplingSpec().window
@@ -42,6 +51,7 @@ def check_config(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _same_normalisation(pipelines)
     yield from _check_inference(raw, pipelines)
     yield from _check_labels(raw, networks, pipelines["train"])
+    yield from _check_relations(raw)
     yield from _check_optimizer(raw)
 
 
@@ -178,10 +188,30 @@ def _check_labels(
         for name in dataset.label_flip:
             if name not in names and not (name.isdigit() and int(name) < len(names)):
                 yield Mistake(("DATASET", "label_flip"), unknown_name("class", name, names))
+    yield from _check_unlabelled(raw, dataset)
     for index, step in enumerate(train.transform if train is not None else ()):
         if step.name == "RandomFlip" and dataset.label_flip == "forbidden":
             what = "DATASET.label_flip forbids mirroring; leave RandomFlip out"
             yield Mistake(("PIPELINE", "train", "transform", index, "RandomFlip"), what)
+
+
+def _check_unlabelled(raw: Mapping[str, Any], dataset: Dataset) -> Iterator[Mistake]:
+    for split in ("valid", "test"):
+        listed = getattr(dataset, split)
+        if listed is not None and not listed.labelled:
+            what = "accuracy is measured against labels: only the train list may have none"
+            yield Mistake(("DATASET", split, "labelled"), what)
+    if not dataset.train.labelled:
+        for where in needs_labels(raw.get("MODEL")):
+            yield Mistake(where, "learns from labels, but DATASET.train.labelled is false")
+
+
+def _check_relations(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    clips = dig(raw, "DATASET", "batch_size")
+    for where, loss in losses_of(raw.get("MODEL"), "Train"):
+        if isinstance(loss, RKDLoss) and clips == 1:
+            what = "compares the clips of a batch, and DATASET.batch_size is 1: raise it"
+            yield Mistake((*where, "name"), what)
 
 
 def _check_optimizer(raw: Mapping[str, Any]) -> Iterator[Mistake]:

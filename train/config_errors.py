@@ -55,10 +55,10 @@ def shown(value: Any) -> str:
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
     """The allowed name most like ``name``, or None if none is alike; case does not matter."""
     by_lower = {candidate.lower(): candidate for candidate in allowed}
+    holding = [candidate for candidate in by_lower if name.lower() in candidate]
+    if len(name) >= 4 and len(holding) == 1:
+        return by_lower[holding[0]]
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    if not close and len(name) >= 4:
-        holding = [candidate for candidate in by_lower if name.lower() in candidate]
-        close = holding if len(holding) == 1 else []
     return by_lower[close[0]] if close else None
 
 

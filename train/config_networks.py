@@ -12,14 +12,23 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from train.config_errors import Location, Mistake, dotted, shown, unknown_name
+from train.schema_losses import (
+    FEATURES,
+    MUTUAL,
+    DKDLoss,
+    LabelLoss,
+    Loss,
+    RKDLoss,
+    layers_of,
+    pairs_of,
+)
 from train.schema_model import (
+    CONNECTORS,
     GROUND_TRUTH,
     STUDENT,
     Backbone,
     Head,
-    Loss,
     MoViNetHead,
-    MutualLoss,
     PPTSMHead,
     PPTSMv2Backbone,
     ResNetTweaksTSMBackbone,
@@ -130,6 +139,8 @@ def _check_roles(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[M
     for network in networks:
         if network.role == GROUND_TRUTH:
             yield Mistake(network.where, f"{GROUND_TRUTH} is the name of the labels")
+        if network.role == CONNECTORS:
+            yield Mistake(network.where, f"{CONNECTORS} is the name of what losses learn")
         if roles.count(network.role) > 1 and network.where[2] != roles.index(network.role):
             yield Mistake(network.where, f"the name {network.role} is taken; names must differ")
     frozen = model.get("freeze_params_list") or []
@@ -146,44 +157,109 @@ def _check_roles(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[M
 def _check_losses(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
     roles = [network.role for network in networks]
     learning: set[str] = set()
+    late: set[str] = set()
     complete = bool(networks)
+    frozen = _frozen(model, roles)
     for mode in ("Train", "Val"):
-        blocks = dig(model, "loss", mode)
-        for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
-            where = ("MODEL", "loss", mode, index, "model_name_pairs")
-            loss = attempt(_LOSS, block)
+        for where, loss in losses_of(model, mode):
             if loss is None:
                 complete = False
                 continue
-            if mode == "Train":
-                learning |= set(loss.model_name_pairs)
-            yield from _check_pair(loss, roles, where)
-        complete = complete and isinstance(blocks, list)
+            yield from _check_pairs(loss, roles, (*where, "model_name_pairs"))
+            yield from _check_layers(loss, mode, where)
+            for pair in pairs_of(loss.model_name_pairs):
+                taught = set(pair) if isinstance(loss, (LabelLoss, *MUTUAL)) else {pair[0]}
+                if mode == "Train":
+                    late |= taught
+                    learning |= taught if loss.ramp is None else set()
+                if frozen and taught <= frozen:
+                    what = f"{pair[0]}, which would learn from it, is frozen; the learner is first"
+                    yield Mistake((*where, "model_name_pairs"), what)
+        complete = complete and isinstance(dig(model, "loss", mode), list)
     for network in networks:
         if isinstance(network.head, (MoViNetHead, PPTSMHead)) and network.head.ls_eps:
             what = "labels are smoothed by Recognizer2D only; the terms of MODEL.loss have no such"
             yield Mistake((*network.where, "head", "ls_eps"), f"{what} setting: leave it out")
-    flags = model.get("freeze_params_list") or [False] * len(roles)
-    if complete and isinstance(flags, list) and len(flags) == len(roles):
-        for network, flag in zip(networks, flags, strict=True):
-            if flag is not True and network.role not in learning:
-                what = f"no term holds {network.role}, which is not frozen: it would never learn"
-                yield Mistake(("MODEL", "loss", "Train"), what)
-
-
-def _check_pair(loss: Any, roles: list[str], where: Location) -> Iterator[Mistake]:
-    pair = loss.model_name_pairs
-    allowed = roles if isinstance(loss, MutualLoss) else [*roles, GROUND_TRUTH]
-    unknown = [name for name in pair if name not in allowed]
-    for name in unknown:
-        if name == GROUND_TRUTH:
-            yield Mistake(where, f"{loss.name} compares two networks, not one with {GROUND_TRUTH}")
-        else:
-            yield Mistake(where, unknown_name("network", name, allowed))
-    if unknown:
+        yield from _check_network_settings(model, network, frozen)
+    if not complete or frozen is None:
         return
-    if isinstance(loss, MutualLoss):
-        if pair[0] == pair[1]:
+    for role in roles:
+        if role not in frozen | learning:
+            what = f"no term holds {role}, which is not frozen: it would never learn"
+            if role in late:
+                what = f"every term that teaches {role} has a ramp: leave it out of one of them"
+            yield Mistake(("MODEL", "loss", "Train"), what)
+    if model.get("update") == "alternating" and len(set(roles) - frozen) < 2:
+        what = "alternating needs two networks that learn; leave it out"
+        yield Mistake(("MODEL", "update"), what)
+
+
+def losses_of(model: Any, mode: str) -> Iterator[tuple[Location, Any]]:
+    """The terms of a list with their places; None for those that are not well-formed."""
+    blocks = dig(model, "loss", mode)
+    for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
+        yield ("MODEL", "loss", mode, index), attempt(_LOSS, block)
+
+
+def _frozen(model: Mapping[str, Any], roles: list[str]) -> set[str] | None:
+    """The networks that do not learn; None where the list is not well-formed."""
+    flags = model.get("freeze_params_list") or [False] * len(roles)
+    if not isinstance(flags, list) or len(flags) != len(roles):
+        return None
+    return {role for role, flag in zip(roles, flags, strict=True) if flag is True}
+
+
+def _check_network_settings(
+    model: Mapping[str, Any], network: Placed, frozen: set[str] | None
+) -> Iterator[Mistake]:
+    block = dig(model["models"][network.where[2]], network.role)
+    if network.role == STUDENT and dig(block, "input"):
+        what = f"{STUDENT} sees the clips as deployment does: change PIPELINE instead"
+        yield Mistake((*network.where, "input"), what)
+    if dig(block, "amp") and frozen is not None and network.role not in frozen:
+        what = f"is for frozen networks; {network.role} learns, at the precision of the run's amp"
+        yield Mistake((*network.where, "amp"), what)
+    if dig(block, "trainable") and frozen is not None and network.role in frozen:
+        yield Mistake((*network.where, "trainable"), f"{network.role} is frozen: nothing learns")
+
+
+def _check_pairs(loss: Any, roles: list[str], where: Location) -> Iterator[Mistake]:
+    labels = isinstance(loss, LabelLoss)
+    allowed = [*roles, GROUND_TRUTH] if labels else roles
+    for pair in pairs_of(loss.model_name_pairs):
+        unknown = [name for name in pair if name not in allowed]
+        for name in unknown:
+            if name == GROUND_TRUTH:
+                what = f"{loss.name} compares two networks, not one with {GROUND_TRUTH}"
+                yield Mistake(where, what)
+            else:
+                yield Mistake(where, unknown_name("network", name, allowed))
+        if unknown:
+            continue
+        if not labels and pair[0] == pair[1]:
             yield Mistake(where, f"{loss.name} needs two different networks, not {shown(pair)}")
-    elif pair.count(GROUND_TRUTH) != 1:
-        yield Mistake(where, f"{loss.name} needs one network and {GROUND_TRUTH}, not {shown(pair)}")
+        elif labels and pair.count(GROUND_TRUTH) != 1:
+            what = f"{loss.name} needs one network and {GROUND_TRUTH}, not {shown(pair)}"
+            yield Mistake(where, what)
+
+
+def _check_layers(loss: Any, mode: str, where: Location) -> Iterator[Mistake]:
+    relation = isinstance(loss, RKDLoss) and bool(loss.s_key or loss.t_key)
+    if mode == "Val" and (isinstance(loss, FEATURES) or relation):
+        yield Mistake((*where, "name"), f"{loss.name} looks into layers, in training only")
+    if not isinstance(loss, FEATURES) or not hasattr(loss, "connector"):
+        return
+    counts = {key: layers_of(getattr(loss, key, None)) for key in ("s_key", "t_key", "t_norm")}
+    for key in ("t_key", "t_norm"):
+        if counts[key] and len(counts[key]) != len(counts["s_key"]):
+            what = f"names {len(counts[key])} layers, s_key {len(counts['s_key'])}: they are pairs"
+            yield Mistake((*where, key), what)
+
+
+def needs_labels(model: Any) -> Iterator[Location]:
+    """Places of the terms that clips without labels cannot train."""
+    if dig(model, "framework") == "Recognizer2D":
+        yield ("MODEL", "framework")
+    for where, loss in losses_of(model, "Train"):
+        if isinstance(loss, LabelLoss) or (isinstance(loss, DKDLoss) and not loss.use_target_as_gt):
+            yield (*where, "name")

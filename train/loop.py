@@ -27,6 +27,7 @@ from train.data.mix import build_mix
 from train.evaluate import Evaluation, evaluate
 from train.identity import differences, identity, preprocessing
 from train.losses import Target
+from train.memory import peak_memory
 from train.models.pixels import PixelInput
 from train.optim import build_optimizer
 from train.precise_bn import recompute_statistics
@@ -34,6 +35,8 @@ from train.precision import Precision, build_precision
 from train.pretrained import load_pretrained, load_weights
 from train.recognizers import STUDENT, Recognizer, build_recognizer
 from train.reporter import Reporter
+from train.teachers import load_networks
+from train.terms import Outputs
 
 
 class DivergedError(ClipDuetError):
@@ -130,13 +133,14 @@ def train(
     folder = Path(cfg.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     reporter = reporter or Reporter(None)
-    recognizer = build_recognizer(cfg.model, seed=cfg.seed)
     preprocess = clip_spec(cfg, "train").preprocess
+    pixels = PixelInput(preprocess.mean, preprocess.std)
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
     run = Run(
         cfg=cfg,
         folder=folder,
         recognizer=recognizer,
-        pixels=PixelInput(preprocess.mean, preprocess.std),
+        pixels=pixels,
         train=train_set,
         valid=valid_set,
         precision=build_precision(cfg, note=reporter.note),
@@ -149,6 +153,7 @@ def train(
         lines = load_pretrained(recognizer, cfg.model)
         if cfg.weights:
             lines += load_weights(recognizer, Path(cfg.weights))
+        lines += load_networks(recognizer, cfg.model, others_filled=bool(cfg.weights))
         for line in lines:
             reporter.note(line)
     while run.progress.epoch < cfg.epochs:
@@ -237,25 +242,44 @@ def _step(run: Run, batch: Batch) -> dict[str, float]:
             paddle.to_tensor(mixed.labels_b),
             paddle.to_tensor(mixed.lam),
         )
+    # Dropout follows from the step and the network alone: the same after a resume, and the same
+    # for a student that trains alone and one in a pair.
+    draw = f"{cfg.seed}/step/{step}"
     with run.precision.autocast():
-        # Dropout follows from the step and the network alone: the same after a resume, and the
-        # same for a student that trains alone and one in a pair.
         inputs = run.pixels(paddle.to_tensor(clips))
-        outputs = run.recognizer(inputs, draw=f"{cfg.seed}/step/{step}")
-        terms = run.recognizer.losses(outputs, target, progress=run.share)
-        loss = paddle.add_n(list(terms.values()))
-    value = float(loss)
-    if not math.isfinite(value):
-        parts = ", ".join(f"{name} {float(term):g}" for name, term in terms.items())
-        raise _diverged(run, f"the loss is {value} ({parts})")
-    run.precision.step(loss, run.optimizer, run.recognizer.parameter_groups())
+        outputs = run.recognizer(inputs, draw=draw)
+    terms: dict[str, float] = {}
+    for learner, last in run.recognizer.turns:
+        terms |= _update(run, outputs, target, learner)
+        if learner is not None and not last:
+            # The others learn from what this one has become.
+            with run.precision.autocast(), paddle.no_grad():
+                run.recognizer.run(learner, inputs, outputs, draw=draw)
     run.schedule.step()
     run.progress.step += 1
     return {
-        "loss": value,
-        **{name: float(term) for name, term in terms.items()},
-        **{f"{role}.top1": _accuracy(logits, target) for role, logits in outputs.items()},
+        "loss": sum(terms.values()),
+        **terms,
+        **{
+            f"{role}.top1": _accuracy(logits, target)
+            for role, logits in outputs.items()
+            if run.cfg.DATASET.train.labelled
+        },
     }
+
+
+def _update(run: Run, outputs: Outputs, target: Target, learner: str | None) -> dict[str, float]:
+    """Losses, backward and an optimiser step for one network, or for all; the terms by name."""
+    with run.precision.autocast():
+        seen = outputs if learner is None else outputs.seen_by(learner)
+        terms = run.recognizer.losses(seen, target, progress=run.share, learner=learner)
+        loss = paddle.add_n(list(terms.values()))
+    values = {name: float(term) for name, term in terms.items()}
+    if not math.isfinite(float(loss)):
+        parts = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        raise _diverged(run, f"the loss is {float(loss)} ({parts})")
+    run.precision.step(loss, run.optimizer, run.recognizer.parameter_groups())
+    return values
 
 
 def _diverged(run: Run, what: str) -> DivergedError:
@@ -331,6 +355,7 @@ def _record(run: Run, meter: Meter, result: Evaluation) -> dict[str, Any]:
         f"valid.{STUDENT}.top1": result.top1,
         "valid.failed": len(result.failed),
         "seconds": round(run.progress.seconds, 1),
+        "memory": peak_memory(),
     }
 
 

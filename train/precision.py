@@ -55,7 +55,8 @@ class Precision:
         else:
             scaler.step(optimizer)
             scaler.update()
-        optimizer.clear_grad()
+        # No gradient, not one of 0, which would still decay: next time another network may learn.
+        optimizer.clear_grad(set_to_zero=False)
 
 
 def build_precision(cfg: Config, *, note: Callable[[str], None]) -> Precision:

@@ -7,44 +7,24 @@ that also learn from each other. Names, structure and state-dict keys are Paddle
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import paddle
 from paddle import Tensor, nn
 
-from train.losses import Target, cross_entropy, mutual
-from train.models import build_backbone, build_head, build_network
+from train.build_terms import build_terms, label_term
+from train.losses import Target
+from train.models import build_network
+from train.models.pixels import PixelInput, input_adapter
+from train.schema_losses import layers_of
+from train.schema_model import CONNECTORS, STUDENT
+from train.taps import tapped
+from train.terms import Outputs, Term
+from train.trainable import freeze_others
 
-GROUND_TRUTH = "GroundTruth"
-STUDENT = "Student"
-
-
-@dataclass(frozen=True)
-class Term:
-    """One summand of the loss.
-
-    Attributes:
-        name: how logs call it, ``Student-Teacher.DML``.
-        compute: from every network's logits and the labels to a scalar.
-        weight: factor at the end of the ramp.
-        ramp: shares of the run between which the factor rises linearly from 0, or None.
-    """
-
-    name: str
-    compute: Callable[[Mapping[str, Tensor], Target], Tensor]
-    weight: float = 1.0
-    ramp: tuple[float, float] | None = None
-
-    def factor(self, progress: float) -> float:
-        """The term's factor after a share ``progress`` (0..1) of the run."""
-        if self.ramp is None:
-            return self.weight
-        start, end = self.ramp
-        if end <= start:
-            return self.weight * (progress >= start)
-        return self.weight * min(1.0, max(0.0, (progress - start) / (end - start)))
+Parameters = list[paddle.base.framework.EagerParamBase]
 
 
 class Recognizer(nn.Layer):
@@ -56,69 +36,111 @@ class Recognizer(nn.Layer):
     Attributes:
         roles: names of the networks, in the order of the config.
         frozen: those of them that take no gradient and stay in evaluation mode.
+        update: ``together`` or ``alternating``, see :attr:`turns`.
     """
 
     def __init__(
         self,
-        networks: Mapping[str, nn.Layer],
-        terms: Mapping[str, list[Term]],
+        networks: Mapping[str, nn.Sequential],
+        terms: Mapping[str, Sequence[Term]],
+        *,
         frozen: frozenset[str] = frozenset(),
+        update: str = "together",
+        adapters: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+        precisions: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.roles = list(networks)
-        self.frozen = frozen
+        self.frozen, self.update = frozen, update
         self._terms = terms
         self._networks = dict(networks)
+        self._adapters, self._precisions = dict(adapters or {}), dict(precisions or {})
+        self._taps = {
+            role: sorted(
+                {path for term in terms["Train"] for own, path in term.taps if own == role}
+            )
+            for role in networks
+        }
         self._register()
+        own = {str(i): t.layer for i, t in enumerate(terms["Train"]) if t.layer is not None}
+        if own:
+            self.add_sublayer(CONNECTORS, nn.LayerDict(own))
         for role in frozen:
             for parameter in self._networks[role].parameters():
                 parameter.stop_gradient = True
+        # Batch norms of layers that do not learn keep their statistics, as all of a frozen one do.
+        self._still = [
+            layer
+            for role, network in networks.items()
+            for layer in network.sublayers()
+            if isinstance(layer, nn.BatchNorm2D) and (role in frozen or layer.weight.stop_gradient)
+        ]
 
     def _register(self) -> None:
         for role, network in self._networks.items():
             self.add_sublayer(role, network)
 
     @property
-    def networks(self) -> dict[str, nn.Layer]:
+    def networks(self) -> dict[str, nn.Sequential]:
         """The networks by role."""
         return dict(self._networks)
 
     @property
-    def student(self) -> nn.Layer:
+    def student(self) -> nn.Sequential:
         """The network that is deployed."""
         return self._networks[STUDENT]
 
-    def forward(self, inputs: Tensor, *, draw: str | None = None) -> dict[str, Tensor]:
+    def forward(self, inputs: Tensor, *, draw: str | None = None) -> Outputs:
         """Logits by role; ``draw`` names the step, from which each network's dropout follows."""
-        outputs = {}
-        for role, network in self._networks.items():
-            if draw is not None:
-                _seed(draw, role)
-            with paddle.set_grad_enabled(paddle.is_grad_enabled() and role not in self.frozen):
-                outputs[role] = network(inputs)
+        outputs = Outputs({})
+        for role in self._networks:
+            self.run(role, inputs, outputs, draw=draw)
         return outputs
+
+    def run(self, role: str, inputs: Tensor, outputs: Outputs, *, draw: str | None = None) -> None:
+        """Put what one network says of ``inputs`` into ``outputs``; see :meth:`forward`."""
+        network = self._networks[role]
+        if draw is not None:
+            _seed(draw, role)
+        if role in self._adapters:
+            inputs = self._adapters[role](inputs)
+        learning = paddle.is_grad_enabled() and role not in self.frozen
+        # In evaluation nobody asks for features.
+        paths = self._taps[role] if self.training else ()
+        with paddle.set_grad_enabled(learning), tapped(network, paths) as features:
+            if role in self._precisions:
+                with paddle.amp.auto_cast(dtype=self._precisions[role]):
+                    outputs[role] = network(inputs)
+            else:
+                outputs[role] = network(inputs)
+        outputs.features.update({(role, path): value for path, value in features.items()})
 
     def losses(
         self,
-        outputs: Mapping[str, Tensor],
+        outputs: Outputs,
         target: Target,
         *,
         mode: str = "Train",
         progress: float = 1.0,
+        learner: str | None = None,
     ) -> dict[str, Tensor]:
         """Weighted loss terms by name; their sum is the loss.
 
         Args:
-            outputs: logits ``[N, classes]`` by role.
+            outputs: logits ``[N, classes]`` by role, and features in training.
             target: the batch's labels.
             mode: ``Train`` or ``Val``, the list of terms to use.
             progress: share of the run that is over, 0..1, for terms with a ramp. A term whose
                 factor is 0 is left out and costs nothing.
+            learner: only the terms that teach this network; None: all.
         """
+        clips = next(iter(outputs.values())).shape[0]
         return {
             term.name: factor * term.compute(outputs, target)
             for term in self._terms[mode]
-            if (factor := term.factor(progress)) > 0
+            if (learner is None or learner in term.learners)
+            and clips >= term.least
+            and (factor := term.factor(progress)) > 0
         }
 
     def train(self) -> None:
@@ -126,14 +148,30 @@ class Recognizer(nn.Layer):
         super().train()
         for role in self.frozen:
             self._networks[role].eval()
+        for layer in self._still:
+            layer.eval()
 
-    def trainable_parameters(self) -> list[paddle.base.framework.EagerParamBase]:
-        """Parameters that take a gradient, of all networks."""
+    @property
+    def turns(self) -> list[tuple[str | None, bool]]:
+        """Who takes an optimiser step for a batch, in turn, and whether it is the last.
+
+        None stands for all at once; alternating, as in the DML paper, each learning network has
+        its own turn.
+        """
+        learners = [role for role in self.roles if role not in self.frozen]
+        if self.update == "together" or len(learners) < 2:
+            return [(None, True)]
+        return [(role, role == learners[-1]) for role in learners]
+
+    def trainable_parameters(self) -> Parameters:
+        """Parameters that take a gradient, of all networks and losses."""
         return [p for group in self.parameter_groups() for p in group]
 
-    def parameter_groups(self) -> list[list[paddle.base.framework.EagerParamBase]]:
-        """The same, network by network."""
+    def parameter_groups(self) -> list[Parameters]:
+        """The same, network by network, and then those of the losses."""
         groups = [network.parameters() for network in self._networks.values()]
+        if CONNECTORS in self._sub_layers:
+            groups.append(self._sub_layers[CONNECTORS].parameters())
         return [[p for p in group if not p.stop_gradient] for group in groups]
 
 
@@ -146,7 +184,9 @@ class _Single(Recognizer):
         self.add_sublayer("head", head)
 
 
-def build_recognizer(model: Mapping[str, Any], *, seed: int) -> Recognizer:
+def build_recognizer(
+    model: Mapping[str, Any], *, seed: int, pixels: PixelInput | None = None
+) -> Recognizer:
     """Build the networks and losses of a MODEL block (validated by :mod:`train.config`).
 
     Every network's initial weights come from a generator seeded by ``seed`` and its role alone,
@@ -156,56 +196,47 @@ def build_recognizer(model: Mapping[str, Any], *, seed: int) -> Recognizer:
     Args:
         model: ``framework``, and ``backbone`` and ``head`` or ``models`` and ``loss``.
         seed: the run's seed.
+        pixels: the normalisation of the clips, which a network with another one is told.
+
+    Raises:
+        ConfigError: a layer that the losses, or ``trainable``, name is not there.
     """
-    if model["framework"] == "Recognizer2D":
-        _seed(seed, STUDENT)
-        network = nn.Sequential(build_backbone(model["backbone"]), build_head(model["head"]))
-        smoothing = float(model["head"].get("ls_eps") or 0.0)
-        return _Single(
-            {STUDENT: network},
-            {
-                "Train": [_labels_term(STUDENT, {"label_smoothing": smoothing})],
-                "Val": [_labels_term(STUDENT, {})],
-            },
-        )
-    networks: dict[str, nn.Layer] = {}
-    for entry in model["models"]:
-        ((role, block),) = entry.items()
+    blocks = blocks_of(model)
+    networks = {}
+    for role, block in blocks.items():
         _seed(seed, role)
         networks[role] = build_network(block)
+    freeze_others(networks, {r: layers_of(b.get("trainable")) for r, b in blocks.items()})
+    if model["framework"] == "Recognizer2D":
+        smoothing = float(model["head"].get("ls_eps") or 0.0)
+        terms = {
+            "Train": [label_term(STUDENT, label_smoothing=smoothing)],
+            "Val": [label_term(STUDENT)],
+        }
+        return _Single(networks, terms)
     flags = model.get("freeze_params_list") or [False] * len(networks)
-    frozen = frozenset(role for role, flag in zip(networks, flags, strict=True) if flag)
-    terms = {mode: [_term(block) for block in blocks] for mode, blocks in model["loss"].items()}
-    return Recognizer(networks, terms, frozen)
+    terms = {
+        mode: build_terms(loss, networks, blocks, seed_layer=partial(_seed, seed, mode))
+        for mode, loss in model["loss"].items()
+    }
+    return Recognizer(
+        networks,
+        terms,
+        frozen=frozenset(role for role, flag in zip(networks, flags, strict=True) if flag),
+        update=model.get("update", "together"),
+        adapters={
+            r: input_adapter(pixels, **b["input"]) for r, b in blocks.items() if b.get("input")
+        },
+        precisions={role: block["amp"] for role, block in blocks.items() if block.get("amp")},
+    )
+
+
+def blocks_of(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The networks' settings by role, in the order of the config."""
+    if model["framework"] == "Recognizer2D":
+        return {STUDENT: model}
+    return {role: block for entry in model["models"] for role, block in entry.items()}
 
 
 def _seed(*parts: object) -> None:
     paddle.seed(zlib.crc32("/".join(map(str, parts)).encode()))
-
-
-def _labels_term(role: str, settings: Mapping[str, Any], **weighting: Any) -> Term:
-    def compute(outputs: Mapping[str, Tensor], target: Target) -> Tensor:
-        return cross_entropy(outputs[role], target, **settings)
-
-    return Term(f"{role}.CE", compute, **weighting)
-
-
-def _mutual_term(a: str, b: str, settings: Mapping[str, Any], **weighting: Any) -> Term:
-    def compute(outputs: Mapping[str, Tensor], target: Target) -> Tensor:
-        return mutual(outputs[a], outputs[b], **settings)
-
-    return Term(f"{a}-{b}.DML", compute, **weighting)
-
-
-def _term(block: Mapping[str, Any]) -> Term:
-    a, b = block["model_name_pairs"]
-    weighting: dict[str, Any] = {"weight": float(block.get("loss_weight") or 1.0)}
-    if block.get("loss_weight") == 0:
-        weighting["weight"] = 0.0
-    if block.get("ramp"):
-        weighting["ramp"] = tuple(block["ramp"])
-    if GROUND_TRUTH in (a, b):
-        role = b if a == GROUND_TRUTH else a
-        return _labels_term(role, {}, **weighting)
-    settings = {"temperature": float(block["temperature"])} if block.get("temperature") else {}
-    return _mutual_term(a, b, settings, **weighting)

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr
 
+from train.schema_before import Before
+from train.schema_common import STRICT, Positive
 from train.schema_data import Dataset, Mix, Pipeline
-from train.schema_model import STRICT, Model, Positive, Recognizer2D, RecognizerDistillation
+from train.schema_model import Model, Recognizer2D, RecognizerDistillation
 
 IGNORED: tuple[tuple[str, ...], ...] = (
     ("log_level",),
@@ -173,6 +175,8 @@ class Config(BaseModel):
     DATASET: Dataset
     PIPELINE: Pipeline
     OPTIMIZER: Optimizer
+    BEFORE: Before = {}
+    """What must be there first, such as a trained teacher, and how to make it."""
     MIX: Mix | None = None
     """Mixing of clips within a batch; none: no mixing."""
     PRECISEBN: PreciseBN | None = None

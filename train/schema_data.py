@@ -10,15 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from train.schema_model import STRICT, Positive, Segments, Share
+from train.schema_common import STRICT, Means, Positive, Segments, Share, Side, Spreads
 
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
-
-Side = Annotated[int, Field(ge=1, le=8192)]
-"""Pixels."""
-Means = Annotated[list[Share], Field(min_length=3, max_length=3)]
-Spreads = Annotated[list[Annotated[float, Field(ge=1e-6, le=1)]], Field(min_length=3, max_length=3)]
 
 
 def _classes(value: Any) -> Any:
@@ -67,6 +62,8 @@ class ListFile(BaseModel):
     """The list, relative to ``DATASET.root``."""
     data_prefix: Text = ""
     """Folder that the paths in the list start from, relative to ``DATASET.root``."""
+    labelled: bool = True
+    """False: the lines need no label, and one that is there is not looked at; training only."""
     suffix: Text = ""
     """Videos: added to each path. Folders: pattern of the frame names, img_{:05}.jpg if empty."""
 
@@ -239,6 +236,23 @@ class RandomShiftOptions(BaseModel):
     pixels: Annotated[int, Field(ge=0)]
 
 
+class RandAugmentOptions(BaseModel):
+    """A few operations of fourteen, one draw a clip."""
+
+    model_config = STRICT
+
+    num_layers: Positive = 2
+    """Operations a clip."""
+    magnitude: Annotated[float, Field(ge=0, le=10)] = 5.0
+    """Strength of each."""
+
+
+class AutoAugmentOptions(BaseModel):
+    """One of the 25 pairs of operations that were found for ImageNet, one draw a clip."""
+
+    model_config = STRICT
+
+
 class GroupFullResSampleOptions(BaseModel):
     """Three crops along the long side (tests of the dense recipe)."""
 
@@ -279,6 +293,8 @@ class Step(BaseModel):
     ColorJitter: ColorJitterOptions | None = None
     ChannelShuffle: ChannelShuffleOptions | None = None
     RandomShift: RandomShiftOptions | None = None
+    RandAugment: RandAugmentOptions | None = None
+    AutoAugment: AutoAugmentOptions | None = None
     GroupFullResSample: GroupFullResSampleOptions | None = None
     Image2Array: Image2ArrayOptions | None = None
     Normalization: NormalizationOptions | None = None

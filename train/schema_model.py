@@ -1,34 +1,25 @@
-"""The MODEL block: networks, who is frozen, and the losses between them (PaddleVideo's layout)."""
+"""The MODEL block: networks, what they start from, and who learns (PaddleVideo's layout)."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
-STRICT = ConfigDict(
-    extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
+from train.schema_common import (
+    STRICT,
+    Means,
+    PartialShare,
+    Positive,
+    Segments,
+    Side,
+    Spreads,
 )
-"""No unknown keys, no silent conversion of types, no change after loading."""
+from train.schema_losses import Layers, Loss
 
 GROUND_TRUTH, STUDENT = "GroundTruth", "Student"
-
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-PartialShare = Annotated[float, Field(ge=0, lt=1)]
-Segments = Annotated[int, Field(ge=2, le=1024)]
-
-
-def _rising(ramp: list[float] | None) -> list[float] | None:
-    if ramp is not None and ramp[0] > ramp[1]:
-        raise ValueError(f"must rise: {ramp[0]} is above {ramp[1]}")
-    return ramp
-
-
-Ramp = Annotated[
-    Annotated[list[Share], Field(min_length=2, max_length=2)] | None, AfterValidator(_rising)
-]
-Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
+CONNECTORS = "connectors"
+"""What keys of the losses' own parameters begin with; no network may have this name."""
 
 
 class PPTSMv2Backbone(BaseModel):
@@ -114,6 +105,18 @@ class PPTSMHead(BaseModel):
 Head = Annotated[MoViNetHead | PPTSMHead, Field(discriminator="name")]
 
 
+class Input(BaseModel):
+    """What a network was trained on, where the clips of this config are something else."""
+
+    model_config = STRICT
+
+    mean: Means | None = None
+    """Of its normalisation; none: the pipeline's."""
+    std: Spreads | None = None
+    size: Side | None = None
+    """Height and width that the clips are resized to; none: they stay as they are."""
+
+
 class Network(BaseModel):
     """One network of a distillation."""
 
@@ -121,39 +124,16 @@ class Network(BaseModel):
 
     backbone: Backbone
     head: Head
-
-
-class LabelLoss(BaseModel):
-    """Cross-entropy of one network to the labels; both names mean the same."""
-
-    model_config = STRICT
-
-    name: Literal["DistillationCELoss", "CrossEntropyLoss"]
-    model_name_pairs: Pair
-    """A network and GroundTruth."""
-    loss_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Factor of the term."""
-    ramp: Ramp = None
-    """Shares of the run between which the factor rises linearly from 0; none: at once."""
-
-
-class MutualLoss(BaseModel):
-    """Symmetric KL divergence between two networks, both of which learn from it."""
-
-    model_config = STRICT
-
-    name: Literal["DistillationDMLLoss"]
-    model_name_pairs: Pair
-    """Two networks."""
-    loss_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Factor of the term."""
-    ramp: Ramp = None
-    """Shares of the run between which the factor rises linearly from 0; none: at once."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Divides the logits; the term is multiplied by its square."""
-
-
-Loss = Annotated[LabelLoss | MutualLoss, Field(discriminator="name")]
+    pretrained: str | None = None
+    """Checkpoint of a whole network that it starts from, such as a run's best.pdparams."""
+    pretrained_role: str | None = None
+    """Whose weights to take from a file of several; none: the same name's, else the Student's."""
+    trainable: Layers | None = None
+    """The layers that learn, by path, where ``*`` stands for anything; none: all of them."""
+    input: Input | None = None
+    """What it wants to see; none: what the Student sees."""
+    amp: Literal["float16", "bfloat16"] | None = None
+    """Precision of a frozen network's forward pass on a GPU; none: that of the run."""
 
 
 class LossLists(BaseModel):
@@ -173,6 +153,12 @@ class Recognizer2D(BaseModel):
     framework: Literal["Recognizer2D"]
     backbone: Backbone
     head: Head
+    pretrained: str | None = None
+    """Checkpoint of a whole network that it starts from, such as a run's best.pdparams."""
+    pretrained_role: str | None = None
+    """Whose weights to take from a file of several; none: the Student's."""
+    trainable: Layers | None = None
+    """The layers that learn, by path, where ``*`` stands for anything; none: all of them."""
 
 
 class RecognizerDistillation(BaseModel):
@@ -186,6 +172,8 @@ class RecognizerDistillation(BaseModel):
     loss: LossLists
     freeze_params_list: list[bool] = []
     """For each network, true where it does not learn; empty: all learn."""
+    update: Literal["together", "alternating"] = "together"
+    """One step for all networks, or one after the other, each seeing what the last one became."""
 
     @field_validator("models")
     @classmethod

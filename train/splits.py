@@ -26,6 +26,7 @@ def build_dataset(cfg: Config, split: Split) -> ClipDataset:
         format=files.format,
         num_classes=cfg.class_num,
         suffix=files.suffix,
+        labelled=files.labelled,
     )
     training = split == "train"
     return ClipDataset(

@@ -226,7 +226,10 @@ def test_build_takes_the_recipe_as_it_stands() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"RandomCorp": {"target_size": 8}}, "'RandomCorp' is unknown; allowed: CenterCrop"),
+        (
+            {"RandomCorp": {"target_size": 8}},
+            "'RandomCorp' is unknown; allowed: AutoAugment, CenterCrop",
+        ),
         ({"RandomCrop": None}, "RandomCrop needs target_size"),
         ({"RandomCrop": {"target_size": 0}}, "target_size is 0"),
         ({"RandomCrop": {"target_size": "8"}}, "wrong type"),

@@ -387,7 +387,7 @@ def test_a_mistyped_name_does_not_hide_what_else_is_wrong_in_its_block(pair):
             "PIPELINE.train.transform.3.RandomFlip.prob",
             "allowed: p",
         ),
-        ("zzz=1", "zzz", "allowed: DATASET, MIX, MODEL,"),
+        ("zzz=1", "zzz", "allowed: BEFORE, DATASET, MIX,"),
         (
             "MODEL.models.Student.backbone.name=PPTSM_v3",
             "MODEL.models.1.Student.backbone.name",

@@ -15,126 +15,17 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
-import yaml
 
 from infer.errors import ClipDuetError
+from tests.train.tiny import ALONE, LOSSES, PAIR, STUDENT, TEACHER, run, same, weights
 from train.__main__ import main
+from train.build_terms import RESPONSES, Response
 from train.checkpoint import BEST, LATEST, load_file
 from train.config import load_config
-from train.loop import DivergedError, Progress, train
+from train.loop import DivergedError, train
 from train.precise_bn import recompute_statistics
 from train.recognizers import build_recognizer
 from train.splits import training_datasets
-
-WriteClip = Callable[..., Path]
-
-STUDENT = {
-    "backbone": {
-        "name": "PPTSM_v2",
-        "num_seg": 4,
-        "class_num": 3,
-        "scale": 0.25,
-        "depths": [1, 1, 1, 1],
-        "class_expand": 32,
-    },
-    "head": {"name": "MoViNetHead"},
-}
-TEACHER = {
-    "backbone": {"name": "ResNetTweaksTSM", "depth": 18, "width": 0.125, "num_seg": 4},
-    "head": {"name": "ppTSMHead", "num_classes": 3, "in_channels": 64, "num_seg": 4},
-}
-LOSSES = {
-    "Train": [
-        {"name": "DistillationCELoss", "model_name_pairs": ["Student", "GroundTruth"]},
-        {"name": "DistillationCELoss", "model_name_pairs": ["Teacher", "GroundTruth"]},
-        {"name": "DistillationDMLLoss", "model_name_pairs": ["Student", "Teacher"]},
-    ],
-    "Val": [{"name": "DistillationCELoss", "model_name_pairs": ["Student", "GroundTruth"]}],
-}
-PAIR = {
-    "framework": "RecognizerDistillation",
-    "freeze_params_list": [False, False],
-    "models": [{"Teacher": TEACHER}, {"Student": STUDENT}],
-    "loss": LOSSES,
-}
-ALONE = {"framework": "Recognizer2D", **STUDENT}
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory, write_clip: WriteClip) -> Path:
-    """Twelve clips of three classes: the class is the colour that grows brighter."""
-    folder = tmp_path_factory.mktemp("clips")
-    rng = np.random.default_rng(0)
-    lines = []
-    for index in range(12):
-        frames = rng.integers(0, 60, (6, 40, 40, 3), dtype=np.uint8)
-        frames[..., index % 3] += (np.arange(6, dtype=np.uint8) * 30)[:, None, None]
-        write_clip(folder / f"{index}.mp4", frames)
-        lines.append(f"{index}.mp4 {index % 3}")
-    (folder / "train.list").write_text("\n".join(lines))
-    (folder / "val.list").write_text("\n".join(lines[:6]))
-    return folder
-
-
-@pytest.fixture
-def experiment(clips: Path, tmp_path: Path) -> Callable[..., Path]:
-    """`experiment(model, **top_level) -> config file`."""
-
-    def write(model: dict[str, Any], **changes: Any) -> Path:
-        def pipeline(crop: str) -> dict[str, Any]:
-            return {
-                "decode": {"name": "VideoDecoder"},
-                "sample": {"num_seg": 4, "valid_mode": crop == "CenterCrop"},
-                "transform": [
-                    {"Scale": {"short_size": 36, "fixed_ratio": False}},
-                    {crop: {"target_size": 32}},
-                    {"Image2Array": None},
-                    {"Normalization": {"mean": [0.5] * 3, "std": [0.25] * 3}},
-                ],
-            }
-
-        config = {
-            "MODEL": model,
-            "DATASET": {
-                "root": str(clips),
-                "batch_size": 4,
-                "train": {"format": "VideoDataset", "file_path": "train.list"},
-                "valid": {"format": "VideoDataset", "file_path": "val.list"},
-            },
-            "PIPELINE": {"train": pipeline("RandomCrop"), "valid": pipeline("CenterCrop")},
-            "OPTIMIZER": {
-                "name": "AdamW",
-                "learning_rate": {
-                    "name": "CustomWarmupCosineDecay",
-                    "cosine_base_lr": 0.003,
-                    "warmup_epochs": 0.5,
-                },
-                "weight_decay": 0.01,
-            },
-            "epochs": 3,
-            "seed": 5,
-            "output_dir": str(tmp_path / "run"),
-            **changes,
-        }
-        file = tmp_path / "experiment.yaml"
-        file.write_text(yaml.safe_dump(config))
-        return file
-
-    return write
-
-
-def run(file: Path, *overrides: str, resume: bool = False) -> Progress:
-    cfg = load_config(file, overrides)
-    train_set, valid_set = training_datasets(cfg)
-    return train(cfg, train_set=train_set, valid_set=valid_set, resume=resume)
-
-
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    return {k: v.numpy() for k, v in load_file(folder / LATEST)["model"].items()}
-
-
-def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
-    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
 
 
 @pytest.mark.parametrize("mix", [None, {"name": "VideoMix"}])
@@ -221,7 +112,8 @@ def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
 
 
 def untimed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in record.items() if k != "seconds"} for record in history]
+    cost = ("seconds", "memory")
+    return [{k: v for k, v in record.items() if k not in cost} for record in history]
 
 
 def test_a_stop_that_is_asked_for_writes_a_checkpoint_first(
@@ -335,7 +227,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
 def test_a_nan_in_the_loss_names_the_term(
     experiment: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("train.recognizers.mutual", lambda a, b, **_: (a - b).mean() * float("nan"))
+    broken = Response("DML", lambda a, b, **_: (a - b).mean() * float("nan"))
+    monkeypatch.setitem(RESPONSES, "DistillationDMLLoss", broken)
     with pytest.raises(DivergedError, match=r"the loss is nan.*Student-Teacher.DML nan"):
         run(experiment(PAIR, epochs=1))
 
@@ -399,12 +292,12 @@ def test_a_run_with_precise_statistics_validates_with_them(
 
 
 def test_a_frozen_teacher_does_not_move(experiment: Callable[..., Path], tmp_path: Path) -> None:
-    model = {**PAIR, "freeze_params_list": [True, False]}
-    before = {
-        k: v.numpy()
-        for k, v in build_recognizer(model, seed=5).networks["Teacher"].state_dict().items()
-    }
-    run(experiment(model, epochs=1))
+    donor = build_recognizer(PAIR, seed=9)
+    paddle.save(donor.state_dict(), str(tmp_path / "teacher.pdparams"))
+    before = {k: v.numpy() for k, v in donor.networks["Teacher"].state_dict().items()}
+    teacher = {**TEACHER, "pretrained": str(tmp_path / "teacher.pdparams")}
+    models = [{"Teacher": teacher}, {"Student": STUDENT}]
+    run(experiment({**PAIR, "models": models, "freeze_params_list": [True, False]}, epochs=1))
     after = {
         k.removeprefix("Teacher."): v
         for k, v in weights(tmp_path / "run").items()

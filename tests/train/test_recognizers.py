@@ -10,7 +10,8 @@ import yaml
 
 from train.config import parse_model
 from train.losses import Target
-from train.recognizers import Term, build_recognizer
+from train.recognizers import build_recognizer
+from train.terms import Term
 
 LOSS = """
     loss:

@@ -15,18 +15,15 @@ from typing import Any
 import cv2
 import numpy as np
 
-from infer.errors import ClipDuetError
 from infer.preprocess import center_crop, resize_frame
 from infer.spec import RESIZES
+from train.data.augment_error import AugmentError, check
+from train.data.policies import AutoAugment, RandAugment
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, int]]
 
 # Luma weights of ITU-R BT.601, those of PIL's and OpenCV's conversion to grey.
 LUMA = np.array([0.299, 0.587, 0.114])
-
-
-class AugmentError(ClipDuetError):
-    """The training transforms cannot be built, or cannot be applied to frames of this size."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +34,7 @@ class CenterCrop:
     do_round: bool = True
 
     def __post_init__(self) -> None:
-        _check("CenterCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
+        check("CenterCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -56,7 +53,7 @@ class RandomCrop:
     target_size: int
 
     def __post_init__(self) -> None:
-        _check("RandomCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
+        check("RandomCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -89,14 +86,14 @@ class MultiScaleCrop:
 
     def __post_init__(self) -> None:
         name = "MultiScaleCrop"
-        _check(name, "target_size", self.target_size, self.target_size >= 1, "1 or more")
+        check(name, "target_size", self.target_size, self.target_size >= 1, "1 or more")
         if self.scales is None:  # PaddleVideo's spelling of "the usual ones"
             object.__setattr__(self, "scales", (1.0, 0.875, 0.75, 0.66))
         in_range = bool(self.scales) and all(0 < scale <= 1 for scale in self.scales)
-        _check(name, "scales", self.scales, in_range, "numbers above 0, at most 1")
+        check(name, "scales", self.scales, in_range, "numbers above 0, at most 1")
         known = self.resize is None or self.resize in RESIZES
-        _check(name, "resize", self.resize, known, ", ".join(RESIZES))
-        _check(name, "max_distort", self.max_distort, self.max_distort >= 0, "0 or more")
+        check(name, "resize", self.resize, known, ", ".join(RESIZES))
+        check(name, "max_distort", self.max_distort, self.max_distort >= 0, "0 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -169,7 +166,7 @@ class RandomFlip:
         for label, other in self.labels.items():
             # A mirrored mirror image is the clip itself, so the mapping must undo itself.
             back = self.labels.get(other, other)
-            _check("RandomFlip", "labels", dict(self.labels), back == label, "pairs both ways")
+            check("RandomFlip", "labels", dict(self.labels), back == label, "pairs both ways")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -194,7 +191,7 @@ class ColorJitter:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            _check("ColorJitter", field.name, value, value >= 0, "0 or more")
+            check("ColorJitter", field.name, value, value >= 0, "0 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -238,7 +235,7 @@ class RandomShift:
     pixels: int
 
     def __post_init__(self) -> None:
-        _check("RandomShift", "pixels", self.pixels, self.pixels >= 0, "0 or more")
+        check("RandomShift", "pixels", self.pixels, self.pixels >= 0, "0 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -251,10 +248,12 @@ class RandomShift:
 
 
 TRANSFORMS: dict[str, Callable[..., Transform]] = {
+    "AutoAugment": AutoAugment,
     "CenterCrop": CenterCrop,
     "ChannelShuffle": ChannelShuffle,
     "ColorJitter": ColorJitter,
     "MultiScaleCrop": MultiScaleCrop,
+    "RandAugment": RandAugment,
     "RandomCrop": RandomCrop,
     "RandomFlip": RandomFlip,
     "RandomShift": RandomShift,
@@ -335,10 +334,5 @@ def _size_at_least(name: str, frames: np.ndarray, size: int) -> tuple[int, int]:
     return height, width
 
 
-def _check(name: str, key: str, value: object, ok: bool, allowed: str) -> None:
-    if isinstance(value, bool) or not ok:
-        raise AugmentError(f"{name}: {key} is {value!r}, allowed: {allowed}")
-
-
 def _check_probability(name: str, value: float) -> None:
-    _check(name, "p", value, 0 <= value <= 1, "0 to 1")
+    check(name, "p", value, 0 <= value <= 1, "0 to 1")

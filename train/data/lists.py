@@ -24,6 +24,7 @@ ListFormat = Literal["VideoDataset", "FrameDataset"]
 
 FORMATS: tuple[ListFormat, ...] = ("VideoDataset", "FrameDataset")
 FRAME_SUFFIX = "img_{:05}.jpg"  # PaddleVideo's default name of frame 1, 2, ... of a folder
+UNLABELLED = -1  # the label of a clip that has none
 SHOWN = 20  # wrong lines that the message spells out; the rest is counted
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -66,6 +67,7 @@ def read_list(
     format: ListFormat = "VideoDataset",
     num_classes: int | None = None,
     suffix: str = "",
+    labelled: bool = True,
 ) -> list[Sample]:
     """Read `file` and check every line of it.
 
@@ -73,6 +75,8 @@ def read_list(
     num_classes: labels must lie in 0 .. num_classes - 1; None allows any label from 0 up.
     suffix: VideoDataset: appended to each path ("" for none). FrameDataset: name pattern of the
         frames, "img_{:05}.jpg" if empty.
+    labelled: False takes lines without a label, and pays no heed to one that is there; every
+        sample then has the label UNLABELLED.
 
     The same video may be listed more than once: that is how a list repeats a rare class.
 
@@ -94,7 +98,7 @@ def read_list(
     samples: list[Sample] = []
     lines = _content_lines(file)
     for number, text in lines:
-        fields = _split(text, format)
+        fields = _split(text, format) if labelled else _split_unlabelled(text, format)
         reasons = _field_problems(fields, format, num_classes)
         path = base / (fields.path + (suffix if format == "VideoDataset" else ""))
         if fields.path:
@@ -103,7 +107,8 @@ def read_list(
             problems.append(f"{file}:{number}: {'; '.join(reasons)}")
             continue
         frames = int(fields.frames) if format == "FrameDataset" else None
-        samples.append(Sample(path, int(fields.label), frames, number))
+        label = int(fields.label) if labelled else UNLABELLED
+        samples.append(Sample(path, label, frames, number))
 
     if problems:
         raise ListError(file, problems, lines=len(lines))
@@ -164,6 +169,17 @@ def _split(text: str, format: ListFormat) -> _Fields:
     if len(parts) < wanted:
         return _Fields("", "", "")
     return _Fields(parts[0], parts[1] if wanted == 3 else "", parts[-1])
+
+
+def _split_unlabelled(text: str, format: ListFormat) -> _Fields:
+    """The same of a line whose label may be missing: a path ends where a number follows."""
+    numbers = 1 if format == "FrameDataset" else 0
+    parts = text.rsplit(maxsplit=numbers + 1)
+    if len(parts) == numbers + 2 and all(_INTEGER.fullmatch(part) for part in parts[1:]):
+        parts.pop()
+    else:
+        parts = text.rsplit(maxsplit=numbers)
+    return _split(" ".join([*parts, "0"]), format)
 
 
 def _field_problems(fields: _Fields, format: ListFormat, num_classes: int | None) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import paddle
 from paddle import Tensor, nn
+from paddle.nn import functional as F
 
 
 class PixelInput(nn.Layer):
@@ -18,6 +19,7 @@ class PixelInput(nn.Layer):
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
+        self.mean, self.std = list(mean), list(std)
         scale = 1.0 / (255.0 * np.asarray(std, dtype=np.float64))
         shift = -np.asarray(mean, dtype=np.float64) / np.asarray(std, dtype=np.float64)
         self.register_buffer("scale", _per_channel(scale), persistable=False)
@@ -27,6 +29,45 @@ class PixelInput(nn.Layer):
         frames = paddle.flatten(clips, start_axis=0, stop_axis=1)
         # Transpose while the pixels are still bytes: a quarter of the memory traffic.
         return paddle.transpose(frames, [0, 3, 1, 2]).astype("float32") * self.scale + self.shift
+
+
+def input_adapter(
+    pixels: PixelInput | None,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+) -> Callable[[Tensor], Tensor]:
+    """From what one network sees to what another was trained on.
+
+    Args:
+        pixels: the normalisation of the one; None where there is none to change.
+        mean: of the other; None: the same.
+        std: of the other; None: the same.
+        size: height and width for the other; None: the same.
+
+    Returns:
+        A function from float32 ``[N * T, 3, H, W]`` to the same frames for the other.
+
+    Raises:
+        ValueError: a normalisation is wanted, but that of the input is not known.
+    """
+    change: tuple[Tensor, Tensor] | None = None
+    if mean is not None or std is not None:
+        if pixels is None:
+            raise ValueError("a network with its own normalisation needs that of the clips")
+        wanted = PixelInput(mean or pixels.mean, std or pixels.std)
+        scale = wanted.scale / pixels.scale
+        change = scale, wanted.shift - pixels.shift * scale
+
+    def adapt(frames: Tensor) -> Tensor:
+        if change is not None:
+            frames = frames * change[0] + change[1]
+        if size is not None and list(frames.shape[2:]) != [size, size]:
+            frames = F.interpolate(frames, size=[size, size], mode="bilinear")
+        return frames
+
+    return adapt
 
 
 def _per_channel(values: np.ndarray) -> Tensor:

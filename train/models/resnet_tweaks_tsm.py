@@ -82,10 +82,11 @@ class Bottleneck(nn.Layer):
         self.conv1 = ConvBN(channels, channels, 3, stride, act=True)
         self.conv2 = ConvBN(channels, channels * 4, 1)
         self.short = ConvBN(in_channels, channels * 4, 1, pool=stride > 1) if first else None
+        self.act = nn.LeakyReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv2(self.conv1(self.conv0(temporal_shift(x, self.num_seg))))
-        return F.leaky_relu(y + (x if self.short is None else self.short(x)))
+        return self.act(y + (x if self.short is None else self.short(x)))
 
 
 class BasicBlock(nn.Layer):
@@ -99,10 +100,11 @@ class BasicBlock(nn.Layer):
         self.conv0 = ConvBN(in_channels, channels, 3, stride, act=True)
         self.conv1 = ConvBN(channels, channels, 3)
         self.short = ConvBN(in_channels, channels, 1, stride) if first else None
+        self.act = nn.LeakyReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv1(self.conv0(temporal_shift(x, self.num_seg)))
-        return F.leaky_relu(y + (x if self.short is None else self.short(x)))
+        return self.act(y + (x if self.short is None else self.short(x)))
 
 
 class ResNetTweaksTSM(nn.Layer):

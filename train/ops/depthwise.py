@@ -67,15 +67,20 @@ class _Depthwise(PyLayer):
         _forward(_array(x), _array(weight), _array(y), stride, padding)
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding
+        ctx.learning = not x.stop_gradient, not weight.stop_gradient
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensor()
         dx, dweight = paddle.empty_like(x), paddle.empty_like(weight)
         arrays = [_array(t) for t in (x, weight, grad, dx, dweight)]
         _backward(*arrays, *ctx.geometry)
-        return dx, dweight
+        # Paddle refuses a gradient for what takes none, such as the weights of a frozen layer.
+        return tuple(
+            gradient if learning else None
+            for gradient, learning in zip((dx, dweight), ctx.learning, strict=True)
+        )
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -1,0 +1,286 @@
+"""`python -m benchmarks.study_methods kd dkd ...`: distillation methods against the fair baseline.
+
+Every method of configs/methods is trained for every seed, beside the baseline: the same student
+alone, from the same first weights. What a method builds on, such as a trained teacher, is trained
+once a seed and shared. Stopped at any moment, the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import machine, stats
+from benchmarks.errors import BenchmarkError
+from benchmarks.methods_table import as_csv, as_markdown, sentence
+from benchmarks.results import dump, write_text
+from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, measure
+from benchmarks.study_results import pool
+from benchmarks.study_runs import Job, train_all
+from infer.bundle import sha256_of
+from infer.errors import ClipDuetError
+
+if TYPE_CHECKING:
+    from train.config import Config
+    from train.data.dataset import ClipDataset
+
+FOLDER = Path("configs/methods")
+BASELINE = "configs/motions_baseline.yaml"
+SEEDS = (11, 12, 13)
+LEAST_SEEDS = 3
+"""With fewer, the spread over seeds is a guess."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A config and what the table calls it."""
+
+    name: str
+    path: Path
+    cfg: Config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    # Paddle wonders about a compiler cache that nothing here needs.
+    warnings.filterwarnings("ignore", message="No ccache found")
+    try:
+        study = run(options)
+        write_text(options.out / "results.json", dump(study))
+        write_text(options.out / "results.csv", as_csv(study))
+        write_text(options.out / "report.md", as_markdown(study))
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last checkpoints", file=sys.stderr)
+        return 130
+    for row in study["methods"]:
+        print(sentence(row))
+    print(f"written: {options.out}/results.json, results.csv, report.md")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.study_methods",
+        description="Train distillation methods and the baseline over seeds; compare on the test "
+        "list.",
+    )
+    add = parser.add_argument
+    add("methods", nargs="+", metavar="METHOD",
+        help=f"a file of {FOLDER} without its suffix, or NAME=CONFIG")  # fmt: skip
+    add("--baseline", type=Path, default=Path(BASELINE), help="default: %(default)s")
+    add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
+    add("--out", type=Path, default=Path("reports/methods"), help="default: %(default)s")
+    add("--runs", type=Path, default=Path("runs/methods"), help="default: %(default)s")
+    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
+        help="change a setting of every config")  # fmt: skip
+    add("--checkpoint", choices=CHECKPOINTS, default="best",
+        help="best on the validation list, or last (default: %(default)s)")  # fmt: skip
+    add("--parallel", type=int, default=min(2, machine.cpu_count()), help="trainings at a time")
+    add("--threads", type=int, default=1, help="threads of each training")
+    add("--resamples", type=int, default=stats.RESAMPLES, help="bootstrap resamples")
+    add("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Train, evaluate, compare; JSON-ready."""
+    methods = _methods(options)
+    jobs: dict[str, Job] = {}
+    finals = {
+        (method.name, seed): add_jobs(
+            jobs, method.path, seed, runs=options.runs, overrides=tuple(options.override)
+        )
+        for seed in options.seeds
+        for method in methods
+    }
+    train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads, say=_say)
+    answers, data = _measure(options, methods, finals, jobs)
+    bootstrap: stats.Bootstrap = {
+        "resamples": options.resamples, "seed": options.bootstrap_seed, "level": stats.LEVEL,
+    }  # fmt: skip
+    baseline = methods[0].name
+    rows = []
+    for method in methods:
+        runs = [
+            {"role": role, "seed": seed, **answers[name, seed]}
+            for seed in options.seeds
+            for role, name in (("baseline", baseline), ("student", method.name))
+        ]
+        found = pool(runs, seeds=options.seeds, cells=[DYNAMIC.key], bootstrap=bootstrap)
+        rows.append(
+            {
+                "method": method.name,
+                "config": str(method.path),
+                "config_sha256": method.cfg.sha256(),
+                "is_baseline": method.name == baseline,
+                "top1": found["pooled"][DYNAMIC.key]["student"],
+                "gain": found["pooled"][DYNAMIC.key],
+                "runs": [answers[method.name, seed] for seed in options.seeds],
+            }
+        )
+    return {
+        "format": "clipduet-methods",
+        "format_version": 1,
+        "created": machine.now(),
+        "command": machine.command_line(),
+        "conditions": {
+            "machine": machine.machine(),
+            "parallel": options.parallel,
+            "threads": options.threads,
+            "checkpoint": options.checkpoint,
+            "overrides": options.override,
+            "epochs": methods[0].cfg.epochs,
+            **bootstrap,
+        },
+        "data": data,
+        "seeds": options.seeds,
+        "methods": rows,
+    }
+
+
+def add_jobs(
+    jobs: dict[str, Job], path: Path, seed: int, *, runs: Path, overrides: tuple[str, ...]
+) -> Job:
+    """Add a config's training to ``jobs``, by label, and before it the trainings that it needs.
+
+    One that is there already, such as a teacher that another method has asked for, is shared.
+
+    Raises:
+        BenchmarkError: two configs would train into one folder.
+        ConfigError: a config has mistakes.
+    """
+    from train.config import load_config
+    from train.schema_before import Training
+
+    needed = []
+    cfg = load_config(path, overrides)
+    for variable, block in cfg.BEFORE.items():
+        if isinstance(block, Training):
+            other = (path.parent / block.train).resolve()
+            changes = (*overrides, *block.override)
+            job = add_jobs(jobs, other, seed, runs=runs, overrides=changes)
+            needed.append((variable, job))
+    job = Job(
+        name=path.stem,
+        config=path.resolve(),
+        seed=seed,
+        folder=runs / f"{path.stem}-{seed}",
+        overrides=overrides,
+        variables=tuple(
+            (name, str((one.folder / CHECKPOINTS["best"]).resolve())) for name, one in needed
+        ),
+        after=tuple(one.label for _, one in needed),
+    )
+    known = jobs.setdefault(job.label, job)
+    if known != job:
+        raise BenchmarkError(
+            f"{known.config} and {job.config} would both be trained in {job.folder}, with "
+            f"{known.overrides} and {job.overrides}; rename one of them"
+        )
+    return known
+
+
+def _methods(options: argparse.Namespace) -> list[Method]:
+    """The baseline and the methods, read and checked before anything is trained."""
+    from train.config import load_config
+
+    wrong = []
+    for name in ("parallel", "threads"):
+        if getattr(options, name) < 1:
+            wrong.append(f"--{name} {getattr(options, name)} (allowed: 1 or more)")
+    if len(set(options.seeds)) < LEAST_SEEDS or min(options.seeds) < 0:
+        wrong.append(f"--seeds must be {LEAST_SEEDS} or more different ones, none negative")
+    if len(set(options.seeds)) < len(options.seeds):
+        wrong.append("--seeds names one twice")
+    found = {"baseline": options.baseline}
+    for text in options.methods:
+        name, given, path = text.partition("=")
+        file = Path(path) if given else FOLDER / f"{name}.yaml"
+        if name in found:
+            wrong.append(f"{name} is named twice")
+        if not file.is_file():
+            known = ", ".join(sorted(one.stem for one in FOLDER.glob("[a-z]*.yaml")))
+            wrong.append(f"method {text}: there is no {file}; {FOLDER} has {known or 'none'}")
+        found[name] = file
+    if wrong:
+        raise BenchmarkError("cannot work with " + "; ".join(wrong))
+    return [Method(n, path, load_config(path, options.override)) for n, path in found.items()]
+
+
+def _measure(
+    options: argparse.Namespace,
+    methods: Sequence[Method],
+    finals: Mapping[tuple[str, int], Job],
+    jobs: Mapping[str, Job],
+) -> tuple[dict[tuple[str, int], dict[str, Any]], dict[str, Any]]:
+    """What every student answers and cost, and what they were asked."""
+    from train.config import clip_spec, split_files
+    from train.splits import build_dataset
+
+    sets: dict[Any, ClipDataset] = {}
+    lists = set()
+    answers = {}
+    for method in methods:
+        files = split_files(method.cfg, "test")
+        if files is None:
+            raise BenchmarkError(f"{method.path}: DATASET has no test list")
+        lists.add((str(files.list_file), sha256_of(files.list_file)))
+        spec = clip_spec(method.cfg, "test")
+        dataset = sets.setdefault(spec, build_dataset(method.cfg, "test"))
+        for seed in options.seeds:
+            job = finals[method.name, seed]
+            checkpoint = job.folder / CHECKPOINTS[options.checkpoint]
+            found = measure(
+                job,
+                method.cfg,
+                dataset,
+                [DYNAMIC],
+                checkpoint=checkpoint,
+                list_sha256=sha256_of(files.list_file),
+                threads=options.threads,
+            )
+            before = sum(_seconds(one) for one in _needed(job, jobs))
+            answers[method.name, seed] = {**found, "seed": seed, "seconds_before": before}
+        _say(f"evaluated: {method.name}")
+    if len({sha256 for _, sha256 in lists}) > 1:
+        raise BenchmarkError("the methods are tested on different lists: DATASET.test must agree")
+    (name, sha256) = next(iter(lists))
+    first = next(iter(sets.values()))
+    data = {
+        "list": name,
+        "sha256": sha256,
+        "listed": len(first),
+        "labels": [sample.label for sample in first.samples],
+    }
+    return answers, data
+
+
+def _needed(job: Job, jobs: Mapping[str, Job]) -> list[Job]:
+    """Every training that a job builds on, however far back."""
+    found: dict[str, Job] = {}
+    for label in job.after:
+        found |= {label: jobs[label]} | {one.label: one for one in _needed(jobs[label], jobs)}
+    return list(found.values())
+
+
+def _seconds(job: Job) -> float:
+    from train.checkpoint import LATEST, load_file
+
+    return float(load_file(job.folder / LATEST)["progress"]["seconds"])
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,320 @@
+"""The methods' own configs: each loads, builds and takes a step; what comes before them is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from tests.train.tiny import ALONE, STUDENT, TEACHER, same, weights
+from train.__main__ import main
+from train.before import plan
+from train.checkpoint import BEST, LATEST, load_file
+from train.config import ConfigError, clip_spec, load_config
+from train.data.lists import UNLABELLED, ListError, read_list
+from train.losses import Target
+from train.models.pixels import PixelInput
+from train.pseudo_labels import surest
+from train.recognizers import build_recognizer
+
+FOLDER = Path(__file__).parents[2] / "configs" / "methods"
+METHODS = sorted(file.stem for file in FOLDER.glob("[a-z]*.yaml"))
+
+TERMS = {
+    "kd": {"Student-Teacher.KD"},
+    "dkd": {"Student-Teacher.DKD"},
+    "dist": {"Student-Teacher.DIST"},
+    "rkd": {"Student-Teacher.RKD"},
+    "rkd_kd": {"Student-Teacher.RKD", "Student-Teacher.KD"},
+    "overhaul": {"Student-Teacher.OverHaul"},
+    "afd": {"Student-Teacher.AFD", "Student-Teacher.KD"},
+    "self": {"Student-Teacher.KD"},
+    "cml": {"Student-Teacher.KD", "Student2-Teacher.KD", "Student-Student2.DML", "Student2.CE"},
+    "cohort": {"Student-Teacher.DML", "Student-Student2.DML", "Student2-Teacher.DML",
+               "Student2.CE", "Teacher.CE"},
+    "dml": {"Student-Teacher.DML", "Teacher.CE"},
+    "dml_alternating": {"Student-Teacher.KD", "Teacher-Student.KD", "Teacher.CE"},
+    "udml": {"Student-Teacher.DML", "Student-Teacher.Distance", "Teacher.CE"},
+    "ssld": {"Student-Teacher.JS"},
+    "refinery": {"Student-Teacher.KD"},
+    "refinery_second": {"Student-Teacher.KD"},
+}  # fmt: skip
+"""Terms besides the student's own cross-entropy; methods that are not named have none."""
+
+WITHOUT_LABELS = {"ssld", "refinery", "refinery_second"}
+
+
+def test_every_method_has_a_config_of_its_own() -> None:
+    assert TERMS.keys() <= set(METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_takes_a_step_from_its_config(name: str) -> None:
+    cfg = load_config(FOLDER / f"{name}.yaml")
+    spec = clip_spec(cfg, "train")
+    pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
+    recognizer.train()
+    rng = np.random.default_rng(0)
+    clips = rng.integers(0, 256, (4, *spec.clip_shape), dtype=np.uint8)
+    outputs = recognizer(pixels(paddle.to_tensor(clips)))
+    terms = recognizer.losses(outputs, Target(paddle.to_tensor(np.arange(4))), progress=1.0)
+    own = set() if name in WITHOUT_LABELS else {"Student.CE"}
+    assert set(terms) == TERMS.get(name, set()) | own
+    total = paddle.add_n(list(terms.values()))
+    total.backward()
+    assert np.isfinite(float(total))
+    for role, network in recognizer.networks.items():
+        moved = [p for p in network.parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+        assert bool(moved) == (role not in recognizer.frozen)
+
+
+def test_the_students_of_all_methods_are_the_baselines() -> None:
+    """And start from the same weights, or the comparison would be one of draws."""
+    baseline = load_config(FOLDER.parent / "motions_baseline.yaml")
+    wanted = build_recognizer(baseline.model, seed=3).student.state_dict()
+    for name in METHODS:
+        cfg = load_config(FOLDER / f"{name}.yaml")
+        found = build_recognizer(cfg.model, seed=3).student.state_dict()
+        assert same(*({k: v.numpy() for k, v in d.items()} for d in (wanted, found))), name
+
+
+# --- what must be there before -------------------------------------------------------------------
+
+
+@pytest.fixture
+def method(experiment: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """`method(name, model, **top_level) -> config file`, several in one folder."""
+
+    def write(name: str, model: dict[str, Any], **changes: Any) -> Path:
+        file = experiment(model, **{"epochs": 1, "output_dir": "", **changes})
+        return Path(file.rename(tmp_path / f"{name}.yaml"))
+
+    return write
+
+
+def distilled(*losses: dict[str, Any], **teacher: Any) -> dict[str, Any]:
+    pair = ["Student", "Teacher"]
+    labels = {"name": "DistillationCELoss", "model_name_pairs": ["Student", "GroundTruth"]}
+    return {
+        "framework": "RecognizerDistillation",
+        "freeze_params_list": [True, False],
+        "models": [{"Teacher": {**TEACHER, "pretrained": "${TEACHER}", **teacher}},
+                   {"Student": STUDENT}],
+        "loss": {
+            "Train": [{"model_name_pairs": pair, **loss} for loss in losses] or [labels],
+            "Val": [labels],
+        },
+    }  # fmt: skip
+
+
+KD = {"name": "DistillationKLDivLoss"}
+
+
+def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
+    method: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    file = method("kd", distilled(KD), BEFORE={"TEACHER": {"train": "teacher.yaml"}})
+    output = tmp_path / "out"
+    arguments = ["-c", str(file), "--output", str(output), "--seed", "7", "--resume"]
+    assert main(arguments) == 0
+    teacher = output / "before" / "teacher"
+    assert json.loads((teacher / "best.json").read_text())["seed"] == 7
+    trained = {k: v.numpy() for k, v in load_file(teacher / BEST).items()}
+    for own, key in (("backbone.", "Teacher.0."), ("head.", "Teacher.1.")):
+        for name, value in trained.items():
+            if name.startswith(own):
+                kept = weights(output)[key + name.removeprefix(own)]
+                np.testing.assert_array_equal(kept, value)
+    before = (teacher / LATEST).stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert (teacher / LATEST).stat().st_mtime_ns == before
+    said = capsys.readouterr().err
+    assert "first TEACHER" in said and "Teacher: all of the network from" in said
+
+    monkeypatch.setenv("TEACHER", str(teacher / BEST))
+    other = tmp_path / "other"
+    assert main(["-c", str(file), "--output", str(other), "--seed", "7"]) == 0
+    assert not (other / "before").exists()
+    assert same(weights(other), weights(output))
+
+
+def test_generations_build_on_each_other(method: Callable[..., Path]) -> None:
+    method("first", ALONE)
+    refined = distilled(KD, **STUDENT)
+    method("second", refined, BEFORE={"TEACHER": {"train": "first.yaml"}})
+    third = method("third", refined, BEFORE={"TEACHER": {"train": "second.yaml"}})
+    stages = plan(load_config(third, ["output_dir=x"]))
+    assert [Path(stage.cfg.source).stem for stage in stages] == ["first", "second"]
+    assert [stage.target.parent.parts[-1] for stage in stages] == ["teacher", "teacher"]
+    assert stages[1].cfg.model["models"][0]["Teacher"]["pretrained"] == str(stages[0].target)
+    assert plan(load_config(third, ["output_dir=x"]), environment={"TEACHER": "file"}) == []
+
+
+def test_configs_that_need_each_other_are_refused(
+    method: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    method("a", distilled(KD), BEFORE={"TEACHER": {"train": "b.yaml"}})
+    file = method("b", distilled(KD), BEFORE={"TEACHER": {"train": "a.yaml"}})
+    assert main(["-c", str(file)]) == 2
+    assert "needs itself" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "where", "words"),
+    [
+        ({"teacher": {"train": "x.yaml"}}, "BEFORE.teacher", "in capitals, such as TEACHER"),
+        ({"TEACHER": {"trian": "x.yaml"}}, "BEFORE.TEACHER", ""),
+        ({"TEACHER": {"train": "x.yaml", "overide": []}}, "BEFORE.TEACHER", ""),
+    ],
+)
+def test_mistakes_in_what_comes_before(
+    method: Callable[..., Path], before: dict[str, Any], where: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(method("x", ALONE, BEFORE=before))
+    told = {".".join(map(str, m.where)): m.text for m in caught.value.mistakes}
+    assert any(place.startswith(where) and words in text for place, text in told.items()), told
+
+
+def test_a_teacher_labels_clips_for_a_student(
+    method: Callable[..., Path], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips / "no video.mp4").write_bytes(b"no video " * 100)
+    names = [f"{index}.mp4" for index in range(12)] + ["no video.mp4"]
+    (clips / "unlabelled.list").write_text("\n".join(names))
+    method("teacher", {"framework": "Recognizer2D", **TEACHER}, epochs=2)
+    listed = {"format": "VideoDataset", "file_path": "unlabelled.list"}
+    labelling = {"label": "teacher.yaml", "weights": "${TEACHER}", "clips": listed, "top_k": 5}
+    file = method("semi", ALONE, BEFORE={"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling})
+    config = yaml.safe_load(file.read_text())
+    config["DATASET"] |= {"train": {**listed, "file_path": "${PSEUDO}"}, "batch_size": 2}
+    file.write_text(yaml.safe_dump(config))
+    output = tmp_path / "out"
+    arguments = ["-c", str(file), "--output", str(output), "--resume"]
+    assert main(arguments) == 0
+    list_file = output / "before" / "pseudo.list"
+    samples = read_list(list_file, root=clips, num_classes=3)
+    assert all(sample.path.is_file() for sample in samples)
+    about = json.loads(list_file.with_suffix(".json").read_text())
+    assert about["clips"] == 13 and len(about["failed"]) == 1 and "no video" in about["failed"][0]
+    counts = np.bincount([sample.label for sample in samples], minlength=3)
+    assert about["by_class"] == counts.tolist() and counts.max() <= 5
+    assert about["chosen"] == len(samples)
+    before = list_file.stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert list_file.stat().st_mtime_ns == before
+    assert "PSEUDO" in capsys.readouterr().err
+
+
+def test_the_surest_of_each_class_are_kept() -> None:
+    scores = np.array(
+        [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [np.nan, np.nan], [0.2, 0.8], [0.8, 0.2]]
+    )
+    assert surest(scores, top_k=2) == [0, 4, 5]
+    assert surest(scores, top_k=None) == [0, 1, 2, 4, 5]
+
+
+# --- clips without labels ------------------------------------------------------------------------
+
+
+def test_lists_without_labels(clips: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "some.list"
+    listed.write_text("0.mp4\n1.mp4 2\n\n# no clip\n")
+    samples = read_list(listed, root=clips, labelled=False, num_classes=3)
+    assert [(s.path.name, s.label) for s in samples] == [
+        ("0.mp4", UNLABELLED),
+        ("1.mp4", UNLABELLED),
+    ]
+    with pytest.raises(ListError, match=r"some\.list:1: too few fields"):
+        read_list(listed, root=clips, num_classes=3)
+    folder = tmp_path / "frames of one"
+    folder.mkdir()
+    (folder / "img_00001.jpg").write_bytes(b"")
+    listed.write_text("frames of one 12\nframes of one 12 4\n")
+    frames = read_list(listed, root=tmp_path, format="FrameDataset", labelled=False)
+    assert [(s.path.name, s.frames) for s in frames] == [("frames of one", 12)] * 2
+
+
+def test_a_student_learns_without_labels(
+    method: Callable[..., Path], clips: Path, tmp_path: Path
+) -> None:
+    """The same steps whatever the list says the labels are."""
+    teacher = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=0)
+    paddle.save(teacher.state_dict(), str(tmp_path / "teacher.pdparams"))
+    lines = (clips / "train.list").read_text().splitlines()
+    (clips / "bare.list").write_text("\n".join(line.split()[0] for line in lines))
+    loss = {"name": "DistillationJSDivLoss"}
+    file = method("ssld", distilled(loss, pretrained=str(tmp_path / "teacher.pdparams")))
+    base = ["-c", str(file), "-o", "DATASET.train.labelled=false"]
+    for name in ("train", "bare"):
+        change = ["-o", f"DATASET.train.file_path={name}.list"]
+        assert main([*base, *change, "--output", str(tmp_path / name)]) == 0
+    assert same(weights(tmp_path / "train"), weights(tmp_path / "bare"))
+
+
+def test_losses_that_need_labels_are_told(method: Callable[..., Path]) -> None:
+    changes = ["DATASET.train.labelled=false", "DATASET.valid.labelled=false"]
+    dkd = {"name": "DistillationDKDLoss"}
+    with pytest.raises(ConfigError) as caught:
+        load_config(method("x", distilled(dkd, KD, pretrained="x")), changes)
+    told = {".".join(map(str, m.where)) for m in caught.value.mistakes}
+    assert told == {"MODEL.loss.Train.0.name", "DATASET.valid.labelled"}
+    own = {"name": "DistillationDKDLoss", "use_target_as_gt": True}
+    file = method("x", distilled(own, pretrained="x"))
+    assert not load_config(file, changes[:1]).DATASET.train.labelled
+
+
+# --- losses that do not fit ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "words"),
+    [
+        ({"model_name_pairs": ["Teacher", "Student"]}, "0.model_name_pairs", "is frozen"),
+        ({"model_name_pairs": [["Student"]]}, "0.model_name_pairs", "a list of such pairs"),
+        ({"model_name_pairs": ["Student", "Techer"]}, "0.model_name_pairs", "did you mean Teach"),
+        ({"ramp": [0.1, 0.5]}, "", "every term that teaches Student has a ramp"),
+        ({"temperature": 0}, "0.temperature", "above 0"),
+        ({"tau": 1.0}, "0.tau", "unknown key"),
+    ],
+)
+def test_terms_that_do_not_fit(
+    method: Callable[..., Path], change: dict[str, Any], where: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(method("x", distilled({**KD, **change}, pretrained="x.pdparams")))
+    told = {".".join(map(str, m.where)): m.text for m in caught.value.mistakes}
+    place = f"MODEL.loss.Train.{where}".rstrip(".")
+    assert words in told[place], told
+
+
+def test_settings_of_networks_that_do_not_fit(method: Callable[..., Path]) -> None:
+    model = distilled(KD, pretrained="x.pdparams", trainable="head")
+    model["models"][1] = {"Student": {**STUDENT, "amp": "float16", "input": {"size": 48}}}
+    model["update"] = "alternating"
+    rkd = {"name": "DistillationRKDLoss", "model_name_pairs": ["Student", "Teacher"]}
+    layer = {"s_key": "backbone.fc:input", "t_key": "head.fc:input"}
+    afd = {"name": "DistillationOverHaulLoss", "s_key": ["backbone.stages.3"], "t_key": ["a", "b"]}
+    model["loss"]["Train"] += [rkd, {**afd, "model_name_pairs": ["Student", "Teacher"]}]
+    model["loss"]["Val"] = [{**rkd, **layer}]
+    with pytest.raises(ConfigError) as caught:
+        load_config(method("x", model), ["DATASET.batch_size=1"])
+    told = {".".join(map(str, m.where)): m.text for m in caught.value.mistakes}
+    assert "nothing learns" in told["MODEL.models.0.Teacher.trainable"]
+    assert "is for frozen networks" in told["MODEL.models.1.Student.amp"]
+    assert "as deployment does" in told["MODEL.models.1.Student.input"]
+    assert "two networks that learn" in told["MODEL.update"]
+    assert "batch_size is 1" in told["MODEL.loss.Train.1.name"]
+    assert "they are pairs" in told["MODEL.loss.Train.2.t_key"]
+    assert "in training only" in told["MODEL.loss.Val.0.name"]

@@ -1,0 +1,120 @@
+"""What a run builds on: teachers to train, clips to label, made first where they are not there.
+
+A config says so in its BEFORE block, by the variables that the rest of it uses:
+
+    BEFORE:
+      TEACHER: {train: motions_teacher.yaml}
+    MODEL:
+      models:
+        - Teacher: {..., pretrained: "${TEACHER}"}
+
+Who has a checkpoint sets the variable, ``TEACHER=file python -m train ...``; for everybody else
+the teacher is trained in ``OUTPUT/before/teacher``, which resumes as the run itself does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from train.config import before_path, load_config
+from train.config_errors import ConfigError, Mistake
+from train.schema import Config
+from train.schema_before import Labelling
+
+if TYPE_CHECKING:
+    from train.reporter import Reporter
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing to make.
+
+    Attributes:
+        name: the variable.
+        cfg: the config to train, or the one that the labelling network was trained with.
+        target: the file that the variable names.
+        labelling: what to label, or None for a training.
+        owner: the config that needs it.
+    """
+
+    name: str
+    cfg: Config
+    target: Path
+    labelling: Labelling | None
+    owner: Config
+
+
+def plan(cfg: Config, *, environment: Mapping[str, str] | None = None) -> list[Stage]:
+    """All stages of a run in their order, those of its stages included; empty where none is needed.
+
+    Args:
+        cfg: the run.
+        environment: variables that are set, so that their stages are left out; None: the
+            process's.
+
+    Raises:
+        ConfigError: a config of a stage has mistakes, or needs itself.
+    """
+    given = os.environ if environment is None else environment
+    return list(_stages(cfg, given, (str(Path(cfg.source).resolve()),)))
+
+
+def make(
+    stage: Stage, *, reporter: Reporter | None = None, should_stop: Callable[[], bool]
+) -> None:
+    """Train or label, unless it is done already; a stage that stopped goes on.
+
+    Raises:
+        KeyboardInterrupt: ``should_stop`` said so.
+        ClipDuetError: the training diverged, or the clips cannot be labelled.
+    """
+    if stage.labelling is not None:
+        from train.pseudo_labels import write_labels
+
+        write_labels(stage, reporter=reporter)
+        return
+    from train.loop import train
+    from train.splits import training_datasets
+
+    train_set, valid_set = training_datasets(stage.cfg)
+    train(
+        stage.cfg,
+        train_set=train_set,
+        valid_set=valid_set,
+        resume=True,
+        reporter=reporter,
+        should_stop=should_stop,
+    )
+
+
+def _stages(cfg: Config, given: Mapping[str, str], chain: tuple[str, ...]) -> Iterator[Stage]:
+    folder = Path(cfg.source).parent
+    # Clips are labelled by networks that are trained, whatever the order of the file.
+    in_order = sorted(cfg.BEFORE.items(), key=lambda item: isinstance(item[1], Labelling))
+    for name, block in in_order:
+        if given.get(name):
+            continue
+        labelling = isinstance(block, Labelling)
+        file = folder / (block.label if isinstance(block, Labelling) else block.train)
+        resolved = str(file.resolve())
+        if resolved in chain and not labelling:
+            text = f"{name}: {file} needs itself: {' -> '.join((*chain, resolved))}"
+            raise ConfigError(cfg.source, [Mistake(("BEFORE", name), text)])
+        target = before_path(cfg.output_dir, name, block.model_dump())
+        other = load_config(file, list(_changes(cfg, block, target)))
+        if not labelling:
+            yield from _stages(other, given, (*chain, resolved))
+        yield Stage(name, other, target, block if isinstance(block, Labelling) else None, cfg)
+
+
+def _changes(cfg: Config, block: Any, target: Path) -> Iterator[str]:
+    yield f"seed={cfg.seed}"
+    if cfg.DATASET.root:
+        yield f"DATASET.root={cfg.DATASET.root!r}"
+    if not isinstance(block, Labelling):
+        yield f"output_dir={str(target.parent)!r}"
+        yield from block.override

@@ -1,0 +1,29 @@
+"""Knowledge distillation: the student takes the teacher's probabilities for its target.
+
+The same term is the step of several methods: with a frozen teacher and the labels it is Hinton's,
+without the labels a generation of label refinery, and both ways between networks that learn it is
+deep mutual learning as its paper has it.
+"""
+
+from __future__ import annotations
+
+from paddle import Tensor
+
+from train.losses.wide import full_precision, log_softmax
+
+
+@full_precision
+def kl_divergence(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> Tensor:
+    """KL(teacher || student) at a temperature, times its square (Hinton et al., 2015).
+
+    The square keeps the size of the gradient, whatever the temperature. No gradient flows into
+    the teacher.
+
+    Args:
+        student: logits, float ``[N, C]``.
+        teacher: logits, float ``[N, C]``.
+        temperature: divides the logits before the softmax.
+    """
+    log_p = log_softmax(student / temperature)
+    log_t = log_softmax(teacher.detach() / temperature)
+    return temperature**2 * (log_t.exp() * (log_t - log_p)).sum(axis=-1).mean()

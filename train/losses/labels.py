@@ -1,0 +1,30 @@
+"""Cross-entropy to the labels."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor
+
+from train.losses.target import Target
+from train.losses.wide import full_precision, log_softmax
+
+
+@full_precision
+def cross_entropy(logits: Tensor, target: Target, *, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy to the labels, to both labels of mixed clips by their shares.
+
+    Args:
+        logits: float ``[N, C]``.
+        target: the labels.
+        label_smoothing: share of the target spread evenly over all classes.
+    """
+
+    def per_clip(labels: Tensor) -> Tensor:
+        hit = -paddle.take_along_axis(log_p, labels.unsqueeze(1), axis=1).squeeze(1)
+        return (1 - label_smoothing) * hit - label_smoothing * log_p.mean(axis=1)
+
+    log_p = log_softmax(logits)
+    loss = per_clip(target.labels)
+    if target.labels_b is not None and target.lam is not None:
+        loss = target.lam * loss + (1 - target.lam) * per_clip(target.labels_b)
+    return loss.mean()

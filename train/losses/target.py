@@ -1,0 +1,22 @@
+"""What the labels say about a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paddle import Tensor
+
+
+@dataclass(frozen=True)
+class Target:
+    """The labels of a batch.
+
+    Attributes:
+        labels: int64 ``[N]``.
+        labels_b: int64 ``[N]``, the second label of each mixed clip, or None.
+        lam: float32 ``[N]``, the share of ``labels`` in each mixed clip, or None.
+    """
+
+    labels: Tensor
+    labels_b: Tensor | None = None
+    lam: Tensor | None = None

@@ -1,0 +1,21 @@
+"""What the blocks of a config are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+STRICT = ConfigDict(
+    extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=()
+)
+"""No unknown keys, no silent conversion of types, no change after loading."""
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PartialShare = Annotated[float, Field(ge=0, lt=1)]
+Segments = Annotated[int, Field(ge=2, le=1024)]
+Side = Annotated[int, Field(ge=1, le=8192)]
+"""Pixels."""
+Means = Annotated[list[Share], Field(min_length=3, max_length=3)]
+Spreads = Annotated[list[Annotated[float, Field(ge=1e-6, le=1)]], Field(min_length=3, max_length=3)]

@@ -1,0 +1,93 @@
+"""Start whole networks from checkpoints: a teacher that is to be believed, a student to fine-tune.
+
+Unlike an ImageNet backbone (:mod:`train.pretrained`) such a network is taken entirely or not at
+all: a teacher with a single layer of random numbers would teach noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from train.checkpoint import CheckpointError, load_file, model_weights, set_weights
+from train.recognizers import Recognizer, blocks_of
+from train.schema_model import STUDENT
+
+PARTS = {"backbone.": "0.", "head.": "1."}
+"""Keys of a file of one network, and of ``Sequential(backbone, head)``."""
+
+
+def load_networks(
+    recognizer: Recognizer, model: Mapping[str, Any], *, others_filled: bool = False
+) -> list[str]:
+    """Fill the networks whose block names a checkpoint in ``pretrained``.
+
+    Args:
+        recognizer: the networks.
+        model: the MODEL block.
+        others_filled: networks without a checkpoint of their own have got their weights already.
+
+    Returns:
+        One line a network.
+
+    Raises:
+        CheckpointError: a file is missing, broken or does not fit entry by entry; or a network is
+            frozen, but nothing says what it knows.
+    """
+    lines = []
+    for role, block in blocks_of(model).items():
+        if block.get("pretrained"):
+            path = Path(block["pretrained"])
+            whose, weights = network_weights(path, block.get("pretrained_role"), default=role)
+            set_weights(recognizer.networks[role], weights, source=path)
+            lines.append(f"{role}: all of {whose} from {path}")
+        elif role in recognizer.frozen and not (
+            others_filled or block["backbone"].get("pretrained")
+        ):
+            raise CheckpointError(
+                f"{role} is frozen and has random weights: it would teach noise. Train it first "
+                f"and name its best.pdparams as MODEL.models.{role}.pretrained"
+            )
+    return lines
+
+
+def network_weights(
+    path: Path, role: str | None, *, default: str = STUDENT
+) -> tuple[str, dict[str, Any]]:
+    """One network of a checkpoint, by the keys of ``Sequential(backbone, head)``.
+
+    Args:
+        path: a run's ``best.pdparams`` or ``latest.ckpt``, of one network or of several, or
+            PaddleVideo's, whose ``*_student.pdparams`` have the keys already.
+        role: whose weights; None: those of ``default`` if the file has it, else the Student's.
+        default: a role.
+
+    Returns:
+        The network's name and its weights.
+
+    Raises:
+        CheckpointError: the file is missing or broken, or has no such network.
+    """
+    weights = model_weights(load_file(path), source=path)
+    if any(key.startswith(tuple(PARTS)) for key in weights):
+        if role not in (None, STUDENT):
+            raise CheckpointError(f"{path} holds one network, not several with a {role}")
+        own = {
+            new + key.removeprefix(old): value
+            for key, value in weights.items()
+            for old, new in PARTS.items()
+            if key.startswith(old)
+        }
+        return "the network", own
+    if all(key.startswith(tuple(PARTS.values())) for key in weights) and role is None:
+        return "the network", weights
+    roles = sorted({key.split(".")[0] for key in weights if key.split(".")[1:2] in (["0"], ["1"])})
+    whose = role or (default if default in roles else STUDENT)
+    if whose not in roles:
+        known = ", ".join(roles) or "none"
+        raise CheckpointError(f"{path} holds no network {whose}; it holds: {known}")
+    prefix = f"{whose}."
+    return f"the {whose}", {
+        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
+    }
