@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import stats
+from benchmarks import stats, student_t
 from benchmarks.accuracy import Answers
 from benchmarks.errors import BenchmarkError
 
@@ -45,7 +45,7 @@ def pool(
         ]
         gains = right["student"].astype(int) - right["baseline"].astype(int)
         crossed = stats.crossed_bootstrap(gains, **bootstrap)
-        by_seed = stats.t_interval(gains.mean(axis=1).tolist(), level=bootstrap["level"])
+        by_seed = student_t.t_interval(gains.mean(axis=1).tolist(), level=bootstrap["level"])
         pooled[cell] = {
             "baseline": float(right["baseline"].mean()),
             "student": float(right["student"].mean()),
