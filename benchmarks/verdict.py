@@ -128,8 +128,8 @@ def evidence(drawn: Resampled, weights: Sequence[float], limit: float) -> Eviden
         intervals.append(t_interval(by_pair.tolist(), level=drawn.level))
     widest = Interval(
         score.point,
-        min(interval.low for interval in intervals),
-        max(interval.high for interval in intervals),
+        max(-end, min(interval.low for interval in intervals)),
+        min(end, max(interval.high for interval in intervals)),
         drawn.level,
     )
     found = Evidence(widest, limit)

@@ -17,9 +17,7 @@ from benchmarks.verdict import FAIL, PASS, UNCLEAR, Rule, evidence, judge, verdi
 RULE = Rule()
 
 
-def flipped(
-    rng: np.random.Generator, right: np.ndarray, gained: float, lost: float
-) -> np.ndarray:
+def flipped(rng: np.random.Generator, right: np.ndarray, gained: float, lost: float) -> np.ndarray:
     """Answers of which the shares `gained` and `lost` of all clips turned right and wrong."""
     share = right.mean()
     turn = np.where(right, lost / share, gained / (1 - share))
@@ -40,9 +38,9 @@ def world(
     only_student = (hard >= 0.73) & (hard < 0.76 + gain)
     both = hard < 0.7
     base, dml = both | only_baseline, both | only_student
-    return np.stack(
-        [base, dml, flipped(rng, base, *baseline), flipped(rng, dml, *student)]
-    )[:, None]
+    return np.stack([base, dml, flipped(rng, base, *baseline), flipped(rng, dml, *student)])[
+        :, None
+    ]
 
 
 def judged(table: np.ndarray, seed: int, resamples: int = 1000, **facts: bool) -> dict[str, Any]:
@@ -68,7 +66,7 @@ def test_at_both_limits_hardly_any_deployment_passes_or_fails(clips: int, change
         judged(world(rng, clips, student=student, baseline=baseline), trial, 500)["verdict"]
         for trial in range(200)
     )
-    assert seen[PASS] / 200 <= 0.08  # 5 %, and twice what 200 trials are uncertain by
+    assert seen[PASS] / 200 <= 0.06  # at 90 % confidence this is 7 to 8 %
     assert seen[FAIL] / 200 <= 0.05
 
 
@@ -98,9 +96,7 @@ def test_a_faithful_deployment_passes_and_a_noisy_one_fails() -> None:
     good = Counter(judged(world(rng, 2000), trial)["verdict"] for trial in range(40))
     assert good[PASS] >= 30 and not good[FAIL]
     noisy = (0.0, 0.03)
-    bad = Counter(
-        judged(world(rng, 2000, student=noisy), trial)["verdict"] for trial in range(40)
-    )
+    bad = Counter(judged(world(rng, 2000, student=noisy), trial)["verdict"] for trial in range(40))
     assert bad[FAIL] >= 36 and not bad[PASS]
 
 
