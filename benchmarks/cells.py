@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.runtimes import Status, precisions, statuses
+from infer.backends import AUTO, BACKENDS, name_problem, precisions
 from infer.bundle import Bundle
 from infer.errors import listed
+from infer.statuses import Status, statuses
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 # The first that can run is the reference: what was trained, as little changed as possible.
@@ -76,10 +77,13 @@ def choose(
     """
     if backends and cells:
         raise BenchmarkError("give --backends or --cells, not both: cells name their backends")
-    known = statuses()
-    there = {name: _shared(bundles, name) for name, status in known.items() if status.runs}
     wanted = [Cell.parse(text) for text in cells]
-    problems = _problems(backends or [cell.backend for cell in wanted], known)
+    named = list(dict.fromkeys(backends or [cell.backend for cell in wanted]))
+    references = [Cell.parse(text).backend for text in REFERENCES]
+    tried = [name for name in BACKENDS if not named or name in [*named, *references]]
+    known = {status.backend: status for status in statuses(tried)}
+    there = {name: _shared(bundles, name) for name, status in known.items() if status.runs}
+    problems = _problems(named, known)
     problems += [f"{key} is named more than once" for key in _twice(backends or cells)]
     left_out: list[LeftOut] = []
     if wanted:
@@ -111,11 +115,15 @@ def choose(
 def _problems(names: Sequence[str], known: Mapping[str, Status]) -> list[str]:
     """What is wrong with the backends that were asked for."""
     problems = []
-    for name in dict.fromkeys(names):
-        if name not in known:
-            problems.append(f"unknown backend {name!r}; allowed: {', '.join(known)}")
+    for name in names:
+        if name == AUTO:
+            problems.append(f"{AUTO} would choose one backend: name those to compare")
+        elif name not in known:
+            problems.append(str(name_problem(name)))
         elif not known[name].runs:
-            problems.append(f"{name} cannot run here: {known[name].reason}")
+            status = known[name]
+            remedy = f"; try: {status.remedy}" if status.remedy else ""
+            problems.append(f"{name} cannot run here: {status.reason}{remedy}")
     return problems
 
 
@@ -136,10 +144,9 @@ def _reference(
         if cell.precision in there.get(cell.backend, ()):
             if cell == first:
                 return cell, None
-            status = known.get(first.backend)
-            if status is None or not status.runs:
-                reason = status.reason if status is not None else "unknown backend"
-                return cell, f"{first.backend} cannot run here: {reason}"
+            status = known[first.backend]
+            if not status.runs:
+                return cell, f"{first.backend} cannot run here: {status.reason}"
             return cell, _lacking(bundles, first)
     raise BenchmarkError(
         "nothing to compare with: no backend that runs here has an fp32 file in every bundle; "

@@ -29,10 +29,10 @@ from benchmarks.deployments import Answered, Bundles, answer_all, check_bundles,
 from benchmarks.errors import BenchmarkError
 from benchmarks.resample import Bootstrap
 from benchmarks.results import FORMAT, FORMAT_VERSION, dump, write_text
-from benchmarks.runtimes import artifact_of
 from benchmarks.timing import Timing, time_all
 from benchmarks.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.words_gate import gate_sentences
+from infer.backends import find_artifact
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError, listed
 from train.data.lists import FORMATS, read_list
@@ -246,7 +246,7 @@ def _rows(
     )
     for row, cell in zip(rows, cells, strict=True):
         for model in MODELS:
-            artifacts = [artifact_of(b, cell.backend, cell.precision) for b in bundles[model]]
+            artifacts = [find_artifact(b, cell.backend, cell.precision) for b in bundles[model]]
             row[model] |= {
                 **_logits_record(seen[model][reference], seen[model][cell.key]),
                 "artifact": artifacts[0].key,

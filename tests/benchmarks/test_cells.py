@@ -10,9 +10,10 @@ import pytest
 from benchmarks import cells
 from benchmarks.cells import Cell, choose
 from benchmarks.errors import BenchmarkError
-from benchmarks.runtimes import Status
+from infer.backends import BACKENDS
 from infer.bundle import Artifact, Bundle
 from infer.spec import ClipSpec
+from infer.statuses import Status
 
 
 def bundle(name: str, *keys: str) -> Bundle:
@@ -25,11 +26,10 @@ FULL = ("paddle.fp32", "onnx.fp32", "onnx.int8")
 
 @pytest.fixture(autouse=True)
 def backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Status]:
-    known = {
-        "onnxruntime": Status("onnxruntime", True, "", "1.20"),
-        "paddle": Status("paddle", True, "", "3.3"),
-    }
-    monkeypatch.setattr(cells, "statuses", lambda: known)
+    """What becomes of trying the backends: only ONNX Runtime and Paddle run."""
+    known = {name: Status(name, False, f"no {name} here", None, "get it") for name in BACKENDS}
+    known |= {name: Status(name, True, "", "1.0") for name in ("onnxruntime", "paddle")}
+    monkeypatch.setattr(cells, "statuses", lambda names: [known[name] for name in names])
     return known
 
 
@@ -41,13 +41,14 @@ def test_everything_that_runs_is_compared_with_paddle() -> None:
     choice = choose([bundle("a", *FULL), bundle("b", *FULL)])
     assert keys(choice) == ["paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8"]
     assert choice.reference == Cell("paddle", "fp32") and choice.instead_of is None
-    assert choice.left_out == ()
+    reasons = {one.what: one.reason for one in choice.left_out}
+    assert reasons["openvino"] == "no openvino here" and len(reasons) == len(BACKENDS) - 2
 
 
 def test_what_cannot_run_or_is_not_in_both_bundles_is_left_out_with_its_reason(
     backends: dict[str, Status],
 ) -> None:
-    backends["paddle"] = Status("paddle", False, "paddle is not installed", None)
+    backends["paddle"] = Status("paddle", False, "paddle is not installed")
     choice = choose([bundle("a", *FULL), bundle("b", "onnx.fp32")])
     assert keys(choice) == ["onnxruntime:fp32"]
     assert choice.instead_of == "paddle cannot run here: paddle is not installed"
@@ -71,7 +72,9 @@ def test_the_reference_runs_whether_or_not_it_was_asked_for() -> None:
     ("asked", "message"),
     [
         ({"backends": ["paddle", "paddle"]}, "paddle is named more than once"),
-        ({"backends": ["torch"]}, "unknown backend 'torch'; allowed: onnxruntime, paddle"),
+        ({"backends": ["torch"]}, "backend is 'torch'; allowed: onnxruntime, "),
+        ({"backends": ["auto"]}, "auto would choose one backend: name"),
+        ({"backends": ["openvino"]}, "openvino cannot run here: no openvino here; try: get it"),
         ({"cells": ["onnxruntime:fp16"]}, "no file for onnxruntime:fp16 in a, b (there: onnx.fp32"),
         ({"cells": ["onnxruntime"]}, "of the form backend:precision"),
         ({"cells": ["a:b"], "backends": ["a"]}, "not both"),
@@ -85,11 +88,20 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error(
 
 
 def test_all_mistakes_are_told_at_once(backends: dict[str, Status]) -> None:
-    backends["paddle"] = Status("paddle", False, "no such package", None)
+    backends["paddle"] = Status("paddle", False, "no such package")
     with pytest.raises(BenchmarkError) as caught:
         choose([bundle("a", *FULL)], cells=["paddle:fp32", "torch:fp32", "onnxruntime:fp8"])
     for part in ("paddle cannot run here: no such package", "'torch'", "onnxruntime:fp8"):
         assert part in str(caught.value)
+
+
+def test_openvino_runs_the_float_file_in_bfloat16_and_int8_takes_the_variant_there_is(
+    backends: dict[str, Status],
+) -> None:
+    backends["openvino"] = Status("openvino", True, "", "2025")
+    both = [bundle("a", *FULL, "onnx.int8.x86"), bundle("b", *FULL)]
+    found = keys(choose(both, backends=["openvino"]))
+    assert found == ["paddle:fp32", "openvino:fp32", "openvino:bf16", "openvino:int8"]
 
 
 def test_without_any_fp32_file_there_is_no_reference() -> None:
