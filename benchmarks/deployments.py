@@ -12,6 +12,7 @@ from benchmarks.accuracy import parity_problem
 from benchmarks.cells import Cell
 from benchmarks.compare import MODELS
 from benchmarks.errors import BenchmarkError
+from benchmarks.kept import Kept
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError
 from infer.runtimes import Runtime, open_runtime
@@ -86,11 +87,12 @@ def answer_all(
     *,
     threads: int,
     workers: int,
+    kept: Kept,
 ) -> Answered:
     """What every model answers to every listed clip; the first cell is the reference.
 
     A cell that does not run, or does not compute what the reference computes, is not worth more
-    time: it is noted as broken, and the others go on.
+    time: it is noted as broken, and the others go on. What was answered is kept as it comes.
 
     Raises:
         BenchmarkError: the reference itself does not run.
@@ -106,15 +108,11 @@ def answer_all(
             for place, (model, bundle) in enumerate(every):
                 bar.set_postfix_str(f"{model} {cell.key}")
                 try:
-                    with open_cell(bundle, cell, threads) as runtime:
-                        rows.append(
-                            evaluate(
-                                runtime.run,
-                                datasets[bundle.spec],
-                                batch_size=BATCH,
-                                workers=workers,
-                            )
-                        )
+                    seen = kept.load(bundle, cell)
+                    if seen is None:
+                        seen = _ask(bundle, cell, datasets[bundle.spec], threads, workers)
+                        kept.save(bundle, cell, seen)
+                    rows.append(seen)
                 except ClipDuetError as error:
                     problem = str(error)
                     if cell == reference:
@@ -135,6 +133,13 @@ def answer_all(
                 for (model, _), row in zip(every, rows, strict=True):
                     found.seen[model].setdefault(cell.key, []).append(row)
     return found
+
+
+def _ask(
+    bundle: Bundle, cell: Cell, dataset: ClipDataset, threads: int, workers: int
+) -> Evaluation:
+    with open_cell(bundle, cell, threads) as runtime:
+        return evaluate(runtime.run, dataset, batch_size=BATCH, workers=workers)
 
 
 def open_cell(bundle: Bundle, cell: Cell, threads: int) -> Runtime:

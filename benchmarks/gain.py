@@ -9,47 +9,48 @@ recipe: pairs are resampled together with clips.
 from __future__ import annotations
 
 import argparse
-import hashlib
+import shutil
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import machine, stats
-from benchmarks.accuracy import answers_of, is_same_network, largest_difference
-from benchmarks.cells import Cell, Choice, choose
-from benchmarks.compare import MODELS, compare_cells
+from benchmarks.cells import choose
+from benchmarks.compare import MODELS
 from benchmarks.controls import time_controls
-from benchmarks.deployments import Answered, Bundles, answer_all, check_bundles, shared_datasets
+from benchmarks.deployments import answer_all, check_bundles, shared_datasets
 from benchmarks.errors import BenchmarkError
+from benchmarks.kept import Kept
+from benchmarks.records import bundle_record, cell_rows, choice_record, data_record
 from benchmarks.resample import Bootstrap
 from benchmarks.results import FORMAT, FORMAT_VERSION, dump, write_text
 from benchmarks.timing import Timing, time_all
 from benchmarks.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.words_gate import gate_sentences
-from infer.backends import find_artifact
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError, listed
 from train.data.lists import FORMATS, read_list
-from train.evaluate import Evaluation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 passed or cannot be told, 1 a deployment fails, 2 wrong use."""
+    """Run the command; 0 none fails, 1 one does, 2 wrong use, 130 interrupted."""
     options = _parser().parse_args(arguments)
     # Paddle wonders about a compiler cache that nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     try:
         results = run(options)
         write_text(options.out, dump(results))
+        shutil.rmtree(kept_folder(options.out), ignore_errors=True)
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on with the answers it has", file=sys.stderr)
+        return 130
     for sentence in gate_sentences(results):
         print(sentence)
     print(f"written: {options.out}")
@@ -96,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def kept_folder(out: Path) -> Path:
+    """Where answers lie until the result is written."""
+    return out.with_name(f".{out.name}.answers")
+
+
 def _commas(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
@@ -112,17 +118,21 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         backends=[name for names in options.backends for name in names],
         cells=[key for keys in options.cells for key in keys],
     )
-    classes = list(every[0].classes)
     samples = read_list(
         options.data,
         root=options.root,
         format=options.format,
-        num_classes=len(classes),
+        num_classes=len(every[0].classes),
         suffix=options.suffix,
     )
     datasets = shared_datasets(bundles, samples, options.suffix)
     answered = answer_all(
-        bundles, choice.cells, datasets, threads=options.threads, workers=options.workers
+        bundles,
+        choice.cells,
+        datasets,
+        threads=options.threads,
+        workers=options.workers,
+        kept=Kept(kept_folder(options.out), samples, threads=options.threads),
     )
     first = {model: bundles[model][0] for model in MODELS}
     controls = time_controls(
@@ -140,7 +150,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "level": rule.level,
     }
     usable = [cell for cell in choice.cells if cell.key in answered.seen["student"]]
-    rows = _rows(bundles, usable, answered, rule, bootstrap)
+    cells = cell_rows(bundles, usable, answered, rule, bootstrap)
     speed = None
     if not options.no_latency:
         speed = time_all(
@@ -170,13 +180,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             **bootstrap,
         },
         "pairs": [
-            {model: _bundle_record(bundles[model][pair]) for model in MODELS}
+            {model: bundle_record(bundles[model][pair]) for model in MODELS}
             for pair in range(len(bundles["student"]))
         ],
-        "data": _data_record(options, example, classes, every[0]),
-        **_choice_record(choice),
+        "data": data_record(options.data, options.root, example, every[0]),
+        **choice_record(choice),
         "broken": [asdict(one) for one in answered.broken],
-        "cells": rows,
+        "cells": cells,
         "controls": controls,
         "speed": speed,
     }
@@ -212,108 +222,6 @@ def _load(options: argparse.Namespace) -> dict[str, list[Bundle]]:
     if problems:
         raise BenchmarkError(problems[0] if len(problems) == 1 else listed("bundles", problems))
     return bundles
-
-
-def _rows(
-    bundles: Bundles, cells: Sequence[Cell], answered: Answered, rule: Rule, bootstrap: Bootstrap
-) -> list[dict[str, Any]]:
-    """The result of every cell: the comparison, and what only logits and files can tell."""
-    seen, reference = answered.seen, cells[0].key
-    labels = seen["student"][reference][0].labels
-    same = [
-        cell.key
-        for cell in cells
-        if all(
-            is_same_network(cell, base.logits, own.logits)
-            for model in MODELS
-            for base, own in zip(seen[model][reference], seen[model][cell.key], strict=True)
-        )
-    ]
-    rows = compare_cells(
-        labels,
-        len(bundles["student"][0].classes),
-        {
-            model: {
-                cell.key: [answers_of(one.logits, labels) for one in seen[model][cell.key]]
-                for cell in cells
-            }
-            for model in MODELS
-        },
-        reference=reference,
-        rule=rule,
-        bootstrap=bootstrap,
-        same=same,
-    )
-    for row, cell in zip(rows, cells, strict=True):
-        for model in MODELS:
-            artifacts = [find_artifact(b, cell.backend, cell.precision) for b in bundles[model]]
-            row[model] |= {
-                **_logits_record(seen[model][reference], seen[model][cell.key]),
-                "artifact": artifacts[0].key,
-                "bytes": max(artifact.bytes for artifact in artifacts),
-            }
-    return rows
-
-
-def _logits_record(base: Sequence[Evaluation], own: Sequence[Evaluation]) -> dict[str, Any]:
-    """The largest difference of a logit and the largest logit, of all pairs."""
-    gaps = [largest_difference(a.logits, b.logits)[0] for a, b in zip(base, own, strict=True)]
-    sizes = [np.abs(a.logits[~np.isnan(a.logits)]).max(initial=0.0) for a in base]
-    # JSON has no NaN; where no clip could be read there is no figure.
-    known = [gap for gap in gaps if not np.isnan(gap)]
-    return {
-        "max_logit_difference": float(max(known)) if known else None,
-        "max_logit": float(max(sizes)),
-    }
-
-
-def _data_record(
-    options: argparse.Namespace, seen: Evaluation, classes: list[str], bundle: Bundle
-) -> dict[str, Any]:
-    return {
-        "list": str(options.data),
-        "sha256": hashlib.sha256(options.data.read_bytes()).hexdigest(),
-        "root": str(options.root) if options.root is not None else None,
-        "listed": len(seen.paths),
-        "decoded": len(seen.paths) - len(seen.failed),
-        "failed": [
-            {"path": _shown(path, options.root), "error": reason} for path, reason in seen.failed
-        ],
-        "classes": classes,
-        "clip_shape": list(bundle.spec.clip_shape),
-        "labels": seen.labels.tolist(),
-    }
-
-
-def _choice_record(choice: Choice) -> Mapping[str, Any]:
-    return {
-        "reference": choice.reference.key,
-        "reference_instead_of": choice.instead_of,
-        "left_out": [asdict(one) for one in choice.left_out],
-    }
-
-
-def _bundle_record(bundle: Bundle) -> dict[str, Any]:
-    origin = dict(bundle.raw.get("origin", {}))
-    origin.setdefault("created", bundle.raw.get("created"))
-    return {
-        "path": str(bundle.root),
-        "name": bundle.name,
-        "model": dict(bundle.model),
-        "origin": origin,
-        "spec": bundle.spec.to_dict(),
-        "files": {
-            key: {file.file: file.sha256 for file in artifact.files}
-            for key, artifact in bundle.artifacts.items()
-        },
-    }
-
-
-def _shown(path: str, root: Path | None) -> str:
-    try:
-        return str(Path(path).relative_to(root)) if root is not None else path
-    except ValueError:
-        return path
 
 
 if __name__ == "__main__":

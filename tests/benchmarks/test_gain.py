@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import gain
+from benchmarks import cells, deployments, gain
+from benchmarks.cells import Cell
 from benchmarks.gain import main
+from benchmarks.kept import Kept
 from benchmarks.results import load
-from infer.bundle import describe_file, write_bundle_json
+from infer.backends import BACKENDS
+from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.statuses import Status
+from train.data.lists import Sample
+from train.evaluate import Evaluation
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 SPEC = ClipSpec(SamplingSpec(num_seg=2), PreprocessSpec(short_size=16, fixed_ratio=False, crop=16))
@@ -110,6 +116,16 @@ def world(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Pa
     return folder
 
 
+@pytest.fixture(autouse=True)
+def tried(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backends are not tried anew in every test: that imports each of them."""
+    if request.function is not test_what_runs_here_is_found_by_trying_it:
+        known = [Status(name, name == "onnxruntime", "not tried") for name in BACKENDS]
+        monkeypatch.setattr(
+            cells, "statuses", lambda names: [s for s in known if s.backend in names]
+        )
+
+
 def run(world: Path, baseline: str, student: str, out: Path, *more: str) -> int:
     return main(
         [
@@ -134,7 +150,7 @@ def test_a_gain_that_deployment_lost_fails_the_gate(
     results = load(out)
     fp32, int8 = results["cells"]
     assert results["reference"] == fp32["cell"] == "onnxruntime:fp32"
-    assert "no file for paddle:fp32" in results["reference_instead_of"]  # Paddle is the usual one
+    assert "paddle cannot run here" in results["reference_instead_of"]  # Paddle is the usual one
     assert fp32["baseline"]["top1"]["point"] == pytest.approx(20 / 30)
     assert fp32["student"]["top1"]["point"] == pytest.approx(29 / 30)  # the broken clip is wrong
     assert fp32["gain"]["distinguishable"] and fp32["gain"]["only_second"] == 9
@@ -231,10 +247,55 @@ def test_outputs_are_compared_before_anything_is_timed(
 
         return call
 
-    for name in ("time_all", "answer_all", "compare_cells"):
+    for name in ("time_all", "answer_all", "cell_rows"):
         monkeypatch.setattr(gain, name, spied(name))
     assert run(world, "blind", "good", tmp_path / "results.json", "--seconds", "0.1") == 0
-    assert order == ["answer_all", "compare_cells", "time_all"]
+    assert order == ["answer_all", "cell_rows", "time_all"]
+
+
+def test_a_gate_that_was_stopped_goes_on_where_it_was(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, asked = tmp_path / "results.json", 0
+    original = deployments.evaluate
+
+    def stopped(*positional: Any, **named: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            raise KeyboardInterrupt
+        return original(*positional, **named)
+
+    monkeypatch.setattr(deployments, "evaluate", stopped)
+    assert run(world, "blind", "good", out, "--no-latency") == 130
+    assert "goes on with the answers it has" in capsys.readouterr().err and not out.exists()
+    assert run(world, "blind", "good", out, "--no-latency") == 0
+    assert asked == 5  # two before, two after, and the one that was stopped
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
+    resumed = load(out)
+    assert run(world, "blind", "good", out, "--no-latency") == 0
+    assert load(out)["cells"] == resumed["cells"]
+    assert asked == 9  # nothing of a finished gate is taken over
+
+
+def test_answers_of_other_files_are_not_taken_over(world: Path, tmp_path: Path) -> None:
+    good, lossy = (Bundle.load(world / name) for name in ("good", "lossy"))
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"video")
+    samples = [Sample(clip, 1, None, 1)]
+    seen = Evaluation(np.ones((1, 3), np.float32), np.array([1]), (str(clip),))
+    fp32, int8 = Cell("onnxruntime", "fp32"), Cell("onnxruntime", "int8")
+    kept = Kept(tmp_path / "kept", samples, threads=1)
+    kept.save(good, int8, seen)
+    found = kept.load(good, int8)
+    assert found is not None and np.array_equal(found.logits, seen.logits)
+    assert kept.load(good, fp32) is None and kept.load(lossy, int8) is None
+    assert Kept(tmp_path / "kept", samples, threads=2).load(good, int8) is None
+    clip.write_bytes(b"another video")
+    assert Kept(tmp_path / "kept", samples, threads=1).load(good, int8) is None
+    (file,) = (tmp_path / "kept").iterdir()
+    file.write_bytes(file.read_bytes()[:50])
+    assert kept.load(good, int8) is None  # cut off
 
 
 def test_costs_cover_every_cell(world: Path, tmp_path: Path) -> None:
@@ -243,8 +304,8 @@ def test_costs_cover_every_cell(world: Path, tmp_path: Path) -> None:
     assert run(world, "blind", "good", out, *more) == 0
     results = json.loads(out.read_text())
     speed = results["speed"]
-    cells = ["onnxruntime:fp32", "onnxruntime:int8"]
-    assert [row["cell"] for row in speed["cells"]] == cells
+    keys = ["onnxruntime:fp32", "onnxruntime:int8"]
+    assert [row["cell"] for row in speed["cells"]] == keys
     assert speed["clips"] == 29  # the broken one is not timed
     for row in speed["cells"]:
         stages = row["stages"]
@@ -254,11 +315,21 @@ def test_costs_cover_every_cell(world: Path, tmp_path: Path) -> None:
         assert len({found["calls"] for found in stages.values()}) == 1
         assert row["throughput"]["batch"] == 6 and row["throughput"]["clips_per_second"] > 0
     assert speed["cells"][0]["stages"]["network"]["ratio"] == 1
-    assert [row["cell"] for row in speed["memory"]] == cells
+    assert [row["cell"] for row in speed["memory"]] == keys
     for row in speed["memory"]:
         assert row["bytes"] is None or 1e6 < row["bytes"] < 2e9
     assert results["conditions"]["threads"] == 1
     assert results["conditions"]["machine"]["packages"]["onnxruntime"]
+
+
+def test_what_runs_here_is_found_by_trying_it(world: Path, tmp_path: Path) -> None:
+    bundles = [Bundle.load(world / name) for name in ("blind", "good")]
+    choice = cells.choose(bundles)
+    assert choice.reference == Cell("onnxruntime", "fp32")  # these bundles have nothing for Paddle
+    assert Cell("onnxruntime", "int8") in choice.cells
+    named = {one.what.partition(":")[0] for one in choice.left_out}
+    assert named | {cell.backend for cell in choice.cells} == set(BACKENDS)
+    assert all(one.reason for one in choice.left_out)
 
 
 @pytest.mark.parametrize(
