@@ -1,13 +1,13 @@
-"""What each model answers in each deployment, and what follows from the answers.
+"""What a model answers, and what follows from its answers.
 
-A cell is one way to deploy a network: a runtime and a precision. Per clip two integers are kept:
-the class that was answered and the rank of the true one. Every accuracy, gain, interval and test
-is a function of these (and of nothing else), so a stored result can be recomputed and checked.
+Per clip two integers are kept: the class that was answered and the rank of the true one. Every
+accuracy, gain, interval and test is a function of these (and of nothing else), so a stored result
+can be recomputed and checked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import stats
-from benchmarks.errors import BenchmarkError
+from benchmarks.cells import Cell
 
 FAILED = -1  # prediction and rank of a clip that could not be read; it counts as wrong
 
@@ -24,31 +24,6 @@ FP32_MAX_DIFFERENCE = 1e-3
 FP32_MIN_AGREEMENT = 0.995
 
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, order=True)
-class Cell:
-    """One way to deploy: a runtime and a precision, written "runtime:precision"."""
-
-    backend: str
-    precision: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.backend}:{self.precision}"
-
-    @classmethod
-    def parse(cls, text: str) -> Cell:
-        backend, colon, precision = text.partition(":")
-        if not (backend and colon and precision):
-            raise BenchmarkError(
-                f"cell {text!r} is not of the form runtime:precision, for example "
-                f"{DEFAULT_CELLS[1].key}"
-            )
-        return cls(backend, precision)
-
-
-DEFAULT_CELLS = (Cell("paddle", "fp32"), Cell("onnxruntime", "fp32"), Cell("onnxruntime", "int8"))
 
 
 @dataclass(frozen=True)
@@ -143,20 +118,6 @@ def _f1_of_counts(
     return means
 
 
-def figures(
-    answers: Answers, labels: npt.ArrayLike, classes: int, *, level: float = stats.LEVEL
-) -> dict[str, Any]:
-    """Top-1 and top-5 with Wilson intervals, macro-F1, and how often each class was answered."""
-    clips = len(answers.predictions)
-    said = answers.predictions[answers.predictions >= 0]
-    return {
-        "top1": stats.wilson(int(answers.within(1).sum()), clips, level=level).to_dict(),
-        "top5": stats.wilson(int(answers.within(5).sum()), clips, level=level).to_dict(),
-        "macro_f1": macro_f1(answers.predictions, labels, classes),
-        "classes_answered": len(np.unique(said)),
-    }
-
-
 def agreement(reference: Answers, other: Answers) -> float:
     """Share of clips with the same answer, of those that could be read."""
     read = (reference.predictions >= 0) & (other.predictions >= 0)
@@ -176,98 +137,61 @@ def largest_difference(
     return float(gap[clip]), clip
 
 
-def check_parity(
-    model: str,
+def parity_problem(
     cell: Cell,
     reference: npt.NDArray[np.floating[Any]],
     logits: npt.NDArray[np.floating[Any]],
     paths: Sequence[str],
-    *,
-    reference_key: str,
-) -> None:
-    """Refuse to go on when a cell does not compute what the reference computes.
+) -> str | None:
+    """Why a cell does not compute what the reference computes, or None if it does.
 
     fp32 must agree with fp32 to rounding. Lower precisions may lose accuracy (that is what is
-    measured) but not produce NaN, nor answer clips that the reference could not read.
-
-    Raises:
-        BenchmarkError: says shapes, tolerance and the worst clip.
+    measured) but not answer other clips than the reference could read.
     """
-    where = f"{model} in {cell.key}, compared with {reference_key}"
     if reference.shape != logits.shape:
-        raise BenchmarkError(f"{where}: logits {logits.shape} instead of {reference.shape}")
+        return f"logits {logits.shape} instead of {reference.shape}"
     differing = np.isnan(reference).any(axis=1) != np.isnan(logits).any(axis=1)
     if differing.any():
         worst = paths[int(np.flatnonzero(differing)[0])]
-        raise BenchmarkError(
-            f"{where}: one of the two has no finite logits for {int(differing.sum())} clips, "
-            f"first {worst}; nothing was timed. Export the bundle again, or leave the cell out"
+        return (
+            f"one of it and the reference has no finite logits for {int(differing.sum())} clips, "
+            f"first {worst}"
         )
     if cell.precision != "fp32":
-        return
+        return None
     zeros = np.zeros(len(reference), np.int64)
     same = agreement(answers_of(reference, zeros), answers_of(logits, zeros))
     gap, clip = largest_difference(reference, logits)
-    finite = np.abs(reference[np.isfinite(reference)])
-    allowed = FP32_MAX_DIFFERENCE * max(1.0, float(finite.max(initial=0.0)))
+    allowed = _rounding(reference)
     # On a short list one tie that falls the other way is no proof of a wrong network.
     missing = (1 - same) * len(reference)
     if gap > allowed or missing > max(1.5, (1 - FP32_MIN_AGREEMENT) * len(reference)):
-        raise BenchmarkError(
-            f"{where}: logits {logits.shape} differ by up to {gap:.3g} (allowed {allowed:.3g}, "
-            f"worst clip {paths[clip]}) and {same:.2%} of the answers agree; nothing was timed. "
-            "These are not the same network: export the bundle again"
+        return (
+            f"logits {logits.shape} differ by up to {gap:.3g} (allowed {allowed:.3g}, worst clip "
+            f"{paths[clip]}) and {same:.2%} of the answers agree: not the same network; export "
+            "the bundle again"
         )
+    return None
 
 
-def compare_cells(
-    labels: npt.ArrayLike,
-    classes: int,
-    answers: Mapping[str, Mapping[str, Answers]],
-    *,
-    reference: str,
-    resamples: int = stats.RESAMPLES,
-    seed: int = 0,
-    level: float = stats.LEVEL,
-) -> list[dict[str, Any]]:
-    """Figures, gain, and what is left of it, for each cell.
+def is_same_network(
+    cell: Cell,
+    reference: npt.NDArray[np.floating[Any]],
+    logits: npt.NDArray[np.floating[Any]],
+) -> bool:
+    """A float network with all of the reference's answers and, to rounding, its logits.
 
-    answers: {"baseline": {cell: Answers}, "student": {cell: Answers}}, the same cells in both.
-    reference: the cell whose gain counts as whole.
+    What it would do on other clips is then no matter of chance, but of ties closer than rounding.
     """
-    options: stats.Bootstrap = {"resamples": resamples, "seed": seed, "level": level}
-    base, dml = answers["baseline"], answers["student"]
-    whole = stats.compare(base[reference].correct, dml[reference].correct, **options)
-    rows = []
-    for key in base:
-        right = [base[reference].correct, dml[reference].correct]
-        here = [base[key].correct, dml[key].correct]
-        gain = stats.compare(*here, **options)
-        share = stats.share_of_gain(*right, *here, **options)
-        change = stats.paired_contrast([*right, *here], [1, -1, -1, 1], **options)
-        row: dict[str, Any] = {
-            "cell": key,
-            "gain": gain.to_dict(),
-            "gain_top5": stats.compare(
-                base[key].within(5), dml[key].within(5), **options
-            ).to_dict(),
-            "gain_macro_f1": macro_f1_gain(
-                base[key].predictions, dml[key].predictions, labels, classes, **options
-            ).to_dict(),
-            "gain_left": {
-                "share": share.to_dict() if share is not None else None,
-                # A share of nothing says nothing, whatever number comes out.
-                "meaningful": whole.distinguishable and whole.difference.point > 0,
-            },
-            "gain_change": {**change.to_dict(), "distinguishable": change.excludes_zero},
-        }
-        for model, given in answers.items():
-            row[model] = {
-                **figures(given[key], labels, classes, level=level),
-                "agreement": agreement(given[reference], given[key]),
-                "change": stats.compare(
-                    given[reference].correct, given[key].correct, **options
-                ).to_dict(),
-            }
-        rows.append(row)
-    return rows
+    if cell.precision != "fp32":
+        return False
+    zeros = np.zeros(len(reference), np.int64)
+    here, there = (answers_of(table, zeros).predictions for table in (reference, logits))
+    gap, _ = largest_difference(reference, logits)
+    return bool(np.array_equal(here, there)) and not gap > _rounding(reference)
+
+
+def _rounding(reference: npt.NDArray[np.floating[Any]]) -> float:
+    """Largest difference of two fp32 logits that summing in another order explains."""
+    finite = np.abs(reference[np.isfinite(reference)])
+    return FP32_MAX_DIFFERENCE * max(1.0, float(finite.max(initial=0.0)))

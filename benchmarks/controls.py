@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import stats
-from benchmarks.accuracy import Cell
+from benchmarks.cells import Cell
 from benchmarks.deployments import BATCH, open_cell
 from infer.bundle import Bundle
 from infer.runtimes import Clips, Logits, Runtime

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ Clock = Callable[[], float]
 
 MAX_BLOCK = 5  # timed calls a cell and turn
 MAX_CALLS = 1000
+STAGE_BLOCK = 3  # clips a deployment and turn that go from file to label
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def summarise(timings: Timings, *, batch: int, reference: Timings | None = None)
         "p90": p90,
         "p99": p99,
         "p50_spread": [min(timings.medians), max(timings.medians)],
-        "clips_per_second": batch * len(every) / float(every.sum()),
+        "clips_per_second": batch * len(every) / max(float(every.sum()), 1e-12),
     }
     if reference is not None:
         ratios = [
@@ -110,26 +111,58 @@ def summarise(timings: Timings, *, batch: int, reference: Timings | None = None)
     return row
 
 
-def time_stages(
-    stages: Sequence[tuple[str, Callable[[Any], Any]]],
-    items: Sequence[Any],
+def stages_in_turns(
+    calls: Mapping[str, Callable[[int], Mapping[str, float]]],
+    items: int,
     *,
+    budget: float,
+    repetitions: int = 5,
+    seed: int = 0,
     clock: Clock = time.perf_counter,
-) -> dict[str, Timings]:
-    """Push each item through the stages in order and time every stage on its own.
+    progress: Callable[[float], None] = lambda share: None,
+) -> dict[str, dict[str, Timings]]:
+    """Time calls that time their own stages, interleaved, for about `budget` seconds in all.
 
-    The first item goes through once untimed. One sample an item: a percentile over items shows
-    how videos differ, not how a clock jitters.
+    A call takes the number of an item, below `items`, and returns seconds by stage. In a turn
+    every call gets the same few items, drawn at random, after one more that is not counted. At
+    least one turn a repetition is taken, whatever the budget.
+
+    Returns:
+        By call and stage.
+
+    Raises:
+        ValueError: no call, no item or no repetition.
     """
-    taken: dict[str, list[float]] = {name: [] for name, _ in stages}
-    for place, item in enumerate([items[0], *items] if items else []):
-        value = item
-        for name, stage in stages:
-            start = clock()
-            value = stage(value)
-            if place:
-                taken[name].append(clock() - start)
-    return {name: Timings((tuple(values),)) for name, values in taken.items()}
+    if not calls or items < 1 or repetitions < 1:
+        raise ValueError("give at least one call, one item and one repetition")
+    rng = np.random.default_rng(seed)
+    one_round = 0.0
+    for call in calls.values():
+        call(0)  # the first call of all is often the slowest by far
+        start = clock()
+        call(min(1, items - 1))
+        one_round += clock() - start
+    per_turn = max(one_round, 1e-9) * (STAGE_BLOCK + 1)
+    turns = int(budget / per_turn / repetitions)
+    turns = max(1, min(turns, math.ceil(MAX_CALLS / STAGE_BLOCK / repetitions)))
+    names = list(calls)
+    taken: dict[str, dict[str, list[list[float]]]] = {name: {} for name in names}
+    for repetition in range(repetitions):
+        for turn in range(turns):
+            drawn = rng.integers(0, items, STAGE_BLOCK + 1).tolist()
+            for place in rng.permutation(len(names)):
+                name = names[place]
+                calls[name](drawn[0])
+                for item in drawn[1:]:
+                    for stage, seconds in calls[name](item).items():
+                        rows = taken[name].setdefault(stage, [])
+                        rows += [[] for _ in range(repetition + 1 - len(rows))]
+                        rows[repetition].append(seconds)
+            progress((repetition * turns + turn + 1) / (repetitions * turns))
+    return {
+        name: {stage: Timings(tuple(map(tuple, rows))) for stage, rows in stages.items()}
+        for name, stages in taken.items()
+    }
 
 
 def _timed(call: Callable[[], object], clock: Clock) -> float:

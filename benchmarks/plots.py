@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 
-WIDTH = 440
-LEFT, RIGHT = 12, 12
+WIDTH = 380
+LEFT, RIGHT = 12.0, 12.0
 ROW = 46  # height of a row: a line of text and its marks
 AXIS = 40
 
@@ -38,12 +39,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar to p50, continued to p90 and p99."""
+    """A bar of parts, one after the other, and a line on to a tail; all in one unit."""
 
     label: str
-    p50: float
-    p90: float
-    p99: float
+    parts: Sequence[tuple[str, float]]  # CSS class and length
+    tail: float
     text: str = ""
 
 
@@ -58,22 +58,22 @@ def interval_plot(title: str, rows: Sequence[Row], *, axis: str, zero: bool = Fa
         low, high = min(low, 0.0), max(high, 0.0)
     margin = 0.06 * (high - low) or 0.5
     low, high = low - margin, high + margin
-    place = _scale(low, high)
+    place = scale(low, high)
     height = len(rows) * ROW + AXIS
-    parts = _axis(_ticks(low, high), place, height, axis)
-    if zero:
-        parts.append(_line(place(0.0), 4, place(0.0), height - AXIS + 4, "zero"))
+    parts = horizontal_axis(ticks(low, high), place, height, axis)
     for number, row in enumerate(rows):
         top = number * ROW
+        if zero:  # beside the marks only: the labels above them stay clear
+            parts.append(line(place(0.0), top + 21, place(0.0), top + ROW, "zero"))
         parts += _labels(row.label, row.text, top)
         step = 9 if len(row.marks) > 1 else 0
         for order, mark in enumerate(row.marks):
             middle = top + 31 + step * (order - (len(row.marks) - 1) / 2)
             start = place(mark.low if mark.low is not None else low)
             end = place(mark.high if mark.high is not None else high)
-            parts.append(_line(start, middle, end, middle, f"whisker {mark.style}"))
+            parts.append(line(start, middle, end, middle, f"whisker {mark.style}"))
             parts += [
-                _line(x, middle - 3, x, middle + 3, f"whisker {mark.style}")
+                line(x, middle - 3, x, middle + 3, f"whisker {mark.style}")
                 for x, bound in ((start, mark.low), (end, mark.high))
                 if bound is not None
             ]
@@ -81,55 +81,66 @@ def interval_plot(title: str, rows: Sequence[Row], *, axis: str, zero: bool = Fa
                 f'<circle class="dot {mark.style}" cx="{place(mark.value):.1f}" '
                 f'cy="{middle:.1f}" r="4.5"></circle>'
             )
-    return _svg(title, height, parts)
+    return svg(title, height, parts)
 
 
 def bar_plot(title: str, bars: Sequence[Bar], *, axis: str) -> str:
-    """Bars from zero: solid to p50, lighter to p90, lightest to p99."""
-    high = 1.04 * max(bar.p99 for bar in bars) or 1.0
-    place = _scale(0.0, high)
+    """Bars from zero, their parts in their colours, a thin line on to the tail."""
+    high = 1.04 * max(max(bar.tail, sum(part for _, part in bar.parts)) for bar in bars) or 1.0
+    place = scale(0.0, high)
     height = len(bars) * ROW + AXIS
-    parts = _axis(_ticks(0.0, high), place, height, axis)
+    parts = horizontal_axis(ticks(0.0, high), place, height, axis)
     for number, bar in enumerate(bars):
         top = number * ROW
         parts += _labels(bar.label, bar.text, top)
-        for end, style in ((bar.p99, "p99"), (bar.p90, "p90"), (bar.p50, "p50")):
+        start = 0.0
+        for style, length in bar.parts:
             parts.append(
-                f'<rect class="bar {style}" x="{place(0.0):.1f}" y="{top + 23}" '
-                f'width="{max(place(end) - place(0.0), 0.5):.1f}" height="16"></rect>'
+                f'<rect class="bar {style}" x="{place(start):.1f}" y="{top + 23}" '
+                f'width="{max(place(start + length) - place(start), 0.3):.1f}" height="14"></rect>'
             )
-    return _svg(title, height, parts)
+            start += length
+        if bar.tail > start:
+            parts.append(line(place(start), top + 30, place(bar.tail), top + 30, "tail"))
+            parts.append(line(place(bar.tail), top + 25, place(bar.tail), top + 35, "tail"))
+    return svg(title, height, parts)
 
 
-def _scale(low: float, high: float) -> Callable[[float], float]:
-    width = WIDTH - LEFT - RIGHT
-    return lambda value: LEFT + width * (value - low) / (high - low)
+def scale(low: float, high: float, start: float = LEFT) -> Callable[[float], float]:
+    """From a value to its place between `start` and the right edge."""
+    width = WIDTH - start - RIGHT
+    return lambda value: start + width * (value - low) / (high - low)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers from low to high, about five of them."""
-    raw = (high - low) / 5
+    raw = (high - low) / about
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= raw)
     first = math.ceil(low / step)
     return [number * step for number in range(first, math.floor(high / step) + 1)]
 
 
-def _axis(
-    ticks: Sequence[float], place: Callable[[float], float], height: int, axis: str
+def horizontal_axis(
+    at: Sequence[float], place: Callable[[float], float], height: int, axis: str
 ) -> list[str]:
+    """Grid lines over the whole height, numbers and the axis' name below."""
     bottom = height - AXIS + 4
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    parts = [_line(place(tick), 4, place(tick), bottom, "grid") for tick in ticks]
+    parts = [line(place(tick), 4, place(tick), bottom, "grid") for tick in at]
     parts += [
-        f'<text class="tick" x="{place(tick):.1f}" y="{bottom + 14}">'
-        f"{escape(f'{tick + 0.0:.{digits}f}'.replace('-', chr(0x2212)))}</text>"
-        for tick in ticks
+        f'<text class="tick" x="{place(tick):.1f}" y="{bottom + 14}">{escape(text)}</text>'
+        for tick, text in zip(at, tick_texts(at), strict=True)
         if LEFT + 4 < place(tick) < WIDTH - RIGHT - 4 or place(tick) == LEFT
     ]
     parts.append(f'<text class="axis" x="{WIDTH / 2}" y="{height - 4}">{escape(axis)}</text>')
     return parts
+
+
+def tick_texts(at: Sequence[float]) -> list[str]:
+    """Numbers with as many digits as their steps need."""
+    step = min((b - a for a, b in pairwise(at)), default=1.0)
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [f"{tick + 0.0:.{digits}f}".replace("-", "\u2212") for tick in at]
 
 
 def _labels(label: str, text: str, top: int) -> list[str]:
@@ -139,11 +150,13 @@ def _labels(label: str, text: str, top: int) -> list[str]:
     ]
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
+def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
+    """A straight line in a style of the page."""
     return f'<line class="{style}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"></line>'
 
 
-def _svg(title: str, height: int, parts: Sequence[str]) -> str:
+def svg(title: str, height: int, parts: Sequence[str]) -> str:
+    """A whole drawing, as wide as its place on the page."""
     return (
         f'<svg viewBox="0 0 {WIDTH} {height}" role="img"><title>{escape(title)}</title>'
         + "".join(parts)

@@ -1,7 +1,7 @@
 """`python -m benchmarks.report RESULTS.json --out DIR`: the result file as pages to read.
 
-Writes DIR/results.json (a copy), DIR/report.md and DIR/index.html. JSON is the source; nothing
-is measured here.
+Writes DIR/results.json (a copy), DIR/report.md, DIR/results.csv and DIR/index.html. JSON is the
+source; nothing is measured here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks import report_html
 from benchmarks.report_content import content, title
+from benchmarks.report_csv import as_csv
 from benchmarks.report_markdown import markdown
 from benchmarks.results import STUDY_FORMAT, load, write_text
 from infer.errors import ClipDuetError
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.report", description="Write a benchmark's result as a report."
     )
-    parser.add_argument("results", type=Path, help="result file of `python -m benchmarks`")
+    parser.add_argument("results", type=Path, help="result file of `python -m benchmarks.gain`")
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument(
         "--study", type=Path, help=f"result file of the study (default: {STUDY} if it exists)"
@@ -36,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"written: {options.out / 'index.html'}, {options.out / 'report.md'}")
+    print(f"written: {options.out / 'index.html'}, report.md, results.csv")
     return 0
 
 
 def write_report(results_file: Path, folder: Path, *, study: Path | None = None) -> None:
-    """Write the three files of a report.
+    """Write the files of a report.
 
     study: the study's result file; None takes the default one if it exists.
 
@@ -56,6 +57,7 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     when = f"Measured {results['created']} on {results['conditions']['machine']['cpu']}"
     write_text(folder / "report.md", markdown(title(results), when, sections))
     write_text(folder / "index.html", report_html.render(title(results), when, sections))
+    write_text(folder / "results.csv", as_csv(results))
     copy = folder / "results.json"
     if not (copy.exists() and copy.samefile(results_file)):
         write_text(copy, results_file.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from benchmarks.report_parts import Section, Table
+from benchmarks.report_parts import Badge, Section, Table
 
 
 def markdown(heading: str, when: str, sections: Sequence[Section]) -> str:
@@ -15,16 +15,20 @@ def markdown(heading: str, when: str, sections: Sequence[Section]) -> str:
         lines += [f"## {_plain(section.title)}", ""]
         for sentence in section.sentences:
             lines += [_plain(sentence), ""]
-        if section.bullets:
-            lines += [*(f"- {_plain(bullet)}" for bullet in section.bullets), ""]
         for table in section.tables:
             lines += [*_table(table), ""]
+        if section.bullets:
+            lines += [*(f"- {_plain(bullet)}" for bullet in section.bullets), ""]
     return "\n".join(lines)
 
 
 def _table(table: Table) -> list[str]:
-    def row(values: Sequence[str]) -> str:
-        return "| " + " | ".join(_plain(value) for value in values) + " |"
+    def row(values: Sequence[str | Badge]) -> str:
+        texts = [
+            f"**{_plain(value.text)}**" if isinstance(value, Badge) else _plain(value)
+            for value in values
+        ]
+        return "| " + " | ".join(texts) + " |"
 
     rule = "|" + "|".join([" --- ", *(" ---: " for _ in table.heads[1:])]) + "|"
     return [f"**{_plain(table.caption)}**", "", row(table.heads), rule, *map(row, table.rows)]

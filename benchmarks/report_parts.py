@@ -11,12 +11,24 @@ from benchmarks.plots import Mark
 
 
 @dataclass(frozen=True)
+class Badge:
+    """A word that also has a colour: a CSS class of the page."""
+
+    text: str
+    style: str
+
+
+@dataclass(frozen=True)
 class Table:
-    """Column heads and rows of text; the first column names the row."""
+    """Column heads and rows of text; the first column names the row.
+
+    folded: on the page only the caption shows until it is opened.
+    """
 
     caption: str
     heads: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Badge]]
+    folded: bool = False
 
 
 @dataclass(frozen=True)

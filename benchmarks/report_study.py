@@ -40,7 +40,8 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
         shares = [words.percent(pooled[role], 2) for role in ("baseline", "student")]
         body.append(["mean", *shares, words.interval(pooled["crossed"]), ""])
         body.append(["mean, by seeds alone", "", "", words.interval(pooled["seeds"]), ""])
-        tables.append(Table(f"Top-1 on the test list, {words.cell_name(cell)}", heads, body))
+        caption = f"Top-1 on the test list, {words.cell_name(cell)}"
+        tables.append(Table(caption, heads, body, folded=True))
     return [
         Section("What other seeds bring", sentences, plots, tables),
         Section("Conditions of the study", (), (), [_study_conditions(study)]),

@@ -8,15 +8,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from benchmarks import study_results
-from benchmarks.accuracy import Answers, macro_f1
+from benchmarks import check, study_results
 from benchmarks.errors import BenchmarkError
 
 FORMAT = "clipduet-benchmark"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STUDY_FORMAT = "clipduet-study"
+STUDY_VERSION = 1
 
 # An array of plain numbers, spread over lines by json.dumps. A string holds no raw line break, so
 # this never matches inside one.
@@ -59,41 +57,14 @@ def load(path: Path, *, format: str = FORMAT) -> dict[str, Any]:
     if not isinstance(value, dict) or value.get("format") != format:
         found = value.get("format") if isinstance(value, dict) else type(value).__name__
         raise BenchmarkError(f"{path} is not a {format} file (format: {found!r})")
-    if value.get("format_version") != FORMAT_VERSION:
+    version = FORMAT_VERSION if format == FORMAT else STUDY_VERSION
+    if value.get("format_version") != version:
         raise BenchmarkError(
             f"{path} has format version {value.get('format_version')!r}; this program reads "
-            f"{FORMAT_VERSION}. Run the benchmark again"
+            f"{version}. Run the benchmark again"
         )
     if format == FORMAT:
-        verify(value, path)
+        check.verify(value, path)
     else:
         study_results.verify(value, path)
     return value
-
-
-def verify(value: dict[str, Any], path: Path) -> None:
-    """Recompute the accuracies from the stored answers; they are the source, the rest follows."""
-    labels = np.asarray(value["data"]["labels"])
-    for row in value["cells"]:
-        for model in ("baseline", "student"):
-            part = row[model]
-            answers = Answers(np.asarray(part["predictions"]), np.asarray(part["ranks"]))
-            if not len(labels) == len(answers.predictions) == len(answers.ranks):
-                raise BenchmarkError(f"{path}: {model} {row['cell']}: not one answer a clip")
-            right = answers.predictions == labels
-            found = {
-                "top1": float(answers.correct.mean()),
-                "top5": float(answers.within(5).mean()),
-                "macro_f1": macro_f1(answers.predictions, labels, len(value["data"]["classes"])),
-            }
-            stored = {
-                "top1": part["top1"]["point"],
-                "top5": part["top5"]["point"],
-                "macro_f1": part["macro_f1"],
-            }
-            wrong = [name for name in found if abs(found[name] - stored[name]) > 1e-9]
-            if wrong or not np.array_equal(right, answers.correct):
-                raise BenchmarkError(
-                    f"{path}: {model} {row['cell']}: {', '.join(wrong) or 'ranks'} do not follow "
-                    "from the stored answers; the file was changed by hand or is damaged"
-                )

@@ -21,7 +21,7 @@ from benchmarks import machine, stats, words
 from benchmarks.errors import BenchmarkError
 from benchmarks.report_markdown import markdown
 from benchmarks.report_study import study_section
-from benchmarks.results import FORMAT_VERSION, STUDY_FORMAT, dump, write_text
+from benchmarks.results import STUDY_FORMAT, STUDY_VERSION, dump, write_text
 from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, EXPORTED, measure
 from benchmarks.study_results import ROLES, as_csv, pool
 from benchmarks.study_runs import Job, train_all
@@ -131,7 +131,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     keys = [cell.key for cell in cells]
     return {
         "format": STUDY_FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": STUDY_VERSION,
         "created": machine.now(),
         "command": machine.command_line(),
         "conditions": {

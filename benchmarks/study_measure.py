@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.accuracy import Cell, answers_of
+from benchmarks.accuracy import answers_of
+from benchmarks.cells import Cell
 from benchmarks.errors import BenchmarkError
 from benchmarks.results import dump, write_text
 from benchmarks.study_runs import Job

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks import stats
 from benchmarks.accuracy import Answers
 from benchmarks.errors import BenchmarkError
+from benchmarks.gains import over_pairs
 
 ROLES = ("baseline", "student")
 
@@ -43,21 +44,19 @@ def pool(
             _one_seed(seed, right["baseline"][row], right["student"][row], bootstrap)
             for row, seed in enumerate(seeds)
         ]
-        gains = right["student"].astype(int) - right["baseline"].astype(int)
-        crossed = stats.crossed_bootstrap(gains, **bootstrap)
-        by_seed = stats.t_interval(gains.mean(axis=1).tolist(), level=bootstrap["level"])
+        found = over_pairs(right["baseline"], right["student"], bootstrap)
         pooled[cell] = {
             "baseline": float(right["baseline"].mean()),
             "student": float(right["student"].mean()),
-            "crossed": crossed.to_dict(),
-            "seeds": by_seed.to_dict(),
-            "seeds_gaining": int((gains.mean(axis=1) > 0).sum()),
-            "seeds_losing": int((gains.mean(axis=1) < 0).sum()),
+            "crossed": found.crossed.to_dict(),
+            "seeds": found.by_pairs.to_dict(),
+            "seeds_gaining": found.gaining,
+            "seeds_losing": found.losing,
             # One seed says nothing about others; then clips alone decide.
-            "distinguishable": crossed.excludes_zero
+            "distinguishable": found.crossed.excludes_zero
             if len(seeds) > 1
             else per_seed[cell][0]["gain"]["distinguishable"],
-            "distinguishable_by_seeds": by_seed.excludes_zero,
+            "distinguishable_by_seeds": found.by_pairs.excludes_zero,
         }
     return {"per_seed": per_seed, "pooled": pooled}
 

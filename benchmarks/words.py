@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 RUNTIMES = {
     "paddle": "Paddle Inference",
     "onnxruntime": "ONNX Runtime",
+    "onnxruntime-cuda": "ONNX Runtime CUDA",
+    "onnxruntime-tensorrt": "ONNX Runtime TensorRT",
     "openvino": "OpenVINO",
     "tensorrt": "TensorRT",
     "dynamic": "Paddle (dynamic graph)",
@@ -20,6 +22,16 @@ def cell_name(key: str) -> str:
     """Name a cell for people: onnxruntime:int8 is ONNX Runtime int8."""
     backend, _, precision = key.partition(":")
     return f"{RUNTIMES.get(backend, backend)} {precision}".strip()
+
+
+def short_name(key: str) -> str:
+    """The same where there is little room: ORT int8."""
+    return cell_name(key).replace("ONNX Runtime", "ORT").replace("Paddle Inference", "Paddle")
+
+
+def joined(names: Sequence[str]) -> str:
+    """A, B and C."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -47,8 +59,10 @@ def span(value: Mapping[str, Any]) -> str:
     return f"{points(value['low'])} to {points(value['high'])}"
 
 
-def p_value(p: float) -> str:
-    """A p-value to three digits."""
+def p_value(p: float | None) -> str:
+    """A p-value to three digits; with several pairs there is none."""
+    if p is None:
+        return "no test"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
@@ -70,10 +84,14 @@ def size(value: float) -> str:
 def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
     """What the second model gained on the first in one cell."""
     name, much = cell_name(cell), f"{abs(100 * gain['point']):.2f} points"
-    sure = f"{level(gain)} interval {span(gain)}; {p_value(gain['p'])}"
+    sure = f"{level(gain)} interval {span(gain)}{_tested(gain)}"
     counts = (
         f"{gain['only_second']} clips are right only with it, {gain['only_first']} only without"
     )
+    if gain.get("pairs", 1) > 1:
+        counts = (
+            f"of {gain['pairs']} pairs {gain['pairs_gaining']} gain and {gain['pairs_losing']} lose"
+        )
     if gain["distinguishable"]:
         verb = "gains" if gain["point"] > 0 else "loses"
         return f"In {name} the DML student {verb} {much} of top-1 ({sure}): {counts}."
@@ -91,13 +109,26 @@ def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
     )
 
 
+def left_sentences(results: Mapping[str, Any]) -> list[str]:
+    """How much of the reference's gain the deployments keep; those that change nothing in one."""
+    reference = results["reference"]
+    others = [row for row in results["cells"] if row["cell"] != reference]
+    still = [cell_name(row["cell"]) for row in others if unchanged(row)]
+    said = []
+    if still:
+        verb = "changes" if len(still) == 1 else "change"
+        said.append(
+            f"{joined(still)} {verb} nothing: the gain is that of {cell_name(reference)} to the "
+            "last clip."
+        )
+    return said + [left_sentence(row, reference) for row in others if not unchanged(row)]
+
+
 def left_sentence(row: Mapping[str, Any], reference: str) -> str:
-    """How much of the reference's gain a deployment keeps."""
+    """How much of the reference's gain a deployment keeps that changed some answers."""
     name, whole = cell_name(row["cell"]), cell_name(reference)
     change, left = row["gain_change"], row["gain_left"]
-    if unchanged(row):
-        moved = f"{name} changes nothing: the gain is that of {whole} to the last clip"
-    elif change["distinguishable"]:
+    if change["distinguishable"]:
         verb = "adds to" if change["point"] > 0 else "takes from"
         moved = f"{name} {verb} the gain: {interval(change)} points"
     else:
@@ -132,42 +163,22 @@ def change_sentence(model: str, cell: str, reference: str, part: Mapping[str, An
         verb = "gains" if change["point"] > 0 else "loses"
         return (
             f"{cell_name(cell)}, {who}: {verb} {abs(100 * change['point']):.2f} points "
-            f"({level(change)} interval {span(change)}; {p_value(change['p'])}); {same}."
+            f"({level(change)} interval {span(change)}{_tested(change)}); {same}."
         )
     return (
         f"{cell_name(cell)}, {who}: the change of {interval(change)} points is "
-        f"{NOT_DISTINGUISHABLE} ({p_value(change['p'])}); {same}."
+        f"{NOT_DISTINGUISHABLE}{_tested(change)}; {same}."
     )
+
+
+def _tested(value: Mapping[str, Any]) -> str:
+    """The p-value of McNemar's test, where there is one pair."""
+    return "" if value["p"] is None else f"; {p_value(value['p'])}"
 
 
 def level(value: Mapping[str, Any]) -> str:
     """The confidence level of an interval."""
     return f"{100 * value.get('level', 0.95):.0f} %"
-
-
-def sureness(results: Mapping[str, Any]) -> list[str]:
-    """How far the numbers reach: sample, interval, and what they do not cover."""
-    data, conditions = results["data"], results["conditions"]
-    listed, failed = data["listed"], len(data["failed"])
-    reference = next(r for r in results["cells"] if r["cell"] == results["reference"])
-    gain = reference["gain"]
-    width = 100 * (gain["high"] - gain["low"]) / 2
-    said = [
-        f"Every figure is over the same {listed} test clips, answered by both models in every "
-        "deployment; nothing was left out"
-        + (
-            f", and the {failed} clips that could not be read count as wrong."
-            if failed
-            else " and every clip could be read."
-        ),
-        f"Differences are paired over clips: {100 * conditions['level']:.0f} % intervals from "
-        f"{conditions['resamples']:,} bootstrap resamples, p-values from McNemar's exact test. "
-        "A difference is called real only where both exclude zero.",
-        f"On these clips a difference has to be about {width:.1f} points to stand out.",
-        "The intervals cover the choice of test clips, not the luck of training: this is one "
-        "training run of each model. A study (make study) repeats the training with other seeds.",
-    ]
-    return said
 
 
 def study_sentence(study: Mapping[str, Any], cell: str) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import stats
-from benchmarks.accuracy import Answers, compare_cells
+from benchmarks.accuracy import Answers
+from benchmarks.compare import compare_cells
 from benchmarks.controls import KINDS
 from benchmarks.study_results import pool
+from benchmarks.verdict import Rule
 
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
+SPEED = {"paddle": 2.1, "onnxruntime": 1.0, "openvino": 1.15}
+RELATIVE = {"fp32": 1.0, "bf16": 0.63, "fp16": 1.7, "int8": 0.58}
 CLASSES = ["moves_right", "moves_left", "grows", "<b>shrinks</b> & turns", "x", "y"]
+MODELS = ("baseline", "student")
 
 Results = dict[str, Any]
 
@@ -26,6 +31,21 @@ def invented_answers(labels: np.ndarray, right: np.ndarray) -> Answers:
     return Answers(np.where(right, labels, wrong), ranks.astype(np.int64))
 
 
+def invented_pair(
+    rng: np.random.Generator, clips: int, cells: Sequence[str], gain: float, int8_loss: float
+) -> dict[str, dict[str, np.ndarray]]:
+    """Which clips each model gets right in each cell; only int8 and bf16 change any."""
+    hard = rng.random(clips)
+    # The student is right wherever the baseline is, and on `gain` more.
+    whole = {"baseline": hard < 0.80, "student": hard < 0.80 + gain}
+    right: dict[str, dict[str, np.ndarray]] = {model: {} for model in MODELS}
+    for cell in cells:
+        lost = {"int8": int8_loss, "bf16": 0.25 * int8_loss}.get(cell.partition(":")[2], 0.0)
+        right["baseline"][cell] = whole["baseline"]
+        right["student"][cell] = whole["student"] & ~(rng.random(clips) < lost)
+    return right
+
+
 @pytest.fixture
 def make_results() -> Callable[..., Results]:
     """`make_results(gain=0.04, int8_loss=0.01, clips=2000) -> dict` as a result file holds it."""
@@ -35,48 +55,44 @@ def make_results() -> Callable[..., Results]:
         gain: float = 0.04,
         int8_loss: float = 0.01,
         clips: int = 2000,
-        latency: bool = True,
+        speed: bool = True,
         seed: int = 7,
+        pairs: int = 1,
+        cells: Sequence[str] = CELLS,
     ) -> Results:
         rng = np.random.default_rng(seed)
         labels = np.arange(clips) % len(CLASSES)
-        hard = rng.random(clips)
-        base = hard < 0.80
-        # The student is right wherever the baseline is, and on `gain` more.
-        dml = hard < 0.80 + gain
-        flipped = rng.random(clips) < int8_loss
-        right = {
-            "baseline": {CELLS[0]: base, CELLS[1]: base, CELLS[2]: base},
-            "student": {CELLS[0]: dml, CELLS[1]: dml, CELLS[2]: dml & ~flipped},
-        }
-        answers = {
-            model: {cell: invented_answers(labels, mask) for cell, mask in cells.items()}
-            for model, cells in right.items()
-        }
+        right = [invented_pair(rng, clips, cells, gain, int8_loss) for _ in range(pairs)]
         rows = compare_cells(
             labels,
             len(CLASSES),
-            answers,
-            reference=CELLS[0],
-            resamples=2000,
-            seed=1,
+            {
+                model: {
+                    cell: [invented_answers(labels, one[model][cell]) for one in right]
+                    for cell in cells
+                }
+                for model in MODELS
+            },
+            reference=cells[0],
+            rule=Rule(),
+            bootstrap={"resamples": 2000, "seed": 1, "level": 0.95},
+            same=[cell for cell in cells[1:] if cell.endswith("fp32")],
         )
         for row in rows:
-            for model in ("baseline", "student"):
-                given = answers[model][row["cell"]]
+            for model in MODELS:
                 row[model] |= {
-                    "max_logit_difference": 0.0 if row["cell"] == CELLS[0] else 3.2e-5,
+                    "max_logit_difference": 0.0 if row["cell"] == cells[0] else 3.2e-5,
                     "max_logit": 11.3,
+                    "artifact": "onnx." + row["cell"].partition(":")[2],
                     "bytes": 400_000 if "int8" in row["cell"] else 1_500_000,
-                    "predictions": given.predictions.tolist(),
-                    "ranks": given.ranks.tolist(),
                 }
         return {
             "format": "clipduet-benchmark",
-            "format_version": 1,
+            "format_version": 2,
             "created": "2030-01-02T03:04:05+00:00",
-            "command": "python -m benchmarks --baseline bundles/baseline",
+            "command": "python -m benchmarks.gain --baseline bundles/baseline",
             "seconds": 321.0,
+            "rule": {"keep": 0.8, "margin": 0.005, "strict": False},
             "conditions": {
                 "machine": {
                     "cpu": "Example(R) CPU <4 GHz>",
@@ -95,21 +111,24 @@ def make_results() -> Callable[..., Results]:
                 "threads": 2,
                 "timing_seconds": 60.0,
                 "repetitions": 5,
-                "batch_sizes": [1, 8],
+                "batch": 8,
                 "resamples": 2000,
                 "seed": 1,
                 "level": 0.95,
             },
-            "bundles": {
-                model: {
-                    "path": f"bundles/{model}",
-                    "name": model,
-                    "model": {"class_num": len(CLASSES)},
-                    "origin": {"config": f"configs/{model}.yaml", "seed": 11},
-                    "spec": {},
+            "pairs": [
+                {
+                    model: {
+                        "path": f"bundles/{model}",
+                        "name": model,
+                        "model": {"class_num": len(CLASSES)},
+                        "origin": {"config": f"configs/{model}.yaml", "seed": 11 + pair},
+                        "spec": {},
+                    }
+                    for model in MODELS
                 }
-                for model in ("baseline", "student")
-            },
+                for pair in range(pairs)
+            ],
             "data": {
                 "list": "data/motions/test.list",
                 "sha256": "ab" * 32,
@@ -121,50 +140,62 @@ def make_results() -> Callable[..., Results]:
                 "clip_shape": [8, 48, 48, 3],
                 "labels": labels.tolist(),
             },
-            "reference": CELLS[0],
+            "reference": cells[0],
+            "reference_instead_of": None,
+            "left_out": [{"what": "tensorrt", "reason": "no NVIDIA driver here"}],
+            "broken": [],
             "cells": rows,
             "controls": [
                 {"model": model, "control": kind, "top1": stats.wilson(60, 400).to_dict()}
-                for model in ("baseline", "student")
+                for model in MODELS
                 for kind in KINDS
             ],
-            "latency": _latency() if latency else None,
+            "speed": _speed(cells) if speed else None,
         }
 
     return make
 
 
-def _latency() -> Results:
-    network = []
-    for batch in (1, 8):
-        for model in ("baseline", "student"):
-            for cell, factor in zip(CELLS, (2.1, 1.0, 0.62), strict=True):
-                p50 = 0.0031 * factor * batch**0.85
-                network.append(
-                    {
-                        "model": model,
-                        "cell": cell,
-                        "batch": batch,
-                        "calls": 250,
-                        "repetitions": 5,
-                        "p50": p50,
-                        "p90": 1.1 * p50,
-                        "p99": 1.5 * p50,
-                        "p50_spread": [0.98 * p50, 1.03 * p50],
-                        "clips_per_second": batch / p50,
-                        "ratio": factor,
-                        "ratio_spread": [0.97 * factor, 1.04 * factor],
-                    }
-                )
-    stage = {"batch": 1, "calls": 100, "repetitions": 1, "p50": 0.004, "p90": 0.005, "p99": 0.009}
+def _summary(p50: float, batch: int = 1, ratio: float = 1.0) -> Results:
+    return {
+        "batch": batch,
+        "calls": 250,
+        "repetitions": 5,
+        "p50": p50,
+        "p90": 1.1 * p50,
+        "p99": 1.5 * p50,
+        "p50_spread": [0.98 * p50, 1.03 * p50],
+        "clips_per_second": batch / p50,
+        "ratio": ratio,
+        "ratio_spread": [0.97 * ratio, 1.04 * ratio],
+    }
+
+
+def _speed(cells: Sequence[str]) -> Results:
+    rows = []
+    for cell in cells:
+        backend, _, precision = cell.partition(":")
+        factor = SPEED[backend] * RELATIVE[precision]
+        parts = {"read": 0.004, "preprocess": 0.0007, "network": 0.0071 * factor, "rank": 0.0001}
+        stages = {name: _summary(seconds) for name, seconds in parts.items()}
+        stages["network"] = _summary(parts["network"], ratio=factor)
+        stages["total"] = _summary(sum(parts.values()))
+        rows.append(
+            {
+                "cell": cell,
+                "stages": stages,
+                "throughput": _summary(0.031 * factor, batch=8, ratio=factor),
+            }
+        )
     return {
         "cores_of_others": 0.02,
-        "network": network,
-        "ratio_to": CELLS[1],
-        "stages": {
-            "read": stage,
-            "preprocess": {**stage, "p50": 0.0002, "p90": 0.0003, "p99": 0.0004},
-        },
+        "ratio_to": "onnxruntime:fp32",
+        "clips": 100,
+        "cells": rows,
+        "memory": [
+            {"cell": cells[0], "bytes": None, "reason": "this system does not tell"},
+            *({"cell": cell, "bytes": 61_000_000, "before": 93_000_000} for cell in cells[1:]),
+        ],
     }
 
 

@@ -88,24 +88,46 @@ def test_a_call_slower_than_the_budget_is_still_timed_in_every_repetition() -> N
     assert [len(values) for values in timings["x"].seconds] == [1, 1, 1]
 
 
-def test_a_deliberately_slow_stage_is_the_one_that_shows() -> None:
+def test_stages_take_turns_on_the_same_items() -> None:
     clock = FakeClock()
+    items: dict[str, list[int]] = {"one": [], "two": []}
 
-    def stage(seconds: float) -> Callable[[int], int]:
-        def run(value: int) -> int:
-            clock.time += seconds * (10 if value == 9 and seconds > 0.01 else 1)
-            return value
+    def call(name: str, factor: float) -> Callable[[int], dict[str, float]]:
+        def run(item: int) -> dict[str, float]:
+            items[name].append(item)
+            seconds = factor * (0.02 if item == 3 else 0.01)  # one clip is longer than the others
+            clock.time += seconds
+            return {"read": 0.25 * seconds, "network": 0.75 * seconds}
 
         return run
 
-    timings = latency.time_stages(
-        [("read", stage(0.005)), ("preprocess", stage(0.02))], range(10), clock=clock
-    )
-    read, preprocess = (latency.summarise(timings[name], batch=1) for name in timings)
-    assert read["calls"] == 10
-    assert read["p99"] == pytest.approx(0.005)
-    assert preprocess["p50"] == pytest.approx(0.02)
-    assert preprocess["p99"] > 0.15
+    calls = {"one": call("one", 1), "two": call("two", 2)}
+    found = latency.stages_in_turns(calls, 5, budget=8, repetitions=4, clock=clock)
+    assert items["one"] == items["two"] and set(items["one"]) == set(range(5))
+    one, two = (found[name]["network"] for name in ("one", "two"))
+    assert len(one.seconds) == 4 and len(one.all) == len(two.all) >= 100
+    # Every turn has one more item that is not counted, and two come before the first turn.
+    assert len(items["one"]) == 2 + len(one.all) * 4 / 3
+    summary = latency.summarise(two, batch=1, reference=one)
+    assert summary["ratio"] == pytest.approx(2) and summary["ratio_spread"] == [2, 2]
+    assert clock.time < 12
+
+
+def test_stages_slower_than_the_budget_are_timed_in_every_repetition() -> None:
+    clock = FakeClock()
+
+    def run(item: int) -> dict[str, float]:
+        clock.time += 60
+        return {"all": 60.0}
+
+    found = latency.stages_in_turns({"x": run}, 1, budget=1, repetitions=3, clock=clock)
+    assert [len(row) for row in found["x"]["all"].seconds] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("wrong", [{"items": 0}, {"repetitions": 0}])
+def test_stages_of_nothing_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        latency.stages_in_turns({"x": lambda item: {}}, **{"items": 1, "budget": 1, **wrong})
 
 
 @pytest.mark.parametrize("wrong", [{"repetitions": 0}, {"warmup": 0}])

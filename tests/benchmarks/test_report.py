@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import json
-from collections.abc import Callable
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,10 @@ from benchmarks import words
 from benchmarks.report import main
 from benchmarks.results import dump
 
+MANY = (
+    "paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8", "onnxruntime:fp16", "openvino:fp32",
+    "openvino:bf16", "openvino:int8",
+)  # fmt: skip
 MakeResults = Callable[..., dict[str, Any]]
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -68,19 +78,23 @@ def both_texts(folder: Path) -> tuple[str, str]:
     return page.text, (folder / "report.md").read_text(encoding="utf-8")
 
 
-def test_a_strong_gain_is_told_without_hedging(
+def test_a_strong_gain_that_stays_is_told_without_hedging(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:
     for text in both_texts(report(make_results(gain=0.06, int8_loss=0.0))):
+        assert "All 2 deployments pass the gate." in text
         assert "the DML student gains" in text
-        assert words.NOT_DISTINGUISHABLE not in text
-        assert "would not be meaningful" not in text
-        assert "100 % [100 %, 100 %] is left" in text
+        assert words.NOT_DISTINGUISHABLE not in text and "can be told from zero" not in text
+        assert "ONNX Runtime fp32 passes: both models give the answers" in text
+        assert "ONNX Runtime int8 passes: at least 80 % of the gain is left" in text
+        assert "100 % [100 %, 100 %]" in text.replace("\u00a0", " ")
+        assert "tensorrt" not in text and "TensorRT was left out: no NVIDIA driver here." in text
 
 
 def test_no_gain_is_told_plainly(make_results: MakeResults, report: Callable[..., Path]) -> None:
-    for text in both_texts(report(make_results(gain=0.0, int8_loss=0.0))):
+    for text in both_texts(report(make_results(gain=0.0, int8_loss=0.01))):
         assert "the gain is zero, not distinguishable from zero" in text
+        assert "no gain of the student can be told from zero" in text
         assert "would not be meaningful" in text and "not meaningful" in text
         assert "the DML student gains" not in text and "is left." not in text
 
@@ -88,16 +102,57 @@ def test_no_gain_is_told_plainly(make_results: MakeResults, report: Callable[...
 def test_a_small_gain_is_not_sold_as_one(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:
-    for text in both_texts(report(make_results(gain=0.004, int8_loss=0.0, clips=600))):
+    for text in both_texts(report(make_results(gain=0.004, int8_loss=0.01, clips=600))):
         assert "the measured gain of" in text and "is not distinguishable from zero" in text
+        assert "A gain of this size would show on about" in text
         assert "would not be meaningful" in text
 
 
 def test_a_lost_gain_is_told(make_results: MakeResults, report: Callable[..., Path]) -> None:
-    for text in both_texts(report(make_results(gain=0.03, int8_loss=0.2))):
+    results = make_results(gain=0.03, int8_loss=0.2)
+    folder = report(results)
+    for text in both_texts(folder):
+        assert "Of 2 deployments 1 passes and 1 fails." in text
+        assert "ONNX Runtime int8 fails: the student loses more than 0.5 points" in text
         assert "takes from the gain" in text
         assert "Nothing of the gain in Paddle Inference fp32 is left" in text
-        assert "ONNX Runtime int8 the DML student loses" in text
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert '<span class="badge fail">fails</span>' in page
+    assert '<span class="badge pass">passes</span>' in page
+
+
+def test_too_few_clips_are_a_verdict_with_the_number_that_is_missing(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results(gain=0.04, int8_loss=0.01, clips=300)
+    needed = results["cells"][2]["verdict"]["clips_needed"]
+    assert needed > 300
+    for text in both_texts(report(results)):
+        assert "not enough clips" in text
+        assert re.search(r"About [\d,]+ clips would be needed instead of 300", text)
+
+
+def test_a_broken_deployment_is_in_the_table_and_explained(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results(int8_loss=0.0)
+    results["broken"] = [
+        {"cell": "openvino:int8", "model": "student", "bundle": "b", "reason": "it gives NaN"}
+    ]
+    for text in both_texts(report(results)):
+        assert "Of 3 deployments 2 pass and 1 fails." in text
+        assert "OpenVINO int8 fails: student b: it gives NaN" in text
+
+
+def test_several_pairs_are_told_apart_from_one(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results(pairs=3, gain=0.05)
+    for text in both_texts(report(results)):
+        assert "of 3 pairs 3 gain and 0 lose" in text
+        assert "3 pairs of models were trained alike with other seeds" in text
+        assert "ONNX Runtime int8, pair 3" in text and "seed 13" in text
+        assert "one training run of each model" not in text
 
 
 def test_the_page_stands_alone(make_results: MakeResults, report: Callable[..., Path]) -> None:
@@ -105,6 +160,7 @@ def test_the_page_stands_alone(make_results: MakeResults, report: Callable[..., 
     assert sorted(file.name for file in folder.iterdir()) == [
         "index.html",
         "report.md",
+        "results.csv",
         "results.json",
     ]
     text = (folder / "index.html").read_text(encoding="utf-8")
@@ -118,15 +174,16 @@ def test_the_page_stands_alone(make_results: MakeResults, report: Callable[..., 
     assert "prefers-color-scheme: dark" in text and "@media (max-width" in text
 
 
-def test_sentences_come_first_and_conditions_last(
+def test_verdicts_come_first_and_conditions_last(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:
     for text in both_texts(report(make_results())):
         order = [
             text.index(head)
             for head in (
-                "What DML brought\n",
-                "What was left after deployment\n",
+                "The gate\n",
+                "What DML brought, and what deployment left of it\n",
+                "What it costs\n",
                 "How sure are we\n",
                 "All figures\n",
                 "Conditions\n",
@@ -137,13 +194,29 @@ def test_sentences_come_first_and_conditions_last(
             assert condition in text
 
 
+def test_the_table_of_numbers_is_that_of_the_result(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results()
+    text = (report(results) / "results.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["cell"] for row in rows] == [row["cell"] for row in results["cells"]]
+    for line, row in zip(rows, results["cells"], strict=True):
+        assert line["verdict"] == row["verdict"]["verdict"]
+        assert float(line["gain"]) == pytest.approx(row["gain"]["point"], abs=1e-6)
+        assert float(line["network_p99_seconds"]) > 0
+    assert rows[0]["student_change"] == "" == rows[0]["memory_bytes"]
+    assert int(rows[1]["memory_bytes"]) == 61_000_000
+
+
 def test_strings_of_the_data_are_escaped(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:
     results = make_results()
     attack = '<script>alert("x")</script>'
     results["data"]["failed"] = [{"path": attack, "error": "a | b\n| c"}]
-    results["bundles"]["student"]["name"] = attack
+    results["pairs"][0]["student"]["name"] = attack
+    results["left_out"] = [{"what": attack, "reason": attack}]
     results["conditions"]["machine"]["cpu"] = '"><img src=x>'
     folder = report(results)
     text = (folder / "index.html").read_text(encoding="utf-8")
@@ -167,7 +240,7 @@ def test_a_busy_machine_is_told(make_results: MakeResults, report: Callable[...,
     results = make_results()
     for text in both_texts(report(results)):
         assert "other programs kept" not in text
-    results["latency"]["cores_of_others"] = 1.3
+    results["speed"]["cores_of_others"] = 1.3
     for text in both_texts(report(results)):
         assert "other programs kept 1.3 of 2 cores busy" in text
 
@@ -175,18 +248,32 @@ def test_a_busy_machine_is_told(make_results: MakeResults, report: Callable[...,
 def test_without_times_there_is_no_speed_section(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:
-    for text in both_texts(report(make_results(latency=False))):
-        assert "How fast it is" not in text and "Conditions" in text
+    for text in both_texts(report(make_results(speed=False))):
+        assert "What it costs" not in text and "Conditions" in text
+
+
+def answers(results: dict[str, Any], row: int) -> dict[str, list[int]]:
+    return results["cells"][row]["pairs"][0]["student"]
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda r: r["cells"][2]["student"]["top1"].update(point=0.99), "do not follow"),
-        (lambda r: r["cells"][1]["student"]["predictions"].pop(), "not one answer a clip"),
+        (lambda r: answers(r, 1)["predictions"].pop(), "not one answer a clip"),
+        (lambda r: answers(r, 1)["ranks"].__setitem__(0, 3), "ranks do not follow"),
         (lambda r: r["cells"][0]["baseline"].update(macro_f1=0.1), "macro_f1 do not follow"),
+        (lambda r: r["cells"][1]["gain"].update(point=0.2), "gain do not follow"),
+        (lambda r: r["cells"][1]["gain"].update(low=0.2), "the interval of gain do not follow"),
+        (lambda r: r["cells"][1]["gain"].update(p=0.2), "p do not follow"),
+        (lambda r: r["cells"][1]["gain_left"]["share"].update(point=2), "gain_left do not"),
+        (lambda r: r["cells"][2]["verdict"].update(verdict="pass"), "verdict does not follow"),
+        (lambda r: r["cells"][2]["verdict"]["change"].update(point=0), "verdict.change do not"),
+        (lambda r: r["rule"].update(keep=0.1), "verdict.kept do not follow"),
+        (lambda r: r["cells"][2].pop("verdict"), "lacks a part of a result file"),
+        (lambda r: r["cells"][2]["pairs"].pop(), "not the answers of every pair"),
         (lambda r: r.update(format="other"), "is not a clipduet-benchmark file"),
-        (lambda r: r.update(format_version=99), "Run the benchmark again"),
+        (lambda r: r.update(format_version=1), "Run the benchmark again"),
     ],
 )
 def test_a_file_that_was_changed_by_hand_is_refused(
@@ -196,7 +283,8 @@ def test_a_file_that_was_changed_by_hand_is_refused(
     change: Callable[[dict[str, Any]], None],
     message: str,
 ) -> None:
-    results = make_results()
+    results = make_results(clips=1000)
+    assert results["cells"][2]["verdict"]["verdict"] == "unclear"
     change(results)
     file = tmp_path / "in.json"
     file.write_text(dump(results), encoding="utf-8")
@@ -215,3 +303,50 @@ def test_what_is_no_result_file_is_one_message(
         file.write_text(content)
     assert main([str(file), "--out", str(tmp_path / "out")]) == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+# Reports how wide the page is inside a frame of a phone's width, in the title of the one outside.
+FRAME = """<!DOCTYPE html><title>waiting</title>
+<iframe id="phone" style="border:0;width:360px;height:800px" srcdoc="{page}"></iframe>
+<script>
+phone.onload = () => {{
+  const page = phone.contentDocument, widest = [];
+  for (const one of page.querySelectorAll("body *")) {{
+    if (one.getBoundingClientRect().right > 360.5) widest.push(one.tagName);
+  }}
+  document.title = JSON.stringify([
+    phone.contentWindow.innerWidth, page.documentElement.scrollWidth, widest]);
+}};
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+@pytest.mark.parametrize("theme", ["folded", "unfolded"])
+def test_nothing_sticks_out_on_a_phone(
+    make_results: MakeResults, report: Callable[..., Path], tmp_path: Path, theme: str
+) -> None:
+    results = make_results(cells=MANY, pairs=2)
+    results["data"]["failed"] = [{"path": "a_very_long_path" * 9 + ".mp4", "error": "x" * 99}]
+    text = (report(results) / "index.html").read_text(encoding="utf-8")
+    text = re.sub(r"<meta http-equiv[^>]*>", "", text)  # the frame's script reads the page
+    if theme == "unfolded":
+        text = text.replace("<details>", "<details open>")
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME.format(page=html.escape(text)), encoding="utf-8")
+    width, scrolled, widest = json.loads(browse(frame, tmp_path / "profile"))
+    assert width == 360
+    assert scrolled <= 360 and widest == []
+
+
+def browse(page: Path, profile: Path, options: Sequence[str] = ()) -> str:
+    """The title of a page after its scripts ran."""
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", f"--user-data-dir={profile}", "--dump-dom", *options,
+        page.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert found, done.stderr
+    return html.unescape(found[1])

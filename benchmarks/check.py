@@ -1,0 +1,150 @@
+"""A result file against itself: its figures must follow from the answers it holds.
+
+Answers are the source. Everything that they determine without resampling is computed again and
+compared; the verdicts must follow from the stored intervals, and each interval hold its estimate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.accuracy import Answers, macro_f1
+from benchmarks.compare import MODELS
+from benchmarks.errors import BenchmarkError
+from benchmarks.resample import Interval
+from benchmarks.stats import mcnemar_exact
+from benchmarks.verdict import REFERENCE, judge
+
+SLACK = 1e-9
+
+
+def verify(results: Mapping[str, Any], path: Path) -> None:
+    """Check a whole result.
+
+    Raises:
+        BenchmarkError: a part is missing, or a figure does not follow; says where.
+    """
+    try:
+        _verify(results, path)
+    except (KeyError, TypeError, IndexError, StopIteration) as error:
+        raise BenchmarkError(
+            f"{path} lacks a part of a result file or has it in another form ({error!r}): it was "
+            "changed by hand or is damaged"
+        ) from error
+
+
+def _verify(results: Mapping[str, Any], path: Path) -> None:
+    labels = np.asarray(results["data"]["labels"])
+    classes, pairs = len(results["data"]["classes"]), len(results["pairs"])
+    given = {row["cell"]: _answers(row, labels, pairs, path) for row in results["cells"]}
+    right = {
+        key: {model: np.stack([one.correct for one in models[model]]) for model in MODELS}
+        for key, models in given.items()
+    }
+    whole = right[results["reference"]]
+    for row in results["cells"]:
+        here = right[row["cell"]]
+        for model in MODELS:
+            answers, part = given[row["cell"]][model], row[model]
+            _follow(
+                f"{path}: {model} {row['cell']}",
+                {
+                    "top1": (part["top1"], _mean(one.correct for one in answers)),
+                    "top5": (part["top5"], _mean(one.within(5) for one in answers)),
+                    "macro_f1": (
+                        part["macro_f1"],
+                        _mean(macro_f1(one.predictions, labels, classes) for one in answers),
+                    ),
+                    "change": (part["change"], here[model].mean() - whole[model].mean()),
+                },
+            )
+        gain = here["student"].mean() - here["baseline"].mean()
+        before = whole["student"].mean() - whole["baseline"].mean()
+        only = [int((here[a] & ~here[b]).sum()) for a, b in (MODELS, MODELS[::-1])]
+        figures: dict[str, tuple[Any, float]] = {
+            "gain": (row["gain"], gain),
+            "gain_change": (row["gain_change"], gain - before),
+            "clips right only without": (row["gain"]["only_first"], only[0]),
+            "clips right only with": (row["gain"]["only_second"], only[1]),
+        }
+        if row["gain"]["p"] is not None:
+            figures["p"] = (row["gain"]["p"], mcnemar_exact(*only))
+        if row["gain_left"]["share"] is not None:
+            figures["gain_left"] = (row["gain_left"]["share"], gain / before)
+        found = row["verdict"]
+        if found["verdict"] != REFERENCE:
+            lost = here["student"].mean() - whole["student"].mean()
+            figures["verdict.change"] = (found["change"], lost)
+            if found["kept"] is not None:
+                kept = gain - results["rule"]["keep"] * before
+                figures["verdict.kept"] = (found["kept"], kept)
+        _follow(f"{path}: {row['cell']}", figures)
+        if found["verdict"] != REFERENCE and found["verdict"] != _judged(found, results):
+            raise BenchmarkError(
+                f"{path}: {row['cell']}: the verdict does not follow from its intervals; the file "
+                "was changed by hand or is damaged"
+            )
+
+
+def _answers(
+    row: Mapping[str, Any], labels: np.ndarray, pairs: int, path: Path
+) -> dict[str, list[Answers]]:
+    found: dict[str, list[Answers]] = {model: [] for model in MODELS}
+    if len(row["pairs"]) != pairs:
+        raise BenchmarkError(f"{path}: {row['cell']}: not the answers of every pair")
+    for pair in row["pairs"]:
+        for model in MODELS:
+            one = Answers(np.asarray(pair[model]["predictions"]), np.asarray(pair[model]["ranks"]))
+            if not len(labels) == len(one.predictions) == len(one.ranks):
+                raise BenchmarkError(f"{path}: {model} {row['cell']}: not one answer a clip")
+            if not np.array_equal(one.predictions == labels, one.correct):
+                raise BenchmarkError(
+                    f"{path}: {model} {row['cell']}: ranks do not follow from the stored answers; "
+                    "the file was changed by hand or is damaged"
+                )
+            found[model].append(one)
+    return found
+
+
+def _follow(where: str, figures: Mapping[str, tuple[Any, float]]) -> None:
+    """stored (a number, or an interval around one) and computed, by name."""
+    wrong = []
+    for name, (stored, computed) in figures.items():
+        point = stored["point"] if isinstance(stored, Mapping) else stored
+        if not abs(point - computed) <= SLACK:
+            wrong.append(name)
+        elif isinstance(stored, Mapping):
+            interval = _interval(stored)
+            if not interval.low - SLACK <= point <= interval.high + SLACK:
+                wrong.append(f"the interval of {name}")
+    if wrong:
+        raise BenchmarkError(
+            f"{where}: {', '.join(wrong)} do not follow from the stored answers; the file was "
+            "changed by hand or is damaged"
+        )
+
+
+def _judged(found: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    return judge(
+        _interval(found["kept"]) if found["kept"] is not None else None,
+        _interval(found["change"]),
+        results["rule"]["margin"],
+        same=found["same_network"],
+        one_class=found["one_class"],
+    )
+
+
+def _interval(stored: Mapping[str, Any]) -> Interval:
+    low = -math.inf if stored["low"] is None else stored["low"]
+    high = math.inf if stored["high"] is None else stored["high"]
+    return Interval(stored["point"], low, high, stored["level"])
+
+
+def _mean(values: Any) -> float:
+    rows: Sequence[Any] = list(values)
+    return float(np.mean(rows))

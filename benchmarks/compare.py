@@ -1,0 +1,199 @@
+"""The comparison of a deployment with the reference, from the answers of both models in both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import stats
+from benchmarks.accuracy import Answers, agreement, macro_f1, macro_f1_gain
+from benchmarks.gains import Right, gain_record
+from benchmarks.resample import Bootstrap
+from benchmarks.score import clips_needed
+from benchmarks.verdict import REFERENCE, Rule, verdict
+
+MODELS = ("baseline", "student")
+
+# By model and cell: the answers of each trained pair.
+Given = Mapping[str, Mapping[str, Sequence[Answers]]]
+
+
+def compare_cells(
+    labels: npt.ArrayLike,
+    classes: int,
+    answers: Given,
+    *,
+    reference: str,
+    rule: Rule,
+    bootstrap: Bootstrap,
+    same: Collection[str] = (),
+) -> list[dict[str, Any]]:
+    """Figures, gain, what is left of it, and the verdict, for each cell; JSON-ready.
+
+    answers: the same cells and as many pairs in both models.
+    reference: the cell whose gain counts as whole.
+    same: cells that compute what the reference computes, to rounding.
+    """
+    right = {
+        model: {key: _correct(given) for key, given in cells.items()}
+        for model, cells in answers.items()
+    }
+    whole = gain_record(right["baseline"][reference], right["student"][reference], bootstrap)
+    gain_is_real = whole["distinguishable"] and whole["point"] > 0
+    rows = []
+    for key in answers["baseline"]:
+        four = [right[model][cell] for cell in (reference, key) for model in MODELS]
+        drawn = stats.resampled(four, **bootstrap)
+        share = drawn.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
+        moved = drawn.contrast([1, -1, -1, 1])
+        row: dict[str, Any] = {
+            "cell": key,
+            "gain": gain_record(four[2], four[3], bootstrap),
+            "gain_top5": _gain_top5(answers, key, bootstrap),
+            "gain_macro_f1": _gain_macro_f1(answers, key, labels, classes, bootstrap),
+            "gain_left": {
+                "share": share.to_dict() if share is not None else None,
+                # A share of nothing says nothing, whatever number comes out.
+                "meaningful": gain_is_real,
+            },
+            "gain_change": {**moved.to_dict(), "distinguishable": moved.excludes_zero},
+        }
+        for model in MODELS:
+            given, base = answers[model][key], answers[model][reference]
+            row[model] = {
+                **figures(given, labels, classes, bootstrap),
+                "agreement": _agreement(base, given),
+                "change": gain_record(right[model][reference], right[model][key], bootstrap),
+            }
+        if key == reference:
+            row["verdict"] = {
+                "verdict": REFERENCE,
+                "gain_is_real": gain_is_real,
+                "clips_needed": None if gain_is_real else _for_a_gain(four[0], four[1]),
+            }
+        else:
+            row["verdict"] = verdict(
+                drawn,
+                rule,
+                gain_is_real=gain_is_real,
+                same=key in same,
+                one_class=_collapsed(answers, key, reference),
+            )
+        row["pairs"] = _pairs(answers, key, reference, rule, bootstrap, same=key in same)
+        rows.append(row)
+    return rows
+
+
+def figures(
+    given: Sequence[Answers], labels: npt.ArrayLike, classes: int, bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Top-1 and top-5 with their intervals, macro-F1, and how many classes were answered.
+
+    One model: Wilson's interval. Several of the same recipe: means, resampled over models and
+    clips; of the classes answered the fewest.
+    """
+    shares = {}
+    for name, k in (("top1", 1), ("top5", 5)):
+        right = _correct(given, k)
+        if len(given) == 1:
+            interval = stats.wilson(int(right.sum()), right.size, level=bootstrap["level"])
+        else:
+            interval = stats.crossed_bootstrap(right, **bootstrap)
+        shares[name] = interval.to_dict()
+    return {
+        **shares,
+        "macro_f1": float(np.mean([macro_f1(one.predictions, labels, classes) for one in given])),
+        "classes_answered": min(_classes_answered(one) for one in given),
+    }
+
+
+def _correct(given: Sequence[Answers], k: int = 1) -> Right:
+    """bool [pairs, clips]: the true class is among the first k."""
+    return np.stack([one.within(k) for one in given])
+
+
+def _classes_answered(given: Answers) -> int:
+    return len(np.unique(given.predictions[given.predictions >= 0]))
+
+
+def _agreement(base: Sequence[Answers], given: Sequence[Answers]) -> float | None:
+    """Share of clips with the reference's answer; None where no clip could be read."""
+    share = float(np.mean([agreement(a, b) for a, b in zip(base, given, strict=True)]))
+    return None if np.isnan(share) else share
+
+
+def _for_a_gain(first: Right, second: Right) -> int | None:
+    """How many clips would tell a gain of this size from none; None where it is none."""
+    gains = (second.astype(float) - first).mean(axis=0)
+    return clips_needed(gains, 0.0, -1.0, 1.0) if gains.mean() > 0 else None
+
+
+def _collapsed(answers: Given, key: str, reference: str) -> bool:
+    """A model of the cell answers one class for every clip where the reference's answers more."""
+    return any(
+        _classes_answered(own) == 1 < _classes_answered(other)
+        for model in MODELS
+        for own, other in zip(answers[model][key], answers[model][reference], strict=True)
+    )
+
+
+def _gain_top5(answers: Given, key: str, bootstrap: Bootstrap) -> dict[str, Any]:
+    first, second = (_correct(answers[model][key], 5) for model in MODELS)
+    return gain_record(first, second, bootstrap)
+
+
+def _gain_macro_f1(
+    answers: Given, key: str, labels: npt.ArrayLike, classes: int, bootstrap: Bootstrap
+) -> dict[str, Any] | None:
+    """None with several pairs: the mean of their F1 is no function of resampled means."""
+    first, second = (answers[model][key] for model in MODELS)
+    if len(first) > 1:
+        return None
+    a, b = first[0].predictions, second[0].predictions
+    return macro_f1_gain(a, b, labels, classes, **bootstrap).to_dict()
+
+
+def _pairs(
+    answers: Given,
+    key: str,
+    reference: str,
+    rule: Rule,
+    bootstrap: Bootstrap,
+    *,
+    same: bool,
+) -> list[dict[str, Any]]:
+    """What was answered, pair by pair; with several pairs also the gain and verdict of each."""
+    rows: list[dict[str, Any]] = []
+    count = len(answers["baseline"][key])
+    for pair in range(count):
+        row: dict[str, Any] = {
+            model: {
+                "predictions": answers[model][key][pair].predictions.tolist(),
+                "ranks": answers[model][key][pair].ranks.tolist(),
+            }
+            for model in MODELS
+        }
+        if count > 1:
+            alone = {
+                model: {cell: [answers[model][cell][pair]] for cell in (reference, key)}
+                for model in MODELS
+            }
+            four = [_correct(alone[model][cell]) for cell in (reference, key) for model in MODELS]
+            whole = gain_record(four[0], four[1], bootstrap)
+            row["gain"] = gain_record(four[2], four[3], bootstrap)
+            row["verdict"] = (
+                REFERENCE
+                if key == reference
+                else verdict(
+                    stats.resampled(four, **bootstrap),
+                    rule,
+                    gain_is_real=whole["distinguishable"] and whole["point"] > 0,
+                    same=same,
+                    one_class=_collapsed(alone, key, reference),
+                )["verdict"]
+            )
+        rows.append(row)
+    return rows

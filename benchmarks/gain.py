@@ -1,0 +1,228 @@
+"""`python -m benchmarks.gain`: is the gain still there after deployment, and what does it cost.
+
+The gate: baseline and student answer the same listed clips in every deployment; each deployment
+gets a verdict; only then are those that compute what they should timed, all in one run, in turns.
+Given several baselines and students, trained alike with other seeds, the verdict is about the
+recipe: pairs are resampled together with clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, stats
+from benchmarks.cells import choose
+from benchmarks.compare import MODELS
+from benchmarks.controls import time_controls
+from benchmarks.deployments import answer_all, check_bundles, shared_datasets
+from benchmarks.errors import BenchmarkError
+from benchmarks.kept import Kept
+from benchmarks.records import bundle_record, cell_rows, choice_record, data_record
+from benchmarks.resample import Bootstrap
+from benchmarks.results import FORMAT, FORMAT_VERSION, dump, write_text
+from benchmarks.timing import Timing, time_all
+from benchmarks.verdict import FAIL, UNCLEAR, Rule
+from benchmarks.words_gate import gate_sentences
+from infer.bundle import Bundle
+from infer.errors import ClipDuetError, listed
+from train.data.lists import FORMATS, read_list
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 none fails, 1 one does, 2 wrong use, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    # Paddle wonders about a compiler cache that nothing here needs.
+    warnings.filterwarnings("ignore", message="No ccache found")
+    try:
+        results = run(options)
+        write_text(options.out, dump(results))
+        shutil.rmtree(kept_folder(options.out), ignore_errors=True)
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on with the answers it has", file=sys.stderr)
+        return 130
+    for sentence in gate_sentences(results):
+        print(sentence)
+    print(f"written: {options.out}")
+    found = [row["verdict"]["verdict"] for row in results["cells"]]
+    failed = FAIL in found or results["broken"] or (options.strict and UNCLEAR in found)
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gain",
+        description="Compare baseline and student in every deployment: is the gain still there?",
+        epilog="Exit status: 0 all pass or cannot be told, 1 one fails, 2 wrong use.",
+    )
+    add = parser.add_argument
+    add("--baseline", nargs="+", type=Path, required=True, metavar="BUNDLE",
+        help="bundle of the baseline; several: one of every trained pair")  # fmt: skip
+    add("--student", nargs="+", type=Path, required=True, metavar="BUNDLE",
+        help="bundle of the DML student, as many and in the same order")  # fmt: skip
+    add("--data", type=Path, required=True, help="list of labelled test clips")
+    add("--root", type=Path, default=None, help="folder that the list's paths start from")
+    add("--format", choices=FORMATS, default="VideoDataset", help="format of the list")
+    add("--suffix", default="", help="file suffix or name pattern of frames, as in the config")
+    add("--out", type=Path, default=Path("reports/gain/results.json"),
+        help="result file (default: %(default)s)")  # fmt: skip
+    add("--backends", nargs="+", type=_commas, default=[], metavar="BACKEND",
+        help="only these, with a blank or comma between (default: all that run here)")  # fmt: skip
+    add("--cells", nargs="+", type=_commas, default=[], metavar="BACKEND:PRECISION",
+        help="only these deployments, for example openvino:int8")  # fmt: skip
+    add("--keep", type=float, default=80.0, metavar="PERCENT",
+        help="share of the gain that must be left (default: %(default)g)")  # fmt: skip
+    add("--margin", type=float, default=0.5, metavar="POINTS",
+        help="or: loss of the student that is allowed (default: %(default)g)")  # fmt: skip
+    add("--strict", action="store_true", help="exit with 1 also where it cannot be told")
+    add("--threads", type=int, default=machine.cpu_count(), help="threads of each runtime")
+    add("--workers", type=int, default=2, help="threads that decode")
+    add("--no-latency", action="store_true", help="compare answers only, time nothing")
+    add("--batch", type=int, default=8, help="clips a call when throughput is measured")
+    add("--seconds", type=float, default=60.0,
+        help="how long latency is timed, and again throughput (default: %(default)g)")  # fmt: skip
+    add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
+    add("--seed", type=int, default=0, help="seed of the resampling and the order of timing")
+    add("--resamples", type=int, default=stats.RESAMPLES, help="bootstrap resamples")
+    return parser
+
+
+def kept_folder(out: Path) -> Path:
+    """Where answers lie until the result is written."""
+    return out.with_name(f".{out.name}.answers")
+
+
+def _commas(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything the command does but the writing; returns the result as JSON-ready values."""
+    started, load_before = time.perf_counter(), machine.load_average()
+    _check_numbers(options)
+    bundles = _load(options)
+    check_bundles(bundles)
+    every = [bundle for model in MODELS for bundle in bundles[model]]
+    choice = choose(
+        every,
+        backends=[name for names in options.backends for name in names],
+        cells=[key for keys in options.cells for key in keys],
+    )
+    samples = read_list(
+        options.data,
+        root=options.root,
+        format=options.format,
+        num_classes=len(every[0].classes),
+        suffix=options.suffix,
+    )
+    datasets = shared_datasets(bundles, samples, options.suffix)
+    answered = answer_all(
+        bundles,
+        choice.cells,
+        datasets,
+        threads=options.threads,
+        workers=options.workers,
+        kept=Kept(kept_folder(options.out), samples, threads=options.threads),
+    )
+    first = {model: bundles[model][0] for model in MODELS}
+    controls = time_controls(
+        first,
+        choice.reference,
+        {model: datasets[bundle.spec] for model, bundle in first.items()},
+        threads=options.threads,
+        workers=options.workers,
+        seed=options.seed,
+    )
+    rule = Rule(options.keep / 100, options.margin / 100)
+    bootstrap: Bootstrap = {
+        "resamples": options.resamples,
+        "seed": options.seed,
+        "level": rule.level,
+    }
+    usable = [cell for cell in choice.cells if cell.key in answered.seen["student"]]
+    cells = cell_rows(bundles, usable, answered, rule, bootstrap)
+    speed = None
+    if not options.no_latency:
+        speed = time_all(
+            first["student"],
+            usable,
+            datasets[first["student"].spec],
+            Timing(options.batch, options.seconds, options.repetitions, options.seed),
+            threads=options.threads,
+            suffix=options.suffix,
+        )
+    example = answered.seen["student"][choice.reference.key][0]
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "created": machine.now(),
+        "command": machine.command_line(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "rule": {"keep": rule.keep, "margin": rule.margin, "strict": options.strict},
+        "conditions": {
+            "machine": machine.machine(),
+            "load_before": load_before,
+            "load_after": machine.load_average(),
+            "threads": options.threads,
+            "timing_seconds": options.seconds,
+            "repetitions": options.repetitions,
+            "batch": options.batch,
+            **bootstrap,
+        },
+        "pairs": [
+            {model: bundle_record(bundles[model][pair]) for model in MODELS}
+            for pair in range(len(bundles["student"]))
+        ],
+        "data": data_record(options.data, options.root, example, every[0]),
+        **choice_record(choice),
+        "broken": [asdict(one) for one in answered.broken],
+        "cells": cells,
+        "controls": controls,
+        "speed": speed,
+    }
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    least = {"threads": 1, "workers": 0, "repetitions": 1, "resamples": 100, "seed": 0, "batch": 1}
+    wrong = [
+        f"--{name} {getattr(options, name)} (allowed: {low} or more)"
+        for name, low in least.items()
+        if getattr(options, name) < low
+    ]
+    if not options.seconds > 0:
+        wrong.append(f"--seconds {options.seconds:g} (allowed: above 0)")
+    if not 0 < options.keep <= 100:
+        wrong.append(f"--keep {options.keep:g} (allowed: a percentage above 0, at most 100)")
+    if not 0 <= options.margin < 100:
+        wrong.append(f"--margin {options.margin:g} (allowed: points from 0, below 100)")
+    if wrong:
+        raise BenchmarkError("cannot work with " + "; ".join(wrong))
+
+
+def _load(options: argparse.Namespace) -> dict[str, list[Bundle]]:
+    """All bundles, or everything that is wrong with any."""
+    bundles: dict[str, list[Bundle]] = {model: [] for model in MODELS}
+    problems = []
+    for model in MODELS:
+        for folder in getattr(options, model):
+            try:
+                bundles[model].append(Bundle.load(folder))
+            except ClipDuetError as error:
+                problems.append(str(error))
+    if problems:
+        raise BenchmarkError(problems[0] if len(problems) == 1 else listed("bundles", problems))
+    return bundles
+
+
+if __name__ == "__main__":
+    sys.exit(main())

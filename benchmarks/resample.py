@@ -1,0 +1,131 @@
+"""Resampling of answers: clips, or trained pairs crossed with clips.
+
+A resample of clips touches a mean only through how often each *pattern* of answers occurs (for two
+classifiers: both right, only one, only the other, none), so multinomial pattern counts are drawn
+instead of clip indices. That is the same distribution, costs little memory, and 10,000 resamples
+of 2,000 clips take milliseconds.
+
+Several trained pairs answer the same clips, so clips are drawn once a resample for all of them
+(crossed, not nested): the "pigeonhole" bootstrap (Owen 2007), which errs on the wide side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+RESAMPLES = 10_000
+LEVEL = 0.95
+BLOCK = 4_000_000  # counts held at a time
+
+Floats = npt.NDArray[np.float64]
+
+
+class Bootstrap(TypedDict):
+    """The settings that every resampling function takes."""
+
+    resamples: int
+    seed: int
+    level: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point estimate with the interval that covers the truth in `level` of all experiments.
+
+    `low` and `high` may be infinite where the data bound the quantity on one side only.
+    """
+
+    point: float
+    low: float
+    high: float
+    level: float = LEVEL
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+    def to_dict(self) -> dict[str, float | None]:
+        """JSON has no infinity: an unbounded side is written as null."""
+        return {key: value if math.isfinite(value) else None for key, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """k quantities measured on the same clips, and their means in every resample.
+
+    table: [k, pairs, clips], a value a quantity, trained pair and clip.
+    draws: [resamples, k].
+    """
+
+    table: Floats
+    draws: Floats
+    level: float
+
+    def contrast(self, weights: Sequence[float]) -> Interval:
+        """A weighted sum of the k means, percentile interval."""
+        if len(weights) != len(self.table):
+            raise ValueError(f"{len(self.table)} quantities need as many weights: {len(weights)}")
+        scale = np.asarray(weights, dtype=np.float64)
+        point = float(self.table.mean(axis=(1, 2)) @ scale)
+        return percentile(point, self.draws @ scale, self.level)
+
+    def ratio(self, above: Sequence[float], below: Sequence[float]) -> Interval | None:
+        """One contrast divided by another; None when the one below is not positive.
+
+        A resample in which it is not positive has no ratio; it counts as unbounded on the side
+        of the contrast above, so that a shaky denominator widens the interval instead of
+        disappearing from it. Weights are whole numbers: half a clip separates zero from rounding.
+        """
+        upper, lower = np.asarray(above, np.float64), np.asarray(below, np.float64)
+        means = self.table.mean(axis=(1, 2))
+        half_a_clip = 0.5 / self.table[0].size
+        if means @ lower < half_a_clip:
+            return None
+        top, bottom = self.draws @ upper, self.draws @ lower
+        positive = bottom > half_a_clip
+        unbounded = np.where(top > 0, np.inf, -np.inf)
+        draws = np.where(positive, top / np.where(positive, bottom, 1.0), unbounded)
+        return percentile(float((means @ upper) / (means @ lower)), draws, self.level)
+
+
+def resample(
+    table: npt.ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+) -> Resampled:
+    """Draw pairs and clips with replacement, independently of each other.
+
+    table: [k, pairs, clips]. One pair is not resampled: then it is about clips alone.
+    """
+    values = np.asarray(table, dtype=np.float64)
+    if values.ndim != 3 or not values.size:
+        raise ValueError(f"values must be [k, pairs, clips] and not empty, got {values.shape}")
+    k, pairs, clips = values.shape
+    patterns, counts = np.unique(values.reshape(k * pairs, clips), axis=1, return_counts=True)
+    rng = np.random.default_rng(seed)
+    chosen = rng.multinomial(pairs, np.full(pairs, 1 / pairs), size=resamples) / pairs
+    draws = np.empty((resamples, k))
+    block = max(1, BLOCK // len(counts))
+    for start in range(0, resamples, block):
+        part = slice(start, min(start + block, resamples))
+        drawn = rng.multinomial(clips, counts / clips, size=part.stop - start) / clips
+        by_pair = (drawn @ patterns.T).reshape(-1, k, pairs)
+        draws[part] = np.einsum("rkp,rp->rk", by_pair, chosen[part])
+    return Resampled(values, draws, level)
+
+
+def percentile(point: float, draws: Floats, level: float) -> Interval:
+    """The middle `level` of the draws, around a point estimate."""
+    tail = (1 - level) / 2
+    # Order statistics, not interpolation: infinite draws stay infinite and never become NaN.
+    low = float(np.quantile(draws, tail, method="lower"))
+    high = float(np.quantile(draws, 1 - tail, method="higher"))
+    # Rounding of equal draws must not leave the point a hair outside its own interval.
+    slack = 1e-12 * max(1.0, abs(point))
+    low = point if abs(low - point) <= slack else low
+    high = point if abs(high - point) <= slack else high
+    return Interval(point, low, high, level)

@@ -1,0 +1,99 @@
+"""One clip from file to label, by the functions that deployment runs, with a clock between them.
+
+`infer.preprocess.load_clips` scales each frame as soon as it is decoded; so the scaling is timed
+inside the reading and taken off it. What is timed is compared with what deployment does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from infer.preprocess import center_crop, load_clips, scale_frame
+from infer.rank import Ranked, top_k
+from infer.runtimes import Clips, Logits
+from infer.sampling import sample_indices
+from infer.spec import ClipSpec
+from infer.video import Frames, read_frames_folder, read_video
+from train.data.lists import FRAME_SUFFIX, Sample
+
+Clock = Callable[[], float]
+
+READ, PREPROCESS, NETWORK, RANK, TOTAL = "read", "preprocess", "network", "rank", "total"
+STAGES = (READ, PREPROCESS, NETWORK, RANK)
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A clip's labels, best first, the pixels they came from, and seconds by stage and in total."""
+
+    ranked: tuple[Ranked, ...]
+    clips: Clips
+    seconds: dict[str, float]
+
+
+def answer(
+    sample: Sample,
+    spec: ClipSpec,
+    run: Callable[[Clips], Logits],
+    classes: Sequence[str],
+    *,
+    suffix: str = "",
+    clock: Clock = time.perf_counter,
+) -> Answer:
+    """Read, preprocess, run and rank one sample, nothing side by side.
+
+    Raises:
+        VideoError: the sample gives no frames.
+    """
+    views: list[list[int]] = []
+    scaling = 0.0
+
+    def pick(count: int) -> list[int]:
+        views[:] = sample_indices(count, spec.sampling, rng=None)
+        return sorted({index for view in views for index in view})
+
+    def scale(frame: Frames) -> Frames:
+        nonlocal scaling
+        begun = clock()
+        scaled = scale_frame(frame, spec.preprocess)
+        scaling += clock() - begun
+        return scaled
+
+    start = clock()
+    if sample.frames is None:
+        frames, _ = read_video(sample.path, pick, each=scale)
+    else:
+        frames, _ = read_frames_folder(
+            sample.path, pick, suffix=suffix or FRAME_SUFFIX, frames=sample.frames, each=scale
+        )
+    read = clock()
+    unique = sorted({index for view in views for index in view})
+    chosen = frames[np.searchsorted(unique, np.asarray(views))]
+    clips = np.ascontiguousarray(center_crop(chosen, spec.preprocess.crop))
+    ready = clock()
+    logits = run(clips)
+    answered = clock()
+    ranked = top_k(logits, TOP, classes)
+    end = clock()
+    return Answer(
+        tuple(ranked),
+        clips,
+        {
+            READ: read - start - scaling,
+            PREPROCESS: scaling + ready - read,
+            NETWORK: answered - ready,
+            RANK: end - answered,
+            TOTAL: end - start,
+        },
+    )
+
+
+def pixels_of_deployment(sample: Sample, spec: ClipSpec, *, suffix: str = "") -> Clips:
+    """The clips that `infer/predict.py` would give to the network."""
+    clips, _ = load_clips(sample.path, spec, frames=sample.frames, suffix=suffix or FRAME_SUFFIX)
+    return clips
