@@ -8,6 +8,7 @@ official splits, the class names and a report of missing and broken videos go to
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         interrupted; the same command goes on where it was.
     """
     options = parser().parse_args(arguments)
+    # A stop asked for by the system ends the processes as Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         reports = prepare(options, lambda line: print(line, flush=True))
     except (ClipDuetError, OSError) as error:
@@ -63,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on where it was", file=sys.stderr)
         return EXIT_STOPPED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     incomplete = any(report.missing or report.broken for report in reports.values())
     return EXIT_INCOMPLETE if incomplete else EXIT_DONE
 
