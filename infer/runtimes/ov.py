@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -51,7 +53,7 @@ class OpenVinoRuntime:
         try:
             batch = ov.Dimension(1, options.max_batch)
             model.reshape({bundle.input_name: ov.PartialShape([batch, *bundle.spec.clip_shape])})
-            compiled = core.compile_model(model, "CPU", _config(precision, options))
+            compiled = _compile(ov, core, model, _config(precision, options))
             queue = ov.AsyncInferQueue(compiled, options.streams)
         except Exception as error:
             raise BundleError(f"{path} does not load in OpenVINO: {short(error)}") from None
@@ -110,6 +112,43 @@ def import_openvino() -> Any:
 def has_bf16(core: Any) -> bool:
     """Whether this CPU multiplies bf16; OpenVINO takes the wish for it elsewhere, and runs f32."""
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def _compile(ov: Any, core: Any, model: Any, config: dict[str, Any]) -> Any:
+    """Compile for the CPU, around two mistakes that OpenVINO 2026.4 makes with 8 bits.
+
+    It moves dequantisation behind the nodes that follow. The mean of signed 8-bit values over the
+    segments is then right for the first clip of a batch and wrong for all others. A pad in front
+    of a convolution, where zero is not 0, does not compile.
+    """
+    _shield(ov, model, "ReduceMean", lambda node: _rank(node) < 4)  # not the spatial means
+    try:
+        return core.compile_model(model, "CPU", config)
+    except Exception:
+        if not _shield(ov, model, "Pad", lambda node: True):
+            raise
+        return core.compile_model(model, "CPU", config)
+
+
+def _shield(ov: Any, model: Any, kind: str, wanted: Callable[[Any], bool]) -> int:
+    """Keep 8 bits out of nodes of a kind; returns how many there are.
+
+    The maximum with the lowest float changes nothing, and no dequantisation is moved behind it.
+    """
+    ops = importlib.import_module("openvino.opset13")
+    found = [n for n in model.get_ordered_ops() if n.get_type_name() == kind and wanted(n)]
+    found = [n for n in found if n.get_input_element_type(0) == ov.Type.f32]
+    lowest = np.finfo(np.float32).min
+    for node in found:
+        source = node.input(0).get_source_output()
+        shield = ops.maximum(source, ops.constant(np.array(lowest, np.float32)))
+        node.input(0).replace_source_output(shield.output(0))
+    model.validate_nodes_and_infer_types()
+    return len(found)
+
+
+def _rank(node: Any) -> int:
+    return int(node.get_input_partial_shape(0).rank.get_length())
 
 
 def _config(precision: str, options: Options) -> dict[str, Any]:
