@@ -10,9 +10,9 @@ from html import escape
 from benchmarks.plots import RIGHT, WIDTH, line, scale, svg, tick_texts, ticks
 
 HEIGHT = 330
-TOP, BOTTOM, START = 14, 44, 46
+TOP, BOTTOM, START = 22, 44, 46
 RADIUS = 5
-LETTER = 8.4  # width of a letter of a label at most, in the drawing's units
+LETTER = 8.8  # width of a letter of a label at most, in the drawing's units
 LINE = 17  # height of a label
 NEAR = 22  # a label further from its point than this has a line to it
 FAR = 1.5  # square units of covered drawing that a label does not go one unit further for
@@ -81,23 +81,22 @@ def scatter_plot(
         )
         taken.append((x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS))
         taken.append((x - 2, top, x + 2, bottom))
-    places = [(level.text, WIDTH - RIGHT, place_y(level.y), "level") for level in levels]
+    places = [(one.text, WIDTH - RIGHT, place_y(one.y), "level") for one in levels if one.text]
     places += [(point.label, place_x(point.x), place_y(point.y), "point") for point in points]
     for text, x, y, style in places:
-        left, baseline = _free_place(text, x, y, taken) if text else (x, y)
-        box = _box(text, left, baseline)
+        anchor, at, baseline = _free_place(text, x, y, taken)
+        box = _box(text, anchor, at, baseline)
         taken.append(box)
         if style == "point" and abs(baseline - y) > NEAR:
             end = box[3] - 2 if baseline < y else box[1] + 3
             parts.append(line(x, y, min(max(x, box[0] + 4), box[2] - 8), end, "leader"))
         parts.append(
-            f'<text class="{style}" x="{left:.1f}" y="{baseline:.1f}">{escape(text)}</text>'
+            f'<text class="{style} {anchor}" x="{at:.1f}" y="{baseline:.1f}">{escape(text)}</text>'
         )
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(f'<text class="axis" x="{(START + WIDTH) / 2}" y="{HEIGHT - 6}">{x_axis}</text>')
     parts.append(
-        f'<text class="axis" transform="translate(11 {middle}) rotate(-90)">{escape(y_axis)}</text>'
+        f'<text class="axis" x="{(START + WIDTH) / 2}" y="{HEIGHT - 6}">{escape(x_axis)}</text>'
     )
+    parts.append(f'<text class="tick start" x="4" y="13">{escape(y_axis)}</text>')
     return svg(title, HEIGHT, parts)
 
 
@@ -118,26 +117,37 @@ def _x_axis(
     return [(tick, f"{tick:g}") for tick in inside], lambda value: along(math.log10(value))
 
 
-def _box(text: str, left: float, baseline: float) -> Box:
-    return left, baseline - LINE + 4, left + LETTER * len(text), baseline + 4
-
-
-def _free_place(text: str, x: float, y: float, taken: Sequence[Box]) -> tuple[float, float]:
-    """Left end and baseline of a label near (x, y): the free place that is nearest."""
+def _box(text: str, anchor: str, at: float, baseline: float) -> Box:
     width = LETTER * len(text)
-    lefts = [x + RADIUS + 4, x - RADIUS - 4 - width, x - width / 2]
+    left = at - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * width
+    return left, baseline - LINE + 4, left + width, baseline + 4
+
+
+def _free_place(text: str, x: float, y: float, taken: Sequence[Box]) -> tuple[str, float, float]:
+    """Anchor, place and baseline of a label near (x, y): the free place that is nearest.
+
+    A label is anchored at the end that lies at its point, so that it keeps clear of it in any font.
+    """
+    beside = [("start", x + RADIUS + 4), ("end", x - RADIUS - 4), ("middle", x)]
+    places = []
+    for anchor, at in beside:
+        left, _, right, _ = _box(text, anchor, at, y)
+        if right > WIDTH - RIGHT:
+            anchor, at = "end", WIDTH - RIGHT
+        elif left < START + 2:
+            anchor, at = "start", START + 2
+        places.append((anchor, at))
     offsets = [4.5, -9.0, 18.0]
     offsets += [step for far in range(2, 16) for step in (4.5 - 8 * far, 4.5 + 8 * far)]
-    best, least = (lefts[0], y), math.inf
+    best, least = (*places[0], y), math.inf
     for offset in offsets:
-        for left in lefts:
-            left = min(max(left, START + 2), WIDTH - RIGHT - width)
-            box = _box(text, left, y + offset)
-            if box[1] < 0 or box[3] > HEIGHT - BOTTOM:
+        for anchor, at in places:
+            box = _box(text, anchor, at, y + offset)
+            if box[1] < TOP or box[3] > HEIGHT - BOTTOM:
                 continue
             cost = sum(_overlap(box, other) for other in taken) + FAR * abs(offset)
             if cost < least:
-                best, least = (left, y + offset), cost
+                best, least = (anchor, at, y + offset), cost
     return best
 
 

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", type=Path, help="result file of `python -m benchmarks.gain`")
     parser.add_argument("--out", type=Path, required=True, help="folder of the report")
     parser.add_argument(
-        "--study", type=Path, help=f"result file of the study (default: {STUDY} if it exists)"
+        "--study",
+        type=Path,
+        help=f"result file of the study (default: {STUDY}, if it is of the same task)",
     )
     options = parser.parse_args(arguments)
     try:
@@ -44,15 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write_report(results_file: Path, folder: Path, *, study: Path | None = None) -> None:
     """Write the files of a report.
 
-    study: the study's result file; None takes the default one if it exists.
+    study: the study's result file; None takes the default one if it exists and is about clips
+        with the same labels.
 
     Raises:
         BenchmarkError: a file is missing, damaged or of another format.
     """
     results = load(results_file)
-    if study is None and STUDY.is_file():
-        study = STUDY
     repeated = load(study, format=STUDY_FORMAT) if study is not None else None
+    if study is None and STUDY.is_file():
+        found = load(STUDY, format=STUDY_FORMAT)
+        # A study of another task says nothing here.
+        repeated = found if found["data"]["labels"] == results["data"]["labels"] else None
     sections = content(results, repeated)
     when = f"Measured {results['created']} on {results['conditions']['machine']['cpu']}"
     write_text(folder / "report.md", markdown(title(results), when, sections))

@@ -88,7 +88,7 @@ def accuracy_against_latency(results: Results) -> Plot:
         )
     margin = results["rule"]["margin"]
     levels = [Level(100 * base, "", "level-line")]
-    levels.append(Level(100 * (base - margin), f"\u2212{100 * margin:g} points", "zero"))
+    levels.append(Level(100 * (base - margin), f"margin \u2212{100 * margin:g}", "zero"))
     return Plot(
         "Top-1 of the student over the time from file to label (p50, one clip at a time). The "
         "bars are 95 % intervals of the difference from the reference, which the same clips "

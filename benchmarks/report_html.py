@@ -41,7 +41,8 @@ svg .label, svg .point { font-weight: 600; }
 svg .value { text-anchor: end; font-variant-numeric: tabular-nums; }
 svg .level { fill: var(--soft); font-size: 11px; }
 svg .tick, svg .axis { text-anchor: middle; fill: var(--soft); font-size: 11px; }
-svg .tick.left { text-anchor: end; }
+svg .tick.left, svg .end { text-anchor: end; } svg .start, svg .tick.start { text-anchor: start; }
+svg .middle { text-anchor: middle; }
 svg .grid { stroke: var(--line); stroke-width: 1; }
 svg .zero { stroke: var(--text); stroke-width: 1.5; stroke-dasharray: 4 3; }
 svg .level-line { stroke: var(--soft); stroke-width: 1.2; }

@@ -148,11 +148,16 @@ def test_several_pairs_are_told_apart_from_one(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:
     results = make_results(pairs=3, gain=0.05)
+    found = results["cells"][2]["verdict"]
+    assert found["verdict"] == "unclear"
+    found |= {"clips_needed": None, "pairs_needed": 7}
     for text in both_texts(report(results)):
         assert "of 3 pairs 3 gain and 0 lose" in text
         assert "3 pairs of models were trained alike with other seeds" in text
         assert "ONNX Runtime int8, pair 3" in text and "seed 13" in text
         assert "one training run of each model" not in text
+        assert "not enough pairs" in text
+        assert "About 7 trained pairs would be needed instead of 3" in text
 
 
 def test_the_page_stands_alone(make_results: MakeResults, report: Callable[..., Path]) -> None:

@@ -82,12 +82,15 @@ def test_the_report_takes_the_study_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "in.json").write_text(dump(make_results()))
+    (tmp_path / "in.json").write_text(dump(make_results(clips=1000)))
+    (tmp_path / "other.json").write_text(dump(make_results(clips=900)))
     assert report(["in.json", "--out", "without"]) == 0
     write_study(make_study(), tmp_path / "reports" / "study")
     assert report(["in.json", "--out", "with"]) == 0  # found at its default place
+    assert report(["other.json", "--out", "other"]) == 0  # of other clips
     for name in ("index.html", "report.md"):
-        assert "What other seeds bring" not in (tmp_path / "without" / name).read_text()
+        for folder in ("without", "other"):
+            assert "What other seeds bring" not in (tmp_path / folder / name).read_text()
         text = (tmp_path / "with" / name).read_text()
         assert "What other seeds bring" in text and "Over 5 seeds and 1000 clips" in text
 

@@ -136,10 +136,16 @@ def test_the_number_of_clips_said_to_be_needed_is_enough() -> None:
 
 
 def test_clips_for_a_failure_are_those_of_the_harder_of_two_proofs() -> None:
-    rng = np.random.default_rng(4)
-    table = world(rng, 400, gain=0.06, student=(0.01, 0.035), baseline=(0.01, 0.01))
+    rng = np.random.default_rng(3)
+    table = world(rng, 400, gain=0.03, student=(0.01, 0.04), baseline=(0.01, 0.01))
     found = judged(table, 1)
     assert found["verdict"] == UNCLEAR
+    drawn = resample(table, resamples=1000, seed=1)
+    change = evidence(drawn, [0, -1, 0, 1], -RULE.margin)
+    kept = evidence(drawn, [RULE.keep, -RULE.keep, -1, 1], 0.0)
+    assert kept.clips_needed is not None and change.clips_needed is not None
+    assert found["clips_needed"] == max(kept.clips_needed, change.clips_needed)
+    assert found["clips_needed"] > 1.5 * min(kept.clips_needed, change.clips_needed)
     told = Counter(
         judged(table[:, :, rng.integers(0, 400, found["clips_needed"])], trial, 500)["verdict"]
         for trial in range(40)
