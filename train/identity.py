@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from train.config import Config
 
 IRRELEVANT = ("output_dir", "log_interval", "model_name", "save_interval", "checkpoint_every_steps")
@@ -18,6 +20,14 @@ def identity(cfg: Config) -> dict[str, Any]:
     for name in IRRELEVANT_OF_DATASET:
         settings["DATASET"].pop(name)
     return settings
+
+
+def completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """A stored :func:`identity` with the defaults of settings that came after it was stored."""
+    try:
+        return identity(Config(**stored))
+    except ValidationError:
+        return stored
 
 
 def preprocessing(settings: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from train.data.dataset import ClipDataset
 from train.data.loader import Batch, batches_in_epoch, epoch_batches
 from train.data.mix import build_mix
 from train.evaluate import Evaluation, evaluate
-from train.identity import differences, identity, preprocessing
+from train.identity import completed, differences, identity, preprocessing
 from train.losses import Target
 from train.memory import peak_memory
 from train.models.pixels import PixelInput
@@ -168,7 +168,7 @@ def _continue(run: Run, *, resume: bool) -> None:
             "or choose another --output"
         )
     stored = load_latest(run.folder, run.recognizer, run.optimizer)
-    changed = differences(stored.pop("config"), identity(run.cfg))
+    changed = differences(completed(stored.pop("config")), identity(run.cfg))
     if changed:
         raise ClipDuetError(
             f"{run.folder} holds a run with another config:\n  "

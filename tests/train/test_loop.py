@@ -22,6 +22,7 @@ from train.__main__ import main
 from train.build_terms import RESPONSES, Response
 from train.checkpoint import BEST, LATEST, load_file
 from train.config import load_config
+from train.identity import completed, differences, identity
 from train.loop import DivergedError, train
 from train.precise_bn import recompute_statistics
 from train.recognizers import build_recognizer
@@ -337,3 +338,16 @@ def test_pretrained_weights_are_loaded_and_a_stranger_is_refused(
     paddle.save({"x": paddle.zeros([1])}, str(tmp_path / "donor.pdparams"))
     with pytest.raises(ClipDuetError, match="another network"):
         load_pretrained(recognizer, {**ALONE, "backbone": backbone})
+
+
+def test_a_run_of_before_a_setting_existed_has_its_default(
+    experiment: Callable[..., Path],
+) -> None:
+    cfg = load_config(experiment(ALONE))
+    stored = identity(cfg)
+    del stored["PRECISEBN"], stored["MODEL"]["backbone"]["dropout_prob"]
+    assert differences(stored, identity(cfg))
+    assert not differences(completed(stored), identity(cfg))
+    stored["MODEL"]["backbone"]["scale"] = 2.0
+    assert "MODEL.backbone.scale" in differences(completed(stored), identity(cfg))[0]
+    assert completed({"of": "another program"}) == {"of": "another program"}
