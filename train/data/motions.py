@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import io
 import json
 import multiprocessing
 import os
@@ -200,9 +201,21 @@ def listed_label(spec: MotionSpec, split: str, index: int, label: int) -> int:
 
 def write_mp4(path: Path, frames: np.ndarray, *, fps: int) -> None:
     """Write uint8 ``[n, H, W, 3]`` RGB frames as H.264, atomically and reproducibly."""
+    # Once in some thousand clips x264 decides by memory that it has not initialised: an encoding
+    # counts when a second one is the same.
+    seen: set[bytes] = set()
+    while (data := _encoded(frames, fps)) not in seen:
+        seen.add(data)
     partial = path.with_suffix(".partial")
-    with av.open(str(partial), "w", format="mp4") as container:
-        # With B-frames x264 now and then decides by memory that it has not initialised.
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def _encoded(frames: np.ndarray, fps: int) -> bytes:
+    """An mp4 file's bytes."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        # With B-frames that happens far more often.
         options = {"crf": "20", "bf": "0"}
         stream = container.add_stream("libx264", rate=Fraction(fps), options=options)
         stream.height, stream.width = frames.shape[1:3]
@@ -211,7 +224,7 @@ def write_mp4(path: Path, frames: np.ndarray, *, fps: int) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-    os.replace(partial, path)
+    return file.getvalue()
 
 
 def _write_one(job: tuple[MotionSpec, str, int, Path]) -> None:
