@@ -189,4 +189,4 @@ lint: $(VENV)/dev ## style, types and the direction of imports
 clean: ## remove .venv and caches; ALL=1 also data, runs, bundles and the demo's report
 	@rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	@$(if $(ALL),rm -rf data runs bundles $(REPORTS))
+	@$(if $(filter 1,$(ALL)),rm -rf data runs bundles $(REPORTS))

@@ -22,7 +22,9 @@ end_all() {
     for each in $running; do kill "${each%%:*}" 2> /dev/null; done
     wait
 }
-trap 'end_all; exit 130' INT TERM HUP
+# A terminal's Ctrl-C reaches the commands by itself; a second signal would end them at once.
+trap 'wait; exit 130' INT
+trap 'end_all; exit 130' TERM HUP
 
 show() {
     for each in $all; do

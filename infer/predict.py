@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"note: {many} named more than once and run once")
     if not inputs.videos:
         return 2
+    if args.output and os.path.realpath(args.output) in map(os.path.realpath, inputs.videos):
+        _say(f"error: --output {args.output} is one of the videos; name another file")
+        return 2
     try:
         bundle = _load_bundle(args.bundle)
         with _output(args.output) as out:

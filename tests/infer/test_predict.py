@@ -110,6 +110,17 @@ def test_a_run_that_fails_leaves_the_old_output(bundle, colour_clip, tmp_path, c
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["a.mp4", "out.json"]
 
 
+def test_the_output_may_not_be_one_of_the_videos(bundle, colour_clip, tmp_path, capsys):
+    a = colour_clip("a.mp4", "red")
+    before = a.read_bytes()
+    (tmp_path / "link.json").symlink_to(a)
+    for target in (a, tmp_path / "link.json"):
+        args = ["--bundle", str(bundle), "--video", str(a), "--output", str(target)]
+        assert main(args) == 2
+        assert "is one of the videos" in capsys.readouterr().err
+    assert a.read_bytes() == before
+
+
 def test_more_clips_of_a_video(bundle, colour_clip, capsys):
     a = colour_clip("a.mp4", "red", frames=30)
     args = ["--bundle", str(bundle), "--format", "json", "--video", str(a)]
@@ -192,14 +203,14 @@ def test_a_closed_pipe_ends_it_quietly(bundle, colour_clip, tmp_path):
 
 def test_ctrl_c_ends_it_quietly_and_leaves_no_output(bundle, colour_clip, tmp_path):
     a = colour_clip("v/0.mp4", "red")
-    for k in range(1, 400):
+    for k in range(1, 2000):  # more lines than the pipe holds: it cannot finish first
         os.link(a, tmp_path / "v" / f"{k}.mp4")
     process = start("--bundle", bundle, "--video", "v", "--format", "json", cwd=tmp_path)
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "")
-    assert len(out.splitlines()) < 399
+    assert len(out.splitlines()) < 1999
     target = tmp_path / "out.json"
     os.mkfifo(tmp_path / "block.mp4")  # not read: just one more error
     process = start(

@@ -72,6 +72,21 @@ def test_a_stopped_generation_goes_on_and_other_settings_start_anew(tmp_path: Pa
     assert kept.stat().st_mtime_ns != before
 
 
+def test_a_folder_of_somebody_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--out", str(tmp_path), "--train", "8", "--val", "8", "--test", "8"]
+    beach = tmp_path / "train" / "beach.mp4"
+    beach.parent.mkdir()
+    beach.write_bytes(b"mine")
+    for record in (None, "{", "[]", "{}"):
+        if record is not None:
+            (tmp_path / "dataset.json").write_text(record)
+        assert main(arguments) == 2
+        assert "holds something else than this dataset" in capsys.readouterr().err
+        assert beach.read_bytes() == b"mine" and not (tmp_path / "train.list").exists()
+
+
 def test_label_noise_is_in_the_training_list_only(tmp_path: Path) -> None:
     arguments = ["--out", str(tmp_path), "--train", "200", "--val", "8", "--test", "8"]
     arguments += ["--size", "16", "--frames", "2", "--label-noise", "0.3", "--workers", "1"]

@@ -27,6 +27,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -242,18 +243,17 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
         SHA-256 of each split, over its list and the bytes of its files in order.
 
     Raises:
-        ClipDuetError: settings out of range, or ``out`` is no folder.
+        ClipDuetError: settings out of range, or ``out`` is no folder, or holds something else.
     """
     check_spec(spec)
-    if out.exists() and not out.is_dir():
-        raise ClipDuetError(f"{out} is a file; --out must name a folder")
-    out.mkdir(parents=True, exist_ok=True)
     record = out / "dataset.json"
+    earlier = _earlier_settings(out, record)
+    out.mkdir(parents=True, exist_ok=True)
     clip_settings = dataclasses.asdict(spec)
     settings = {"format": FORMAT, "av": av.__version__, "opencv": cv2.__version__}
     settings |= {k: v for k, v in clip_settings.items() if k not in (*SPLITS, "label_noise")}
-    if not record.exists() or json.loads(record.read_text()).get("settings") != settings:
-        for stale in out.glob("*/*.mp4"):
+    if earlier != settings:
+        for stale in (file for split in SPLITS for file in (out / split).glob("*.mp4")):
             stale.unlink()
         _write_text(record, json.dumps({"settings": settings}, indent=1))
 
@@ -289,6 +289,26 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
     summary = {"settings": settings, "spec": clip_settings, "sha256": checksums}
     _write_text(record, json.dumps(summary, indent=1) + "\n")
     return checksums
+
+
+def _earlier_settings(out: Path, record: Path) -> dict[str, Any] | None:
+    """What the dataset in ``out`` was made with; None where there is nothing yet.
+
+    Raises:
+        ClipDuetError: what is there was not made by this module: it would be overwritten.
+    """
+    if out.exists() and not out.is_dir():
+        raise ClipDuetError(f"{out} is a file; --out must name a folder")
+    if not out.exists() or not any(out.iterdir()):
+        return None
+    try:
+        settings: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ClipDuetError(
+            f"{out} holds something else than this dataset (no readable {record.name}); its files "
+            "would be overwritten: choose another --out, or empty it"
+        ) from None
+    return settings
 
 
 def _write_text(path: Path, text: str) -> None:
