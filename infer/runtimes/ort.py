@@ -6,6 +6,8 @@ import contextlib
 import ctypes
 import importlib
 import io
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +27,8 @@ PROVIDERS = {
     "onnxruntime-cuda": ("CUDAExecutionProvider", "libonnxruntime_providers_cuda.so"),
     "onnxruntime-tensorrt": ("TensorrtExecutionProvider", "libonnxruntime_providers_tensorrt.so"),
 }
+HEAVY = ("Conv", "MatMul", "Gemm")
+"""The operators that a network's time goes to."""
 DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
 
@@ -49,25 +53,14 @@ class OrtRuntime:
         ort = import_ort(backend)
         check_provider(ort, backend, options.device)
         path = artifact.paths[0]
-        wanted = PROVIDERS[backend][0]
+        chosen = _session_options(ort, options)
+        providers = _providers(backend, bundle, precision, options)
         try:
-            session = ort.InferenceSession(
-                str(path),
-                _session_options(ort, options),
-                providers=_providers(backend, bundle, precision, options),
-                # Else a GPU that fails is replaced by the CPU, in a session that goes on.
-                enable_fallback=0,
-            )
+            session = start_session(ort, backend, str(path), chosen, providers)
+        except BackendUnavailable:
+            raise
         except Exception as error:  # onnxruntime raises a dozen unrelated types
             raise BundleError(f"{path} does not load in ONNX Runtime: {short(error)}") from None
-        got = session.get_providers()
-        if got[0] != wanted:
-            raise BackendUnavailable(
-                backend,
-                f"ONNX Runtime could not start {wanted} and took {got[0]} in its place; what it "
-                "wrote to stderr says why",
-                BACKENDS[backend].install,
-            )
         ends = [
             [End(e.name, DTYPES.get(e.type, e.type), e.shape) for e in found]
             for found in (session.get_inputs(), session.get_outputs())
@@ -140,6 +133,57 @@ def check_provider(ort: Any, backend: str, device: int) -> None:
             reasons, remedy = [f"a library is missing: {missing}"], BACKENDS[backend].install
     if reasons:
         raise BackendUnavailable(backend, "; ".join(reasons), remedy)
+
+
+def start_session(
+    ort: Any,
+    backend: str,
+    model: str | bytes,
+    options: Any,
+    providers: Sequence[tuple[str, dict[str, str]]],
+) -> Any:
+    """Load a model, and see that it will run where it was asked to.
+
+    A provider that does not start is left out of the session, with a line on stderr at most; and
+    one that starts leaves to the CPU what it has no kernel for, which recent versions of ONNX
+    Runtime tell. A few small nodes, about shapes, belong there.
+
+    Raises:
+        BackendUnavailable: the provider did not start, or the work went to the CPU.
+    """
+    gpu = BACKENDS[backend].gpu
+    if gpu:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    # Else a GPU that fails is replaced by the CPU, in a session that goes on.
+    session = ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
+    wanted, got = PROVIDERS[backend][0], session.get_providers()
+    if wanted not in got:
+        raise BackendUnavailable(
+            backend,
+            f"ONNX Runtime could not start {wanted} and took {got[0]} in its place; what it wrote "
+            "to stderr says why",
+            BACKENDS[backend].install,
+        )
+    if gpu and hasattr(session, "get_provider_graph_assignment_info"):
+        problem = _left_to_the_cpu(wanted, session.get_provider_graph_assignment_info())
+        if problem:
+            raise BackendUnavailable(backend, f"{problem}; try another precision or backend")
+    return session
+
+
+def _left_to_the_cpu(wanted: str, parts: Sequence[Any]) -> str | None:
+    """What is wrong with where ONNX Runtime put the nodes of a graph, if anything."""
+    kinds: dict[str, Counter[str]] = {}
+    for part in parts:
+        found = kinds.setdefault(part.ep_name, Counter())
+        found.update(node.op_type for node in part.get_nodes())
+    if wanted not in kinds:
+        return f"{wanted} starts, but ONNX Runtime gave it no node of the graph"
+    cpu = kinds.get(PROVIDERS["onnxruntime"][0], Counter())
+    heavy = [f"{cpu[kind]} {kind}" for kind in HEAVY if cpu[kind]]
+    if heavy:
+        return f"ONNX Runtime gave {', '.join(heavy)} of the graph to the CPU, not to {wanted}"
+    return None
 
 
 def _missing_library(ort: Any, backend: str, library: str) -> str | None:

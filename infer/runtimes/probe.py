@@ -12,7 +12,7 @@ import numpy as np
 from infer.backends import BACKENDS
 from infer.errors import BackendUnavailable
 from infer.runtimes.graph import short
-from infer.runtimes.ort import PROVIDERS, check_provider, import_ort
+from infer.runtimes.ort import PROVIDERS, check_provider, import_ort, start_session
 from infer.runtimes.ov import import_openvino
 from infer.runtimes.paddle_inference import import_paddle
 from infer.statuses import Status, statuses
@@ -54,12 +54,8 @@ def probe(backend: str) -> Status:
             ort = import_ort(backend)
             release = _text(ort.__version__)
             check_provider(ort, backend, device=0)
-            providers = [PROVIDERS[backend][0]]
-            session = ort.InferenceSession(DOUBLE, providers=providers, enable_fallback=0)
-            if session.get_providers()[:1] != providers:
-                raise BackendUnavailable(
-                    backend, f"{providers[0]} does not start", BACKENDS[backend].install
-                )
+            providers = [(PROVIDERS[backend][0], {})]
+            session = start_session(ort, backend, DOUBLE, ort.SessionOptions(), providers)
             _check(session.run(None, {"x": np.ones(1, np.float32)})[0])
     except BackendUnavailable as error:
         return Status(backend, False, error.reason, release, error.remedy)
