@@ -54,7 +54,7 @@ def probe(backend: str) -> Status:
             ort = import_ort(backend)
             release = _text(ort.__version__)
             check_provider(ort, backend, device=0)
-            providers = [(PROVIDERS[backend][0], {})]
+            providers: list[tuple[str, dict[str, str]]] = [(PROVIDERS[backend][0], {})]
             session = start_session(ort, backend, DOUBLE, ort.SessionOptions(), providers)
             _check(session.run(None, {"x": np.ones(1, np.float32)})[0])
     except BackendUnavailable as error:
