@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 
 from export import data, origin, verify
+from export.collapse import check_collapse
 from export.convert import OPSET, save_paddle, to_onnx
 from export.deploy import DeployNet
 from export.describe import ExportError, classes_of, count, describe, provenance
@@ -285,8 +286,8 @@ def _verify(
                     batch_sizes=sizes,
                     tolerance=verify.BATCH_TOLERANCE_INT8,
                 )
-                verify.check_collapse(LABELS[key], reference, found, classes)
-                entry["parity"] = _loose_parity(reference, found)
+                collapse = check_collapse(LABELS[key], reference, found, classes)
+                entry["parity"] = {**_loose_parity(reference, found), "collapse": collapse}
                 note = f", {entry['parity']['top1_agreement']:.2%} of the answers as before"
             else:
                 entry["parity"]["list"] = verify.check_answers(LABELS[key], reference, found)

@@ -249,23 +249,3 @@ def check_answers(what: str, reference: Evaluation, found: Evaluation) -> dict[s
 def agreement(reference: np.ndarray, found: np.ndarray) -> dict[str, float]:
     """Share of clips ``[n, classes]`` with the same answer."""
     return {"top1_agreement": float((reference.argmax(axis=1) == found.argmax(axis=1)).mean())}
-
-
-def check_collapse(
-    what: str, reference: Evaluation, found: Evaluation, classes: Sequence[str]
-) -> None:
-    """A network with less precision may lose accuracy, but must not say one thing for everything.
-
-    Raises:
-        VerificationError: it answers one class, where the trained network answers several.
-    """
-    read = reference.decoded
-    before, after = np.unique(reference.predictions[read]), np.unique(found.predictions[read])
-    if len(after) == 1 and len(before) > 1:
-        raise VerificationError(
-            f"{what} answers {classes[int(after[0])]!r} for all {int(read.sum())} clips of the "
-            f"validation list, where the trained network answers {len(before)} classes: "
-            "quantisation destroyed it\n"
-            "  Nothing was written. Try more calibration clips, --calibrator minmax or "
-            "--activations int8, or export without it: --no-int8"
-        )
