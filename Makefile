@@ -1,6 +1,6 @@
 # Each target works alone, first, on a clean clone: it makes what it needs. `make help` lists them.
 #
-#   CONFIG=file      experiment to train or export instead of the demo's
+#   CONFIG=file      experiment to train instead of the demo's; for export: that of a CHECKPOINT
 #   RUN=folder       where its training lies (train-*, export)
 #   CHECKPOINT=file  weights to export instead of RUN's best
 #   BUNDLE=folder    bundle to write (export) or to use (predict, doctor, engine, triton, test-gpu)
@@ -99,8 +99,9 @@ BASELINE := configs/motions_baseline.yaml
 DML := configs/motions_dml.yaml
 # $(call train,config,run): continues a run that stopped, does nothing when it is complete.
 train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
-export_cmd = $(PY) -m export --checkpoint $(1) -c $(2) -o $(3) $(addprefix --override ,$(OVERRIDES))
-made = $(wildcard bundles/$(1)/bundle.json)
+export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) -o $(3) $(addprefix --override ,$(OVERRIDES))
+# A bundle that is older than its checkpoint is made again.
+made = $(shell [ -f bundles/$(1)/bundle.json ] && ! [ runs/$(1)/best.pdparams -nt bundles/$(1)/bundle.json ] && echo yes)
 
 data: setup ## write the embedded dataset of motions (data/motions)
 	@$(PY) -m train.data.motions --out data/motions
@@ -123,7 +124,7 @@ own := $(CONFIG)$(RUN)$(CHECKPOINT)
 run := $(or $(patsubst %/,%,$(RUN)),runs/dml)
 export: $(if $(own),setup,train) ## make deployment bundles (bundles/*; CONFIG= RUN= CHECKPOINT= BUNDLE=)
 ifneq ($(own),)
-	@$(call export_cmd,$(or $(CHECKPOINT),$(run)/best.pdparams),$(or $(CONFIG),$(DML)),$(or \
+	@$(call export_cmd,$(or $(CHECKPOINT),$(run)/best.pdparams),$(CONFIG),$(or \
 	    $(BUNDLE),bundles/$(notdir $(run))))
 else
 	@$(call export_cmd,runs/baseline/best.pdparams,$(BASELINE),bundles/baseline)
@@ -150,7 +151,9 @@ benchmark: setup $(if $(and $(call made,baseline),$(call made,dml)),,export) ## 
 	exit $$status
 
 report: setup ## Markdown, HTML and CSV of what was measured (reports/demo; measures first if need be)
-	@[ -f $(REPORTS)/results.json ] || $(MAKE) benchmark
+	@for made in bundles/baseline/bundle.json bundles/dml/bundle.json; do \
+	    [ -f $(REPORTS)/results.json ] && ! [ $$made -nt $(REPORTS)/results.json ] \
+	        || { $(MAKE) benchmark; exit; }; done
 	@$(PY) -m benchmarks.report $(REPORTS)/results.json --out $(REPORTS)
 
 demo: data train export predict benchmark ## everything: data, training, bundles, predictions, report

@@ -1,5 +1,5 @@
 #!/bin/sh
-# side_by_side.sh LOG COMMAND [LOG COMMAND ...]: runs the commands at once, each into its log.
+# side_by_side.sh LOG COMMAND [LOG COMMAND ...]: runs the commands at once, each at the end of its log.
 #
 # Shows the newest line of every log: in place on a terminal, elsewhere when it changes. When one
 # command fails, the end of its log is printed, the others are ended, and the exit status is 1.
@@ -9,7 +9,7 @@ set -u
 running=""
 while [ $# -ge 2 ]; do
     mkdir -p "$(dirname "$1")"
-    sh -c "exec $2" > "$1" 2>&1 &
+    sh -c "exec $2" >> "$1" 2>&1 &
     running="$running $!:$1"
     shift 2
 done

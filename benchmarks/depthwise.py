@@ -19,9 +19,10 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import summarise, time_in_turns
-from benchmarks.results import dump, write_text
+from benchmarks.results import dump
 from benchmarks.step_cost import training_step
 from infer.errors import ClipDuetError
+from infer.files import write_text
 
 KERNELS = ("tiles", "paddle")
 SWITCH = "CLIPDUET_DEPTHWISE"

@@ -27,12 +27,13 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.kept import Kept
 from benchmarks.records import bundle_record, cell_rows, choice_record, data_record
 from benchmarks.resample import Bootstrap
-from benchmarks.results import FORMAT, FORMAT_VERSION, dump, write_text
+from benchmarks.results import FORMAT, FORMAT_VERSION, dump
 from benchmarks.timing import Timing, time_all
 from benchmarks.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.words_gate import gate_sentences
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError, listed
+from infer.files import write_text
 from train.data.lists import FORMATS, read_list
 
 

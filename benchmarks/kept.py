@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from benchmarks import machine
 from benchmarks.cells import Cell
 from infer.backends import find_artifact
 from infer.bundle import Bundle
+from infer.files import replacing
 from train.data.lists import Sample
 from train.evaluate import Evaluation
 
@@ -54,12 +54,8 @@ class Kept:
 
     def save(self, bundle: Bundle, cell: Cell, seen: Evaluation) -> None:
         """Keep an evaluation, whole or not at all."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._file(bundle, cell)
-        part = file.with_name(f".{file.name}.{os.getpid()}.part")
-        with part.open("wb") as out:
+        with replacing(self._file(bundle, cell)) as file, file.open("wb") as out:
             np.savez(out, logits=seen.logits, failed=json.dumps(seen.failed))
-        os.replace(part, file)
 
     def _file(self, bundle: Bundle, cell: Cell) -> Path:
         artifact = find_artifact(bundle, cell.backend, cell.precision)

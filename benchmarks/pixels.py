@@ -23,8 +23,9 @@ from tqdm import tqdm
 
 from benchmarks import machine
 from benchmarks.errors import BenchmarkError
-from benchmarks.results import dump, write_text
+from benchmarks.results import dump
 from infer.errors import ClipDuetError, VideoError
+from infer.files import write_text
 from infer.preprocess import center_crop, scale_frames
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec

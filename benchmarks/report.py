@@ -15,8 +15,9 @@ from benchmarks import report_html
 from benchmarks.report_content import content, title
 from benchmarks.report_csv import as_csv
 from benchmarks.report_markdown import markdown
-from benchmarks.results import STUDY_FORMAT, load, write_text
+from benchmarks.results import STUDY_FORMAT, load
 from infer.errors import ClipDuetError
+from infer.files import write_text
 
 STUDY = Path("reports/study/results.json")
 

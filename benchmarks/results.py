@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,6 @@ def dump(value: Any) -> str:
     """JSON, two spaces deep, arrays of numbers on one line."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     return _NUMBERS.sub(lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `path` so that a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def load(path: Path, *, format: str = FORMAT) -> dict[str, Any]:

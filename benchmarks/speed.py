@@ -21,9 +21,10 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Timings, summarise, time_in_turns
-from benchmarks.results import dump, write_text
+from benchmarks.results import dump
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError
+from infer.files import write_text
 from infer.runtimes import open_runtime
 
 CELLS = (

@@ -21,12 +21,13 @@ from benchmarks import machine, stats, words
 from benchmarks.errors import BenchmarkError
 from benchmarks.report_markdown import markdown
 from benchmarks.report_study import study_section
-from benchmarks.results import STUDY_FORMAT, STUDY_VERSION, dump, write_text
+from benchmarks.results import STUDY_FORMAT, STUDY_VERSION, dump
 from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, EXPORTED, measure
 from benchmarks.study_results import ROLES, as_csv, pool
 from benchmarks.study_runs import Job, train_all
 from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
+from infer.files import write_text
 
 if TYPE_CHECKING:
     from train.config import Config

@@ -14,9 +14,10 @@ import numpy as np
 from benchmarks.accuracy import answers_of
 from benchmarks.cells import Cell
 from benchmarks.errors import BenchmarkError
-from benchmarks.results import dump, write_text
+from benchmarks.results import dump
 from benchmarks.study_runs import Job
 from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
+from infer.files import write_text
 from infer.runtimes import open_runtime
 from train.evaluate import Evaluation, evaluate
 

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import machine, stats
 from benchmarks.errors import BenchmarkError
 from benchmarks.methods_table import as_csv, as_markdown, sentence
-from benchmarks.results import dump, write_text
+from benchmarks.results import dump
 from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, measure
 from benchmarks.study_results import pool
 from benchmarks.study_runs import Job, train_all
 from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
+from infer.files import write_text
 
 if TYPE_CHECKING:
     from train.config import Config

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import warnings
+from pathlib import Path
 from types import FrameType
 
 from infer.errors import ClipDuetError
@@ -23,7 +24,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--checkpoint", required=True, help="best.pdparams or latest.ckpt of a run")
-    add("-c", "--config", required=True, help="the run's config, a YAML file")
+    add("-c", "--config", help="a YAML file (default: config.yaml beside the checkpoint, which "
+        "the run wrote)")  # fmt: skip
     add("-o", "--output", required=True, metavar="BUNDLE", help="folder to make or replace")
     add(
         "--override",
@@ -72,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
     from train.config import load_config
 
-    cfg = load_config(options.config, options.override)
+    cfg = load_config(options.config or _config_of(Path(options.checkpoint)), options.override)
     # Paddle wonders about a compiler cache that nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     import paddle
@@ -102,6 +104,14 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _config_of(checkpoint: Path) -> Path:
+    """The settings that a run leaves beside its checkpoints."""
+    config = checkpoint.with_name("config.yaml")
+    if not config.is_file():
+        raise ClipDuetError(f"there is no {config}; name the config of {checkpoint} with -c")
+    return config
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

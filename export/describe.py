@@ -18,7 +18,7 @@ from infer.bundle import FORMAT_VERSION, sha256_of
 from infer.errors import ClipDuetError
 from train.checkpoint import BEST, BEST_RECORD
 from train.config import Config, class_names
-from train.identity import differences, identity, preprocessing
+from train.identity import deployed, differences
 
 TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy")
 
@@ -64,7 +64,7 @@ def provenance(cfg: Config, checkpoint: Path, content: Any) -> dict[str, Any]:
         content: what is in it.
 
     Raises:
-        ExportError: the record beside the checkpoint is broken, or tells of other preprocessing.
+        ExportError: the record beside the checkpoint is broken, or tells of other settings.
     """
     record: dict[str, Any] = {}
     beside = checkpoint.with_name(BEST_RECORD)
@@ -75,15 +75,13 @@ def provenance(cfg: Config, checkpoint: Path, content: Any) -> dict[str, Any]:
             raise ExportError(f"{beside} cannot be read: {error}; it may be deleted") from error
     elif isinstance(content, dict) and isinstance(content.get("progress"), dict):
         progress = content["progress"]
-        record = {key: progress[key] for key in ("epoch", "step") if key in progress}
-        if "config" in progress:
-            record["preprocessing"] = preprocessing(progress["config"])
-    trained_on = record.pop("preprocessing", None)
-    if trained_on is not None:
-        changed = differences(trained_on, preprocessing(identity(cfg)))
+        record = {key: progress[key] for key in ("epoch", "step", "settings") if key in progress}
+    validated = record.pop("settings", None)
+    if validated is not None:
+        changed = differences(validated, deployed(cfg))
         if changed:
             raise ExportError(
-                f"{checkpoint} was validated with other pixels than this config describes:\n  "
+                f"{checkpoint} was validated with other settings than this config's:\n  "
                 + "\n  ".join(changed)
                 + "\nexport with the run's own config and its overrides"
             )

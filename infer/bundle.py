@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infer.errors import BundleError, listed
+from infer.files import write_text
 from infer.spec import ClipSpec, spec_problems
 
 FORMAT_VERSION = 1
@@ -170,15 +169,7 @@ def write_bundle_json(folder: str | Path, data: Mapping[str, Any]) -> Path:
         raise BundleError(listed("not a valid bundle.json", problems))
     text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     target = Path(folder) / BUNDLE_JSON
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{BUNDLE_JSON}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_text(target, text)
     return target
 
 

@@ -13,7 +13,6 @@ import io
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -263,17 +262,13 @@ def _output(named: str | None) -> Iterator[TextIO]:
 
         what = "is a folder" if target.is_dir() else f"the folder {target.parent} is not there"
         raise ClipDuetError(f"--output {target}: {what}; name a file in a folder that exists")
-    handle, temporary = tempfile.mkstemp(dir=target.absolute().parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(
-            handle, "w", encoding="utf-8", errors="backslashreplace", newline=""
-        ) as file:
-            yield file
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    from infer.files import replacing
+
+    with (
+        replacing(target) as path,
+        path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        yield file
 
 
 def _record(prediction: Prediction) -> dict[str, object]:
@@ -353,7 +348,7 @@ def _run_and_exit() -> None:
         status = 130
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-    if status in (130, 141):
+    if status in (2, 130, 141):
         os._exit(status)  # not waiting for the videos that are still being decoded
     sys.exit(status)
 

@@ -53,7 +53,7 @@ def label_term(role: str, *, label_smoothing: float = 0.0) -> Term:
     def compute(outputs: Outputs, target: Target) -> Tensor:
         return cross_entropy(outputs[role], target, label_smoothing=label_smoothing)
 
-    return Term(f"{role}.CE", compute, learners=(role,))
+    return Term(f"{role}.CE", compute, learners=(role,), reads=(role,))
 
 
 def build_terms(
@@ -115,4 +115,5 @@ def _response(method: Response, sides: Sides, settings: Mapping[str, Any]) -> Te
         return method.loss(outputs[sides.a], outputs[sides.b], *labels, **settings)
 
     learners = (sides.a, sides.b) if method.both_learn else (sides.a,)
-    return Term(f"{sides.a}-{sides.b}.{method.short}", compute, learners=learners)
+    name = f"{sides.a}-{sides.b}.{method.short}"
+    return Term(name, compute, learners=learners, reads=(sides.a, sides.b))

@@ -1,14 +1,13 @@
 """What a run leaves on disk: where it stands, and its best weights.
 
 ``latest.ckpt`` is one file with everything that continuing needs, ``best.pdparams`` a plain
-state dict with PaddleVideo's keys. Both are written beside their name and then renamed, so that
-a run killed at any moment leaves whole files.
+state dict with PaddleVideo's keys, ``config.yaml`` the run's settings, whole. All are written
+beside their name and then renamed, so that a run killed at any moment leaves whole files.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +17,11 @@ import paddle
 from paddle.optimizer import Optimizer
 
 from infer.errors import ClipDuetError
+from infer.files import replacing, write_text
 from train.recognizers import Recognizer
 
 LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
+CONFIG = "config.yaml"
 FORMAT = 1
 
 
@@ -59,9 +60,7 @@ def load_latest(folder: Path, recognizer: Recognizer, optimizer: Optimizer) -> d
 def save_best(folder: Path, recognizer: Recognizer, record: Mapping[str, Any]) -> None:
     """Write ``best.pdparams``, and ``best.json`` with what is known of it."""
     _save(folder / BEST, recognizer.state_dict())
-    partial = folder / (BEST_RECORD + ".partial")
-    partial.write_text(json.dumps(dict(record), indent=1) + "\n")
-    os.replace(partial, folder / BEST_RECORD)
+    write_text(folder / BEST_RECORD, json.dumps(dict(record), indent=1) + "\n")
 
 
 def load_file(path: Path) -> Any:
@@ -155,6 +154,5 @@ def _names(recognizer: Recognizer) -> dict[str, str]:
 
 
 def _save(path: Path, content: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
-    paddle.save(content, str(partial))
-    os.replace(partial, path)
+    with replacing(path) as file:
+        paddle.save(content, str(file))

@@ -82,7 +82,12 @@ def load_document(file: Path) -> Document:
 def parse_document(text: str, name: str) -> Document:
     """Read YAML text; ``name`` stands for the file in origins."""
     document = Document()
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        told = f"not valid YAML: the character {text[error.position]!r} is not allowed"
+        where = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
+        return Document({}, {}, [Mistake((), told, where)], True)
     try:
         node = loader.get_single_node()
         if node is not None:

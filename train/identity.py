@@ -1,12 +1,18 @@
-"""What a run is: the settings that its result depends on, and where two runs' settings differ."""
+"""What a run is: the settings and clips that its result depends on, and where two runs differ."""
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from train.config import Config
+from train.config import Config, class_names
+from train.data.lists import Sample
+from train.recognizers import blocks_of
+from train.schema_model import STUDENT
 
 IRRELEVANT = ("output_dir", "log_interval", "model_name", "save_interval", "checkpoint_every_steps")
 IRRELEVANT_OF_DATASET = ("num_workers", "cache", "root")
@@ -30,9 +36,37 @@ def completed(stored: dict[str, Any]) -> dict[str, Any]:
         return stored
 
 
-def preprocessing(settings: dict[str, Any]) -> dict[str, Any]:
-    """The part of :func:`identity` that says what evaluation and deployment feed the network."""
-    return {"PIPELINE": {"valid": settings["PIPELINE"]["valid"]}}
+def deployed(cfg: Config) -> dict[str, Any]:
+    """The settings that evaluation and deployment depend on: network, pixels, names of classes.
+
+    Raises:
+        ConfigError: the file of class names cannot be used.
+    """
+    student = blocks_of(cfg.model)[STUDENT]
+    return {
+        "MODEL": {
+            part: {key: value for key, value in student[part].items() if key != "pretrained"}
+            for part in ("backbone", "head")
+        },
+        "PIPELINE": {"valid": identity(cfg)["PIPELINE"]["valid"]},
+        "classes": class_names(cfg),
+    }
+
+
+def fingerprint(samples: Sequence[Sample]) -> str:
+    """SHA-256 of what a list holds: its clips, their labels and their sizes, wherever they lie.
+
+    Reading every byte of a large dataset would take longer than some trainings: of a video the
+    size stands for its content, of a folder the number of its frames.
+    """
+    folders = [os.path.dirname(os.path.abspath(sample.path)) for sample in samples]
+    top = os.path.commonpath(folders) if folders else ""
+    lines = [
+        f"{os.path.relpath(sample.path, top)} {sample.label} "
+        f"{sample.path.stat().st_size if sample.frames is None else sample.frames}\n"
+        for sample in samples
+    ]
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

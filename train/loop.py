@@ -17,15 +17,18 @@ from typing import Any
 
 import numpy as np
 import paddle
+import yaml
 
 from infer.errors import ClipDuetError
-from train.checkpoint import LATEST, load_latest, save_best, save_latest
+from infer.files import write_text
+from train.checkpoint import CONFIG, LATEST, load_latest, save_best, save_latest
+from train.claim import claimed
 from train.config import Config, clip_spec
 from train.data.dataset import ClipDataset
 from train.data.loader import Batch, batches_in_epoch, epoch_batches
 from train.data.mix import build_mix
 from train.evaluate import Evaluation, evaluate
-from train.identity import completed, differences, identity, preprocessing
+from train.identity import completed, deployed, differences, fingerprint, identity
 from train.losses import Target
 from train.memory import peak_memory
 from train.models.pixels import PixelInput
@@ -98,6 +101,11 @@ class Run:
             epochs=self.cfg.epochs,
         )
         self.mix = build_mix(self.cfg.mix)
+        self.deployed = deployed(self.cfg)
+        self.clips = {
+            "training": fingerprint(self.train.samples),
+            "validation": fingerprint(self.valid.samples),
+        }
 
     @property
     def share(self) -> float:
@@ -127,12 +135,24 @@ def train(
     Raises:
         KeyboardInterrupt: ``should_stop`` said so.
         ClipDuetError: the folder holds a run and ``resume`` is off, or the run there has another
-            config.
+            config or other clips, or another process is at it.
         DivergedError: the loss is NaN or infinite; the last checkpoint is untouched.
     """
+    with claimed(Path(cfg.output_dir)):
+        return _train(cfg, train_set, valid_set, resume, reporter or Reporter(None), should_stop)
+
+
+def _train(
+    cfg: Config,
+    train_set: ClipDataset,
+    valid_set: ClipDataset,
+    resume: bool,
+    reporter: Reporter,
+    should_stop: Callable[[], bool],
+) -> Progress:
     folder = Path(cfg.output_dir)
-    folder.mkdir(parents=True, exist_ok=True)
-    reporter = reporter or Reporter(None)
+    # What export needs of it, overrides included.
+    write_text(folder / CONFIG, yaml.safe_dump(cfg.to_dict(), sort_keys=False))
     preprocess = clip_spec(cfg, "train").preprocess
     pixels = PixelInput(preprocess.mean, preprocess.std)
     recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
@@ -174,6 +194,14 @@ def _continue(run: Run, *, resume: bool) -> None:
             f"{run.folder} holds a run with another config:\n  "
             + "\n  ".join(changed)
             + "\nundo the change, or choose another --output"
+        )
+    stored.pop("settings", None)
+    clips = stored.pop("clips", run.clips)
+    other = [name for name, value in run.clips.items() if clips.get(name) != value]
+    if other:
+        raise ClipDuetError(
+            f"{run.folder} holds a run on other {' and '.join(other)} clips: their list, labels or "
+            "files have changed since; put them back, or choose another --output"
         )
     run.progress = Progress(**stored)
     run.schedule.step(run.progress.step)
@@ -218,6 +246,9 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
         workers=dataset.num_workers,
     )
     progress.seconds += time.monotonic() - started
+    for path, reason in result.failed:
+        if not progress.history:
+            reporter.note(f"validation: {path}: {reason}; it counts as wrong")
     progress.epoch, progress.batch = progress.epoch + 1, 0
     record = _record(run, meter, result)
     progress.sums, progress.counts = {}, {}
@@ -352,11 +383,23 @@ def _record(run: Run, meter: Meter, result: Evaluation) -> dict[str, Any]:
         "step": run.progress.step,
         "rate": float(run.optimizer.get_lr()),
         **{f"train.{name}": round(value, 6) for name, value in meter.means().items()},
+        **_valid_loss(run, result),
         f"valid.{STUDENT}.top1": result.top1,
         "valid.failed": len(result.failed),
         "seconds": round(run.progress.seconds, 1),
         "memory": peak_memory(),
     }
+
+
+def _valid_loss(run: Run, result: Evaluation) -> dict[str, float]:
+    """The ``Val`` loss over the clips that could be read; none where it wants other networks."""
+    read = result.decoded
+    outputs = Outputs({STUDENT: paddle.to_tensor(result.logits[read])})
+    if not read.any() or not run.recognizer.can_lose(outputs, mode="Val"):
+        return {}
+    target = Target(paddle.to_tensor(result.labels[read]))
+    terms = run.recognizer.losses(outputs, target, mode="Val")
+    return {"valid.loss": round(sum(float(term) for term in terms.values()), 6)}
 
 
 def _best_record(run: Run) -> dict[str, Any]:
@@ -365,7 +408,7 @@ def _best_record(run: Run) -> dict[str, Any]:
         "seed": run.cfg.seed,
         "config": run.cfg.source,
         "config_sha256": run.cfg.sha256(),
-        "preprocessing": preprocessing(identity(run.cfg)),
+        "settings": run.deployed,
     }
 
 
@@ -378,5 +421,10 @@ def _check_weights(run: Run) -> None:
 
 def _save(run: Run) -> None:
     _check_weights(run)
-    progress = {**vars(run.progress), "config": identity(run.cfg)}
+    progress = {
+        **vars(run.progress),
+        "config": identity(run.cfg),
+        "clips": run.clips,
+        "settings": run.deployed,
+    }
     save_latest(run.folder, run.recognizer, run.optimizer, progress)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import paddle
 
 from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
+from infer.files import write_text
 from train.checkpoint import set_weights
 from train.config import Config, clip_spec
 from train.data.dataset import ClipDataset
@@ -80,8 +80,8 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
         "failed": failed,
     }
     stage.target.parent.mkdir(parents=True, exist_ok=True)
-    _write(stage.target, "".join(lines))
-    _write(record, json.dumps(about, indent=1) + "\n")
+    write_text(stage.target, "".join(lines))
+    write_text(record, json.dumps(about, indent=1) + "\n")
     if reporter is not None:
         reporter.note(
             f"{stage.name}: {len(chosen)} of {len(samples)} clips labelled, {counts.min()} to "
@@ -159,9 +159,3 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return stored if isinstance(stored, dict) else {}
-
-
-def _write(file: Path, text: str) -> None:
-    partial = file.with_name(file.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)

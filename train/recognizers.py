@@ -143,6 +143,13 @@ class Recognizer(nn.Layer):
             and (factor := term.factor(progress)) > 0
         }
 
+    def can_lose(self, outputs: Outputs, *, mode: str) -> bool:
+        """Whether ``outputs`` hold all that the terms of a mode look at."""
+        terms = self._terms.get(mode, ())
+        return bool(terms) and all(
+            set(term.reads) <= set(outputs) and not term.taps for term in terms
+        )
+
     def train(self) -> None:
         """Training mode, but for frozen networks: their batch norms must not move."""
         super().train()

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: a progress bar on a terminal, a line an epoch elsewhere."""
+"""What a run tells while it goes: a progress bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from infer.errors import ClipDuetError
 
 if TYPE_CHECKING:
     from train.loop import Meter, Run
+
+
+EVERY = 30.0
+"""Seconds between two lines within an epoch where there is no terminal."""
 
 
 class Reporter:
@@ -26,6 +30,7 @@ class Reporter:
         self._bar: Any = None
         self._scalars = _scalar_writer(scalars) if scalars else None
         self._started: tuple[float, int] | None = None
+        self._told = time.monotonic()
 
     def note(self, text: str) -> None:
         """One line that stays."""
@@ -44,7 +49,16 @@ class Reporter:
         if self._scalars is not None and progress.step % run.cfg.log_interval == 0:
             for name, value in meter.means().items():
                 self._scalars.add_scalar(f"train/{name}", value, progress.step)
-        if self._stream is None or not self._stream.isatty():
+        if self._stream is None:
+            return
+        if not self._stream.isatty():
+            now = time.monotonic()
+            if now - self._told >= EVERY:
+                self._told = now
+                self.note(
+                    f"epoch {progress.epoch + 1:3d}/{run.cfg.epochs}  step {progress.step}/{total}"
+                    f"  {_figures(meter.means())}  {self._speed(run)}"
+                )
             return
         if self._bar is None:
             self._bar = tqdm(total=total, initial=progress.step - 1, unit="step", leave=False)

@@ -56,6 +56,7 @@ class Term:
         weight: factor at the end of the ramp.
         ramp: shares of the run between which the factor rises linearly from 0, or None.
         learners: the networks that it teaches.
+        reads: the networks whose logits it looks at.
         taps: the layers that it looks at.
         least: clips that a batch must have for it.
         layer: what it learns itself, or None.
@@ -66,6 +67,7 @@ class Term:
     weight: float = 1.0
     ramp: tuple[float, float] | None = None
     learners: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     taps: tuple[Tap, ...] = ()
     least: int = 1
     layer: nn.Layer | None = None

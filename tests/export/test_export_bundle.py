@@ -29,6 +29,7 @@ from export.verify import VerificationError, gap
 from infer.bundle import Bundle
 from infer.runtimes import open_runtime
 from train.config import clip_spec
+from train.identity import deployed
 from train.recognizers import build_recognizer
 
 KINDS = ["single", "attention", "pair", "resnet"]
@@ -295,18 +296,35 @@ def test_options_out_of_range() -> None:
             Options(**{name: 0})
 
 
-def test_other_preprocessing_than_the_runs_is_refused(
-    exported: Callable[..., Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("PIPELINE.valid.sample.num_seg", 99),
+        ("MODEL.backbone.dropout_prob", 0.9),
+        ("classes.0", "another"),
+    ],
+)
+@pytest.mark.parametrize("record", ["best.json", "latest.ckpt"])
+def test_other_settings_than_the_runs_are_refused(
+    exported: Callable[..., Any], tmp_path: Path, path: str, value: Any, record: str
 ) -> None:
-    from train.identity import identity, preprocessing
-
     made = exported("pair").experiment
-    checkpoint = tmp_path / "best.pdparams"
-    checkpoint.write_bytes(Path(made.checkpoint).read_bytes())
-    seen = preprocessing(identity(made.cfg))
-    seen["PIPELINE"]["valid"]["sample"]["num_seg"] = 99
-    (tmp_path / "best.json").write_text(json.dumps({"preprocessing": seen}))
-    with pytest.raises(ExportError, match=r"PIPELINE\.valid\.sample\.num_seg: it was 99"):
+    settings = deployed(made.cfg)
+    *parents, last = path.split(".")
+    block: Any = settings
+    for name in parents:
+        block = block[name]
+    block[int(last) if last.isdigit() else last] = value
+    weights = paddle.load(str(made.checkpoint))
+    if record == "best.json":
+        checkpoint = tmp_path / "best.pdparams"
+        paddle.save(weights, str(checkpoint))
+        (tmp_path / record).write_text(json.dumps({"settings": settings}))
+    else:
+        checkpoint = tmp_path / record
+        progress = {"epoch": 1, "settings": settings}
+        paddle.save({"format": 1, "model": weights, "progress": progress}, str(checkpoint))
+    with pytest.raises(ExportError, match=rf"{path}: it was {value!r}"):
         export_bundle(made.cfg, checkpoint, tmp_path / "bundle", options=QUICK)
     assert not (tmp_path / "bundle").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,12 @@ from infer.errors import ClipDuetError
 from tests.train.tiny import ALONE, LOSSES, PAIR, STUDENT, TEACHER, run, same, weights
 from train.__main__ import main
 from train.build_terms import RESPONSES, Response
-from train.checkpoint import BEST, LATEST, load_file
-from train.config import load_config
+from train.checkpoint import BEST, LATEST, load_file, set_weights
+from train.claim import claimed
+from train.config import clip_spec, load_config
 from train.identity import completed, differences, identity
 from train.loop import DivergedError, train
+from train.models.pixels import PixelInput
 from train.precise_bn import recompute_statistics
 from train.recognizers import build_recognizer
 from train.splits import training_datasets
@@ -205,6 +208,80 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_not_overwritten(
     assert main([*arguments, "--resume", "-o", "OPTIMIZER.weight_decay=0.5"]) == 2
     assert "weight_decay" in capsys.readouterr().err
     assert (tmp_path / "run" / LATEST).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("change", ["label", "clip", "moved"])
+def test_a_run_goes_on_with_the_clips_that_it_began_with(
+    experiment: Callable[..., Path],
+    clips: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
+) -> None:
+    shutil.copytree(clips, tmp_path / "data")
+    file = experiment(ALONE, epochs=1)
+    assert main(["-c", str(file), "-o", f"DATASET.root={tmp_path / 'data'}"]) == 0
+    listed = tmp_path / "data" / "train.list"
+    name, _, label = listed.read_text().splitlines()[0].rpartition(" ")
+    if change == "label":
+        text = listed.read_text()
+        listed.write_text(text.replace(f"{name} {label}", f"{name} {(int(label) + 1) % 3}", 1))
+    elif change == "clip":
+        with (listed.parent / name).open("ab") as clip:
+            clip.write(b"0")
+    root = (tmp_path / "data").rename(tmp_path / "moved")
+    status = main(["-c", str(file), "--resume", "-o", f"DATASET.root={root}"])
+    errors = capsys.readouterr().err
+    if change == "moved":
+        assert status == 0
+    else:
+        assert status == 2 and "holds a run on other training" in errors
+
+
+def test_two_trainings_never_share_a_folder(
+    experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = experiment(ALONE, epochs=1)
+    with claimed(tmp_path / "run"):
+        assert main(["-c", str(file)]) == 2
+    assert f"process {os.getpid()} is training in {tmp_path / 'run'}" in capsys.readouterr().err
+    assert not (tmp_path / "run" / LATEST).exists()
+    assert main(["-c", str(file)]) == 0
+
+
+def test_an_output_that_is_no_folder_is_told(
+    experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("...")
+    assert main(["-c", str(experiment(ALONE)), "--output", str(tmp_path / "file")]) == 2
+    assert f"--output {tmp_path / 'file'} cannot be written" in capsys.readouterr().err
+
+
+def test_the_run_keeps_its_settings_overrides_included(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    file = experiment(PAIR, epochs=1)
+    run(file, "seed=7", "OPTIMIZER.weight_decay=0.125")
+    kept = load_config(tmp_path / "run" / "config.yaml")
+    assert kept.to_dict() == load_config(file, ["seed=7", "OPTIMIZER.weight_decay=0.125"]).to_dict()
+
+
+def test_validation_reports_the_loss_of_its_list(experiment: Callable[..., Path]) -> None:
+    file = experiment(PAIR, epochs=1)
+    cfg = load_config(file)
+    progress = run(file)
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed)
+    set_weights(recognizer, load_file(Path(cfg.output_dir) / BEST), source=file)
+    recognizer.eval()
+    spec = clip_spec(cfg).preprocess
+    pixels = PixelInput(spec.mean, spec.std)
+    seen = training_datasets(cfg)[1]
+    clips = paddle.to_tensor(np.stack([seen.read(i, rng=None)[0][0] for i in range(len(seen))]))
+    with paddle.no_grad():
+        logits = recognizer.student(pixels(clips))
+    labels = paddle.to_tensor([sample.label for sample in seen.samples])
+    expected = float(paddle.nn.functional.cross_entropy(logits, labels))
+    assert progress.history[0]["valid.loss"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(

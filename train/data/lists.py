@@ -11,7 +11,6 @@ Lines are split from the right, so a path may hold spaces. Blank lines and lines
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from infer.errors import ClipDuetError
+from infer.files import write_text
 
 ListFormat = Literal["VideoDataset", "FrameDataset"]
 
@@ -126,12 +126,7 @@ def frame_name(suffix: str, number: int) -> str:
 
 def write_lines(file: Path, lines: Iterable[str]) -> None:
     """Write a list or a file of class names: a reader sees the old one or the whole new one."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(file, "".join(f"{line}\n" for line in lines))
 
 
 def unlistable(path: str) -> bool:

@@ -35,6 +35,7 @@ import numpy as np
 from tqdm import tqdm
 
 from infer.errors import ClipDuetError, listed
+from infer.files import replacing, write_text
 
 CLASSES = (
     "moves_right",
@@ -207,9 +208,8 @@ def write_mp4(path: Path, frames: np.ndarray, *, fps: int) -> None:
     seen: set[bytes] = set()
     while (data := _encoded(frames, fps)) not in seen:
         seen.add(data)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    with replacing(path) as file:
+        file.write_bytes(data)
 
 
 def _encoded(frames: np.ndarray, fps: int) -> bytes:
@@ -255,7 +255,7 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
     if earlier != settings:
         for stale in (file for split in SPLITS for file in (out / split).glob("*.mp4")):
             stale.unlink()
-        _write_text(record, json.dumps({"settings": settings}, indent=1))
+        write_text(record, json.dumps({"settings": settings}, indent=1))
 
     counts = {split: clip_settings[split] for split in SPLITS}
     paths = {s: [out / s / f"{i:05d}.mp4" for i in range(n)] for s, n in counts.items()}
@@ -280,14 +280,14 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
     for split, files in paths.items():
         labels = [listed_label(spec, split, i, i % len(CLASSES)) for i in range(len(files))]
         lines = [f"{split}/{file.name} {y}\n" for file, y in zip(files, labels, strict=True)]
-        _write_text(out / f"{split}.list", "".join(lines))
+        write_text(out / f"{split}.list", "".join(lines))
         digest = hashlib.sha256("".join(lines).encode())
         for file in files:
             digest.update(file.read_bytes())
         checksums[split] = digest.hexdigest()
-    _write_text(out / "classes.txt", "\n".join(CLASSES) + "\n")
+    write_text(out / "classes.txt", "\n".join(CLASSES) + "\n")
     summary = {"settings": settings, "spec": clip_settings, "sha256": checksums}
-    _write_text(record, json.dumps(summary, indent=1) + "\n")
+    write_text(record, json.dumps(summary, indent=1) + "\n")
     return checksums
 
 
@@ -309,12 +309,6 @@ def _earlier_settings(out: Path, record: Path) -> dict[str, Any] | None:
             "would be overwritten: choose another --out, or empty it"
         ) from None
     return settings
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
 
 
 def main(arguments: list[str] | None = None) -> int:

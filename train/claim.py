@@ -1,0 +1,43 @@
+"""One process at a time in the folder of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infer.errors import ClipDuetError
+
+LOCK = "lock"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a run's folder and keep other trainings out of it for the body.
+
+    The lock goes with the process, however that ends; the file stays.
+
+    Raises:
+        ClipDuetError: the folder cannot be written, or another process trains in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ClipDuetError(f"--output {folder} cannot be written: {reason}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ClipDuetError(
+                f"process {file.read().strip() or '(unknown)'} is training in {folder}: wait for "
+                "it or end it, or choose another --output"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
