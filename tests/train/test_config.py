@@ -521,7 +521,7 @@ def test_file_that_is_not_yaml_or_not_there(tmp_path):
     write(tmp_path, broken="a: [1, 2\nb: 3\n", scalar="just text", empty="", nul="a: 1\nb: \0")
     with pytest.raises(ConfigError, match=r"not valid YAML.*line 2"):
         load_config(tmp_path / "broken.yaml")
-    with pytest.raises(ConfigError, match=r"character '.x00' is not allowed.*nul.yaml:2"):
+    with pytest.raises(ConfigError, match=r"character '.x00' is not allowed .line 2"):
         load_config(tmp_path / "nul.yaml")
     with pytest.raises(ConfigError, match="must hold a mapping"):
         load_config(tmp_path / "scalar.yaml")
