@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed_graphs import float_input, without_shifts
+from export.bundle import ACTIVATIONS, ONNX_FILES
 from export.convert import BATCH, INPUT, OPSET, OUTPUT, save_paddle, to_onnx
 from export.deploy import DeployNet
 from export.fuse import fuse
-from export.quantize import Settings, quantize
+from export.quantize import calibrate, quantize
 from export.verify import randomise
 from infer.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
 from infer.spec import ClipSpec
@@ -60,12 +61,13 @@ def build(cfg: Config, folder: Path, *, max_batch: int, seed: int) -> tuple[Bund
         "paddle.fp32": [str(path.relative_to(folder)) for path in (program, weights)],
         "onnx.fp32": ["model.fp32.onnx"],
     }
-    for key, activations in (("onnx.int8", "int8"), ("onnx.int8.x86", "uint8")):
-        files[key] = [f"model.{key.removeprefix('onnx.')}.onnx"]
-        settings = Settings(activations=activations, calibrator="minmax")  # type: ignore[arg-type]
-        quantize(folder / "model.fp32.onnx", folder / files[key][0], calibration, settings)
+    calibrated = calibrate(folder / "model.fp32.onnx", calibration, calibrator="minmax")
+    for key, activations in ACTIVATIONS.items():
+        files[key] = [ONNX_FILES[key]]
+        quantize(calibrated, activations=activations, target=folder / ONNX_FILES[key])
     source, target = (folder / name for name in NO_SHIFT.values())
-    quantize(source, target, calibration, Settings(activations="uint8", calibrator="minmax"))
+    calibrated = calibrate(source, calibration, calibrator="minmax")
+    quantize(calibrated, activations="uint8", target=target)
     description = {
         "format_version": FORMAT_VERSION,
         "name": "speed",

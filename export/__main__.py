@@ -38,11 +38,11 @@ def parser() -> argparse.ArgumentParser:
     add("--max-batch", type=int, default=32, help="largest batch to verify (default: 32)")
     add("--verify-clips", type=int, default=256, help="clips of the validation list to compare "
         "accuracy on; 0 takes all (default: 256)")  # fmt: skip
-    add("--no-int8", action="store_true", help="leave the quantised artefact out")
+    add("--no-int8", action="store_true", help="leave the quantised artefacts out")
     add("--calibration-clips", type=int, default=128, help="training clips that set the ranges "
         "of int8 (default: 128)")  # fmt: skip
-    add("--activations", choices=("uint8", "int8"), default="uint8", help="8-bit activations: "
-        "uint8 for x86, symmetric int8 for TensorRT (default: uint8)")  # fmt: skip
+    add("--activations", choices=("int8", "uint8", "both"), default="both", help="8-bit "
+        "activations: int8 for every engine, uint8 for x86 CPUs (default: both)")  # fmt: skip
     add("--calibrator", choices=("minmax", "entropy", "percentile"), default="percentile",
         help="how ranges follow from the values seen (default: percentile)")  # fmt: skip
     add("--threads", type=int, help="CPU threads of the runtimes (default: all cores)")
@@ -79,8 +79,7 @@ def _run(options: argparse.Namespace) -> int:
     warnings.filterwarnings("ignore", message="No ccache found")
     import paddle
 
-    from export.bundle import Options, export_bundle
-    from export.quantize import Settings
+    from export.bundle import ACTIVATIONS, Options, export_bundle
 
     # A stop asked for by the system cleans up as Ctrl-C does.
     paddle.disable_signal_handler()
@@ -93,10 +92,12 @@ def _run(options: argparse.Namespace) -> int:
             options=Options(
                 name=options.name,
                 max_batch=options.max_batch,
-                int8=not options.no_int8,
+                int8=()
+                if options.no_int8
+                else tuple(k for k, a in ACTIVATIONS.items() if options.activations in (a, "both")),
                 calibration_clips=options.calibration_clips,
                 verify_clips=options.verify_clips,
-                settings=Settings(activations=options.activations, calibrator=options.calibrator),
+                calibrator=options.calibrator,
                 threads=options.threads,
             ),
             say=lambda line: print(line, flush=True),

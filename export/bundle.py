@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ import paddle
 from paddle import nn
 
 from export import data, origin, verify
+from export.calibration import Calibration
 from export.collapse import check_collapse
 from export.convert import OPSET, save_paddle, to_onnx
 from export.deploy import DeployNet
 from export.describe import ExportError, classes_of, count, describe, provenance
 from export.folder import staged
 from export.fuse import fuse
-from export.quantize import Calibration, Settings, quantize
+from export.qdq import Activations
+from export.quantize import KEEP_FLOAT, calibrate, quantize
+from export.ranges import Calibrator
 from export.strip import Stripped, strip
 from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.runtimes import open_runtime
@@ -31,10 +34,20 @@ from train.models.pixels import PixelInput
 
 Say = Callable[[str], None]
 
-FP32, INT8, PADDLE = "onnx.fp32", "onnx.int8", "paddle.fp32"
-ONNX_FILES = {FP32: "model.fp32.onnx", INT8: "model.int8.onnx"}
-BACKENDS = {FP32: "onnxruntime", INT8: "onnxruntime", PADDLE: "paddle"}
-LABELS = {FP32: "ONNX Runtime fp32", INT8: "ONNX Runtime int8", PADDLE: "Paddle Inference"}
+FP32, INT8, INT8_X86, PADDLE = "onnx.fp32", "onnx.int8", "onnx.int8.x86", "paddle.fp32"
+ONNX_FILES = {
+    FP32: "model.fp32.onnx",
+    INT8: "model.int8.onnx",
+    INT8_X86: "model.int8.x86.onnx",
+}
+LABELS = {
+    FP32: "ONNX Runtime fp32",
+    INT8: "ONNX Runtime int8",
+    INT8_X86: "ONNX Runtime int8 for x86",
+    PADDLE: "Paddle Inference",
+}
+ACTIVATIONS: dict[str, Activations] = {INT8: "int8", INT8_X86: "uint8"}
+"""The quantised artefacts: symmetric for every engine, and what x86 CPUs run faster."""
 
 PARITY_CLIPS = 8
 """Different clips in the comparisons of batches; larger batches repeat them."""
@@ -47,20 +60,24 @@ class Options:
     Attributes:
         name: the bundle's name; None: that of its folder.
         max_batch: the largest batch that is verified and that runtimes will run at once.
-        int8: make the quantised artefact too.
-        calibration_clips: training clips that set its ranges.
+        int8: the quantised artefacts to make, keys of ``ACTIVATIONS``.
+        calibration_clips: training clips that set their ranges.
+        calibrator: how ranges follow from the values seen (:mod:`export.ranges`).
+        reduce_range: 7-bit weights, for x86 CPUs without VNNI.
+        keep_float: nodes that are not quantised (:func:`export.quantize.quantize`).
         verify_clips: samples of the validation list to compare accuracy on; 0: all.
-        settings: how to quantise.
         threads: CPU threads of the runtimes; None: all cores.
         workers: threads that read clips ahead.
     """
 
     name: str | None = None
     max_batch: int = 32
-    int8: bool = True
+    int8: tuple[str, ...] = tuple(ACTIVATIONS)
     calibration_clips: int = 128
+    calibrator: Calibrator = "percentile"
+    reduce_range: bool = False
+    keep_float: tuple[str, ...] = KEEP_FLOAT
     verify_clips: int = 256
-    settings: Settings = field(default_factory=Settings)
     threads: int | None = None
     workers: int = 1
 
@@ -174,24 +191,43 @@ def _build(
     built[FP32]["opset"] = OPSET
     _say_built(say, "onnx", built[FP32], f"{len(model.graph.node)} nodes, opset {OPSET}")
     if calibration is not None:
-        quantize(
-            folder / ONNX_FILES[FP32],
-            folder / ONNX_FILES[INT8],
-            calibration.clips,
-            options.settings,
-        )
-        built[INT8] = _entry(folder, "onnx", "int8", [ONNX_FILES[INT8]])
-        built[INT8]["quantization"] = {
-            "activations": options.settings.activations,
-            "calibrator": options.settings.calibrator,
-            "reduce_range": options.settings.reduce_range,
-            "keep_float": list(options.settings.keep_float),
-            "calibration": calibration.to_dict(),
-        }
-        _say_built(say, "int8", built[INT8], f"calibrated on {len(calibration.clips)} clips")
+        built |= _quantised(folder, calibration, options, say)
     names = [str(path.relative_to(folder)) for path in (program, weights)]
     built[PADDLE] = _entry(folder, "paddle", "fp32", names)
     _say_built(say, "paddle", built[PADDLE], "inference model")
+    return built
+
+
+def _quantised(
+    folder: Path, calibration: Calibration, options: Options, say: Say
+) -> dict[str, Any]:
+    """Calibrate once, and write every quantised artefact."""
+    calibrated = calibrate(
+        folder / ONNX_FILES[FP32],
+        calibration.clips,
+        calibrator=options.calibrator,
+        threads=options.threads,
+    )
+    built: dict[str, Any] = {}
+    for key in options.int8:
+        quantize(
+            calibrated,
+            activations=ACTIVATIONS[key],
+            keep_float=options.keep_float,
+            reduce_range=options.reduce_range,
+            target=folder / ONNX_FILES[key],
+        )
+        built[key] = _entry(folder, "onnx", "int8", [ONNX_FILES[key]])
+        built[key]["opset"] = OPSET
+        built[key]["quantization"] = {
+            "activations": ACTIVATIONS[key],
+            "calibrator": options.calibrator,
+            "reduce_range": options.reduce_range,
+            "keep_float": list(options.keep_float),
+            "calibration": calibration.to_dict(),
+        }
+        note = f"{ACTIVATIONS[key]} activations, calibrated on {calibrated.clips} clips"
+        _say_built(say, "int8", built[key], note)
     return built
 
 
@@ -221,9 +257,9 @@ def _check_tensors(folder: Path, net: DeployNet, stripped: Stripped, built: dict
     model = onnx.load(str(folder / ONNX_FILES[FP32]))
     origin.check_origin(ONNX_FILES[FP32], origin.onnx_tensors(model), own, foreign)
     origin.check_origin("paddle", origin.paddle_tensors(folder / "paddle"), own, foreign)
-    if INT8 in built:
-        quantized = origin.onnx_tensors(onnx.load(str(folder / ONNX_FILES[INT8])))
-        origin.check_quantized_origin(ONNX_FILES[INT8], quantized, own)
+    for key in (key for key in ACTIVATIONS if key in built):
+        quantized = origin.onnx_tensors(onnx.load(str(folder / ONNX_FILES[key])))
+        origin.check_quantized_origin(ONNX_FILES[key], quantized, own)
 
 
 def _verify(
@@ -244,13 +280,14 @@ def _verify(
         runs = {}
         for key, entry in built.items():
             runtime = open_runtime(
-                bundle,
-                backend=BACKENDS[key],
+                # This artefact, and not what would be the best one here.
+                replace(bundle, artifacts={key: bundle.artifacts[key]}),
+                backend="onnxruntime" if entry["format"] == "onnx" else "paddle",
                 precision=entry["precision"],
                 threads=options.threads,
             )
             runs[key] = stack.enter_context(runtime).run
-        exact = {LABELS[key]: run for key, run in runs.items() if key != INT8}
+        exact = {LABELS[key]: run for key, run in runs.items() if key not in ACTIVATIONS}
         gaps = verify.check_batches(
             {"Paddle's dynamic graph": trained, **exact},
             trained,
@@ -258,7 +295,7 @@ def _verify(
             paths=checks.paths,
             batch_sizes=sizes,
         )
-        for key in (key for key in built if key != INT8):
+        for key in (key for key in built if key not in ACTIVATIONS):
             result = gaps[LABELS[key]]
             built[key]["parity"] = {
                 "reference": "trained network, Paddle dynamic graph, one clip at a time",
@@ -277,7 +314,7 @@ def _verify(
         for key, run in runs.items():
             found = _evaluate(run, checks, options, LABELS[key])
             entry = built[key]
-            if key == INT8:
+            if key in ACTIVATIONS:
                 verify.check_batches(
                     {LABELS[key]: run},
                     run,

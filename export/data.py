@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.quantize import Calibration, draw_calibration
+from export.calibration import Calibration, draw_calibration
 from export.verify import VerificationError
 from infer.errors import ClipDuetError, VideoError
 from infer.spec import ClipSpec

@@ -118,10 +118,11 @@ def _compile(ov: Any, core: Any, model: Any, config: dict[str, Any]) -> Any:
     """Compile for the CPU, around two mistakes that OpenVINO 2026.4 makes with 8 bits.
 
     It moves dequantisation behind the nodes that follow. The mean of signed 8-bit values over the
-    segments is then right for the first clip of a batch and wrong for all others. A pad in front
-    of a convolution, where zero is not 0, does not compile.
+    segments is then right for the first clip of a batch and wrong for all others. A pad of bytes
+    whose zero point is not 0 makes all of them wrong by a step or more, or does not compile.
     """
     _shield(ov, model, "ReduceMean", lambda node: _rank(node) < 4)  # not the spatial means
+    _shield(ov, model, "Pad", _has_offset)
     try:
         return core.compile_model(model, "CPU", config)
     except Exception:
@@ -149,6 +150,18 @@ def _shield(ov: Any, model: Any, kind: str, wanted: Callable[[Any], bool]) -> in
 
 def _rank(node: Any) -> int:
     return int(node.get_input_partial_shape(0).rank.get_length())
+
+
+def _has_offset(node: Any) -> bool:
+    """Whether a node reads dequantised bytes whose zero point is not 0."""
+    while node.get_type_name() in ("Pad", "Reshape", "Multiply"):
+        node = node.input(0).get_source_output().get_node()
+    if node.get_type_name() != "Subtract":
+        return False
+    zero = node.input(1).get_source_output().get_node()
+    if zero.get_type_name() == "Convert":
+        zero = zero.input(0).get_source_output().get_node()
+    return zero.get_type_name() != "Constant" or bool(np.any(zero.data))
 
 
 def _config(precision: str, options: Options) -> dict[str, Any]:

@@ -126,8 +126,8 @@ def test_no_bundle_is_left_of_a_network_that_collapsed(
     made = experiment("single", valid=valid)
     quantize = export.bundle.quantize
 
-    def destroy(source: Path, target: Path, *rest: Any) -> onnx.ModelProto:
-        model = quantize(source, target, *rest)
+    def destroy(calibrated: Any, *, target: Path, **options: Any) -> onnx.ModelProto:
+        model = quantize(calibrated, **options)
         for tensor in model.graph.initializer:
             if tensor.name == "backbone.fc.weight":
                 zeros = np.zeros_like(numpy_helper.to_array(tensor))

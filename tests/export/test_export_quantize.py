@@ -14,7 +14,8 @@ import pytest
 from onnx import numpy_helper
 
 from export import data
-from export.quantize import CalibrationError, Settings, kept_in_float, quantize
+from export.calibration import CalibrationError
+from export.quantize import KEEP_FLOAT, calibrate, kept_in_float, quantize
 
 KINDS = ["single", "attention", "pair", "resnet"]
 
@@ -42,7 +43,7 @@ def test_convolutions_have_one_scale_a_channel(kind: str, exported: Callable[...
     assert not [name for name in kinds if name.startswith("QLinear")], "Q/DQ, no fused operators"
     weights = quantised_weights(model)
     plain = onnx.load(str(made.folder / "model.fp32.onnx"))
-    kept = set(kept_in_float(plain, Settings().keep_float))
+    kept = set(kept_in_float(plain, KEEP_FLOAT))
     convs = {node.name for node in plain.graph.node if node.op_type == "Conv"}
     assert set(weights) == convs - kept
     for name, (values, scales) in weights.items():
@@ -62,7 +63,7 @@ def test_gates_pixels_and_classifier_stay_in_float(exported: Callable[..., Any])
         "backbone.stages.2.0.se.conv1.weight",
     ):
         assert tensors[name] == onnx.TensorProto.FLOAT
-    kept = kept_in_float(onnx.load(str(made.folder / "model.fp32.onnx")), Settings().keep_float)
+    kept = kept_in_float(onnx.load(str(made.folder / "model.fp32.onnx")), KEEP_FLOAT)
     assert {"pixels", "backbone.fc"} <= set(kept)
     # Attention's gate goes with it, the shift and the body do not.
     assert "Sigmoid.0" in kept
@@ -77,7 +78,7 @@ def test_both_kinds_of_activations(
     clips = np.random.default_rng(0).integers(0, 256, (4, 4, 32, 32, 3), dtype=np.uint8)
     target = tmp_path / "q.onnx"
     source = made.folder / "model.fp32.onnx"
-    model = quantize(source, target, clips, Settings(activations=activations))
+    model = quantize(calibrate(source, clips), activations=activations, target=target)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["q.onnx"]
     tensors = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
     points = [

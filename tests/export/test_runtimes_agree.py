@@ -16,7 +16,7 @@ import pytest
 from paddle import nn
 
 from export import data
-from export.quantize import Settings, quantize
+from export.quantize import calibrate, quantize
 from export.verify import BATCH_TOLERANCE_INT8, dynamic, gap
 from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.runtimes import Clips, open_runtime
@@ -95,8 +95,8 @@ def test_openvino_runs_eight_bits_as_onnxruntime_does(
     x = some_clips(made)
     shutil.copytree(made.folder, tmp_path / "bundle")
     file = tmp_path / "bundle" / "model.int8.onnx"
-    settings = Settings(activations=activations)
-    quantize(made.folder / "model.fp32.onnx", file, x[:6], settings)
+    calibrated = calibrate(made.folder / "model.fp32.onnx", x[:6], threads=1)
+    quantize(calibrated, activations=activations, target=file)
     content = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
     entry = {
         "format": "onnx",

@@ -23,8 +23,6 @@ from onnx import TensorProto, helper, numpy_helper
 from export import engine_build, engine_files
 from export import tensorrt as command
 from export.engine_graph import for_tensorrt
-from export.quantize import Settings as Quantization
-from export.quantize import quantize
 from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.engines import read_engine, read_stamp, stamp_path
 from infer.runtimes.trt import TensorRTRuntime
@@ -406,15 +404,12 @@ def logits_of(model, clips):
     return ort.InferenceSession(model, options).run(None, {"clip": clips})[0]
 
 
-def test_our_graphs_become_ones_that_tensorrt_takes_and_stay_what_they_were(exported, tmp_path):
+def test_our_graphs_become_ones_that_tensorrt_takes_and_stay_what_they_were(exported):
     bundle = Bundle.load(exported("attention").folder)
     rng = np.random.default_rng(0)
     clips = rng.integers(0, 256, (3, *bundle.spec.clip_shape), dtype=np.uint8)
-    quantized = tmp_path / "int8.onnx"
-    settings = Quantization(activations="int8")
-    quantize(bundle.root / "model.fp32.onnx", quantized, clips, settings)
     files = [a.paths[0] for a in bundle.artifacts.values() if a.format == "onnx"]
-    for path in [quantized, *(file for file in files if "int8" not in file.name)]:
+    for path in (file for file in files if "x86" not in file.name):
         ready = for_tensorrt(path)
         model = onnx.load_from_string(ready.model)
         onnx.checker.check_model(model, full_check=True)
@@ -425,13 +420,10 @@ def test_our_graphs_become_ones_that_tensorrt_takes_and_stay_what_they_were(expo
         assert np.array_equal(logits_of(ready.model, clips), logits_of(str(path), clips))
 
 
-def test_activations_that_are_not_symmetric_int8_are_refused(exported, tmp_path):
+def test_activations_that_are_not_symmetric_int8_are_refused(exported):
     bundle = Bundle.load(exported("attention").folder)
-    clips = np.zeros((1, *bundle.spec.clip_shape), np.uint8)
-    path = tmp_path / "uint8.onnx"
-    quantize(bundle.root / "model.fp32.onnx", path, clips, Quantization(activations="uint8"))
     with pytest.raises(engine_files.EngineError, match="are not int8 with a zero point of 0"):
-        for_tensorrt(path)
+        for_tensorrt(bundle.root / "model.int8.x86.onnx")
 
 
 def test_arithmetic_on_uint8_is_refused(tmp_path):
