@@ -24,6 +24,8 @@ from benchmarks.study import differences, main, write_study
 from benchmarks.study_methods import add_jobs
 from benchmarks.study_methods import main as methods_main
 from benchmarks.study_runs import Job, eta
+from infer.bundle import sha256_of
+from train.config import load_config
 
 MakeResults = Callable[..., dict[str, Any]]
 
@@ -241,6 +243,13 @@ def test_a_whole_study_and_one_more_seed(
     for run in study["runs"]:
         assert run["steps"] == 3 and run["epochs"] == 1 and run["seconds"] > 0
         assert len(run["cells"]["dynamic:fp32"]["predictions"]) == 9
+        name = {"baseline": "base", "student": "pair"}[run["role"]]
+        folder = tiny / "runs" / f"{name}-{run['seed']}"
+        assert run["checkpoint_sha256"] == sha256_of(folder / "best.pdparams")
+        assert load_config(folder / "config.yaml").seed == run["seed"]
+    assert study["data"]["list"] == str(tiny / "test.list")
+    digests = {run["checkpoint_sha256"] for run in study["runs"]}
+    assert len(digests) == 4
     said = capsys.readouterr()
     assert "2/2 trainings done" in said.err and "4/4 evaluated" in said.err
     assert "Over 2 seeds and 9 clips" in said.out

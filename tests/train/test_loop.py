@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -18,10 +19,11 @@ import paddle
 import pytest
 
 from infer.errors import ClipDuetError
+from infer.files import WriteError
 from tests.train.tiny import ALONE, LOSSES, PAIR, STUDENT, TEACHER, run, same, weights
 from train.__main__ import main
 from train.build_terms import RESPONSES, Response
-from train.checkpoint import BEST, LATEST, load_file, set_weights
+from train.checkpoint import BEST, LATEST, load_file, save_best, save_latest, set_weights
 from train.claim import claimed
 from train.config import clip_spec, load_config
 from train.identity import completed, differences, identity
@@ -282,6 +284,49 @@ def test_validation_reports_the_loss_of_its_list(experiment: Callable[..., Path]
     labels = paddle.to_tensor([sample.label for sample in seen.samples])
     expected = float(paddle.nn.functional.cross_entropy(logits, labels))
     assert progress.history[0]["valid.loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_term_rises_with_the_run(experiment: Callable[..., Path]) -> None:
+    *labels, mutual = LOSSES["Train"]
+    ramped = {**LOSSES, "Train": [*labels, {**mutual, "ramp": [0.5, 1.0]}]}
+    first, second, third, last = run(experiment({**PAIR, "loss": ramped}, epochs=4)).history
+    name = "train.Student-Teacher.DML"
+    assert name not in first and name not in second
+    assert third[name] < last[name]
+
+
+def test_of_equal_validations_the_first_is_best(experiment: Callable[..., Path]) -> None:
+    still = {"name": "AdamW", "learning_rate": {"name": "Constant", "learning_rate": 0.0}}
+    progress = run(experiment(ALONE, epochs=4, OPTIMIZER=still))
+    scores = [record["valid.Student.top1"] for record in progress.history]
+    assert len(set(scores)) < len(scores)
+    assert progress.best["epoch"] == 1 + scores.index(max(scores))
+
+
+@pytest.mark.parametrize("file", [LATEST, BEST])
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    recognizer = build_recognizer(ALONE, seed=1)
+    optimizer = paddle.optimizer.AdamW(parameters=recognizer.trainable_parameters())
+
+    def write() -> None:
+        if file == LATEST:
+            save_latest(tmp_path, recognizer, optimizer, {})
+        else:
+            save_best(tmp_path, recognizer, {})
+
+    def full(content: Any, path: str) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write()
+    before = (tmp_path / file).read_bytes()
+    monkeypatch.setattr(paddle, "save", full)
+    with pytest.raises(WriteError, match=f"{file} cannot be written: No space left"):
+        write()
+    assert (tmp_path / file).read_bytes() == before
+    assert not list(tmp_path.glob(f".{file}*"))
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
