@@ -128,3 +128,17 @@ def test_real_tree_of_cameras(shared, tmp_path):
     assert total == len(list(railway.glob("*/*/*.mp4")))
     names = (tmp_path / "classes.txt").read_text().split()
     assert names == (railway / "labels.txt").read_text().split()
+
+
+def test_lists_of_somebody_else_are_kept(tmp_path, capsys):
+    root, out = classes_tree(tmp_path / "clips"), tmp_path / "out"
+    out.mkdir()
+    (out / "val.list").write_text("mine 0\n")
+    command = ["--root", str(root), "--out", str(out)]
+    assert main(command) == 1
+    assert "val.list with other lines: --overwrite" in capsys.readouterr().err
+    assert (out / "val.list").read_text() == "mine 0\n" and not (out / "train.list").exists()
+    assert main([*command, "--overwrite"]) == 0
+    assert main(command) == 0  # the same lists again
+    assert main([*command, "--val-share", "0", "--overwrite"]) == 0
+    assert not (out / "val.list").exists()

@@ -154,16 +154,32 @@ def split_clips(
     return {split: sorted(part, key=lambda clip: clip.path) for split, part in dealt.items()}
 
 
-def write_lists(out: Path, splits: Mapping[str, Sequence[Clip]]) -> list[str]:
-    """Write ``classes.txt`` and a list for every split that has clips; returns the class names."""
+def write_lists(
+    out: Path, splits: Mapping[str, Sequence[Clip]], *, overwrite: bool = False
+) -> list[str]:
+    """Write ``classes.txt`` and a list for every split that has clips; returns the class names.
+
+    Raises:
+        FoldersError: lists of other content are there, and ``overwrite`` is off.
+    """
     classes = sorted({clip.label for part in splits.values() for clip in part})
     labels = {name: index for index, name in enumerate(classes)}
-    out.mkdir(parents=True, exist_ok=True)
-    write_lines(out / "classes.txt", classes)
+    lines = {out / "classes.txt": classes}
     for split, part in splits.items():
-        file = out / f"{split}.list"
-        if part:
-            write_lines(file, [f"{clip.path} {labels[clip.label]}" for clip in part])
+        lines[out / f"{split}.list"] = [f"{clip.path} {labels[clip.label]}" for clip in part]
+    other = [
+        file.name
+        for file, wanted in lines.items()
+        if file.exists() and file.read_text(encoding="utf-8").splitlines() != wanted
+    ]
+    if other and not overwrite:
+        raise FoldersError(
+            f"{out} holds {', '.join(other)} with other lines: --overwrite replaces them, or "
+            "choose another --out"
+        )
+    for file, wanted in lines.items():
+        if wanted:
+            write_lines(file, wanted)
         else:
             # A list of an earlier run would belong to other settings.
             file.unlink(missing_ok=True)
@@ -245,6 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             metavar="SCENE",
             help=f"scene that goes to {split} as a whole; may be repeated",
         )
+    parser.add_argument("--overwrite", action="store_true", help="replace lists of other content")
     chosen = parser.parse_args(arguments)
     try:
         clips = find_clips(chosen.root)
@@ -256,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             val_scenes=chosen.val_scene,
             test_scenes=chosen.test_scene,
         )
-        classes = write_lists(chosen.out, splits)
+        classes = write_lists(chosen.out, splits, overwrite=chosen.overwrite)
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
