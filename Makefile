@@ -30,9 +30,6 @@ VENV := .venv
 PY := $(VENV)/bin/python
 comma := ,
 REPORTS := reports/demo
-CPUS := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-# Two networks train side by side, each on half of the cores.
-HALF := $(shell half=$$(($(CPUS) / 2)); [ $$half -gt 0 ] && echo $$half || echo 1)
 
 # paddle2onnx and polygraphy would fetch packages by themselves; setup.cfg names them instead.
 export POLYGRAPHY_AUTOINSTALL_DEPS := 0
@@ -113,11 +110,8 @@ train-dml: setup $(if $(CONFIG),,data) ## train the pair that teaches each other
 	@$(call train_cmd,$(or $(CONFIG),$(DML)),$(or $(RUN),runs/dml))
 
 train: data ## train both side by side, each on half of the cores (logs: runs/*/train.log)
-	@echo "training the student alone and the pair side by side, threads each: $(HALF)"
-	@export OMP_NUM_THREADS=$(HALF) NUMBA_NUM_THREADS=$(HALF) PYTHONUNBUFFERED=1; \
-	sh .ci/side_by_side.sh \
-	    runs/baseline/train.log '$(call train_cmd,$(BASELINE),runs/baseline)' \
-	    runs/dml/train.log '$(call train_cmd,$(DML),runs/dml)'
+	@$(PY) -m benchmarks.side_by_side $(BASELINE)=runs/baseline $(DML)=runs/dml \
+	    $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
 
 # A training of the user's own is exported as it is; the demo's two are trained first if need be.
 own := $(CONFIG)$(RUN)$(CHECKPOINT)

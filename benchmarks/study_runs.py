@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 from benchmarks.errors import BenchmarkError
 
 LOG = "train.log"
+STOPS = (signal.SIGTERM, signal.SIGHUP)
 TAIL = 4000  # bytes of a log that a message quotes at most
 POLL = 1.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: a config and a seed, in a folder of its own."""
+    """One training: a config and a seed (None: the config's), in a folder of its own."""
 
     name: str
     config: Path
-    seed: int
+    seed: int | None
     folder: Path
     overrides: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
@@ -33,14 +36,15 @@ class Job:
 
     @property
     def label(self) -> str:
-        return f"{self.name}-{self.seed}"
+        return self.name if self.seed is None else f"{self.name}-{self.seed}"
 
     @property
     def command(self) -> list[str]:
         """Continues a run that stopped; a finished one ends at once."""
         changes = [part for override in self.overrides for part in ("-o", override)]
+        seed = [] if self.seed is None else ["--seed", str(self.seed)]
         return [
-            sys.executable, "-m", "train", "-c", str(self.config), "--seed", str(self.seed),
+            sys.executable, "-m", "train", "-c", str(self.config), *seed,
             "--output", str(self.folder), "--resume", *changes,
         ]  # fmt: skip
 
@@ -66,6 +70,7 @@ def train_all(
 
     Raises:
         BenchmarkError: a training failed; the others were stopped and continue next time.
+        KeyboardInterrupt: of Ctrl-C, SIGTERM or SIGHUP; the trainings wrote their checkpoints.
     """
     environment = os.environ | {
         name: str(threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -74,6 +79,7 @@ def train_all(
     waiting, running = list(jobs), list[_Running]()
     finished: list[tuple[Job, float]] = []
     begun = last = time.monotonic()
+    before = {number: signal.signal(number, _interrupt) for number in STOPS}
     try:
         while waiting or running:
             while len(running) < parallel:
@@ -89,6 +95,9 @@ def train_all(
                         stdout=log,
                         stderr=subprocess.STDOUT,
                         env=environment | dict(job.variables),
+                        # A terminal's Ctrl-C would reach it beside ours, and a second signal ends
+                        # a training without its checkpoint.
+                        start_new_session=True,
                     )
                 running.append(_Running(job, process, time.monotonic()))
             time.sleep(POLL)
@@ -113,6 +122,12 @@ def train_all(
             one.process.terminate()
         for one in running:
             one.process.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def eta(

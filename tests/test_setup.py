@@ -218,21 +218,6 @@ def test_an_unfit_interpreter_is_refused(
     assert not (installed / ".venv").exists()
 
 
-@pytest.mark.parametrize(("status", "expected"), [(0, 0), (3, 1)])
-def test_side_by_side_fails_when_one_command_fails(
-    root: Path, tmp_path: Path, status: int, expected: int
-) -> None:
-    seconds = 0 if status == 0 else 600  # the other one is ended, not waited for
-    done = subprocess.run(
-        ["sh", str(root / ".ci/side_by_side.sh"), "runs/a/log", f"sleep {seconds}",
-         "runs/b/log", f"sh -c 'echo last words; exit {status}'"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == expected, done.stderr
-    assert (tmp_path / "runs/b/log").read_text() == "last words\n"
-    assert ("runs/b/log" in done.stderr and "last words" in done.stderr) == (status != 0)
-
-
 # --- the repository -----------------------------------------------------------------------------
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Timings
 from benchmarks.report import main as report
 from benchmarks.results import dump, load
+from benchmarks.side_by_side import main as side_by_side
 from benchmarks.step_cost import main as step_cost
 from benchmarks.step_cost import pair_ratio
 from benchmarks.study import differences, main, write_study
@@ -264,6 +270,45 @@ def test_a_training_that_fails_says_why(
     error = capsys.readouterr().err
     assert "training base-5 failed with status 2" in error
     assert "9 training clips do not fill one batch" in error
+
+
+def test_trainings_side_by_side(
+    tiny: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(root)
+    runs = [f"{tiny}/one.yaml={tmp_path}/one", f"{tiny}/two.yaml={tmp_path}/two"]
+    assert side_by_side([*runs, "--seed", "6"]) == 0
+    assert "2/2 trainings done" in capsys.readouterr().err
+    for name in ("one", "two"):
+        assert load_config(tmp_path / name / "config.yaml").seed == 6
+        assert (tmp_path / name / "best.pdparams").is_file()
+        assert "best validation top-1" in (tmp_path / name / "train.log").read_text()
+    assert side_by_side([*runs, "-o", "DATASET.batch_size=400"]) == 2
+    assert "do not fill one batch" in capsys.readouterr().err
+    assert side_by_side(["one.yaml"]) == 2
+    assert "one.yaml is not CONFIG=FOLDER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_lets_every_training_write_its_checkpoint(
+    tiny: Path, tmp_path: Path, root: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "benchmarks.side_by_side", "-o", "epochs=1000"]
+    command += [f"{tiny}/one.yaml={tmp_path}/one", f"{tiny}/two.yaml={tmp_path}/two"]
+    process = subprocess.Popen(
+        command, cwd=root, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    logs = [tmp_path / name / "train.log" for name in ("one", "two")]
+    deadline = time.monotonic() + 120
+    while not all(log.is_file() and "epoch   2" in log.read_text() for log in logs):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.2)
+    os.killpg(process.pid, number)  # as a terminal does
+    assert process.wait(60) == 130
+    assert process.stderr is not None and "goes on from the last" in process.stderr.read()
+    for log in logs:
+        assert log.read_text().rstrip().endswith("--resume goes on from the last checkpoint")
 
 
 @pytest.mark.parametrize(
