@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed_graphs import float_input, without_shifts
-from export.bundle import ACTIVATIONS, ONNX_FILES
+from export.artifacts import ACTIVATIONS, ONNX_FILES
 from export.convert import BATCH, INPUT, OPSET, OUTPUT, save_paddle, to_onnx
 from export.deploy import DeployNet
 from export.fuse import fuse

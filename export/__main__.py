@@ -19,8 +19,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m export",
-        description="Turn the Student of a checkpoint into a verified bundle: ONNX in fp32 and "
-        "int8, a Paddle inference model, and bundle.json, which describes them.",
+        description="Turn the Student of a checkpoint into a verified bundle: ONNX in fp32, "
+        "fp16 and int8, a Paddle inference model, and bundle.json, which describes them.",
     )
     add = parser.add_argument
     add("--checkpoint", required=True, help="best.pdparams or latest.ckpt of a run")
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     add("--max-batch", type=int, default=32, help="largest batch to verify (default: 32)")
     add("--verify-clips", type=int, default=256, help="clips of the validation list to compare "
         "accuracy on; 0 takes all (default: 256)")  # fmt: skip
+    add("--no-fp16", action="store_true", help="leave the artefact of float16 out")
     add("--no-int8", action="store_true", help="leave the quantised artefacts out")
     add("--calibration-clips", type=int, default=128, help="training clips that set the ranges "
         "of int8 (default: 128)")  # fmt: skip
@@ -92,6 +93,7 @@ def _run(options: argparse.Namespace) -> int:
             options=Options(
                 name=options.name,
                 max_batch=options.max_batch,
+                fp16=not options.no_fp16,
                 int8=()
                 if options.no_int8
                 else tuple(k for k, a in ACTIVATIONS.items() if options.activations in (a, "both")),

@@ -78,6 +78,20 @@ def check_distinct(own: Arrays, raw: Arrays, foreign: Arrays) -> None:
     _raise_if("The fused network", wrong)
 
 
+def check_half_origin(what: str, tensors: Arrays, own: Arrays, foreign: Arrays) -> int:
+    """As :func:`check_origin`, where an artefact's float16 tensors are ``own``, rounded.
+
+    Args:
+        what: the artefact, for messages.
+        tensors: its tensors by name; those of float32 were not rounded.
+        own: the fused Student's.
+        foreign: tensors of the checkpoint's other networks.
+    """
+    wide = {name for name, value in tensors.items() if value.dtype == np.float32}
+    rounded = {n: v if n in wide else v.astype(np.float16) for n, v in own.items()}
+    return check_origin(what, tensors, rounded, foreign)
+
+
 def check_quantized_origin(what: str, tensors: Arrays, own: Arrays) -> None:
     """Every rounded tensor is one of ``own`` to within half a step.
 
@@ -99,7 +113,9 @@ def check_quantized_origin(what: str, tensors: Arrays, own: Arrays) -> None:
             wrong.append(f"{name} {list(value.shape)} belongs to no tensor of the network")
             continue
         step = _per_channel(scale.astype(np.float64), value)
-        off = np.abs(value.astype(np.float64) * step - own[key].reshape(value.shape))
+        zero = tensors.get(f"{key}_zero_point", np.zeros(1))
+        levels = value.astype(np.float64) - _per_channel(zero.astype(np.float64), value)
+        off = np.abs(levels * step - own[key].reshape(value.shape))
         if (off > 0.501 * step + 1e-7).any():
             wrong.append(f"{name} {list(value.shape)} is not {key}, rounded")
     _raise_if(what, wrong)

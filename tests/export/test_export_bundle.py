@@ -66,7 +66,9 @@ def test_the_description_is_complete(kind: str, exported: Callable[..., Any]) ->
     bundle = Bundle.load(made.folder)
     assert bundle.name == kind
     assert bundle.classes == ("left", "right", "up", "down", "still")
-    assert set(bundle.artifacts) == {"onnx.fp32", "onnx.int8", "onnx.int8.x86", "paddle.fp32"}
+    assert set(bundle.artifacts) == {
+        *("onnx.fp32", "onnx.fp16", "onnx.int8", "onnx.int8.x86", "paddle.fp32")
+    }
     listed = {path.relative_to(made.folder) for a in bundle.artifacts.values() for path in a.paths}
     found = {Path(name) for name in tree(made.folder)}
     assert found == listed | {Path("bundle.json")}
@@ -138,7 +140,7 @@ def test_a_video_that_cannot_be_read_counts_as_wrong(
     (clips / "half.list").write_text("broken.mp4 1\nclip 6.mp4 1\nclip 7.mp4 2\n")
     made = experiment("single", valid={"format": "VideoDataset", "file_path": "half.list"})
     folder = export_bundle(
-        made.cfg, made.checkpoint, tmp_path / "b", options=replace(QUICK, int8=())
+        made.cfg, made.checkpoint, tmp_path / "b", options=replace(QUICK, fp16=False, int8=())
     )
     artifacts = Bundle.load(folder).artifacts
     assert set(artifacts) == {"onnx.fp32", "paddle.fp32"}
@@ -153,7 +155,7 @@ def test_latest_is_a_checkpoint_too(experiment: Callable[..., Any], tmp_path: Pa
     state = made.recognizer.state_dict()
     progress = {"epoch": 7, "step": 70}
     paddle.save({"format": 1, "model": state, "optimizer": {}, "progress": progress}, str(latest))
-    options = replace(QUICK, int8=(), name="other")
+    options = replace(QUICK, fp16=False, int8=(), name="other")
     bundle = Bundle.load(export_bundle(made.cfg, latest, tmp_path / "b", options=options))
     assert bundle.name == "other"
     assert bundle.raw["origin"]["checkpoint"]["epoch"] == 7
@@ -205,14 +207,14 @@ def interrupted(*arguments: Any, **options: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "replacement", "error", "words"),
     [
-        ("fuse", wrong_weights, VerificationError, ["fused network", "allowed: 0.0001"]),
+        ("bundle.fuse", wrong_weights, VerificationError, ["fused network", "allowed: 0.0001"]),
         (
-            "to_onnx",
+            "artifacts.to_onnx",
             altered_file,
             VerificationError,
             ["stem.0.conv.bias [8] belongs to no network"],
         ),
-        ("quantize", interrupted, KeyboardInterrupt, []),
+        ("artifacts.quantize", interrupted, KeyboardInterrupt, []),
     ],
 )
 def test_a_failure_leaves_everything_as_it_was(
@@ -225,7 +227,7 @@ def test_a_failure_leaves_everything_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made, before = experiment("single"), tree(old)
-    monkeypatch.setattr(export.bundle, name, replacement)
+    monkeypatch.setattr(f"export.{name}", replacement)
     for target in (old, old.with_name("new")):
         with pytest.raises(error) as caught:
             export_bundle(made.cfg, made.checkpoint, target, options=QUICK)
@@ -266,7 +268,7 @@ def test_success_replaces_an_old_bundle_whole(old: Path, experiment: Callable[..
     (old / "engines").mkdir()
     (old / "engines" / "stale.engine").write_bytes(b"of the old network")
     made = experiment("pair")
-    export_bundle(made.cfg, made.checkpoint, old, options=replace(QUICK, int8=()))
+    export_bundle(made.cfg, made.checkpoint, old, options=replace(QUICK, fp16=False, int8=()))
     assert Bundle.load(old).raw["origin"]["checkpoint"]["file"] == str(made.checkpoint)
     assert set(tree(old)) == {
         "bundle.json",
@@ -343,8 +345,9 @@ def test_the_command_makes_a_bundle(
     assert done.returncode == 0, done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines()]
     assert steps == [
-        *("strip", "fuse", "onnx", "int8", "int8", "paddle", "origin", "parity", "parity"),
-        *("accuracy", "accuracy", "accuracy", "accuracy", "accuracy", "done"),
+        *("strip", "fuse", "onnx", "fp16", "int8", "int8", "paddle", "origin"),
+        *("parity", "parity", "parity", "accuracy", "accuracy"),
+        *("accuracy", "accuracy", "accuracy", "accuracy", "done"),
     ]
     assert done.stderr == ""
     assert Bundle.load(tmp_path / "b").raw["origin"]["seed"] == 5
@@ -392,7 +395,7 @@ def test_a_failed_verification_ends_with_1(
 
 def test_classes_without_names_are_numbered(experiment: Callable[..., Any], tmp_path: Path) -> None:
     made = experiment("single", classes=None)
-    options = replace(QUICK, int8=(), max_batch=1)
+    options = replace(QUICK, fp16=False, int8=(), max_batch=1)
     bundle = Bundle.load(export_bundle(made.cfg, made.checkpoint, tmp_path / "b", options=options))
     assert bundle.classes == ("class_0", "class_1", "class_2", "class_3", "class_4")
     assert bundle.artifacts["onnx.fp32"].parity["batch_sizes"] == [1]

@@ -1,0 +1,176 @@
+"""The files of a bundle: what each is called, and how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export import data, verify
+from export.calibration import Calibration
+from export.convert import OPSET, save_paddle, to_onnx
+from export.deploy import DeployNet
+from export.describe import ExportError
+from export.finite import check_finite
+from export.half import to_half
+from export.qdq import Activations
+from export.quantize import KEEP_FLOAT, calibrate, quantize
+from export.ranges import Calibrator
+from infer.bundle import describe_file
+
+Say = Callable[[str], None]
+
+FP32, FP16, PADDLE = "onnx.fp32", "onnx.fp16", "paddle.fp32"
+INT8, INT8_X86 = "onnx.int8", "onnx.int8.x86"
+ONNX_FILES = {
+    FP32: "model.fp32.onnx",
+    FP16: "model.fp16.onnx",
+    INT8: "model.int8.onnx",
+    INT8_X86: "model.int8.x86.onnx",
+}
+LABELS = {
+    FP32: "ONNX Runtime fp32",
+    FP16: "ONNX Runtime fp16",
+    INT8: "ONNX Runtime int8",
+    INT8_X86: "ONNX Runtime int8 for x86",
+    PADDLE: "Paddle Inference",
+}
+ACTIVATIONS: dict[str, Activations] = {INT8: "int8", INT8_X86: "uint8"}
+"""The quantised artefacts: symmetric for every engine, and what x86 CPUs run faster."""
+TOLERANCES = {
+    FP32: verify.TOLERANCE,
+    FP16: verify.TOLERANCE_FP16,
+    PADDLE: verify.TOLERANCE,
+}
+"""Artefacts of floats, and how far their logits may be from the trained network's."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an export can be told.
+
+    Attributes:
+        name: the bundle's name; None: that of its folder.
+        max_batch: the largest batch that is verified and that runtimes will run at once.
+        fp16: make the artefact of float16 too.
+        int8: the quantised artefacts to make, keys of ``ACTIVATIONS``.
+        calibration_clips: training clips that set their ranges.
+        calibrator: how ranges follow from the values seen (:mod:`export.ranges`).
+        reduce_range: 7-bit weights, for x86 CPUs without VNNI.
+        keep_float: nodes that are not quantised (:func:`export.quantize.quantize`).
+        verify_clips: samples of the validation list to compare accuracy on; 0: all.
+        threads: CPU threads of the runtimes; None: all cores.
+        workers: threads that read clips ahead.
+    """
+
+    name: str | None = None
+    max_batch: int = 32
+    fp16: bool = True
+    int8: tuple[str, ...] = tuple(ACTIVATIONS)
+    calibration_clips: int = 128
+    calibrator: Calibrator = "percentile"
+    reduce_range: bool = False
+    keep_float: tuple[str, ...] = KEEP_FLOAT
+    verify_clips: int = 256
+    threads: int | None = None
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("max-batch", self.max_batch, 1),
+            ("calibration-clips", self.calibration_clips, 1),
+            ("verify-clips", self.verify_clips, 0),
+            ("threads", 1 if self.threads is None else self.threads, 1),
+            ("workers", self.workers, 0),
+        ):
+            if value < least:
+                raise ExportError(f"{name} is {value}, allowed: {least} or more")
+
+
+def build(
+    folder: Path,
+    net: DeployNet,
+    checks: data.Verification,
+    calibration: Calibration | None,
+    *,
+    options: Options,
+    say: Say,
+) -> dict[str, Any]:
+    """Write every artefact; returns their entries for ``bundle.json``, without figures yet.
+
+    Args:
+        folder: the bundle's.
+        net: what is shipped.
+        checks: clips on which no tensor may be infinite.
+        calibration: clips that set 8-bit ranges; None: nothing is quantised.
+        options: of the export.
+        say: gets a line for each file.
+    """
+    program, weights = save_paddle(net, folder / "paddle")
+    built: dict[str, Any] = {}
+    model = to_onnx(program, weights, folder / ONNX_FILES[FP32], net.tensor_names())
+    built[FP32] = _entry(folder, "onnx", "fp32", [ONNX_FILES[FP32]])
+    built[FP32]["opset"] = OPSET
+    _say_built(say, "onnx", built[FP32], f"{len(model.graph.node)} nodes, opset {OPSET}")
+    if options.fp16:
+        built[FP16] = _halved(folder, checks, options, say)
+    if calibration is not None:
+        built |= _quantised(folder, calibration, options, say)
+    names = [str(path.relative_to(folder)) for path in (program, weights)]
+    built[PADDLE] = _entry(folder, "paddle", "fp32", names)
+    _say_built(say, "paddle", built[PADDLE], "inference model")
+    return built
+
+
+def _halved(folder: Path, checks: data.Verification, options: Options, say: Say) -> dict[str, Any]:
+    """Write the artefact of float16 and look for numbers that it cannot hold."""
+    path = folder / ONNX_FILES[FP16]
+    to_half(folder / ONNX_FILES[FP32], path)
+    looked = check_finite(path, checks.clips, names=checks.paths, threads=options.threads)
+    entry = _entry(folder, "onnx", "fp16", [ONNX_FILES[FP16]])
+    _say_built(say, "fp16", entry, f"{looked} tensors finite on real and saturated clips")
+    return {**entry, "opset": OPSET, "finite": {"tensors": looked, "clips": len(checks.clips)}}
+
+
+def _quantised(
+    folder: Path, calibration: Calibration, options: Options, say: Say
+) -> dict[str, Any]:
+    """Calibrate once, and write every quantised artefact."""
+    calibrated = calibrate(
+        folder / ONNX_FILES[FP32],
+        calibration.clips,
+        calibrator=options.calibrator,
+        threads=options.threads,
+    )
+    built: dict[str, Any] = {}
+    for key in options.int8:
+        quantize(
+            calibrated,
+            activations=ACTIVATIONS[key],
+            keep_float=options.keep_float,
+            reduce_range=options.reduce_range,
+            target=folder / ONNX_FILES[key],
+        )
+        built[key] = _entry(folder, "onnx", "int8", [ONNX_FILES[key]])
+        built[key]["opset"] = OPSET
+        built[key]["quantization"] = {
+            "activations": ACTIVATIONS[key],
+            "calibrator": options.calibrator,
+            "reduce_range": options.reduce_range,
+            "keep_float": list(options.keep_float),
+            "calibration": calibration.to_dict(),
+        }
+        note = f"{ACTIVATIONS[key]} activations, calibrated on {calibrated.clips} clips"
+        _say_built(say, "int8", built[key], note)
+    return built
+
+
+def _entry(folder: Path, form: str, precision: str, files: list[str]) -> dict[str, Any]:
+    described = [describe_file(folder, file) for file in files]
+    return {"format": form, "precision": precision, "files": described}
+
+
+def _say_built(say: Say, step: str, entry: dict[str, Any], note: str) -> None:
+    size = sum(file["bytes"] for file in entry["files"])
+    say(f"{step:<9} {entry['files'][0]['file']}, {size / 1e6:.2f} MB, {note}")
