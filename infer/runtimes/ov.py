@@ -120,7 +120,10 @@ def _compile(ov: Any, core: Any, model: Any, config: dict[str, Any]) -> Any:
     It moves dequantisation behind the nodes that follow. The mean of signed 8-bit values over the
     segments is then right for the first clip of a batch and wrong for all others. A pad of bytes
     whose zero point is not 0 makes all of them wrong by a step or more, or does not compile.
+    Networks without 8 bits are compiled as they are.
     """
+    if not any(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
+        return core.compile_model(model, "CPU", config)
     _shield(ov, model, "ReduceMean", lambda node: _rank(node) < 4)  # not the spatial means
     _shield(ov, model, "Pad", _has_offset)
     try:
