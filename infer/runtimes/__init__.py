@@ -132,8 +132,8 @@ def open_runtime(
         device: which GPU, by its number among those that CUDA_VISIBLE_DEVICES shows; 0 on a CPU.
         streams: parts of a batch that run side by side, for throughput instead of latency. Only
             `openvino` has them.
-        spinning: whether ONNX Runtime's idle threads stay awake for the next layer: faster for
-            the network, slower for all else on its cores. Other backends do not spin.
+        spinning: whether idle threads of ONNX Runtime and Paddle stay awake for the next layer:
+            faster for the network, slower for all else on its cores. Other backends do not spin.
         warm_up: batch sizes to run once, on black clips, before this returns.
         expected_clips: how many will be run, where that is known; for a few, "auto" does not load
             what takes long to load.

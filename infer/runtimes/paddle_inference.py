@@ -31,6 +31,8 @@ class PaddleRuntime:
 
     `threads`: None for all cores. Its first clip, a black one, is run while it opens, and what
     the process writes to stdout meanwhile is lost: Paddle prints a line about every mean there.
+    Without `spinning`, OpenMP's threads sleep between the layers of whatever the calling thread
+    runs from then on; else they stay awake for 200 ms.
 
     Threads: any number may call `run`; the calls take turns.
     """
@@ -49,7 +51,8 @@ class PaddleRuntime:
             raise BundleError(f"{bundle.root}: a Paddle model is two files, found {names}")
         try:
             config = _config(inference, program[0], weights[0], options)
-            predictor: Any = inference.create_predictor(config)
+            with _silent_stdout():
+                predictor: Any = inference.create_predictor(config)
         except Exception as error:  # Paddle raises RuntimeError and its own kinds
             raise BundleError(f"{program[0]} does not load in Paddle: {short(error)}") from None
         names = predictor.get_input_names()
@@ -60,6 +63,7 @@ class PaddleRuntime:
         self._bundle = bundle
         self._predictor = predictor
         self._lock = threading.Lock()
+        self._openmp = None if options.spinning else _openmp()
         with _silent_stdout():
             self.run(np.zeros((1, *bundle.spec.clip_shape), np.uint8))
 
@@ -69,6 +73,8 @@ class PaddleRuntime:
         with self._lock:
             if self._predictor is None:
                 raise BackendError("this runtime was closed; open it again")
+            if self._openmp is not None:
+                self._openmp.kmp_set_blocktime(0)  # of this thread and those that it wakes
             try:
                 parts = [self._run_part(part) for part in in_parts(clips, self.max_batch)]
             except Exception as error:
@@ -107,6 +113,17 @@ class PaddleRuntime:
 def import_paddle() -> Any:
     """`paddle.inference`. Raises BackendUnavailable, with how to install it."""
     return load_package("paddle", "paddle.inference", ("Config", "create_predictor"))
+
+
+def _openmp() -> ctypes.CDLL | None:
+    """Intel's OpenMP, which Paddle brings and has loaded; None where it has another."""
+    package = load_package("paddle", "paddle", ("__file__",))
+    library = Path(package.__file__).parent / "libs" / "libiomp5.so"
+    try:
+        found = ctypes.CDLL(str(library), mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+    except OSError:
+        return None
+    return found if hasattr(found, "kmp_set_blocktime") else None
 
 
 def _config(inference: Any, program: Path, weights: Path, options: Options) -> Any:

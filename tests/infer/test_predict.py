@@ -84,6 +84,22 @@ def test_json_lines_of_many_inputs(bundle, colour_clip, tmp_path, capsys):
     assert "2 of 5 inputs failed" in err
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+def test_paddle_prints_nothing_between_the_json_lines(bundle_for, colour_clip, tmp_path, batch):
+    """Its oneDNN writes about every mean to stdout, from C++, where Python cannot redirect it."""
+    bundle = bundle_for("paddle")
+    for colour in ("red", "green", "blue"):
+        colour_clip(f"v/{colour}.mp4", colour)
+    status, out, err = run(
+        *("--bundle", bundle, "--backend", "paddle", "--video", "v", "--format", "json"),
+        *("--batch-size", str(batch), "--threads", "1"),
+        cwd=tmp_path,
+    )
+    assert status == 0, err
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [record["label"] for record in records] == ["blue", "green", "red"]
+
+
 def test_csv_to_a_file_that_appears_when_all_is_done(bundle, colour_clip, tmp_path, capsys):
     a = colour_clip("a, b.mp4", "red")
     target = tmp_path / "out.csv"

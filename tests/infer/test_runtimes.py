@@ -187,6 +187,27 @@ def test_paddle_keeps_stdout_clean(bundle_for, tmp_path):
     assert (done.returncode, done.stdout) == (0, "before\nafter\n"), done.stderr
 
 
+@pytest.mark.parametrize("spinning", [True, False])
+def test_idle_threads_of_paddle_sleep_when_they_are_told(bundle_for, spinning):
+    """Intel's OpenMP keeps them awake for 200 ms unless it is told otherwise, by thread."""
+    import ctypes
+
+    import paddle
+
+    bundle = Bundle.load(bundle_for("paddle"))
+
+    def blocktime():
+        with open_runtime(bundle, backend="paddle", threads=1, spinning=spinning) as runtime:
+            runtime.run(clips(1))
+            library = Path(paddle.__file__).parent / "libs" / "libiomp5.so"
+            if not library.is_file():
+                pytest.skip("this Paddle has another OpenMP")
+            return ctypes.CDLL(str(library)).kmp_get_blocktime()
+
+    with ThreadPool(1) as pool:
+        assert (pool.apply(blocktime) == 0) == (not spinning)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
