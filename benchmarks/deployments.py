@@ -143,5 +143,10 @@ def _ask(
 
 
 def open_cell(bundle: Bundle, cell: Cell, threads: int) -> Runtime:
-    """Open the runtime of a cell."""
-    return open_runtime(bundle, backend=cell.backend, precision=cell.precision, threads=threads)
+    """Open the runtime of a cell as `infer/predict.py` does: its idle threads sleep.
+
+    Those that stay awake take the cores from reading, and from the other runtimes that are open.
+    """
+    return open_runtime(
+        bundle, backend=cell.backend, precision=cell.precision, threads=threads, spinning=False
+    )

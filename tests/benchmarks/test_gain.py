@@ -298,11 +298,23 @@ def test_answers_of_other_files_are_not_taken_over(world: Path, tmp_path: Path) 
     assert kept.load(good, int8) is None  # cut off
 
 
-def test_costs_cover_every_cell(world: Path, tmp_path: Path) -> None:
+def test_costs_cover_every_cell(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "results.json"
+    opened: list[dict[str, Any]] = []
+    original = deployments.open_runtime
+
+    def spy(bundle: Bundle, **options: Any) -> Any:
+        opened.append(options)
+        return original(bundle, **options)
+
+    monkeypatch.setattr(deployments, "open_runtime", spy)
     more = ("--seconds", "0.2", "--batch", "6", "--repetitions", "2")
     assert run(world, "blind", "good", out, *more) == 0
     results = json.loads(out.read_text())
+    # As in predictions: threads that stay awake would take the cores from reading.
+    assert opened and not any(options["spinning"] for options in opened)
     speed = results["speed"]
     keys = ["onnxruntime:fp32", "onnxruntime:int8"]
     assert [row["cell"] for row in speed["cells"]] == keys
