@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from benchmarks.errors import BenchmarkError
 from infer.backends import AUTO, BACKENDS, name_problem, precisions
 from infer.bundle import Bundle
-from infer.errors import listed
+from infer.engines import choose as choose_engine
+from infer.errors import ClipDuetError, listed
 from infer.statuses import Status, statuses
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -67,7 +68,8 @@ class Choice:
 def choose(
     bundles: Sequence[Bundle], *, backends: Sequence[str] = (), cells: Sequence[str] = ()
 ) -> Choice:
-    """Cells that every bundle has a file for, on backends that run here.
+    """Cells that every bundle has a file for, on backends that run here; native TensorRT also
+    needs an engine in every bundle, stamped for this machine and for the file that is there now.
 
     backends, cells: what was asked for; what of it cannot run is an error. With neither,
     everything that can run is taken, and the rest is named with its reason.
@@ -101,7 +103,9 @@ def choose(
             if not there[name] and not elsewhere:
                 left_out.append(LeftOut(name, "the bundles have no file for it"))
             if not there[name] and backends:
-                problems.append(f"{name}: the bundles have no file for it in common")
+                reasons = [one.reason for one in left_out if one.what.startswith(f"{name}:")]
+                found = "; ".join(reasons) or "the bundles have no file for it"
+                problems.append(f"{name}: {found}")
     if not (backends or cells):
         absent = [status for status in known.values() if not status.runs]
         left_out += [LeftOut(status.backend, status.reason) for status in absent]
@@ -155,9 +159,23 @@ def _reference(
 
 
 def _shared(bundles: Sequence[Bundle], backend: str) -> list[str]:
-    """Precisions that every bundle has for a backend, in the order of reports."""
+    """Precisions that every bundle can be run in by a backend, in the order of reports."""
     shared = set.intersection(*(set(precisions(bundle, backend)) for bundle in bundles))
+    if backend == "tensorrt":
+        shared = {one for one in shared if not any(engine_problem(b, one) for b in bundles)}
     return sorted(shared, key=_place)
+
+
+def engine_problem(bundle: Bundle, precision: str) -> str | None:
+    """Why no TensorRT engine of a bundle may run on this machine's GPU; None if one may."""
+    from infer.runtimes import trt
+    from infer.runtimes.cuda_memory import Gpu
+
+    try:
+        choose_engine(bundle, precision=precision, machine=trt.machine(Gpu()))
+    except ClipDuetError as error:
+        return " ".join(str(error).split())
+    return None
 
 
 def _somewhere(bundles: Sequence[Bundle], backend: str) -> list[Cell]:
@@ -172,7 +190,11 @@ def _place(precision: str) -> tuple[int, str]:
 
 
 def _lacking(bundles: Sequence[Bundle], cell: Cell) -> str:
+    """Why a cell cannot be had of all bundles."""
     lacking = [b for b in bundles if cell.precision not in precisions(b, cell.backend)]
+    if not lacking and cell.backend == "tensorrt":
+        found = [engine_problem(bundle, cell.precision) for bundle in bundles]
+        return "; ".join(dict.fromkeys(problem for problem in found if problem))
     names = ", ".join(dict.fromkeys(str(bundle.root) for bundle in lacking))
     there = ", ".join(sorted(lacking[0].artifacts)) if lacking else ""
     return f"no file for {cell.key} in {names} (there: {there}); export it again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from benchmarks import cells
 from benchmarks.cells import Cell, choose
 from benchmarks.errors import BenchmarkError
 from infer.backends import BACKENDS
-from infer.bundle import Artifact, Bundle
+from infer.bundle import Artifact, ArtifactFile, Bundle
+from infer.engines import Machine, Profile, Stamp, engine_path, stamp_path
+from infer.runtimes import cuda_memory, trt
 from infer.spec import ClipSpec
 from infer.statuses import Status
 
@@ -113,3 +116,66 @@ def test_without_any_fp32_file_there_is_no_reference() -> None:
 def test_cells_are_backend_and_precision(text: str) -> None:
     with pytest.raises(BenchmarkError, match="backend:precision"):
         Cell.parse(text)
+
+
+class FakeGpu:
+    """What a bundle's engines are compared with, without CUDA."""
+
+    name, compute_capability = "GPU A", "9.0"
+
+
+@pytest.fixture
+def tensorrt(backends: dict[str, Status], monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT 11 runs here, on "GPU A"."""
+    backends["tensorrt"] = Status("tensorrt", True, "", "11.0")
+    monkeypatch.setattr(cuda_memory, "Gpu", FakeGpu)
+    monkeypatch.setattr(trt, "machine", lambda gpu: Machine("11.0", gpu.name, "9.0"))
+
+
+def with_engine(name: str, folder: Path, gpu: str = "GPU A", sha: str = "now") -> Bundle:
+    """A bundle with an fp16 file, and an engine stamped for a GPU and a file."""
+    made = bundle(name, *FULL, "onnx.fp16")
+    files = (ArtifactFile("model.onnx", 1, "now"),)
+    there = {key: replace(one, files=files) for key, one in made.artifacts.items()}
+    made = replace(made, root=folder / name, artifacts=there)
+    machine, profile = Machine("11.0", gpu, "9.0"), Profile(1, 4, 8)
+    engine = engine_path(made, "fp16", machine, profile)
+    engine.parent.mkdir(parents=True)
+    engine.write_bytes(b"plan")
+    stamp = Stamp(
+        *(4, "digest", "model.onnx", sha, "fp16", machine, profile),
+        *({}, 1.0, {}),
+    )
+    stamp_path(engine).write_text(stamp.to_json())
+    return made
+
+
+@pytest.mark.usefixtures("tensorrt")
+def test_tensorrt_takes_part_where_every_bundle_has_an_engine(tmp_path: Path) -> None:
+    choice = choose([with_engine("a", tmp_path), with_engine("b", tmp_path)])
+    assert [key for key in keys(choice) if "tensorrt" in key] == ["tensorrt:fp16"]
+    reasons = {one.what: one.reason for one in choice.left_out}
+    assert "tensorrt:fp16" not in reasons
+    assert "no fp32 engine in" in reasons["tensorrt:fp32"]
+    assert "python -m export.tensorrt --bundle" in reasons["tensorrt:fp32"]
+
+
+@pytest.mark.usefixtures("tensorrt")
+@pytest.mark.parametrize(
+    ("stamped", "reason"),
+    [
+        ({"gpu": "GPU B"}, "GPU: built for GPU B, here GPU A"),
+        ({"sha": "before"}, "model.onnx: built for SHA-256 before, here SHA-256 now"),
+    ],
+)
+def test_an_engine_that_may_not_run_here_is_left_out_with_the_difference(
+    tmp_path: Path, stamped: dict[str, str], reason: str
+) -> None:
+    both = [with_engine("a", tmp_path), with_engine("b", tmp_path, **stamped)]
+    choice = choose(both)
+    assert not [key for key in keys(choice) if "tensorrt" in key]
+    left = {one.what: one.reason for one in choice.left_out}["tensorrt:fp16"]
+    assert reason in left and "Build one" in left and "\n" not in left
+    for asked in ({"cells": ["tensorrt:fp16"]}, {"backends": ["tensorrt"]}):
+        with pytest.raises(BenchmarkError, match=re.escape(reason)):
+            choose(both, **asked)
