@@ -344,6 +344,65 @@ def test_nothing_sticks_out_on_a_phone(
     assert scrolled <= 360 and widest == []
 
 
+# Reports the first table's look inside frames of a phone's and of a desk's width.
+CARDS = """<!DOCTYPE html><title>waiting</title>
+<iframe style="border:0;width:360px;height:800px" srcdoc="{page}"></iframe>
+<iframe style="border:0;width:1000px;height:800px" srcdoc="{page}"></iframe>
+<script>
+onload = () => {{
+  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(frame => {{
+    const view = frame.contentWindow, table = view.document.querySelector("table");
+    const card = [...table.querySelectorAll("tbody tr")].map(row => [...row.children].map(cell => {{
+      const box = cell.getBoundingClientRect();
+      const label = view.getComputedStyle(cell, "::before").content;
+      return [Math.round(box.left), Math.round(box.top), label, cell.innerText.trim()];
+    }}));
+    return {{head: table.tHead.getBoundingClientRect().height, card}};
+  }}));
+}};
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+def test_rows_of_the_gate_are_cards_on_a_phone_and_rows_elsewhere(
+    make_results: MakeResults, report: Callable[..., Path], tmp_path: Path
+) -> None:
+    text = (report(make_results(cells=MANY)) / "index.html").read_text(encoding="utf-8")
+    frame = tmp_path / "frame.html"
+    page = re.sub(r"<meta http-equiv[^>]*>", "", text)
+    frame.write_text(CARDS.format(page=html.escape(page)), encoding="utf-8")
+    phone, desk = json.loads(browse(frame, tmp_path / "profile"))
+    heads = ["verdict", "baseline", "student", "gain", "left of it", "student's change"]
+    heads.append("file to label, ms")
+    assert len(phone["card"]) == len(desk["card"]) == len(MANY)
+    assert phone["head"] == 0 < desk["head"]
+    for card, row in zip(phone["card"], desk["card"], strict=True):
+        assert len({left for left, *_ in card}) == 1, "one below the other"
+        tops = [top for _, top, *_ in card]
+        assert tops == sorted(set(tops))
+        assert [label for *_, label, _ in card[1:]] == [f'"{head}"' for head in heads]
+        assert len({top for _, top, *_ in row}) == 1, "side by side"
+        assert {label for *_, label, _ in row} == {"none"}
+        assert [value for *_, value in card] == [value for *_, value in row]
+
+
+def test_every_value_of_a_table_carries_the_head_of_its_column(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    """A phone shows no heads: each value shows its own."""
+    text = (report(make_results(cells=MANY, pairs=2)) / "index.html").read_text(encoding="utf-8")
+    tables = re.findall(r"<table>.*?</table>", text, re.DOTALL)
+    assert len(tables) > 3
+    for table in tables:
+        heads = re.findall(r'<th scope="col">(.*?)</th>', table)
+        rows = re.findall(r'<tr><th scope="row">.*?</tr>', table, re.DOTALL)
+        assert rows
+        for row in rows:
+            assert re.findall(r'<td data-label="(.*?)">', row) == heads[1:]
+    (phone,) = re.findall(r"@media \(max-width: \d+rem\) \{(.*?)\} \}", text, re.DOTALL)
+    assert "thead { display: none" in phone and "content: attr(data-label)" in phone
+
+
 def browse(page: Path, profile: Path, options: Sequence[str] = ()) -> str:
     """The title of a page after its scripts ran."""
     command = [
