@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -216,6 +217,56 @@ def test_an_unfit_interpreter_is_refused(
     assert done.returncode != 0
     assert said in done.stderr
     assert not (installed / ".venv").exists()
+
+
+@pytest.fixture
+def gate(installed: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`gate("demo", status=1)`: run a target where the gate ends with a status and all else with 0.
+
+    What Python was asked to do is in `asked` of the checkout.
+    """
+    python = installed / ".venv" / "bin" / "python"
+    python.parent.mkdir()
+    (installed / "data" / "motions").mkdir(parents=True)
+    for name in ("baseline", "dml"):
+        (installed / "bundles" / name).mkdir(parents=True)
+        (installed / "bundles" / name / "bundle.json").touch()
+
+    def run(target: str, *, status: int) -> subprocess.CompletedProcess[str]:
+        python.write_text(
+            '#!/bin/sh\necho "$*" >> asked\n'
+            f'case "$*" in *benchmarks.gain*) echo "what the gate said"; exit {status};; esac\n'
+        )
+        python.chmod(0o755)
+        (installed / "asked").unlink(missing_ok=True)
+        return _make(installed, target)
+
+    return run
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("status", "demo", "benchmark", "reported"),
+    [(0, 0, 0, True), (1, 0, 2, True), (2, 2, 2, False), (130, 2, 2, False)],
+)
+def test_a_failed_gate_ends_the_benchmark_and_not_the_demo(
+    installed: Path,
+    gate: Callable[..., subprocess.CompletedProcess[str]],
+    status: int,
+    demo: int,
+    benchmark: int,
+    reported: bool,
+) -> None:
+    """2 is how make itself says that a command ended with anything but 0."""
+    for target, expected in (("demo", demo), ("benchmark", benchmark)):
+        done = gate(target, status=status)
+        assert done.returncode == expected, done.stderr
+        assert "what the gate said" in done.stdout
+        asked = (installed / "asked").read_text()
+        assert asked.count("-m benchmarks.gain") == 1
+        assert ("-m benchmarks.report reports/demo/results.json" in asked) == reported
+        assert ("The report: " in done.stdout) == (target == "demo" and reported)
+        assert ("A deployment fails the gate" in done.stdout + done.stderr) == (status == 1)
 
 
 # --- the repository -----------------------------------------------------------------------------
