@@ -173,7 +173,8 @@ def training_step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable
             # At the end of the run, when every ramp is up: the dearest step there is.
             loss = paddle.add_n(list(recognizer.losses(outputs, target, progress=1.0).values()))
         if optimizer is not None:
-            precision.step(loss, optimizer, recognizer.parameter_groups())
+            precision.backward(loss)
+            precision.update(optimizer, recognizer.parameter_groups())
         return float(loss)
 
     return step

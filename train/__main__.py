@@ -1,4 +1,7 @@
-"""``python -m train -c CONFIG``: train what a config describes."""
+"""``python -m train -c CONFIG``: train what a config describes.
+
+Over several processes: ``python -m paddle.distributed.launch train/__main__.py -c CONFIG``.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,9 @@ import json
 import sys
 import warnings
 from pathlib import Path
+
+if __package__ in (None, ""):  # run as a file: Python put train/ first, the package is above it
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from infer.errors import ClipDuetError
 
@@ -91,16 +97,20 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     from train.loop import train
     from train.reporter import Reporter
     from train.stopping import stop_requests
+    from train.team import join
 
     paddle.disable_signal_handler()
+    team = join()
 
     folder = Path(cfg.output_dir)
-    reporter = Reporter(sys.stderr, scalars=str(folder / "vdl") if visualdl else None)
+    stream = sys.stderr if team.leads else None
+    scalars = str(folder / "vdl") if visualdl and team.leads else None
+    reporter = Reporter(stream, scalars=scalars)
     try:
         with stop_requests() as should_stop:
             for stage in stages:
                 reporter.note(f"first {stage.name}: {stage.cfg.source}, {stage.target}")
-                make(stage, reporter=Reporter(sys.stderr), should_stop=should_stop)
+                make(stage, reporter=Reporter(stream), should_stop=should_stop, team=team)
             train_set, valid_set = datasets or training_datasets(cfg)
             progress = train(
                 cfg,
@@ -109,9 +119,12 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
                 resume=resume,
                 reporter=reporter,
                 should_stop=should_stop,
+                team=team,
             )
     finally:
         reporter.close()
+    if not team.leads:
+        return 0
     best = progress.best
     print(
         f"{folder}: {progress.epoch} epochs, {progress.step} steps, {progress.seconds:.0f} s; "

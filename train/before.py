@@ -27,6 +27,7 @@ from train.schema_before import Labelling
 
 if TYPE_CHECKING:
     from train.reporter import Reporter
+    from train.team import Team
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,15 @@ def plan(cfg: Config, *, environment: Mapping[str, str] | None = None) -> list[S
 
 
 def make(
-    stage: Stage, *, reporter: Reporter | None = None, should_stop: Callable[[], bool]
+    stage: Stage,
+    *,
+    reporter: Reporter | None = None,
+    should_stop: Callable[[], bool],
+    team: Team | None = None,
 ) -> None:
     """Train or label, unless it is done already; a stage that stopped goes on.
+
+    The processes of a team train together; one of them labels, and the others wait.
 
     Raises:
         KeyboardInterrupt: ``should_stop`` said so.
@@ -75,7 +82,10 @@ def make(
     if stage.labelling is not None:
         from train.pseudo_labels import write_labels
 
-        write_labels(stage, reporter=reporter)
+        if team is None or team.leads:
+            write_labels(stage, reporter=reporter)
+        if team is not None:
+            team.wait()
         return
     from train.loop import train
     from train.splits import training_datasets
@@ -88,6 +98,7 @@ def make(
         resume=True,
         reporter=reporter,
         should_stop=should_stop,
+        team=team,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,41 @@ class CheckpointError(ClipDuetError):
 
 
 def save_latest(
-    folder: Path, recognizer: Recognizer, optimizer: Optimizer, progress: Mapping[str, Any]
+    folder: Path,
+    recognizer: Recognizer,
+    optimizer: Optimizer,
+    progress: Mapping[str, Any],
+    *,
+    average: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``latest.ckpt``: weights, optimiser and ``progress`` (plain data)."""
+    """Write ``latest.ckpt``: weights, their average, optimiser and ``progress`` (plain data)."""
     content = {
         "format": FORMAT,
         "model": recognizer.state_dict(),
         "optimizer": _optimizer_state(recognizer, optimizer),
         "progress": dict(progress),
+        "average": None if average is None else dict(average),
     }
     _save(folder / LATEST, content)
 
 
-def load_latest(folder: Path, recognizer: Recognizer, optimizer: Optimizer) -> dict[str, Any]:
-    """Restore weights and optimiser from ``latest.ckpt`` and return the run's progress.
+def load_latest(
+    folder: Path,
+    recognizer: Recognizer,
+    optimizer: Optimizer,
+    *,
+    prepare: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Restore weights and optimiser from ``latest.ckpt``.
+
+    Args:
+        folder: of the run.
+        recognizer: gets the weights.
+        optimizer: gets its state.
+        prepare: called between the two.
+
+    Returns:
+        The run's progress, and the average of its weights, if it has one.
 
     Raises:
         CheckpointError: the file is broken or holds other networks.
@@ -53,8 +74,9 @@ def load_latest(folder: Path, recognizer: Recognizer, optimizer: Optimizer) -> d
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint that this version can continue")
     set_weights(recognizer, content["model"], source=path)
+    prepare()
     _set_optimizer_state(recognizer, optimizer, content["optimizer"])
-    return content["progress"]
+    return content["progress"], content.get("average") or {}
 
 
 def save_best(folder: Path, recognizer: Recognizer, record: Mapping[str, Any]) -> None:

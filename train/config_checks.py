@@ -53,6 +53,7 @@ def check_config(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _check_labels(raw, networks, pipelines["train"])
     yield from _check_relations(raw)
     yield from _check_optimizer(raw)
+    yield from _check_scale(raw)
 
 
 def _same_segments(raw: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
@@ -212,6 +213,17 @@ def _check_relations(raw: Mapping[str, Any]) -> Iterator[Mistake]:
         if isinstance(loss, RKDLoss) and clips == 1:
             what = "compares the clips of a batch, and DATASET.batch_size is 1: raise it"
             yield Mistake((*where, "name"), what)
+
+
+def _check_scale(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Settings for large batches and averages that exclude others."""
+    alternating = dig(raw, "MODEL", "update") == "alternating"
+    if raw.get("GRADIENT_ACCUMULATION") is not None and alternating:
+        text = "alternating updates take a step after every batch: leave it, or MODEL.update, out"
+        yield Mistake(("GRADIENT_ACCUMULATION",), text)
+    if raw.get("EMA") is not None and raw.get("PRECISEBN") is not None:
+        text = "averages the statistics of batch norms as well: leave it, or PRECISEBN, out"
+        yield Mistake(("EMA",), text)
 
 
 def _check_optimizer(raw: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import paddle
-from paddle import Tensor
+from paddle import Tensor, nn
 from paddle.optimizer import Optimizer
 
 from train.config import Config
@@ -33,17 +33,31 @@ class Precision:
             return nullcontext()
         return paddle.amp.auto_cast(level=self.level, dtype=self.dtype)
 
-    def step(self, loss: Tensor, optimizer: Optimizer, groups: Iterable[Sequence[Tensor]]) -> None:
-        """Backward, clipping, optimiser step, gradients cleared.
+    def prepare(self, recognizer: nn.Layer, optimizer: Optimizer) -> None:
+        """Level O2: let the weights be of the low precision, beside a float32 master of each."""
+        if self.dtype is not None and self.level == "O2":
+            paddle.amp.decorate(
+                recognizer,
+                optimizer,
+                level="O2",
+                dtype=self.dtype,
+                master_weight=True,
+                save_dtype="float32",
+            )
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradient of a scalar to what is there."""
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+
+    def update(self, optimizer: Optimizer, groups: Iterable[Sequence[Tensor]]) -> None:
+        """Clipping, optimiser step, gradients cleared.
 
         Args:
-            loss: scalar.
             optimizer: of all parameters.
             groups: the parameters of each network. Each is clipped to its own norm: a student
                 in a pair must not slow down because its teacher's gradient is large.
         """
         scaler = self._scaler
-        (loss if scaler is None else scaler.scale(loss)).backward()
         if self.clip is not None:
             if scaler is not None:
                 scaler.unscale_(optimizer)

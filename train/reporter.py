@@ -10,7 +10,7 @@ from tqdm import tqdm
 from infer.errors import ClipDuetError
 
 if TYPE_CHECKING:
-    from train.loop import Meter, Run
+    from train.run import Run
 
 
 EVERY = 30.0
@@ -41,13 +41,13 @@ class Reporter:
         else:
             print(text, file=self._stream, flush=True)
 
-    def step(self, run: Run, meter: Meter) -> None:
+    def step(self, run: Run) -> None:
         """Called after every step."""
         progress, total = run.progress, run.steps_per_epoch * run.cfg.epochs
         if self._started is None:
             self._started = time.monotonic(), progress.step - 1
         if self._scalars is not None and progress.step % run.cfg.log_interval == 0:
-            for name, value in meter.means().items():
+            for name, value in progress.means().items():
                 self._scalars.add_scalar(f"train/{name}", value, progress.step)
         if self._stream is None:
             return
@@ -57,7 +57,7 @@ class Reporter:
                 self._told = now
                 self.note(
                     f"epoch {progress.epoch + 1:3d}/{run.cfg.epochs}  step {progress.step}/{total}"
-                    f"  {_figures(meter.means())}  {self._speed(run)}"
+                    f"  {_figures(progress.means())}  {self._speed(run)}"
                 )
             return
         if self._bar is None:
@@ -67,7 +67,7 @@ class Reporter:
             clips = self._bar.format_dict["rate"] or 0.0
             self._bar.set_description(f"epoch {progress.epoch + 1}/{run.cfg.epochs}")
             self._bar.set_postfix_str(
-                f"{_figures(meter.means())} {clips * run.cfg.DATASET.batch_size:.0f} clips/s"
+                f"{_figures(progress.means())} {clips * run.cfg.DATASET.batch_size:.0f} clips/s"
             )
 
     def epoch(self, run: Run, record: dict[str, Any]) -> None:

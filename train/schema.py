@@ -155,6 +155,24 @@ class Amp(BaseModel):
     dtype: Literal["float16", "bfloat16"] = "float16"
 
 
+class Accumulation(BaseModel):
+    """Steps of a batch that is larger than what fits into memory at once."""
+
+    model_config = STRICT
+
+    global_batch_size: Positive
+    """Clips a step, over all processes: a multiple of DATASET.batch_size times the processes."""
+
+
+class Ema(BaseModel):
+    """Validate, and keep as the best, a moving average of the weights."""
+
+    model_config = STRICT
+
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Share of the average that a step leaves, at most."""
+
+
 class PreciseBN(BaseModel):
     """Recompute the statistics of batch norms from training clips before validation."""
 
@@ -181,6 +199,10 @@ class Config(BaseModel):
     """Mixing of clips within a batch; none: no mixing."""
     PRECISEBN: PreciseBN | None = None
     """None: batch norms keep the statistics of training."""
+    GRADIENT_ACCUMULATION: Accumulation | None = None
+    """None: every batch is a step."""
+    EMA: Ema | None = None
+    """None: the weights as they are."""
     epochs: Positive
     """Times that the training list is gone through."""
     model_name: str = ""
@@ -198,6 +220,8 @@ class Config(BaseModel):
     checkpoint_every_steps: Annotated[int, Field(ge=0)] = 0
     """Steps between two checkpoints within an epoch; 0: none."""
     amp: Amp = Amp()
+    sync_bn: bool = True
+    """Batch norms of a training over several processes see the whole batch."""
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     """Largest global norm of the gradient; OPTIMIZER.grad_clip says the same."""
 

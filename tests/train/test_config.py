@@ -387,7 +387,7 @@ def test_a_mistyped_name_does_not_hide_what_else_is_wrong_in_its_block(pair):
             "PIPELINE.train.transform.3.RandomFlip.prob",
             "allowed: p",
         ),
-        ("zzz=1", "zzz", "allowed: BEFORE, DATASET, MIX,"),
+        ("zzz=1", "zzz", "allowed: BEFORE, DATASET, EMA,"),
         (
             "MODEL.models.Student.backbone.name=PPTSM_v3",
             "MODEL.models.1.Student.backbone.name",
@@ -469,7 +469,11 @@ def test_unknown_names_come_with_the_nearest(pair, override, where, text):
         (["OPTIMIZER.use_nesterov=yes"], "OPTIMIZER.use_nesterov", 'true or false, not "yes"'),
         (["OPTIMIZER.momentum=.nan"], "OPTIMIZER.momentum", "finite"),
         (["MODEL="], "MODEL", "must be a mapping, not null"),
-        (["GRADIENT_ACCUMULATION={global_batch_size: 64}"], "GRADIENT_ACCUMULATION", "unknown key"),
+        (["GRADIENT_ACCUMULATION={batch_size: 64}"], "GRADIENT_ACCUMULATION.batch_size", "unknown"),
+        (["GRADIENT_ACCUMULATION={global_batch_size: 64}", "MODEL.update=alternating"],
+         "GRADIENT_ACCUMULATION", "a step after every batch"),
+        (["EMA={decay: 1.0}"], "EMA.decay", "below 1"),
+        (["EMA={}", "PRECISEBN={}"], "EMA", "or PRECISEBN, out"),
     ],
 )  # fmt: skip
 def test_impossible_values_and_what_does_not_fit_together(pair, overrides, where, text):

@@ -292,7 +292,8 @@ def test_a_network_whose_turn_it_is_not_does_not_move() -> None:
         seen = recognizer(inputs).seen_by(learner)
         terms = recognizer.losses(seen, target, learner=learner)
         total = paddle.add_n(list(terms.values()))
-        Precision(None).step(total, optimizer, recognizer.parameter_groups())
+        total.backward()
+        Precision(None).update(optimizer, recognizer.parameter_groups())
         for role, network in recognizer.networks.items():
             key = "0.stem.0.conv.weight" if role == S else "0.conv1_1._conv.weight"
             moved = not np.array_equal(before[role][key], network.state_dict()[key].numpy())
@@ -398,15 +399,16 @@ def test_connectors_are_checkpointed_resumed_and_left_out_of_the_export(
     assert {key.split(".")[1] for key in learnt} == {"2", "3"}
 
     import train.loop
+    from train.run import Run
 
-    take = train.loop._step
+    take = train.loop.take_step
 
-    def stop_at_4(state: train.loop.Run, data: Any) -> dict[str, float]:
+    def stop_at_4(state: Run, data: Any) -> dict[str, float]:
         if state.progress.step == 4:
             raise KeyboardInterrupt
         return take(state, data)
 
-    monkeypatch.setattr(train.loop, "_step", stop_at_4)
+    monkeypatch.setattr(train.loop, "take_step", stop_at_4)
     with pytest.raises(KeyboardInterrupt):
         run(file, f"output_dir={tmp_path / 'cut'}")
     monkeypatch.undo()

@@ -27,10 +27,11 @@ from train.checkpoint import BEST, LATEST, load_file, save_best, save_latest, se
 from train.claim import claimed
 from train.config import clip_spec, load_config
 from train.identity import completed, differences, identity
-from train.loop import DivergedError, train
+from train.loop import train
 from train.models.pixels import PixelInput
 from train.precise_bn import recompute_statistics
 from train.recognizers import build_recognizer
+from train.run import DivergedError, Run
 from train.splits import training_datasets
 
 
@@ -99,14 +100,14 @@ def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
 
     import train.loop
 
-    step = train.loop._step
+    step = train.loop.take_step
 
-    def stop_at_8(state: train.loop.Run, batch: Any) -> dict[str, float]:
+    def stop_at_8(state: Run, batch: Any) -> dict[str, float]:
         if state.progress.step == 7:
             raise KeyboardInterrupt
         return step(state, batch)
 
-    monkeypatch.setattr(train.loop, "_step", stop_at_8)
+    monkeypatch.setattr(train.loop, "take_step", stop_at_8)
     with pytest.raises(KeyboardInterrupt):
         run(file, f"output_dir={tmp_path / 'stopped'}")
     monkeypatch.undo()
@@ -118,7 +119,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
 
 
 def untimed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    cost = ("seconds", "memory")
+    cost = ("seconds", "waiting", "memory")
     return [{k: v for k, v in record.items() if k not in cost} for record in history]
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from train.checkpoint import LATEST, load_file
 from train.config import load_config
-from train.loop import Progress, train
+from train.loop import train
+from train.progress import Progress
 from train.splits import training_datasets
 
 STUDENT = {

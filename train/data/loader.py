@@ -78,6 +78,7 @@ def epoch_batches(
     drop_last: bool,
     workers: int,
     start: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> Generator[Batch, None, None]:
     """Yield the batches `start`, `start + 1`, ... of an epoch; nothing before `start` is read.
 
@@ -85,6 +86,8 @@ def epoch_batches(
     other sample takes its place, so every batch has the same members on every run; one whose
     samples all failed comes with no clips. Any other exception is raised here.
 
+    share: (i, n) reads the i-th of n neighbouring batches, from 0, as one of n processes that
+        read an epoch together; `start` counts what all of them read at a time.
     workers: threads that read ahead, by one batch and twice their number; 0 reads in the caller.
 
     Raises:
@@ -100,10 +103,10 @@ def epoch_batches(
         if value < least:
             raise ValueError(f"{name} is {value}, allowed: {least} or more")
     order = epoch_order(len(dataset), seed=seed, epoch=epoch, shuffle=shuffle)
-    count = batches_in_epoch(len(dataset), batch_size=batch_size, drop_last=drop_last)
-    members = [
-        order[number * batch_size : (number + 1) * batch_size] for number in range(start, count)
-    ]
+    place, of = share
+    count = batches_in_epoch(len(dataset), batch_size=batch_size * of, drop_last=drop_last)
+    begins = [(number * of + place) * batch_size for number in range(start, count)]
+    members = [order[begin : begin + batch_size] for begin in begins]
 
     def read(index: int) -> _Read:
         try:

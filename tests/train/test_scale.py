@@ -1,0 +1,242 @@
+"""Large batches: many processes, accumulated gradients, averaged weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from infer.errors import ClipDuetError
+from tests.train.tiny import ALONE, PAIR, STUDENT, run, same, weights
+from train.checkpoint import BEST, LATEST, load_file
+from train.config import load_config
+from train.data.loader import epoch_batches
+from train.ema import Average
+from train.evaluate_together import _Share
+from train.splits import training_datasets
+from train.team import Team
+
+CALM = {**STUDENT, "backbone": {**STUDENT["backbone"], "dropout_prob": 0.0}}
+"""Without dropout, whose draws follow from a process's place in its team."""
+CALM_PAIR = {**PAIR, "models": [{"Teacher": CALM}, {"Student": CALM}]}
+"""Of two students: the teacher's max pool passes gradients where flat pixels tie, by chance."""
+
+
+def launch(
+    root: Path, logs: Path, config: Path, *arguments: str, processes: int = 2
+) -> subprocess.Popen[str]:
+    """The launcher with `processes` of one thread each."""
+    command = [sys.executable, "-m", "paddle.distributed.launch", "--log_dir", str(logs)]
+    command += ["--nproc_per_node", str(processes), str(root / "train" / "__main__.py")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [*command, "-c", str(config), *arguments],
+        cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str], *, seconds: float = 240) -> str:
+    """Its output, when it has ended well."""
+    output, _ = process.communicate(timeout=seconds)
+    assert process.returncode == 0, output[-3000:]
+    return output
+
+
+def near(a: dict[str, np.ndarray], b: dict[str, np.ndarray], tolerance: float) -> bool:
+    assert a.keys() == b.keys()
+    return all(np.allclose(a[key], b[key], rtol=tolerance, atol=tolerance) for key in a)
+
+
+SLOW = {"name": "Momentum", "momentum": 0.9,
+        "learning_rate": {"name": "Constant", "learning_rate": 0.003}}  # fmt: skip
+
+
+def test_two_processes_follow_one_with_the_same_batch(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
+) -> None:
+    """Networks, losses, clipping and statistics of four clips, two in each process."""
+    alone = run(experiment(CALM_PAIR, OPTIMIZER=SLOW, grad_clip=1.0), f"output_dir={tmp_path}/one")
+    file = tmp_path / "experiment.yaml"
+    output = finish(
+        launch(root, tmp_path / "log", file, "-o", "DATASET.batch_size=2", "--output",
+               str(tmp_path / "two"))
+    )  # fmt: skip
+    stored = load_file(tmp_path / "two" / LATEST)["progress"]
+    assert stored["step"] == alone.step == 9 and stored["processes"] == 2
+    assert near(weights(tmp_path / "one"), weights(tmp_path / "two"), 2e-4)
+    for mine, theirs in zip(alone.history, stored["history"], strict=True):
+        assert theirs["train.loss"] == pytest.approx(mine["train.loss"], rel=1e-3)
+        assert theirs["valid.loss"] == pytest.approx(mine["valid.loss"], rel=1e-3)
+        assert theirs["valid.Student.top1"] == mine["valid.Student.top1"]
+    assert output.count("epoch   3/3") == 1  # one process reports
+    assert json.loads((tmp_path / "two" / "best.json").read_text())["top1"] == alone.best["top1"]
+
+
+def test_a_team_that_is_killed_goes_on(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
+) -> None:
+    """And its clips that cannot be read are left out once, by all."""
+    clips = tmp_path / "clips"
+    file = experiment(CALM_PAIR, epochs=4, checkpoint_every_steps=1)
+    config = yaml.safe_load(file.read_text())
+    shutil.copytree(config["DATASET"]["root"], clips)
+    broken = (clips / "train.list").read_text().split()[0]
+    (clips / broken).write_bytes(b"no video")
+    arguments = ["-o", f"DATASET.root={clips}", "-o", "DATASET.batch_size=2", "--resume"]
+    finish(launch(root, tmp_path / "log", file, *arguments, "--output", str(tmp_path / "whole")))
+    killed = tmp_path / "killed"
+    process = launch(root, tmp_path / "log", file, *arguments, "--output", str(killed))
+    deadline = time.monotonic() + 120
+    while not (killed / LATEST).is_file() or load_file(killed / LATEST)["progress"]["step"] < 4:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finish(launch(root, tmp_path / "log", file, *arguments, "--output", str(killed)))
+    assert same(weights(tmp_path / "whole"), weights(killed))
+    progress = load_file(killed / LATEST)["progress"]
+    assert len(progress["skipped"]) == 4 and all(broken in line for line in progress["skipped"])
+    assert [record["valid.failed"] for record in progress["history"]] == [1] * 4
+
+
+def test_one_process_that_fails_ends_the_job_with_its_error(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
+) -> None:
+    file = experiment(ALONE)
+    process = launch(root, tmp_path / "log", file, "-o", "DATASET.batch_size=20")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert "do not fill one batch of 40, shared by 2 processes" in output
+    finish(launch(root, tmp_path / "log", file, "-o", "epochs=1"))
+    again = launch(root, tmp_path / "log", file, "-o", "epochs=1", "--resume", processes=1)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode != 0
+    assert "holds a run of 2 processes, now there are 1" in output
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6])
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_shares_hold_every_clip_once(
+    experiment: Callable[..., Path], count: int, size: int
+) -> None:
+    dataset = training_datasets(load_config(experiment(ALONE)))[1]
+    dataset.samples = dataset.samples[:count]
+    shares = [_Share(dataset, Team(rank, size)) for rank in range(size)]
+    seen = [share.samples[i].path for share in shares for i in range(len(share))]
+    assert sorted(seen) == sorted(sample.path for sample in dataset.samples)
+    for share in shares:
+        for index in range(len(share)):
+            clip = share.read(index, rng=None)[0]
+            place = share.places[index]
+            assert np.array_equal(clip, dataset.read(place, rng=None)[0])
+
+
+def test_shares_of_a_batch_make_it_up(experiment: Callable[..., Path]) -> None:
+    dataset = training_datasets(load_config(experiment(ALONE)))[0]
+
+    def batches(size: int, share: tuple[int, int]) -> list[Any]:
+        return list(
+            epoch_batches(
+                dataset, batch_size=size, seed=3, epoch=1, shuffle=True, drop_last=True, workers=0,
+                start=1, share=share,
+            )
+        )  # fmt: skip
+
+    whole = batches(4, (0, 1))
+    first, second = batches(2, (0, 2)), batches(2, (1, 2))
+    assert len(whole) == len(first) == len(second) == 2
+    for all_of, a, b in zip(whole, first, second, strict=True):
+        assert np.array_equal(all_of.clips, np.concatenate([a.clips, b.clips]))
+        assert all_of.indices.tolist() == [*a.indices, *b.indices] and all_of.number == a.number
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Batch norms see a part at a time, so they are kept still: a frozen backbone's."""
+    still = {"framework": "Recognizer2D", **CALM, "trainable": ["backbone.fc"]}
+    file = experiment(still, OPTIMIZER=SLOW, grad_clip=0.5)
+    whole = run(file, f"output_dir={tmp_path / 'whole'}")
+    accumulated = run(
+        file,
+        f"output_dir={tmp_path / 'parts'}",
+        "DATASET.batch_size=2",
+        "GRADIENT_ACCUMULATION.global_batch_size=4",
+    )
+    assert accumulated.step == whole.step == 9
+    assert near(weights(tmp_path / "whole"), weights(tmp_path / "parts"), 1e-5)
+    for mine, theirs in zip(whole.history, accumulated.history, strict=True):
+        assert theirs["train.loss"] == pytest.approx(mine["train.loss"], rel=1e-4)
+        assert theirs["train.Student.top1"] == pytest.approx(mine["train.Student.top1"])
+    with pytest.raises(ClipDuetError, match=r"global_batch_size is 6, allowed: multiples of 4"):
+        run(file, f"output_dir={tmp_path / 'x'}", "GRADIENT_ACCUMULATION.global_batch_size=6")
+
+
+def test_a_run_with_accumulation_and_average_resumes(
+    experiment: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import train.loop
+    from train.run import Run
+
+    file = experiment(
+        PAIR, checkpoint_every_steps=1, EMA={"decay": 0.5},
+        GRADIENT_ACCUMULATION={"global_batch_size": 8},
+    )  # fmt: skip
+    whole = run(file, "DATASET.batch_size=2", f"output_dir={tmp_path / 'whole'}")
+    assert whole.step == 3  # of twelve clips, eight at a time
+    take = train.loop.take_step
+
+    def stop_at_2(state: Run, parts: Any) -> dict[str, float]:
+        if state.progress.step == 2:
+            raise KeyboardInterrupt
+        return take(state, parts)
+
+    monkeypatch.setattr(train.loop, "take_step", stop_at_2)
+    with pytest.raises(KeyboardInterrupt):
+        run(file, "DATASET.batch_size=2", f"output_dir={tmp_path / 'cut'}")
+    monkeypatch.undo()
+    run(file, "DATASET.batch_size=2", f"output_dir={tmp_path / 'cut'}", resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    averages = [load_file(tmp_path / name / LATEST)["average"] for name in ("whole", "cut")]
+    one, other = ({k: v.numpy() for k, v in average.items()} for average in averages)
+    assert same(one, other)
+
+
+def test_the_average_follows_and_is_what_is_validated_and_kept(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    run(experiment(ALONE, epochs=1, EMA={"decay": 0.9}))
+    stored = load_file(tmp_path / "run" / LATEST)
+    best = load_file(tmp_path / "run" / BEST)
+    assert same(
+        {k: v.numpy() for k, v in stored["average"].items()},
+        {k: v.numpy() for k, v in best.items()},
+    )
+    assert not same(weights(tmp_path / "run"), {k: v.numpy() for k, v in best.items()})
+
+    layer = paddle.nn.Linear(1, 1)
+    layer.weight.set_value(paddle.to_tensor([[0.0]]))
+    average = Average(layer, 0.5)
+    expected = 0.0
+    for step in range(1, 30):
+        layer.weight.set_value(paddle.to_tensor([[float(step)]]))
+        average.update(step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * step
+    assert average.state_dict()["weight"].item() == pytest.approx(expected, rel=1e-5)
+    with average.in_place():
+        assert layer.weight.item() == pytest.approx(expected, rel=1e-5)
+    assert layer.weight.item() == 29.0

@@ -1,0 +1,63 @@
+"""The moving average of a run's weights, which often answers better than the last ones.
+
+Polyak and Juditsky's averaging in the exponential form of TensorFlow's: the decay begins small,
+``(1 + step) / (10 + step)``, so that the random start is soon forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import paddle
+from paddle import Tensor, nn
+
+
+class Average:
+    """A float32 copy of a layer's state that follows it slowly.
+
+    Args:
+        layer: parameters and statistics of its batch norms are averaged.
+        decay: share of the old average that stays after a step, at most.
+    """
+
+    def __init__(self, layer: nn.Layer, decay: float) -> None:
+        self._layer, self._decay = layer, decay
+        self._values = {
+            key: value.detach().astype("float32").clone()
+            for key, value in layer.state_dict().items()
+            if value.is_floating_point()
+        }
+
+    @paddle.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the layer as it is after ``step`` steps."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        own = self._layer.state_dict()
+        for key, value in self._values.items():
+            paddle.assign(decay * value + (1 - decay) * own[key].astype("float32"), value)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The layer holds the average for the body, and then what it held before."""
+        own = self._layer.state_dict()
+        before = {key: own[key].clone() for key in self._values}
+        _fill(own, self._values)
+        try:
+            yield
+        finally:
+            _fill(own, before)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The average by the layer's keys."""
+        return dict(self._values)
+
+    def set_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a stored average of the same layer."""
+        _fill(self._values, state)
+
+
+@paddle.no_grad()
+def _fill(own: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for key, value in values.items():
+        paddle.assign(value.astype(own[key].dtype), own[key])

@@ -1,0 +1,236 @@
+"""Everything that a run works with, how it starts, and how it goes on after a stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from infer.errors import ClipDuetError
+from train.checkpoint import LATEST, load_latest, save_latest
+from train.config import Config, clip_spec
+from train.data.dataset import ClipDataset
+from train.data.loader import batches_in_epoch
+from train.data.mix import build_mix
+from train.ema import Average
+from train.identity import completed, deployed, differences, fingerprint, identity
+from train.models.pixels import PixelInput
+from train.optim import build_optimizer
+from train.precision import Precision, build_precision
+from train.pretrained import load_pretrained, load_weights
+from train.progress import Progress
+from train.recognizers import Recognizer, build_recognizer
+from train.sync_bn import synchronise
+from train.teachers import load_networks
+from train.team import Team
+
+Note = Callable[[str], None]
+
+
+class DivergedError(ClipDuetError):
+    """The loss is no number any more."""
+
+
+@dataclass
+class Run:
+    """Everything that a run works with."""
+
+    cfg: Config
+    folder: Path
+    recognizer: Recognizer
+    pixels: PixelInput
+    train: ClipDataset
+    valid: ClipDataset
+    precision: Precision
+    team: Team
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        batch, clips = self.cfg.DATASET.batch_size * self.team.size, len(self.train)
+        self.parts = _parts(self.cfg, batch)
+        self.steps_per_epoch = batches_in_epoch(
+            clips, batch_size=batch * self.parts, drop_last=True
+        )
+        if self.steps_per_epoch == 0:
+            shares = f", shared by {self.team.size} processes" if self.team.size > 1 else ""
+            raise ClipDuetError(
+                f"{clips} training clips do not fill one batch of {batch * self.parts}{shares}: "
+                "lower DATASET.batch_size"
+            )
+        self.optimizer, self.schedule = build_optimizer(
+            self.recognizer,
+            self.cfg.optimizer,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=self.cfg.epochs,
+        )
+        self.mix = build_mix(self.cfg.mix)
+        self.average = (
+            Average(self.recognizer, self.cfg.EMA.decay) if self.cfg.EMA is not None else None
+        )
+        self.deployed = deployed(self.cfg)
+        self.clips = {
+            "training": fingerprint(self.train.samples),
+            "validation": fingerprint(self.valid.samples),
+        }
+
+    @property
+    def share(self) -> float:
+        """Share of the run that is over, 0..1."""
+        return self.progress.step / (self.steps_per_epoch * self.cfg.epochs)
+
+    def diverged(self, what: str) -> DivergedError:
+        """The error that says so, and what is left."""
+        latest = self.folder / LATEST
+        kept = f"the last good checkpoint is {latest}" if latest.exists() else "no checkpoint yet"
+        return DivergedError(
+            f"{what} at step {self.progress.step}; {kept}. "
+            "Lower the learning rate, lengthen the warm-up, or set grad_clip"
+        )
+
+
+def open_run(
+    cfg: Config,
+    *,
+    train_set: ClipDataset,
+    valid_set: ClipDataset,
+    team: Team,
+    resume: bool,
+    note: Note,
+) -> Run:
+    """Build a run's networks and fill them: from its folder, from checkpoints, or by its seed.
+
+    Raises:
+        ClipDuetError: the folder holds a run and ``resume`` is off, or one that is another.
+    """
+    preprocess = clip_spec(cfg, "train").preprocess
+    pixels = PixelInput(preprocess.mean, preprocess.std)
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
+    run = Run(
+        cfg=cfg,
+        folder=Path(cfg.output_dir),
+        recognizer=recognizer,
+        pixels=pixels,
+        train=train_set,
+        valid=valid_set,
+        precision=build_precision(cfg, note=note),
+        team=team,
+        progress=Progress(),
+    )
+    if team.size > 1 and cfg.sync_bn:
+        synchronise(recognizer)
+    if (run.folder / LATEST).exists():
+        _continue(run, resume=resume)
+        note(f"going on after {run.progress.step} steps")
+        return run
+    lines = load_pretrained(recognizer, cfg.model)
+    if cfg.weights:
+        lines += load_weights(recognizer, Path(cfg.weights))
+    lines += load_networks(recognizer, cfg.model, others_filled=bool(cfg.weights))
+    for line in lines:
+        note(line)
+    run.precision.prepare(recognizer, run.optimizer)
+    if run.average is not None:
+        run.average.set_state_dict(recognizer.state_dict())
+    return run
+
+
+def save(run: Run) -> None:
+    """Write ``latest.ckpt``, by one process for all.
+
+    Raises:
+        DivergedError: a weight is no number.
+    """
+    check_weights(run)
+    average_statistics(run)
+    if not run.team.leads:
+        return
+    progress = {
+        **vars(run.progress),
+        "config": identity(run.cfg),
+        "clips": run.clips,
+        "settings": run.deployed,
+        "processes": run.team.size,
+    }
+    average = None if run.average is None else run.average.state_dict()
+    save_latest(run.folder, run.recognizer, run.optimizer, progress, average=average)
+
+
+def check_weights(run: Run) -> None:
+    """A ReLU turns NaN into 0 and the loss stays finite: what is saved is looked at itself.
+
+    Raises:
+        DivergedError: a weight is no number.
+    """
+    for key, value in run.recognizer.state_dict().items():
+        if not bool(paddle.isfinite(value).all()):
+            raise run.diverged(f"{key} holds NaN or infinity")
+
+
+def average_statistics(run: Run) -> None:
+    """Give the batch norms of all processes the same statistics, which each has of its clips."""
+    if run.team.size == 1 or run.cfg.sync_bn:
+        return
+    norms = [layer for layer in run.recognizer.sublayers() if isinstance(layer, nn.BatchNorm2D)]
+    run.team.average([tensor for layer in norms for tensor in (layer._mean, layer._variance)])
+
+
+def _parts(cfg: Config, batch: int) -> int:
+    """Batches whose gradients make one step; ``batch``: clips of all processes in one."""
+    block = cfg.GRADIENT_ACCUMULATION
+    if block is None:
+        return 1
+    parts, rest = divmod(block.global_batch_size, batch)
+    if rest or not parts:
+        raise ClipDuetError(
+            f"GRADIENT_ACCUMULATION.global_batch_size is {block.global_batch_size}, allowed: "
+            f"multiples of {batch}, which is DATASET.batch_size times the number of processes"
+        )
+    return parts
+
+
+def _continue(run: Run, *, resume: bool) -> None:
+    if not resume:
+        raise ClipDuetError(
+            f"{run.folder} holds a run already: add --resume to go on with it, "
+            "or choose another --output"
+        )
+    stored, average = load_latest(
+        run.folder,
+        run.recognizer,
+        run.optimizer,
+        prepare=lambda: run.precision.prepare(run.recognizer, run.optimizer),
+    )
+    changed = differences(completed(stored.pop("config")), identity(run.cfg))
+    if changed:
+        raise ClipDuetError(
+            f"{run.folder} holds a run with another config:\n  "
+            + "\n  ".join(changed)
+            + "\nundo the change, or choose another --output"
+        )
+    _check_conditions(run, stored)
+    if run.average is not None:
+        run.average.set_state_dict(average)
+    run.progress = Progress(**stored)
+    run.schedule.step(run.progress.step)
+
+
+def _check_conditions(run: Run, stored: dict[str, Any]) -> None:
+    """Clips and processes are those that the run began with; takes them out of ``stored``."""
+    stored.pop("settings", None)
+    clips = stored.pop("clips", run.clips)
+    other = [name for name, value in run.clips.items() if clips.get(name) != value]
+    if other:
+        raise ClipDuetError(
+            f"{run.folder} holds a run on other {' and '.join(other)} clips: their list, labels or "
+            "files have changed since; put them back, or choose another --output"
+        )
+    processes = stored.pop("processes", 1)
+    if processes != run.team.size:
+        raise ClipDuetError(
+            f"{run.folder} holds a run of {processes} processes, now there are {run.team.size}: "
+            "batches would be others; start as many, or choose another --output"
+        )

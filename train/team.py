@@ -1,0 +1,102 @@
+"""Processes that train the same networks together, each on its share of every batch.
+
+``python -m paddle.distributed.launch --nproc_per_node 2 train/__main__.py -c CONFIG`` starts them;
+over NCCL on GPUs, over gloo on CPUs. The networks of all processes begin alike, see different
+clips, and take the same step: that of the whole batch in one process. No wrapper stands around
+them, so losses, taps and alternating updates are the same code for one process and for many.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process and its peers; of one process, every method is free.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: how many there are.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and reports."""
+        return self.rank == 0
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """Sums over all processes."""
+        if self.size == 1:
+            return list(values)
+        tensor = paddle.to_tensor(np.asarray(values, np.float64))
+        distributed.all_reduce(tensor)
+        return [float(value) for value in tensor.numpy()]
+
+    def means(self, values: Mapping[str, float], *, weight: float) -> dict[str, float]:
+        """Means over all processes, each with its weight; the names are everybody's."""
+        if self.size == 1:
+            return dict(values)
+        *totals, weights = self.sums([*(value * weight for value in values.values()), weight])
+        return {name: total / weights for name, total in zip(values, totals, strict=True)}
+
+    def add_gradients(self, parameters: Sequence[Tensor], *, divisor: float) -> None:
+        """Replace every gradient by its sum over all processes, divided by ``divisor``."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        with paddle.no_grad():
+            if self.size > 1:
+                self._sum_in_place(gradients)
+            for gradient in gradients:
+                gradient.scale_(1.0 / divisor)
+
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors by their means over all processes."""
+        if self.size > 1 and tensors:
+            with paddle.no_grad():
+                self._sum_in_place(tensors)
+                for tensor in tensors:
+                    tensor.scale_(1.0 / self.size)
+
+    def gather(self, value: Any) -> list[Any]:
+        """What every process has, by rank; plain data."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = []
+        distributed.all_gather_object(found, value)
+        return found
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def _sum_in_place(self, tensors: Sequence[Tensor]) -> None:
+        """One message a dtype: hundreds of small ones would take longer than the sums."""
+        for dtype in {tensor.dtype for tensor in tensors}:
+            members = [tensor for tensor in tensors if tensor.dtype == dtype]
+            flat = paddle.concat([tensor.flatten() for tensor in members])
+            distributed.all_reduce(flat)
+            begin = 0
+            for tensor in members:
+                part = flat[begin : begin + tensor.size].reshape(tensor.shape)
+                paddle.assign(part, tensor)
+                begin += tensor.size
+
+
+def join() -> Team:
+    """The team that the launcher has started this process for; alone without one."""
+    size = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+    if size == 1:
+        return Team()
+    distributed.init_parallel_env()
+    return Team(distributed.get_rank(), distributed.get_world_size())
