@@ -9,7 +9,7 @@ Two styles, for activations of ``int8`` and of ``uint8``:
 - ``int8``: symmetric, every zero point 0, few pairs: in front of convolutions, behind the
   activation function of the one before, and around what moves values. TensorRT takes nothing else,
   and fuses convolution, residual and activation between two pairs. Biases stay floats.
-- ``uint8``: with zero points, and pairs on either side of every sum, product, join and leaky ReLU.
+- ``uint8``: with zero points, and pairs around every sum, product, join, pool and leaky ReLU.
   ONNX Runtime has 8-bit kernels for these, and only takes one where all of its ends are bytes.
   Behind a ReLU all 256 steps are spent on what is above zero.
 """
@@ -81,9 +81,11 @@ def asked(graph: Graph, kept: Set[str], activations: Activations) -> set[str]:
 
 
 def _asks(graph: Graph, node: Any, kept: Set[str], activations: Activations) -> list[str]:
-    """The inputs that a node wants as bytes."""
+    """The inputs that a node wants as bytes, and the output if it must be."""
     every = activations == "uint8"
-    if node.op_type in ("Conv", "AveragePool"):
+    if node.op_type == "Conv":
+        return [node.input[0], *([_result(graph, node)] if every else [])]
+    if node.op_type == "AveragePool" or (node.op_type == "GlobalAveragePool" and every):
         return [node.input[0]]
     if node.op_type == "LeakyRelu" and every:
         source = graph.made_by[node.input[0]]
@@ -95,6 +97,13 @@ def _asks(graph: Graph, node: Any, kept: Set[str], activations: Activations) -> 
         made = [name for name in node.input if name in graph.made_by]
         return list(node.input) if every else [n for n in made if not _of(graph, n, "Conv")]
     return []
+
+
+def _result(graph: Graph, conv: Any) -> str:
+    """What a convolution writes: its output, or that of a ReLU, which is fused with it."""
+    readers = graph.read_by.get(conv.output[0], ())
+    fused = len(readers) == 1 and readers[0].op_type == "Relu"
+    return str((readers[0] if fused else conv).output[0])
 
 
 def _of(graph: Graph, name: str, kind: str) -> bool:

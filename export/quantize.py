@@ -36,10 +36,7 @@ KEEP_FLOAT: tuple[str, ...] = (
 )
 """Patterns (``re.search``) of node names that are not quantised."""
 
-LOOSE = (
-    *("Relu", "LeakyRelu", "Sigmoid", "Reshape", "Cast", "Transpose"),
-    *("GlobalAveragePool", "ReduceMean"),
-)
+LOOSE = ("Relu", "Sigmoid", "Reshape", "GlobalAveragePool", "ReduceMean", "Cast", "Transpose")
 """Operators without weights, which stay in float where all that is before or behind them does."""
 
 

@@ -61,7 +61,8 @@ def artifact_keys(backend: str, precision: str) -> tuple[str, ...]:
     """The artefacts that a backend can run in a precision, the best first.
 
     The int8 variant for x86 has unsigned activations, which its CPUs multiply faster and which
-    TensorRT does not take. OpenVINO runs the fp32 file in bf16.
+    TensorRT does not take. ONNX Runtime has kernels for that variant on every CPU, and runs most
+    of the other in floats. OpenVINO runs the fp32 file in bf16.
 
     Raises:
         BackendError: unknown backend.
@@ -75,7 +76,8 @@ def artifact_keys(backend: str, precision: str) -> tuple[str, ...]:
         return ("onnx.fp32",)
     if known.format == "onnx" and precision == "int8" and not known.gpu:
         both = (f"{plain}.x86", plain)
-        return both if platform.machine().lower() in X86 else both[::-1]
+        first = backend == "onnxruntime" or platform.machine().lower() in X86
+        return both if first else both[::-1]
     return (plain,)
 
 

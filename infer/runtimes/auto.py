@@ -69,7 +69,7 @@ def open_best(
                     raise
                 problem = str(error)
             else:
-                say(_line(backend, precision, passed, expected_clips))
+                say(_line(bundle, backend, precision, passed, expected_clips))
                 return runtime
         passed[backend] = problem
     raise BackendError(
@@ -106,8 +106,14 @@ def _installed(package: str) -> bool:
         return False
 
 
-def _line(backend: str, precision: str, passed: dict[str, str], expected_clips: int | None) -> str:
-    """What was taken and why, on one line."""
+def _line(
+    bundle: Bundle,
+    backend: str,
+    precision: str,
+    passed: dict[str, str],
+    expected_clips: int | None,
+) -> str:
+    """What was taken, which file it runs, and why, on one line."""
     if BACKENDS[backend].gpu:
         why = "the fastest that runs on this GPU"
     elif backend == "openvino" and precision == "int8":
@@ -122,4 +128,6 @@ def _line(backend: str, precision: str, passed: dict[str, str], expected_clips: 
     for name, reason in passed.items():
         reasons.setdefault(" ".join(reason.split()), []).append(name)
     others = "".join(f"; not {', '.join(names)}: {said}" for said, names in reasons.items())
-    return f"backend: {backend} ({why}{others})"
+    file = find_artifact(bundle, backend, precision).files[0].file
+    made_of = "built from " if backend == "tensorrt" else ""
+    return f"backend: {backend}, {made_of}{file} ({why}{others})"
