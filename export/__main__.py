@@ -8,7 +8,6 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from types import FrameType
 
 from infer.errors import ClipDuetError
 
@@ -84,7 +83,7 @@ def _run(options: argparse.Namespace) -> int:
 
     # A stop asked for by the system cleans up as Ctrl-C does.
     paddle.disable_signal_handler()
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         export_bundle(
             cfg,
@@ -115,10 +114,6 @@ def _config_of(checkpoint: Path) -> Path:
     if not config.is_file():
         raise ClipDuetError(f"there is no {config}; name the config of {checkpoint} with -c")
     return config
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

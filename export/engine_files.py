@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from infer.errors import ClipDuetError
+from infer.files import WriteError, replacing
 
 Say = Callable[[str], None]
 
@@ -31,7 +31,7 @@ def locked(path: Path, say: Say) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
     except OSError as error:
-        raise _unwritten(path, error) from None
+        raise EngineError(str(WriteError(path, error))) from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,26 +47,12 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
     Raises:
         EngineError: one cannot be written; nothing has changed then.
     """
-    ready: dict[Path, str] = {}
     try:
-        for path, content in contents.items():
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            ready[path] = name
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fchmod(handle, 0o644)
-                os.fsync(handle)
-        for path, name in ready.items():
-            os.replace(name, path)
-    except OSError as error:
-        raise _unwritten(path, error) from None
-    finally:
-        for name in ready.values():
-            with suppress(FileNotFoundError):
-                os.unlink(name)
-
-
-def _unwritten(path: Path, error: OSError) -> EngineError:
-    reason = error.strerror or str(error)
-    return EngineError(f"{path} cannot be written: {reason}; what was there is still there")
+        with ExitStack() as stack:
+            for path, content in contents.items():
+                with stack.enter_context(replacing(path)).open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+    except WriteError as error:
+        raise EngineError(f"{error}; what was there is still there") from None

@@ -11,7 +11,6 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         130 stopped. But for 0 the engines are those that were there before.
     """
     options = parser().parse_args(arguments)
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         build(options, say=lambda line: print(line, flush=True))
     except ClipDuetError as error:
@@ -214,10 +213,6 @@ def _build_interruptibly(
         except BaseException:
             stop.set()
             raise
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

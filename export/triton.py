@@ -125,8 +125,8 @@ def write_repository(
     if precisions is None:
         precisions = [key.split(".")[1] for key in bundle.artifacts if re.match(r"onnx\.\w+$", key)]
     models = [_onnx_model(bundle, precision, serving) for precision in precisions]
-    for precision, path in _engines(bundle, precisions, engines, say).items():
-        models.append(_engine_model(bundle, precision, path, serving, say))
+    for path, stamp in _engines(bundle, precisions, engines, say).values():
+        models.append(_engine_model(bundle, path, stamp, serving, say))
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputError(f"{out} is in use; choose another folder, or remove it")
@@ -204,25 +204,25 @@ def _onnx_model(bundle: Bundle, precision: str, serving: Serving) -> Model:
 
 def _engines(
     bundle: Bundle, precisions: Sequence[str], named: Sequence[str] | None, say: Say
-) -> dict[str, Path]:
+) -> dict[str, tuple[Path, Stamp]]:
     """The engine of each precision that has one: those named, or the only one built."""
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[Path, Stamp]] = {}
     for path in sorted((bundle.root / FOLDER).glob("*.engine")) if named is None else named:
         path = Path(path)
         try:
-            why = _unfit(bundle, precisions, read_stamp(path))
+            stamp = read_stamp(path)
+            why = _unfit(bundle, precisions, stamp)
         except BundleError as error:
             why = str(error)
         if why and named is not None:
             raise BackendError(f"{path} cannot be served: {why}")
         if why:
             say(f"left out     {path.name}: {why}")
-            continue
-        precision = read_stamp(path).precision
-        if precision in found:
-            both = f"{found[precision].name} and {path.name}"
-            raise BackendError(f"several {precision} engines, {both}: name one with --engine")
-        found[precision] = path
+        elif stamp.precision in found:
+            both = f"{found[stamp.precision][0].name} and {path.name}"
+            raise BackendError(f"several {stamp.precision} engines, {both}: name one with --engine")
+        else:
+            found[stamp.precision] = (path, stamp)
     return found
 
 
@@ -237,12 +237,11 @@ def _unfit(bundle: Bundle, precisions: Sequence[str], stamp: Stamp) -> str | Non
     return None
 
 
-def _engine_model(bundle: Bundle, precision: str, path: Path, serving: Serving, say: Say) -> Model:
-    stamp = read_stamp(path)
+def _engine_model(bundle: Bundle, path: Path, stamp: Stamp, serving: Serving, say: Say) -> Model:
     read_engine(path, stamp)  # only what was built is served
     say(f"engine       needs a server with {stamp.machine.gpu}, TensorRT {stamp.machine.tensorrt}")
     return Model(
-        name=_name(bundle, "tensorrt", precision),
+        name=_name(bundle, "tensorrt", stamp.precision),
         backend="tensorrt",
         file=path,
         max_batch=stamp.profile.max_batch,

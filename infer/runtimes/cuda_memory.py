@@ -55,13 +55,14 @@ def _primary_context(device: int) -> Any:
 class Gpu:
     """One GPU, and what was taken from it; `close` gives all of that back.
 
-    Everything but `name` and `compute_capability` is called inside `active()`.
+    Everything but `name` and `compute_capability` is used inside `active()`; `cuda` is PyCUDA's
+    driver module, for streams, events and copies.
     """
 
     def __init__(self, device: int = 0) -> None:
         import pycuda.driver as cuda
 
-        self._cuda: Any = cuda
+        self.cuda: Any = cuda
         with cuda_errors(f"GPU {device} cannot be used"):
             cuda.init()
             found = cuda.Device(device)
@@ -82,7 +83,7 @@ class Gpu:
 
     def device_memory(self, size: int) -> int:
         """Address of `size` bytes on the GPU."""
-        memory = self._cuda.mem_alloc(size)
+        memory = self.cuda.mem_alloc(size)
         self._owned.callback(memory.free)
         return int(memory)
 
@@ -91,25 +92,9 @@ class Gpu:
 
         Nothing may touch it after `close`.
         """
-        array: npt.NDArray[Any] = self._cuda.pagelocked_empty(shape, dtype)
+        array: npt.NDArray[Any] = self.cuda.pagelocked_empty(shape, dtype)
         self._owned.callback(array.base.free)  # type: ignore[union-attr]
         return array
-
-    def stream(self) -> Any:
-        """A queue of copies and kernels, done in order; `handle` is its address."""
-        return self._cuda.Stream()
-
-    def event(self) -> Any:
-        """A mark that one stream sets, and another one or the host waits for."""
-        return self._cuda.Event()
-
-    def upload(self, address: int, array: npt.NDArray[Any], stream: Any) -> None:
-        """Queue a copy of a contiguous piece of a pinned array to the GPU."""
-        self._cuda.memcpy_htod_async(address, array, stream)
-
-    def download(self, array: npt.NDArray[Any], address: int, stream: Any) -> None:
-        """Queue a copy from the GPU to a contiguous piece of a pinned array."""
-        self._cuda.memcpy_dtoh_async(array, address, stream)
 
     def close(self) -> None:
         """Free all memory, even when freeing some of it fails; calling it twice is fine."""

@@ -214,12 +214,13 @@ class TensorRTRuntime:
 
     def _allocate(self, gpu: Gpu) -> None:
         clip, classes = self._bundle.spec.clip_shape, len(self._bundle.classes)
-        self._copies, self._computes = gpu.stream(), gpu.stream()
+        self._copies, self._computes = gpu.cuda.Stream(), gpu.cuda.Stream()
         for _ in range(SLOTS):
             pixels = gpu.pinned((self.max_batch, *clip), np.uint8)
             logits = gpu.pinned((self.max_batch, classes), np.float32)
             addresses = gpu.device_memory(pixels.nbytes), gpu.device_memory(logits.nbytes)
-            self._slots.append(_Slot(pixels, logits, *addresses, gpu.event(), gpu.event()))
+            events = gpu.cuda.Event(), gpu.cuda.Event()
+            self._slots.append(_Slot(pixels, logits, *addresses, *events))
 
     def _capture(self, gpu: Gpu) -> None:
         """Run every slot, which loads all kernels; capture it, and compare what a replay gives."""
@@ -260,14 +261,14 @@ class TensorRTRuntime:
         size = max(count, self._min_batch)
         slot.pixels[:count] = part
         slot.pixels[count:size] = 0
-        gpu.upload(slot.pixels_at, slot.pixels[:size], self._copies)
+        gpu.cuda.memcpy_htod_async(slot.pixels_at, slot.pixels[:size], self._copies)
         slot.uploaded.record(self._copies)
         self._computes.wait_for_event(slot.uploaded)
         if slot.graph is not None and size == self.max_batch:
             slot.graph.launch(self._computes.handle)
         else:
             self._enqueue(slot, size)
-        gpu.download(slot.logits[:size], slot.logits_at, self._computes)
+        gpu.cuda.memcpy_dtoh_async(slot.logits[:size], slot.logits_at, self._computes)
         slot.done.record(self._computes)
         slot.pending = (start, count)
 
