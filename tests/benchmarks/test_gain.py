@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,23 @@ def test_answers_of_other_files_are_not_taken_over(world: Path, tmp_path: Path) 
     (file,) = (tmp_path / "kept").iterdir()
     file.write_bytes(file.read_bytes()[:50])
     assert kept.load(good, int8) is None  # cut off
+
+
+def test_answers_of_an_engine_that_was_built_anew_are_not_taken_over(
+    world: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(world / "good", tmp_path / "good")
+    good, engine = Bundle.load(tmp_path / "good"), Cell("tensorrt", "fp32")
+    stamp = tmp_path / "good" / "engines" / "x.engine.json"
+    stamp.parent.mkdir()
+    stamp.write_text("{}")
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"video")
+    kept = Kept(tmp_path / "kept", [Sample(clip, 1, None, 1)], threads=1)
+    kept.save(good, engine, Evaluation(np.ones((1, 3), np.float32), np.array([1]), (str(clip),)))
+    assert kept.load(good, engine) is not None
+    stamp.write_text('{"new": 1}')
+    assert kept.load(good, engine) is None
 
 
 def test_costs_cover_every_cell(
