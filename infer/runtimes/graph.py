@@ -12,6 +12,12 @@ from infer.backends import BACKENDS
 from infer.bundle import Bundle
 from infer.errors import BackendUnavailable, BundleError
 
+# An ONNX file, opset 13: y = x + x, both float32 [1].
+DOUBLE = bytes.fromhex(
+    "08083a350a0e0a01780a017812017922034164641201675a0f0a0178120a0a08080112040a020801"
+    "620f0a0179120a0a08080112040a02080142040a00100d"
+)
+
 
 @dataclass(frozen=True)
 class End:

@@ -18,7 +18,7 @@ from infer.bundle import Artifact, Bundle
 from infer.errors import BackendError, BackendUnavailable, BundleError
 from infer.hardware import gpu_problem
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
-from infer.runtimes.graph import End, check_graph, load_package, short
+from infer.runtimes.graph import DOUBLE, End, check_graph, load_package, short
 
 # Backend -> ONNX Runtime's name of what runs it, and the library that holds it.
 PROVIDERS = {
@@ -59,7 +59,11 @@ class OrtRuntime:
         except BackendUnavailable:
             raise
         except Exception as error:  # onnxruntime raises a dozen unrelated types
-            raise BundleError(f"{path} does not load in ONNX Runtime: {short(error)}") from None
+            reason = short(error)
+            if not _runs_anything(ort, backend, providers):
+                remedy = BACKENDS[backend].install
+                raise BackendUnavailable(backend, f"it fails: {reason}", remedy) from None
+            raise BundleError(f"{path} does not load in ONNX Runtime: {reason}") from None
         ends = [
             [End(e.name, DTYPES.get(e.type, e.type), e.shape) for e in found]
             for found in (session.get_inputs(), session.get_outputs())
@@ -163,6 +167,18 @@ def start_session(
         if problem:
             raise BackendUnavailable(backend, f"{problem}; try another precision or backend")
     return session
+
+
+def _runs_anything(ort: Any, backend: str, providers: Sequence[tuple[str, dict[str, str]]]) -> bool:
+    """Whether the smallest of graphs loads: then it was the file that did not."""
+    bare: list[tuple[str, dict[str, str]]] = [
+        (name, {}) for name, _ in providers
+    ]  # the options are about the file
+    try:
+        start_session(ort, backend, DOUBLE, ort.SessionOptions(), bare)
+    except Exception:
+        return False
+    return True
 
 
 def _left_to_the_cpu(wanted: str, parts: Sequence[Any]) -> str | None:

@@ -11,19 +11,13 @@ import numpy as np
 
 from infer.backends import BACKENDS
 from infer.errors import BackendUnavailable
-from infer.runtimes.graph import short
+from infer.runtimes.graph import DOUBLE, short
 from infer.runtimes.ort import PROVIDERS, check_provider, import_ort, start_session
 from infer.runtimes.ov import import_openvino
 from infer.runtimes.paddle_inference import import_paddle
 from infer.statuses import Status, statuses
 
 __all__ = ["Status", "probe", "probe_json", "statuses"]
-
-# An ONNX file, opset 13: y = x + x, both float32 [1].
-DOUBLE = bytes.fromhex(
-    "08083a350a0e0a01780a017812017922034164641201675a0f0a0178120a0a08080112040a020801"
-    "620f0a0179120a0a08080112040a02080142040a00100d"
-)
 
 
 def probe(backend: str) -> Status:

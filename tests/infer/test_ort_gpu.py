@@ -16,8 +16,8 @@ import onnxruntime
 import pytest
 
 from infer.bundle import Bundle
-from infer.errors import BackendError, BackendUnavailable
-from infer.runtimes import ort, probe
+from infer.errors import BackendError, BackendUnavailable, BundleError
+from infer.runtimes import graph, ort, probe
 from infer.runtimes.ort import OrtRuntime
 
 CPU, CUDA, TENSORRT = (name for name, _ in ort.PROVIDERS.values())
@@ -34,7 +34,8 @@ def part(provider, *kinds):
 def gpu_build(monkeypatch, tmp_path):
     """`gpu_build(providers, parts)`: what a session then says it runs on, and where its nodes are.
 
-    Returns the calls that made sessions. `parts` of None: a version that does not tell.
+    Returns the calls that made sessions. `parts` of None: a version that does not tell. `failing`:
+    the types of models that do not load; a file is a str, the smallest of graphs bytes.
     """
     real, calls = onnxruntime.InferenceSession, []
     capi = tmp_path / "onnxruntime" / "capi"
@@ -43,11 +44,13 @@ def gpu_build(monkeypatch, tmp_path):
     for name in ("cuda", "tensorrt"):
         shutil.copy(library, capi / f"libonnxruntime_providers_{name}.so")
 
-    def make(providers=None, parts=()):
+    def make(providers=None, parts=(), failing=()):
         class Session:
             def __init__(self, model, options=None, *, providers, **more):
                 calls.append((options, [name for name, _ in providers], more))
                 self._asked = [name for name, _ in providers]
+                if type(model) in failing:
+                    raise RuntimeError("CUDA failure 35: driver version is insufficient")
                 session = real(model, providers=[CPU])
                 self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
                 self.run = session.run
@@ -115,6 +118,15 @@ def test_a_provider_that_did_not_start_is_an_error(gpu_build, make_bundle, backe
     assert not status.runs and message in status.reason and status.remedy
 
 
+def test_a_gpu_that_fails_is_not_blamed_on_the_file(gpu_build, make_bundle):
+    gpu_build(failing=(str, bytes))
+    with pytest.raises(BackendUnavailable, match="it fails: CUDA failure 35: driver version"):
+        open_ort(make_bundle(), "onnxruntime-cuda")
+    gpu_build(failing=(str,))
+    with pytest.raises(BundleError, match=r"model\.fp32\.onnx does not load .*CUDA failure 35"):
+        open_ort(make_bundle(), "onnxruntime-cuda")
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
@@ -154,7 +166,7 @@ def test_the_provider_a_recorded_session_tells_of_is_its_own():
     """The names that the check reads are those of ONNX Runtime itself."""
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    session = onnxruntime.InferenceSession(probe.DOUBLE, options, providers=[CPU])
+    session = onnxruntime.InferenceSession(graph.DOUBLE, options, providers=[CPU])
     if not hasattr(session, "get_provider_graph_assignment_info"):
         pytest.skip("this ONNX Runtime does not tell where nodes run")
     told = session.get_provider_graph_assignment_info()
