@@ -7,6 +7,8 @@
 #   PRECISION=name   fp32, fp16 or int8 (engine; fp16 if not given)
 #   ENGINE_OPTIONS="..."  more options of `python -m export.tensorrt` (engine)
 #   VIDEO="..."      files, folders or globs to predict
+#   QAT=file         settings of the fine-tune for 8 bits (qat)
+#   GOAL=points      of top-1 that int8 may lose (sensitivity, qat)
 #   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
 #   METHODS="..."    distillation methods to compare, of configs/methods (study)
 #   SEEDS="..."      seeds of that comparison, at least three (study)
@@ -24,6 +26,8 @@ SEED ?=
 OVERRIDES ?=
 METHODS ?=
 SEEDS ?=
+QAT ?=
+GOAL ?=
 JOBS ?= 2
 
 VENV := .venv
@@ -43,7 +47,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup data train train-baseline train-dml export predict engine triton benchmark report \
+.PHONY: help setup data train train-baseline train-dml export predict sensitivity qat engine triton benchmark report \
     demo study doctor test test-gpu lint clean
 
 help: ## list the targets
@@ -129,6 +133,21 @@ predict: setup $(if $(BUNDLE)$(call made,dml),,export) ## label videos (VIDEO="f
 	@$(PY) infer/predict.py --bundle $(or $(BUNDLE),bundles/dml) --video $(VIDEO)
 
 bundle := $(or $(BUNDLE),bundles/dml)
+QAT_SETTINGS := configs/motions_qat.yaml
+run_config = $(addprefix -c ,$(or $(CONFIG),$(if $(own)$(BUNDLE),,$(DML))))
+qat_from = $(or $(CHECKPOINT),$(run)/best.pdparams)
+# The goal: points of top-1 that int8 may lose on the validation clips.
+sensitivity: setup $(if $(BUNDLE)$(call made,dml),,export) ## which layers 8 bits hurt, and the fewest to spare (BUNDLE= CONFIG= GOAL=)
+	@$(PY) -m export.sensitivity --bundle $(bundle) $(run_config) --goal $(or $(GOAL),0.5) \
+	    $(addprefix --override ,$(OVERRIDES))
+
+qat: $(if $(own),setup,train) ## fine-tune for 8 bits, and export that (bundles/*_qat; CONFIG= RUN= QAT= BUNDLE= GOAL=)
+	@$(PY) -m export.qat --checkpoint $(qat_from) $(run_config) --qat $(or $(QAT),$(QAT_SETTINGS)) \
+	    -o $(run)_qat --resume $(addprefix --override ,$(OVERRIDES))
+	@$(PY) -m export --checkpoint $(qat_from) $(run_config) --qat $(run)_qat \
+	    -o $(or $(BUNDLE),bundles/$(notdir $(run))_qat) $(if $(GOAL),--int8-goal $(GOAL)) \
+	    $(addprefix --override ,$(OVERRIDES))
+
 engine: setup $(if $(BUNDLE)$(call made,dml),,export) ## build a TensorRT engine for this machine's GPU (BUNDLE= PRECISION=)
 	@$(PY) -m export.tensorrt --bundle $(bundle) $(addprefix --precision ,$(PRECISION)) $(ENGINE_OPTIONS)
 

@@ -8,8 +8,12 @@ import signal
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from infer.errors import ClipDuetError
+
+if TYPE_CHECKING:
+    from export.goal import Goal
 
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_STOPPED = 1, 2, 130
 
@@ -45,6 +49,14 @@ def parser() -> argparse.ArgumentParser:
         "activations: int8 for every engine, uint8 for x86 CPUs (default: both)")  # fmt: skip
     add("--calibrator", choices=("minmax", "entropy", "percentile"), default="percentile",
         help="how ranges follow from the values seen (default: percentile)")  # fmt: skip
+    add("--int8-goal", type=float, metavar="POINTS", help="largest loss of top-1 on the validation "
+        "clips that int8 may bring; layers stay in float where need be (default: any)")  # fmt: skip
+    add("--int8-least", type=float, metavar="PERCENT", help="least top-1 of int8, with --int8-goal "
+        "(default: any)")  # fmt: skip
+    add("--keep-float", action="append", default=[], metavar="NODE", help="a node, or a pattern of "
+        "names, that is not quantised; may be given several times")  # fmt: skip
+    add("--qat", metavar="FOLDER", help="take int8 from a fine-tune of this checkpoint, made by "
+        "python -m export.qat")  # fmt: skip
     add("--threads", type=int, help="CPU threads of the runtimes (default: all cores)")
     return parser
 
@@ -63,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
-        failed = type(error).__name__ in ("VerificationError", "ConversionError")
+        failed = type(error).__name__ in ("VerificationError", "GoalError", "ConversionError")
         return EXIT_FAILED if failed else EXIT_WRONG_USE
     except KeyboardInterrupt:
         print("\nstopped; no bundle was written", file=sys.stderr)
@@ -80,6 +92,7 @@ def _run(options: argparse.Namespace) -> int:
     import paddle
 
     from export.bundle import ACTIVATIONS, Options, export_bundle
+    from export.quantize import KEEP_FLOAT
 
     # A stop asked for by the system cleans up as Ctrl-C does.
     paddle.disable_signal_handler()
@@ -100,12 +113,25 @@ def _run(options: argparse.Namespace) -> int:
                 verify_clips=options.verify_clips,
                 calibrator=options.calibrator,
                 threads=options.threads,
+                keep_float=(*KEEP_FLOAT, *options.keep_float),
+                goal=_goal(options),
+                qat=Path(options.qat) if options.qat else None,
             ),
             say=lambda line: print(line, flush=True),
         )
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _goal(options: argparse.Namespace) -> Goal | None:
+    from export.goal import Goal
+
+    if options.int8_goal is None:
+        if options.int8_least is not None:
+            raise ClipDuetError("--int8-least needs --int8-goal, the largest loss that is allowed")
+        return None
+    return Goal(options.int8_goal, options.int8_least)
 
 
 def _config_of(checkpoint: Path) -> Path:

@@ -15,6 +15,7 @@ from export.artifacts import ACTIVATIONS, FP16, FP32, LABELS, ONNX_FILES, TOLERA
 from export.collapse import check_collapse
 from export.deploy import DeployNet
 from export.fuse import fuse
+from export.goal import check_goal, score
 from export.strip import Stripped
 from infer.bundle import Bundle
 from infer.runtimes import open_runtime
@@ -49,7 +50,12 @@ def check_tensors(folder: Path, net: DeployNet, stripped: Stripped, built: dict[
         origin.check_half_origin(ONNX_FILES[FP16], halves, own, foreign)
     for key in (key for key in ACTIVATIONS if key in built):
         quantized = origin.onnx_tensors(onnx.load(str(folder / ONNX_FILES[key])))
-        origin.check_quantized_origin(ONNX_FILES[key], quantized, own)
+        check = (
+            origin.check_trained_origin
+            if "training" in built[key]["quantization"]
+            else origin.check_quantized_origin
+        )
+        check(ONNX_FILES[key], quantized, own)
 
 
 def check_answers(
@@ -89,7 +95,15 @@ def check_answers(
                 note = ""
             else:
                 collapse = check_collapse(LABELS[key], reference, found, classes)
-                entry["parity"] = {**_loose_parity(reference, found), "collapse": collapse}
+                lost = score(reference, found)
+                entry["parity"] = {
+                    **_loose_parity(reference, found),
+                    "loss": lost.to_dict(),
+                    "collapse": collapse,
+                }
+                if options.goal is not None:
+                    so = "training" in entry["quantization"]
+                    check_goal(LABELS[key], options.goal, lost, trained=so)
                 note = f", {entry['parity']['top1_agreement']:.2%} of the answers as before"
             entry["accuracy"] = _accuracy(checks, found)
             say(f"accuracy  {LABELS[key]}: {_figures(found)}{note}")

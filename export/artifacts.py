@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from export.convert import OPSET, save_paddle, to_onnx
 from export.deploy import DeployNet
 from export.describe import ExportError
 from export.finite import check_finite
+from export.goal import Goal
 from export.half import to_half
+from export.int8_files import Int8, copy_trained, write_int8
 from export.qdq import Activations
-from export.quantize import KEEP_FLOAT, calibrate, quantize
+from export.quantize import KEEP_FLOAT, calibrate
 from export.ranges import Calibrator
+from export.sensitivity import MOST
 from infer.bundle import describe_file
 
 Say = Callable[[str], None]
@@ -62,6 +65,10 @@ class Options:
         verify_clips: samples of the validation list to compare accuracy on; 0: all.
         threads: CPU threads of the runtimes; None: all cores.
         workers: threads that read clips ahead.
+        goal: what the quantised artefacts must reach on these samples; layers are kept in float
+            where need be. None: there is no goal.
+        most_float: largest share of the multiply-adds to keep in float for it.
+        qat: folder of a fine-tune (:mod:`export.qat`) whose graphs become the quantised artefacts.
     """
 
     name: str | None = None
@@ -75,6 +82,9 @@ class Options:
     verify_clips: int = 256
     threads: int | None = None
     workers: int = 1
+    goal: Goal | None = None
+    most_float: float = MOST
+    qat: Path | None = None
 
     def __post_init__(self) -> None:
         for name, value, least in (
@@ -83,6 +93,8 @@ class Options:
             ("verify-clips", self.verify_clips, 0),
             ("threads", 1 if self.threads is None else self.threads, 1),
             ("workers", self.workers, 0),
+            ("int8-goal", 0 if self.goal is None else self.goal.loss, 0),
+            ("most-float", self.most_float, 0),
         ):
             if value < least:
                 raise ExportError(f"{name} is {value}, allowed: {least} or more")
@@ -93,6 +105,7 @@ def build(
     net: DeployNet,
     checks: data.Verification,
     calibration: Calibration | None,
+    trained: Mapping[str, Any] | None,
     *,
     options: Options,
     say: Say,
@@ -104,6 +117,7 @@ def build(
         net: what is shipped.
         checks: clips on which no tensor may be infinite.
         calibration: clips that set 8-bit ranges; None: nothing is quantised.
+        trained: what :func:`export.qat.load_trained` found; None: nothing was trained for 8 bits.
         options: of the export.
         say: gets a line for each file.
     """
@@ -116,7 +130,7 @@ def build(
     if options.fp16:
         built[FP16] = _halved(folder, checks, options, say)
     if calibration is not None:
-        built |= _quantised(folder, calibration, options, say)
+        built |= _quantised(folder, calibration, checks, trained, options, say)
     names = [str(path.relative_to(folder)) for path in (program, weights)]
     built[PADDLE] = _entry(folder, "paddle", "fp32", names)
     _say_built(say, "paddle", built[PADDLE], "inference model")
@@ -134,7 +148,12 @@ def _halved(folder: Path, checks: data.Verification, options: Options, say: Say)
 
 
 def _quantised(
-    folder: Path, calibration: Calibration, options: Options, say: Say
+    folder: Path,
+    calibration: Calibration,
+    checks: data.Verification,
+    trained: Mapping[str, Any] | None,
+    options: Options,
+    say: Say,
 ) -> dict[str, Any]:
     """Calibrate once, and write every quantised artefact."""
     calibrated = calibrate(
@@ -143,25 +162,33 @@ def _quantised(
         calibrator=options.calibrator,
         threads=options.threads,
     )
+    how = Int8(
+        keep_float=options.keep_float,
+        reduce_range=options.reduce_range,
+        goal=options.goal,
+        most=options.most_float,
+        threads=options.threads,
+    )
     built: dict[str, Any] = {}
     for key in options.int8:
-        quantize(
-            calibrated,
-            activations=ACTIVATIONS[key],
-            keep_float=options.keep_float,
-            reduce_range=options.reduce_range,
-            target=folder / ONNX_FILES[key],
-        )
+        activations, target = ACTIVATIONS[key], folder / ONNX_FILES[key]
+        if trained is not None and activations in trained["trained"]:
+            record = copy_trained(trained, target, activations=activations)
+            note = f"{activations} activations, trained for {record['training']['epochs']} epochs"
+        else:
+            record = write_int8(
+                calibrated,
+                target,
+                how,
+                activations=activations,
+                calibration=calibration,
+                dataset=checks.dataset,
+                say=say,
+            )
+            note = f"{activations} activations, calibrated on {calibrated.clips} clips"
         built[key] = _entry(folder, "onnx", "int8", [ONNX_FILES[key]])
         built[key]["opset"] = OPSET
-        built[key]["quantization"] = {
-            "activations": ACTIVATIONS[key],
-            "calibrator": options.calibrator,
-            "reduce_range": options.reduce_range,
-            "keep_float": list(options.keep_float),
-            "calibration": calibration.to_dict(),
-        }
-        note = f"{ACTIVATIONS[key]} activations, calibrated on {calibrated.clips} clips"
+        built[key]["quantization"] = record
         _say_built(say, "int8", built[key], note)
     return built
 

@@ -12,8 +12,9 @@ from export.deploy import DeployNet
 from export.describe import classes_of, count, describe, provenance
 from export.folder import staged
 from export.fuse import fuse
+from export.qat import load_trained
 from export.strip import Stripped, strip
-from infer.bundle import Bundle, write_bundle_json
+from infer.bundle import Bundle, sha256_of, write_bundle_json
 from train.checkpoint import load_file, model_weights
 from train.config import Config, clip_spec
 
@@ -50,7 +51,8 @@ def export_bundle(
     Raises:
         StripError: config and checkpoint do not belong together.
         ConversionError: a converter failed.
-        VerificationError: an artefact does not compute what the trained network computes.
+        VerificationError: an artefact does not compute what the trained network computes, or
+            misses the goal of the options.
         ClipDuetError: other mistakes in config, lists, options or output.
     """
     options = options or Options()
@@ -63,12 +65,15 @@ def export_bundle(
     checks = data.verification(
         cfg, count=options.verify_clips, parity=min(PARITY_CLIPS, options.max_batch)
     )
+    trained = None
+    if options.qat is not None:
+        trained = load_trained(options.qat, checkpoint_sha256=sha256_of(checkpoint))
     calibration = None
     if options.int8:
         calibration = data.calibration(cfg, count=options.calibration_clips, say=say)
     with staged(output) as folder:
         net = _fused(cfg, stripped, checks, say)
-        built = build(folder, net, checks, calibration, options=options, say=say)
+        built = build(folder, net, checks, calibration, trained, options=options, say=say)
         description = describe(
             cfg,
             stripped,

@@ -138,8 +138,8 @@ def check_collapse(
         for fall in result.falls
     ]
     lines.append(
-        "  Nothing was written. Try more --calibration-clips, --calibrator minmax or --activations "
-        "int8, or export without it: --no-int8"
+        "  Nothing was written. Let layers stay in float: --int8-goal 0.5; train for 8 bits: make "
+        "qat; or export without it: --no-int8"
     )
     raise VerificationError("\n".join(lines))
 

@@ -15,6 +15,9 @@ from export.verify import VerificationError
 
 Arrays = Mapping[str, np.ndarray]
 
+MOVED = 0.5
+"""How far a fine-tune may move a weight, as a share of its norm: others' weights are 1.4 away."""
+
 QUANTIZED = "_quantized"
 """What ONNX Runtime's quantiser appends to the name of a tensor it has rounded."""
 
@@ -118,6 +121,33 @@ def check_quantized_origin(what: str, tensors: Arrays, own: Arrays) -> None:
         off = np.abs(levels * step - own[key].reshape(value.shape))
         if (off > 0.501 * step + 1e-7).any():
             wrong.append(f"{name} {list(value.shape)} is not {key}, rounded")
+    _raise_if(what, wrong)
+
+
+def check_trained_origin(what: str, tensors: Arrays, own: Arrays) -> None:
+    """Every rounded tensor is one of ``own`` that a fine-tune has moved a little.
+
+    Args:
+        what: the artefact, for messages.
+        tensors: its tensors by name, see :func:`check_quantized_origin`.
+        own: the fused Student's before the fine-tune.
+
+    Raises:
+        VerificationError: names the tensors that are not.
+    """
+    wrong = []
+    for name, value in tensors.items():
+        key = name.removesuffix(QUANTIZED)
+        if not name.endswith(QUANTIZED) or value.dtype != np.int8 or not key.endswith(".weight"):
+            continue
+        if key not in own or own[key].size != value.size:
+            wrong.append(f"{name} {list(value.shape)} belongs to no tensor of the network")
+            continue
+        step = _per_channel(tensors[f"{key}_scale"].astype(np.float64), value)
+        before = own[key].reshape(value.shape).astype(np.float64)
+        moved = float(np.linalg.norm(value * step - before) / (np.linalg.norm(before) or 1.0))
+        if moved > MOVED:
+            wrong.append(f"{name} {list(value.shape)} is {moved:.0%} away from {key}")
     _raise_if(what, wrong)
 
 

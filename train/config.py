@@ -66,17 +66,22 @@ class SplitFiles:
     labelled: bool = True
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    path: str | Path, overrides: Sequence[str] = (), *, over: str | Path | None = None
+) -> Config:
     """Read a YAML config.
 
     Args:
         path: the file.
         overrides: ``a.b.c=value`` texts, applied in order on top of the file.
+        over: a second file, whose settings go on top of the first's before the overrides do.
 
     Raises:
         ConfigError: all mistakes, each with its path, value, what is allowed and where it stands.
     """
     document = load_document(Path(path))
+    if over is not None:
+        document = load_document(Path(over), under=document)
     if document.broken:
         raise ConfigError(str(path), document.mistakes)
     apply_overrides(document, overrides)

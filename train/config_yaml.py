@@ -74,9 +74,12 @@ for _tag, _pattern, _first in (
     )
 
 
-def load_document(file: Path) -> Document:
-    """Read a YAML file with all its bases. Mistakes are in the result, not raised."""
-    return _load(file, chain=())
+def load_document(file: Path, *, under: Document | None = None) -> Document:
+    """Read a YAML file with all its bases. Mistakes are in the result, not raised.
+
+    ``under`` is what the file's bases go on top of.
+    """
+    return _load(file, chain=(), under=under)
 
 
 def parse_document(text: str, name: str) -> Document:
@@ -174,7 +177,7 @@ def expand_environment(document: Document, environment: Mapping[str, str] | None
     document.data = expand(document.data, ())
 
 
-def _load(file: Path, chain: tuple[Path, ...]) -> Document:
+def _load(file: Path, chain: tuple[Path, ...], *, under: Document | None = None) -> Document:
     resolved = file.resolve()
     if resolved in chain:
         circle = " -> ".join(_short(path) for path in (*chain[chain.index(resolved) :], resolved))
@@ -204,7 +207,7 @@ def _load(file: Path, chain: tuple[Path, ...]) -> Document:
         what = f"must be a file or a list of files, not {shown(bases)}"
         document.mistakes.append(Mistake((BASE,), what, origin))
         names = []
-    inherited = Document({})
+    inherited = under or Document({})
     for name in names:
         base = _load(file.parent / name, (*chain, resolved))
         for index, mistake in enumerate(base.mistakes):

@@ -32,7 +32,7 @@ from train.precise_bn import recompute_statistics
 from train.progress import Progress
 from train.recognizers import STUDENT
 from train.reporter import Reporter
-from train.run import Run, average_statistics, check_weights, open_run, save
+from train.run import Networks, Run, average_statistics, check_weights, open_run, save
 from train.step import Part, parts_of, take_step
 from train.team import Team
 from train.terms import Outputs
@@ -47,6 +47,7 @@ def train(
     reporter: Reporter | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     team: Team | None = None,
+    networks: Networks | None = None,
 ) -> Progress:
     """Train the networks of a config; checkpoints go to ``cfg.output_dir``.
 
@@ -58,6 +59,8 @@ def train(
         reporter: shows progress; none shows nothing.
         should_stop: looked at after every step; when it is true, a checkpoint is written first.
         team: the processes that train together; None: this one alone.
+        networks: what to train instead of what the config builds, filled with what it starts
+            from.
 
     Raises:
         KeyboardInterrupt: ``should_stop`` said so.
@@ -78,6 +81,7 @@ def train(
             team=team,
             resume=resume,
             note=reporter.note,
+            networks=networks,
         )
         while run.progress.epoch < cfg.epochs:
             _epoch(run, reporter, should_stop)

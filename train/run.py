@@ -30,6 +30,9 @@ from train.team import Team
 
 Note = Callable[[str], None]
 
+Networks = tuple[Recognizer, nn.Layer]
+"""What learns, and the layer that makes its input of uint8 clips ``[N, T, H, W, 3]``."""
+
 
 class DivergedError(ClipDuetError):
     """The loss is no number any more."""
@@ -42,7 +45,7 @@ class Run:
     cfg: Config
     folder: Path
     recognizer: Recognizer
-    pixels: PixelInput
+    pixels: nn.Layer
     train: ClipDataset
     valid: ClipDataset
     precision: Precision
@@ -100,15 +103,16 @@ def open_run(
     team: Team,
     resume: bool,
     note: Note,
+    networks: Networks | None = None,
 ) -> Run:
     """Build a run's networks and fill them: from its folder, from checkpoints, or by its seed.
+
+    ``networks`` are taken instead, where there are any, and filled from the folder alone.
 
     Raises:
         ClipDuetError: the folder holds a run and ``resume`` is off, or one that is another.
     """
-    preprocess = clip_spec(cfg, "train").preprocess
-    pixels = PixelInput(preprocess.mean, preprocess.std)
-    recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
+    recognizer, pixels = networks or _built(cfg)
     run = Run(
         cfg=cfg,
         folder=Path(cfg.output_dir),
@@ -126,16 +130,26 @@ def open_run(
         _continue(run, resume=resume)
         note(f"going on after {run.progress.step} steps")
         return run
-    lines = load_pretrained(recognizer, cfg.model)
-    if cfg.weights:
-        lines += load_weights(recognizer, Path(cfg.weights))
-    lines += load_networks(recognizer, cfg.model, others_filled=bool(cfg.weights))
-    for line in lines:
+    for line in _fill(cfg, recognizer) if networks is None else []:
         note(line)
     run.precision.prepare(recognizer, run.optimizer)
     if run.average is not None:
         run.average.set_state_dict(recognizer.state_dict())
     return run
+
+
+def _built(cfg: Config) -> Networks:
+    preprocess = clip_spec(cfg, "train").preprocess
+    pixels = PixelInput(preprocess.mean, preprocess.std)
+    return build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels), pixels
+
+
+def _fill(cfg: Config, recognizer: Recognizer) -> list[str]:
+    """Load the checkpoints that the config names; says what came from where."""
+    lines = load_pretrained(recognizer, cfg.model)
+    if cfg.weights:
+        lines += load_weights(recognizer, Path(cfg.weights))
+    return lines + load_networks(recognizer, cfg.model, others_filled=bool(cfg.weights))
 
 
 def save(run: Run) -> None:

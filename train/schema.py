@@ -184,6 +184,21 @@ class PreciseBN(BaseModel):
     """Batches that are averaged."""
 
 
+class Qat(BaseModel):
+    """The fine-tune for 8 bits that may follow a training (:mod:`export.qat`)."""
+
+    model_config = STRICT
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Divides the logits of the network and of its fp32 teacher, that is, of itself before."""
+    label_weight: Rate = 0.0
+    """Weight of the loss to the labels, beside 1 for that to the teacher."""
+    calibration_clips: Positive = 128
+    """Training clips that set the ranges to start from."""
+    calibrator: Literal["minmax", "entropy", "percentile"] = "percentile"
+    """How these ranges follow from the values seen."""
+
+
 class Config(BaseModel):
     """One experiment. Upper-case sections are typed; lower-case ones are what builders take."""
 
@@ -203,6 +218,8 @@ class Config(BaseModel):
     """None: every batch is a step."""
     EMA: Ema | None = None
     """None: the weights as they are."""
+    QAT: Qat | None = None
+    """None: there is no fine-tune for 8 bits."""
     epochs: Positive
     """Times that the training list is gone through."""
     model_name: str = ""
@@ -287,6 +304,9 @@ class Config(BaseModel):
         """
         settings = self.to_dict()
         settings.pop("output_dir")
+        # Files written before there was this section have kept their checksum.
+        if settings["QAT"] is None:
+            settings.pop("QAT")
         text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

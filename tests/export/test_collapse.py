@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-import export.artifacts
+import export.int8_files
 from export.bundle import export_bundle
 from export.collapse import check_collapse, find_collapse
 from export.verify import VerificationError
@@ -124,7 +124,7 @@ def test_no_bundle_is_left_of_a_network_that_collapsed(
     (clips / "often.list").write_text("".join(f"{line}\n" for line in lines * 10))
     valid = {"format": "VideoDataset", "file_path": "often.list"}
     made = experiment("single", valid=valid)
-    quantize = export.artifacts.quantize
+    quantize = export.int8_files.quantize
 
     def destroy(calibrated: Any, *, target: Path, **options: Any) -> onnx.ModelProto:
         model = quantize(calibrated, **options)
@@ -135,7 +135,7 @@ def test_no_bundle_is_left_of_a_network_that_collapsed(
         onnx.save(model, str(target))
         return model
 
-    monkeypatch.setattr(export.artifacts, "quantize", destroy)
+    monkeypatch.setattr(export.int8_files, "quantize", destroy)
     monkeypatch.setattr(export.origin, "check_quantized_origin", lambda *_: None)
     with pytest.raises(VerificationError, match=r"answers '\w+' for all 40 clips"):
         export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=QUICK)

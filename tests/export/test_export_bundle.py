@@ -214,7 +214,7 @@ def interrupted(*arguments: Any, **options: Any) -> None:
             VerificationError,
             ["stem.0.conv.bias [8] belongs to no network"],
         ),
-        ("artifacts.quantize", interrupted, KeyboardInterrupt, []),
+        ("int8_files.quantize", interrupted, KeyboardInterrupt, []),
     ],
 )
 def test_a_failure_leaves_everything_as_it_was(

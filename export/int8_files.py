@@ -1,0 +1,126 @@
+"""The 8-bit files of a bundle: by calibration alone, with layers spared, or trained for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.calibration import Calibration
+from export.goal import Goal, GoalError
+from export.qdq import Activations
+from export.quantize import Calibrated, quantize
+from export.sensitivity import Trials, spare, work_of
+from train.evaluate import ListedClips
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How an 8-bit file is made.
+
+    Attributes:
+        keep_float: nodes that compute with floats, see :func:`export.quantize.quantize`.
+        reduce_range: 7-bit weights.
+        goal: what must be reached, by sparing layers where need be; None: there is no goal.
+        most: largest share of the multiply-adds that sparing may leave in float.
+        threads: of ONNX Runtime; None: all cores.
+    """
+
+    keep_float: Sequence[str]
+    reduce_range: bool
+    goal: Goal | None
+    most: float
+    threads: int | None
+
+
+def write_int8(
+    calibrated: Calibrated,
+    target: Path,
+    how: Int8,
+    *,
+    activations: Activations,
+    calibration: Calibration,
+    dataset: ListedClips,
+    say: Say,
+) -> dict[str, Any]:
+    """Quantise, and spare layers until the goal holds.
+
+    Args:
+        calibrated: the fp32 graph.
+        target: the file to write.
+        how: settings.
+        activations: kind of Q/DQ graph.
+        calibration: the clips that the ranges came from.
+        dataset: validation clips to judge the goal on.
+        say: gets a line for each layer that is spared.
+
+    Returns:
+        The ``quantization`` entry of ``bundle.json``.
+
+    Raises:
+        GoalError: no set of layers within ``how.most`` is enough.
+    """
+    kept = list(how.keep_float)
+    record: dict[str, Any] = {
+        "method": "post-training",
+        "activations": activations,
+        "calibrator": calibrated.calibrator,
+        "reduce_range": how.reduce_range,
+        "calibration": calibration.to_dict(),
+    }
+    if how.goal is not None:
+        trials = Trials(
+            calibrated,
+            dataset,
+            activations=activations,
+            keep_float=kept,
+            reduce_range=how.reduce_range,
+            threads=how.threads,
+        )
+        found = spare(trials, work_of(calibrated.model), how.goal, most=how.most, say=say)
+        if not found.found:
+            raise GoalError(
+                f"int8 with {activations} activations misses the goal of at most "
+                f"{how.goal.loss:g} points lost, even with {found.work:.0%} of the multiply-adds "
+                f"in float ({', '.join(found.layers) or 'no layer helps'}): {found.after}\n"
+                "  Nothing was written. Quantisation-aware training is next: make qat, or python "
+                "-m export.qat and then python -m export --qat FOLDER; or allow more: --int8-goal"
+            )
+        kept += found.layers
+        record["search"] = found.to_dict()
+    quantize(
+        calibrated,
+        activations=activations,
+        keep_float=kept,
+        reduce_range=how.reduce_range,
+        target=target,
+    )
+    return {**record, "keep_float": kept}
+
+
+def copy_trained(
+    record: Mapping[str, Any], target: Path, *, activations: Activations
+) -> dict[str, Any]:
+    """Take the file that :mod:`export.qat` trained.
+
+    Args:
+        record: of :func:`export.qat.load_trained`.
+        target: the file to write.
+        activations: kind of Q/DQ graph.
+
+    Returns:
+        The ``quantization`` entry of ``bundle.json``.
+    """
+    trained = record["trained"][activations]
+    shutil.copyfile(trained["path"], target)
+    return {
+        "method": "quantisation-aware training",
+        "activations": activations,
+        "calibrator": record["calibrator"],
+        "calibration": record["calibration"],
+        "training": {k: v for k, v in trained.items() if k not in ("file", "path")},
+    }
