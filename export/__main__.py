@@ -57,6 +57,8 @@ def parser() -> argparse.ArgumentParser:
         "names, that is not quantised; may be given several times")  # fmt: skip
     add("--qat", metavar="FOLDER", help="take int8 from a fine-tune of this checkpoint, made by "
         "python -m export.qat")  # fmt: skip
+    add("--reduce-range", action="store_true", help="int8 weights of 7 bits, for ONNX Runtime on "
+        "x86 CPUs without VNNI")  # fmt: skip
     add("--threads", type=int, help="CPU threads of the runtimes (default: all cores)")
     return parser
 
@@ -112,6 +114,7 @@ def _run(options: argparse.Namespace) -> int:
                 calibration_clips=options.calibration_clips,
                 verify_clips=options.verify_clips,
                 calibrator=options.calibrator,
+                reduce_range=options.reduce_range,
                 threads=options.threads,
                 keep_float=(*KEEP_FLOAT, *options.keep_float),
                 goal=_goal(options),

@@ -341,6 +341,7 @@ def test_the_command_makes_a_bundle(
     command = [sys.executable, "-m", "export", "--checkpoint", str(made.checkpoint)]
     command += ["-c", str(made.config), "-o", str(tmp_path / "b"), "--override", "seed=5"]
     command += ["--max-batch", "2", "--calibration-clips", "2", "--threads", "1"]
+    command += ["--calibrator", "entropy", "--reduce-range"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines()]
@@ -350,7 +351,11 @@ def test_the_command_makes_a_bundle(
         *("accuracy", "accuracy", "accuracy", "accuracy", "done"),
     ]
     assert done.stderr == ""
-    assert Bundle.load(tmp_path / "b").raw["origin"]["seed"] == 5
+    made_of = Bundle.load(tmp_path / "b").raw
+    assert made_of["origin"]["seed"] == 5
+    told = made_of["artifacts"]["onnx.int8"]["quantization"]
+    assert (told["activations"], told["calibrator"]) == ("int8", "entropy")
+    assert told["reduce_range"] is True
 
 
 def test_mistakes_end_with_2_and_a_message(
