@@ -84,6 +84,8 @@ def check_answers(
             runs[key] = stack.enter_context(runtime).run
         _check_batches(trained, runs, checks, built, options, say)
         reference = _evaluate(trained, checks, options, "trained network")
+        for path, reason in reference.failed:
+            say(f"failed    {path}: {reason}; it counts as wrong")
         say(f"accuracy  trained network: {_figures(reference)}")
         for key, run in runs.items():
             found = _evaluate(run, checks, options, LABELS[key])
@@ -180,6 +182,7 @@ def _accuracy(checks: data.Verification, found: Evaluation) -> dict[str, Any]:
         "list": checks.list_file,
         "listed": len(found.paths),
         "decoded": int(found.decoded.sum()),
+        "failed": [path for path, _ in found.failed],
         "top1": found.top1,
         "top5": found.top5,
         "macro_f1": found.macro_f1,

@@ -9,7 +9,7 @@ import paddle
 from export import accept, data, verify
 from export.artifacts import ACTIVATIONS, Options, Say, build
 from export.deploy import DeployNet
-from export.describe import classes_of, count, describe, provenance
+from export.describe import classes_of, count, describe, provenance, record_of
 from export.folder import staged
 from export.fuse import fuse
 from export.qat import load_trained
@@ -61,6 +61,12 @@ def export_bundle(
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
     others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
     say(f"strip     Student, {count(stripped.network):,} numbers{others}")
+    record = record_of(checkpoint, content)
+    if "settings" not in record and clip_spec(cfg).preprocess.resize != "pil":
+        say(
+            "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
+            "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
+        )
     classes = classes_of(cfg)
     checks = data.verification(
         cfg, count=options.verify_clips, parity=min(PARITY_CLIPS, options.max_batch)
@@ -82,7 +88,7 @@ def export_bundle(
             name=options.name or output.resolve().name,
             max_batch=options.max_batch,
         )
-        description["origin"] = provenance(cfg, checkpoint, content)
+        description["origin"] = provenance(cfg, checkpoint, record)
         description["artifacts"] = built
         write_bundle_json(folder, description)
         accept.check_tensors(folder, net, stripped, built)

@@ -55,16 +55,15 @@ def describe(
     }
 
 
-def provenance(cfg: Config, checkpoint: Path, content: Any) -> dict[str, Any]:
-    """The ``origin`` entry: config, checkpoint with what its run recorded, tools, time, seed.
+def record_of(checkpoint: Path, content: Any) -> dict[str, Any]:
+    """What a run recorded of a checkpoint; empty for one that comes from elsewhere.
 
     Args:
-        cfg: the config.
         checkpoint: the file.
         content: what is in it.
 
     Raises:
-        ExportError: the record beside the checkpoint is broken, or tells of other settings.
+        ExportError: the record beside it is broken.
     """
     record: dict[str, Any] = {}
     beside = checkpoint.with_name(BEST_RECORD)
@@ -76,6 +75,21 @@ def provenance(cfg: Config, checkpoint: Path, content: Any) -> dict[str, Any]:
     elif isinstance(content, dict) and isinstance(content.get("progress"), dict):
         progress = content["progress"]
         record = {key: progress[key] for key in ("epoch", "step", "settings") if key in progress}
+    return record
+
+
+def provenance(cfg: Config, checkpoint: Path, recorded: dict[str, Any]) -> dict[str, Any]:
+    """The ``origin`` entry: config, checkpoint with what its run recorded, tools, time, seed.
+
+    Args:
+        cfg: the config.
+        checkpoint: the file.
+        recorded: :func:`record_of` it.
+
+    Raises:
+        ExportError: the run had other settings.
+    """
+    record = dict(recorded)
     validated = record.pop("settings", None)
     if validated is not None:
         changed = differences(validated, deployed(cfg))

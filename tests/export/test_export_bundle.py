@@ -331,6 +331,43 @@ def test_other_settings_than_the_runs_are_refused(
     assert not (tmp_path / "bundle").exists()
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        "export.verify.check_fusion",
+        "export.verify.check_batches",
+        "export.verify.check_answers",
+        "export.accept.check_collapse",
+        "export.origin.check_distinct",
+        "export.origin.check_origin",
+        "export.origin.check_half_origin",
+        "export.origin.check_quantized_origin",
+    ],
+)
+def test_every_check_stops_the_export(
+    experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise VerificationError(f"{check} says no")
+
+    made = experiment("single")
+    monkeypatch.setattr(check, fail)
+    with pytest.raises(VerificationError, match=f"{check} says no"):
+        export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=QUICK)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_foreign_tensor_in_the_paddle_model_is_found(
+    experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = experiment("pair")
+    weight = made.recognizer.networks["Teacher"].state_dict()["1.fc.weight"].numpy()
+    tensors = origin.paddle_tensors
+    monkeypatch.setattr(origin, "paddle_tensors", lambda path: {**tensors(path), "x": weight})
+    with pytest.raises(VerificationError, match=r"paddle .*\n  x .* belongs to Teacher"):
+        export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=QUICK)
+
+
 # The command.
 
 
@@ -346,7 +383,7 @@ def test_the_command_makes_a_bundle(
     assert done.returncode == 0, done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines()]
     assert steps == [
-        *("strip", "fuse", "onnx", "fp16", "int8", "int8", "paddle", "origin"),
+        *("strip", "note", "fuse", "onnx", "fp16", "int8", "int8", "paddle", "origin"),
         *("parity", "parity", "parity", "accuracy", "accuracy"),
         *("accuracy", "accuracy", "accuracy", "accuracy", "done"),
     ]
