@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from export import data, verify
 from export.calibration import Calibration
 from export.convert import OPSET, save_paddle, to_onnx
@@ -18,6 +20,7 @@ from export.half import to_half
 from export.int8_files import Int8, copy_trained, write_int8
 from export.qdq import Activations
 from export.quantize import KEEP_FLOAT, calibrate
+from export.quiet import captured
 from export.ranges import Calibrator
 from export.sensitivity import MOST
 from infer.bundle import describe_file
@@ -140,7 +143,8 @@ def build(
 def _halved(folder: Path, checks: data.Verification, options: Options, say: Say) -> dict[str, Any]:
     """Write the artefact of float16 and look for numbers that it cannot hold."""
     path = folder / ONNX_FILES[FP16]
-    to_half(folder / ONNX_FILES[FP32], path)
+    with captured("Converting to float16"):
+        to_half(folder / ONNX_FILES[FP32], path)
     looked = check_finite(path, checks.clips, names=checks.paths, threads=options.threads)
     entry = _entry(folder, "onnx", "fp16", [ONNX_FILES[FP16]])
     _say_built(say, "fp16", entry, f"{looked} tensors finite on real and saturated clips")
@@ -158,7 +162,7 @@ def _quantised(
     """Calibrate once, and write every quantised artefact."""
     calibrated = calibrate(
         folder / ONNX_FILES[FP32],
-        calibration.clips,
+        tqdm(calibration.clips, desc="ranges of int8", unit="clip", leave=False, disable=None),
         calibrator=options.calibrator,
         threads=options.threads,
     )

@@ -16,13 +16,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from export.qdq import Activations, Graph, asked, insert
-from export.ranges import Calibrator, Histogram, collect
+from export.ranges import Calibrator, Histogram, Range, collect
 from infer.errors import ClipDuetError
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class Calibrated:
     histograms: Mapping[str, Histogram]
     calibrator: Calibrator
     clips: int
+
+    @cached_property
+    def ranges(self) -> dict[str, Range]:
+        """What 8 bits should span, of every tensor that may get them."""
+        return {name: seen.range(self.calibrator) for name, seen in self.histograms.items()}
 
 
 def calibrate(
@@ -134,13 +140,7 @@ def quantize(
     model = onnx.ModelProto()
     model.CopyFrom(calibrated.model)
     kept = frozenset(kept_in_float(model, keep_float))
-    graph = Graph.of(model.graph)
-    ranges = {
-        name: calibrated.histograms[name].range(calibrated.calibrator)
-        for name in asked(graph, kept, activations)
-        if name not in graph.constants
-    }
-    insert(model, ranges, kept=kept, activations=activations, reduce_range=reduce_range)
+    insert(model, calibrated.ranges, kept=kept, activations=activations, reduce_range=reduce_range)
     onnx.checker.check_model(model, full_check=True)
     if target is not None:
         onnx.save(model, str(target))
