@@ -90,12 +90,14 @@ def _asks(graph: Graph, node: Any, kept: Set[str], activations: Activations) -> 
     if node.op_type == "LeakyRelu" and every:
         source = graph.made_by[node.input[0]]
         return [] if source.name in kept else [node.input[0]]
+    if node.op_type in ("Add", "Mul") and every:
+        return list(node.input)
+    made = {name: graph.made_by[name] for name in node.input if name in graph.made_by}
     if node.op_type == "Mul":
-        return [name for name in node.input if every or _maker(graph, name) not in kept]
+        return [name for name, maker in made.items() if maker.name not in kept]
     if node.op_type == "Add":
         # A convolution in front of a sum is fused with it and needs no rounding in between.
-        made = [name for name in node.input if name in graph.made_by]
-        return list(node.input) if every else [n for n in made if not _of(graph, n, "Conv")]
+        return [name for name, maker in made.items() if maker.op_type != "Conv"]
     return []
 
 
@@ -104,14 +106,6 @@ def _result(graph: Graph, conv: Any) -> str:
     readers = graph.read_by.get(conv.output[0], ())
     fused = len(readers) == 1 and readers[0].op_type == "Relu"
     return str((readers[0] if fused else conv).output[0])
-
-
-def _of(graph: Graph, name: str, kind: str) -> bool:
-    return bool(graph.made_by[name].op_type == kind)
-
-
-def _maker(graph: Graph, name: str) -> str | None:
-    return graph.made_by[name].name if name in graph.made_by else None
 
 
 def placed(graph: Graph, tensors: Set[str], kept: Set[str], activations: Activations) -> set[str]:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from export.convert import INPUT
 from export.quiet import ConversionError
 from infer.errors import ClipDuetError
 
@@ -144,7 +143,7 @@ def collect(
     """Run clips and count the values of tensors.
 
     Args:
-        model: takes uint8 ``clip`` ``[batch, T, H, W, 3]``.
+        model: takes uint8 ``[batch, T, H, W, 3]``.
         clips: uint8 ``[T, H, W, 3]`` each; one at a time is in memory.
         tensors: names of float32 tensors of the graph.
         threads: of ONNX Runtime; None: all cores.
@@ -171,7 +170,7 @@ def collect(
     )
     found = {name: Histogram() for name in tensors}
     for clip in clips:
-        values = session.run(list(tensors), {INPUT: clip[None]})
+        values = session.run(list(tensors), {model.graph.input[0].name: clip[None]})
         for name, value in zip(tensors, values, strict=True):
             if not (np.isfinite(value.min()) and np.isfinite(value.max())):
                 raise ConversionError(f"{name} is not finite on a calibration clip")
