@@ -9,20 +9,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.command import WRONG_USE, add_timing, carry_out
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import summarise, time_in_turns
-from benchmarks.results import dump
 from benchmarks.step_cost import training_step
-from infer.errors import ClipDuetError
-from infer.files import write_text
 
 KERNELS = ("tiles", "paddle")
 SWITCH = "CLIPDUET_DEPTHWISE"
@@ -37,19 +33,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("-c", "--config", default="configs/motions_baseline.yaml", help="default: %(default)s")
-    add("--out", type=Path, help="result file (JSON)")
-    add("--seconds", type=float, default=60.0, help="about how long to time")
-    add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
+    add_timing(parser)
+    add("--threads", type=int, default=1, help="threads of both kernels (default: %(default)s)")
     add("--seed", type=int, default=0, help="seed of weights and clips")
     options = parser.parse_args(arguments)
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        result = run(options)
-        if options.out:
-            write_text(options.out, dump(result))
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if options.threads < 1:
+        print(f"error: --threads {options.threads} (allowed: 1 or more)", file=sys.stderr)
+        return WRONG_USE
+    # Before Paddle and Numba are imported: the same for both kernels.
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ[name] = str(options.threads)
+    result = carry_out(run, options)
+    if result is None:
+        return WRONG_USE
     for name, row in result["steps"].items():
         print(f"{name:7s} {1000 * row['p50']:9.1f} ms a step ({row['calls']} steps)")
     low, high = result["ratio_spread"]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.command import WRONG_USE, add_config, carry_out
 from benchmarks.errors import BenchmarkError
-from benchmarks.results import dump
-from infer.errors import ClipDuetError
-from infer.files import write_text
 
 if TYPE_CHECKING:
     from train.data.dataset import ClipDataset
@@ -35,24 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Time the reading of training clips, alone and beside training.",
     )
     add = parser.add_argument
-    add("-c", "--config", default="configs/motions_dml.yaml", help="default: %(default)s")
-    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting of the config")  # fmt: skip
+    add_config(parser, "configs/motions_dml.yaml")
     add("--workers", type=int, nargs="+", default=[0, 1, 2, 4], help="default: %(default)s")
     add("--clips", type=int, default=320, help="clips a repetition (default: %(default)s)")
     add("--steps", type=int, default=10, help="training steps beside each (default: %(default)s)")
     add("--repetitions", type=int, default=3, help="repetitions whose spread is reported")
     add("--out", type=Path, help="result file (JSON)")
     options = parser.parse_args(arguments)
-    # Paddle wonders about a compiler cache that nothing here needs.
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        result = run(options)
-        if options.out:
-            write_text(options.out, dump(result))
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    result = carry_out(run, options)
+    if result is None:
+        return WRONG_USE
     for row in result["workers"]:
         low, high = row["clips_per_second_spread"]
         print(

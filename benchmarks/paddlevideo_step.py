@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, paddlevideo_code
+from benchmarks.command import WRONG_USE, add_timing, carry_out
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import summarise, time_in_turns
-from benchmarks.results import dump
 from benchmarks.step_cost import training_step
-from infer.errors import ClipDuetError
-from infer.files import write_text
 
 FOLDER = Path("configs/recognition/pptsm/v2")
 CONFIGS = {
@@ -42,20 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--checkout", type=Path, required=True, help="of github.com/PaddlePaddle/PaddleVideo")
-    add("--out", type=Path, help="result file (JSON)")
     add("--batch-size", type=int, default=2, help="clips a step (default: %(default)s)")
-    add("--seconds", type=float, default=120.0, help="about how long to time each network")
-    add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
+    add_timing(parser, seconds=120.0)
     options = parser.parse_args(arguments)
-    # Paddle wonders about a compiler cache that nothing here needs.
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        result = run(options)
-        if options.out:
-            write_text(options.out, dump(result))
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    result = carry_out(run, options)
+    if result is None:
+        return WRONG_USE
     for name, row in result["networks"].items():
         low, high = row["ratio_spread"]
         print(

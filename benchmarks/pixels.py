@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,9 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import machine
+from benchmarks.command import WRONG_USE, carry_out
 from benchmarks.errors import BenchmarkError
-from benchmarks.results import dump
-from infer.errors import ClipDuetError, VideoError
-from infer.files import write_text
+from infer.errors import VideoError
 from infer.preprocess import center_crop, scale_frames
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
@@ -52,14 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--count", type=int, default=0, help="clips, evenly over the list; 0 (default): all")
     add("--out", type=Path, help="result file (JSON)")
     options = parser.parse_args(arguments)
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        result = measure(options)
-        if options.out:
-            write_text(options.out, dump(result))
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    result = carry_out(measure, options)
+    if result is None:
+        return WRONG_USE
     print(summary(result))
     return 1 if result["failed"] else 0
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,12 +18,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.command import WRONG_USE, add_config, carry_out
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Timings, summarise, time_in_turns
-from benchmarks.results import dump
 from infer.bundle import Bundle
-from infer.errors import ClipDuetError
-from infer.files import write_text
 from infer.runtimes import open_runtime
 
 CELLS = (
@@ -62,13 +59,9 @@ Call = Callable[[], np.ndarray]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a goal is missed, 2 wrong use."""
     options = _parser().parse_args(arguments)
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        result = run(options)
-        write_text(options.out, dump(result))
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    result = carry_out(run, options)
+    if result is None:
+        return WRONG_USE
     for line in told(result):
         print(line)
     print(f"written: {options.out}")
@@ -81,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Time the full-size network on this CPU, every runtime in one run.",
     )
     add = parser.add_argument
-    add("-c", "--config", default="configs/pptsm_v2_16f.yaml", help="default: %(default)s")
-    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting of the config")  # fmt: skip
+    add_config(parser, "configs/pptsm_v2_16f.yaml")
     add("--cells", nargs="+", default=list(CELLS), metavar="RUNTIME:PRECISION",
         help="default: %(default)s")  # fmt: skip
     add("--threads", type=int, default=2, help="threads of each runtime (default: %(default)s)")

@@ -9,19 +9,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.command import WRONG_USE, add_config, add_timing, carry_out
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Timings, summarise, time_in_turns
-from benchmarks.results import dump
-from infer.errors import ClipDuetError
-from infer.files import write_text
 
 if TYPE_CHECKING:
     from train.config import Config
@@ -38,23 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Time a step of the pair against the steps of its networks alone.",
     )
     add = parser.add_argument
-    add("-c", "--config", default="configs/motions_dml.yaml", help="default: %(default)s")
-    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting of the config")  # fmt: skip
-    add("--out", type=Path, help="result file (JSON)")
-    add("--seconds", type=float, default=60.0, help="about how long to time")
-    add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
+    add_config(parser, "configs/motions_dml.yaml")
+    add_timing(parser)
     add("--seed", type=int, default=0, help="seed of weights and clips")
     options = parser.parse_args(arguments)
-    # Paddle wonders about a compiler cache that nothing here needs.
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        result = run(options)
-        if options.out:
-            write_text(options.out, dump(result))
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    result = carry_out(run, options)
+    if result is None:
+        return WRONG_USE
     for name, row in result["steps"].items():
         print(f"{name:12s} {1000 * row['p50']:9.1f} ms a step ({row['calls']} steps)")
     low, high = result["ratio_spread"]

@@ -72,8 +72,8 @@ def run_paddlevideo(paddlevideo: Path, tmp_path_factory: pytest.TempPathFactory)
     def run(jobs: list[dict[str, Any]]) -> None:
         file = tmp_path_factory.mktemp("paddlevideo") / "jobs.json"
         file.write_text(json.dumps({"checkout": str(paddlevideo.resolve()), "jobs": jobs}))
-        command = [sys.executable, str(ROOT / "tests/paddlevideo_code.py"), str(file)]
-        done = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, timeout=600)
+        command = [sys.executable, "-m", "tests.paddlevideo_code", str(file)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr[-4000:]
 
     return run

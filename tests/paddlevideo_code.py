@@ -1,4 +1,4 @@
-"""Run PaddleVideo's own code, in a process of its own: `python paddlevideo_code.py JOB.json`.
+"""Run PaddleVideo's own code, in a process of its own: `python -m tests.paddlevideo_code JOB.json`.
 
 The job names a checkout and what to do with it; results are written where the job says. Packages
 that PaddleVideo imports and that these jobs do not use may be absent.
@@ -6,37 +6,17 @@ that PaddleVideo imports and that these jobs do not use may be absent.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import multiprocessing
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import paddle
 
-UNUSED = ("SimpleITK", "decord", "imgaug", "lmdb", "nibabel", "pandas", "skimage", "sklearn")
-
-
-def reference_weight(key: str, shape: list[int]) -> np.ndarray:
-    """float32 values that follow from a key and a shape alone; the batch norms are not fresh."""
-    rng = np.random.default_rng(zlib.crc32(key.encode()))
-    if key.endswith("_variance"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif key.endswith("_mean"):
-        value = rng.normal(0, 0.1, shape)
-    elif len(shape) == 1 and key.endswith("weight"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif key.endswith("bias"):
-        value = rng.normal(0, 0.1, shape)
-    else:
-        fan = np.prod(shape[1:]) if len(shape) == 4 else shape[0]
-        value = rng.normal(0, np.sqrt(2 / fan), shape)
-    return value.astype(np.float32)
+from benchmarks import paddlevideo_code
+from tests.weights import reference_weight
 
 
 def network(job: dict[str, Any]) -> None:
@@ -85,11 +65,7 @@ def pixels(job: dict[str, Any]) -> None:
 
 def main() -> None:
     jobs = json.loads(Path(sys.argv[1]).read_text())
-    for package in UNUSED:
-        if importlib.util.find_spec(package) is None:
-            sys.modules[package] = mock.MagicMock()
-    sys.path.insert(0, jobs["checkout"])
-    importlib.import_module("paddlevideo.modeling.builder")
+    paddlevideo_code.use(Path(jobs["checkout"]))
     fork = multiprocessing.get_context("fork")
     for job in jobs["jobs"]:
         # A process each: parameters of its ResNets have fixed names, which can be used once.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from paddle import nn
 
 from export.fuse import fuse
 from export.verify import VerificationError, check_fusion, randomise
+from tests.weights import reference_weight
 from train.models import build_network
 from train.models.pptsm_v2 import DepthwiseSeparable, Stage
 
@@ -141,20 +141,3 @@ def test_the_public_networks_compute_their_reference_values_when_fused(shared: P
         expected = np.asarray(case["logits"])
         assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max(), name
     assert tried
-
-
-def reference_weight(key: str, shape: list[int]) -> np.ndarray:
-    """The recipe of the reference file: one generator a key."""
-    rng = np.random.default_rng(zlib.crc32(key.encode()))
-    if key.endswith("_variance"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif key.endswith("_mean"):
-        value = rng.normal(0, 0.1, shape)
-    elif len(shape) == 1 and key.endswith("weight"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif key.endswith("bias"):
-        value = rng.normal(0, 0.1, shape)
-    else:
-        fan = np.prod(shape[1:]) if len(shape) == 4 else shape[0]
-        value = rng.normal(0, np.sqrt(2 / fan), shape)
-    return value.astype(np.float32)

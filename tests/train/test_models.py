@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +10,10 @@ import numpy as np
 import paddle
 import pytest
 
+from tests.weights import reference_weight
 from train.models import build_network
 from train.models.pptsm_v2 import DepthwiseSeparable
 from train.models.resnet_tweaks_tsm import feature_width
-
-
-def reference_weight(key: str, shape: list[int]) -> np.ndarray:
-    """The recipe of the reference file: one generator a key."""
-    rng = np.random.default_rng(zlib.crc32(key.encode()))
-    if key.endswith("_variance"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif key.endswith("_mean"):
-        value = rng.normal(0, 0.1, shape)
-    elif len(shape) == 1 and key.endswith("weight"):
-        value = rng.uniform(0.5, 1.5, shape)
-    elif key.endswith("bias"):
-        value = rng.normal(0, 0.1, shape)
-    else:
-        fan = np.prod(shape[1:]) if len(shape) == 4 else shape[0]
-        value = rng.normal(0, np.sqrt(2 / fan), shape)
-    return value.astype(np.float32)
 
 
 def network_of(case: dict[str, Any]) -> tuple[paddle.nn.Layer, str]:

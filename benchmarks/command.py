@@ -1,0 +1,56 @@
+"""What the command lines of the benchmarks share: how they run, and how they are told to time."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results import dump
+from infer.errors import ClipDuetError
+from infer.files import write_text
+
+WRONG_USE = 2
+
+
+def add_timing(parser: argparse.ArgumentParser, *, seconds: float = 60.0) -> None:
+    """``--out``, ``--seconds`` and ``--repetitions``."""
+    parser.add_argument("--out", type=Path, help="result file (JSON)")
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help="about how long to time (%(default)s)"
+    )
+    parser.add_argument(
+        "--repetitions", type=int, default=5, help="repetitions whose spread is reported"
+    )
+
+
+def add_config(parser: argparse.ArgumentParser, default: str) -> None:
+    """``--config`` and ``--override``."""
+    parser.add_argument("-c", "--config", default=default, help="default: %(default)s")
+    parser.add_argument(
+        "-o",
+        "--override",
+        action="append",
+        default=[],
+        metavar="A.B=VALUE",
+        help="change a setting of the config",
+    )
+
+
+def carry_out(
+    measure: Callable[[argparse.Namespace], dict[str, Any]], options: argparse.Namespace
+) -> dict[str, Any] | None:
+    """Measure, and write the result to ``options.out``, if given; None after a told mistake."""
+    # Paddle wonders about a compiler cache that nothing here needs.
+    warnings.filterwarnings("ignore", message="No ccache found")
+    try:
+        result = measure(options)
+        if options.out:
+            write_text(options.out, dump(result))
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return None
+    return result
