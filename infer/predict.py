@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 DEFAULT_BUNDLE = ROOT / "bundles" / "dml"
 FORMATS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+MOST_DECODERS = 8
+"""Threads that read videos at once; more would hold memory that the network cannot keep up with."""
 CSV_FIELDS = ("video", "label", "score", "topk", "seconds", "error", "warning")
 
 
@@ -128,7 +130,8 @@ def _parser() -> argparse.ArgumentParser:
         "--threads",
         type=_from_one,
         metavar="N",
-        help="threads of the network, and as many that decode (default: all cores)",
+        help=f"threads of the network, and as many that decode, up to {MOST_DECODERS} (default: all "
+        "cores)",
     )
     add(
         "--format",
@@ -187,7 +190,7 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
         spec,
         bundle.classes,
         batch_size=args.batch_size,
-        workers=args.threads or min(cores(), 8),
+        workers=min(args.threads or cores(), MOST_DECODERS),
         k=args.top_k,
     )
     # The first videos are being decoded by now; the network loads meanwhile.

@@ -85,6 +85,10 @@ class Runtime(Protocol):
     def __exit__(self, *error: object) -> None: ...
 
 
+MOST_THREADS = 1024
+"""More are a slip of the keyboard, and starting them would take minutes."""
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of `open_runtime` that a backend sees, checked."""
@@ -193,7 +197,8 @@ def _problems(bundle: Bundle, backend: str, options: Options, warm_up: Sequence[
         out.append(wrong_name)
     most = bundle.max_batch
     if options.threads is not None:
-        out += _number("threads", options.threads, 1, "from 1, or none for all cores")
+        allowed = f"1 to {MOST_THREADS}, or none for all cores"
+        out += _number("threads", options.threads, 1, allowed, MOST_THREADS)
     allowed = f"1 to {most}, the largest batch that was verified at export"
     out += _number("max_batch", options.max_batch, 1, allowed, most)
     out += _number("device", options.device, 0, "from 0, the number of a GPU")

@@ -137,6 +137,33 @@ def test_the_output_may_not_be_one_of_the_videos(bundle, colour_clip, tmp_path, 
     assert a.read_bytes() == before
 
 
+@pytest.mark.parametrize("threads", [None, 1, 3])
+def test_threads_are_those_of_the_network_and_of_decoding(
+    bundle, colour_clip, monkeypatch, threads
+):
+    import infer.pipeline
+    import infer.runtimes
+
+    seen = {}
+
+    def noting(name, function, option):
+        def call(*args, **options):
+            seen[name] = options[option]
+            return function(*args, **options)
+
+        return call
+
+    for module, name, option in (
+        (infer.runtimes, "open_runtime", "threads"),
+        (infer.pipeline, "predict_videos", "workers"),
+    ):
+        monkeypatch.setattr(module, name, noting(name, getattr(module, name), option))
+    arguments = ["--bundle", str(bundle), "--video", str(colour_clip("a.mp4", "blue"))]
+    assert main(arguments + (["--threads", str(threads)] if threads else [])) == 0
+    decoding = threads or min(len(os.sched_getaffinity(0)), 8)
+    assert seen == {"open_runtime": threads, "predict_videos": decoding}
+
+
 def test_more_clips_of_a_video(bundle, colour_clip, capsys):
     a = colour_clip("a.mp4", "red", frames=30)
     args = ["--bundle", str(bundle), "--format", "json", "--video", str(a)]
