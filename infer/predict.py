@@ -130,8 +130,8 @@ def _parser() -> argparse.ArgumentParser:
         "--threads",
         type=_from_one,
         metavar="N",
-        help=f"threads of the network, and as many that decode, up to {MOST_DECODERS} (default: all "
-        "cores)",
+        help=f"threads of the network, and as many that decode, up to {MOST_DECODERS} (default: "
+        "all cores)",
     )
     add(
         "--format",
