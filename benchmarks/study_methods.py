@@ -2,7 +2,8 @@
 
 Every method of configs/methods is trained for every seed, beside the baseline: the same student
 alone, from the same first weights. What a method builds on, such as a trained teacher, is trained
-once a seed and shared. Stopped at any moment, the same command goes on where it was.
+once a seed and shared. Stopped at any moment, the same command goes on where it was; what the
+result file holds of these or other methods, found under the same conditions, stays in the table.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine, stats
 from benchmarks.errors import BenchmarkError
+from benchmarks.methods_kept import FORMAT, kept_rows
 from benchmarks.methods_table import as_csv, as_markdown, sentence
 from benchmarks.results import dump
 from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, measure
@@ -95,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, compare; JSON-ready."""
     methods = _methods(options)
+    sets, data = _test_sets(methods)
+    answers = _kept(options, methods, data["sha256"])
     jobs: dict[str, Job] = {}
     finals = {
         (method.name, seed): add_jobs(
@@ -102,9 +106,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         )
         for seed in options.seeds
         for method in methods
+        if (method.name, seed) not in answers
     }
     train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads, say=_say)
-    answers, data = _measure(options, methods, finals, jobs)
+    answers |= _measure(options, methods, finals, jobs, sets=sets, list_sha256=data["sha256"])
     bootstrap: stats.Bootstrap = {
         "resamples": options.resamples, "seed": options.bootstrap_seed, "level": stats.LEVEL,
     }  # fmt: skip
@@ -129,7 +134,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             }
         )
     return {
-        "format": "clipduet-methods",
+        "format": FORMAT,
         "format_version": 1,
         "created": machine.now(),
         "command": machine.command_line(),
@@ -217,52 +222,96 @@ def _methods(options: argparse.Namespace) -> list[Method]:
     return [Method(n, path, load_config(path, options.override)) for n, path in found.items()]
 
 
-def _measure(
-    options: argparse.Namespace,
-    methods: Sequence[Method],
-    finals: Mapping[tuple[str, int], Job],
-    jobs: Mapping[str, Job],
-) -> tuple[dict[tuple[str, int], dict[str, Any]], dict[str, Any]]:
-    """What every student answers and cost, and what they were asked."""
+def _kept(
+    options: argparse.Namespace, methods: list[Method], data_sha256: str
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """Answers of an earlier study, by method and seed; its other methods are added to ``methods``.
+
+    A method whose config has changed since is not the same.
+    """
+    from train.config import load_config
+
+    given = {"overrides": options.override, "checkpoint": options.checkpoint}
+    rows = kept_rows(
+        options.out / "results.json", given=given, data_sha256=data_sha256, seeds=options.seeds
+    )
+    named = {method.name: method for method in methods}
+    for row in rows:
+        file = Path(row["config"])
+        if row["method"] not in named and file.is_file():
+            cfg = load_config(file, options.override)
+            named[row["method"]] = Method(row["method"], file, cfg)
+    same = [row for row in rows if named[row["method"]].cfg.sha256() == row["config_sha256"]]
+    if not any(row["is_baseline"] for row in same):
+        return {}
+    known = {row["method"] for row in same}
+    methods += [one for one in named.values() if one not in methods and one.name in known]
+    if known:
+        _say(f"measured before: {', '.join(sorted(known))}")
+    return {
+        (row["method"], run["seed"]): run
+        for row in same
+        for run in row["runs"]
+        if run["seed"] in options.seeds
+    }
+
+
+def _test_sets(methods: Sequence[Method]) -> tuple[dict[Any, ClipDataset], dict[str, Any]]:
+    """The test clips by how they are sampled, read once, and what the result says of them."""
     from train.config import clip_spec, split_files
     from train.splits import build_dataset
 
     sets: dict[Any, ClipDataset] = {}
     lists = set()
-    answers = {}
     for method in methods:
         files = split_files(method.cfg, "test")
         if files is None:
             raise BenchmarkError(f"{method.path}: DATASET has no test list")
         lists.add((str(files.list_file), sha256_of(files.list_file)))
-        spec = clip_spec(method.cfg, "test")
-        dataset = sets.setdefault(spec, build_dataset(method.cfg, "test"))
-        for seed in options.seeds:
-            job = finals[method.name, seed]
-            checkpoint = job.folder / CHECKPOINTS[options.checkpoint]
-            found = measure(
-                job,
-                method.cfg,
-                dataset,
-                [DYNAMIC],
-                checkpoint=checkpoint,
-                list_sha256=sha256_of(files.list_file),
-                threads=options.threads,
-            )
-            before = sum(_seconds(one) for one in _needed(job, jobs))
-            answers[method.name, seed] = {**found, "seed": seed, "seconds_before": before}
-        _say(f"evaluated: {method.name}")
+        sets.setdefault(clip_spec(method.cfg, "test"), build_dataset(method.cfg, "test"))
     if len({sha256 for _, sha256 in lists}) > 1:
         raise BenchmarkError("the methods are tested on different lists: DATASET.test must agree")
     (name, sha256) = next(iter(lists))
     first = next(iter(sets.values()))
-    data = {
+    return sets, {
         "list": name,
         "sha256": sha256,
         "listed": len(first),
         "labels": [sample.label for sample in first.samples],
     }
-    return answers, data
+
+
+def _measure(
+    options: argparse.Namespace,
+    methods: Sequence[Method],
+    finals: Mapping[tuple[str, int], Job],
+    jobs: Mapping[str, Job],
+    *,
+    sets: dict[Any, ClipDataset],
+    list_sha256: str,
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """What every student that was trained answers and cost."""
+    from train.config import clip_spec
+    from train.splits import build_dataset
+
+    configs = {method.name: method.cfg for method in methods}
+    answers = {}
+    for (name, seed), job in finals.items():
+        cfg = configs[name]
+        spec = clip_spec(cfg, "test")
+        found = measure(
+            job,
+            cfg,
+            sets.setdefault(spec, build_dataset(cfg, "test")),
+            [DYNAMIC],
+            checkpoint=job.folder / CHECKPOINTS[options.checkpoint],
+            list_sha256=list_sha256,
+            threads=options.threads,
+        )
+        before = sum(_seconds(one) for one in _needed(job, jobs))
+        answers[name, seed] = {**found, "seed": seed, "seconds_before": before}
+        _say(f"evaluated: {name}, seed {seed}")
+    return answers
 
 
 def _needed(job: Job, jobs: Mapping[str, Job]) -> list[Job]:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -447,6 +448,21 @@ def test_a_whole_study_of_methods(
     assert "6/6 trainings done" in said.err and "self: " in said.out
     report = (methods / "table" / "report.md").read_text()
     assert "seeds ahead" in report and "Student's t" in report
+
+    # Another day, without the runs: what the table holds stays, unless its config has changed.
+    shutil.rmtree(methods / "method runs")
+    config = yaml.safe_load((methods / "self.yaml").read_text())
+    (methods / "other.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 1.0}))
+    other = [f"other={methods}/other.yaml", *arguments[1:]]
+    assert methods_main(other) == 0
+    assert not list((methods / "method runs").glob("self-*"))
+    grown = json.loads((methods / "table" / "results.json").read_text())
+    assert [row["method"] for row in grown["methods"]] == ["baseline", "other", "self"]
+    assert grown["methods"][0] == study["methods"][0] and grown["methods"][2] == study["methods"][1]
+    (methods / "self.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 2.0}))
+    assert methods_main(other) == 0
+    again = json.loads((methods / "table" / "results.json").read_text())
+    assert [row["method"] for row in again["methods"]] == ["baseline", "other"]
 
 
 @pytest.mark.parametrize(
