@@ -6,13 +6,21 @@ the most restless pictures drive it furthest: nothing that a camera sends is bey
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.convert import INPUT
 from export.verify import VerificationError
+
+if TYPE_CHECKING:
+    import onnx
+
+BYTES = 1 << 27
+"""Tensors that are looked at in one run take up to so much; all of a large network's would not fit
+into a small machine."""
 
 
 def saturated_clips(shape: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
@@ -63,36 +71,75 @@ def check_finite(
         VerificationError: names the first tensor that is not finite, and the clip.
     """
     import onnx
-    import onnxruntime as ort
-
-    from export.half import float_tensors
 
     model = onnx.load(str(path))
-    tensors = list(float_tensors(model))
     makers = {name: node for node in model.graph.node for name in node.output}
-    del model.graph.output[:]
-    model.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UNDEFINED, None)
-        for name in tensors
-    )
-    for output in model.graph.output:
-        output.ClearField("type")
+    looked = 0
+    for tensors in _groups(model):
+        run = _watch(model, tensors, threads)
+        looked += len(tensors)
+        real = zip(names, clips, strict=True)
+        for name, clip in (*real, *saturated_clips(clips[0].shape)):
+            for tensor, value in zip(tensors, run(clip), strict=True):
+                if not np.isfinite(value).all():
+                    kind = "NaN" if np.isnan(value).any() else "infinity"
+                    node = makers[tensor]
+                    raise VerificationError(
+                        f"{Path(path).name} computes {kind} in {node.name or tensor} "
+                        f"({node.op_type}, {value.dtype} {list(value.shape)}), first on {name}\n"
+                        "  Nothing was written. Its values leave the range of float16; train with "
+                        "weight decay or export without it: --no-fp16"
+                    )
+    return looked
+
+
+def _groups(model: onnx.ModelProto) -> Iterator[list[str]]:
+    """Every tensor of floats that a node computes, in the graph's order, ``BYTES`` at a time."""
+    import onnx
+
+    one = onnx.ModelProto()
+    one.CopyFrom(model)
+    one.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    inferred = onnx.shape_inference.infer_shapes(one, data_prop=True).graph
+    types = {v.name: v.type.tensor_type for v in (*inferred.value_info, *inferred.output)}
+    floats = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.FLOAT16: 2}
+    group: list[str] = []
+    size = 0
+    for name in (name for node in model.graph.node for name in node.output):
+        kind = types.get(name)
+        if kind is None or kind.elem_type not in floats:
+            continue
+        own = floats[kind.elem_type] * math.prod(d.dim_value or 1 for d in kind.shape.dim)
+        if group and size + own > BYTES:
+            yield group
+            group, size = [], 0
+        group.append(name)
+        size += own
+    if group:
+        yield group
+
+
+def _watch(
+    model: onnx.ModelProto, tensors: Sequence[str], threads: int | None
+) -> Callable[[np.ndarray], list[np.ndarray]]:
+    """A function of one uint8 clip that gives the values of tensors."""
+    import onnx
+    import onnxruntime as ort
+
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    del watched.graph.output[:]
+    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads or 0
     session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    real = zip(names, clips, strict=True)
-    for name, clip in (*real, *saturated_clips(clips[0].shape)):
-        for tensor, value in zip(tensors, session.run(None, {INPUT: clip[None]}), strict=True):
-            if not np.isfinite(value).all():
-                kind = "NaN" if np.isnan(value).any() else "infinity"
-                node = makers[tensor]
-                raise VerificationError(
-                    f"{Path(path).name} computes {kind} in {node.name or tensor} ({node.op_type}, "
-                    f"{value.dtype} {list(value.shape)}), first on {name}\n"
-                    "  Nothing was written. Its values leave the range of float16; train with "
-                    "weight decay or export without it: --no-fp16"
-                )
-    return len(tensors)
+    feed = model.graph.input[0].name
+
+    def run(clip: np.ndarray) -> list[np.ndarray]:
+        found: list[np.ndarray] = session.run(None, {feed: clip[None]})
+        return found
+
+    return run

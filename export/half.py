@@ -8,7 +8,6 @@ uint8 pixels, float32 logits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,16 +152,3 @@ class _Halver:
 def _rename(names: Any, again: dict[str, str]) -> None:
     for place, name in enumerate(names):
         names[place] = again.get(name, name)
-
-
-def float_tensors(model: onnx.ModelProto) -> Sequence[str]:
-    """Every tensor of floats that a node of the graph computes, in its order."""
-    import onnx
-
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    kinds = {
-        value.name: value.type.tensor_type.elem_type
-        for value in (*inferred.value_info, *inferred.output)
-    }
-    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
-    return [n for node in model.graph.node for n in node.output if kinds.get(n) in floats]

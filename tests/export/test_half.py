@@ -128,7 +128,11 @@ def test_a_sum_that_overflows_on_the_worst_clips_only_is_named(
         check_finite(tmp_path / "half.onnx", grey, names=["grey.mp4"], threads=1)
 
 
-def test_every_tensor_of_a_good_network_is_looked_at(exported: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("at_once", [1 << 27, 1 << 16])
+def test_every_tensor_of_a_good_network_is_looked_at(
+    at_once: int, exported: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.finite, "BYTES", at_once)
     path = exported("attention").folder / "model.fp16.onnx"
     model = onnx.load(str(path))
     bytes_only = 2  # pixels that are moved before they are floats
