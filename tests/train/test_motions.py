@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -18,6 +20,7 @@ from infer.video import read_video
 from train.data.lists import read_list
 from train.data.motions import CLASSES, MotionSpec, draw_clip, main, make_dataset
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = MotionSpec(train=16, val=8, test=8, size=32, frames=8, label_noise=0.0)
 
 
@@ -151,3 +154,24 @@ def test_the_label_is_in_the_order_of_the_frames_only() -> None:
     # 160 clips: two standard deviations are five points.
     assert abs(share["one frame"] - chance) < 0.08, share
     assert share["shuffled"] < 2 * chance, share
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_ends_the_workers_too_and_the_same_command_goes_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "train.data.motions", "--out", str(tmp_path / "d")]
+    command += ["--train", "2000", "--val", "8", "--test", "8", "--workers", "2"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "d").glob("train/*.mp4"))) < 20:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    assert process.wait(30) == 130
+    assert process.stderr is not None
+    said = process.stderr.read()  # ends when the last process that could write there has
+    assert "goes on with the clips that are missing" in said and "Traceback" not in said
+    assert 20 <= len(list((tmp_path / "d").glob("train/*.mp4"))) < 2000

@@ -22,6 +22,7 @@ import io
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -234,6 +235,12 @@ def _write_one(job: tuple[MotionSpec, str, int, Path]) -> None:
     write_mp4(path, draw_clip(spec, split, index)[0], fps=spec.fps)
 
 
+def _leave_stops_to_the_parent() -> None:
+    """A worker ends when the parent has no more work; a terminal's Ctrl-C reaches both."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> dict[str, str]:
     """Write what is missing of the dataset.
 
@@ -271,10 +278,15 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
         # Spawned, not forked: a copy of a process with threads (Paddle's, OpenCV's) has their locks
         # as they were at that moment, and may wait for one of them forever.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as pool:
+        pool = ProcessPoolExecutor(
+            workers or os.cpu_count(), mp_context=context, initializer=_leave_stops_to_the_parent
+        )
+        try:
             done = pool.map(_write_one, jobs, chunksize=16)
             for _ in tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None):
                 pass
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     checksums = {}
     for split, files in paths.items():
@@ -323,11 +335,17 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(option, type=kind, default=field.default, help="default: %(default)s")
     options = vars(parser.parse_args(arguments))
     out, workers = options.pop("out"), options.pop("workers")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         checksums = make_dataset(out, MotionSpec(**options), workers=workers)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(
+            "\nstopped; the same command goes on with the clips that are missing", file=sys.stderr
+        )
+        return 130
     for split, checksum in checksums.items():
         print(f"{out / split}.list  {options[split]} clips  sha256 {checksum[:16]}")
     return 0
