@@ -45,12 +45,15 @@ class GraphNet(nn.Layer):
     Args:
         model: of :func:`export.quantize.quantize`; the graph of an fp32 file works as well.
         floats: the fp32 graph's tensors by name; rounded tensors of ``model`` are looked up there.
+        step_rate: how many times faster than the rest the logarithms of the steps learn.
 
     Raises:
         ConversionError: a node that there is no differentiable counterpart of.
     """
 
-    def __init__(self, model: onnx.ModelProto, floats: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, floats: Mapping[str, np.ndarray], *, step_rate: float = 1.0
+    ) -> None:
         super().__init__()
         self._model = model
         self._arrays = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
@@ -81,7 +84,7 @@ class GraphNet(nn.Layer):
                 self._take(name, array)
         for node in model.graph.node:
             if node.name in self._rounding:
-                self._take_step(node)
+                self._take_step(node, step_rate)
             elif node.op_type == "DequantizeLinear" and node.input[0] in self._arrays:
                 self._take_rounded(node, floats)
             elif node.op_type not in (*OPERATORS, "QuantizeLinear", "DequantizeLinear"):
@@ -165,11 +168,13 @@ class GraphNet(nn.Layer):
             axis = self._attributes[node.name].get("axis", 1) if step.size > 1 else None
             self._weights[source] = _Weight.of(floats[key], rounded, step, axis)
 
-    def _take_step(self, node: onnx.NodeProto) -> None:
+    def _take_step(self, node: onnx.NodeProto, step_rate: float) -> None:
         key = self._step(node)
         if key not in self._log_steps:
             name = f"{node.input[1]}/log"
-            self._log_steps[key] = self._parameter(name, np.log(np.array([key[0]], np.float32)))
+            step = self._parameter(name, np.log(np.array([key[0]], np.float32)))
+            step.optimize_attr["learning_rate"] = step_rate
+            self._log_steps[key] = step
 
     def _step(self, node: onnx.NodeProto) -> Step:
         """What a pair rounds to. Pairs that do the same, such as before and after a move of values,

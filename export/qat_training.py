@@ -62,8 +62,13 @@ def train_graph(
         Epochs, steps, seconds and the validation's top-1 at the end.
     """
     own = Config(**{**cfg.to_dict(), "output_dir": str(folder)})
-    student = GraphNet(onnx.load(str(folder / START_GRAPH)), onnx_tensors(onnx.load(str(teacher))))
-    recognizer = _recognizer(cfg.QAT or Qat(), student, teacher)
+    settings = cfg.QAT or Qat()
+    student = GraphNet(
+        onnx.load(str(folder / START_GRAPH)),
+        onnx_tensors(onnx.load(str(teacher))),
+        step_rate=settings.step_rate,
+    )
+    recognizer = _recognizer(settings, student, teacher)
     reporter = Reporter(sys.stderr)
     reporter.note(f"{folder}: a Q/DQ graph learns from {teacher.name}")
     try:
@@ -88,7 +93,7 @@ def train_graph(
         "steps": progress.step,
         "seconds": round(progress.seconds, 1),
         "validation_top1": progress.history[-1][f"valid.{STUDENT}.top1"],
-        "settings": (cfg.QAT or Qat()).model_dump(),
+        "settings": settings.model_dump(),
         "optimizer": cfg.optimizer,
     }
 

@@ -193,6 +193,8 @@ class Qat(BaseModel):
     """Divides the logits of the network and of its fp32 teacher, that is, of itself before."""
     label_weight: Rate = 0.0
     """Weight of the loss to the labels, beside 1 for that to the teacher."""
+    step_rate: Rate = 100.0
+    """How many times faster than weights the steps of activations learn, on a scale of factors."""
     calibration_clips: Positive = 128
     """Training clips that set the ranges to start from."""
     calibrator: Literal["minmax", "entropy", "percentile"] = "percentile"
