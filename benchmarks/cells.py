@@ -159,8 +159,12 @@ def _reference(
 
 
 def _shared(bundles: Sequence[Bundle], backend: str) -> list[str]:
-    """Precisions that every bundle can be run in by a backend, in the order of reports."""
-    shared = set.intersection(*(set(precisions(bundle, backend)) for bundle in bundles))
+    """Precisions that every bundle can be run in by a backend, in the order of reports.
+
+    By the same artefact: a student's symmetric int8 is no match for a baseline's unsigned one.
+    """
+    files = [set(precisions(bundle, backend).items()) for bundle in bundles]
+    shared = {precision for precision, _ in set.intersection(*files)}
     if backend == "tensorrt":
         shared = {one for one in shared if not any(engine_problem(b, one) for b in bundles)}
     return sorted(shared, key=_place)
@@ -195,6 +199,10 @@ def _lacking(bundles: Sequence[Bundle], cell: Cell) -> str:
     if not lacking and cell.backend == "tensorrt":
         found = [engine_problem(bundle, cell.precision) for bundle in bundles]
         return "; ".join(dict.fromkeys(problem for problem in found if problem))
+    if not lacking:
+        runs = {str(b.root): precisions(b, cell.backend)[cell.precision] for b in bundles}
+        told = ", ".join(f"{key} in {root}" for root, key in runs.items())
+        return f"{cell.key} runs other files in other bundles ({told}); export them the same way"
     names = ", ".join(dict.fromkeys(str(bundle.root) for bundle in lacking))
-    there = ", ".join(sorted(lacking[0].artifacts)) if lacking else ""
+    there = ", ".join(sorted(lacking[0].artifacts))
     return f"no file for {cell.key} in {names} (there: {there}); export it again"

@@ -98,13 +98,22 @@ def test_all_mistakes_are_told_at_once(backends: dict[str, Status]) -> None:
         assert part in str(caught.value)
 
 
-def test_openvino_runs_the_float_file_in_bfloat16_and_int8_takes_the_variant_there_is(
-    backends: dict[str, Status],
-) -> None:
+def test_openvino_runs_the_float_file_in_bfloat16(backends: dict[str, Status]) -> None:
     backends["openvino"] = Status("openvino", True, "", "2025")
+    for variants in ((), ("onnx.int8.x86",)):
+        both = [bundle(name, *FULL, *variants) for name in "ab"]
+        found = keys(choose(both, backends=["openvino"]))
+        assert found == ["paddle:fp32", "openvino:fp32", "openvino:bf16", "openvino:int8"]
+
+
+def test_two_kinds_of_int8_are_not_compared_with_each_other() -> None:
     both = [bundle("a", *FULL, "onnx.int8.x86"), bundle("b", *FULL)]
-    found = keys(choose(both, backends=["openvino"]))
-    assert found == ["paddle:fp32", "openvino:fp32", "openvino:bf16", "openvino:int8"]
+    choice = choose(both)
+    assert keys(choice) == ["paddle:fp32", "onnxruntime:fp32"]
+    reasons = {one.what: one.reason for one in choice.left_out}
+    assert "onnx.int8.x86 in a, onnx.int8 in b" in reasons["onnxruntime:int8"]
+    with pytest.raises(BenchmarkError, match="runs other files in other bundles"):
+        choose(both, cells=["onnxruntime:int8"])
 
 
 def test_without_any_fp32_file_there_is_no_reference() -> None:
