@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import json
 from pathlib import Path
 
@@ -765,3 +766,34 @@ def test_configs_do_not_change_after_loading(pair):
         cfg.epochs = 3
     cfg.model["loss"]["Train"].clear()
     assert len(cfg.model["loss"]["Train"]) == 3
+
+
+def test_a_second_file_goes_on_top_and_may_replace_a_block(pair, tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text(
+        "epochs: 7\nOPTIMIZER: {_replace_: true, name: AdamW, learning_rate: 0.5}\n"
+        "QAT: {temperature: 2.0}\n"
+    )
+    cfg = load_config(pair, over=over)
+    assert cfg.epochs == 7
+    assert cfg.optimizer["learning_rate"] == {"name": "Constant", "learning_rate": 0.5}
+    assert cfg.QAT is not None and cfg.QAT.temperature == 2.0
+    assert cfg.model == load_config(pair).model
+    assert load_config(pair, ["epochs=9"], over=over).epochs == 9
+
+
+def test_mistakes_of_a_second_file_are_told_with_its_lines(pair, tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("epochs: 7\nQAT: {temperature: 0}\n")
+    with pytest.raises(ConfigError, match=r"QAT\.temperature.*over\.yaml:2"):
+        load_config(pair, over=over)
+
+
+def test_a_config_without_a_fine_tune_keeps_its_checksum(pair, tmp_path):
+    settings = load_config(pair).to_dict()
+    del settings["QAT"], settings["output_dir"]
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    assert load_config(pair).sha256() == hashlib.sha256(text.encode()).hexdigest()
+    over = tmp_path / "over.yaml"
+    over.write_text("QAT: {temperature: 2.0}\n")
+    assert load_config(pair, over=over).sha256() != load_config(pair).sha256()
