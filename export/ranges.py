@@ -31,6 +31,9 @@ Range = tuple[float, float]
 HALF = 4096
 """Bins on either side of zero. Their width doubles when a value lies beyond the last, so that at
 least half of them are within the values seen."""
+AT_ONCE = 1 << 18
+"""Values of one tensor and clip that are counted. Of more, every n-th is, beginning elsewhere with
+each clip, so that in the end every place was looked at; extremes are those of all."""
 LEFT_OUT = 1e-5
 """Share of the values that ``percentile`` leaves out, half of it at either end."""
 LEVELS, STRIDE, CUT_OFF = 128, 16, 1e-3
@@ -46,18 +49,23 @@ class Histogram:
         limit: the bins reach from ``-limit`` to ``limit``; 0 before the first value.
         counts: int64 ``[2 * HALF]``.
         least, most: extremes.
+        turns: how often values were added.
     """
 
     limit: float = 0.0
     counts: np.ndarray = field(default_factory=lambda: np.zeros(2 * HALF, np.int64))
     least: float = np.inf
     most: float = -np.inf
+    turns: int = 0
 
     def add(self, values: np.ndarray) -> None:
         """Count more values, finite floats of any shape."""
         low, high = float(values.min()), float(values.max())
         self.least, self.most = min(self.least, low), max(self.most, high)
         largest = max(-low, high)
+        step = -(-values.size // AT_ONCE)
+        values = values.ravel()[self.turns % step :: step]
+        self.turns += 1
         if not self.limit:
             self.limit = float(2.0 ** np.ceil(np.log2(largest))) if largest else 0.0
         if not self.limit:  # nothing but zeros so far
@@ -68,7 +76,7 @@ class Histogram:
             self.counts[:] = 0
             self.counts[HALF // 2 : HALF // 2 * 3] = pairs
             self.limit *= 2
-        places = values.ravel() * np.float32(HALF / self.limit)
+        places = values * np.float32(HALF / self.limit)
         places += HALF
         bins = np.minimum(places, 2 * HALF - 1).astype(np.int32)
         self.counts += np.bincount(bins, minlength=2 * HALF)

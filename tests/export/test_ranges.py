@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from export.quantize import calibrate, quantize
 from export.quiet import ConversionError
-from export.ranges import HALF, Histogram
+from export.ranges import AT_ONCE, HALF, Histogram
 from infer.errors import ClipDuetError
 
 
@@ -38,6 +38,16 @@ def test_a_histogram_does_not_depend_on_the_order_of_what_it_sees() -> None:
     assert (once.least, once.most) == (everything.min(), everything.max())
     expected, _ = np.histogram(everything, bins=2 * HALF, range=(-once.limit, once.limit))
     assert np.abs(once.counts - expected).sum() <= 20
+
+
+def test_of_many_values_some_are_counted_each_time_others() -> None:
+    ramp = np.linspace(-1, 1, 5 * AT_ONCE // 2, dtype=np.float32)
+    once, often = seen(ramp), seen(ramp, ramp, ramp)
+    assert (once.least, once.most) == (-1, 1)
+    assert once.counts.sum() <= AT_ONCE
+    assert often.counts.sum() == ramp.size, "three turns see them all"
+    expected, _ = np.histogram(ramp, bins=2 * HALF, range=(-1, 1))
+    assert np.abs(often.counts - expected).max() <= 1
 
 
 def test_minmax_is_what_was_seen() -> None:
