@@ -125,8 +125,14 @@ def test_a_foreign_weight_would_be_found(exported: Callable[..., Any]) -> None:
         origin.check_origin("x", {k: v for k, v in tensors.items() if k != lost}, own, foreign)
     with pytest.raises(VerificationError, match=r"backbone.fc.weight .* is Teacher.1.fc.weight"):
         origin.check_distinct(own | {"backbone.fc.weight": weight}, own, foreign)
-    quantized = origin.onnx_tensors(onnx.load(str(made.folder / "model.int8.onnx")))
-    origin.check_quantized_origin("x.onnx", quantized, own)
+    halves = origin.onnx_tensors(onnx.load(str(made.folder / "model.fp16.onnx")))
+    origin.check_half_origin("x.onnx", halves, own, foreign)
+    rolled = halves | {lost: np.roll(halves[lost], 1, axis=0)}
+    with pytest.raises(VerificationError, match=rf"{lost} .* belongs to no network"):
+        origin.check_half_origin("x.onnx", rolled, own, foreign)
+    for file in ("model.int8.x86.onnx", "model.int8.onnx"):
+        quantized = origin.onnx_tensors(onnx.load(str(made.folder / file)))
+        origin.check_quantized_origin("x.onnx", quantized, own)
     name = "backbone.last_conv.weight_quantized"
     turned = {**quantized, name: np.roll(quantized[name], 1, axis=0)}
     with pytest.raises(VerificationError, match=r"is not backbone\.last_conv\.weight, rounded"):
