@@ -56,9 +56,9 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
             continue
         row = result["pooled"][method]
         lines.append(
-            f"{NAMES[method]}: {points(row['change'])} points of top-1, which the goal allows: "
-            f"{row['change']['verdict']}; left of the gain: {_share(row)}, which the goal allows: "
-            f"{row['kept']['verdict']}."
+            f"{NAMES[method]}: {points(row['change'])} points of top-1 (at most {100 * MARGIN:g} "
+            f"lost: {row['change']['verdict']}); left of the gain: {_share(row)} (at least "
+            f"{KEEP:.0%}: {row['kept']['verdict']})."
         )
     return lines
 
