@@ -95,7 +95,7 @@ def _runs_table(result: Mapping[str, Any], split: str) -> Table:
                 row.append("missed")
                 continue
             loss = found[split]["score"]["loss"]
-            change = "" if method == REFERENCE else f" ({-loss:+.2f})"
+            change = "" if method == REFERENCE else f" ({0.0 - loss:+.2f})"
             row.append(f"{words.percent(found[split]['top1'], 2)}{change}")
         rows.append(row)
     name = {"test": "test", "valid": "validation"}[split]
