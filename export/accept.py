@@ -106,7 +106,10 @@ def check_answers(
                 if options.goal is not None:
                     so = "training" in entry["quantization"]
                     check_goal(LABELS[key], options.goal, lost, trained=so)
-                note = f", {entry['parity']['top1_agreement']:.2%} of the answers as before"
+                note = (
+                    f", {entry['parity']['top1_agreement']:.2%} of the answers as before, expected "
+                    f"loss {lost.expected:.2f} points"
+                )
             entry["accuracy"] = _accuracy(checks, found)
             say(f"accuracy  {LABELS[key]}: {_figures(found)}{note}")
 
