@@ -30,6 +30,9 @@ QAT ?=
 GOAL ?=
 JOBS ?= 2
 
+$(foreach name,CONFIG RUN CHECKPOINT BUNDLE,$(if $(word 2,$($(name))),$(error $(name)=$($(name)): \
+    make takes no spaces in names; python -m train and python -m export do)))
+
 VENV := .venv
 PY := $(VENV)/bin/python
 comma := ,
@@ -118,10 +121,12 @@ train: data ## train both side by side, each on half of the cores (logs: runs/*/
 	    $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
 
 # A training of the user's own is exported as it is; the demo's two are trained first if need be.
-own := $(CONFIG)$(RUN)$(CHECKPOINT)
+own := $(CONFIG)$(RUN)$(CHECKPOINT)$(BUNDLE)
 run := $(or $(patsubst %/,%,$(RUN)),runs/dml)
 export: $(if $(own),setup,train) ## make deployment bundles (bundles/*; CONFIG= RUN= CHECKPOINT= BUNDLE=)
 ifneq ($(own),)
+	@[ -z '$(CONFIG)' ] || [ -n '$(RUN)$(CHECKPOINT)' ] || { \
+	    echo "error: CONFIG= says how a RUN= or CHECKPOINT= was trained: name one" >&2; exit 2; }
 	@$(call export_cmd,$(or $(CHECKPOINT),$(run)/best.pdparams),$(CONFIG),$(or \
 	    $(BUNDLE),bundles/$(notdir $(run))))
 else
@@ -129,15 +134,16 @@ else
 	@$(call export_cmd,runs/dml/best.pdparams,$(DML),bundles/dml)
 endif
 
-predict: setup $(if $(BUNDLE)$(call made,dml),,export) ## label videos (VIDEO="files, folders, globs" BUNDLE=)
-	@$(PY) infer/predict.py --bundle $(or $(BUNDLE),bundles/dml) --video $(VIDEO)
+bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
+ready := $(or $(BUNDLE),$(call made,$(notdir $(run))))
+predict: setup $(if $(ready),,export) ## label videos (VIDEO="files, folders, globs" RUN= BUNDLE=)
+	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO)
 
-bundle := $(or $(BUNDLE),bundles/dml)
 QAT_SETTINGS := configs/motions_qat.yaml
 run_config = $(addprefix -c ,$(or $(CONFIG),$(if $(own)$(BUNDLE),,$(DML))))
 qat_from = $(or $(CHECKPOINT),$(run)/best.pdparams)
 # The goal: points of top-1 that int8 may lose on the validation clips.
-sensitivity: setup $(if $(BUNDLE)$(call made,dml),,export) ## which layers 8 bits hurt, and the fewest to spare (BUNDLE= CONFIG= GOAL=)
+sensitivity: setup $(if $(ready),,export) ## which layers 8 bits hurt, and the fewest to spare (BUNDLE= CONFIG= GOAL=)
 	@$(PY) -m export.sensitivity --bundle $(bundle) $(run_config) --goal $(or $(GOAL),0.5) \
 	    $(addprefix --override ,$(OVERRIDES))
 
@@ -148,12 +154,14 @@ qat: $(if $(own),setup,train) ## fine-tune for 8 bits, and export that (bundles/
 	    -o $(or $(BUNDLE),bundles/$(notdir $(run))_qat) $(if $(GOAL),--int8-goal $(GOAL)) \
 	    $(addprefix --override ,$(OVERRIDES))
 
-engine: setup $(if $(BUNDLE)$(call made,dml),,export) ## build a TensorRT engine for this machine's GPU (BUNDLE= PRECISION=)
+engine: setup $(if $(ready),,export) ## build a TensorRT engine for this machine's GPU (BUNDLE= PRECISION=)
 	@$(PY) -m export.tensorrt --bundle $(bundle) $(addprefix --precision ,$(PRECISION)) $(ENGINE_OPTIONS)
 
-triton: setup $(if $(BUNDLE)$(call made,dml),,export) ## write a Triton model repository (bundles/NAME.triton; BUNDLE=)
-	@rm -rf bundles/$(notdir $(bundle:%/=%)).triton
-	@$(PY) -m export.triton --bundle $(bundle) --out bundles/$(notdir $(bundle:%/=%)).triton
+repository := bundles/$(notdir $(bundle)).triton
+triton: setup $(if $(ready),,export) ## write a Triton model repository (bundles/NAME.triton; BUNDLE=)
+	@rm -rf $(repository).new
+	@$(PY) -m export.triton --bundle $(bundle) --out $(repository).new
+	@rm -rf $(repository) && mv $(repository).new $(repository)
 
 # The report is written whatever the verdict. $$status: 0 no deployment fails, 1 one does.
 define gate

@@ -1,1 +1,5 @@
 """Is it fast, is it right, is the gain still there: measure, test, report."""
+
+from infer.missing import need
+
+need(["psutil", "tqdm", "yaml"], extra="export,report")

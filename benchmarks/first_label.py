@@ -1,7 +1,7 @@
 """How long a person waits for the first label: from starting the command to its first answer.
 
-`python -m benchmarks.first_label --bundle DIR --video FILE` prints JSON and exits with 1 where the
-slowest start missed the goal.
+`python -m benchmarks.first_label --bundle DIR --video FILE` exits with 1 where the slowest start
+missed the goal.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
         BenchmarkError: the command gives no label or answers differently from start to start.
     """
     from benchmarks.errors import BenchmarkError
-    from benchmarks.machine import load_average, machine, now
+    from benchmarks.machine import command_line, load_average, machine, now
 
     label = first_label(bundle, video)[1]
     load = load_average()
@@ -51,6 +51,7 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
         seconds.append(round(took, 4))
     return {
         "benchmark": "first label",
+        "command": command_line(),
         "goal_seconds": GOAL_SECONDS,
         "met": max(seconds) <= GOAL_SECONDS,
         "starts": starts,
@@ -98,19 +99,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--bundle", type=Path, default=ROOT / "bundles" / "dml", help="default: bundles/dml")
     add("--video", type=Path, help="default: the first clip of data/motions/test")
     add("--starts", type=int, default=10, help="measured starts (default: %(default)s)")
-    args = parser.parse_args(argv)
+    add("--out", type=Path, help="result file (JSON)")
+    options = parser.parse_args(argv)
+    from benchmarks.command import WRONG_USE, carry_out
+
+    result = carry_out(run, options)
+    if result is None:
+        return WRONG_USE
+    print(
+        f"first label after {result['median_seconds']:.2f} s ({result['min_seconds']:.2f} to "
+        f"{result['max_seconds']:.2f} in {result['starts']} starts), goal {GOAL_SECONDS} s"
+    )
+    return 0 if result["met"] else 1
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure what the options say; JSON-ready."""
     from benchmarks.errors import BenchmarkError
 
-    try:
-        if args.starts < 1:
-            raise BenchmarkError(f"--starts is {args.starts}; allowed: from 1")
-        video = args.video or _embedded_clip()
-        result = measure_first_label(args.bundle, video, starts=args.starts)
-    except (BenchmarkError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result, indent=2))
-    return 0 if result["met"] else 1
+    if options.starts < 1:
+        raise BenchmarkError(f"--starts is {options.starts}; allowed: from 1")
+    video = options.video or _embedded_clip()
+    return measure_first_label(options.bundle, video, starts=options.starts)
 
 
 def _embedded_clip() -> Path:

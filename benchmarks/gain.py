@@ -206,6 +206,13 @@ def _check_numbers(options: argparse.Namespace) -> None:
         wrong.append(f"--keep {options.keep:g} (allowed: a percentage above 0, at most 100)")
     if not 0 <= options.margin < 100:
         wrong.append(f"--margin {options.margin:g} (allowed: points from 0, below 100)")
+    out = options.out.resolve()
+    read = [
+        options.data.resolve(),
+        *(Path(p).resolve() for m in MODELS for p in getattr(options, m)),
+    ]
+    if out.is_dir() or any(out == one or one in out.parents for one in read):
+        wrong.append(f"--out {options.out} (allowed: a file that is no input, in no bundle)")
     if wrong:
         raise BenchmarkError("cannot work with " + "; ".join(wrong))
 

@@ -29,4 +29,7 @@ def use(checkout: Path) -> None:
         if importlib.util.find_spec(package) is None:
             sys.modules[package] = mock.MagicMock()
     sys.path.insert(0, str(checkout))
-    importlib.import_module("paddlevideo.modeling.builder")
+    try:
+        importlib.import_module("paddlevideo.modeling.builder")
+    except ModuleNotFoundError as error:
+        raise BenchmarkError(f"PaddleVideo's code needs {error.name}: pip install it") from error

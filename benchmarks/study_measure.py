@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import infer
+from benchmarks import machine
 from benchmarks.accuracy import answers_of
 from benchmarks.cells import Cell
 from benchmarks.errors import BenchmarkError
@@ -20,6 +23,7 @@ from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.files import write_text
 from infer.runtimes import open_runtime
 from train.evaluate import Evaluation, evaluate
+from train.identity import fingerprint
 
 if TYPE_CHECKING:
     from train.config import Config
@@ -44,10 +48,15 @@ def measure(
 ) -> dict[str, Any]:
     """What a finished run answers in every cell, and what it cost; kept in RUN/study.json."""
     sha256 = sha256_of(checkpoint)
+    # Whatever an answer may depend on: other code or another library may round otherwise.
     identity = {
         "checkpoint_sha256": sha256,
         "list_sha256": list_sha256,
-        "clips": len(dataset),
+        "clips": fingerprint(dataset.samples),
+        "spec": dataset.spec.to_dict(),
+        "overrides": list(job.overrides),
+        "code_sha256": code_sha256(),
+        "packages": machine.package_versions(),
     }
     kept = _kept(job.folder / ANSWERS, identity)
     answers: dict[str, Any] = kept.get("cells", {})
@@ -57,7 +66,7 @@ def measure(
         if cell == DYNAMIC:
             seen = _in_paddle(cfg, checkpoint, dataset)
         else:
-            bundle = _bundle(job, checkpoint, sha256, threads=threads)
+            bundle = _bundle(job, checkpoint, identity, threads=threads)
             with open_runtime(
                 bundle, backend=cell.backend, precision=cell.precision, threads=threads
             ) as runtime:
@@ -117,11 +126,22 @@ def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluatio
     return evaluate(logits, dataset, batch_size=BATCH, workers=1)
 
 
-def _bundle(job: Job, checkpoint: Path, sha256: str, *, threads: int) -> Bundle:
-    """The run's bundle, exported unless it is there and made of this checkpoint."""
+def code_sha256() -> str:
+    """Checksum of the sources that answers come from."""
+    root = Path(infer.__file__).parent.parent
+    digest = hashlib.sha256()
+    for room in ("export", "infer", "train"):
+        for file in sorted((root / room).rglob("*.py")):
+            digest.update(f"{file.relative_to(root)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _bundle(job: Job, checkpoint: Path, identity: Mapping[str, Any], *, threads: int) -> Bundle:
+    """The run's bundle, exported unless it is there and made of the same, by the same."""
     folder = job.folder / "bundle"
     stamp = job.folder / "bundle.sha256"
-    fresh = stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == sha256
+    made_of = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    fresh = stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == made_of
     if not (fresh and (folder / BUNDLE_JSON).is_file()):
         changes = [f"seed={job.seed}", *job.overrides]
         command = [
@@ -137,7 +157,7 @@ def _bundle(job: Job, checkpoint: Path, sha256: str, *, threads: int) -> Bundle:
                 f"{(done.stderr or done.stdout)[-4000:].strip()}\n"
                 "--no-export measures in Paddle only"
             )
-        write_text(stamp, sha256 + "\n")
+        write_text(stamp, made_of + "\n")
     return Bundle.load(folder)
 
 

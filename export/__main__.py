@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infer.errors import ClipDuetError
+from infer.missing import advice
 
 if TYPE_CHECKING:
     from export.goal import Goal
 
-EXIT_FAILED, EXIT_WRONG_USE, EXIT_STOPPED = 1, 2, 130
+EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,8 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
-        failed = type(error).__name__ in ("VerificationError", "GoalError", "ConversionError")
-        return EXIT_FAILED if failed else EXIT_WRONG_USE
+        return error.exit_status
+    except ModuleNotFoundError as error:
+        print(f"error: {advice(str(error.name), extra='export')}", file=sys.stderr)
+        return EXIT_WRONG_USE
     except KeyboardInterrupt:
         print("\nstopped; no bundle was written", file=sys.stderr)
         return EXIT_STOPPED

@@ -26,7 +26,8 @@ def staged(target: Path) -> Iterator[Path]:
         OutputError: ``target`` is a file, or a folder with something else than a bundle in it,
             or its parent cannot be written.
     """
-    target = Path(os.path.abspath(target))
+    # Of a link, the folder that it points to is replaced.
+    target = Path(os.path.realpath(target))
     _check(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     previous = target.with_name(f".{target.name}.{os.getpid()}.previous")

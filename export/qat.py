@@ -26,7 +26,7 @@ from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
 
-EXIT_FAILED, EXIT_WRONG_USE, EXIT_STOPPED = 1, 2, 130
+EXIT_STOPPED = 130
 
 Say = Callable[[str], None]
 
@@ -74,8 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
-        failed = ("DivergedError", "ConversionError", "VerificationError")
-        return EXIT_FAILED if type(error).__name__ in failed else EXIT_WRONG_USE
+        return error.exit_status
     except KeyboardInterrupt:
         print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
         return EXIT_STOPPED

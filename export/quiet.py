@@ -20,6 +20,8 @@ TAIL = 30
 class ConversionError(ClipDuetError):
     """A converter failed; the message ends with what it wrote."""
 
+    exit_status = 1
+
 
 @contextmanager
 def captured(step: str) -> Iterator[None]:

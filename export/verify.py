@@ -37,6 +37,8 @@ falls on the other side of a rounding, that is one step of 256 in one of many ac
 class VerificationError(ClipDuetError):
     """An artefact does not compute what the trained network computes."""
 
+    exit_status = 1
+
 
 @dataclass(frozen=True)
 class Gap:

@@ -7,7 +7,13 @@ from pathlib import Path
 
 
 class ClipDuetError(Exception):
-    """A problem the user can act on; command lines print it without a traceback."""
+    """A problem the user can act on; command lines print it without a traceback.
+
+    Attributes:
+        exit_status: what a command ends with: 2 wrong use, 1 the work itself failed.
+    """
+
+    exit_status = 2
 
 
 class VideoError(ClipDuetError):

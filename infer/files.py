@@ -23,12 +23,13 @@ class WriteError(ClipDuetError):
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield an empty file beside ``path`` that takes its place when the body succeeds.
 
-    Whatever stops the body, Ctrl-C included, ``path`` stays as it was. Missing folders are made.
+    Whatever stops the body, Ctrl-C included, ``path`` stays as it was. Missing folders are made;
+    of a link, the file that it points to is replaced.
 
     Raises:
         WriteError: the file system says no, or the body met an ``OSError``.
     """
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.realpath(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -37,12 +38,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise WriteError(path, error) from error
     try:
         yield Path(name)
-        os.chmod(name, 0o644)
+        os.chmod(name, _mode(path))
         os.replace(name, path)
     except OSError as error:
         raise WriteError(path, error) from error
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _mode(path: Path) -> int:
+    """Permissions of the file that is replaced, or those of a new one."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         bundle = _load_bundle(args.bundle)
+        if args.output and bundle.root.resolve() in Path(args.output).resolve().parents:
+            raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
         with _output(args.output) as out:
             return _predict(args, bundle, inputs, out)
     except ClipDuetError as error:
@@ -64,7 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        _say(f"error: cannot write: {error}")
+        _say(f"error: {error.filename or 'output'}: {error.strerror or error}")
+        return 2
+    except ModuleNotFoundError as error:
+        from infer.missing import advice
+
+        _say(f"error: {advice(str(error.name))}")
         return 2
 
 

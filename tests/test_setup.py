@@ -269,6 +269,27 @@ def test_a_failed_gate_ends_the_benchmark_and_not_the_demo(
         assert ("A deployment fails the gate" in done.stdout + done.stderr) == (status == 1)
 
 
+@pytest.mark.parametrize(
+    ("missing", "command", "extra"),
+    [
+        ("tqdm", ["-m", "train.data.motions"], "'.[train]'"),
+        ("pydantic", ["-m", "train", "-c", "configs/motions_dml.yaml"], "'.[train]'"),
+        ("psutil", ["-m", "benchmarks.gain"], "'.[export,report]'"),
+    ],
+)
+def test_a_command_names_the_packages_that_it_misses(
+    root: Path, tmp_path: Path, missing: str, command: list[str], extra: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{missing!r}] = None\n")
+    done = subprocess.run(
+        [sys.executable, *command], cwd=root, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"does not have {missing}" in done.stderr and extra in done.stderr
+
+
 # --- the repository -----------------------------------------------------------------------------
 
 

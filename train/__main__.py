@@ -15,8 +15,9 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from infer.errors import ClipDuetError
+from infer.missing import advice
 
-EXIT_DIVERGED, EXIT_WRONG_USE, EXIT_STOPPED = 1, 2, 130
+EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -66,7 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(options.config, overrides, resume=options.resume, visualdl=options.visualdl)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_DIVERGED if type(error).__name__ == "DivergedError" else EXIT_WRONG_USE
+        return error.exit_status
+    except ModuleNotFoundError as error:
+        print(f"error: {advice(str(error.name), extra='train')}", file=sys.stderr)
+        return EXIT_WRONG_USE
     except KeyboardInterrupt:
         print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
         return EXIT_STOPPED

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infer.errors import ClipDuetError
+from train.checkpoint import BEST, BEST_RECORD, CONFIG, LATEST
 
 LOCK = "lock"
 
@@ -37,6 +38,10 @@ def claimed(folder: Path) -> Iterator[None]:
                 f"process {file.read().strip() or '(unknown)'} is training in {folder}: wait for "
                 "it or end it, or choose another --output"
             ) from None
+        # What a killed training was writing when it died.
+        for name in (LATEST, BEST, BEST_RECORD, CONFIG):
+            for partial in folder.glob(f".{name}.????????"):
+                partial.unlink(missing_ok=True)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

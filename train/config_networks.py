@@ -212,7 +212,8 @@ def _frozen(model: Mapping[str, Any], roles: list[str]) -> set[str] | None:
 def _check_network_settings(
     model: Mapping[str, Any], network: Placed, frozen: set[str] | None
 ) -> Iterator[Mistake]:
-    block = dig(model["models"][network.where[2]], network.role)
+    models = model.get("models")
+    block = dig(models[int(network.where[2])], network.role) if isinstance(models, list) else model
     if network.role == STUDENT and dig(block, "input"):
         what = f"{STUDENT} sees the clips as deployment does: change PIPELINE instead"
         yield Mistake((*network.where, "input"), what)

@@ -71,9 +71,6 @@ def train(
     team, folder = team or Team(), Path(cfg.output_dir)
     reporter = reporter or Reporter(None)
     with claimed(folder) if team.leads else nullcontext():
-        if team.leads:
-            # What export needs of it, overrides included.
-            write_text(folder / CONFIG, yaml.safe_dump(cfg.to_dict(), sort_keys=False))
         run = open_run(
             cfg,
             train_set=train_set,
@@ -83,6 +80,9 @@ def train(
             note=reporter.note,
             networks=networks,
         )
+        if team.leads:
+            # What export needs of it, overrides included.
+            write_text(folder / CONFIG, yaml.safe_dump(cfg.to_dict(), sort_keys=False))
         while run.progress.epoch < cfg.epochs:
             _epoch(run, reporter, should_stop)
         # Whatever reads what this run wrote comes after.

@@ -37,6 +37,8 @@ Networks = tuple[Recognizer, nn.Layer]
 class DivergedError(ClipDuetError):
     """The loss is no number any more."""
 
+    exit_status = 1
+
 
 @dataclass
 class Run:

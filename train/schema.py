@@ -300,15 +300,11 @@ class Config(BaseModel):
         return data
 
     def sha256(self) -> str:
-        """Checksum of :meth:`to_dict`, whatever the file's comments, order and omissions.
+        """Checksum of what differs from the defaults, whatever the file's comments and order.
 
-        Where the run is kept is no part of it.
+        Where the run is kept is no part of it, nor are settings that came later, at their defaults.
         """
-        settings = self.to_dict()
-        settings.pop("output_dir")
-        # Files written before there was this section have kept their checksum.
-        if settings["QAT"] is None:
-            settings.pop("QAT")
+        settings = self.model_dump(exclude_defaults=True, exclude={"output_dir"})
         text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -386,6 +386,16 @@ def test_wrong_use_is_one_message_and_status_2(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("place", ["test.list", "good/bundle.json", "good"])
+def test_the_result_never_takes_the_place_of_an_input(
+    world: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    before = {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
+    assert run(world, "good", "blind", world / place, "--no-latency") == 2
+    assert "a file that is no input, in no bundle" in capsys.readouterr().err
+    assert before == {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
+
+
 def test_other_classes_are_not_comparable(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 import pytest
 import yaml
 
-from benchmarks import study_results, words
+from benchmarks import study_measure, study_results, words
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import Timings
 from benchmarks.loader import main as loader
@@ -264,6 +265,69 @@ def test_a_whole_study_and_one_more_seed(
     assert "Over 2 seeds and 9 clips" in said.out
 
 
+def test_answers_are_kept_for_the_same_checkpoint_and_clips_only(
+    tiny: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    asked = []
+    ask = study_measure._in_paddle
+
+    def counted(cfg: Any, checkpoint: Path, dataset: Any) -> Any:
+        asked.append(checkpoint.parent.name)
+        return ask(cfg, checkpoint, dataset)
+
+    monkeypatch.setattr(study_measure, "_in_paddle", counted)
+    arguments = [*study_arguments(tiny, "3"), "--out", str(tmp_path / "out")]
+    arguments += ["--runs", str(tmp_path / "runs")]
+
+    def newly_asked() -> list[str]:
+        asked.clear()
+        assert main(arguments) == 0
+        return sorted(asked)
+
+    assert newly_asked() == ["base-3", "pair-3"]
+    assert newly_asked() == []
+    shutil.copy(tmp_path / "runs/base-3/best.pdparams", tmp_path / "kept")
+    weights = paddle.load(str(tmp_path / "kept"))
+    weights["backbone.fc.bias"] = weights["backbone.fc.bias"] + 1.0
+    paddle.save(weights, str(tmp_path / "runs/base-3/best.pdparams"))
+    assert newly_asked() == ["base-3"]
+    clip = tiny / (tiny / "test.list").read_text().split()[0]
+    before = clip.read_bytes()
+    clip.write_bytes(before + b"0")
+    try:
+        assert newly_asked() == ["base-3", "pair-3"]
+    finally:
+        clip.write_bytes(before)
+
+
+def test_a_bundle_is_used_again_only_if_it_would_come_out_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[list[str]] = []
+
+    def export(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        (tmp_path / "bundle").mkdir(exist_ok=True)
+        (tmp_path / "bundle" / "bundle.json").write_text("{}")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(study_measure.subprocess, "run", export)
+    monkeypatch.setattr(study_measure.Bundle, "load", lambda folder: folder)
+    job = Job("one", Path("one.yaml"), 3, tmp_path, ("epochs=2",))
+
+    def exports(**identity: str) -> int:
+        before = len(commands)
+        study_measure._bundle(job, tmp_path / "best.pdparams", identity, threads=1)
+        return len(commands) - before
+
+    assert exports(checkpoint="a", code="1") == 1
+    assert exports(checkpoint="a", code="1") == 0
+    assert exports(checkpoint="b", code="1") == 1
+    assert exports(checkpoint="b", code="2") == 1
+    assert [part for part in commands[0] if "=" in part] == ["seed=3", "epochs=2"]
+
+
 def test_a_training_that_fails_says_why(
     tiny: Path, capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,7 +372,7 @@ def test_a_stop_lets_every_training_write_its_checkpoint(
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
     os.killpg(process.pid, number)  # as a terminal does
-    assert process.wait(60) == 130
+    assert process.wait(180) == 130
     assert process.stderr is not None and "goes on from the last" in process.stderr.read()
     for log in logs:
         assert log.read_text().rstrip().endswith("--resume goes on from the last checkpoint")

@@ -15,12 +15,14 @@ from onnx import TensorProto, numpy_helper
 
 import export.finite
 from export.finite import check_finite, saturated_clips
-from export.half import WIDE, to_half
+from export.half import to_half
 from export.quiet import ConversionError
 from export.verify import VerificationError, gap
 from infer.bundle import Bundle
 from infer.runtimes import open_runtime
 
+WIDE = {"GlobalAveragePool", "ReduceMean", "ReduceSum", "Softmax"}
+"""Sums over more numbers than float16 can count to."""
 KINDS = ["single", "attention", "pair", "resnet"]
 SHAPE = (4, 32, 32, 3)
 

@@ -188,3 +188,30 @@ def test_a_range_holds_zero_and_its_ends() -> None:
     assert scale_of((0.0, 255.0), "uint8") == (1.0, 0)
     assert scale_of((-12.7, 6.0), "int8") == (np.float32(0.1), 0)
     assert TensorProto.INT8 == helper.np_dtype_to_tensor_dtype(np.dtype("int8"))
+
+
+def test_a_bias_far_larger_than_its_weights_fits_into_its_integers(
+    exported: Callable[..., Any], tmp_path: Path
+) -> None:
+    model = onnx.load(str(exported("single").folder / "model.fp32.onnx"))
+    name = "backbone.last_conv"
+    (conv,) = (node for node in model.graph.node if node.name == name)
+    for tensor in model.graph.initializer:
+        value = numpy_helper.to_array(tensor).copy()
+        if tensor.name == conv.input[1]:
+            value[0] *= 1e-9
+        elif tensor.name == conv.input[2]:
+            value[0] = 3.0
+        else:
+            continue
+        tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    onnx.save(model, str(tmp_path / "model.onnx"))
+    clips = np.random.default_rng(0).integers(0, 256, (2, 4, 32, 32, 3), dtype=np.uint8)
+    target = tmp_path / "int8.onnx"
+    quantize(calibrate(tmp_path / "model.onnx", clips), activations="uint8", target=target)
+    graph = Read(target)
+    (rounded,) = (node for node in graph.of("Conv") if node.name == name)
+    pair = graph.made_by[rounded.input[2]]
+    steps, step = (graph.tensors[tensor] for tensor in pair.input[:2])
+    assert steps.dtype == np.int32
+    assert steps[0] * float(step[0]) == pytest.approx(3.0, rel=1e-4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from infer.files import WriteError, replacing, write_text
 def test_a_file_appears_whole_in_folders_that_are_made(tmp_path: Path) -> None:
     write_text(tmp_path / "a" / "b.txt", "ä")
     assert (tmp_path / "a" / "b.txt").read_bytes() == "ä".encode()
-    assert (tmp_path / "a" / "b.txt").stat().st_mode & 0o777 == 0o644
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["b.txt"]
 
 
@@ -45,3 +45,20 @@ def test_a_full_disk_and_an_impossible_place_are_told(tmp_path: Path) -> None:
     assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
     with pytest.raises(WriteError, match=r"x.txt cannot be written: "):
         write_text(file / "x.txt", "new")
+
+
+def test_permissions_and_links_stay(tmp_path: Path) -> None:
+    private = tmp_path / "private.txt"
+    private.write_text("old")
+    private.chmod(0o600)
+    link = tmp_path / "link.txt"
+    link.symlink_to(private)
+    write_text(link, "new")
+    assert link.is_symlink() and private.read_text() == "new"
+    assert private.stat().st_mode & 0o777 == 0o600
+    before = os.umask(0o077)
+    try:
+        write_text(tmp_path / "fresh.txt", "")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "fresh.txt").stat().st_mode & 0o777 == 0o600

@@ -9,11 +9,13 @@ import pytest
 from benchmarks.first_label import main
 
 
-def test_real_starts_are_measured_and_checked(make_bundle, colour_clip, capsys):
+def test_real_starts_are_measured_and_checked(make_bundle, colour_clip, tmp_path, capsys):
     clip = colour_clip("a.mp4", "green")
+    out = tmp_path / "first_label.json"
     args = ["--bundle", str(make_bundle()), "--video", str(clip), "--starts", "2"]
-    status = main(args)
-    result = json.loads(capsys.readouterr().out)
+    status = main([*args, "--out", str(out)])
+    assert "first label after" in capsys.readouterr().out
+    result = json.loads(out.read_text())
     assert result["label"] == "green"
     assert len(result["seconds"]) == result["starts"] == 2
     assert 0 < result["min_seconds"] <= result["median_seconds"] <= result["max_seconds"]

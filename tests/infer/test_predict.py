@@ -137,6 +137,25 @@ def test_the_output_may_not_be_one_of_the_videos(bundle, colour_clip, tmp_path, 
     assert a.read_bytes() == before
 
 
+def test_an_interpreter_without_the_packages_is_told(bundle, colour_clip, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['cv2'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    video = colour_clip("a.mp4", "blue")
+    status, out, err = run("--video", video, "--bundle", bundle, cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert "does not have cv2: pip install" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "model.fp32.onnx", "deep/new.json"])
+def test_the_output_may_not_lie_in_the_bundle(bundle, colour_clip, capsys, name):
+    video = colour_clip("a.mp4", "blue")
+    before = {file.name: file.read_bytes() for file in bundle.iterdir()}
+    output = str(bundle / name)
+    assert main(["--bundle", str(bundle), "--video", str(video), "--output", output]) == 2
+    assert "lies in the bundle" in capsys.readouterr().err
+    assert before == {file.name: file.read_bytes() for file in bundle.iterdir()}
+
+
 @pytest.mark.parametrize("threads", [None, 1, 3])
 def test_threads_are_those_of_the_network_and_of_decoding(
     bundle, colour_clip, monkeypatch, threads

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from train.config import (
@@ -502,6 +502,9 @@ JUNK = st.recursive(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(where=st.sampled_from([place for place in places(RAW) if place]), junk=JUNK)
+@example(where=("MODEL", "models"), junk=None)
+@example(where=("MODEL", "models"), junk=3)
+@example(where=("MODEL", "models"), junk={"Student": 1})
 def test_whatever_stands_in_a_config_is_loaded_or_explained(tmp_path, where, junk):
     data = copy.deepcopy(RAW)
     here = data

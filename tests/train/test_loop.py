@@ -77,6 +77,16 @@ def test_baseline_and_student_of_the_pair_start_alike() -> None:
     assert not all(np.array_equal(pair[k].numpy(), other[k].numpy()) for k in pair)
 
 
+def test_two_networks_of_one_kind_start_apart() -> None:
+    twins = {**PAIR, "models": [{"Teacher": STUDENT}, {"Student": STUDENT}]}
+    networks = build_recognizer(twins, seed=3).networks
+    one, other = (networks[role].state_dict() for role in ("Teacher", "Student"))
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        if len(value.shape) == 4:
+            assert not np.array_equal(value.numpy(), other[key].numpy()), key
+
+
 def test_without_the_mutual_term_the_student_trains_as_if_alone(
     experiment: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -91,7 +91,11 @@ def read_list(
     base = Path() if root is None else Path(root)
     if not base.is_dir():
         raise ListError(
-            file, [f"{file}: the root folder {base} of the list does not exist; set data_prefix"]
+            file,
+            [
+                f"{file}: the root folder {base} of the list does not exist; set DATASET.root, "
+                "or data_prefix"
+            ],
         )
 
     problems: list[str] = []
