@@ -53,6 +53,9 @@ GOALS = {
 # has 8 bits, and so have INT8's activations, layer after layer.
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.3}
 
+THROUGHPUT_SHARE = 0.1
+"""Of the time for latency, for each batch size."""
+
 Call = Callable[[], np.ndarray]
 
 
@@ -80,8 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=2, help="threads of each runtime (default: %(default)s)")
     add("--batch-sizes", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32],
         help="of the throughput (default: %(default)s)")  # fmt: skip
-    add("--seconds", type=float, default=180.0, help="about how long latency is timed")
-    add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
+    add("--seconds", type=float, default=300.0, help="about how long latency is timed")
+    add("--repetitions", type=int, default=9, help="repetitions whose spread is reported")
     add("--seed", type=int, default=0, help="of weights, clips and the order of timing")
     add("--out", type=Path, default=Path("reports/speed.json"), help="default: %(default)s")
     return parser
@@ -261,7 +264,7 @@ def _throughput(bundle: Bundle, options: argparse.Namespace) -> list[dict[str, A
         for cell in options.cells
         for streams in ((1, cores) if cell.startswith("openvino") else (1,))
     ]
-    budget = options.seconds / 6 / len(cells)
+    budget = THROUGHPUT_SHARE * options.seconds / len(cells)
     rows = []
     for batch in options.batch_sizes:
         clips = drawn_clips(bundle.spec, batch, seed=options.seed)
