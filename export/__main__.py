@@ -89,9 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
-    from train.config import load_config
+    from train.config import load_config, run_config
 
-    cfg = load_config(options.config or _config_of(Path(options.checkpoint)), options.override)
+    cfg = load_config(options.config or run_config(Path(options.checkpoint)), options.override)
     # Paddle wonders about a compiler cache that nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     import paddle
@@ -138,14 +138,6 @@ def _goal(options: argparse.Namespace) -> Goal | None:
             raise ClipDuetError("--int8-least needs --int8-goal, the largest loss that is allowed")
         return None
     return Goal(options.int8_goal, options.int8_least)
-
-
-def _config_of(checkpoint: Path) -> Path:
-    """The settings that a run leaves beside its checkpoints."""
-    config = checkpoint.with_name("config.yaml")
-    if not config.is_file():
-        raise ClipDuetError(f"there is no {config}; name the config of {checkpoint} with -c")
-    return config
 
 
 if __name__ == "__main__":

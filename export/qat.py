@@ -25,8 +25,9 @@ from typing import Any, Literal
 from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
+from infer.missing import advice
 
-EXIT_STOPPED = 130
+EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
 
 Say = Callable[[str], None]
 
@@ -75,18 +76,19 @@ def main(arguments: list[str] | None = None) -> int:
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
+    except ModuleNotFoundError as error:
+        print(f"error: {advice(str(error.name), extra='export')}", file=sys.stderr)
+        return EXIT_WRONG_USE
     except KeyboardInterrupt:
         print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
         return EXIT_STOPPED
 
 
 def _run(options: argparse.Namespace) -> int:
-    from train.config import load_config
+    from train.config import load_config, run_config
 
     checkpoint = Path(options.checkpoint)
-    config = Path(options.config or checkpoint.with_name("config.yaml"))
-    if not config.is_file():
-        raise QatError(f"there is no {config}; name the config of {checkpoint} with -c")
+    config = options.config or run_config(checkpoint)
     output = f"output_dir={json.dumps(options.output)}"
     cfg = load_config(config, [*options.override, output], over=options.qat)
     warnings.filterwarnings("ignore", message="No ccache found")

@@ -217,7 +217,7 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
     """Rank and search; JSON-ready."""
     from export import data
     from infer.bundle import Bundle
-    from train.config import load_config
+    from train.config import load_config, run_config
 
     for name, least in (("calibration_clips", 1), ("clips", 0), ("most", 0.0)):
         if getattr(options, name) < least:
@@ -225,7 +225,9 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
             raise ClipDuetError(f"--{flag} is {getattr(options, name)}; allowed: from {least}")
     bundle = Bundle.load(options.bundle)
     file = bundle.artifact("onnx.fp32").paths[0]
-    cfg = load_config(options.config or _config_of(bundle.raw), options.override)
+    recorded = bundle.raw.get("origin", {}).get("checkpoint", {}).get("file", "")
+    config = options.config or run_config(Path(recorded), of="the bundle's run")
+    cfg = load_config(config, options.override)
     _check_pixels(cfg, bundle)
     checks = data.verification(cfg, count=options.clips, parity=1)
     calibration = data.calibration(cfg, count=options.calibration_clips, say=say)
@@ -282,14 +284,6 @@ def _say_result(found: Search, say: Say) -> None:
             f"the multiply-adds in float: {found.after}\n"
             "  quantisation-aware training is next: make qat, or python -m export.qat"
         )
-
-
-def _config_of(raw: Mapping[str, Any]) -> Path:
-    checkpoint = Path(raw.get("origin", {}).get("checkpoint", {}).get("file", ""))
-    config = checkpoint.with_name("config.yaml") if checkpoint.name else checkpoint
-    if not config.is_file():
-        raise ClipDuetError(f"there is no {config}; name the config of the bundle's run with -c")
-    return config
 
 
 def _check_pixels(cfg: Config, bundle: Any) -> None:

@@ -21,7 +21,6 @@ from infer.files import replacing, write_text
 from train.recognizers import Recognizer
 
 LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
-CONFIG = "config.yaml"
 FORMAT = 1
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from infer.errors import ClipDuetError
-from train.checkpoint import BEST, BEST_RECORD, CONFIG, LATEST
+from train.checkpoint import BEST, BEST_RECORD, LATEST
+from train.config import RUN_CONFIG
 
 LOCK = "lock"
 
@@ -39,7 +40,7 @@ def claimed(folder: Path) -> Iterator[None]:
                 "it or end it, or choose another --output"
             ) from None
         # What a killed training was writing when it died.
-        for name in (LATEST, BEST, BEST_RECORD, CONFIG):
+        for name in (LATEST, BEST, BEST_RECORD, RUN_CONFIG):
             for partial in folder.glob(f".{name}.????????"):
                 partial.unlink(missing_ok=True)
         file.truncate(0)

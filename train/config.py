@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from infer.errors import ClipDuetError
 from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
 from train.config_checks import check_config
 from train.config_errors import (
@@ -45,12 +46,15 @@ __all__ = [
     "load_config",
     "parse_model",
     "pipeline_of",
+    "run_config",
     "split_files",
     "transform_blocks",
 ]
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
+RUN_CONFIG = "config.yaml"
+"""Name of the file that a run writes its settings to, overrides included."""
 DENSE_VIEWS = 10
 """Windows that dense sampling takes from a video in evaluation, as PaddleVideo does."""
 
@@ -199,6 +203,22 @@ def class_names(cfg: Config) -> list[str]:
     if len(set(names)) != len(names):
         raise fail(f"{file} names a class twice")
     return names
+
+
+def run_config(checkpoint: Path, *, of: str | None = None) -> Path:
+    """The settings that a run leaves beside its checkpoints.
+
+    Args:
+        checkpoint: a file of the run.
+        of: what the config is wanted for, if not for the checkpoint itself.
+
+    Raises:
+        ClipDuetError: there are none.
+    """
+    config = checkpoint.with_name(RUN_CONFIG) if checkpoint.name else Path(RUN_CONFIG)
+    if not config.is_file():
+        raise ClipDuetError(f"there is no {config}; name the config of {of or checkpoint} with -c")
+    return config
 
 
 def transform_blocks(cfg: Config) -> list[dict[str, dict[str, Any]]]:

@@ -19,9 +19,9 @@ import paddle
 import yaml
 
 from infer.files import write_text
-from train.checkpoint import CONFIG, save_best
+from train.checkpoint import save_best
 from train.claim import claimed
-from train.config import Config
+from train.config import RUN_CONFIG, Config
 from train.data.dataset import ClipDataset
 from train.data.loader import Batch, epoch_batches
 from train.evaluate import Evaluation
@@ -82,7 +82,7 @@ def train(
         )
         if team.leads:
             # What export needs of it, overrides included.
-            write_text(folder / CONFIG, yaml.safe_dump(cfg.to_dict(), sort_keys=False))
+            write_text(folder / RUN_CONFIG, yaml.safe_dump(cfg.to_dict(), sort_keys=False))
         while run.progress.epoch < cfg.epochs:
             _epoch(run, reporter, should_stop)
         # Whatever reads what this run wrote comes after.
