@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks import stats
 from benchmarks.accuracy import Answers
@@ -14,6 +16,7 @@ from benchmarks.compare import compare_cells
 from benchmarks.controls import KINDS
 from benchmarks.study_results import pool
 from benchmarks.verdict import Rule
+from tests.benchmarks.tiny import PAIR, STUDENT
 
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
 SPEED = {"paddle": 2.1, "onnxruntime": 1.0, "openvino": 1.15}
@@ -287,3 +290,50 @@ def make_study() -> Callable[..., Results]:
         }
 
     return make
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Path]) -> Path:
+    """A folder with three lists of nine clips of three colours, and the configs of a study."""
+    folder = tmp_path_factory.mktemp("tiny")
+    rng = np.random.default_rng(0)
+    lines = []
+    for index in range(27):
+        frames = rng.integers(0, 120, (5, 32, 32, 3), dtype=np.uint8)
+        frames[..., index % 3] += 120
+        write_clip(folder / f"{index}.mp4", frames)
+        lines.append(f"{index}.mp4 {index % 3}")
+    for place, split in enumerate(("train", "val", "test")):
+        (folder / f"{split}.list").write_text("\n".join(lines[9 * place : 9 * place + 9]))
+
+    def pipeline(crop: str) -> dict[str, Any]:
+        return {
+            "decode": {"name": "VideoDecoder"},
+            "sample": {"num_seg": 4, "valid_mode": crop == "CenterCrop"},
+            "transform": [
+                {"Scale": {"short_size": 32, "fixed_ratio": False}},
+                {crop: {"target_size": 32}},
+                {"Image2Array": None},
+                {"Normalization": {"mean": [0.5] * 3, "std": [0.25] * 3}},
+            ],
+        }
+
+    def split(name: str) -> dict[str, str]:
+        return {"format": "VideoDataset", "file_path": f"{name}.list"}
+
+    for name, model in (("one", {"framework": "Recognizer2D", **STUDENT}), ("two", PAIR)):
+        config = {
+            "MODEL": model,
+            "DATASET": {
+                "root": str(folder), "batch_size": 3, "num_workers": 0, "train": split("train"),
+                "valid": split("val"), "test": split("test"),
+            },
+            "PIPELINE": {"train": pipeline("RandomCrop"), "valid": pipeline("CenterCrop")},
+            "OPTIMIZER": {
+                "name": "AdamW",
+                "learning_rate": {"name": "Constant", "learning_rate": 0.001},
+            },
+            "epochs": 1,
+        }  # fmt: skip
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    return folder
