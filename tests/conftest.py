@@ -21,6 +21,7 @@ for _name in (
 os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,10 @@ from hypothesis import settings
 # Timing is no property of the code under test: a busy machine must not fail a test.
 settings.register_profile("clipduet", deadline=None, max_examples=50)
 settings.load_profile("clipduet")
+
+# Started in the background of a script, a process ignores SIGINT, and so would the commands that
+# tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 
