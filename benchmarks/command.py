@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from benchmarks.results import dump
 from infer.errors import ClipDuetError
 from infer.files import write_text
 
-WRONG_USE = 2
+WRONG_USE, INTERRUPTED = 2, 130
 
 
 def add_timing(parser: argparse.ArgumentParser, *, seconds: float = 60.0) -> None:
@@ -54,3 +54,33 @@ def carry_out(
         print(f"error: {error}", file=sys.stderr)
         return None
     return result
+
+
+def carry_through(
+    work: Callable[[argparse.Namespace], Sequence[str]],
+    options: argparse.Namespace,
+    *,
+    goes_on: str,
+) -> int:
+    """Do long work that writes its own files, print the lines it returns, and give the exit status.
+
+    Args:
+        work: writes below ``options.out`` and returns what is to be said.
+        options: of the command line.
+        goes_on: from where the same command goes on after it was stopped.
+
+    Returns:
+        0 done, 2 after a told mistake or a step that failed, 130 interrupted.
+    """
+    warnings.filterwarnings("ignore", message="No ccache found")
+    try:
+        lines = work(options)
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        print(f"\nstopped; the same command goes on {goes_on}", file=sys.stderr)
+        return INTERRUPTED
+    for line in lines:
+        print(line)
+    return 0

@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import machine, stats
+from benchmarks.command import carry_through
 from benchmarks.errors import BenchmarkError
 from benchmarks.precisions_pool import METHODS, REFERENCE, ROLES, pool
 from benchmarks.precisions_report import sections
 from benchmarks.report_markdown import markdown
 from benchmarks.results import dump
 from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
-from infer.errors import ClipDuetError
 from infer.files import write_text
 
 if TYPE_CHECKING:
@@ -72,23 +71,16 @@ class Network:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a step that failed, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        result = run(options)
-        write_text(options.out / "results.json", dump(result))
-        found = sections(result)
-        when = f"Measured {result['created']} on {result['conditions']['machine']['cpu']}"
-        write_text(options.out / "report.md", markdown("What INT8 costs", when, found))
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on where it was", file=sys.stderr)
-        return 130
-    for sentence in found[0].sentences:
-        print(sentence)
-    print(f"written: {options.out}/results.json, report.md")
-    return 0
+    return carry_through(_run_and_write, options, goes_on="where it was")
+
+
+def _run_and_write(options: argparse.Namespace) -> list[str]:
+    result = run(options)
+    write_text(options.out / "results.json", dump(result))
+    found = sections(result)
+    when = f"Measured {result['created']} on {result['conditions']['machine']['cpu']}"
+    write_text(options.out / "report.md", markdown("What INT8 costs", when, found))
+    return [*found[0].sentences, f"written: {options.out}/results.json, report.md"]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,13 +11,13 @@ import argparse
 import importlib.util
 import sys
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine, stats, words
+from benchmarks.command import carry_through
 from benchmarks.errors import BenchmarkError
 from benchmarks.report_markdown import markdown
 from benchmarks.report_study import study_section
@@ -26,7 +26,6 @@ from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, EXPORTED, measure
 from benchmarks.study_results import ROLES, as_csv, pool
 from benchmarks.study_runs import Job, train_all
 from infer.bundle import sha256_of
-from infer.errors import ClipDuetError
 from infer.files import write_text
 
 if TYPE_CHECKING:
@@ -50,21 +49,14 @@ class Experiment:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    # Paddle wonders about a compiler cache that nothing here needs.
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        study = run(options)
-        write_study(study, options.out)
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoints", file=sys.stderr)
-        return 130
-    for cell in study["cells"]:
-        print(words.study_sentence(study, cell))
-    print(f"written: {options.out}/results.json, results.csv, report.md")
-    return 0
+    return carry_through(_run_and_write, options, goes_on="from the last checkpoints")
+
+
+def _run_and_write(options: argparse.Namespace) -> list[str]:
+    study = run(options)
+    write_study(study, options.out)
+    sentences = [words.study_sentence(study, cell) for cell in study["cells"]]
+    return [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine, stats
+from benchmarks.command import carry_through
 from benchmarks.errors import BenchmarkError
 from benchmarks.methods_kept import FORMAT, kept_rows
 from benchmarks.methods_table import as_csv, as_markdown, sentence
@@ -25,7 +25,6 @@ from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, measure
 from benchmarks.study_results import pool
 from benchmarks.study_runs import Job, train_all
 from infer.bundle import sha256_of
-from infer.errors import ClipDuetError
 from infer.files import write_text
 
 if TYPE_CHECKING:
@@ -51,23 +50,16 @@ class Method:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    # Paddle wonders about a compiler cache that nothing here needs.
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        study = run(options)
-        write_text(options.out / "results.json", dump(study))
-        write_text(options.out / "results.csv", as_csv(study))
-        write_text(options.out / "report.md", as_markdown(study))
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last checkpoints", file=sys.stderr)
-        return 130
-    for row in study["methods"]:
-        print(sentence(row))
-    print(f"written: {options.out}/results.json, results.csv, report.md")
-    return 0
+    return carry_through(_run_and_write, options, goes_on="from the last checkpoints")
+
+
+def _run_and_write(options: argparse.Namespace) -> list[str]:
+    study = run(options)
+    write_text(options.out / "results.json", dump(study))
+    write_text(options.out / "results.csv", as_csv(study))
+    write_text(options.out / "report.md", as_markdown(study))
+    sentences = [sentence(row) for row in study["methods"]]
+    return [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]
 
 
 def _parser() -> argparse.ArgumentParser:

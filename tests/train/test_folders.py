@@ -114,7 +114,7 @@ def test_one_file_under_two_classes_is_an_error(tmp_path):
 def test_command_line_fails_without_a_traceback(tmp_path, root):
     command = [sys.executable, "-m", "train.data.folders", "--root", "nowhere", "--out", "x"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert done.returncode == 1 and not done.stdout
+    assert done.returncode == 2 and not done.stdout
     assert done.stderr.startswith("error: nowhere is not a folder")
 
 
@@ -135,10 +135,12 @@ def test_lists_of_somebody_else_are_kept(tmp_path, capsys):
     out.mkdir()
     (out / "val.list").write_text("mine 0\n")
     command = ["--root", str(root), "--out", str(out)]
-    assert main(command) == 1
+    assert main(command) == 2
     assert "val.list with other lines: --overwrite" in capsys.readouterr().err
     assert (out / "val.list").read_text() == "mine 0\n" and not (out / "train.list").exists()
     assert main([*command, "--overwrite"]) == 0
     assert main(command) == 0  # the same lists again
+    capsys.readouterr()
     assert main([*command, "--val-share", "0", "--overwrite"]) == 0
+    assert "so there is no val.list" in capsys.readouterr().out
     assert not (out / "val.list").exists()

@@ -244,7 +244,7 @@ def _table(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0 done, 1 the tree cannot be split."""
+    """The command line; returns the exit status: 0 done, 2 the tree cannot be split as asked."""
     parser = argparse.ArgumentParser(
         prog="python -m train.data.folders",
         description="Write train.list, val.list, test.list and classes.txt for a tree of clips.",
@@ -276,8 +276,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         classes = write_lists(chosen.out, splits, overwrite=chosen.overwrite)
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2
     print(_table(splits, classes))
+    for split in [name for name, part in splits.items() if not part]:
+        print(
+            f"no clip went to {split}, so there is no {split}.list: a class gives one with three "
+            f"different files and --{split}-share above 0, or --{split}-scene SCENE"
+        )
     print(f"wrote {chosen.out}: paths are relative to {chosen.root}")
     return 0
 
