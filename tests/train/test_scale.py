@@ -6,10 +6,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,13 @@ CALM_PAIR = {**PAIR, "models": [{"Teacher": CALM}, {"Student": CALM}]}
 
 
 def launch(
-    root: Path, logs: Path, config: Path, *arguments: str, processes: int = 2
-) -> subprocess.Popen[str]:
-    """The launcher with `processes` of one thread each."""
+    root: Path, logs: Path, config: Path, *arguments: str, processes: int = 2,
+    machines: Sequence[str] = (),
+) -> subprocess.Popen[str]:  # fmt: skip
+    """The launcher with `processes` of one thread each; `machines` are more options of it."""
     command = [sys.executable, "-m", "paddle.distributed.launch", "--log_dir", str(logs)]
-    command += ["--nproc_per_node", str(processes), str(root / "train" / "__main__.py")]
+    command += ["--nproc_per_node", str(processes), *machines]
+    command += [str(root / "train" / "__main__.py")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [*command, "-c", str(config), *arguments],
@@ -83,6 +86,30 @@ def test_two_processes_follow_one_with_the_same_batch(
         assert theirs["valid.Student.top1"] == mine["valid.Student.top1"]
     assert output.count("epoch   3/3") == 1  # one process reports
     assert json.loads((tmp_path / "two" / "best.json").read_text())["top1"] == alone.best["top1"]
+
+
+def test_two_machines_follow_one_process(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
+) -> None:
+    """Two launchers that know of each other by --master only, a process each."""
+    calm = {"framework": "Recognizer2D", **CALM}
+    alone = run(experiment(calm, OPTIMIZER=SLOW), f"output_dir={tmp_path}/one")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        master = f"127.0.0.1:{free.getsockname()[1]}"
+    both = [
+        launch(
+            root, tmp_path / f"log{rank}", tmp_path / "experiment.yaml",
+            "-o", "DATASET.batch_size=2", "--output", str(tmp_path / "two"), processes=1,
+            machines=["--master", master, "--nnodes", "2", "--rank", str(rank)],
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    outputs = [finish(process) for process in both]
+    stored = load_file(tmp_path / "two" / LATEST)["progress"]
+    assert stored["step"] == alone.step and stored["processes"] == 2
+    assert near(weights(tmp_path / "one"), weights(tmp_path / "two"), 2e-4)
+    assert sum(output.count("epoch   3/3") for output in outputs) == 1
 
 
 def test_a_team_that_is_killed_goes_on(
