@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.train.config_cases import PAIR
+
 WriteClip = Callable[..., Path]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """A file that holds the config of a pair."""
+    file = tmp_path / "pair.yaml"
+    file.write_text(PAIR)
+    return file
 
 
 @pytest.fixture(scope="session")
