@@ -85,7 +85,7 @@ class MotionSpec:
     shake: float = 0.2
     noise: float = 3.0
     background: float = 0.12
-    label_noise: float = 0.15
+    label_noise: float = 0.1
     seed: int = 0
 
 
