@@ -20,7 +20,8 @@ LEVELS = 10
 class RandAugment:
     """`num_layers` operations drawn from all, at one magnitude (Cubuk et al. 2020).
 
-    Names and strengths are PaddleClas's. `magnitude` goes from 0 to 10.
+    Names and largest strengths are PaddleClas's. `magnitude` goes from 0 to 10, and every operation
+    grows with it; PaddleClas's posterise and solarise shrink.
     """
 
     num_layers: int = 2
