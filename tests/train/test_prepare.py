@@ -306,12 +306,14 @@ def test_a_list_of_archives_and_a_replacement_over_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     video = next(clips.rglob("*.avi")).read_bytes()
+    replacement = "replacement_for_corrupted_k400"
     for part, names in {"train": ["a", "b"], "val": ["c"], "again": ["b"]}.items():
         folder = tmp_path / part
-        folder.mkdir()
+        inside = folder / replacement if part == "again" else folder
+        inside.mkdir(parents=True)
         for name in names:
             content = b"broken" if (part, name) == ("train", "b") else video
-            (folder / f"{name}_000001_000011.mp4").write_bytes(content)
+            (inside / f"{name}_000001_000011.mp4").write_bytes(content)
         server.files[f"/{part}/part_0.tar.gz"] = tarred(folder)
         server.files[f"/{part}/path.txt"] = server.url(f"/{part}/part_0.tar.gz\n").encode()
         rows = "".join(f"run,{name},1,11,{part}\n" for name in names)
@@ -329,6 +331,8 @@ def test_a_list_of_archives_and_a_replacement_over_them(
     )
     report = run(tmp_path / "k400", "--download", "--keep-archives", name="kinetics400")
     assert {split: found["listed"] for split, found in report.items()} == {"train": 2, "val": 1}
+    listed = (tmp_path / "k400/lists/train.list").read_text().splitlines()
+    assert listed == ["a_000001_000011.mp4 0", f"{replacement}/b_000001_000011.mp4 0"]
     assert (tmp_path / "k400/downloads/train_part_0.tar.gz").is_file()
 
 

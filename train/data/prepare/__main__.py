@@ -94,7 +94,7 @@ def prepare(options: argparse.Namespace, say: Say) -> dict[str, SplitReport]:
     plan = _read(dataset, annotations, root)
     for split in plan.absent:
         say(f"note: the {split} split is left out, its annotation file is not there")
-    found = find(videos, pictures=dataset.frames is not None)
+    found = find(videos, pictures=dataset.frames is not None, replaced_by=dataset.replaced_by)
     wanted = [entry.key for entries in plan.splits.values() for entry in entries]
     paths = sorted({found[key] for key in wanted if key in found})
     if not paths:

@@ -47,6 +47,7 @@ class Dataset:
         sources: files to download, in this order; none where an agreement has to be accepted.
         by_hand: what to get by hand, where to put it.
         frames: pattern of the frame names, for datasets that come as pictures.
+        replaced_by: name of a folder whose videos count instead of those of the same name.
     """
 
     title: str
@@ -56,9 +57,11 @@ class Dataset:
     sources: tuple[Source, ...]
     by_hand: str
     frames: str | None = None
+    replaced_by: str | None = None
 
 
 _KINETICS = "https://s3.amazonaws.com/kinetics/400"
+_REPLACEMENT = "replacement_for_corrupted_k400"
 _UCF = "https://www.crcv.ucf.edu/data/UCF101"
 _HMDB = "https://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
 _QUALCOMM = "https://www.qualcomm.com/developer/software"
@@ -79,11 +82,12 @@ DATASETS: dict[str, Dataset] = {
                 Source(f"{_KINETICS}/{split}/k400_{split}_path.txt", VIDEOS, listing=True)
                 for split in ("val", "train", "test")
             ),
-            # Corrupted files of the training part, once more: they replace what is there.
-            Source(f"{_KINETICS}/replacement_for_corrupted_k400.tgz", VIDEOS),
+            # Corrupted files of the training part, once more, in a folder of that name.
+            Source(f"{_KINETICS}/{_REPLACEMENT}.tgz", VIDEOS),
         ),
         by_hand="train.csv, val.csv (and test.csv) to {annotations}; the clips, named "
         "ID_SSSSSS_EEEEEE.mp4 by video and seconds, anywhere below {videos}",
+        replaced_by=_REPLACEMENT,
     ),
     "ucf101": Dataset(
         title="UCF101",

@@ -29,15 +29,19 @@ CHUNK = 8
 """Videos that a process takes at a time."""
 
 
-def find(videos: Path, *, pictures: bool = False) -> dict[str, str]:
+def find(videos: Path, *, pictures: bool = False, replaced_by: str | None = None) -> dict[str, str]:
     """Relative paths of all videos (or folders of pictures) below a folder, by their keys.
 
     A file is found by its name without ending and by ``folder/name``; of two with one key, the one
-    that lies less deep counts, then the first by name.
+    in a folder named ``replaced_by`` counts, then the one that lies less deep, then the first by
+    name.
     """
+
+    def rank(path: str) -> tuple[bool, int, str]:
+        return replaced_by not in Path(path).parts[:-1], path.count("/"), path
+
     found: dict[str, str] = {}
-    paths = _folders(videos) if pictures else _files(videos)
-    for path in sorted(paths, key=lambda path: (path.count("/"), path)):
+    for path in sorted(_folders(videos) if pictures else _files(videos), key=rank):
         place = Path(path)
         stem = place.name if pictures else place.stem
         found.setdefault(stem, path)
