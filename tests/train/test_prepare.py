@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -112,6 +113,8 @@ def test_a_second_run_looks_only_at_what_changed(
     assert run(root, status=1)["test2"]["broken"] == {}
     assert looked == ["v_test_2.avi"]
     looked.clear()
+    run(root, status=1)
+    assert not looked
     run(root, "--check", "full", status=1)
     assert len(looked) == 11
 
@@ -169,6 +172,43 @@ def test_damaged_videos_are_listed_and_named(root: Path) -> None:
     report = run(root, "--check", "full", status=1)
     assert report["test1"]["damaged"] == ["UCF-101/ApplyEyeMakeup/v_test_1.avi"]
     assert report["test1"]["listed"] == 2
+
+
+MAKING = [("frames", ["--frames"]), ("videos_24", ["--short-side", "24"])]
+
+
+@pytest.mark.parametrize(("folder", "options"), [*MAKING, ("lists", [])])
+def test_a_file_where_a_folder_should_be_is_no_fault_of_the_videos(
+    root: Path, folder: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / folder).write_text("in the way")
+    assert main(["ucf101", "--root", str(root), "--workers", "1", *options]) == 2
+    said = capsys.readouterr().err
+    assert str(root / folder) in said and "cannot be written" in said
+    (root / folder).unlink()
+    report = run(root, *options, status=1)
+    assert sum(len(split["broken"]) for split in report.values()) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("folder", "options"), MAKING)
+def test_a_full_disk_is_no_fault_of_the_videos(
+    root: Path, folder: str, options: list[str], workers: str
+) -> None:
+    """Files of more than 500 bytes cannot be written, which the system tells as a full disk."""
+    script = (
+        "import resource, sys; from train.data.prepare.__main__ import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, resource.RLIM_INFINITY)); sys.exit(main())"
+    )
+    command = ["ucf101", "--root", str(root), "--workers", workers, *options]
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"error: {root / folder}" in done.stderr and "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr and not list((root / folder).rglob("*.part"))
+    report = run(root, *options, status=1)
+    assert sum(len(split["broken"]) for split in report.values()) == 1
 
 
 def crash_on_seven(job: tuple[str, Work]) -> tuple[str, Outcome]:

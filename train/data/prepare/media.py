@@ -1,6 +1,7 @@
 """What is done with one video: see whether it is whole, make frames or a smaller copy of it.
 
-Results appear under their name only when they are complete.
+Results appear under their name only when they are complete. What stands in the way of writing them
+says nothing about the video, and ends the work.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,10 +19,10 @@ import av
 import cv2
 import numpy as np
 
-from infer.errors import VideoError
+from infer.errors import ClipDuetError, VideoError
 from infer.preprocess import scale_frame
 from infer.spec import PreprocessSpec
-from infer.video import Frames, each_frame
+from infer.video import Frames, VideoInfo, each_frame
 from train.data.lists import FRAME_SUFFIX, frame_name
 
 Check = Literal["none", "quick", "full"]
@@ -29,6 +31,10 @@ QUALITY = 95
 """Of JPEG frames, 0 to 100."""
 CRF = "18"
 """Of smaller videos: x264's constant rate factor; differences cannot be seen."""
+
+
+class OutputError(ClipDuetError):
+    """Results cannot be written: the disk is full, or something stands in the way."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,11 @@ class Outcome:
 
 
 def use_one(job: tuple[str, Work]) -> tuple[str, Outcome]:
-    """Do the work on one video; what goes wrong is part of the outcome."""
+    """Do the work on one video; what is wrong with the video is part of the outcome.
+
+    Raises:
+        OutputError: what was made of it cannot be written.
+    """
     path, work = job
     cv2.setNumThreads(1)
     try:
@@ -128,14 +138,24 @@ def _look_at_pictures(path: str, work: Work) -> Outcome:
     return Outcome(path, frames=count, damaged=damaged)
 
 
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Raise OutputError, which names the target, for every OSError of the body."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror or error}; once that is mended, the same "
+            "command goes on where it was"
+        ) from error
+
+
 def _extract(path: str, work: Work) -> Outcome:
     """Write every frame as ``img_00001.jpg``, ...; the folder appears when it is complete."""
     assert work.frames is not None
     name = str(Path(path).with_suffix(""))
     folder = Path(work.frames) / name
     part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
     count = 0
 
     def write(frame: Frames) -> None:
@@ -145,12 +165,16 @@ def _extract(path: str, work: Work) -> Outcome:
         encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
         (part / frame_name(FRAME_SUFFIX, count)).write_bytes(encoded.tobytes())
 
-    try:
-        info = each_frame(Path(work.videos) / path, write)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-    finally:
+    # Reading raises no OSError: see infer.video.
+    with writing(folder):
         shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        try:
+            info = each_frame(Path(work.videos) / path, write)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
     return Outcome(name, frames=count, damaged=info.damaged)
 
 
@@ -160,34 +184,44 @@ def _shrink(path: str, work: Work) -> Outcome:
     name = str(Path(path).with_suffix(".mp4"))
     target = Path(work.smaller) / name
     part = target.with_name(f".{target.name}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
     source = Path(work.videos) / path
-    try:
-        with av.open(str(part), "w", format="mp4") as container:
-            stream: Any = None
-
-            def write(frame: Frames) -> None:
-                nonlocal stream
-                frame = _reduced(frame, work.short_side, even=True)
-                if stream is None:
-                    stream = container.add_stream("libx264", rate=_rate(source))
-                    stream.height, stream.width = frame.shape[:2]
-                    stream.pix_fmt, stream.options = "yuv420p", {"crf": CRF}
-                    stream.thread_count = 1
-                picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-                container.mux(stream.encode(picture))
-
-            info = each_frame(source, write)
-            container.mux(stream.encode())
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            info = _encode(source, part, work.short_side)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
     return Outcome(name, frames=info.frames, damaged=info.damaged)
 
 
+def _encode(source: Path, part: Path, short_side: int | None) -> VideoInfo:
+    """Raises OSError only for what is written."""
+    with av.open(str(part), "w", format="mp4") as container:
+        stream: Any = None
+
+        def write(frame: Frames) -> None:
+            nonlocal stream
+            frame = _reduced(frame, short_side, even=True)
+            if stream is None:
+                stream = container.add_stream("libx264", rate=_rate(source))
+                stream.height, stream.width = frame.shape[:2]
+                stream.pix_fmt, stream.options = "yuv420p", {"crf": CRF}
+                stream.thread_count = 1
+            picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            container.mux(stream.encode(picture))
+
+        info = each_frame(source, write)
+        container.mux(stream.encode())
+    return info
+
+
 def _rate(path: Path) -> Fraction:
-    with av.open(f"file:{path}") as container:
-        rate = container.streams.video[0].average_rate
+    try:
+        with av.open(f"file:{path}") as container:
+            rate = container.streams.video[0].average_rate
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(path, f"cannot be read: {error.strerror}") from error
     return Fraction(rate).limit_denominator(1001) if rate else Fraction(25)
 
 

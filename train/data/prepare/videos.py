@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from infer.inputs import VIDEO_SUFFIXES
-from train.data.prepare.media import Outcome, Work, use_one
+from train.data.prepare.media import Outcome, Work, use_one, writing
 
 Do = Callable[[tuple[str, Work]], tuple[str, Outcome]]
 
@@ -38,7 +38,7 @@ def find(videos: Path, *, pictures: bool = False, replaced_by: str | None = None
     """
 
     def rank(path: str) -> tuple[bool, int, str]:
-        return replaced_by not in Path(path).parts[:-1], path.count("/"), path
+        return replaced_by not in path.split("/")[:-1], path.count("/"), path
 
     found: dict[str, str] = {}
     for path in sorted(_folders(videos) if pictures else _files(videos), key=rank):
@@ -58,7 +58,12 @@ def process(
     workers: int | None = None,
     do: Do = use_one,
 ) -> dict[str, Outcome]:
-    """Do the work on every path; returns what became of each."""
+    """Do the work on every path; returns what became of each.
+
+    Raises:
+        OutputError: the journal, or what is made of a video, cannot be written. What was done until
+            then is in the journal.
+    """
     known = _read_journal(journal, work)
     done = {}
     for path in paths:
@@ -66,20 +71,20 @@ def process(
         if known.get(path, (None,))[0] == state and _still_there(known[path][1], work):
             done[path] = known[path][1]
     rest = [path for path in paths if path not in done]
-    journal.parent.mkdir(parents=True, exist_ok=True)
+    with writing(journal):
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        _append(journal, "")  # ends a line that was cut short
     count = workers if workers is not None else os.cpu_count() or 1
     if count == 1:
         outcomes: Iterable[tuple[str, Outcome]] = map(do, [(path, work) for path in rest])
     else:
         outcomes = _outcomes(rest, work, count, do)
-    with open(journal, "a", encoding="utf-8") as file:
-        bar = tqdm(outcomes, total=len(rest), desc="videos", unit="video", disable=None)
-        for path, outcome in bar:
-            done[path] = outcome
-            state = _state(Path(work.videos) / path)
-            line = {"path": path, "state": state, "work": asdict(work), "outcome": asdict(outcome)}
-            file.write(json.dumps(line) + "\n")
-            file.flush()
+    for path, outcome in tqdm(outcomes, total=len(rest), desc="videos", unit="video", disable=None):
+        done[path] = outcome
+        state = _state(Path(work.videos) / path)
+        line = {"path": path, "state": state, "work": asdict(work), "outcome": asdict(outcome)}
+        with writing(journal):
+            _append(journal, json.dumps(line))
     return done
 
 
@@ -143,6 +148,11 @@ def _state(path: Path) -> list[int]:
 def _still_there(outcome: Outcome, work: Work) -> bool:
     made = work.frames or work.smaller
     return made is None or bool(outcome.problem) or (Path(made) / outcome.path).exists()
+
+
+def _append(journal: Path, line: str) -> None:
+    with open(journal, "a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
 
 
 def _read_journal(journal: Path, work: Work) -> dict[str, tuple[list[int], Outcome]]:
