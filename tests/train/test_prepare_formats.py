@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,39 @@ def test_kinetics_mistakes_are_told_together(tmp_path: Path) -> None:
         formats.kinetics(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "val.csv lists no video"),
+        ("label,youtube_id,time_start,time_end,split\n", "val.csv lists no video"),
+        ("zumba,abc,1,11,val\n", "val.csv:1: the header lacks youtube_id, time_start, time_end, l"),
+        (
+            "youtube_id,time_start,time_end,split\nabc,1,11,val\n",
+            "val.csv:1: the header lacks label",
+        ),
+        ('"label\nzumba,abc,1,11\n', "val.csv:1: is not comma-separated"),
+        ("time_start,time_end,label,youtube_id\n1,11,zumba\n", "val.csv:2: needs youtube_id"),
+        ("label,youtube_id,time_start,time_end\nzumba,abc,1,inf\n", "val.csv:2: needs youtube_id"),
+        ("label,youtube_id,time_start,time_end\nzumba,,1,11\n", "val.csv:2: needs youtube_id"),
+    ],
+)
+def test_files_of_kinetics_that_are_empty_or_others(tmp_path: Path, text: str, words: str) -> None:
+    write(tmp_path, {**KINETICS, "val.csv": text})
+    with pytest.raises(AnnotationError) as caught:
+        formats.kinetics(tmp_path)
+    assert words in str(caught.value) and str(caught.value).count("val.csv") == 1
+
+
+def test_a_stray_quote_spoils_one_line_of_kinetics(tmp_path: Path) -> None:
+    head, row = "label,youtube_id,time_start,time_end,split\n", "zumba,abc,1,11,train\n"
+    text = f'{head}{row}zumba,def,2,12,"train\n{row * 10_000}zumba,"ghi" ,3,13,train\n'
+    with pytest.raises(AnnotationError) as caught:
+        formats.kinetics(write(tmp_path, {**KINETICS, "train.csv": text}))
+    assert "2 problems" in str(caught.value)
+    for number in (3, 10_004):
+        assert f"train.csv:{number}: is not comma-separated" in str(caught.value)
+
+
 UCF = {
     "ucfTrainTestlist/classInd.txt": "1 ApplyEyeMakeup\n2 HandstandPushups\n",
     **{
@@ -88,6 +122,9 @@ def test_ucf101(tmp_path: Path) -> None:
     write(tmp_path, {"ucfTrainTestlist/testlist02.txt": "Unknown/v_x.avi\n"})
     with pytest.raises(AnnotationError, match="'Unknown', which is no class"):
         formats.ucf101(tmp_path)
+    write(tmp_path, {"ucfTrainTestlist/testlist02.txt": "\n"})
+    with pytest.raises(AnnotationError, match=r"testlist02\.txt lists no video"):
+        formats.ucf101(tmp_path)
 
 
 def test_hmdb51(tmp_path: Path) -> None:
@@ -114,6 +151,9 @@ def test_hmdb51(tmp_path: Path) -> None:
         "split3.txt:2: is not",
     ):
         assert words in str(caught.value)
+    (tmp_path / folder / "brush_hair_test_split2.txt").write_text("")
+    with pytest.raises(AnnotationError, match=r"brush_hair_test_split2\.txt lists no video"):
+        formats.hmdb51(tmp_path)
     with pytest.raises(AnnotationError, match="holds none of"):
         formats.hmdb51(tmp_path / "nowhere")
 
@@ -166,3 +206,41 @@ def test_jester(tmp_path: Path) -> None:
     write(tmp_path, {"jester-v1-validation.csv": "9223;Swipping Left\n"})
     with pytest.raises(AnnotationError, match="9223 is 'Swipping Left', which is no class"):
         formats.jester(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "text", "repeated"),
+    [
+        (
+            formats.jester,
+            "jester-v1-labels.csv",
+            "Stop Sign\nWave\nNo gesture\nWave\nStop Sign\n",
+            "Stop Sign, Wave",
+        ),
+        (formats.ucf101, "classInd.txt", "1 Wave\n2 Stop Sign\n3 Wave\n", "Wave"),
+        (
+            formats.something_something,
+            "labels.json",
+            '{"Wave": "0", "Stop Sign": "1", "Wave": "2"}',
+            "Wave",
+        ),
+    ],
+)
+def test_a_class_that_comes_twice_is_named(
+    tmp_path: Path, read: Callable[[Path], Plan], name: str, text: str, repeated: str
+) -> None:
+    lists = {f"{part}list0{number}.txt": "" for part in ("train", "test") for number in (1, 2, 3)}
+    jester = {f"jester-v1-{part}.csv": "1;Wave\n" for part in ("train", "validation")}
+    something = {
+        f"{part}.json": '[{"id": 1, "template": "Wave"}]' for part in ("train", "validation")
+    }
+    write(tmp_path, {**lists, **jester, **something, name: text})
+    with pytest.raises(AnnotationError, match=f"{name} names classes more than once: {repeated}$"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["1 Wave\n1 Stop Sign\n2 Jump\n", "1 Wave\n2\n", "Wave 1\n"])
+def test_classes_of_ucf101_that_are_not_numbered(tmp_path: Path, text: str) -> None:
+    write(tmp_path, {**UCF, "ucfTrainTestlist/classInd.txt": text})
+    with pytest.raises(AnnotationError, match="must number the classes from 1 on"):
+        formats.ucf101(tmp_path)

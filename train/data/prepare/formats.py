@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,15 +70,17 @@ def kinetics(folder: Path) -> Plan:
     rows: dict[str, list[tuple[str, str]]] = {}
     for split, file in files.items():
         rows[split] = []
-        lines = csv.DictReader(_text(file).splitlines())
-        for number, row in enumerate(lines, start=2):
+        needed = ["youtube_id", "time_start", "time_end", *(["label"] if split != "test" else [])]
+        for number, row in _table(file, needed, problems):
             try:
                 times = [int(float(row[name])) for name in ("time_start", "time_end")]
-                key = f"{row['youtube_id']}_{times[0]:06d}_{times[1]:06d}"
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, ValueError, OverflowError):
+                times = []
+            if not times or not row.get("youtube_id"):
                 problems.append(f"{file}:{number}: needs youtube_id, time_start and time_end")
                 continue
-            rows[split].append((key, (row.get("label") or "").strip()))
+            key = f"{row['youtube_id']}_{times[0]:06d}_{times[1]:06d}"
+            rows[split].append((key, row.get("label", "").strip()))
             if split != "test" and not rows[split][-1][1]:
                 problems.append(f"{file}:{number}: {key} has no label")
     _raise(problems)
@@ -96,9 +99,11 @@ def ucf101(folder: Path) -> Plan:
     }
     files, _ = _find(folder, {"classes": ["classInd.txt"], **lists})
     index = files.pop("classes")
-    names = dict(line.split(maxsplit=1) for _, line in _lines(index) if len(line.split()) > 1)
-    if list(names) != [str(number) for number in range(1, len(names) + 1)]:
+    numbered = [(*line.split(maxsplit=1), "")[:2] for _, line in _lines(index)]
+    names = [name for _, name in numbered]
+    if not all(names) or [n for n, _ in numbered] != [str(n + 1) for n in range(len(names))]:
         raise AnnotationError(f"{index}: must number the classes from 1 on, one a line")
+    _once(index, names)
     problems: list[str] = []
     rows: dict[str, list[tuple[str, str]]] = {}
     for split, file in files.items():
@@ -111,7 +116,7 @@ def ucf101(folder: Path) -> Plan:
                 continue
             rows[split].append((f"{name}/{Path(video).stem}", name))
     _raise(problems)
-    return _plan(files, rows, list(names.values()))
+    return _plan(files, rows, names)
 
 
 def hmdb51(folder: Path) -> Plan:
@@ -139,7 +144,10 @@ def hmdb51(folder: Path) -> Plan:
         train, test = [], []
         for label, name in enumerate(classes):
             file = names[number].get(name)
-            for line_number, line in _lines(file) if file else ():
+            lines = list(_lines(file)) if file else []
+            if file and not lines:
+                problems.append(f"{file} lists no video")
+            for line_number, line in lines:
                 video, _, part = line.rpartition(" ")
                 if part not in ("0", "1", "2") or not video:
                     problems.append(f"{file}:{line_number}: is not `name.avi` and 0, 1 or 2")
@@ -175,7 +183,7 @@ def something_something(folder: Path) -> Plan:
     labels = _json(files["labels"], dict)
     try:
         classes = sorted(labels, key=lambda name: int(labels[name]))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise AnnotationError(f"{files['labels']}: a label is not a number: {error}") from error
     if [int(labels[name]) for name in classes] != list(range(len(classes))):
         raise AnnotationError(f"{files['labels']}: must number the classes from 0 on")
@@ -216,7 +224,9 @@ def jester(folder: Path) -> Plan:
         },
         optional=("test",),
     )
-    classes = [line for _, line in _lines(files.pop("labels"))]
+    labels = files.pop("labels")
+    classes = [line for _, line in _lines(labels)]
+    _once(labels, classes)
     rows = {split: list(_pairs(file)) for split, file in files.items()}
     _raise(
         f"{files[split]}: {key} has no label"
@@ -233,8 +243,9 @@ def _plan(
     classes: list[str],
     absent: Sequence[str] = (),
 ) -> Plan:
-    """Names to labels; one that is not among the classes is a mistake."""
+    """Names to labels; one that is not among the classes is a mistake, as is an empty split."""
     labels = {name: label for label, name in enumerate(classes)}
+    _raise(f"{files[split]} lists no video" for split, found in rows.items() if not found)
     _raise(
         f"{files[split]}: {key} is {name!r}, which is no class"
         for split, found in rows.items()
@@ -281,6 +292,38 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
+def _table(
+    file: Path, needed: Sequence[str], problems: list[str]
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Lines of comma-separated values by the names in the header, with their numbers; what is wrong
+    is added to the problems. No value of an official file has a line break in it, so that a stray
+    quote spoils one line only.
+    """
+    header: list[str] = []
+    for number, line in _lines(file):
+        try:
+            (values,) = csv.reader([line], strict=True)
+        except csv.Error as error:
+            problems.append(f"{file}:{number}: is not comma-separated: {error}")
+            if not header:
+                return
+            continue
+        if header:
+            yield number, dict(zip(header, values, strict=False))
+            continue
+        header = values
+        if lacking := [name for name in needed if name not in header]:
+            problems.append(f"{file}:{number}: the header lacks {', '.join(lacking)}")
+            return
+
+
+def _once(file: Path, names: Iterable[str]) -> None:
+    """Raise AnnotationError for names that come more than once."""
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    if repeated:
+        raise AnnotationError(f"{file} names classes more than once: {', '.join(repeated)}")
+
+
 def _pairs(file: Path) -> Iterator[tuple[str, str]]:
     """``id;label`` a line; without a label it is empty."""
     for _, line in _lines(file):
@@ -289,8 +332,14 @@ def _pairs(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def _json(file: Path, kind: Callable[..., Any]) -> Any:
+    """A list, or a dictionary by the names of the classes."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        _once(file, (name for name, _ in pairs))
+        return dict(pairs)
+
     try:
-        value = json.loads(_text(file))
+        value = json.loads(_text(file), object_pairs_hook=unique if kind is dict else None)
     except ValueError as error:
         raise AnnotationError(f"{file} is not JSON: {error}") from error
     if type(value) is not kind:
