@@ -22,6 +22,7 @@ from infer.video import each_frame, read_frames_folder, read_video
 from tests.train.test_prepare_download import Server, server  # noqa: F401
 from train.data.lists import read_list
 from train.data.prepare.__main__ import main
+from train.data.prepare.download import TRIES
 from train.data.prepare.media import Outcome, Work
 from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, Source
 from train.data.prepare.unpack import UnpackError, unpack
@@ -328,9 +329,10 @@ def test_a_download_that_breaks_off_ends_in_lists(
     dataset = dataclasses.replace(DATASETS["ucf101"], sources=sources)
     monkeypatch.setitem(DATASETS, "ucf101", dataset)
     server.breaks = [100, 1 << 30, 5000, 2000]
+    server.statuses = [503] * TRIES  # of the requests for the sizes
     report = run(tmp_path / "ucf", "--download")
     assert all(split["listed"] == 2 for split in report.values())
-    assert "to fetch: 2 files" in capsys.readouterr().out
+    assert "to fetch: 2 files, at least 0.00 GB" in capsys.readouterr().out
     left = [path.name for path in (tmp_path / "ucf/downloads").iterdir()]
     assert sorted(left) == [".UCF101.rar.done", ".splits.zip.done"]
     assert not any(method == "HEAD" and wanted for method, _, wanted in server.asked)

@@ -178,6 +178,20 @@ def test_busy_servers_are_asked_again_and_wrong_addresses_are_not(
         fetch(server.url("/a/clips.zip"), tmp_path / "again.zip")
 
 
+def test_sizes_that_a_busy_server_does_not_tell_are_unknown(server: Server) -> None:
+    url = server.url("/a/clips.zip")
+    server.statuses = [503, 429]
+    assert sizes([url]) == {url: len(CONTENT)}
+    # One that tells nothing is not asked about every file as often again.
+    server.asked.clear()
+    server.statuses = [503] * 1000
+    other = server.url("/a/other.zip")
+    assert sizes([url, other]) == {url: None, other: None}
+    assert server.asked == [("HEAD", "/a/clips.zip", "")] * download.TRIES
+    server.close()
+    assert sizes([url]) == {url: None}
+
+
 def test_a_wrong_checksum_is_not_kept(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DownloadError, match="expected 123"):
         fetch(server.url("/a/clips.zip"), tmp_path / "clips.zip", checksum="sha256:123")

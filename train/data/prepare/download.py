@@ -8,6 +8,7 @@ the right checksum gets its name.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -64,18 +65,24 @@ def file_name(url: str) -> str:
 
 
 def sizes(urls: Iterable[str]) -> dict[str, int | None]:
-    """Bytes behind each URL; None where the server does not say.
+    """Bytes behind each URL; None where the server does not say. A server that does not answer
+    after several attempts is not asked for the others.
 
     Raises:
         DownloadError: an address leads nowhere.
     """
     found: dict[str, int | None] = {}
+    silent: set[str] = set()
     for url in urls:
-        try:
-            with _open(url, {}, method="HEAD") as answer:
+        server = urlsplit(url).netloc
+        for failures in range(TRIES if server not in silent else 0):
+            _pause(failures)
+            with contextlib.suppress(*_NETWORK), _open(url, {}, method="HEAD") as answer:
                 found[url] = _length(answer)
-        except _NETWORK as error:
-            raise DownloadError(f"{url}: {error}") from error
+                break
+        if url not in found:
+            found[url] = None
+            silent.add(server)
     return found
 
 
@@ -118,11 +125,17 @@ def fetch(url: str, target: Path, *, checksum: str | None = None) -> None:
                     f"{url}: {TRIES} attempts brought nothing, the last: {error}; {_size(part):,} "
                     "bytes are kept, the same command goes on from there"
                 ) from error
-            time.sleep(PAUSE * 2 ** max(failures - 1, 0))
+            _pause(max(failures, 1))
     if checksum is not None:
         _verify(url, part, checksum)
     os.replace(part, target)
     _note(part).unlink(missing_ok=True)
+
+
+def _pause(failures: int) -> None:
+    """Wait before another attempt, longer after each that failed in a row."""
+    if failures:
+        time.sleep(PAUSE * 2 ** (failures - 1))
 
 
 def _continue(url: str, part: Path) -> None:

@@ -72,16 +72,19 @@ def _check_space(
     folder: Path, sources: list[Source], *, keep_archives: bool, say: Callable[[str], None]
 ) -> None:
     """What comes out of an archive of videos is about as large as the archive."""
-    lengths = [length or 0 for length in sizes(source.url for source in sources).values()]
+    known = sizes(source.url for source in sources)
+    lengths = [length or 0 for length in known.values()]
     total = sum(lengths)
     so_far = sum(
         path.stat().st_size
         for source in sources
+        if known[source.url] is not None
         for file in [_place(folder, source)]
         for path in (file, file.with_name(file.name + ".part"))
         if path.exists()
     )
-    say(f"to fetch: {len(sources)} files, {(total - so_far) / 1e9:.2f} GB")
+    least = "at least " if None in known.values() else ""
+    say(f"to fetch: {len(sources)} files, {least}{(total - so_far) / 1e9:.2f} GB")
     archives = total if keep_archives else max(lengths, default=0)
     check_space(folder, total + archives - so_far)
 
