@@ -175,6 +175,27 @@ def test_damaged_videos_are_listed_and_named(root: Path) -> None:
     assert report["test1"]["listed"] == 2
 
 
+def jester(root: Path) -> Path:
+    """A little Jester: of its five clips one is empty, one broken, and one has a gap."""
+    (root / "annotations").mkdir(parents=True)
+    for name, text in {
+        "labels": "Swiping Left\nSwiping Right\n",
+        "train": "1;Swiping Right\n2;Swiping Left\n3;Swiping Left\n",
+        "validation": "4;Swiping Left\n",
+        "test": "5\n",
+    }.items():
+        (root / f"annotations/jester-v1-{name}.csv").write_text(text)
+    picture = np.zeros((10, 12, 3), np.uint8)
+    for clip, count in (("1", 3), ("2", 1), ("3", 0), ("4", 2), ("5", 2)):
+        folder = root / "videos/20bn-jester-v1" / clip
+        folder.mkdir(parents=True)
+        for number in range(1, count + 1):
+            cv2.imwrite(str(folder / f"{number:05}.jpg"), picture)
+    (root / "videos/20bn-jester-v1/2/00001.jpg").write_bytes(b"no picture")
+    (root / "videos/20bn-jester-v1/4/00007.jpg").write_bytes(b"after a gap")
+    return root
+
+
 MAKING = [("frames", ["--frames"]), ("videos_24", ["--short-side", "24"])]
 
 
@@ -212,6 +233,30 @@ def test_a_full_disk_is_no_fault_of_the_videos(
     assert sum(len(split["broken"]) for split in report.values()) == 1
 
 
+def test_linked_folders_count_and_those_that_lead_back_do_not(root: Path, tmp_path: Path) -> None:
+    expected = run(root, status=1)
+    lists = {file.name: file.read_text() for file in (root / "lists").glob("*.list")}
+    shutil.rmtree(root / "lists")
+    for folder in ("videos/UCF-101", "annotations/ucfTrainTestlist"):
+        elsewhere = tmp_path / "disk" / folder
+        shutil.move(root / folder, elsewhere)
+        (root / folder).symlink_to(elsewhere)
+        (elsewhere / "up").symlink_to("..")
+        (root / folder).with_name("self").symlink_to(".")
+        (root / folder).with_name("gone").symlink_to("nowhere")
+    assert run(root, status=1) == expected
+    assert {file.name: file.read_text() for file in (root / "lists").glob("*.list")} == lists
+
+
+def test_frames_in_linked_folders(tmp_path: Path) -> None:
+    root, elsewhere = jester(tmp_path / "jester"), tmp_path / "disk"
+    shutil.move(root / "videos/20bn-jester-v1", elsewhere)
+    (root / "videos/20bn-jester-v1").symlink_to(elsewhere)
+    (elsewhere / "all").symlink_to(".")
+    report = run(root, name="jester", status=1)
+    assert report["train"]["listed"] == 1 and report["val"]["listed"] == 1
+
+
 def crash_on_seven(job: tuple[str, Work]) -> tuple[str, Outcome]:
     if job[0] == "7":
         os._exit(9)
@@ -228,23 +273,7 @@ def test_a_video_that_kills_its_process_is_broken_and_the_others_are_not(tmp_pat
 
 
 def test_jesters_folders_of_pictures(tmp_path: Path) -> None:
-    root = tmp_path / "jester"
-    (root / "annotations").mkdir(parents=True)
-    for name, text in {
-        "labels": "Swiping Left\nSwiping Right\n",
-        "train": "1;Swiping Right\n2;Swiping Left\n3;Swiping Left\n",
-        "validation": "4;Swiping Left\n",
-        "test": "5\n",
-    }.items():
-        (root / f"annotations/jester-v1-{name}.csv").write_text(text)
-    picture = np.zeros((10, 12, 3), np.uint8)
-    for clip, count in (("1", 3), ("2", 1), ("3", 0), ("4", 2), ("5", 2)):
-        folder = root / "videos/20bn-jester-v1" / clip
-        folder.mkdir(parents=True)
-        for number in range(1, count + 1):
-            cv2.imwrite(str(folder / f"{number:05}.jpg"), picture)
-    (root / "videos/20bn-jester-v1/2/00001.jpg").write_bytes(b"no picture")
-    (root / "videos/20bn-jester-v1/4/00007.jpg").write_bytes(b"after a gap")
+    root = jester(tmp_path / "jester")
     report = run(root, name="jester", status=1)
     samples = read_list(
         root / "lists/train.list",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infer.errors import ClipDuetError, listed
+from train.data.prepare.walk import walk
 
 SHOWN = 20
 SPLITS_OF_THREE = (1, 2, 3)
@@ -124,7 +125,8 @@ def hmdb51(folder: Path) -> Plan:
     test, 0 neither.
     """
     found = {
-        number: sorted(folder.rglob(f"*_test_split{number}.txt")) for number in SPLITS_OF_THREE
+        number: sorted(f for f in _files(folder) if f.match(f"*_test_split{number}.txt"))
+        for number in SPLITS_OF_THREE
     }
     names = {
         number: {file.name.removesuffix(f"_test_split{number}.txt"): file for file in files}
@@ -264,7 +266,7 @@ def _find(
 ) -> tuple[dict[str, Path], tuple[str, ...]]:
     """The first file below ``folder`` that bears one of the names, and what is not there."""
     there: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*"), key=lambda path: (len(path.parts), path)):
+    for path in sorted(_files(folder), key=lambda path: (len(path.parts), path)):
         there.setdefault(path.name, path)
     found = {
         role: there[name]
@@ -276,6 +278,10 @@ def _find(
     if missing:
         raise AnnotationError(f"{folder} lacks {', '.join(missing)}")
     return found, tuple(lacking)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (Path(root, name) for root, _, names in walk(folder) for name in names)
 
 
 def _text(file: Path) -> str:

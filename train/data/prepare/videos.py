@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from infer.inputs import VIDEO_SUFFIXES
 from train.data.prepare.media import Outcome, Work, use_one, writing
+from train.data.prepare.walk import walk
 
 Do = Callable[[tuple[str, Work]], tuple[str, Outcome]]
 
@@ -122,7 +123,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             if Path(name).suffix.lower() in VIDEO_SUFFIXES and not name.startswith("."):
@@ -131,7 +132,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 def _folders(folder: Path) -> Iterator[str]:
     """Folders that hold files and no folders."""
-    for root, folders, names in os.walk(folder):
+    for root, folders, names in walk(folder):
         if names and not folders and Path(root) != folder:
             yield Path(root).relative_to(folder).as_posix()
 
