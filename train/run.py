@@ -18,6 +18,7 @@ from train.data.loader import batches_in_epoch
 from train.data.mix import build_mix
 from train.ema import Average
 from train.identity import completed, deployed, differences, fingerprint, identity
+from train.models.layers import BATCH_NORMS
 from train.models.pixels import PixelInput
 from train.optim import build_optimizer
 from train.precision import Precision, build_precision
@@ -190,7 +191,7 @@ def average_statistics(run: Run) -> None:
     """Give the batch norms of all processes the same statistics, which each has of its clips."""
     if run.team.size == 1 or run.cfg.sync_bn:
         return
-    norms = [layer for layer in run.recognizer.sublayers() if isinstance(layer, nn.BatchNorm2D)]
+    norms = [layer for layer in run.recognizer.sublayers() if isinstance(layer, BATCH_NORMS)]
     run.team.average([tensor for layer in norms for tensor in (layer._mean, layer._variance)])
 
 

@@ -14,6 +14,8 @@ import paddle
 from paddle import Tensor, distributed, nn
 from paddle.autograd import PyLayer
 
+from train.models.layers import BATCH_NORMS
+
 
 def synchronise(network: nn.Layer) -> None:
     """Let every batch norm in ``network`` that trains use the statistics of all processes.
@@ -21,29 +23,42 @@ def synchronise(network: nn.Layer) -> None:
     The layers stay what they are, their keys and checkpoints too.
     """
     for layer in network.sublayers():
-        if isinstance(layer, nn.BatchNorm2D):
+        if isinstance(layer, BATCH_NORMS):
             layer.forward = partial(_forward, layer, layer.forward)
 
 
-def _forward(layer: nn.BatchNorm2D, alone: Any, inputs: Tensor) -> Tensor:
-    """``[N, C, H, W]`` to the same shape."""
+def _forward(layer: Any, alone: Any, inputs: Tensor) -> Tensor:
+    """``[N, C, ...]`` to the same shape."""
     if not layer.training:
         return alone(inputs)
+    channels, rest = inputs.shape[1], [axis for axis in range(inputs.ndim) if axis != 1]
+    along = [1, channels] + [1] * (inputs.ndim - 2)
     values = inputs.astype("float32")
-    count = paddle.full([1], values.size // values.shape[1], "float32")
-    sums = paddle.concat([values.sum(axis=[0, 2, 3]), (values * values).sum(axis=[0, 2, 3]), count])
+    count = paddle.full([1], values.size // channels, "float32")
+    # Of values far from 0, the mean of squares holds nothing of the variance any more. What is
+    # left without a first mean does; to variance and gradient that mean is a constant.
+    with paddle.no_grad():
+        first = _summed(paddle.concat([values.sum(axis=rest), count]))
+        first = first[:channels] / first[-1]
+    near = values - first.reshape(along)
+    sums = paddle.concat([near.sum(axis=rest), (near * near).sum(axis=rest), count])
     sums = _SumOverProcesses.apply(sums)
-    channels = values.shape[1]
     mean = sums[:channels] / sums[-1]
     variance = sums[channels : 2 * channels] / sums[-1] - mean * mean
     with paddle.no_grad():
         kept = layer._momentum
-        paddle.assign(kept * layer._mean + (1 - kept) * mean, layer._mean)
+        paddle.assign(kept * layer._mean + (1 - kept) * (first + mean), layer._mean)
         paddle.assign(kept * layer._variance + (1 - kept) * variance, layer._variance)
     scale = layer.weight.astype("float32") * paddle.rsqrt(variance + layer._epsilon)
     shift = layer.bias.astype("float32") - mean * scale
-    result = values * scale.reshape([1, -1, 1, 1]) + shift.reshape([1, -1, 1, 1])
+    result = near * scale.reshape(along) + shift.reshape(along)
     return result.astype(inputs.dtype)
+
+
+def _summed(values: Tensor) -> Tensor:
+    summed = values.clone()
+    distributed.all_reduce(summed)
+    return summed
 
 
 class _SumOverProcesses(PyLayer):
@@ -51,12 +66,8 @@ class _SumOverProcesses(PyLayer):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        summed = values.clone()
-        distributed.all_reduce(summed)
-        return summed
+        return _summed(values)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        summed = gradient.clone()
-        distributed.all_reduce(summed)
-        return summed
+        return _summed(gradient)

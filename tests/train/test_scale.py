@@ -7,10 +7,8 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,8 @@ import pytest
 import yaml
 
 from infer.errors import ClipDuetError
-from tests.train.tiny import ALONE, PAIR, STUDENT, run, same, weights
+from tests.train.teams import CALM, CALM_PAIR, SLOW, finish, launch, near
+from tests.train.tiny import ALONE, PAIR, run, same, weights
 from train.checkpoint import BEST, LATEST, load_file
 from train.config import load_config
 from train.data.loader import epoch_batches
@@ -28,43 +27,6 @@ from train.ema import Average
 from train.evaluate_together import _Share
 from train.splits import training_datasets
 from train.team import Team
-
-CALM = {**STUDENT, "backbone": {**STUDENT["backbone"], "dropout_prob": 0.0}}
-"""Without dropout, whose draws follow from a process's place in its team."""
-CALM_PAIR = {**PAIR, "models": [{"Teacher": CALM}, {"Student": CALM}]}
-"""Of two students: the teacher's max pool passes gradients where flat pixels tie, by chance."""
-
-
-def launch(
-    root: Path, logs: Path, config: Path, *arguments: str, processes: int = 2,
-    machines: Sequence[str] = (),
-) -> subprocess.Popen[str]:  # fmt: skip
-    """The launcher with `processes` of one thread each; `machines` are more options of it."""
-    command = [sys.executable, "-m", "paddle.distributed.launch", "--log_dir", str(logs)]
-    command += ["--nproc_per_node", str(processes), *machines]
-    command += [str(root / "train" / "__main__.py")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [*command, "-c", str(config), *arguments],
-        cwd=root, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def finish(process: subprocess.Popen[str], *, seconds: float = 240) -> str:
-    """Its output, when it has ended well."""
-    output, _ = process.communicate(timeout=seconds)
-    assert process.returncode == 0, output[-3000:]
-    return output
-
-
-def near(a: dict[str, np.ndarray], b: dict[str, np.ndarray], tolerance: float) -> bool:
-    assert a.keys() == b.keys()
-    return all(np.allclose(a[key], b[key], rtol=tolerance, atol=tolerance) for key in a)
-
-
-SLOW = {"name": "Momentum", "momentum": 0.9,
-        "learning_rate": {"name": "Constant", "learning_rate": 0.003}}  # fmt: skip
 
 
 def test_two_processes_follow_one_with_the_same_batch(

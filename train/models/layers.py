@@ -10,6 +10,9 @@ from paddle.regularizer import L2Decay
 
 from train.ops.depthwise import depthwise_conv2d
 
+BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
+"""What has statistics of the batch."""
+
 
 def no_decay() -> ParamAttr:
     """Parameter attributes that exempt a batch norm's scale and shift from weight decay."""
