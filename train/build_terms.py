@@ -27,12 +27,13 @@ from train.terms import Outputs, Term
 
 @dataclass(frozen=True)
 class Response:
-    """A loss of two networks' logits."""
+    """A loss of two networks' logits; ``between``: it compares the clips of a batch."""
 
     short: str
     loss: Callable[..., Tensor]
     both_learn: bool = False
     labels: bool = False
+    between: bool = False
 
 
 RESPONSES = {
@@ -40,7 +41,7 @@ RESPONSES = {
     "DistillationKLDivLoss": Response("KD", kl_divergence),
     "DistillationJSDivLoss": Response("JS", js_divergence),
     "DistillationDKDLoss": Response("DKD", decoupled, labels=True),
-    "DistillationDISTLoss": Response("DIST", dist),
+    "DistillationDISTLoss": Response("DIST", dist, between=True),
 }
 
 NO_SETTINGS = {"name", "model_name_pairs", "loss_weight", "ramp"}
@@ -112,7 +113,10 @@ def _build(block: Mapping[str, Any], sides: Sides) -> Term | None:
 def _response(method: Response, sides: Sides, settings: Mapping[str, Any]) -> Term:
     def compute(outputs: Outputs, target: Target) -> Tensor:
         labels = (target,) if method.labels else ()
-        return method.loss(outputs[sides.a], outputs[sides.b], *labels, **settings)
+        pair = outputs[sides.a], outputs[sides.b]
+        if method.between:
+            pair = outputs.whole(pair[0]), outputs.whole(pair[1])
+        return method.loss(*pair, *labels, **settings)
 
     learners = (sides.a, sides.b) if method.both_learn else (sides.a,)
     name = f"{sides.a}-{sides.b}.{method.short}"

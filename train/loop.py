@@ -100,8 +100,11 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
     for number, part in enumerate(parts_of(run, _timed(run, batches)), start=progress.batch + 1):
         for _, error in part.batch.failed:
             reporter.note(f"skipped: {error}")
-        if part.clips:
+        if part.useful:
             pending.append(part)
+        elif all(part.shares.clips):
+            count = part.shares.total
+            reporter.note(f"left out: a batch of {count} clips is too few for the loss's terms")
         if number % run.parts:
             continue
         if pending:

@@ -17,6 +17,7 @@ from paddle import Tensor, nn
 from train.build_terms import build_terms, label_term
 from train.losses import Target
 from train.models import build_network
+from train.models.layers import BATCH_NORMS
 from train.models.pixels import PixelInput, input_adapter
 from train.schema_losses import layers_of
 from train.schema_model import CONNECTORS, STUDENT
@@ -73,7 +74,7 @@ class Recognizer(nn.Layer):
             layer
             for role, network in networks.items()
             for layer in network.sublayers()
-            if isinstance(layer, nn.BatchNorm2D) and (role in frozen or layer.weight.stop_gradient)
+            if isinstance(layer, BATCH_NORMS) and (role in frozen or layer.weight.stop_gradient)
         ]
 
     def _register(self) -> None:
@@ -134,14 +135,16 @@ class Recognizer(nn.Layer):
                 factor is 0 is left out and costs nothing.
             learner: only the terms that teach this network; None: all.
         """
-        clips = next(iter(outputs.values())).shape[0]
         return {
-            term.name: factor * term.compute(outputs, target)
+            term.name: term.factor(progress) * term.compute(outputs, target)
             for term in self._terms[mode]
             if (learner is None or learner in term.learners)
-            and clips >= term.least
-            and (factor := term.factor(progress)) > 0
+            and term.counts(outputs.clips, progress)
         }
+
+    def can_learn(self, clips: int, progress: float) -> bool:
+        """Whether any term of the training takes a batch of so many clips, over all processes."""
+        return any(term.counts(clips, progress) for term in self._terms["Train"])
 
     def can_lose(self, outputs: Outputs, *, mode: str) -> bool:
         """Whether ``outputs`` hold all that the terms of a mode look at."""

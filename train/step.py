@@ -13,6 +13,7 @@ from paddle import Tensor
 from train.data.loader import Batch
 from train.losses import Target
 from train.run import Run
+from train.shares import Shares
 from train.terms import Outputs
 
 
@@ -22,26 +23,36 @@ class Part:
 
     Attributes:
         batch: what this process sees of it.
-        clips: how many clips all processes see; 0 if one of them sees none.
+        shares: how many clips each process sees.
+        useful: whether anything can be learnt from it.
     """
 
     batch: Batch
-    clips: float
+    shares: Shares
+    useful: bool
+
+    @property
+    def clips(self) -> int:
+        """How many clips all processes learn from."""
+        return self.shares.total if self.useful else 0
 
 
 def parts_of(run: Run, batches: Iterable[Batch]) -> Iterator[Part]:
     """What all processes know of each batch; clips that failed anywhere are noted everywhere.
 
     Every process takes part in every sum: a batch of which one could read nothing is of no use to
-    the others.
+    the others. Nor is one of too few clips for every term of the loss.
     """
+    ranks = range(run.team.size)
     for batch in batches:
         failed = [f"{run.train.samples[i].path}: {error.reason}" for i, error in batch.failed]
-        here = len(batch.labels)
-        clips, empty, missing = run.team.sums([here, here == 0, len(failed)])
+        here = [len(batch.labels) * (rank == run.team.rank) for rank in ranks]
+        *clips, missing = run.team.sums([*here, len(failed)])
         if missing:
             run.progress.skipped += [line for part in run.team.gather(failed) for line in part]
-        yield Part(batch, 0 if empty else clips)
+        shares = Shares(tuple(map(int, clips)), run.team.rank)
+        useful = all(shares.clips) and run.recognizer.can_learn(shares.total, run.share)
+        yield Part(batch, shares, useful)
 
 
 def take_step(run: Run, parts: list[Part]) -> dict[str, float]:
@@ -56,7 +67,7 @@ def take_step(run: Run, parts: list[Part]) -> dict[str, float]:
     clips = sum(part.clips for part in parts)
     means: dict[str, float] = {}
     for place, part in enumerate(parts):
-        values = _learn(run, part.batch, place, clips, update=place + 1 == len(parts))
+        values = _learn(run, part, place, clips, update=place + 1 == len(parts))
         for name, value in values.items():
             means[name] = means.get(name, 0.0) + value * (part.clips / clips)
     run.schedule.step()
@@ -66,8 +77,9 @@ def take_step(run: Run, parts: list[Part]) -> dict[str, float]:
     return means
 
 
-def _learn(run: Run, batch: Batch, place: int, clips: float, *, update: bool) -> dict[str, float]:
+def _learn(run: Run, part: Part, place: int, clips: int, *, update: bool) -> dict[str, float]:
     """Add the gradient of one part, the step's ``place``-th, and step if it is the last one."""
+    batch = part.batch
     # Draws follow from the step and the place of the clips in it alone: the same after a resume,
     # and dropout the same for a student that trains alone and one in a pair.
     step, place = run.progress.step, place * run.team.size + run.team.rank
@@ -76,10 +88,14 @@ def _learn(run: Run, batch: Batch, place: int, clips: float, *, update: bool) ->
     with run.precision.autocast():
         inputs = run.pixels(paddle.to_tensor(pixels))
         outputs = run.recognizer(inputs, draw=draw)
+    outputs.shares = part.shares
     here = len(batch.labels)
     terms: dict[str, float] = {}
     for learner, last in run.recognizer.turns:
-        loss, values = _loss(run, outputs, target, learner, weight=here)
+        learnt = _loss(run, outputs, target, learner, weight=here)
+        if learnt is None:
+            continue
+        loss, values = learnt
         terms |= values
         # One batch in one process: the gradient is that of the mean. Otherwise means become sums,
         # and these, added up and divided by all clips, the gradient of the mean over all.
@@ -116,11 +132,16 @@ def _mixed(run: Run, batch: Batch, rng: np.random.Generator) -> tuple[np.ndarray
 
 def _loss(
     run: Run, outputs: Outputs, target: Target, learner: str | None, *, weight: float
-) -> tuple[Tensor, dict[str, float]]:
-    """The loss of this process, and its terms by name as means over all processes."""
+) -> tuple[Tensor, dict[str, float]] | None:
+    """The loss of this process, and its terms by name as means over all processes.
+
+    None where no term teaches the learner from so few clips.
+    """
     with run.precision.autocast():
         seen = outputs if learner is None else outputs.seen_by(learner)
         terms = run.recognizer.losses(seen, target, progress=run.share, learner=learner)
+        if not terms:
+            return None
         loss = paddle.add_n(list(terms.values()))
     values = {name: float(term) for name, term in terms.items()}
     values = run.team.means(values, weight=weight)

@@ -85,9 +85,11 @@ def _relation(
     distance_weight: float = 25.0,
     angle_weight: float = 50.0,
 ) -> Term:
-    taps = []
+    taps, reads = [], []
     for key, role, path in (("s_key", sides.a, s_key), ("t_key", sides.b, t_key)):
-        if path is not None:
+        if path is None:
+            reads.append(role)
+        else:
             sides.shapes(key, role, [path], maps=False)
             taps.append((role, path))
 
@@ -100,11 +102,19 @@ def _relation(
         return pooled.reshape([outputs[role].shape[0], -1, pooled.shape[1]]).mean(axis=1)
 
     def compute(outputs: Outputs, target: Target) -> Tensor:
-        pair = embedding(outputs, sides.a, s_key), embedding(outputs, sides.b, t_key)
+        own, wanted = embedding(outputs, sides.a, s_key), embedding(outputs, sides.b, t_key)
+        pair = outputs.whole(own), outputs.whole(wanted)
         loss = distance_weight * rkd_distance(*pair)
         return loss + angle_weight * rkd_angle(*pair) if angle_weight else loss
 
-    return Term(f"{sides.a}-{sides.b}.RKD", compute, learners=(sides.a,), taps=tuple(taps), least=2)
+    return Term(
+        f"{sides.a}-{sides.b}.RKD",
+        compute,
+        learners=(sides.a,),
+        reads=tuple(reads),
+        taps=tuple(taps),
+        least=2,
+    )
 
 
 def _connected(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from paddle import Tensor, nn
 
 from train.losses import Target
+from train.shares import Shares
 
 Tap = tuple[str, str]
 """A network's role and the path of one of its layers."""
@@ -23,13 +24,30 @@ class Outputs(dict[str, Tensor]):
 
     Attributes:
         features: what was tapped, by role and path.
+        shares: what other processes see of the batch; None: there are no others.
     """
 
     def __init__(
-        self, logits: Mapping[str, Tensor], features: Mapping[Tap, Tensor] | None = None
+        self,
+        logits: Mapping[str, Tensor],
+        features: Mapping[Tap, Tensor] | None = None,
+        shares: Shares | None = None,
     ) -> None:
         super().__init__(logits)
         self.features = dict(features or {})
+        self.shares = shares
+
+    @property
+    def clips(self) -> int:
+        """Clips of the batch, over all processes."""
+        return int(next(iter(self.values())).shape[0]) if self.shares is None else self.shares.total
+
+    def whole(self, rows: Tensor) -> Tensor:
+        """``[n, D]``, a row a clip, to ``[N, D]`` of all processes, for losses between clips.
+
+        Gradients are those of the whole batch, see :meth:`train.shares.Shares.whole`.
+        """
+        return rows if self.shares is None else self.shares.whole(rows)
 
     def seen_by(self, role: str) -> Outputs:
         """The same, with no way for a gradient into any network but one."""
@@ -40,6 +58,7 @@ class Outputs(dict[str, Tensor]):
         return Outputs(
             {owner: view(owner, value) for owner, value in self.items()},
             {tap: view(tap[0], value) for tap, value in self.features.items()},
+            self.shares,
         )
 
 
@@ -58,7 +77,7 @@ class Term:
         learners: the networks that it teaches.
         reads: the networks whose logits it looks at.
         taps: the layers that it looks at.
-        least: clips that a batch must have for it.
+        least: clips that a batch must have for it, over all processes.
         layer: what it learns itself, or None.
     """
 
@@ -71,6 +90,10 @@ class Term:
     taps: tuple[Tap, ...] = ()
     least: int = 1
     layer: nn.Layer | None = None
+
+    def counts(self, clips: int, progress: float) -> bool:
+        """Whether it is computed for a batch of so many clips, after a share of the run."""
+        return clips >= self.least and self.factor(progress) > 0
 
     def factor(self, progress: float) -> float:
         """The term's factor after a share ``progress`` (0..1) of the run."""

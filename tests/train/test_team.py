@@ -1,0 +1,146 @@
+"""A team follows one process that has the whole batch: losses between clips, batch norms."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+from paddle import nn
+
+from tests.train.teams import CALM, finish, launch, launch_script
+from tests.train.tiny import PAIR, run, weights
+from train.checkpoint import LATEST, load_file
+from train.config import load_config
+from train.recognizers import build_recognizer
+
+S, T = "Student", "Teacher"
+STEP = {"name": "Momentum", "momentum": 0.0,
+        "learning_rate": {"name": "Constant", "learning_rate": 0.003}}  # fmt: skip
+LAYERS = ["backbone.stages.1", "backbone.stages.3"]
+TERMS: dict[str, dict[str, Any]] = {
+    "rkd": {"name": "DistillationRKDLoss"},
+    "rkd of embeddings": {
+        "name": "DistillationRKDLoss", "s_key": "backbone.fc:input", "t_key": LAYERS[1],
+    },
+    "dist": {"name": "DistillationDISTLoss"},
+    "afd": {"name": "DistillationAFDLoss", "s_key": LAYERS, "t_key": LAYERS, "qk_dim": 8,
+            "loss_weight": 50.0},
+}  # fmt: skip
+
+
+def pair(*terms: dict[str, Any]) -> dict[str, Any]:
+    """Two students that learn the labels, and the first from the second by `terms`."""
+    labels = [
+        {"name": "DistillationCELoss", "model_name_pairs": [role, "GroundTruth"]} for role in (S, T)
+    ]
+    losses = [{"model_name_pairs": [S, T], **term} for term in terms]
+    return {
+        **PAIR,
+        "models": [{T: CALM}, {S: CALM}],
+        "loss": {"Train": [*labels, *losses], "Val": labels[:1]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"), [*((name, False) for name in TERMS), ("rkd", True), ("dist", True)]
+)
+def test_losses_between_clips_see_those_of_all_processes(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path, name: str, broken: bool
+) -> None:
+    """One step of four clips, or of three, of which one process then has a single one."""
+    file = experiment(pair(TERMS[name]), OPTIMIZER=STEP, epochs=1)
+    clips = tmp_path / "clips"
+    shutil.copytree(yaml.safe_load(file.read_text())["DATASET"]["root"], clips)
+    lines = (clips / "train.list").read_text().splitlines()[:4]
+    (clips / "train.list").write_text("\n".join(lines))
+    if broken:
+        (clips / lines[0].split()[0]).write_bytes(b"no video")
+    changes = [f"DATASET.root={clips}", "epochs=1"]
+    alone = run(file, *changes, f"output_dir={tmp_path}/one")
+    options = [word for change in (*changes, "DATASET.batch_size=2") for word in ("-o", change)]
+    finish(launch(root, tmp_path / "log", file, *options, "--output", str(tmp_path / "two")))
+    stored = load_file(tmp_path / "two" / LATEST)["progress"]
+    assert stored["step"] == alone.step == 1 and len(stored["skipped"]) == broken
+    (mine,), (theirs,) = alone.history, stored["history"]
+    figures = [key for key in mine if key.startswith("train.")]
+    assert len(figures) == 6
+    for key in figures:
+        assert theirs[key] == pytest.approx(mine[key], rel=1e-3), key
+    start = build_recognizer(load_config(file).model, seed=5).state_dict()
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    moved = norm(one[key] - start[key].numpy() for key in start)
+    assert norm(one[key] - two[key] for key in start) < 1e-3 * moved
+
+
+def norm(arrays: Iterable[np.ndarray]) -> float:
+    return float(np.sqrt(sum(float((array.astype(np.float64) ** 2).sum()) for array in arrays)))
+
+
+FAR = """
+import sys
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from train.sync_bn import synchronise
+from train.team import join
+
+team, folder = join(), sys.argv[1]
+layer = nn.Sequential(nn.BatchNorm1D(3) if sys.argv[2] == "1" else nn.BatchNorm2D(3))
+synchronise(layer)
+given = np.load(f"{folder}/given.npz")
+own = {key: paddle.to_tensor(np.array_split(given[key], [5])[team.rank]) for key in given}
+inputs = own["inputs"]
+inputs.stop_gradient = False
+outputs = layer(inputs)
+(outputs * own["wanted"]).sum().backward()
+np.savez(
+    f"{folder}/{team.rank}.npz", outputs=outputs.numpy(), gradient=inputs.grad.numpy(),
+    mean=layer[0]._mean.numpy(), variance=layer[0]._variance.numpy(),
+    scale=layer[0].weight.grad.numpy(),
+)
+"""
+"""A batch norm of two processes, five rows in the first and three in the second."""
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1D, nn.BatchNorm2D])
+def test_batch_norms_far_from_zero(
+    tmp_path: Path, root: Path, kind: type[nn.BatchNorm1D | nn.BatchNorm2D]
+) -> None:
+    """Means of a thousand deviations: the mean of squares holds nothing of the variance there."""
+    rng = np.random.default_rng(0)
+    shape = (8, 3, 6, 6) if kind is nn.BatchNorm2D else (8, 3)
+    offset = np.array([1000.0, -1000.0, 0.0]).reshape([1, 3] + [1] * (len(shape) - 2))
+    inputs = (rng.normal(0, 1, shape) + offset).astype(np.float32)
+    wanted = rng.normal(0, 1, shape).astype(np.float32)
+    np.savez(tmp_path / "given.npz", inputs=inputs, wanted=wanted)
+    script = tmp_path / "far.py"
+    script.write_text(FAR)
+    arguments = [str(script), str(tmp_path), "1" if kind is nn.BatchNorm1D else "2"]
+    finish(launch_script(root, tmp_path / "log", arguments))
+    found = [dict(np.load(tmp_path / f"{rank}.npz")) for rank in (0, 1)]
+
+    # In float64, where nothing cancels.
+    paddle.set_default_dtype("float64")
+    try:
+        layer = kind(3)
+    finally:
+        paddle.set_default_dtype("float32")
+    x = paddle.to_tensor(inputs.astype(np.float64), stop_gradient=False)
+    outputs = layer(x)
+    (outputs * paddle.to_tensor(wanted.astype(np.float64))).sum().backward()
+    both = {key: np.concatenate([part[key] for part in found]) for key in ("outputs", "gradient")}
+    np.testing.assert_allclose(both["outputs"], outputs.numpy(), atol=2e-3)
+    np.testing.assert_allclose(both["gradient"], x.grad.numpy(), atol=2e-3)
+    scale = sum(part["scale"] for part in found)
+    np.testing.assert_allclose(scale, layer.weight.grad.numpy(), rtol=1e-2, atol=2e-3)
+    for part in found:
+        np.testing.assert_allclose(part["mean"], layer._mean.numpy(), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(part["variance"], layer._variance.numpy(), rtol=1e-3)
