@@ -158,6 +158,7 @@ def _check_losses(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[
     roles = [network.role for network in networks]
     learning: set[str] = set()
     late: set[str] = set()
+    weightless: set[str] = set()
     complete = bool(networks)
     frozen = _frozen(model, roles)
     for mode in ("Train", "Val"):
@@ -169,7 +170,9 @@ def _check_losses(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[
             yield from _check_layers(loss, mode, where)
             for pair in pairs_of(loss.model_name_pairs):
                 taught = set(pair) if isinstance(loss, (LabelLoss, *MUTUAL)) else {pair[0]}
-                if mode == "Train":
+                if mode == "Train" and not loss.loss_weight:
+                    weightless |= taught
+                elif mode == "Train":
                     late |= taught
                     learning |= taught if loss.ramp is None else set()
                 if frozen and taught <= frozen:
@@ -188,6 +191,8 @@ def _check_losses(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[
             what = f"no term holds {role}, which is not frozen: it would never learn"
             if role in late:
                 what = f"every term that teaches {role} has a ramp: leave it out of one of them"
+            elif role in weightless:
+                what = f"every term that teaches {role} has loss_weight 0: it would never learn"
             yield Mistake(("MODEL", "loss", "Train"), what)
     if model.get("update") == "alternating" and len(set(roles) - frozen) < 2:
         what = "alternating needs two networks that learn; leave it out"

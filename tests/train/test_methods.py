@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,37 @@ def test_a_student_learns_without_labels(
     assert same(weights(tmp_path / "train"), weights(tmp_path / "bare"))
 
 
+@pytest.mark.parametrize("update", ["together", "alternating"])
+def test_batches_too_small_for_every_term_are_left_out(
+    method: Callable[..., Path],
+    clips: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    update: str,
+) -> None:
+    """One clip of two cannot be read: no relation is left, and nothing else teaches the student."""
+    broken = tmp_path / "broken"
+    shutil.copytree(clips, broken)
+    (broken / "3.mp4").write_bytes(b"no video")
+    teacher = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=0)
+    paddle.save(teacher.state_dict(), str(tmp_path / "teacher.pdparams"))
+    model = distilled(
+        {"name": "DistillationRKDLoss"}, pretrained=str(tmp_path / "teacher.pdparams")
+    )
+    alternating = update == "alternating"
+    if alternating:
+        labels = {**model["loss"]["Val"][0], "model_name_pairs": ["Teacher", "GroundTruth"]}
+        model["loss"]["Train"].append(labels)
+        model |= {"freeze_params_list": [False, False], "update": update}
+    arguments = ["-c", str(method("rkd", model)), "--output", str(tmp_path / "out")]
+    arguments += ["-o", f"DATASET.root={broken}", "-o", "DATASET.batch_size=2"]
+    assert main(arguments) == 0
+    progress = load_file(tmp_path / "out" / LATEST)["progress"]
+    assert progress["step"] == (6 if alternating else 5) and progress["batch"] == 0
+    said = "left out: a batch of 1 clips is too few for the loss's terms"
+    assert (said in capsys.readouterr().err) != alternating
+
+
 def test_losses_that_need_labels_are_told(method: Callable[..., Path]) -> None:
     changes = ["DATASET.train.labelled=false", "DATASET.valid.labelled=false"]
     dkd = {"name": "DistillationDKDLoss"}
@@ -285,6 +317,7 @@ def test_losses_that_need_labels_are_told(method: Callable[..., Path]) -> None:
         ({"model_name_pairs": [["Student"]]}, "0.model_name_pairs", "a list of such pairs"),
         ({"model_name_pairs": ["Student", "Techer"]}, "0.model_name_pairs", "did you mean Teach"),
         ({"ramp": [0.1, 0.5]}, "", "every term that teaches Student has a ramp"),
+        ({"loss_weight": 0}, "", "every term that teaches Student has loss_weight 0"),
         ({"temperature": 0}, "0.temperature", "above 0"),
         ({"tau": 1.0}, "0.tau", "unknown key"),
     ],
