@@ -15,6 +15,7 @@ import paddle
 from paddle import Tensor, nn
 
 from train.build_terms import build_terms, label_term
+from train.config_errors import Location
 from train.losses import Target
 from train.models import build_network
 from train.models.layers import BATCH_NORMS
@@ -216,7 +217,8 @@ def build_recognizer(
     for role, block in blocks.items():
         _seed(seed, role)
         networks[role] = build_network(block)
-    freeze_others(networks, {r: layers_of(b.get("trainable")) for r, b in blocks.items()})
+    patterns = {role: layers_of(block.get("trainable")) for role, block in blocks.items()}
+    freeze_others(networks, patterns, places_of(model))
     if model["framework"] == "Recognizer2D":
         smoothing = float(model["head"].get("ls_eps") or 0.0)
         terms = {
@@ -246,6 +248,14 @@ def blocks_of(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     if model["framework"] == "Recognizer2D":
         return {STUDENT: model}
     return {role: block for entry in model["models"] for role, block in entry.items()}
+
+
+def places_of(model: Mapping[str, Any]) -> dict[str, Location]:
+    """Where the config has the networks' settings, by role."""
+    if model["framework"] == "Recognizer2D":
+        return {STUDENT: ("MODEL",)}
+    entries = enumerate(model["models"])
+    return {role: ("MODEL", "models", index, role) for index, entry in entries for role in entry}
 
 
 def _seed(*parts: object) -> None:

@@ -381,8 +381,27 @@ def test_only_the_layers_that_are_named_learn() -> None:
     assert {"backbone.fc.weight", "backbone.fc.bias"} <= moved
     assert any(".stages.3.0.pw_conv.bn._mean" in key for key in moved)
     assert all(".fc." in key or (".stages.3." in key and ".bn." in key) for key in moved)
-    with pytest.raises(ConfigError, match=r"no layer 'backbone.classifier'; the nearest: backbone"):
-        build_recognizer(parse_model({**ALONE, "trainable": ["backbone.classifier"]}), seed=1)
+
+
+def test_layers_that_cannot_learn_are_told_with_their_place() -> None:
+    def told(spec: dict[str, Any]) -> dict[str, str]:
+        with pytest.raises(ConfigError) as caught:
+            build_recognizer(parse_model(spec), seed=1)
+        return {".".join(map(str, m.where)): m.text for m in caught.value.mistakes}
+
+    for pattern, words in (
+        ("backbone.classifier", "no layer 'backbone.classifier'; the nearest: backbone"),
+        ("head", "nothing learns: head has no parameters"),
+        ("*.act", "nothing learns: backbone"),
+    ):
+        alone = told({**ALONE, "trainable": [pattern]})
+        assert list(alone) == ["MODEL.trainable"] and words in alone["MODEL.trainable"]
+        entries = [{T: TEACHER}, {S: {**STUDENT, "trainable": pattern}}]
+        pair = told(model(CE, TERMS["kd"], models=entries))
+        place = "MODEL.models.1.Student.trainable"
+        assert list(pair) == [place] and words in pair[place]
+    both = told({**ALONE, "trainable": ["backbone.classifier", "head"]})
+    assert "no layer" in both["MODEL.trainable"]
 
 
 # --- whole runs ----------------------------------------------------------------------------------
