@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from paddle.optimizer import Optimizer
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
 from train.recognizers import Recognizer
+
+SHOWN = 4
+"""Keys of a kind that a message spells out; the rest is counted."""
 
 LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
 FORMAT = 1
@@ -121,22 +124,33 @@ def set_weights(layer: paddle.nn.Layer, weights: Mapping[str, Any], *, source: P
     """Copy weights into a layer whose keys and shapes must be just these.
 
     Raises:
-        CheckpointError: lists every missing, unexpected and misshapen entry.
+        CheckpointError: says which entries are missing, unexpected and misshapen.
     """
     own = layer.state_dict()
-    problems = [f"missing: {key}" for key in own if key not in weights]
-    problems += [f"unexpected: {key}" for key in weights if key not in own]
-    problems += [
-        f"shape of {key}: {list(weights[key].shape)}, expected {list(own[key].shape)}"
-        for key in own
-        if key in weights and list(weights[key].shape) != list(own[key].shape)
-    ]
-    if problems:
+    problems = {
+        "missing": [key for key in own if key not in weights],
+        "unexpected": [key for key in weights if key not in own],
+        "of another shape": [
+            f"{key} {list(weights[key].shape)}, expected {list(own[key].shape)}"
+            for key in own
+            if key in weights and list(weights[key].shape) != list(own[key].shape)
+        ],
+    }
+    count = sum(map(len, problems.values()))
+    if count:
+        lines = [f"{title} ({len(keys)}): {some(keys)}" for title, keys in problems.items() if keys]
         raise CheckpointError(
-            f"{source} does not fit the config's networks ({len(problems)} entries):\n  "
-            + "\n  ".join(problems)
+            f"{source} does not fit the config's networks ({count} entries):\n  "
+            + "\n  ".join(lines)
         )
     layer.set_state_dict(dict(weights))
+
+
+def some(keys: Sequence[str]) -> str:
+    """The first few of a list of keys, and how many more there are."""
+    rest = len(keys) - SHOWN
+    more = f" and {rest} more" if rest > 0 else ""
+    return ", ".join(keys[:SHOWN]) + more if keys else "nothing"
 
 
 def _optimizer_state(recognizer: Recognizer, optimizer: Optimizer) -> dict[str, Any]:
