@@ -16,15 +16,12 @@ from typing import Any
 import numpy as np
 from paddle import nn
 
-from train.checkpoint import CheckpointError, load_file, model_weights
+from train.checkpoint import CheckpointError, load_file, model_weights, some
 from train.models.resnet_tweaks_tsm import BLOCKS, block_name
-from train.recognizers import STUDENT, Recognizer
+from train.recognizers import STUDENT, Recognizer, blocks_of
 
 LEAST_MATCH = 0.5
 """Share of a network's entries that a file must fill: less is some other network's."""
-
-SHOWN = 4
-"""Keys of a kind that a report spells out; the rest is counted."""
 
 Weights = Mapping[str, Any]
 Reading = Callable[[str], str | None]
@@ -33,7 +30,7 @@ Reading = Callable[[str], str | None]
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a file gave to one network, by the network's keys.
+    """What a file gave to one network or backbone, by the keys of what it was given to.
 
     Attributes:
         source: the file.
@@ -51,6 +48,8 @@ class Loaded:
     left_over: tuple[str, ...]
 
     def __str__(self) -> str:
+        if not self.loaded:
+            return f"nothing in {self.source}; it keeps its initial values"
         wanted = len(self.loaded) + len(self.reshaped) + len(self.new)
         parts = [f"{len(self.loaded)} of {wanted} entries from {self.source}"]
         for title, keys in (
@@ -59,61 +58,54 @@ class Loaded:
             ("not used", self.left_over),
         ):
             if keys:
-                parts.append(f"{title} ({len(keys)}): {_some(keys)}")
+                parts.append(f"{title} ({len(keys)}): {some(keys)}")
         return "; ".join(parts)
 
 
-def load_pretrained(recognizer: Recognizer, model: Mapping[str, Any]) -> list[str]:
+def load_pretrained(recognizer: Recognizer, model: Mapping[str, Any]) -> dict[str, Loaded]:
     """Load the ``pretrained`` file of every backbone that names one.
 
     Returns:
-        One line a network: how many entries were loaded, and which were left out.
+        By role what was loaded and what was left out, of the networks that have such a file.
 
     Raises:
         CheckpointError: a file is missing or broken, or fits little of its backbone.
     """
-    blocks = (
-        {STUDENT: model}
-        if model["framework"] == "Recognizer2D"
-        else {role: block for entry in model["models"] for role, block in entry.items()}
-    )
-    lines = []
-    for role, block in blocks.items():
+    found = {}
+    for role, block in blocks_of(model).items():
         path = (block["backbone"].get("pretrained") or "").strip()
         if path:
             depth = block["backbone"].get("depth")
             readings = [*_recogniser_readings(role), *_imagenet_readings(depth)]
             backbone = recognizer.networks[role][0]
             weights = model_weights(load_file(Path(path)), source=Path(path))
-            loaded = _fill(backbone, weights, readings, prefix="0.", source=Path(path))
-            lines.append(f"{role}: {loaded}")
-    return lines
+            found[role] = _fill(backbone, weights, readings, prefix="0.", source=Path(path))
+    return found
 
 
-def load_weights(recognizer: Recognizer, path: Path) -> list[str]:
+def load_weights(recognizer: Recognizer, path: Path) -> dict[str, Loaded]:
     """Fill whole networks, heads included, from a checkpoint of a recogniser.
 
     A checkpoint of one network fills the Student; the others then keep their values.
 
     Returns:
-        One line a network.
+        By role what was loaded, of all networks.
 
     Raises:
         CheckpointError: the file is missing or broken, or fits little of a network.
     """
     weights = model_weights(load_file(path), source=path)
-    lines = []
+    found = {}
     for role, network in recognizer.networks.items():
         others = tuple(f"{name}." for name in recognizer.roles if name != role)
         mine = {key: value for key, value in weights.items() if not key.startswith(others)}
         if role != STUDENT:
             mine = {key: value for key, value in mine.items() if key.startswith(f"{role}.")}
         if mine or role == STUDENT:
-            loaded = _fill(network, mine, _recogniser_readings(role), prefix="", source=path)
-            lines.append(f"{role}: {loaded}")
+            found[role] = _fill(network, mine, _recogniser_readings(role), prefix="", source=path)
         else:
-            lines.append(f"{role}: nothing in {path}; it keeps its initial values")
-    return lines
+            found[role] = Loaded(path, (), (), tuple(network.state_dict()), ())
+    return found
 
 
 def _fill(
@@ -141,7 +133,7 @@ def _fill(
     if len(loaded) < LEAST_MATCH * len(own):
         raise CheckpointError(
             f"{source} fills {len(loaded)} of {len(own)} entries: it belongs to another network. "
-            f"Entries without a match begin with {_some(new)}; the file has {_some(list(weights))}"
+            f"Entries without a match begin with {some(new)}; the file has {some(list(weights))}"
         )
     for key in loaded:
         own[key].set_value(np.asarray(weights[names[key]], dtype=np.float32))
@@ -199,7 +191,3 @@ def _imagenet_readings(depth: int | None) -> Iterator[Reading]:
 
     yield paddleclas
     yield paddleclas_2_0
-
-
-def _some(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:SHOWN]) + (" ..." if len(keys) > SHOWN else "") if keys else "nothing"

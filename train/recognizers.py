@@ -154,6 +154,14 @@ class Recognizer(nn.Layer):
             set(term.reads) <= set(outputs) and not term.taps for term in terms
         )
 
+    def is_read(self, role: str) -> bool:
+        """Whether a term of the training looks at a network's logits."""
+        return any(role in term.reads for term in self._terms["Train"])
+
+    def tapped(self, role: str) -> list[str]:
+        """The layers of a network, by path, that the training looks into."""
+        return list(self._taps[role])
+
     def train(self) -> None:
         """Training mode, but for frozen networks: their batch norms must not move."""
         super().train()

@@ -149,10 +149,13 @@ def _built(cfg: Config) -> Networks:
 
 def _fill(cfg: Config, recognizer: Recognizer) -> list[str]:
     """Load the checkpoints that the config names; says what came from where."""
-    lines = load_pretrained(recognizer, cfg.model)
-    if cfg.weights:
-        lines += load_weights(recognizer, Path(cfg.weights))
-    return lines + load_networks(recognizer, cfg.model, others_filled=bool(cfg.weights))
+    backbones = load_pretrained(recognizer, cfg.model)
+    whole = load_weights(recognizer, Path(cfg.weights)) if cfg.weights else {}
+    filled = {role: [f"0.{key}" for key in found.loaded] for role, found in backbones.items()}
+    for role, found in whole.items():
+        filled[role] = [*filled.get(role, ()), *found.loaded]
+    lines = [f"{role}: {found}" for each in (backbones, whole) for role, found in each.items()]
+    return lines + load_networks(recognizer, cfg.model, filled=filled)
 
 
 def save(run: Run) -> None:

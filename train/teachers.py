@@ -6,50 +6,73 @@ all: a teacher with a single layer of random numbers would teach noise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from train.checkpoint import CheckpointError, load_file, model_weights, set_weights
-from train.recognizers import Recognizer, blocks_of
-from train.schema_model import STUDENT
+from train.checkpoint import CheckpointError, load_file, model_weights, set_weights, some
+from train.config_errors import dotted
+from train.recognizers import Recognizer, blocks_of, places_of
+from train.schema_model import CONNECTORS, STUDENT
 
 PARTS = {"backbone.": "0.", "head.": "1."}
 """Keys of a file of one network, and of ``Sequential(backbone, head)``."""
+PATHS = {new: old for old, new in PARTS.items()}
 
 
 def load_networks(
-    recognizer: Recognizer, model: Mapping[str, Any], *, others_filled: bool = False
+    recognizer: Recognizer,
+    model: Mapping[str, Any],
+    *,
+    filled: Mapping[str, Collection[str]] | None = None,
 ) -> list[str]:
     """Fill the networks whose block names a checkpoint in ``pretrained``.
 
     Args:
         recognizer: the networks.
         model: the MODEL block.
-        others_filled: networks without a checkpoint of their own have got their weights already.
+        filled: keys of the networks, by role, that have got their weights already.
 
     Returns:
         One line a network.
 
     Raises:
         CheckpointError: a file is missing, broken or does not fit entry by entry; or a network is
-            frozen, but nothing says what it knows.
+            frozen, and something that the loss reads of it was not filled.
     """
-    lines = []
+    lines, places = [], places_of(model)
     for role, block in blocks_of(model).items():
         if block.get("pretrained"):
             path = Path(block["pretrained"])
             whose, weights = network_weights(path, block.get("pretrained_role"), default=role)
             set_weights(recognizer.networks[role], weights, source=path)
             lines.append(f"{role}: all of {whose} from {path}")
-        elif role in recognizer.frozen and not (
-            others_filled or block["backbone"].get("pretrained")
-        ):
-            raise CheckpointError(
-                f"{role} is frozen and has random weights: it would teach noise. Train it first "
-                f"and name its best.pdparams as MODEL.models.{role}.pretrained"
-            )
+        elif role in recognizer.frozen:
+            known = set((filled or {}).get(role, ()))
+            random = [key for key in _needed(recognizer, role) if key not in known]
+            if random:
+                what = "random weights"
+                if known:
+                    paths = [PATHS[key[:2]] + key[2:] for key in random]
+                    what += f" ({len(random)} entries: {some(paths)})"
+                raise CheckpointError(
+                    f"{role} is frozen and has {what}: it would teach noise. Train it first and "
+                    f"name its best.pdparams as {dotted((*places[role], 'pretrained'))}"
+                )
     return lines
+
+
+def _needed(recognizer: Recognizer, role: str) -> list[str]:
+    """Keys of a network that what the loss reads of it depends on: all, or those of its layers."""
+    keys = list(recognizer.networks[role].state_dict())
+    paths = recognizer.tapped(role)
+    if recognizer.is_read(role) or any(path.startswith("head") for path in paths):
+        return keys
+    own = [key for key in keys if key.startswith("0.")]
+    if any(path in ("backbone", "backbone.fc") for path in paths):
+        return own
+    # Features end before a backbone's own classifier.
+    return [key for key in own if not key.startswith("0.fc.")]
 
 
 def network_weights(
@@ -82,7 +105,8 @@ def network_weights(
         return "the network", own
     if all(key.startswith(tuple(PARTS.values())) for key in weights) and role is None:
         return "the network", weights
-    roles = sorted({key.split(".")[0] for key in weights if key.split(".")[1:2] in (["0"], ["1"])})
+    found = {key.split(".")[0] for key in weights if key.split(".")[1:2] in (["0"], ["1"])}
+    roles = sorted(found - {CONNECTORS})
     whose = role or (default if default in roles else STUDENT)
     if whose not in roles:
         known = ", ".join(roles) or "none"

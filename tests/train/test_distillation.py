@@ -320,6 +320,8 @@ def test_a_teacher_is_taken_entirely_or_not_at_all(tmp_path: Path) -> None:
     single = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=8)
     files = {}
     donors = (("pair", pair), ("single", single), ("bare", single.student))
+    pair_with_connectors = built(CE, SECOND_CE, TERMS["overhaul"], frozen=False)
+    donors += (("connected", pair_with_connectors),)
     for name, donor in donors:
         files[name] = str(tmp_path / f"{name}.pdparams")
         paddle.save(donor.state_dict(), files[name])
@@ -337,15 +339,51 @@ def test_a_teacher_is_taken_entirely_or_not_at_all(tmp_path: Path) -> None:
         assert len(lines) == 1 and files[name] in lines[0]
     for words, arguments in (
         ("does not fit the config's networks", {"path": files["pair"], "pretrained_role": S}),
-        ("holds no network Third; it holds: Student, Teacher",
-         {"path": files["pair"], "pretrained_role": "Third"}),
+        (r"unexpected \(\d+\): 0.stem.0.conv.weight, .* and \d+ more$",
+         {"path": files["pair"], "pretrained_role": S}),
+        ("holds no network Third; it holds: Student, Teacher$",
+         {"path": files["connected"], "pretrained_role": "Third"}),
         ("no checkpoint at", {"path": str(tmp_path / "none.pdparams")}),
     ):  # fmt: skip
         with pytest.raises(ClipDuetError, match=words):
             load(**arguments)
+    with pytest.raises(ClipDuetError) as caught:
+        load(path=files["pair"], pretrained_role=S)
+    assert len(str(caught.value).splitlines()) <= 4
     spec = parse_model(model(CE, TERMS["kd"]))
     with pytest.raises(ClipDuetError, match="Teacher is frozen and has random weights"):
         load_networks(build_recognizer(spec, seed=1), spec)
+
+
+@pytest.mark.parametrize(
+    ("term", "gets", "words"),
+    [
+        ("kd", "nothing", "Teacher is frozen and has random weights: it would teach noise"),
+        ("kd", "backbone", r"random weights \(2 entries: head.fc.weight, head.fc.bias\)"),
+        ("rkd", "backbone", r"\(2 entries"),
+        ("kd", "student", "as MODEL.models.0.Teacher.pretrained"),
+        ("overhaul", "student", "random weights: it would teach noise"),
+        ("overhaul", "backbone", None),
+        ("rkd of embeddings", "backbone", None),
+        ("kd", "pair", None),
+    ],
+)
+def test_a_frozen_teacher_is_filled_where_a_term_reads_it(
+    experiment: Callable[..., Path], tmp_path: Path, term: str, gets: str, words: str | None
+) -> None:
+    pair, file = build_recognizer(PAIR, seed=7), str(tmp_path / "given.pdparams")
+    donors = {"backbone": pair.networks[T][0], "student": pair.student, "pair": pair}
+    if gets in donors:
+        paddle.save(donors[gets].state_dict(), file)
+    backbone = {**TEACHER["backbone"], **({"pretrained": file} if gets == "backbone" else {})}
+    entries = [{T: {**TEACHER, "backbone": backbone}}, {S: STUDENT}]
+    config = experiment(model(CE, TERMS[term], models=entries), epochs=1)
+    changes = [f"weights={file}"] if gets in ("student", "pair") else []
+    if words is None:
+        run(config, *changes)
+        return
+    with pytest.raises(ClipDuetError, match=words):
+        run(config, *changes)
 
 
 def test_a_teacher_sees_its_own_normalisation_and_size() -> None:

@@ -112,7 +112,10 @@ def test_imagenet_resnets_fill_the_backbone(depth: int, names: Any, tmp_path: Pa
     path = save(file, tmp_path / "imagenet.pdparams")
     recognizer = build_recognizer(single(resnet(depth)), seed=5)
     before = state(recognizer.student[1])
-    (line,) = load_pretrained(recognizer, single(with_pretrained(resnet(depth), path)))
+    ((role, found),) = load_pretrained(
+        recognizer, single(with_pretrained(resnet(depth), path))
+    ).items()
+    line = f"{role}: {found}"
     size = len(given.state_dict())
     assert line == (
         f"Student: {size} of {size} entries from {path}; not used (2): out.weight, out.bias"
@@ -129,7 +132,8 @@ def test_a_classifier_of_another_size_is_left_out_and_said(tmp_path: Path) -> No
     path = save(file, tmp_path / "imagenet.pdparams")
     recognizer = build_recognizer(single(STUDENT), seed=5)
     before = state(recognizer.student[0])
-    (line,) = load_pretrained(recognizer, single(with_pretrained(STUDENT, path)))
+    ((role, found),) = load_pretrained(recognizer, single(with_pretrained(STUDENT, path))).items()
+    line = f"{role}: {found}"
     assert line == (
         f"Student: {size - 3} of {size} entries from {path}; other shape, left out (2): "
         "fc.weight [48, 7], not [48, 5], fc.bias [7], not [5]; new (1): stem.0.conv.weight"
@@ -173,7 +177,7 @@ def test_whole_networks_start_from_any_checkpoint_that_holds_them(
     weights = state(source if form != "student" else source.student)
     path = save(weights, tmp_path / "whole.pdparams")
     recognizer = build_recognizer(model, seed=5)
-    lines = load_weights(recognizer, path)
+    lines = [f"{role}: {found}" for role, found in load_weights(recognizer, path).items()]
     assert equal(recognizer.student, source.student)
     if model is PAIR and form == "pair":
         assert equal(recognizer.networks["Teacher"], source.networks["Teacher"])
