@@ -89,7 +89,7 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     cfg = load_config(config, overrides)
     if cfg.ignored:
         print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
-    from train.before import make, plan
+    from train.before import check, make, plan
     from train.splits import training_datasets
 
     # A run's own lists are looked at before hours of what comes first, unless that writes them.
@@ -104,6 +104,7 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     from train.team import join
 
     paddle.disable_signal_handler()
+    check(stages, cfg)
     team = join()
 
     folder = Path(cfg.output_dir)

@@ -115,7 +115,7 @@ def open_run(
     Raises:
         ClipDuetError: the folder holds a run and ``resume`` is off, or one that is another.
     """
-    recognizer, pixels = networks or _built(cfg)
+    recognizer, pixels = networks or built_networks(cfg)
     run = Run(
         cfg=cfg,
         folder=Path(cfg.output_dir),
@@ -141,7 +141,12 @@ def open_run(
     return run
 
 
-def _built(cfg: Config) -> Networks:
+def built_networks(cfg: Config) -> Networks:
+    """What a config trains, as it is before any checkpoint.
+
+    Raises:
+        ConfigError: a layer that the losses, or ``trainable``, name is not there.
+    """
     preprocess = clip_spec(cfg, "train").preprocess
     pixels = PixelInput(preprocess.mean, preprocess.std)
     return build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels), pixels
