@@ -23,6 +23,7 @@ from train.config import Config, clip_spec
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample, read_list
 from train.data.loader import epoch_batches
+from train.identity import fingerprint
 from train.models.pixels import PixelInput
 from train.recognizers import build_recognizer
 from train.teachers import network_weights
@@ -53,7 +54,14 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
     weights = Path(block.weights)
     made_from: dict[str, Any] = {
         "weights": sha256_of(weights) if weights.is_file() else None,
-        "clips": hashlib.sha256("\n".join(str(s.path) for s in samples).encode()).hexdigest(),
+        "config": stage.cfg.sha256(),
+        "clips": fingerprint(samples),
+        # The list holds whole paths, the fingerprint does not.
+        "paths": hashlib.sha256(
+            "\n".join(str(sample.path.resolve()) for sample in samples).encode(
+                errors="surrogateescape"
+            )
+        ).hexdigest(),
         "top_k": block.top_k,
     }
     record = stage.target.with_suffix(".json")

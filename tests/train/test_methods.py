@@ -15,7 +15,7 @@ import yaml
 
 from tests.train.tiny import ALONE, STUDENT, TEACHER, same, weights
 from train.__main__ import main
-from train.before import plan
+from train.before import make, plan
 from train.checkpoint import BEST, LATEST, load_file
 from train.config import ConfigError, clip_spec, load_config
 from train.data.lists import UNLABELLED, ListError, read_list
@@ -150,6 +150,19 @@ def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
     assert same(weights(other), weights(output))
 
 
+def test_wrong_layers_are_told_before_a_teacher_is_trained(
+    method: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    rkd = {"name": "DistillationRKDLoss", "s_key": "backbone.stage.1", "t_key": "backbone.res5b"}
+    file = method("rkd", distilled(rkd), BEFORE={"TEACHER": {"train": "teacher.yaml"}})
+    output = tmp_path / "out"
+    assert main(["-c", str(file), "--output", str(output)]) == 2
+    told = capsys.readouterr().err
+    assert f"{file}: 1 mistake" in told and "no layer 'backbone.stage.1'; the nearest" in told
+    assert not output.exists()
+
+
 def test_generations_build_on_each_other(method: Callable[..., Path]) -> None:
     method("first", ALONE)
     refined = distilled(KD, **STUDENT)
@@ -216,6 +229,36 @@ def test_a_teacher_labels_clips_for_a_student(
     assert main(arguments) == 0
     assert list_file.stat().st_mtime_ns == before
     assert "PSEUDO" in capsys.readouterr().err
+
+
+def test_clips_are_labelled_again_where_they_or_the_config_changed(
+    method: Callable[..., Path], clips: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "clips"
+    shutil.copytree(clips, root)
+    teacher = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=0)
+    paddle.save(teacher.state_dict(), str(tmp_path / "teacher.pdparams"))
+    label = method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    listed = {"format": "VideoDataset", "file_path": "train.list"}
+    weights = str(tmp_path / "teacher.pdparams")
+    labelling = {"label": "teacher.yaml", "weights": weights, "clips": listed}
+    file = method("semi", ALONE, BEFORE={"PSEUDO": labelling})
+
+    def made() -> int:
+        changes = [f"DATASET.root={root}", f"output_dir={tmp_path / 'out'}"]
+        (stage,) = plan(load_config(file, changes))
+        make(stage, should_stop=lambda: False)
+        return stage.target.stat().st_mtime_ns
+
+    first = made()
+    assert made() == first
+    with (root / "0.mp4").open("ab") as clip:
+        clip.write(bytes(8))
+    second = made()
+    assert second != first and made() == second
+    label.write_text(label.read_text().replace("short_size: 36", "short_size: 40"))
+    third = made()
+    assert third != second and made() == third
 
 
 def test_the_surest_of_each_class_are_kept() -> None:
