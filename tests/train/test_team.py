@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from paddle import nn
 from tests.train.teams import CALM, finish, launch, launch_script
 from tests.train.tiny import PAIR, run, weights
 from train.checkpoint import LATEST, load_file
-from train.config import load_config
+from train.config import load_config, parse_model
 from train.recognizers import build_recognizer
+from train.run import average_statistics
+from train.team import Team
 
 S, T = "Student", "Teacher"
 STEP = {"name": "Momentum", "momentum": 0.0,
@@ -80,6 +83,24 @@ def test_losses_between_clips_see_those_of_all_processes(
 
 def norm(arrays: Iterable[np.ndarray]) -> float:
     return float(np.sqrt(sum(float((array.astype(np.float64) ** 2).sum()) for array in arrays)))
+
+
+def test_statistics_are_averaged_of_every_batch_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they are not synchronised, those of attention's layers as well."""
+    averaged: list[int] = []
+    monkeypatch.setattr(Team, "average", lambda self, tensors: averaged.extend(map(id, tensors)))
+    recognizer = build_recognizer(parse_model(pair(TERMS["afd"])), seed=0)
+    state: Any = SimpleNamespace(
+        team=Team(0, 2), cfg=SimpleNamespace(sync_bn=False), recognizer=recognizer
+    )
+    average_statistics(state)
+    statistics = {
+        key: id(value)
+        for key, value in recognizer.state_dict().items()
+        if key.endswith(("_mean", "_variance"))
+    }
+    assert any(key.startswith("connectors.") for key in statistics)
+    assert set(statistics.values()) == set(averaged)
 
 
 FAR = """
