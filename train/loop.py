@@ -104,7 +104,7 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
             pending.append(part)
         elif all(part.shares.clips):
             count = part.shares.total
-            reporter.note(f"left out: a batch of {count} clips is too few for the loss's terms")
+            reporter.note(f"left out: too few clips in a batch for any term of the loss: {count}")
         if number % run.parts:
             continue
         if pending:

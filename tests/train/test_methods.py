@@ -334,7 +334,7 @@ def test_batches_too_small_for_every_term_are_left_out(
     assert main(arguments) == 0
     progress = load_file(tmp_path / "out" / LATEST)["progress"]
     assert progress["step"] == (6 if alternating else 5) and progress["batch"] == 0
-    said = "left out: a batch of 1 clips is too few for the loss's terms"
+    said = "left out: too few clips in a batch for any term of the loss: 1"
     assert (said in capsys.readouterr().err) != alternating
 
 
