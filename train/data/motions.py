@@ -4,7 +4,8 @@ An object of random shape and texture moves over a random texture. Four things c
 from left to right and from top to bottom, its size, and its angle. One of them goes steadily from
 one end to the other; that is the label. The other three go to and fro meanwhile, between the same
 ends, and visit the very same values. So a single frame holds no trace of the label, and no range,
-mean or spread over the frames does: a network can only do well by seeing their order.
+mean or spread over the frames does: a network can only do well by seeing their order. Training
+clips are as hard as that or easier, since in some of them the others hardly move.
 
     python -m train.data.motions --out data/motions
 
@@ -65,6 +66,8 @@ class MotionSpec:
         growth: largest factor between the natural size and either end of a change of size.
         turn: largest angle in degrees from the middle to either end of a turn.
         weakest: least strength of a motion, as a share of the largest.
+        calmest: least range of the other three in training clips, as a share of their full one, so
+            that some are easy and a network finds its feet; in val and test it is always full.
         shake: standard deviation in pixels of the camera's steps from frame to frame.
         noise: standard deviation in grey levels of each pixel's noise.
         background: contrast of the background's texture, 0 (plain) to 1.
@@ -82,6 +85,7 @@ class MotionSpec:
     growth: float = 2.2
     turn: float = 150.0
     weakest: float = 0.7
+    calmest: float = 0.0
     shake: float = 0.2
     noise: float = 3.0
     background: float = 0.12
@@ -105,7 +109,7 @@ def check_spec(spec: MotionSpec) -> None:
         problems.append(f"size is {spec.size}, allowed: even numbers (H.264 halves the colours)")
     problems += [
         f"{name} is {getattr(spec, name)}, allowed: 0 to 1"
-        for name in ("weakest", "background", "label_noise")
+        for name in ("weakest", "calmest", "background", "label_noise")
         if not 0 <= getattr(spec, name) <= 1
     ]
     problems += [
@@ -129,6 +133,10 @@ def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int
     label = index % len(CLASSES)
     # Drawn for all four alike: how far something goes must not tell that it is the one.
     strength = rng.uniform(spec.weakest, 1.0, 4)
+    if split == "train":
+        calm = rng.uniform(spec.calmest, 1.0, 4)
+        calm[label // 2] = 1.0
+        strength *= calm
     x, y, growth, turn = strength[:, None] * ways(rng, frames=spec.frames, label=label)
     camera = np.cumsum(rng.normal(0, spec.shake, (spec.frames, 2)), axis=0)
     camera -= camera.mean(axis=0)
