@@ -1,11 +1,12 @@
 """The embedded dataset: short clips whose label is a motion, written as mp4 files.
 
 An object of random shape and texture moves over a random texture. Four things change: its place
-from left to right and from top to bottom, its size, and its angle. One of them goes steadily from
-one end to the other; that is the label. The other three go to and fro meanwhile, between the same
-ends, and visit the very same values. So a single frame holds no trace of the label, and no range,
-mean or spread over the frames does: a network can only do well by seeing their order. Training
-clips are as hard as that or easier, since in some of them the others hardly move.
+from left to right and from top to bottom, its size, and its angle. One of them goes steadily one
+way, and from its last value on to its first; that is the label. The other three go to and fro
+meanwhile. All four visit the very same values and start at a random one of them. So no frame,
+wherever in the clip it stands, holds a trace of the label, and no range, mean or spread over the
+frames does: a network can only do well by seeing their order. Training clips are as hard as that
+or easier, since in many of them the others hardly move.
 
     python -m train.data.motions --out data/motions
 
@@ -134,7 +135,8 @@ def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int
     # Drawn for all four alike: how far something goes must not tell that it is the one.
     strength = rng.uniform(spec.weakest, 1.0, 4)
     if split == "train":
-        calm = rng.uniform(spec.calmest, 1.0, 4)
+        # Squared: easy clips are what a network needs before it can learn from the others.
+        calm = spec.calmest + (1 - spec.calmest) * rng.uniform(0, 1, 4) ** 2
         calm[label // 2] = 1.0
         strength *= calm
     x, y, growth, turn = strength[:, None] * ways(rng, frames=spec.frames, label=label)
@@ -165,8 +167,8 @@ MEAN_GREY = 90
 def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
     """How place (x, y), size and angle change in a clip of class ``label``.
 
-    What moves goes from one end to the other. The others go to and fro once, from a random start:
-    up over every second value, down over those between. All four visit the same values.
+    What moves takes all values in turn and goes on from the last to the first. The others go to and
+    fro once: up over every second value, down over those between. All four start at random.
 
     Returns:
         float64 ``[4, frames]``, in each row the middles of ``frames`` equal parts of -1..1.
@@ -175,8 +177,11 @@ def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
     values = (np.arange(frames) * 2 + 1) / frames - 1
     there_and_back = np.concatenate([values[::2], values[1::2][::-1]])
     starts, directions = rng.integers(frames, size=4), rng.choice([1, -1], size=4)
-    rows = [np.roll(there_and_back, s)[::d] for s, d in zip(starts, directions, strict=True)]
-    rows[moving] = values[::-1] if backwards else values
+    directions[moving] = -1 if backwards else 1
+    rows = [
+        np.roll(values if k == moving else there_and_back, start)[:: directions[k]]
+        for k, start in enumerate(starts)
+    ]
     return np.stack(rows)
 
 
