@@ -44,7 +44,7 @@ def carry_out(
     measure: Callable[[argparse.Namespace], dict[str, Any]], options: argparse.Namespace
 ) -> dict[str, Any] | None:
     """Measure, and write the result to ``options.out``, if given; None after a told mistake."""
-    _hush()
+    hush()
     try:
         result = measure(options)
         if options.out:
@@ -71,7 +71,7 @@ def carry_through(
     Returns:
         0 done, 2 after a told mistake or a step that failed, 130 interrupted.
     """
-    _hush()
+    hush()
     try:
         lines = work(options)
     except (ClipDuetError, OSError) as error:
@@ -85,6 +85,6 @@ def carry_through(
     return 0
 
 
-def _hush() -> None:
+def hush() -> None:
     """Paddle wonders about a compiler cache that nothing here needs."""
     warnings.filterwarnings("ignore", message="No ccache found")

@@ -12,7 +12,6 @@ import argparse
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from benchmarks import machine, stats
 from benchmarks.cells import choose
+from benchmarks.command import hush
 from benchmarks.compare import MODELS
 from benchmarks.controls import time_controls
 from benchmarks.deployments import answer_all, check_bundles, shared_datasets
@@ -40,8 +40,7 @@ from train.data.lists import FORMATS, read_list
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 none fails, 1 one does, 2 wrong use, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    # Paddle wonders about a compiler cache that nothing here needs.
-    warnings.filterwarnings("ignore", message="No ccache found")
+    hush()
     try:
         results = run(options)
         write_text(options.out, dump(results))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import words
@@ -48,7 +48,7 @@ def as_csv(study: Mapping[str, Any]) -> str:
              f"{_mean(row, 'steps'):.0f}", f"{_mean(row, 'seconds'):.1f}",
              f"{_mean(row, 'seconds_before'):.1f}", " ".join(map(str, study["seeds"])),
              study["data"]["listed"], given["epochs"], " ".join(given["overrides"]),
-             given["parallel"], given["threads"], given["checkpoint"], row["config"],
+             _all(row, "parallel"), _all(row, "threads"), given["checkpoint"], row["config"],
              row["config_sha256"], study["data"]["sha256"], host["cpu"], host["cores"],
              host["packages"].get("paddlepaddle", ""), study["created"]]
         )  # fmt: skip
@@ -65,7 +65,7 @@ def as_markdown(study: Mapping[str, Any]) -> str:
     given, data = study["conditions"], study["data"]
     conditions = [
         *machine_rows(given["machine"]),
-        ["trainings at a time", f"{given['parallel']}, {given['threads']} thread(s) each"],
+        *_side_by_side(ranked),
         ["test list", f"{data['list']}, {data['listed']} clips, SHA-256 {data['sha256'][:16]}"],
         ["checkpoint", f"{given['checkpoint']} (best: by the validation list)"],
         ["seeds", ", ".join(map(str, study["seeds"]))],
@@ -108,6 +108,22 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         f"{_mean(row, 'steps'):.0f}",
         f"{_mean(row, 'seconds_before'):.0f}",
     ]
+
+
+def _side_by_side(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """How many trainings shared the machine: one line, or one for each way there was."""
+    ways: dict[str, list[str]] = {}
+    for row in rows:
+        way = f"{_all(row, 'parallel')}, {_all(row, 'threads')} thread(s) each"
+        ways.setdefault(way, []).append(row["method"])
+    if len(ways) == 1:
+        return [["trainings at a time", way] for way in ways]
+    return [[f"trainings at a time: {', '.join(names)}", way] for way, names in ways.items()]
+
+
+def _all(row: Mapping[str, Any], key: str) -> str:
+    """A condition of a method's runs: one value, or all there were."""
+    return " ".join(str(value) for value in sorted({run[key] for run in row["runs"]}))
 
 
 def _mean(row: Mapping[str, Any], key: str) -> float:

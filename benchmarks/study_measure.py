@@ -23,7 +23,6 @@ from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.files import write_text
 from infer.runtimes import open_runtime
 from train.evaluate import Evaluation, evaluate
-from train.identity import fingerprint
 
 if TYPE_CHECKING:
     from train.config import Config
@@ -47,6 +46,8 @@ def measure(
     threads: int,
 ) -> dict[str, Any]:
     """What a finished run answers in every cell, and what it cost; kept in RUN/study.json."""
+    from train.identity import fingerprint
+
     sha256 = sha256_of(checkpoint)
     # Whatever an answer may depend on: other code or another library may round otherwise.
     identity = {

@@ -132,8 +132,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "command": machine.command_line(),
         "conditions": {
             "machine": machine.machine(),
-            "parallel": options.parallel,
-            "threads": options.threads,
             "checkpoint": options.checkpoint,
             "overrides": options.override,
             "epochs": methods[0].cfg.epochs,
@@ -301,7 +299,14 @@ def _measure(
             threads=options.threads,
         )
         before = sum(_seconds(one) for one in _needed(job, jobs))
-        answers[name, seed] = {**found, "seed": seed, "seconds_before": before}
+        answers[name, seed] = {
+            **found,
+            "seed": seed,
+            "seconds_before": before,
+            # A table that grew over days is of trainings with more or fewer beside them.
+            "parallel": options.parallel,
+            "threads": options.threads,
+        }
         _say(f"evaluated: {name}, seed {seed}")
     return answers
 

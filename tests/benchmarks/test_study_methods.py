@@ -61,7 +61,7 @@ def test_a_whole_study_of_methods(
     arguments = [
         f"self={methods}/self.yaml", "--baseline", str(methods / "one.yaml"), "--seeds",
         "3", "4", "5", "--out", str(methods / "table"), "--runs", str(methods / "method runs"),
-        "--resamples", "200",
+        "--parallel", "2", "--resamples", "200",
     ]  # fmt: skip
     assert methods_main(arguments) == 0
     study = json.loads((methods / "table" / "results.json").read_text())
@@ -84,11 +84,14 @@ def test_a_whole_study_of_methods(
     config = yaml.safe_load((methods / "self.yaml").read_text())
     (methods / "other.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 1.0}))
     other = [f"other={methods}/other.yaml", *arguments[1:]]
-    assert methods_main(other) == 0
+    assert methods_main([*other, "--parallel", "1"]) == 0
     assert not list((methods / "method runs").glob("self-*"))
     grown = json.loads((methods / "table" / "results.json").read_text())
     assert [row["method"] for row in grown["methods"]] == ["baseline", "other", "self"]
     assert grown["methods"][0] == study["methods"][0] and grown["methods"][2] == study["methods"][1]
+    rows = list(csv.DictReader(io.StringIO((methods / "table" / "results.csv").read_text())))
+    assert [row["trainings_at_a_time"] for row in rows] == ["2", "1", "2"]
+    assert "trainings at a time: other" in (methods / "table" / "report.md").read_text()
     (methods / "self.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 2.0}))
     assert methods_main(other) == 0
     again = json.loads((methods / "table" / "results.json").read_text())
