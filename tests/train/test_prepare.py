@@ -116,6 +116,12 @@ def test_a_second_run_looks_only_at_what_changed(
     looked.clear()
     run(root, status=1)
     assert not looked
+    # A network drive may have been away: what could not be read is tried again.
+    (root / "videos" / name).write_bytes(b"no video")
+    run(root, status=1)
+    run(root, status=1)
+    assert looked == ["v_test_2.avi"] * 2
+    looked.clear()
     run(root, "--check", "full", status=1)
     assert len(looked) == 11
 
@@ -162,6 +168,17 @@ def test_smaller_videos_have_the_same_frames(root: Path) -> None:
     assert small.shape == (5, 32, 44, 3)  # 33 x 44, without the odd row
     assert info.fps == before.fps == 10
     assert same_frames(small, original)
+    assert not list((root / "videos_33").rglob("*.part"))
+
+
+def test_a_video_that_cannot_be_encoded_costs_nobody_else(
+    root: Path, write_clip: Callable[..., Path]
+) -> None:
+    name = "UCF-101/ApplyEyeMakeup/v_test_1.avi"
+    write_clip(root / "videos" / name, np.zeros((5, 48, 1, 3), np.uint8), codec="mpeg4")
+    report = run(root, "--short-side", "33", status=1)
+    assert report["test1"]["broken"][name].startswith("cannot be encoded: ")
+    assert report["test1"]["listed"] == 1 and report["test3"]["listed"] == 2
     assert not list((root / "videos_33").rglob("*.part"))
 
 

@@ -190,6 +190,10 @@ def _shrink(path: str, work: Work) -> Outcome:
         try:
             info = _encode(source, part, work.short_side)
             os.replace(part, target)
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise VideoError(source, f"cannot be encoded: {error.strerror}") from error
         finally:
             part.unlink(missing_ok=True)
     return Outcome(name, frames=info.frames, damaged=info.damaged)

@@ -1,8 +1,8 @@
 """Look at every video of a dataset, and make frames or smaller videos of it if asked.
 
 The work is spread over processes. What became of each video is written down as it is known, in a
-journal beside the lists: a run that was stopped goes on behind what it did, and a video is looked
-at again only when its file has changed.
+journal beside the lists: a run that was stopped goes on behind what it did, and a good video is
+looked at again only when its file has changed. What had a problem gets another chance.
 """
 
 from __future__ import annotations
@@ -69,8 +69,9 @@ def process(
     done = {}
     for path in paths:
         state = _state(Path(work.videos) / path)
-        if known.get(path, (None,))[0] == state and _still_there(known[path][1], work):
-            done[path] = known[path][1]
+        before, outcome = known.get(path, (None, None))
+        if outcome and before == state and not outcome.problem and _still_there(outcome, work):
+            done[path] = outcome
     rest = [path for path in paths if path not in done]
     with writing(journal):
         journal.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,7 @@ def _state(path: Path) -> list[int]:
 
 def _still_there(outcome: Outcome, work: Work) -> bool:
     made = work.frames or work.smaller
-    return made is None or bool(outcome.problem) or (Path(made) / outcome.path).exists()
+    return made is None or (Path(made) / outcome.path).exists()
 
 
 def _append(journal: Path, line: str) -> None:
