@@ -73,7 +73,7 @@ def shared_datasets(
     """One dataset for all models that see the same pixels, so that clips decode once."""
     made: dict[ClipSpec, ClipDataset] = {}
     for spec in {bundle.spec: None for model in MODELS for bundle in bundles[model]}:
-        size = int(np.prod(spec.clip_shape)) * spec.sampling.views * len(samples)
+        size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
         made[spec] = ClipDataset(
             samples, spec, train=False, suffix=suffix, cache=size <= CACHE_BYTES
         )

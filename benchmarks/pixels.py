@@ -24,7 +24,7 @@ from benchmarks import machine
 from benchmarks.command import WRONG_USE, carry_out
 from benchmarks.errors import BenchmarkError
 from infer.errors import VideoError
-from infer.preprocess import center_crop, scale_frames
+from infer.preprocess import crop_frames, scale_frames
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
 from infer.video import Frames, read_frames_folder, read_video
@@ -191,8 +191,9 @@ def _clips(
     found = {}
     for name in (REFERENCE, *OTHERS):
         preprocess = dataclasses.replace(spec.preprocess, resize=name)
-        clips = center_crop(scale_frames(frames, preprocess), preprocess.crop)
-        found[name] = np.ascontiguousarray(clips).reshape(-1, *spec.clip_shape)
+        scaled = scale_frames(frames, preprocess)
+        views = scaled.reshape(-1, spec.sampling.length, *scaled.shape[1:])
+        found[name] = crop_frames(views, preprocess)
     return found, (info.width, info.height)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infer.preprocess import center_crop, load_clips, scale_frame
+from infer.preprocess import crop_frames, load_clips, scale_frame
 from infer.rank import Ranked, top_k
 from infer.runtimes import Clips, Logits
 from infer.sampling import sample_indices
@@ -74,7 +74,7 @@ def answer(
     read = clock()
     unique = sorted({index for view in views for index in view})
     chosen = frames[np.searchsorted(unique, np.asarray(views))]
-    clips = np.ascontiguousarray(center_crop(chosen, spec.preprocess.crop))
+    clips = crop_frames(chosen, spec.preprocess)
     ready = clock()
     logits = run(clips)
     answered = clock()

@@ -54,7 +54,7 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
     if 0 < count < len(samples):
         samples = [samples[i] for i in np.linspace(0, len(samples) - 1, count).round().astype(int)]
     spec = clip_spec(cfg)
-    size = int(np.prod(spec.clip_shape)) * spec.sampling.views * len(samples)
+    size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
     dataset = _dataset(cfg, "valid", samples, spec, cache=size <= CACHE_BYTES)
     clips: list[np.ndarray] = []
     paths: list[str] = []

@@ -68,8 +68,8 @@ def predict_videos(
     Args:
         videos: taken one by one as they are needed.
         run: uint8 [n, T, H, W, 3] to logits [n, classes].
-        batch_size: videos that go through the network together (times `spec.sampling.views`
-            clips). A batch holds consecutive videos, so answers do not depend on timing.
+        batch_size: videos that go through the network together, each with its `spec.clips` clips.
+            A batch holds consecutive videos, so answers do not depend on timing.
         workers: decoding threads.
         load: reads one video; raises VideoError.
 

@@ -201,7 +201,7 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
         k=args.top_k,
     )
     # The first videos are being decoded by now; the network loads meanwhile.
-    together = min(args.batch_size, len(inputs.videos)) * spec.sampling.views
+    together = min(args.batch_size, len(inputs.videos)) * spec.clips
     runtimes.append(
         open_runtime(
             bundle,
@@ -213,7 +213,7 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
             # Decoding shares the cores.
             spinning=False,
             warm_up=(together,) if args.warm_up else (),
-            expected_clips=len(inputs.videos) * spec.sampling.views,
+            expected_clips=len(inputs.videos) * spec.clips,
             say=_say,
         )
     )

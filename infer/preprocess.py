@@ -33,13 +33,14 @@ def load_clips(
         frames, suffix: only for folders, see `read_frames_folder`.
 
     Returns:
-        uint8 [views, T, crop, crop, 3] RGB and what is known about the file.
+        uint8 [views * crops, T, crop, crop, 3] RGB, the crops of a view next to each other, and
+        what is known about the file.
 
     Raises:
         VideoError: the file gives no frames.
     """
     scaled, info = read_scaled(path, spec, frames=frames, suffix=suffix)
-    return np.ascontiguousarray(center_crop(scaled, spec.preprocess.crop)), info
+    return crop_frames(scaled, spec.preprocess), info
 
 
 def read_scaled(
@@ -131,6 +132,37 @@ def scale_frames(frames: Frames, spec: PreprocessSpec) -> Frames:
     return np.stack([scale_frame(frame, spec) for frame in frames])
 
 
+def crop_frames(frames: Frames, spec: PreprocessSpec) -> Frames:
+    """uint8 [views, T, h, w, 3] to a contiguous uint8 [views * crops, T, crop, crop, 3].
+
+    Raises:
+        SpecError: the frames are smaller than the crop.
+    """
+    if spec.crops == 1:
+        return np.ascontiguousarray(center_crop(frames, spec.crop))
+    cut = np.stack(three_crops(frames, spec.crop), axis=1)
+    return cut.reshape(-1, *cut.shape[2:])
+
+
+def three_crops(frames: Frames, size: int) -> list[Frames]:
+    """Squares of `size` at the left, at the right and in the middle, all at half the height.
+
+    Offsets are multiples of a whole quarter of the room, as in PaddleVideo's `GroupFullResSample`:
+    up to three columns at the right are in no crop.
+
+    Args:
+        frames: uint8 [..., H, W, 3].
+
+    Returns:
+        Three views, uint8 [..., size, size, 3].
+
+    Raises:
+        SpecError: the frames are smaller than the crop.
+    """
+    down, right = (room // 4 for room in _room(frames, size))
+    return [_cut(frames, size, 2 * down, quarters * right) for quarters in (0, 4, 2)]
+
+
 def center_crop(frames: Frames, size: int) -> Frames:
     """The square of `size` at the centre: uint8 [..., H, W, 3] to a view [..., size, size, 3].
 
@@ -139,13 +171,22 @@ def center_crop(frames: Frames, size: int) -> Frames:
     Raises:
         SpecError: the frames are smaller than the crop.
     """
+    height, width = _room(frames, size)
+    return _cut(frames, size, round(height / 2), round(width / 2))
+
+
+def _room(frames: Frames, size: int) -> tuple[int, int]:
+    """Rows and columns that a crop leaves out."""
     height, width = frames.shape[-3:-1]
     if height < size or width < size:
         raise SpecError(
             f"frames of {width}x{height} are smaller than the crop of {size}x{size}; "
             f"scale them to a short side of at least {size} first"
         )
-    top, left = round((height - size) / 2), round((width - size) / 2)
+    return height - size, width - size
+
+
+def _cut(frames: Frames, size: int, top: int, left: int) -> Frames:
     return frames[..., top : top + size, left : left + size, :]
 
 

@@ -15,6 +15,9 @@ from infer.errors import SpecError, listed
 
 KINDS = ("uniform", "dense")
 RESIZES = ("area", "bilinear", "pil")
+CROPS = (1, 3)
+ADDED_LATER = ("crops",)
+"""Bundles of earlier versions do not say it: the default is what they did."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class SamplingSpec:
                  inference path do. True: segments of equal real length over the whole video,
                  the centre is int(frames / num_seg * (k + 0.5)), as its `select_left`; the
                  better choice for videos with few frames a segment
-    views        clips taken from one video in evaluation; their scores are averaged
+    views        clips taken from one video in evaluation, each at another time; the scores of
+                 all clips of a video are averaged
     window       dense only: length of the window
     """
 
@@ -62,7 +66,9 @@ class PreprocessSpec:
     resize       "area": area averaging where an axis shrinks, bilinear where it grows;
                  "bilinear": without antialiasing; "pil": Pillow's antialiased bilinear, exactly
                  what PaddleVideo does (needs Pillow)
-    crop         side of the square cut from the centre
+    crop         side of the square that is cut out
+    crops        squares in evaluation, each a clip: 1 from the centre; 3 from both ends and the
+                 middle, as PaddleVideo's `GroupFullResSample` cuts them
     mean, std    per RGB channel, of pixel / 255; applied inside the network's graph, not here
     """
 
@@ -72,6 +78,7 @@ class PreprocessSpec:
     do_round: bool = False
     resize: str = "area"
     crop: int = 224
+    crops: int = 1
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
@@ -93,6 +100,11 @@ class ClipSpec:
         """(time, height, width, 3) of one clip."""
         size = self.preprocess.crop
         return (self.sampling.length, size, size, 3)
+
+    @property
+    def clips(self) -> int:
+        """Clips of one video in evaluation: views in time by crops in space."""
+        return self.sampling.views * self.preprocess.crops
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `ClipSpec.from_dict` gives an equal spec back."""
@@ -144,7 +156,8 @@ def _raise_if(title: str, problems: list[str]) -> None:
 
 
 def _key_problems(data: Mapping[str, Any], names: list[str], where: str) -> list[str]:
-    problems = [f"{where}{name} is missing" for name in names if name not in data]
+    needed = [name for name in names if name not in ADDED_LATER]
+    problems = [f"{where}{name} is missing" for name in needed if name not in data]
     for key in data:
         if key not in names:
             near = get_close_matches(str(key), names, n=1)
@@ -188,6 +201,9 @@ def _preprocess_problems(data: Mapping[str, Any]) -> list[str]:
         if name in data:
             good = _count(data[name], 1, 8192)
             out += _wrong(data, name, good, "a whole number from 1 to 8192")
+    if "crops" in data:
+        good = _count(data["crops"], 1, 3) and data["crops"] in CROPS
+        out += _wrong(data, "crops", good, ", ".join(map(str, CROPS)))
     for name in ("fixed_ratio", "do_round"):
         if name in data:
             out += _wrong(data, name, isinstance(data[name], bool), "true, false")

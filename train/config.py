@@ -144,8 +144,8 @@ def clip_spec(cfg: Config, split: Split = "valid") -> ClipSpec:
     For ``train`` the crop is the size that the training transforms end at.
 
     Raises:
-        ConfigError: the split takes several crops of a frame, or the clips of validation and test
-            differ in shape, which one exported network cannot take.
+        ConfigError: the clips of validation and test differ in shape, which one exported network
+            cannot take.
     """
     spec = _split_spec(cfg, split)
     if split != "train":
@@ -342,10 +342,6 @@ def _crop(pipeline: PipelineSplit) -> int:
 
 def _split_spec(cfg: Config, split: Split) -> ClipSpec:
     pipeline = pipeline_of(cfg, split)
-    if pipeline.find("GroupFullResSample") is not None:
-        where = ("PIPELINE", split, "transform")
-        text = "GroupFullResSample takes several crops of a frame, which is not offered; "
-        raise ConfigError(cfg.source, [Mistake(where, text + "use CenterCrop")])
     sample, scale = pipeline.sample, pipeline.find("Scale")
     normalization = pipeline.find("Normalization")
     dense = sample.dense_sample
@@ -364,6 +360,7 @@ def _split_spec(cfg: Config, split: Split) -> ClipSpec:
         do_round=scale.do_round,
         resize=scale.filter,
         crop=_crop(pipeline),
+        crops=3 if pipeline.find("GroupFullResSample") else 1,
         mean=normalization.mean,
         std=normalization.std,
     )

@@ -254,12 +254,13 @@ class AutoAugmentOptions(BaseModel):
 
 
 class GroupFullResSampleOptions(BaseModel):
-    """Three crops along the long side (tests of the dense recipe)."""
+    """Crops at the left, at the right and in the middle; their scores are averaged."""
 
     model_config = STRICT
 
     crop_size: Side
-    flip: bool = False
+    # Mirrored clips may belong to another class.
+    flip: Literal[False] = False
 
 
 class Image2ArrayOptions(BaseModel):

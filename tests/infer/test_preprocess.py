@@ -12,6 +12,7 @@ import pytest
 from infer.errors import SpecError, VideoError
 from infer.preprocess import (
     center_crop,
+    crop_frames,
     load_clips,
     read_scaled,
     scale_frame,
@@ -111,6 +112,34 @@ def test_views_come_out_in_order(tmp_path, write_clip):
     assert clips.shape == (3, 4, 32, 32, 3) and info.frames == 24
     levels = (clips.mean((2, 3, 4)) / 10).round().astype(int).tolist()
     assert levels == [[1, 7, 13, 19], [3, 9, 15, 21], [5, 11, 17, 23]]
+
+
+@pytest.mark.parametrize("size", [(96, 128), (128, 96), (97, 127)])
+def test_three_crops_lie_where_paddlevideo_cuts_them(size):
+    # GroupFullResSample: multiples of (width - crop) // 4 and (height - crop) // 4.
+    height, width = size
+    places = np.stack(np.mgrid[:height, :width, :1], axis=-1)[:, :, 0].astype(np.uint8)
+    views = np.stack([places[None]] * 2)  # [views, T, H, W, 3]
+    views[1, ..., 2] = 1
+    cut = crop_frames(views, PreprocessSpec(short_size=96, crop=64, crops=3))
+    assert cut.shape == (6, 1, 64, 64, 3) and cut.flags.c_contiguous
+    down, right = (height - 64) // 4, (width - 64) // 4
+    offsets = [(2 * down, 0), (2 * down, 4 * right), (2 * down, 2 * right)]
+    assert [tuple(clip[0, 0, 0, :2]) for clip in cut] == offsets * 2
+    assert cut[:, 0, 0, 0, 2].tolist() == [0, 0, 0, 1, 1, 1]
+    assert tuple(cut[1, 0, -1, -1, :2]) == (2 * down + 63, 4 * right + 63)
+
+
+def test_crops_of_a_video_are_clips_of_it(tmp_path, write_clip):
+    path = write_clip(tmp_path / "a.mp4", ramp(24))
+    spec = ClipSpec(
+        SamplingSpec(num_seg=4, views=2, select_left=True),
+        PreprocessSpec(short_size=32, crop=24, crops=3),
+    )
+    clips, _ = load_clips(path, spec)
+    assert clips.shape == (spec.clips, 4, 24, 24, 3) and spec.clips == 6
+    levels = (clips.mean((1, 2, 3, 4)) / 10).round(1)
+    assert levels[:3].std() < 0.11 and levels[3:].mean() > levels[:3].mean() + 1
 
 
 def test_a_short_video_fills_a_clip(tmp_path, write_clip):

@@ -24,6 +24,7 @@ preprocesses = st.builds(
     do_round=st.booleans(),
     resize=st.sampled_from(["area", "bilinear", "pil"]),
     crop=st.integers(1, 224),
+    crops=st.sampled_from([1, 3]),
     mean=st.tuples(*[st.floats(0, 1)] * 3),
     std=st.tuples(*[st.floats(0.01, 1)] * 3),
 )
@@ -44,9 +45,19 @@ def test_defaults_are_the_recipe():
         "do_round": False,
         "resize": "area",
         "crop": 224,
+        "crops": 1,
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
     }
+
+
+def test_a_bundle_from_before_there_were_crops_can_be_read():
+    data = ClipSpec().to_dict()
+    del data["preprocess"]["crops"]
+    assert ClipSpec.from_dict(data) == ClipSpec()
+    data["preprocess"]["crops"] = 2
+    with pytest.raises(SpecError, match="crops is 2; allowed: 1, 3"):
+        ClipSpec.from_dict(data)
 
 
 def test_all_mistakes_in_one_message():

@@ -59,8 +59,8 @@ class ClipDataset:
 
     @property
     def views(self) -> int:
-        """Clips a sample: one in training, `spec.sampling.views` in evaluation."""
-        return 1 if self.train else self.spec.sampling.views
+        """Clips a sample: one in training, `spec.clips` in evaluation."""
+        return 1 if self.train else self.spec.clips
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
