@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ import paddle
 import pytest
 
 from export.strip import strip
-from infer.preprocess import center_crop, scale_frames
+from infer.preprocess import crop_frames, scale_frames
 from train.checkpoint import load_file, model_weights
 from train.config import Config, clip_spec, load_config
 from train.loop import train
@@ -194,12 +194,23 @@ def same(found: paddle.Tensor, expected: np.ndarray) -> None:
 # --- pixels --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("v2/pptsm_lcnet_k400_8frames_uniform", "valid"),
+        ("pptsm_k400_frames_dense", "test"),  # three crops
+    ],
+)
 def test_pixels_are_paddlevideos(
-    paddlevideo: Path, run_paddlevideo: Callable[[list[dict[str, Any]]], None], tmp_path: Path
+    paddlevideo: Path,
+    run_paddlevideo: Callable[[list[dict[str, Any]]], None],
+    tmp_path: Path,
+    name: str,
+    split: Literal["valid", "test"],
 ) -> None:
     """With `resize: pil` to the bit; with the default, wherever nothing has to be resized."""
     pytest.importorskip("PIL")
-    config = yaml_of(paddlevideo, "v2/pptsm_lcnet_k400_8frames_uniform")
+    config = yaml_of(paddlevideo, name)
     rng = np.random.default_rng(0)
     fitting = [(340, 256), (256, 400)]
     frames = {
@@ -207,19 +218,20 @@ def test_pixels_are_paddlevideos(
         for width, height in [(480, 270), (270, 480), (100, 75), (90, 90), (641, 359), *fitting]
     }
     np.savez(tmp_path / "frames.npz", **frames)
-    job = {"kind": "pixels", "config": str(config), "split": "valid"}
+    job = {"kind": "pixels", "config": str(config), "split": split}
     files = {"frames": f"{tmp_path}/frames.npz", "pixels": f"{tmp_path}/pixels.npz"}
     run_paddlevideo([job | files])
     theirs = np.load(tmp_path / "pixels.npz")
-    for name, given in frames.items():
+    for size, given in frames.items():
         for resize in ("pil", "area"):
-            cfg = load_config(config, [f"PIPELINE.valid.transform.Scale.resize={resize}"])
-            spec = clip_spec(cfg).preprocess
-            clip = center_crop(scale_frames(given, spec), spec.crop)
+            cfg = load_config(config, [f"PIPELINE.{split}.transform.Scale.resize={resize}"])
+            spec = clip_spec(cfg, split).preprocess
+            clips = crop_frames(scale_frames(given, spec)[None], spec)
+            clip = clips.reshape(-1, *clips.shape[2:])
             mean, std = np.float32(spec.mean), np.float32(spec.std)
             exactly = ((clip.astype(np.float32) / 255.0 - mean) / std).transpose(0, 3, 1, 2)
-            same_pixels = np.array_equal(exactly, theirs[name])
-            assert same_pixels == (resize == "pil" or name in {f"{w}x{h}" for w, h in fitting})
+            same_pixels = np.array_equal(exactly, theirs[size])
+            assert same_pixels == (resize == "pil" or size in {f"{w}x{h}" for w, h in fitting})
             if same_pixels:
                 inputs = PixelInput(spec.mean, spec.std)(paddle.to_tensor(clip[None]))
-                assert np.abs(inputs.numpy() - theirs[name]).max() < 1e-6
+                assert np.abs(inputs.numpy() - theirs[size]).max() < 1e-6
