@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.errors import BenchmarkError
-from infer.backends import AUTO, BACKENDS, name_problem, precisions
+from infer.backends import AUTO, BACKENDS, find_artifact, name_problem, precisions
 from infer.bundle import Bundle
+from infer.engines import Stamp
 from infer.engines import choose as choose_engine
 from infer.errors import ClipDuetError, listed
 from infer.statuses import Status, statuses
@@ -170,16 +171,28 @@ def _shared(bundles: Sequence[Bundle], backend: str) -> list[str]:
     return sorted(shared, key=_place)
 
 
+def deployed_bytes(bundle: Bundle, cell: Cell) -> int:
+    """Size of what is deployed: of the artefact, or of the engine that was built from it."""
+    if cell.backend == "tensorrt":
+        return _engine(bundle, cell.precision).engine_bytes
+    return find_artifact(bundle, cell.backend, cell.precision).bytes
+
+
 def engine_problem(bundle: Bundle, precision: str) -> str | None:
     """Why no TensorRT engine of a bundle may run on this machine's GPU; None if one may."""
-    from infer.runtimes import trt
-    from infer.runtimes.cuda_memory import Gpu
-
     try:
-        choose_engine(bundle, precision=precision, machine=trt.machine(Gpu()))
+        _engine(bundle, precision)
     except ClipDuetError as error:
         return " ".join(str(error).split())
     return None
+
+
+def _engine(bundle: Bundle, precision: str) -> Stamp:
+    """The stamp of the engine that this machine's GPU would run."""
+    from infer.runtimes import trt
+    from infer.runtimes.cuda_memory import Gpu
+
+    return choose_engine(bundle, precision=precision, machine=trt.machine(Gpu()))[1]
 
 
 def _somewhere(bundles: Sequence[Bundle], backend: str) -> list[Cell]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy import answers_of, is_same_network, largest_difference
-from benchmarks.cells import Cell, Choice
+from benchmarks.cells import Cell, Choice, deployed_bytes
 from benchmarks.compare import MODELS, compare_cells
 from benchmarks.deployments import Answered, Bundles
 from benchmarks.resample import Bootstrap
@@ -52,11 +52,10 @@ def cell_rows(
     )
     for row, cell in zip(rows, cells, strict=True):
         for model in MODELS:
-            artifacts = [find_artifact(b, cell.backend, cell.precision) for b in bundles[model]]
             row[model] |= {
                 **_logits_record(seen[model][reference], seen[model][cell.key]),
-                "artifact": artifacts[0].key,
-                "bytes": max(artifact.bytes for artifact in artifacts),
+                "artifact": find_artifact(bundles[model][0], cell.backend, cell.precision).key,
+                "bytes": max(deployed_bytes(bundle, cell) for bundle in bundles[model]),
             }
     return rows
 

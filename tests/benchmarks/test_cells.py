@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cells
-from benchmarks.cells import Cell, choose
+from benchmarks.cells import Cell, choose, deployed_bytes
 from benchmarks.errors import BenchmarkError
 from infer.backends import BACKENDS
 from infer.bundle import Artifact, ArtifactFile, Bundle
@@ -167,6 +167,9 @@ def test_tensorrt_takes_part_where_every_bundle_has_an_engine(tmp_path: Path) ->
     assert "tensorrt:fp16" not in reasons
     assert "no fp32 engine in" in reasons["tensorrt:fp32"]
     assert "python -m export.tensorrt --bundle" in reasons["tensorrt:fp32"]
+    made = with_engine("c", tmp_path)
+    assert deployed_bytes(made, Cell("tensorrt", "fp16")) == len(b"plan")
+    assert deployed_bytes(made, Cell("onnxruntime", "fp16")) == made.artifacts["onnx.fp16"].bytes
 
 
 @pytest.mark.usefixtures("tensorrt")
