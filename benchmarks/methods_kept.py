@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks import machine
 
-FORMAT = "clipduet-methods"
+FORMAT, FORMAT_VERSION = "clipduet-methods", 2
 
 
 def kept_rows(
@@ -33,6 +33,7 @@ def kept_rows(
         host, here = conditions["machine"], machine.machine()
         same = (
             stored["format"] == FORMAT
+            and stored["format_version"] == FORMAT_VERSION
             and stored["data"]["sha256"] == data_sha256
             and all(conditions[key] == value for key, value in given.items())
             and host["cpu"] == here["cpu"]

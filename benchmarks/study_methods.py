@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import machine, stats
 from benchmarks.command import carry_through
 from benchmarks.errors import BenchmarkError
-from benchmarks.methods_kept import FORMAT, kept_rows
+from benchmarks.methods_kept import FORMAT, FORMAT_VERSION, kept_rows
 from benchmarks.methods_table import as_csv, as_markdown, sentence
 from benchmarks.results import dump
 from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, measure
@@ -127,7 +127,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         )
     return {
         "format": FORMAT,
-        "format_version": 1,
+        "format_version": FORMAT_VERSION,
         "created": machine.now(),
         "command": machine.command_line(),
         "conditions": {

@@ -109,10 +109,14 @@ def test_label_noise_is_in_the_training_list_only(tmp_path: Path) -> None:
 def test_settings_out_of_range_are_told_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--train", "-1", "--size", "33", "--weakest", "2"]
+    arguments = ["--train", "-1", "--size", "33", "--weakest", "2", "--growth", "inf"]
     assert main(["--out", str(tmp_path / "new"), *arguments]) == 2
     message = capsys.readouterr().err
-    assert all(word in message for word in ("train is -1", "size is 33", "weakest is 2.0"))
+    assert all(
+        word in message for word in ("train is -1", "size is 33", "weakest is 2.0", "growth")
+    )
+    assert main(["--out", str(tmp_path / "new"), "--workers", "0"]) == 2
+    assert "workers is 0" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
     (tmp_path / "file").write_text("")
     assert main(["--out", str(tmp_path / "file")]) == 2

@@ -4,9 +4,9 @@ An object of random shape and texture moves over a random texture. Four things c
 from left to right and from top to bottom, its size, and its angle. One of them goes steadily one
 way, and from its last value on to its first; that is the label. The other three go to and fro
 meanwhile. All four visit the very same values and start at a random one of them. So no frame,
-wherever in the clip it stands, holds a trace of the label, and no range, mean or spread over the
-frames does: a network can only do well by seeing their order. Training clips are as hard as that
-or easier, since in many of them the others hardly move.
+wherever in the clip it stands, holds a trace of the label, and no range, mean or spread over all
+frames does (every second frame of what goes to and fro is less evenly spaced, by a step). Training
+clips are as hard as that or easier, since in many of them the others hardly move.
 
     python -m train.data.motions --out data/motions
 
@@ -21,6 +21,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -116,9 +117,9 @@ def check_spec(spec: MotionSpec) -> None:
     problems += [
         f"{name} is {getattr(spec, name)}, allowed: 0 or more"
         for name in ("way", "turn", "shake", "noise")
-        if not getattr(spec, name) >= 0
+        if not 0 <= getattr(spec, name) < math.inf
     ]
-    if not spec.growth >= 1:
+    if not 1 <= spec.growth < math.inf:
         problems.append(f"growth is {spec.growth}, allowed: 1 or more")
     if problems:
         raise ClipDuetError(listed("these clips cannot be drawn", problems))
@@ -276,6 +277,8 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
         ClipDuetError: settings out of range, or ``out`` is no folder, or holds something else.
     """
     check_spec(spec)
+    if workers is not None and workers < 1:
+        raise ClipDuetError(f"workers is {workers}, allowed: 1 or more")
     record = out / "dataset.json"
     earlier = _earlier_settings(out, record)
     out.mkdir(parents=True, exist_ok=True)
