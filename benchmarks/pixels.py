@@ -168,7 +168,7 @@ class _Network:
         self._pixels = PixelInput(preprocess.mean, preprocess.std)
 
     def logits(self, clips: Frames) -> np.ndarray:
-        """The mean over the views: uint8 [views, T, H, W, 3] to float32 [classes]."""
+        """The mean over a video's clips: uint8 [clips, T, H, W, 3] to float32 [classes]."""
         import paddle
 
         with paddle.no_grad():
@@ -179,7 +179,7 @@ class _Network:
 def _clips(
     sample: Sample, spec: ClipSpec, suffix: str
 ) -> tuple[dict[str, Frames], tuple[int, int]]:
-    """The clips of one sample by filter, uint8 [views, T, H, W, 3], and (width, height)."""
+    """The clips of one sample by filter, uint8 [clips, T, H, W, 3], and (width, height)."""
 
     def pick(count: int) -> list[int]:
         return [index for clip in sample_indices(count, spec.sampling) for index in clip]

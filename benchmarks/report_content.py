@@ -52,12 +52,16 @@ def _time(results: Mapping[str, Any]) -> Section:
         [model, "as filmed", bounds(reference[model]["top1"])] for model in ("baseline", "student")
     ]
     rows += [[row["model"], row["control"], bounds(row["top1"])] for row in results["controls"]]
+    notes = []
+    if len(results["pairs"]) > 1:
+        notes.append("Without time the first pair alone was asked; as filmed is the mean of all.")
     return Section(
         "Do they see time",
         [
             "The same clips once more, with their time taken away: how far the accuracy falls is "
             f"how much the networks need the order of the frames. Guessing would give "
-            f"{words.percent(chance)} if all classes were equally frequent."
+            f"{words.percent(chance)} if all classes were equally frequent.",
+            *notes,
         ],
         (),
         [Table("Top-1 with and without time", ["model", "frames", "top-1"], rows)],

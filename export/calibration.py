@@ -91,7 +91,8 @@ def draw_calibration(
         except VideoError as error:
             failed.append(str(error))
             continue
-        clips.append(views[0])
+        # Where a frame is cut into several clips, ranges come from all of its parts in turn.
+        clips.append(views[len(clips) % dataset.spec.preprocess.crops])
         chosen.append(f"{sample.path} {sample.label}")
     if not clips:
         reason = failed[0] if failed else "it is empty"

@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
         "--num-clips",
         type=_from_one,
         metavar="N",
-        help="clips taken from a video, their scores averaged (default: as the bundle says)",
+        help="moments of a video to take clips at, scores averaged (default: as the bundle says)",
     )
     add(
         "--threads",

@@ -133,7 +133,7 @@ def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int
     """
     rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
     label = index % len(CLASSES)
-    # Drawn for all four alike: how far something goes must not tell that it is the one.
+    # Drawn for all four alike: in a test, how far something goes must not tell that it is the one.
     strength = rng.uniform(spec.weakest, 1.0, 4)
     if split == "train":
         # Squared: easy clips are what a network needs before it can learn from the others.
