@@ -424,17 +424,38 @@ def test_a_list_of_archives_and_a_replacement_over_them(
     assert (tmp_path / "k400/downloads/train_part_0.tar.gz").is_file()
 
 
-def test_archives_that_lead_out_of_the_folder_or_cannot_be_read(
+@pytest.fixture(params=["this Python", "one before 3.11.4"])
+def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old ones have no filter that makes unpacking safe."""
+    if request.param != "this Python":
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+
+
+@pytest.mark.usefixtures("python")
+def test_tar_files_are_unpacked_within_their_folder(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    (made / "wave").mkdir(parents=True)
+    (made / "wave/a (1).avi").write_bytes(b"video")
+    (tmp_path / "good.tar.gz").write_bytes(tarred(made))
+    unpack(tmp_path / "good.tar.gz", tmp_path / "videos")
+    assert (tmp_path / "videos/wave/a (1).avi").read_bytes() == b"video"
+    outside, link = tarfile.TarInfo("../../out.txt"), tarfile.TarInfo("link")
+    outside.size, link.type, link.linkname = 3, tarfile.SYMTYPE, "../../made"
+    pipe = tarfile.TarInfo("pipe")
+    pipe.type = tarfile.FIFOTYPE
+    for entry in (outside, link, pipe):
+        evil = tmp_path / "evil.tar.gz"
+        with tarfile.open(evil, "w:gz") as archive:
+            archive.addfile(entry, io.BytesIO(b"out"))
+        with pytest.raises(UnpackError, match=r"evil\.tar\.gz cannot be unpacked"):
+            unpack(evil, tmp_path / "a/b")
+        assert not list((tmp_path / "a/b").iterdir())
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_archives_that_cannot_be_read(
     tmp_path: Path, unrar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    evil = tmp_path / "evil.tar.gz"
-    with tarfile.open(evil, "w:gz") as archive:
-        entry = tarfile.TarInfo("../../out.txt")
-        entry.size = 3
-        archive.addfile(entry, io.BytesIO(b"out"))
-    with pytest.raises(UnpackError, match=r"evil\.tar\.gz cannot be unpacked"):
-        unpack(evil, tmp_path / "a/b")
-    assert not (tmp_path / "out.txt").exists()
     (tmp_path / "broken.zip").write_bytes(b"PK no")
     with pytest.raises(UnpackError, match=r"broken\.zip cannot be unpacked"):
         unpack(tmp_path / "broken.zip", tmp_path / "a")

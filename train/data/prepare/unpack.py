@@ -60,13 +60,32 @@ def unpack(file: Path, to: Path) -> None:
             with zipfile.ZipFile(file) as archive:
                 archive.extractall(to)
         else:
-            if not hasattr(tarfile, "data_filter"):
-                raise UnpackError(f"{file} is unpacked safely by Python 3.10.12, 3.11.4 or later")
             with tarfile.open(file) as tar:
-                # Refuses paths and links that lead out of the folder, and devices.
-                tar.extractall(to, filter="data")
+                _untar(tar, to)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
         raise UnpackError(f"{file} cannot be unpacked: {error}") from error
+
+
+def _untar(tar: tarfile.TarFile, to: Path) -> None:
+    """Unpack without what leads out of the folder, and without devices."""
+    if hasattr(tarfile, "data_filter"):
+        tar.extractall(to, filter="data")
+        return
+    # Python before 3.10.12 and 3.11.4 cannot do that by itself; Debian 12 has 3.11.2.
+    root = to.resolve()
+    for member in tar:
+        target = (root / member.name).resolve()
+        if not target.is_relative_to(root):
+            raise tarfile.TarError(f"{member.name} leads out of the folder")
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        content = tar.extractfile(member) if member.isfile() else None
+        if content is None:
+            raise tarfile.TarError(f"{member.name} is neither a file nor a folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with content, open(target, "wb") as out:
+            shutil.copyfileobj(content, out)
 
 
 def _unrar(file: Path, to: Path) -> None:
