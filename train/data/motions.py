@@ -3,10 +3,10 @@
 An object of random shape and texture moves over a random texture. Four things change: its place
 from left to right and from top to bottom, its size, and its angle. One of them goes steadily one
 way, and from its last value on to its first; that is the label. The other three go to and fro
-meanwhile. All four visit the very same values and start at a random one of them. So no frame,
-wherever in the clip it stands, holds a trace of the label, and no range, mean or spread over all
-frames does (every second frame of what goes to and fro is less evenly spaced, by a step). Training
-clips are as hard as that or easier, since in many of them the others hardly move.
+meanwhile. All four visit the very same values and start at a random one of them, and every second
+frame of them does too: eight of sixteen are what a network is shown. So no frame, wherever in the
+clip it stands, holds a trace of the label, and without their order all of them together hold none.
+Training clips are as hard as that or easier, since in many of them the others hardly move.
 
     python -m train.data.motions --out data/motions
 
@@ -51,7 +51,7 @@ CLASSES = (
     "turns_counterclockwise",
 )
 SPLITS = ("train", "val", "test")
-FORMAT = 3
+FORMAT = 4
 """Raised when the same settings would draw other pixels, so that stale clips are made anew."""
 
 
@@ -169,14 +169,17 @@ def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
     """How place (x, y), size and angle change in a clip of class ``label``.
 
     What moves takes all values in turn and goes on from the last to the first. The others go to and
-    fro once: up over every second value, down over those between. All four start at random.
+    fro once, by pairs of neighbours: up over every second pair, down over those between, in a pair
+    always in the same order. So every second of their values is every second of all, as it is of
+    what moves. All four start at random.
 
     Returns:
         float64 ``[4, frames]``, in each row the middles of ``frames`` equal parts of -1..1.
     """
     moving, backwards = divmod(label, 2)
     values = (np.arange(frames) * 2 + 1) / frames - 1
-    there_and_back = np.concatenate([values[::2], values[1::2][::-1]])
+    pairs = [values[at : at + 2] for at in range(0, frames, 2)]
+    there_and_back = np.concatenate([*pairs[::2], *pairs[1::2][::-1]])
     starts, directions = rng.integers(frames, size=4), rng.choice([1, -1], size=4)
     directions[moving] = -1 if backwards else 1
     rows = [
