@@ -13,18 +13,18 @@ from typing import Any
 
 from benchmarks import machine
 
-FORMAT, FORMAT_VERSION = "clipduet-methods", 2
+FORMAT, FORMAT_VERSION = "clipduet-methods", 3
 
 
 def kept_rows(
-    file: Path, *, given: Mapping[str, Any], data_sha256: str, seeds: Sequence[int]
+    file: Path, *, given: Mapping[str, Any], clips_sha256: str, seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
     """The rows of a result file that was made under the same conditions; else none.
 
     Args:
         file: the result file, which need not be there.
         given: ``overrides`` and ``checkpoint`` of the study.
-        data_sha256: of the test list.
+        clips_sha256: of the test clips; the same list may stand for others, made anew.
         seeds: of the study; a row must have them all.
     """
     try:
@@ -34,7 +34,7 @@ def kept_rows(
         same = (
             stored["format"] == FORMAT
             and stored["format_version"] == FORMAT_VERSION
-            and stored["data"]["sha256"] == data_sha256
+            and stored["data"]["clips_sha256"] == clips_sha256
             and all(conditions[key] == value for key, value in given.items())
             and host["cpu"] == here["cpu"]
             and host["packages"].get("paddlepaddle") == here["packages"].get("paddlepaddle")

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks import words
 from benchmarks.report_markdown import markdown
-from benchmarks.report_parts import Section, Table, machine_rows
+from benchmarks.report_parts import Section, Table, machine_rows, side_by_side
 
 
 def sentence(row: Mapping[str, Any]) -> str:
@@ -34,7 +34,7 @@ def as_csv(study: Mapping[str, Any]) -> str:
         ["method", "student_top1", "gain", "low", "high", "low_by_seeds", "high_by_seeds",
          "seeds_gaining", "seconds_per_step", "peak_memory_mb", "steps", "seconds",
          "seconds_before", "seeds", "clips", "epochs", "overrides", "trainings_at_a_time",
-         "threads", "checkpoint", "config", "config_sha256", "test_sha256", "cpu", "cores",
+         "threads", "checkpoint", "config", "config_sha256", "clips_sha256", "cpu", "cores",
          "paddlepaddle", "date"]
     )  # fmt: skip
     given, host = study["conditions"], study["conditions"]["machine"]
@@ -48,9 +48,9 @@ def as_csv(study: Mapping[str, Any]) -> str:
              f"{_mean(row, 'steps'):.0f}", f"{_mean(row, 'seconds'):.1f}",
              f"{_mean(row, 'seconds_before'):.1f}", " ".join(map(str, study["seeds"])),
              study["data"]["listed"], given["epochs"], " ".join(given["overrides"]),
-             _all(row, "parallel"), _all(row, "threads"), given["checkpoint"], row["config"],
-             row["config_sha256"], study["data"]["sha256"], host["cpu"], host["cores"],
-             host["packages"].get("paddlepaddle", ""), study["created"]]
+             *(_all(row, key) for key in ("parallel", "threads")), given["checkpoint"],
+             row["config"], row["config_sha256"], study["data"]["clips_sha256"], host["cpu"],
+             host["cores"], host["packages"].get("paddlepaddle", ""), study["created"]]
         )  # fmt: skip
     return file.getvalue()
 
@@ -67,6 +67,7 @@ def as_markdown(study: Mapping[str, Any]) -> str:
         *machine_rows(given["machine"]),
         *_side_by_side(ranked),
         ["test list", f"{data['list']}, {data['listed']} clips, SHA-256 {data['sha256'][:16]}"],
+        ["fingerprint of its clips", data["clips_sha256"][:16]],
         ["checkpoint", f"{given['checkpoint']} (best: by the validation list)"],
         ["seeds", ", ".join(map(str, study["seeds"]))],
         ["overrides", " ".join(given["overrides"]) or "none"],
@@ -114,8 +115,7 @@ def _side_by_side(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """How many trainings shared the machine: one line, or one for each way there was."""
     ways: dict[str, list[str]] = {}
     for row in rows:
-        way = f"{_all(row, 'parallel')}, {_all(row, 'threads')} thread(s) each"
-        ways.setdefault(way, []).append(row["method"])
+        ways.setdefault(side_by_side(row["runs"]), []).append(row["method"])
     if len(ways) == 1:
         return [["trainings at a time", way] for way in ways]
     return [[f"trainings at a time: {', '.join(names)}", way] for way, names in ways.items()]
@@ -123,7 +123,8 @@ def _side_by_side(rows: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 def _all(row: Mapping[str, Any], key: str) -> str:
     """A condition of a method's runs: one value, or all there were."""
-    return " ".join(str(value) for value in sorted({run[key] for run in row["runs"]}))
+    values = {given[key] for run in row["runs"] for given in run["side_by_side"]}
+    return " ".join(map(str, sorted(values)))
 
 
 def _mean(row: Mapping[str, Any], key: str) -> float:

@@ -10,6 +10,7 @@ nothing has. Stopped at any moment, the same command goes on where it was.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -29,6 +30,7 @@ from benchmarks.precisions_pool import METHODS, REFERENCE, ROLES, pool
 from benchmarks.precisions_report import sections
 from benchmarks.report_markdown import markdown
 from benchmarks.results import dump
+from benchmarks.study_measure import code_sha256
 from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.files import write_text
 
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from train.data.dataset import ClipDataset
     from train.evaluate import Evaluation
 
-FORMAT, FORMAT_VERSION = "clipduet-precisions", 1
+FORMAT, FORMAT_VERSION = "clipduet-precisions", 2
 CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
 SEEDS = (11, 12, 13, 14, 15)
 SPLITS = ("valid", "test")
@@ -56,7 +58,8 @@ class Network:
         config: its YAML file.
         cfg: what is in it, overrides applied.
         checkpoint: its best weights.
-        folder: for everything that is made here.
+        folder: for everything that is made here; its name says what that is made of.
+        clips: fingerprint of each list.
     """
 
     role: str
@@ -66,6 +69,7 @@ class Network:
     cfg: Config
     checkpoint: Path
     folder: Path
+    clips: dict[str, str]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -155,29 +159,45 @@ def _networks(options: argparse.Namespace) -> list[Network]:
     pairs = [text.partition("=")[::2] for text in options.configs]
     if not all(name and path for name, path in pairs):
         raise BenchmarkError(f"--configs {' '.join(options.configs)} (allowed: NAME=CONFIG twice)")
-    found = []
-    for seed in options.seeds:
-        for role, (name, path) in zip(ROLES, pairs, strict=True):
-            run = f"{name}-{seed}"
-            changes = [f"seed={seed}", *options.override]
-            found.append(
-                Network(
-                    role,
-                    run,
-                    seed,
-                    Path(path),
-                    load_config(path, changes),
-                    options.runs / run / "best.pdparams",
-                    options.work / run,
-                )
-            )
-    missing = [str(n.checkpoint) for n in found if not n.checkpoint.is_file()]
+    wanted = [
+        (role, seed, Path(path), options.runs / f"{name}-{seed}" / "best.pdparams")
+        for seed in options.seeds
+        for role, (name, path) in zip(ROLES, pairs, strict=True)
+    ]
+    missing = [str(checkpoint) for *_, checkpoint in wanted if not checkpoint.is_file()]
     if missing:
         raise BenchmarkError(
             f"these runs are not there: {', '.join(missing)}; make them with `make study`, or "
             "choose --seeds and --runs"
         )
+    found = []
+    for role, seed, path, checkpoint in wanted:
+        cfg = load_config(path, [f"seed={seed}", *options.override])
+        run, clips = checkpoint.parent.name, _fingerprints(cfg)
+        made_of = _made_of(cfg, checkpoint, clips, options)
+        folder = options.work / f"{run}-{made_of[:12]}"
+        found.append(Network(role, run, seed, path, cfg, checkpoint, folder, clips))
     return found
+
+
+def _fingerprints(cfg: Config) -> dict[str, str]:
+    """What each list holds: its text alone would be the same for clips that were made anew."""
+    from train.identity import fingerprint
+    from train.splits import build_dataset
+
+    splits: tuple[Any, ...] = ("train", *SPLITS)
+    return {split: fingerprint(build_dataset(cfg, split).samples) for split in splits}
+
+
+def _made_of(
+    cfg: Config, checkpoint: Path, clips: dict[str, str], options: argparse.Namespace
+) -> str:
+    """SHA-256 of all that the graphs of a network and their answers depend on, but the goal."""
+    parts = [
+        sha256_of(checkpoint), cfg.sha256(), clips, sha256_of(options.qat),
+        options.calibration_clips, options.threads, code_sha256(), machine.package_versions(),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _files(network: Network, options: argparse.Namespace) -> dict[str, Path]:
@@ -204,13 +224,10 @@ def _files(network: Network, options: argparse.Namespace) -> dict[str, Path]:
 
 
 def _bundle(network: Network, options: argparse.Namespace) -> Path:
-    folder, stamp = network.folder / "bundle", network.folder / "bundle.sha256"
-    sha256 = sha256_of(network.checkpoint)
-    fresh = stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == sha256
-    if not (fresh and (folder / BUNDLE_JSON).is_file()):
+    folder = network.folder / "bundle"
+    if not (folder / BUNDLE_JSON).is_file():
         clips = str(options.calibration_clips)
         _command(network, ["export", "-o", str(folder), "--calibration-clips", clips], options)
-        write_text(stamp, sha256 + "\n")
     return folder
 
 
@@ -238,7 +255,7 @@ def _spared(network: Network, fp32: Path, options: argparse.Namespace) -> dict[s
     from export.sensitivity import MOST
 
     how = Int8(KEEP_FLOAT, False, Goal(options.goal), MOST, options.threads)
-    stamp = f"{sha256_of(fp32)} {options.goal} {options.calibration_clips}\n"
+    stamp = f"{options.goal}\n"
     made: dict[str, Path] = {}
     calibrated = calibration = checks = None
     for kind in ("int8", "uint8"):
@@ -270,22 +287,20 @@ def _measure(
 ) -> dict[str, Any]:
     """Answers of every graph on both lists; kept, so that a second call runs nothing twice."""
     store = network.folder / ANSWERS
-    lists = {split: _list_sha256(network.cfg, split) for split in SPLITS}
     kept: dict[str, Any] = {}
     if store.is_file():
-        stored = json.loads(store.read_text(encoding="utf-8"))
-        kept = stored["answers"] if stored.get("lists") == lists else {}
+        kept = json.loads(store.read_text(encoding="utf-8"))
     wanted = {method: sha256_of(file) for method, file in files.items()}
     if any(kept.get(method, {}).get("sha256") != sha for method, sha in wanted.items()):
         kept = _answers(network, files, wanted, options)
-        write_text(store, dump({"lists": lists, "answers": kept}))
+        write_text(store, dump(kept))
     searches = {}
     for kind in ("int8", "uint8"):
         record = json.loads((network.folder / f"goal.{kind}.json").read_text(encoding="utf-8"))
         searches[f"goal.{kind}"] = record.get("search", {"missed": record.get("missed")})
     tuning = json.loads((network.folder / "qat" / "qat.json").read_text(encoding="utf-8"))
     return {
-        "lists": lists,
+        "clips": network.clips,
         "labels": kept["labels"],
         "methods": {method: kept[method] for method in METHODS if method in files},
         "searches": searches,
@@ -332,15 +347,6 @@ def _dataset(cfg: Config, split: Any) -> ClipDataset:
 
     cached = cfg.DATASET.model_copy(update={"cache": True})
     return build_dataset(cfg.model_copy(update={"DATASET": cached}), split)
-
-
-def _list_sha256(cfg: Config, split: Any) -> str:
-    from train.config import split_files
-
-    files = split_files(cfg, split)
-    if files is None:
-        raise BenchmarkError(f"{cfg.source}: DATASET has no {split} list")
-    return sha256_of(files.list_file)
 
 
 def _evaluate(file: Path, dataset: ClipDataset, threads: int) -> Evaluation:

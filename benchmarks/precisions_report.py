@@ -153,8 +153,8 @@ def _conditions(result: Mapping[str, Any]) -> Table:
         ["fine-tune", f"{given['qat']['file']} (SHA-256 {given['qat']['sha256'][:16]}), "
          f"{'/'.join(map(str, epochs))} epochs, {min(seconds):.0f} to {max(seconds):.0f} s a kind, "
          "beside other work"],
-        ["validation list", f"SHA-256 {result['runs'][0]['lists']['valid'][:16]}"],
-        ["test list", f"SHA-256 {result['runs'][0]['lists']['test'][:16]}"],
+        ["validation clips", f"fingerprint {result['runs'][0]['clips']['valid'][:16]}"],
+        ["test clips", f"fingerprint {result['runs'][0]['clips']['test'][:16]}"],
         ["resampling", f"{given['resamples']:,} resamples, seed {given['seed']}"],
         ["date", result["created"]],
         ["command", result["command"]],

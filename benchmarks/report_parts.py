@@ -64,6 +64,17 @@ def machine_rows(host: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def side_by_side(runs: Sequence[Mapping[str, Any]]) -> str:
+    """How many trainings shared the machine while these were made, and threads of each."""
+    ways = sorted(
+        {(one["parallel"], one["threads"]) for run in runs for one in run["side_by_side"]}
+    )
+    said = [f"{parallel}, {threads} thread(s) each" for parallel, threads in ways]
+    if not all(run["side_by_side"] for run in runs):
+        said.append("not recorded" if not ways else "of some not recorded")
+    return "; ".join(said)
+
+
 def mark(value: Mapping[str, Any], style: str = "student") -> Mark:
     """A stored interval of shares as a mark in percent or points."""
     low, high = (None if value[end] is None else 100 * value[end] for end in ("low", "high"))

@@ -7,7 +7,15 @@ from typing import Any
 
 from benchmarks import words
 from benchmarks.plots import Row, interval_plot
-from benchmarks.report_parts import Plot, Section, Table, bounds, machine_rows, mark
+from benchmarks.report_parts import (
+    Plot,
+    Section,
+    Table,
+    bounds,
+    machine_rows,
+    mark,
+    side_by_side,
+)
 
 
 def study_section(study: Mapping[str, Any]) -> list[Section]:
@@ -68,7 +76,7 @@ def _study_conditions(study: Mapping[str, Any]) -> Table:
     given, data = study["conditions"], study["data"]
     rows = [
         *machine_rows(given["machine"]),
-        ["trainings at a time", f"{given['parallel']}, {given['threads']} thread(s) each"],
+        ["trainings at a time", side_by_side(study["runs"])],
         ["test list", f"{data['list']}, {data['listed']} clips, {len(data['failed'])} unreadable"],
         ["its SHA-256", data["sha256"]],
         ["checkpoint", f"{given['checkpoint']} (best: by the validation list)"],

@@ -22,9 +22,9 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.report_markdown import markdown
 from benchmarks.report_study import study_section
 from benchmarks.results import STUDY_FORMAT, STUDY_VERSION, dump
-from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, EXPORTED, measure
+from benchmarks.study_measure import DYNAMIC, EXPORTED, measure
 from benchmarks.study_results import ROLES, as_csv, pool
-from benchmarks.study_runs import Job, train_all
+from benchmarks.study_runs import CHECKPOINTS, Job, train_all
 from infer.bundle import sha256_of
 from infer.files import write_text
 
@@ -129,7 +129,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "command": machine.command_line(),
         "conditions": {
             "machine": machine.machine(),
-            "parallel": options.parallel,
             "threads": options.threads,
             "checkpoint": options.checkpoint,
             **bootstrap,

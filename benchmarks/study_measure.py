@@ -18,7 +18,7 @@ from benchmarks.accuracy import answers_of
 from benchmarks.cells import Cell
 from benchmarks.errors import BenchmarkError
 from benchmarks.results import dump
-from benchmarks.study_runs import Job
+from benchmarks.study_runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.files import write_text
 from infer.runtimes import open_runtime
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 DYNAMIC = Cell("dynamic", "fp32")
 EXPORTED = (Cell("onnxruntime", "fp32"), Cell("onnxruntime", "int8"))
-CHECKPOINTS = {"best": "best.pdparams", "last": "latest.ckpt"}
 ANSWERS = "study.json"
 BATCH = 32
 
@@ -164,9 +163,9 @@ def _bundle(job: Job, checkpoint: Path, identity: Mapping[str, Any], *, threads:
 
 def _cost(folder: Path) -> dict[str, Any]:
     """Seconds and steps of a finished run; the seconds hold validation, not start-up."""
-    from train.checkpoint import LATEST, load_file
+    from train.checkpoint import load_file
 
-    progress = load_file(folder / LATEST)["progress"]
+    progress = load_file(folder / CHECKPOINTS["last"])["progress"]
     return {
         "seconds": float(progress["seconds"]),
         "steps": int(progress["step"]),
@@ -175,5 +174,6 @@ def _cost(folder: Path) -> dict[str, Any]:
         "best_epoch": int(progress["best"]["epoch"]),
         "validation_top1": float(progress["best"]["top1"]),
         "skipped_clips": len(progress["skipped"]),
+        "side_by_side": conditions_of(folder),
         "peak_memory": max((record.get("memory", 0) for record in progress["history"]), default=0),
     }

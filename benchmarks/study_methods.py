@@ -21,9 +21,9 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.methods_kept import FORMAT, FORMAT_VERSION, kept_rows
 from benchmarks.methods_table import as_csv, as_markdown, sentence
 from benchmarks.results import dump
-from benchmarks.study_measure import CHECKPOINTS, DYNAMIC, measure
+from benchmarks.study_measure import DYNAMIC, measure
 from benchmarks.study_results import pool
-from benchmarks.study_runs import Job, train_all
+from benchmarks.study_runs import CHECKPOINTS, Job, train_all
 from infer.bundle import sha256_of
 from infer.files import write_text
 
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, compare; JSON-ready."""
     methods = _methods(options)
     sets, data = _test_sets(methods)
-    answers = _kept(options, methods, data["sha256"])
+    answers = _kept(options, methods, data["clips_sha256"])
     jobs: dict[str, Job] = {}
     finals = {
         (method.name, seed): add_jobs(
@@ -213,7 +213,7 @@ def _methods(options: argparse.Namespace) -> list[Method]:
 
 
 def _kept(
-    options: argparse.Namespace, methods: list[Method], data_sha256: str
+    options: argparse.Namespace, methods: list[Method], clips_sha256: str
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Answers of an earlier study, by method and seed; its other methods are added to ``methods``.
 
@@ -223,7 +223,7 @@ def _kept(
 
     given = {"overrides": options.override, "checkpoint": options.checkpoint}
     rows = kept_rows(
-        options.out / "results.json", given=given, data_sha256=data_sha256, seeds=options.seeds
+        options.out / "results.json", given=given, clips_sha256=clips_sha256, seeds=options.seeds
     )
     named = {method.name: method for method in methods}
     for row in rows:
@@ -249,6 +249,7 @@ def _kept(
 def _test_sets(methods: Sequence[Method]) -> tuple[dict[Any, ClipDataset], dict[str, Any]]:
     """The test clips by how they are sampled, read once, and what the result says of them."""
     from train.config import clip_spec, split_files
+    from train.identity import fingerprint
     from train.splits import build_dataset
 
     sets: dict[Any, ClipDataset] = {}
@@ -266,6 +267,7 @@ def _test_sets(methods: Sequence[Method]) -> tuple[dict[Any, ClipDataset], dict[
     return sets, {
         "list": name,
         "sha256": sha256,
+        "clips_sha256": fingerprint(first.samples),
         "listed": len(first),
         "labels": [sample.label for sample in first.samples],
     }
@@ -303,9 +305,6 @@ def _measure(
             **found,
             "seed": seed,
             "seconds_before": before,
-            # A table that grew over days is of trainings with more or fewer beside them.
-            "parallel": options.parallel,
-            "threads": options.threads,
         }
         _say(f"evaluated: {name}, seed {seed}")
     return answers
@@ -320,9 +319,9 @@ def _needed(job: Job, jobs: Mapping[str, Job]) -> list[Job]:
 
 
 def _seconds(job: Job) -> float:
-    from train.checkpoint import LATEST, load_file
+    from train.checkpoint import load_file
 
-    return float(load_file(job.folder / LATEST)["progress"]["seconds"])
+    return float(load_file(job.folder / CHECKPOINTS["last"])["progress"]["seconds"])
 
 
 def _say(line: str) -> None:

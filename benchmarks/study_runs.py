@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,10 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from benchmarks.errors import BenchmarkError
+from infer.files import write_text
 
+CHECKPOINTS = {"best": "best.pdparams", "last": "latest.ckpt"}
 LOG = "train.log"
+CONDITIONS = "side_by_side.json"
 STOPS = (signal.SIGTERM, signal.SIGHUP)
 TAIL = 4000  # bytes of a log that a message quotes at most
 POLL = 1.0
@@ -54,6 +59,8 @@ class _Running:
     job: Job
     process: subprocess.Popen[bytes]
     started: float
+    checkpoint: int | None
+    """When the run's checkpoint was written that it goes on from."""
 
 
 def train_all(
@@ -76,6 +83,7 @@ def train_all(
         name: str(threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
     }
     environment["PYTHONUNBUFFERED"] = "1"
+    conditions = {"parallel": parallel, "threads": threads}
     waiting, running = list(jobs), list[_Running]()
     finished: list[tuple[Job, float]] = []
     begun = last = time.monotonic()
@@ -99,13 +107,14 @@ def train_all(
                         # a training without its checkpoint.
                         start_new_session=True,
                     )
-                running.append(_Running(job, process, time.monotonic()))
+                running.append(_Running(job, process, time.monotonic(), _checkpoint(job.folder)))
             time.sleep(POLL)
             for one in list(running):
                 status = one.process.poll()
                 if status is None:
                     continue
                 running.remove(one)
+                _note(one, conditions)
                 if status != 0:
                     raise BenchmarkError(
                         f"training {one.job.label} failed with status {status}; "
@@ -122,8 +131,31 @@ def train_all(
             one.process.terminate()
         for one in running:
             one.process.wait()
+            _note(one, conditions)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def conditions_of(folder: Path) -> list[dict[str, Any]]:
+    """Under what ``parallel`` and ``threads`` a run was trained, each once; none: not recorded."""
+    try:
+        found: list[dict[str, Any]] = json.loads((folder / CONDITIONS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return found
+
+
+def _note(one: _Running, conditions: dict[str, Any]) -> None:
+    """Keep with a run under what conditions it went on, unless it was finished before."""
+    folder = one.job.folder
+    known = conditions_of(folder)
+    if _checkpoint(folder) != one.checkpoint and conditions not in known:
+        write_text(folder / CONDITIONS, json.dumps([*known, conditions]) + "\n")
+
+
+def _checkpoint(folder: Path) -> int | None:
+    file = folder / CHECKPOINTS["last"]
+    return file.stat().st_mtime_ns if file.is_file() else None
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -235,6 +235,7 @@ def make_study() -> Callable[..., Results]:
                         "epochs": 3,
                         "best_epoch": 3,
                         "validation_top1": 0.8,
+                        "side_by_side": [{"parallel": 2, "threads": 1}],
                         "checkpoint_sha256": "cd" * 32,
                         "cells": dict.fromkeys(cells, stored),
                     }
@@ -244,7 +245,7 @@ def make_study() -> Callable[..., Results]:
         )
         return {
             "format": "clipduet-study",
-            "format_version": 1,
+            "format_version": 2,
             "created": "2030-02-03T04:05:06+00:00",
             "command": "python -m benchmarks.study",
             "conditions": {
@@ -258,7 +259,6 @@ def make_study() -> Callable[..., Results]:
                     "python": "3.11.7",
                     "packages": {"paddlepaddle": "3.3.1"},
                 },
-                "parallel": 2,
                 "threads": 1,
                 "checkpoint": "best",
                 "resamples": 1000,

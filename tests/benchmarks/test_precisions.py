@@ -44,7 +44,7 @@ def network(role: str, seed: int, shares: dict[str, float]) -> dict[str, Any]:
         "role": role,
         "seed": seed,
         "name": f"{role}-{seed}",
-        "lists": {"valid": "v" * 64, "test": "t" * 64},
+        "clips": {"valid": "v" * 64, "test": "t" * 64},
         "labels": both,
         "methods": {m: {"valid": answers(s), "test": answers(s)} for m, s in shares.items()},
         "searches": {"goal.int8": search, "goal.uint8": {"missed": "out of reach"}},
@@ -189,6 +189,18 @@ def test_the_command_measures_every_way_and_goes_on_where_it_was(
     again = json.loads((study / "out/results.json").read_text())
     assert again["runs"] == result["runs"]
     assert again["pooled"] == result["pooled"]
+
+    # Another calibration, other settings of the fine-tune, another clip under an old name.
+    with pytest.raises(AssertionError, match="a second time"):
+        precisions.main(command(study, "--calibration-clips", "3"))
+    qat, clip = study / "qat.yaml", study / "test/0.mp4"
+    for file, content in ((qat, qat.read_bytes() + b"\nlog_interval: 7\n"), (clip, b"no video")):
+        before = file.read_bytes()
+        file.write_bytes(content)
+        with pytest.raises(AssertionError, match="a second time"):
+            precisions.main(command(study))
+        file.write_bytes(before)
+    assert precisions.main(command(study)) == 0
 
 
 def test_runs_that_are_not_there_are_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import machine
 from benchmarks.side_by_side import main as side_by_side
+from benchmarks.study_runs import conditions_of
 from train.config import load_config
 
 
@@ -23,10 +25,14 @@ def test_trainings_side_by_side(
     runs = [f"{tiny}/one.yaml={tmp_path}/one", f"{tiny}/two.yaml={tmp_path}/two"]
     assert side_by_side([*runs, "--seed", "6"]) == 0
     assert "2/2 trainings done" in capsys.readouterr().err
+    given = [{"parallel": 2, "threads": max(1, machine.cpu_count() // 2)}]
     for name in ("one", "two"):
         assert load_config(tmp_path / name / "config.yaml").seed == 6
         assert (tmp_path / name / "best.pdparams").is_file()
         assert "best validation top-1" in (tmp_path / name / "train.log").read_text()
+        assert conditions_of(tmp_path / name) == given
+    assert side_by_side([runs[0], "--seed", "6"]) == 0
+    assert conditions_of(tmp_path / "one") == given  # was finished, nothing was trained
     assert side_by_side([*runs, "-o", "DATASET.batch_size=400"]) == 2
     assert "do not fill one batch" in capsys.readouterr().err
     assert side_by_side(["one.yaml"]) == 2
