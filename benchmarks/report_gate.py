@@ -46,8 +46,8 @@ def left_section(results: Results) -> Section:
     whole = words_gate.reference_row(results)
     sentences = [
         f"In {words.cell_name(reference)} the baseline answers "
-        f"{words.percent(whole['baseline']['top1']['point'])} of the clips correctly, the student "
-        f"that learned together with a peer {words.percent(whole['student']['top1']['point'])}."
+        f"{words.percent(whole['baseline']['top1']['point'], 2)} of the clips correctly, the "
+        f"student that learned with a peer {words.percent(whole['student']['top1']['point'], 2)}."
     ]
     sentences += words.left_sentences(results)
     if not others:
@@ -169,7 +169,7 @@ def _accuracies(results: Results) -> Plot:
             mark(row["student"]["top1"]),
         ]
         text = " \u2192 ".join(
-            words.percent(row[model]["top1"]["point"]) for model in ("baseline", "student")
+            words.percent(row[model]["top1"]["point"], 2) for model in ("baseline", "student")
         )
         rows.append(Row(words.short_name(row["cell"]), marks, text))
     return Plot(

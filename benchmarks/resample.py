@@ -1,9 +1,7 @@
 """Resampling of answers: clips, or trained pairs crossed with clips.
 
-A resample of clips touches a mean only through how often each *pattern* of answers occurs (for two
-classifiers: both right, only one, only the other, none), so multinomial pattern counts are drawn
-instead of clip indices. That is the same distribution, costs little memory, and 10,000 resamples
-of 2,000 clips take milliseconds.
+The same seed draws the same clips, whatever is measured on them: one gain has one interval, in
+every table that it stands in. Drawing 10,000 times 2,000 clips takes half a second.
 
 Several trained pairs answer the same clips, so clips are drawn once a resample for all of them
 (crossed, not nested): the "pigeonhole" bootstrap (Owen 2007), which errs on the wide side.
@@ -21,7 +19,7 @@ import numpy.typing as npt
 
 RESAMPLES = 10_000
 LEVEL = 0.95
-BLOCK = 4_000_000  # counts held at a time
+BLOCK = 4_000_000  # clips drawn at a time
 
 Floats = npt.NDArray[np.float64]
 
@@ -105,15 +103,17 @@ def resample(
     if values.ndim != 3 or not values.size:
         raise ValueError(f"values must be [k, pairs, clips] and not empty, got {values.shape}")
     k, pairs, clips = values.shape
-    patterns, counts = np.unique(values.reshape(k * pairs, clips), axis=1, return_counts=True)
+    by_clip = values.reshape(k * pairs, clips).T
     rng = np.random.default_rng(seed)
     chosen = rng.multinomial(pairs, np.full(pairs, 1 / pairs), size=resamples) / pairs
     draws = np.empty((resamples, k))
-    block = max(1, BLOCK // len(counts))
+    block = max(1, BLOCK // clips)
     for start in range(0, resamples, block):
         part = slice(start, min(start + block, resamples))
-        drawn = rng.multinomial(clips, counts / clips, size=part.stop - start) / clips
-        by_pair = (drawn @ patterns.T).reshape(-1, k, pairs)
+        rows = np.arange(part.stop - start)[:, None]
+        drawn = rng.integers(clips, size=(len(rows), clips)) + rows * clips
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        by_pair = (counts @ by_clip / clips).reshape(-1, k, pairs)
         draws[part] = np.einsum("rkp,rp->rk", by_pair, chosen[part])
     return Resampled(values, draws, level)
 

@@ -213,8 +213,10 @@ def run_config(checkpoint: Path, *, of: str | None = None) -> Path:
         of: what the config is wanted for, if not for the checkpoint itself.
 
     Raises:
-        ClipDuetError: there are none.
+        ClipDuetError: there are none, or the checkpoint itself is not there.
     """
+    if of is None and not checkpoint.is_file():
+        raise ClipDuetError(f"there is no {checkpoint}; a run leaves best.pdparams in its folder")
     config = checkpoint.with_name(RUN_CONFIG) if checkpoint.name else Path(RUN_CONFIG)
     if not config.is_file():
         raise ClipDuetError(f"there is no {config}; name the config of {of or checkpoint} with -c")

@@ -231,7 +231,7 @@ def _check_optimizer(raw: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake(("grad_clip",), "OPTIMIZER.grad_clip says it too; keep one of them")
     rate = attempt(_RATE, dig(raw, "OPTIMIZER", "learning_rate"))
     epochs = raw.get("epochs")
-    if rate is None or not isinstance(epochs, int):
+    if rate is None or not isinstance(epochs, int) or epochs < 1:
         return
     where = ("OPTIMIZER", "learning_rate")
     key = "T_max" if rate.name == "CosineAnnealingDecay" else "max_epoch"

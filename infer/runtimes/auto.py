@@ -121,7 +121,8 @@ def _line(
     elif backend == "onnxruntime":
         why = "quick to load, and fast on a CPU"
         if precision == "int8" and "openvino" not in passed and expected_clips is not None:
-            why = f"quick to load, for {expected_clips} clips"
+            clips = "one clip" if expected_clips == 1 else f"{expected_clips} clips"
+            why = f"quick to load, for {clips}"
     else:
         why = "the first that runs here"
     reasons: dict[str, list[str]] = {}

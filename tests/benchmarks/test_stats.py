@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_interval_contains_the_point_estimate(pair: tuple[np.ndarray, np.ndarray
     assert -1 <= interval.low and interval.high <= 1
 
 
-def test_pattern_bootstrap_equals_drawing_clips() -> None:
+def test_intervals_are_those_of_drawn_clips() -> None:
     rng = np.random.default_rng(5)
     a, b = rng.random(300) < 0.6, rng.random(300) < 0.7
     drawn = rng.integers(0, 300, (20_000, 300))
@@ -196,3 +197,12 @@ def test_answers_must_be_paired_and_binary() -> None:
         stats.paired_bootstrap([True], [True, False])
     with pytest.raises(ValueError, match="right or wrong"):
         stats.paired_bootstrap([0.2, 1.0], [1.0, float("nan")])
+
+
+def test_one_gain_has_one_interval_whatever_else_is_measured_with_it() -> None:
+    rng = np.random.default_rng(5)
+    one, other, third = rng.random((3, 4, 300)) < [[[0.5]], [[0.6]], [[0.7]]]
+    settings: Any = {"resamples": 500, "seed": 2}
+    alone = stats.crossed_bootstrap(other.astype(int) - one.astype(int), **settings)
+    among = stats.resampled([third, one, third, other], **settings).contrast([0, -1, 0, 1])
+    assert (alone.low, alone.high) == pytest.approx((among.low, among.high), abs=1e-12)

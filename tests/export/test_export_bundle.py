@@ -413,6 +413,7 @@ def test_mistakes_end_with_2_and_a_message(
             "one network (Recognizer2D), the config that of several",
         ),
         (["--checkpoint", str(tmp_path / "no.pdparams"), "-c", str(made.config)], "no checkpoint"),
+        (["--checkpoint", str(tmp_path / "no.pdparams")], "no.pdparams; a run leaves best"),
         (["--checkpoint", str(made.config), "-c", str(made.config)], "not a readable checkpoint"),
         (["--checkpoint", str(made.checkpoint), "-c", str(tmp_path / "no.yaml")], "no.yaml"),
         ([*good, "--override", "DATASET.valid.file_path=no.list"], "no.list"),

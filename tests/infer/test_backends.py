@@ -53,4 +53,4 @@ def test_auto_says_which_file_it_took(make_bundle, add_artifact):
             assert opened.backend == "onnxruntime"
     names = [bundle.artifacts[key].files[0].file for key in ("onnx.fp32", X86)]
     assert said[0].startswith(f"backend: onnxruntime, {names[0]} (quick to load")
-    assert said[1].startswith(f"backend: onnxruntime, {names[1]} (quick to load")
+    assert said[1].startswith(f"backend: onnxruntime, {names[1]} (quick to load, for one clip")

@@ -164,6 +164,10 @@ def test_impossible_values_and_what_does_not_fit_together(pair, overrides, where
     assert text in mistakes(pair, *overrides)[where]
 
 
+def test_a_mistake_is_told_once_and_not_what_follows_from_it(pair):
+    assert list(mistakes(pair, "epochs=-3")) == ["epochs"]
+
+
 def places(value, where=()):
     """Paths of all values of nested data."""
     yield where

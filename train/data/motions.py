@@ -229,12 +229,21 @@ def listed_label(spec: MotionSpec, split: str, index: int, label: int) -> int:
     return int((label + rng.integers(1, len(CLASSES))) % len(CLASSES))
 
 
+MOST_ENCODINGS = 10
+
+
 def write_mp4(path: Path, frames: np.ndarray, *, fps: int) -> None:
-    """Write uint8 ``[n, H, W, 3]`` RGB frames as H.264, atomically and reproducibly."""
+    """Write uint8 ``[n, H, W, 3]`` RGB frames as H.264, atomically and reproducibly.
+
+    Raises:
+        ClipDuetError: the encoder made another file every time.
+    """
     # Once in some thousand clips x264 decides by memory that it has not initialised: an encoding
     # counts when a second one is the same.
     seen: set[bytes] = set()
     while (data := _encoded(frames, fps)) not in seen:
+        if len(seen) == MOST_ENCODINGS:
+            raise ClipDuetError(f"{path}: x264 made {len(seen)} different files of the same frames")
         seen.add(data)
     with replacing(path) as file:
         file.write_bytes(data)
