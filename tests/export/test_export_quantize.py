@@ -11,11 +11,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import yaml
 from onnx import numpy_helper
 
 from export import data
 from export.calibration import CalibrationError
 from export.quantize import KEEP_FLOAT, calibrate, kept_in_float, quantize
+from infer.preprocess import load_clips
+from tests.export.conftest import CROP, SEGMENTS
+from train.config import clip_spec, load_config
 
 KINDS = ["single", "attention", "pair", "resnet"]
 
@@ -107,6 +111,23 @@ def test_the_clips_are_training_clips_and_recorded(exported: Callable[..., Any])
     held_out = (Path(record["list"]).parent / "val.list").read_text().splitlines()
     assert not set(draws[0].chosen) & set(held_out)
     assert draws[0].clips.shape == (4, 4, 32, 32, 3)
+
+
+def test_ranges_of_three_crops_come_from_all_of_them(
+    experiment: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = experiment("single")
+    config = yaml.safe_load(made.config.read_text())
+    config["PIPELINE"]["valid"]["transform"][1] = {"GroupFullResSample": {"crop_size": CROP}}
+    (tmp_path / "three.yaml").write_text(yaml.safe_dump(config))
+    cfg = load_config(tmp_path / "three.yaml")
+    assert clip_spec(cfg).preprocess.crops == 3
+    found = data.calibration(cfg, count=6, say=print)
+    assert found.clips.shape == (6, SEGMENTS, CROP, CROP, 3)
+    for index, line in enumerate(found.chosen):
+        crops, _ = load_clips(Path(line.rpartition(" ")[0]), clip_spec(cfg))
+        same = [(crop == found.clips[index]).all() for crop in crops]
+        assert same == [part == index % 3 for part in range(3)]
 
 
 def test_fewer_clips_than_wanted_and_unreadable_ones(
