@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Time the reading of training clips, alone and beside training.",
     )
     add = parser.add_argument
-    add_config(parser, "configs/motions_dml.yaml")
+    add_config(parser, "configs/methods/dml.yaml")
     add("--workers", type=int, nargs="+", default=[0, 1, 2, 4], help="default: %(default)s")
     add("--clips", type=int, default=320, help="clips a repetition (default: %(default)s)")
     add("--steps", type=int, default=10, help="training steps beside each (default: %(default)s)")

@@ -30,6 +30,15 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
             "Beware: besides MODEL the two configs differ in "
             + "; ".join(study["differences_besides_model"])
         )
+    for role, config in study["configs"].items():
+        if config["before"]:
+            runs = [run for run in study["runs"] if run["role"] == role]
+            seconds = sum(run["seconds_before"] for run in runs) / len(runs)
+            sentences.append(
+                f"Before a run of the {role} starts, {', '.join(config['before'].values())} is "
+                f"trained with its seed ({seconds:.0f} s a run): the student takes as many steps "
+                "as the baseline, but the pair has had more work."
+            )
     plots = [_seed_plot(study, cell) for cell in study["cells"]]
     heads = ["seed", "baseline", "DML student", "gain in points", "McNemar's exact test"]
     tables = []

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Time a step of the pair against the steps of its networks alone.",
     )
     add = parser.add_argument
-    add_config(parser, "configs/motions_dml.yaml")
+    add_config(parser, "configs/methods/dml.yaml")
     add_timing(parser)
     add("--seed", type=int, default=0, help="seed of weights and clips")
     options = parser.parse_args(arguments)

@@ -140,6 +140,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 "sha256": one.cfg.sha256(),
                 "overrides": options.override,
                 "epochs": one.cfg.epochs,
+                # What a run trains before it starts, such as a teacher.
+                "before": {
+                    name: block.model_dump().get("train", "labels")
+                    for name, block in one.cfg.BEFORE.items()
+                },
             }
             for one in experiments
         },
@@ -175,7 +180,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "
     found = []
     for key in sorted({*one, *other}):
         path = f"{where}{key}"
-        if path in ("MODEL", "output_dir", "model_name", "seed"):
+        if path in ("MODEL", "BEFORE", "output_dir", "model_name", "seed"):
             continue
         a, b = one.get(key), other.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):

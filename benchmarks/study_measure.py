@@ -93,6 +93,13 @@ def measure(
     }
 
 
+def seconds_of(checkpoint: Path) -> float:
+    """How long the training of a checkpoint took."""
+    from train.checkpoint import load_file
+
+    return float(load_file(checkpoint)["progress"]["seconds"])
+
+
 def _kept(file: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
     """Answers from an earlier sitting, if they are those of the same checkpoint and list."""
     try:
@@ -162,12 +169,17 @@ def _bundle(job: Job, checkpoint: Path, identity: Mapping[str, Any], *, threads:
 
 
 def _cost(folder: Path) -> dict[str, Any]:
-    """Seconds and steps of a finished run; the seconds hold validation, not start-up."""
+    """Seconds and steps of a finished run; the seconds hold validation, not start-up.
+
+    ``seconds_before`` are those of the trainings in the run's folder that it builds on.
+    """
     from train.checkpoint import load_file
 
-    progress = load_file(folder / CHECKPOINTS["last"])["progress"]
+    last = CHECKPOINTS["last"]
+    progress = load_file(folder / last)["progress"]
     return {
         "seconds": float(progress["seconds"]),
+        "seconds_before": sum(map(seconds_of, sorted(folder.glob(f"before/*/{last}")))),
         "steps": int(progress["step"]),
         "seconds_per_step": float(progress["seconds"]) / max(1, int(progress["step"])),
         "epochs": int(progress["epoch"]),

@@ -21,7 +21,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.methods_kept import FORMAT, FORMAT_VERSION, kept_rows
 from benchmarks.methods_table import as_csv, as_markdown, sentence
 from benchmarks.results import dump
-from benchmarks.study_measure import DYNAMIC, measure
+from benchmarks.study_measure import DYNAMIC, measure, seconds_of
 from benchmarks.study_results import pool
 from benchmarks.study_runs import CHECKPOINTS, Job, train_all
 from infer.bundle import sha256_of
@@ -300,7 +300,7 @@ def _measure(
             list_sha256=list_sha256,
             threads=options.threads,
         )
-        before = sum(_seconds(one) for one in _needed(job, jobs))
+        before = sum(seconds_of(one.folder / CHECKPOINTS["last"]) for one in _needed(job, jobs))
         answers[name, seed] = {
             **found,
             "seed": seed,
@@ -316,12 +316,6 @@ def _needed(job: Job, jobs: Mapping[str, Job]) -> list[Job]:
     for label in job.after:
         found |= {label: jobs[label]} | {one.label: one for one in _needed(jobs[label], jobs)}
     return list(found.values())
-
-
-def _seconds(job: Job) -> float:
-    from train.checkpoint import load_file
-
-    return float(load_file(job.folder / CHECKPOINTS["last"])["progress"]["seconds"])
 
 
 def _say(line: str) -> None:

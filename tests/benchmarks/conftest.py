@@ -235,6 +235,7 @@ def make_study() -> Callable[..., Results]:
                         "epochs": 3,
                         "best_epoch": 3,
                         "validation_top1": 0.8,
+                        "seconds_before": 0.0,
                         "side_by_side": [{"parallel": 2, "threads": 1}],
                         "checkpoint_sha256": "cd" * 32,
                         "cells": dict.fromkeys(cells, stored),
@@ -272,6 +273,7 @@ def make_study() -> Callable[..., Results]:
                     "sha256": "ef" * 32,
                     "overrides": [],
                     "epochs": 3,
+                    "before": {"TEACHER": "motions_teacher.yaml"} if role == "student" else {},
                 }
                 for role in ("baseline", "student")
             },
