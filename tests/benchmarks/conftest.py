@@ -235,7 +235,7 @@ def make_study() -> Callable[..., Results]:
                         "epochs": 3,
                         "best_epoch": 3,
                         "validation_top1": 0.8,
-                        "seconds_before": 0.0,
+                        "seconds_before": 7.0 if role == "student" else 0.0,
                         "side_by_side": [{"parallel": 2, "threads": 1}],
                         "checkpoint_sha256": "cd" * 32,
                         "cells": dict.fromkeys(cells, stored),

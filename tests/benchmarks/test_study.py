@@ -71,6 +71,8 @@ def test_files_agree_with_each_other(make_study: MakeResults, tmp_path: Path) ->
         assert float(row["gain"]) == pytest.approx(gain, abs=2e-6)
     text = (tmp_path / "report.md").read_text()
     assert "seed" in text and "mean, by seeds alone" in text and "Example(R) CPU" in text
+    assert "motions\\_teacher.yaml is trained with its seed (7 s a run)" in text
+    assert "trainings at a time | 2, 1 thread(s) each |" in text
 
 
 def test_the_report_takes_the_study_in(
