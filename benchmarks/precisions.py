@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import machine, stats
 from benchmarks.command import carry_through
-from benchmarks.precisions_graphs import KINDS, SPLITS, Network, graphs, networks
+from benchmarks.precisions_graphs import KINDS, SPLITS, Network, graphs, networks, spared
 from benchmarks.precisions_pool import METHODS, REFERENCE, pool
 from benchmarks.precisions_report import sections
 from benchmarks.report_markdown import markdown
@@ -135,7 +135,8 @@ def _measure(
         write_text(store, dump(kept))
     searches = {}
     for kind in KINDS:
-        record = json.loads((network.folder / f"goal.{kind}.json").read_text(encoding="utf-8"))
+        file = spared(network, options.goal, kind).with_suffix(".json")
+        record = json.loads(file.read_text(encoding="utf-8"))
         searches[f"goal.{kind}"] = record.get("search", {"missed": record.get("missed")})
     tuning = json.loads((network.folder / "qat" / "qat.json").read_text(encoding="utf-8"))
     return {

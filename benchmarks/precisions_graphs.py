@@ -18,6 +18,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.precisions_pool import REFERENCE, ROLES
 from benchmarks.results import dump
 from benchmarks.study_measure import code_sha256
+from benchmarks.study_runs import check_environment
 from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.files import write_text
 
@@ -75,6 +76,7 @@ def networks(options: argparse.Namespace) -> list[Network]:
     found = []
     for role, seed, path, checkpoint in wanted:
         cfg = load_config(path, [f"seed={seed}", *options.override])
+        check_environment(cfg.BEFORE)
         run, clips = checkpoint.parent.name, _fingerprints(cfg)
         made_of = _made_of(cfg, checkpoint, clips, options)
         folder = options.work / f"{run}-{made_of[:12]}"
@@ -95,7 +97,9 @@ def _made_of(
     cfg: Config, checkpoint: Path, clips: dict[str, str], options: argparse.Namespace
 ) -> str:
     """SHA-256 of all that the graphs of a network and their answers depend on, but the goal."""
+    host = machine.machine()
     parts = [
+        host["cpu"], host["cpu_features"],
         sha256_of(checkpoint), cfg.sha256(), clips, sha256_of(options.qat),
         options.calibration_clips, options.threads, code_sha256(), machine.package_versions(),
     ]  # fmt: skip
@@ -160,13 +164,12 @@ def _spared(network: Network, fp32: Path, options: argparse.Namespace, say: Say)
     from export.sensitivity import MOST
 
     how = Int8(KEEP_FLOAT, False, Goal(options.goal), MOST, options.threads)
-    stamp = f"{options.goal}\n"
     made: dict[str, Path] = {}
     calibrated = calibration = checks = None
     for kind in KINDS:
-        target = network.folder / f"goal.{kind}.onnx"
+        target = spared(network, options.goal, kind)
         record = target.with_suffix(".json")
-        if record.is_file() and json.loads(record.read_text())["stamp"] == stamp:
+        if record.is_file():
             if target.is_file():
                 made[f"goal.{kind}"] = target
             continue
@@ -183,5 +186,10 @@ def _spared(network: Network, fp32: Path, options: argparse.Namespace, say: Say)
         except GoalError as error:
             target.unlink(missing_ok=True)
             found = {"missed": str(error).splitlines()[0]}
-        write_text(record, dump({"stamp": stamp, **found}))
+        write_text(record, dump(found))
     return made
+
+
+def spared(network: Network, goal: float, kind: str) -> Path:
+    """Where a graph with layers spared lies; what was found lies beside it, as JSON."""
+    return network.folder / f"goal-{goal:g}.{kind}.onnx"

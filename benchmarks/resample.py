@@ -104,14 +104,15 @@ def resample(
         raise ValueError(f"values must be [k, pairs, clips] and not empty, got {values.shape}")
     k, pairs, clips = values.shape
     by_clip = values.reshape(k * pairs, clips).T
-    rng = np.random.default_rng(seed)
-    chosen = rng.multinomial(pairs, np.full(pairs, 1 / pairs), size=resamples) / pairs
+    # Streams of their own: the clips drawn do not hang on how many pairs there are.
+    of_pairs, of_clips = np.random.default_rng(seed).spawn(2)
+    chosen = of_pairs.multinomial(pairs, np.full(pairs, 1 / pairs), size=resamples) / pairs
     draws = np.empty((resamples, k))
     block = max(1, BLOCK // clips)
     for start in range(0, resamples, block):
         part = slice(start, min(start + block, resamples))
         rows = np.arange(part.stop - start)[:, None]
-        drawn = rng.integers(clips, size=(len(rows), clips)) + rows * clips
+        drawn = of_clips.integers(clips, size=(len(rows), clips)) + rows * clips
         counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
         by_pair = (counts @ by_clip / clips).reshape(-1, k, pairs)
         draws[part] = np.einsum("rkp,rp->rk", by_pair, chosen[part])

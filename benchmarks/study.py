@@ -24,7 +24,7 @@ from benchmarks.report_study import study_section
 from benchmarks.results import STUDY_FORMAT, STUDY_VERSION, dump
 from benchmarks.study_measure import DYNAMIC, EXPORTED, measure
 from benchmarks.study_results import ROLES, as_csv, pool
-from benchmarks.study_runs import CHECKPOINTS, Job, train_all
+from benchmarks.study_runs import CHECKPOINTS, Job, check_environment, train_all
 from infer.bundle import sha256_of
 from infer.files import write_text
 
@@ -87,6 +87,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, pool; JSON-ready."""
+    from train.schema_before import Training
+
     experiments = _experiments(options)
     dataset = _test_set(experiments, options)
     list_sha256 = sha256_of(_list_file(experiments[0].cfg, options))
@@ -142,8 +144,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 "epochs": one.cfg.epochs,
                 # What a run trains before it starts, such as a teacher.
                 "before": {
-                    name: block.model_dump().get("train", "labels")
+                    name: block.train
                     for name, block in one.cfg.BEFORE.items()
+                    if isinstance(block, Training)
                 },
             }
             for one in experiments
@@ -218,10 +221,12 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
         wrong.append("--root without --data")
     if wrong:
         raise BenchmarkError("cannot work with " + "; ".join(wrong))
-    return [
+    found = [
         Experiment(role, name, Path(path), load_config(path, options.override))
         for role, (name, path) in zip(ROLES, pairs, strict=True)
     ]
+    check_environment(variable for one in found for variable in one.cfg.BEFORE)
+    return found
 
 
 def _list_file(cfg: Config, options: argparse.Namespace) -> Path:

@@ -23,7 +23,7 @@ from benchmarks.methods_table import as_csv, as_markdown, sentence
 from benchmarks.results import dump
 from benchmarks.study_measure import DYNAMIC, measure, seconds_of
 from benchmarks.study_results import pool
-from benchmarks.study_runs import CHECKPOINTS, Job, train_all
+from benchmarks.study_runs import CHECKPOINTS, Job, check_environment, train_all
 from infer.bundle import sha256_of
 from infer.files import write_text
 
@@ -209,7 +209,9 @@ def _methods(options: argparse.Namespace) -> list[Method]:
         found[name] = file
     if wrong:
         raise BenchmarkError("cannot work with " + "; ".join(wrong))
-    return [Method(n, path, load_config(path, options.override)) for n, path in found.items()]
+    methods = [Method(n, path, load_config(path, options.override)) for n, path in found.items()]
+    check_environment(variable for one in methods for variable in one.cfg.BEFORE)
+    return methods
 
 
 def _kept(

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -59,8 +59,8 @@ class _Running:
     job: Job
     process: subprocess.Popen[bytes]
     started: float
-    checkpoint: int | None
-    """When the run's checkpoint was written that it goes on from."""
+    checkpoints: dict[Path, int]
+    """When those were written that it goes on from."""
 
 
 def train_all(
@@ -107,14 +107,14 @@ def train_all(
                         # a training without its checkpoint.
                         start_new_session=True,
                     )
-                running.append(_Running(job, process, time.monotonic(), _checkpoint(job.folder)))
+                running.append(_Running(job, process, time.monotonic(), _written(job.folder)))
             time.sleep(POLL)
             for one in list(running):
                 status = one.process.poll()
+                _note(one, conditions)
                 if status is None:
                     continue
                 running.remove(one)
-                _note(one, conditions)
                 if status != 0:
                     raise BenchmarkError(
                         f"training {one.job.label} failed with status {status}; "
@@ -149,13 +149,32 @@ def _note(one: _Running, conditions: dict[str, Any]) -> None:
     """Keep with a run under what conditions it went on, unless it was finished before."""
     folder = one.job.folder
     known = conditions_of(folder)
-    if _checkpoint(folder) != one.checkpoint and conditions not in known:
+    if conditions not in known and _written(folder) != one.checkpoints:
         write_text(folder / CONDITIONS, json.dumps([*known, conditions]) + "\n")
 
 
-def _checkpoint(folder: Path) -> int | None:
-    file = folder / CHECKPOINTS["last"]
-    return file.stat().st_mtime_ns if file.is_file() else None
+def _written(folder: Path) -> dict[Path, int]:
+    """When the checkpoints of a run, and of what it trains before it starts, were written."""
+    last = CHECKPOINTS["last"]
+    files = [folder / last, *folder.glob(f"before/*/{last}")]
+    return {file: file.stat().st_mtime_ns for file in files if file.is_file()}
+
+
+def check_environment(names: Iterable[str]) -> None:
+    """Refuse variables that stand for what every run of a study makes for itself.
+
+    Args:
+        names: of ``BEFORE`` in the configs, such as ``TEACHER``.
+
+    Raises:
+        BenchmarkError: one of them is set.
+    """
+    given = [f"{name}={os.environ[name]}" for name in sorted(set(names)) if os.environ.get(name)]
+    if given:
+        raise BenchmarkError(
+            f"the environment sets {', '.join(given)}, so that all seeds would share it; every "
+            "run of a study makes its own: unset it"
+        )
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

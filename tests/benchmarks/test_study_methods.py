@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.study import main as study_main
 from benchmarks.study_methods import add_jobs
 from benchmarks.study_methods import main as methods_main
 from benchmarks.study_runs import Job
@@ -96,6 +97,19 @@ def test_a_whole_study_of_methods(
     assert methods_main(other) == 0
     again = json.loads((methods / "table" / "results.json").read_text())
     assert [row["method"] for row in again["methods"]] == ["baseline", "other"]
+
+
+def test_a_study_makes_its_own_teachers(
+    methods: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHER", "somebody.pdparams")
+    configs = [f"one={methods}/one.yaml", f"self={methods}/self.yaml"]
+    runs = ["--runs", str(methods / "own")]
+    assert methods_main([configs[1], "--baseline", str(methods / "one.yaml"), *runs]) == 2
+    assert "the environment sets TEACHER=somebody.pdparams" in capsys.readouterr().err
+    assert study_main(["--configs", *configs, *runs]) == 2
+    assert "unset it" in capsys.readouterr().err
+    assert not (methods / "own").exists()
 
 
 @pytest.mark.parametrize(
