@@ -61,7 +61,7 @@ def train_graph(
     Returns:
         Epochs, steps, seconds and the validation's top-1 at the end.
     """
-    own = Config(**{**cfg.to_dict(), "output_dir": str(folder)})
+    own = cfg.model_copy(update={"output_dir": str(folder)})
     settings = cfg.QAT or Qat()
     student = GraphNet(
         onnx.load(str(folder / START_GRAPH)),

@@ -89,7 +89,7 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     cfg = load_config(config, overrides)
     if cfg.ignored:
         print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
-    from train.before import check, make, plan
+    from train.before import check, left, make, plan
     from train.splits import training_datasets
 
     # A run's own lists are looked at before hours of what comes first, unless that writes them.
@@ -100,14 +100,17 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
 
     from train.loop import train
     from train.reporter import Reporter
+    from train.run import check_begun
     from train.stopping import stop_requests
     from train.team import join
 
     paddle.disable_signal_handler()
+    folder = Path(cfg.output_dir)
+    if check_begun(folder, resume=resume):
+        stages = left(stages, cfg)
     check(stages, cfg)
     team = join()
 
-    folder = Path(cfg.output_dir)
     stream = sys.stderr if team.leads else None
     scalars = str(folder / "vdl") if visualdl and team.leads else None
     reporter = Reporter(stream, scalars=scalars)

@@ -81,6 +81,18 @@ def check(stages: Sequence[Stage], cfg: Config) -> None:
             raise ConfigError(each.source, error.mistakes) from None
 
 
+def left(stages: Sequence[Stage], cfg: Config) -> list[Stage]:
+    """What a run that has begun still needs of its stages: nothing, unless a list of it is gone.
+
+    Its checkpoint holds the networks that it started from.
+    """
+    gone = any(
+        stage.labelling is not None and stage.owner is cfg and not stage.target.exists()
+        for stage in stages
+    )
+    return list(stages) if gone else []
+
+
 def make(
     stage: Stage,
     *,

@@ -91,7 +91,8 @@ def load_config(
     apply_overrides(document, overrides)
     if not document.data.get("output_dir"):
         document.data["output_dir"] = f"runs/{Path(path).stem}"
-    expand_environment(document, {**_made_before(document.data), **os.environ})
+    made = {k: v for k, v in _made_before(document.data).items() if not os.environ.get(k)}
+    expand_environment(document, {**os.environ, **made})
     raw = copy.deepcopy(document.data)
     ignored = tuple(_drop_ignored(raw))
     mistakes = list(document.mistakes)
@@ -102,6 +103,7 @@ def load_config(
         raise ConfigError(str(path), _with_origins(mistakes, document))
     config._ignored = ignored
     config._source = str(path)
+    config._made = {file: f"${{{name}}}" for name, file in made.items()}
     return config
 
 

@@ -129,8 +129,8 @@ def open_run(
     )
     if team.size > 1 and cfg.sync_bn:
         synchronise(recognizer)
-    if (run.folder / LATEST).exists():
-        _continue(run, resume=resume)
+    if check_begun(run.folder, resume=resume):
+        _continue(run)
         note(f"going on after {run.progress.step} steps")
         return run
     for line in _fill(cfg, recognizer) if networks is None else []:
@@ -217,12 +217,22 @@ def _parts(cfg: Config, batch: int) -> int:
     return parts
 
 
-def _continue(run: Run, *, resume: bool) -> None:
-    if not resume:
+def check_begun(folder: Path, *, resume: bool) -> bool:
+    """Whether a folder holds a run that has begun.
+
+    Raises:
+        ClipDuetError: it does, and ``resume`` is off.
+    """
+    begun = (folder / LATEST).exists()
+    if begun and not resume:
         raise ClipDuetError(
-            f"{run.folder} holds a run already: add --resume to go on with it, "
+            f"{folder} holds a run already: add --resume to go on with it, "
             "or choose another --output"
         )
+    return begun
+
+
+def _continue(run: Run) -> None:
     stored, average = load_latest(
         run.folder,
         run.recognizer,

@@ -246,6 +246,7 @@ class Config(BaseModel):
 
     _ignored: tuple[str, ...] = PrivateAttr(default=())
     _source: str = PrivateAttr(default="")
+    _made: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -299,12 +300,23 @@ class Config(BaseModel):
                 data["PIPELINE"][split]["transform"] = pipeline.blocks()
         return data
 
+    def named(self, settings: Any) -> Any:
+        """Settings of this config, files that BEFORE makes called by their variables again.
+
+        They lie in the run's folder, and where that is is no part of what a run is.
+        """
+        if isinstance(settings, dict):
+            return {key: self.named(value) for key, value in settings.items()}
+        if isinstance(settings, list):
+            return [self.named(value) for value in settings]
+        return self._made.get(settings, settings) if isinstance(settings, str) else settings
+
     def sha256(self) -> str:
         """Checksum of what differs from the defaults, whatever the file's comments and order.
 
         Where the run is kept is no part of it, nor are settings that came later, at their defaults.
         """
-        settings = self.model_dump(exclude_defaults=True, exclude={"output_dir"})
+        settings = self.named(self.model_dump(exclude_defaults=True, exclude={"output_dir"}))
         text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

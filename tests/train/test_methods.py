@@ -143,6 +143,16 @@ def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
     said = capsys.readouterr().err
     assert "first TEACHER" in said and "Teacher: all of the network from" in said
 
+    # A run that has begun holds its teacher, wherever it is kept since.
+    (output / "before").rename(tmp_path / "before")
+    assert main([*arguments[:-1], "-o", "epochs=2"]) == 2
+    assert "holds a run already" in capsys.readouterr().err and not (output / "before").exists()
+    moved = output.rename(tmp_path / "moved")
+    assert main(["-c", str(file), "--output", str(moved), "--seed", "7", "--resume"]) == 0
+    assert not (moved / "before").exists()
+    assert load_config(file, [f"output_dir={moved}"]).sha256() == load_config(file).sha256()
+    output, teacher = moved, tmp_path / "before" / "teacher"
+
     monkeypatch.setenv("TEACHER", str(teacher / BEST))
     other = tmp_path / "other"
     assert main(["-c", str(file), "--output", str(other), "--seed", "7"]) == 0

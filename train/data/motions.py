@@ -4,9 +4,11 @@ An object of random shape and texture moves over a random texture. Four things c
 from left to right and from top to bottom, its size, and its angle. One of them goes steadily one
 way, and from its last value on to its first; that is the label. The other three go to and fro
 meanwhile. All four visit the very same values and start at a random one of them, and every second
-frame of them does too: eight of sixteen are what a network is shown. So no frame, wherever in the
-clip it stands, holds a trace of the label, and without their order all of them together hold none.
-Training clips are as hard as that or easier, since in many of them the others hardly move.
+frame of them does too: eight of sixteen are what a network is evaluated on. So no frame, wherever
+in the clip it stands, holds a trace of the label, and without their order no place, size or angle
+does. (Which of the four is the one could be puzzled out of all together, by putting the frames in
+order again.) Training clips are as hard as that or easier, since in many of them the others hardly
+move.
 
     python -m train.data.motions --out data/motions
 
@@ -101,12 +103,14 @@ def check_spec(spec: MotionSpec) -> None:
     Raises:
         ClipDuetError: all of them, with their values and what is allowed.
     """
-    low = {"train": 0, "val": 0, "test": 0, "size": 16, "frames": 2, "fps": 1, "seed": 0}
+    low = {"train": 0, "val": 0, "test": 0, "size": 16, "frames": 8, "fps": 1, "seed": 0}
     problems = [
         f"{name} is {getattr(spec, name)}, allowed: {least} or more"
         for name, least in low.items()
         if getattr(spec, name) < least
     ]
+    if spec.frames % 2:
+        problems.append(f"frames is {spec.frames}, allowed: even numbers (half are evaluated on)")
     if spec.size % 2:
         problems.append(f"size is {spec.size}, allowed: even numbers (H.264 halves the colours)")
     problems += [
@@ -171,7 +175,8 @@ def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
     What moves takes all values in turn and goes on from the last to the first. The others go to and
     fro once, by pairs of neighbours: up over every second pair, down over those between, in a pair
     always in the same order. So every second of their values is every second of all, as it is of
-    what moves. All four start at random.
+    what moves. All four start at random. Of fewer than eight frames, going to and fro would be
+    going one way.
 
     Returns:
         float64 ``[4, frames]``, in each row the middles of ``frames`` equal parts of -1..1.
