@@ -20,7 +20,7 @@ IRRELEVANT_OF_DATASET = ("num_workers", "cache", "root")
 
 def identity(cfg: Config) -> dict[str, Any]:
     """The settings of a config that its result depends on, as plain data."""
-    settings: dict[str, Any] = cfg.named(cfg.to_dict())
+    settings = cfg.to_dict()
     for name in IRRELEVANT:
         settings.pop(name)
     for name in IRRELEVANT_OF_DATASET:

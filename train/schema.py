@@ -292,23 +292,26 @@ class Config(BaseModel):
         return class_num(self.MODEL)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, defaults included, as plain data; ``Config(**it)`` is the same config."""
-        data = self.model_dump()
+        """Everything, defaults included, as plain data; ``Config(**it)`` is the same config.
+
+        Files that BEFORE makes are called by their variables.
+        """
+        data: dict[str, Any] = self._named(self.model_dump())
         for split in ("train", "valid", "test"):
             pipeline = getattr(self.PIPELINE, split)
             if pipeline is not None:
                 data["PIPELINE"][split]["transform"] = pipeline.blocks()
         return data
 
-    def named(self, settings: Any) -> Any:
-        """Settings of this config, files that BEFORE makes called by their variables again.
+    def _named(self, settings: Any) -> Any:
+        """Settings with the variables of BEFORE again, for files that it makes.
 
         They lie in the run's folder, and where that is is no part of what a run is.
         """
         if isinstance(settings, dict):
-            return {key: self.named(value) for key, value in settings.items()}
+            return {key: self._named(value) for key, value in settings.items()}
         if isinstance(settings, list):
-            return [self.named(value) for value in settings]
+            return [self._named(value) for value in settings]
         return self._made.get(settings, settings) if isinstance(settings, str) else settings
 
     def sha256(self) -> str:
@@ -316,7 +319,7 @@ class Config(BaseModel):
 
         Where the run is kept is no part of it, nor are settings that came later, at their defaults.
         """
-        settings = self.named(self.model_dump(exclude_defaults=True, exclude={"output_dir"}))
+        settings = self._named(self.model_dump(exclude_defaults=True, exclude={"output_dir"}))
         text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
