@@ -23,7 +23,11 @@ def sentence(row: Mapping[str, Any]) -> str:
         f"({words.level(gain['crossed'])} interval {words.span(gain['crossed'])}), more right "
         f"answers in {gain['seeds_gaining']} of {len(row['runs'])} seeds"
     )
-    return text if gain["distinguishable"] else f"{text}: {words.NOT_DISTINGUISHABLE}"
+    if not gain["distinguishable"]:
+        return f"{text}: {words.NOT_DISTINGUISHABLE}"
+    if not gain["distinguishable_by_seeds"]:
+        text += f"; the seeds alone, being few, do not settle it ({words.span(gain['seeds'])})"
+    return text
 
 
 def as_csv(study: Mapping[str, Any]) -> str:

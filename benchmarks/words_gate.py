@@ -200,7 +200,7 @@ def sureness(results: Mapping[str, Any]) -> list[str]:
         "interval's, which reckons with changes that these clips happened not to show"
         + (", and Student's t over pairs." if pairs > 1 else ".")
     )
-    said.append(f"On these clips a difference has to be about {width:.1f} points to stand out.")
+    said.append(f"On these clips a gain has to be about {width:.1f} points to stand out.")
     if pairs == 1:
         said.append(
             "The intervals cover the choice of test clips, not the luck of training: this is one "

@@ -131,7 +131,8 @@ def open_run(
         synchronise(recognizer)
     if check_begun(run.folder, resume=resume):
         _continue(run)
-        note(f"going on after {run.progress.step} steps")
+        done = run.progress.epoch >= cfg.epochs
+        note(f"{'finished before' if done else 'going on'} after {run.progress.step} steps")
         return run
     for line in _fill(cfg, recognizer) if networks is None else []:
         note(line)

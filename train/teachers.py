@@ -44,6 +44,8 @@ def load_networks(
     for role, block in blocks_of(model).items():
         if block.get("pretrained"):
             path = Path(block["pretrained"])
+            if not path.is_file():
+                raise CheckpointError(f"no checkpoint at {path}, which {role}'s pretrained names")
             whose, weights = network_weights(path, block.get("pretrained_role"), default=role)
             set_weights(recognizer.networks[role], weights, source=path)
             lines.append(f"{role}: all of {whose} from {path}")
