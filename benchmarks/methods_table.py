@@ -26,7 +26,7 @@ def sentence(row: Mapping[str, Any]) -> str:
     if not gain["distinguishable"]:
         return f"{text}: {words.NOT_DISTINGUISHABLE}"
     if not gain["distinguishable_by_seeds"]:
-        text += f"; the seeds alone, being few, do not settle it ({words.span(gain['seeds'])})"
+        text += f"; {words.unsettled(gain)}"
     return text
 
 
@@ -52,9 +52,9 @@ def as_csv(study: Mapping[str, Any]) -> str:
              f"{_mean(row, 'steps'):.0f}", f"{_mean(row, 'seconds'):.1f}",
              f"{_mean(row, 'seconds_before'):.1f}", " ".join(map(str, study["seeds"])),
              study["data"]["listed"], given["epochs"], " ".join(given["overrides"]),
-             *(_all(row, key) for key in ("parallel", "threads")), given["checkpoint"],
-             row["config"], row["config_sha256"], study["data"]["clips_sha256"], host["cpu"],
-             host["cores"], host["packages"].get("paddlepaddle", ""), study["created"]]
+             _all(row, "parallel"), _all(row, "threads"), given["checkpoint"], row["config"],
+             row["config_sha256"], study["data"]["clips_sha256"], host["cpu"], host["cores"],
+             host["packages"].get("paddlepaddle", ""), study["created"]]
         )  # fmt: skip
     return file.getvalue()
 

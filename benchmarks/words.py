@@ -200,4 +200,9 @@ def study_sentence(study: Mapping[str, Any], cell: str) -> str:
     text += f": a {word}, with {more} right answers in {count} of {seeds} seeds"
     if pooled["distinguishable_by_seeds"]:
         return f"{text}; the seeds alone confirm it ({span(pooled['seeds'])})."
-    return f"{text}; but the seeds alone, being few, do not settle it ({span(pooled['seeds'])})."
+    return f"{text}; but {unsettled(pooled)}."
+
+
+def unsettled(pooled: Mapping[str, Any]) -> str:
+    """What to say of a gain that is one over seeds and clips, and not over seeds alone."""
+    return f"the seeds alone, being few, do not settle it ({span(pooled['seeds'])})"

@@ -246,6 +246,7 @@ class Config(BaseModel):
 
     _ignored: tuple[str, ...] = PrivateAttr(default=())
     _source: str = PrivateAttr(default="")
+    # Files that BEFORE makes, and the texts with a variable that they stand for.
     _made: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property

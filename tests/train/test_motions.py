@@ -135,7 +135,7 @@ def test_what_moves_and_what_does_not_visit_the_same_values(
     np.testing.assert_allclose(np.sort(rows), np.tile(values, (4, 1)), atol=1e-12)
     moving, backwards = divmod(label, 2)
     steps = np.diff(rows[moving])
-    back_to_the_start = np.abs(steps) > 2.01 / frames * max(1, frames - 2)
+    back_to_the_start = np.abs(steps) > 2.01 / frames * (frames - 2)
     assert back_to_the_start.sum() <= 1
     assert ((steps[~back_to_the_start] < 0) == bool(backwards)).all()
     # Come back to where they began, to and fro never steps further than over two pairs of values.

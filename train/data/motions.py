@@ -119,12 +119,12 @@ def check_spec(spec: MotionSpec) -> None:
         if not 0 <= getattr(spec, name) <= 1
     ]
     problems += [
-        f"{name} is {getattr(spec, name)}, allowed: 0 or more"
+        f"{name} is {getattr(spec, name)}, allowed: 0 or more, finite"
         for name in ("way", "turn", "shake", "noise")
         if not 0 <= getattr(spec, name) < math.inf
     ]
     if not 1 <= spec.growth < math.inf:
-        problems.append(f"growth is {spec.growth}, allowed: 1 or more")
+        problems.append(f"growth is {spec.growth}, allowed: 1 or more, finite")
     if problems:
         raise ClipDuetError(listed("these clips cannot be drawn", problems))
 
