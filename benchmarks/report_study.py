@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks import words
@@ -16,6 +16,9 @@ from benchmarks.report_parts import (
     mark,
     side_by_side,
 )
+
+MOST_CLASSES = 20
+"""Of more classes the table shows those that changed most."""
 
 
 def study_section(study: Mapping[str, Any]) -> list[Section]:
@@ -59,10 +62,32 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
         body.append(["mean, by seeds alone", "", "", words.interval(pooled["seeds"]), ""])
         caption = f"Top-1 on the test list, {words.cell_name(cell)}"
         tables.append(Table(caption, heads, body, folded=True))
+    tables.append(_class_table(study["by_class"], study["cells"][0]))
     return [
         Section("What other seeds bring", sentences, plots, tables),
         Section("Conditions of the study", (), (), [_study_conditions(study)]),
     ]
+
+
+def _class_table(classes: Sequence[Mapping[str, Any]], cell: str) -> Table:
+    """All classes in their order; of many, those where the student gained and lost most."""
+    caption = f"Top-1 by class, all seeds, {words.cell_name(cell)}"
+    if len(classes) > MOST_CLASSES:
+        ranked = sorted(classes, key=lambda one: -one["gain"]["point"])
+        classes = [*ranked[: MOST_CLASSES // 2], *ranked[-(MOST_CLASSES // 2) :]]
+        caption += f": the {MOST_CLASSES // 2} that gained most and least of {len(ranked)}"
+    body = [
+        [
+            one["class"],
+            str(one["clips"]),
+            words.percent(one["baseline"], 1),
+            words.percent(one["student"], 1),
+            words.interval(one["gain"]),
+        ]
+        for one in classes
+    ]
+    heads = ["class", "clips", "baseline", "DML student", "gain in points"]
+    return Table(caption, heads, body, folded=True)
 
 
 def _seed_plot(study: Mapping[str, Any], cell: str) -> Plot:

@@ -13,7 +13,7 @@ from benchmarks.errors import BenchmarkError
 FORMAT = "clipduet-benchmark"
 FORMAT_VERSION = 2
 STUDY_FORMAT = "clipduet-study"
-STUDY_VERSION = 2
+STUDY_VERSION = 3
 
 # An array of plain numbers, spread over lines by json.dumps. A string holds no raw line break, so
 # this never matches inside one.

@@ -23,7 +23,7 @@ from benchmarks.report_markdown import markdown
 from benchmarks.report_study import study_section
 from benchmarks.results import STUDY_FORMAT, STUDY_VERSION, dump
 from benchmarks.study_measure import DYNAMIC, EXPORTED, measure
-from benchmarks.study_results import ROLES, as_csv, pool
+from benchmarks.study_results import ROLES, as_csv, by_class, pool
 from benchmarks.study_runs import CHECKPOINTS, Job, check_environment, train_all
 from infer.bundle import sha256_of
 from infer.files import write_text
@@ -87,11 +87,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, pool; JSON-ready."""
+    from train.config import class_names
     from train.schema_before import Training
 
     experiments = _experiments(options)
     dataset = _test_set(experiments, options)
     list_sha256 = sha256_of(_list_file(experiments[0].cfg, options))
+    names = class_names(experiments[0].cfg)
     if options.export is None:
         options.export = _can_export()
         if not options.export:
@@ -124,6 +126,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "resamples": options.resamples, "seed": options.bootstrap_seed, "level": stats.LEVEL,
     }  # fmt: skip
     keys = [cell.key for cell in cells]
+    labels = [sample.label for sample in dataset.samples]
     return {
         "format": STUDY_FORMAT,
         "format_version": STUDY_VERSION,
@@ -159,11 +162,19 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "sha256": list_sha256,
             "listed": len(dataset),
             "failed": sorted({path for one in runs for path in one.pop("failed")}),
-            "labels": [sample.label for sample in dataset.samples],
+            "labels": labels,
         },
         "seeds": options.seeds,
         "cells": keys,
         **pool(runs, seeds=options.seeds, cells=keys, bootstrap=bootstrap),
+        "by_class": by_class(
+            runs,
+            seeds=options.seeds,
+            cell=DYNAMIC.key,
+            labels=labels,
+            names=names,
+            bootstrap=bootstrap,
+        ),
         "runs": runs,
     }
 

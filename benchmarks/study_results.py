@@ -61,6 +61,41 @@ def pool(
     return {"per_seed": per_seed, "pooled": pooled}
 
 
+def by_class(
+    runs: Sequence[Mapping[str, Any]],
+    *,
+    seeds: Sequence[int],
+    cell: str,
+    labels: Sequence[int],
+    names: Sequence[str],
+    bootstrap: stats.Bootstrap,
+) -> list[dict[str, Any]]:
+    """What either role has right of each class's clips, over all seeds, and the gain there.
+
+    A class without test clips is left out.
+    """
+    by_key = {(run["role"], run["seed"]): run for run in runs}
+    right = {
+        role: np.stack([correct(by_key[role, seed]["cells"][cell]) for seed in seeds])
+        for role in ROLES
+    }
+    found = []
+    for label, name in enumerate(names):
+        of_it = np.asarray(labels) == label
+        if of_it.any():
+            baseline, student = (right[role][:, of_it] for role in ROLES)
+            found.append(
+                {
+                    "class": name,
+                    "clips": int(of_it.sum()),
+                    "baseline": float(baseline.mean()),
+                    "student": float(student.mean()),
+                    "gain": over_pairs(baseline, student, bootstrap).crossed.to_dict(),
+                }
+            )
+    return found
+
+
 def correct(answers: Mapping[str, Any]) -> np.ndarray:
     """bool [clips] from stored answers."""
     return Answers(np.asarray(answers["predictions"]), np.asarray(answers["ranks"])).correct
@@ -89,6 +124,11 @@ def verify(study: Mapping[str, Any], path: Path) -> None:
                 raise BenchmarkError(f"{path}: seed {row['seed']}: the gain does not follow")
         if abs(np.mean(gains) - study["pooled"][cell]["crossed"]["point"]) > 1e-9:
             raise BenchmarkError(f"{path}: {cell}: the pooled gain does not follow from the seeds")
+    total = sum(one["clips"] for one in study["by_class"])
+    for role in ROLES:
+        right = sum(one[role] * one["clips"] for one in study["by_class"]) / max(1, total)
+        if abs(right - study["pooled"][study["cells"][0]][role]) > 1e-9:
+            raise BenchmarkError(f"{path}: the {role} by class does not follow from the answers")
 
 
 def as_csv(study: Mapping[str, Any]) -> str:

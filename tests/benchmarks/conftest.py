@@ -14,7 +14,7 @@ from benchmarks import stats
 from benchmarks.accuracy import Answers
 from benchmarks.compare import compare_cells
 from benchmarks.controls import KINDS
-from benchmarks.study_results import pool
+from benchmarks.study_results import by_class, pool
 from benchmarks.verdict import Rule
 from tests.benchmarks.tiny import PAIR, STUDENT
 
@@ -241,12 +241,15 @@ def make_study() -> Callable[..., Results]:
                         "cells": dict.fromkeys(cells, stored),
                     }
                 )
-        pooled = pool(
-            runs, seeds=seeds, cells=cells, bootstrap={"resamples": 1000, "seed": 0, "level": 0.95}
-        )
+        bootstrap: stats.Bootstrap = {"resamples": 1000, "seed": 0, "level": 0.95}
+        pooled = pool(runs, seeds=seeds, cells=cells, bootstrap=bootstrap)
+        classes = by_class(
+            runs, seeds=seeds, cell=cells[0], labels=labels.tolist(), names=CLASSES,
+            bootstrap=bootstrap,
+        )  # fmt: skip
         return {
             "format": "clipduet-study",
-            "format_version": 2,
+            "format_version": 3,
             "created": "2030-02-03T04:05:06+00:00",
             "command": "python -m benchmarks.study",
             "conditions": {
@@ -288,6 +291,7 @@ def make_study() -> Callable[..., Results]:
             "seeds": seeds,
             "cells": list(cells),
             **pooled,
+            "by_class": classes,
             "runs": runs,
         }
 

@@ -75,6 +75,38 @@ def test_files_agree_with_each_other(make_study: MakeResults, tmp_path: Path) ->
     assert "trainings at a time | 2, 1 thread(s) each |" in text
 
 
+def test_what_each_class_gained_is_told(make_study: MakeResults, tmp_path: Path) -> None:
+    study = make_study()
+    labels = np.asarray(study["data"]["labels"])
+    assert sum(one["clips"] for one in study["by_class"]) == len(labels)
+    for label, one in enumerate(study["by_class"]):
+        for role in ("baseline", "student"):
+            answers = [
+                np.asarray(run["cells"]["dynamic:fp32"]["predictions"])[labels == label]
+                for run in study["runs"]
+                if run["role"] == role
+            ]
+            assert one[role] == pytest.approx(np.mean(np.stack(answers) == label))
+        gain = one["gain"]
+        assert gain["point"] == pytest.approx(one["student"] - one["baseline"])
+        assert gain["low"] <= gain["point"] <= gain["high"]
+    write_study(study, tmp_path)
+    assert "| moves\\_right | 167 |" in (tmp_path / "report.md").read_text()
+    many = [
+        {
+            **study["by_class"][0],
+            "class": f"of {n}",
+            "clips": 1,
+            "gain": {"point": n / 100, "low": n / 100, "high": n / 100, "level": 0.95},
+        }
+        for n in range(-15, 15)
+    ]
+    write_study({**study, "by_class": many}, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "the 10 that gained most and least of 30" in text
+    assert "of 14 |" in text and "of -15 |" in text and "of 0 |" not in text
+
+
 def test_the_report_takes_the_study_in(
     make_results: MakeResults,
     make_study: MakeResults,
@@ -108,6 +140,11 @@ def test_a_study_that_was_changed_by_hand_is_refused(
     arguments = ["--out", str(tmp_path / "out"), "--study", str(tmp_path / "study.json")]
     assert report([str(tmp_path / "in.json"), *arguments]) == 2
     assert "seed 13: the gain does not follow" in capsys.readouterr().err
+    study = make_study()
+    study["by_class"][1]["student"] += 0.01
+    (tmp_path / "study.json").write_text(dump(study))
+    assert report([str(tmp_path / "in.json"), *arguments]) == 2
+    assert "the student by class does not follow" in capsys.readouterr().err
 
 
 def test_stored_answers_are_what_is_scored() -> None:
