@@ -86,7 +86,8 @@ def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
     name, much = cell_name(cell), f"{abs(100 * gain['point']):.2f} points"
     sure = f"{level(gain)} interval {span(gain)}{_tested(gain)}"
     counts = (
-        f"{gain['only_second']} clips are right only with it, {gain['only_first']} only without"
+        f"one training of each, {gain['only_second']} clips right only with it, "
+        f"{gain['only_first']} only without"
     )
     if gain.get("pairs", 1) > 1:
         counts = (
