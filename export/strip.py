@@ -23,7 +23,7 @@ Arrays = dict[str, np.ndarray]
 PARTS = {"backbone.": "0.", "head.": "1."}
 """Keys of a Recognizer2D and of ``Sequential(backbone, head)``."""
 
-SHOWN = 12
+SHOWN = 5
 """Keys of a kind that the message spells out; the rest is counted."""
 
 
@@ -50,6 +50,7 @@ class StripError(ClipDuetError):
         self.missing, self.unexpected = list(missing), list(unexpected)
         self.misshapen, self.broken = list(misshapen), list(broken)
         lines = [f"{source} does not hold the network that the config describes"]
+        lines += [f"  {hint}"] if hint else []
         for title, keys in (
             ("missing", self.missing),
             ("unexpected", self.unexpected),
@@ -60,7 +61,7 @@ class StripError(ClipDuetError):
                 lines.append(f"  {title} ({len(keys)}):")
                 lines += [f"    {key}" for key in keys[:SHOWN]]
                 lines += [f"    ... and {len(keys) - SHOWN} more"] if len(keys) > SHOWN else []
-        super().__init__("\n".join([*lines, f"  {hint}"] if hint else lines))
+        super().__init__("\n".join(lines))
 
 
 @dataclass(frozen=True)
