@@ -120,7 +120,9 @@ def train_all(
                         f"training {one.job.label} failed with status {status}; "
                         f"the end of {one.job.folder / LOG}:\n{_tail(one.job.folder / LOG)}"
                     )
-                finished.append((one.job, time.monotonic() - one.started))
+                # One that was complete before says nothing about how long the others take.
+                trained = _written(one.job.folder) != one.checkpoints
+                finished.append((one.job, time.monotonic() - one.started if trained else 0.0))
                 last = 0.0
             now = time.monotonic()
             if now - last >= every:
@@ -187,13 +189,17 @@ def eta(
     running: Sequence[tuple[Job, float]],
     parallel: int,
 ) -> float | None:
-    """Seconds left, from the mean time of finished jobs of the same config.
+    """Seconds left, from the longest time of finished jobs of the same config.
 
-    None while a config that is still to come has no finished job; jobs that were complete
-    before (a few seconds) would spoil the mean and are left out by taking the longest.
+    finished: with the seconds that each took here; 0 for one that was complete before.
+
+    None while a config that is still to come has no job that was trained here; the longest, since
+    one that was continued took less than a whole one.
     """
     longest: dict[str, float] = {}
     for job, seconds in finished:
+        if not seconds:
+            continue
         longest[job.name] = max(longest.get(job.name, 0.0), seconds)
     left = 0.0
     for job, spent in [*((job, 0.0) for job in waiting), *running]:

@@ -157,6 +157,7 @@ def test_time_left_comes_from_finished_trainings_of_the_same_config() -> None:
     assert eta([], jobs, [], 2) is None
     assert eta([(jobs[0], 100.0)], jobs[2:3], [], 2) == 50
     assert eta([(jobs[0], 100.0)], jobs[3:], [], 2) is None
+    assert eta([(jobs[0], 0.0)], jobs[2:3], [], 2) is None  # was complete before
     finished = [(jobs[0], 3.0), (jobs[2], 100.0), (jobs[1], 200.0)]
     assert eta(finished, [jobs[0]], [(jobs[3], 150.0)], 2) == 75
 
