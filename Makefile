@@ -11,7 +11,7 @@
 #   GOAL=points      of top-1 that int8 may lose (sensitivity, qat)
 #   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
 #   METHODS="..."    distillation methods to compare, of configs/methods (study)
-#   SEEDS="..."      seeds of that comparison, at least three (study)
+#   SEEDS="..."      seeds of the study; comparing METHODS takes at least three (study)
 #   SEED=number      seed of a training instead of the config's
 #   PYTHON=command   interpreter that .venv is made of; 3.10, 3.11 or 3.12
 #   JOBS=number      tests that run side by side
@@ -104,8 +104,9 @@ DML := configs/motions_dml.yaml
 # $(call train,config,run): continues a run that stopped, does nothing when it is complete.
 train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
 export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) -o $(3) $(addprefix --override ,$(OVERRIDES))
-# A bundle that is older than its checkpoint is made again.
-made = $(shell [ -f bundles/$(1)/bundle.json ] && ! [ runs/$(1)/best.pdparams -nt bundles/$(1)/bundle.json ] && echo yes)
+# $(call made,run): a bundle that is older than its run's checkpoint is made again.
+made = $(shell bundle=bundles/$(notdir $(1))/bundle.json; \
+    [ -f $$bundle ] && ! [ $(1)/best.pdparams -nt $$bundle ] && echo yes)
 
 data: setup ## write the embedded dataset of motions (data/motions)
 	@$(PY) -m train.data.motions --out data/motions
@@ -135,7 +136,7 @@ else
 endif
 
 bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
-ready := $(or $(BUNDLE),$(call made,$(notdir $(run))))
+ready := $(or $(BUNDLE),$(call made,$(run)))
 predict: setup $(if $(ready),,export) ## label videos (VIDEO="files, folders, globs" RUN= BUNDLE=)
 	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO)
 
@@ -172,7 +173,7 @@ status=0; $(PY) -m benchmarks.gain --baseline bundles/baseline --student bundles
 $(PY) -m benchmarks.report $(REPORTS)/results.json --out $(REPORTS) || exit $$?
 endef
 
-benchmark: setup $(if $(and $(call made,baseline),$(call made,dml)),,export) ## the gate: is the gain still there in every deployment (reports/demo)
+benchmark: setup $(if $(and $(call made,runs/baseline),$(call made,runs/dml)),,export) ## the gate: is the gain still there in every deployment (reports/demo)
 	@$(gate); \
 	[ $$status -eq 0 ] || echo "A deployment fails the gate, so make ends with an error." >&2; \
 	exit $$status
@@ -192,12 +193,13 @@ demo: data train export predict ## everything: data, training, bundles, predicti
 
 # METHODS="kd dkd ..." names files of configs/methods; two of them learn from clips without labels.
 UNLABELLED := --out data/motions_unlabelled --train 1600 --val 0 --test 0 --seed 1
+study_options = $(if $(SEEDS),--seeds $(SEEDS)) $(addprefix -o ,$(OVERRIDES))
 study: data ## what DML brings, over seeds (hours); METHODS="kd dkd ..." compares methods instead
 ifeq ($(METHODS),)
-	@$(PY) -m benchmarks.study
+	@$(PY) -m benchmarks.study $(study_options)
 else
 	@$(if $(filter semi ssld,$(METHODS)),$(PY) -m train.data.motions $(UNLABELLED))
-	@$(PY) -m benchmarks.study_methods $(METHODS) $(if $(SEEDS),--seeds $(SEEDS)) $(addprefix -o ,$(OVERRIDES))
+	@$(PY) -m benchmarks.study_methods $(METHODS) $(study_options)
 endif
 
 doctor: setup ## say which backends run here and why the others cannot (BUNDLE= says what could run it)

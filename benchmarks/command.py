@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.errors import BenchmarkError
 from benchmarks.results import dump
 from infer.errors import ClipDuetError
 from infer.files import write_text
@@ -40,18 +41,54 @@ def add_config(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+TIMING = {"seconds": 0.0, "repetitions": 1}
+"""Least values of what `add_timing` adds."""
+
+
+def too_small(options: argparse.Namespace, least: Mapping[str, float]) -> list[str]:
+    """A sentence for every option, or element of one, that is below its least value."""
+    found = []
+    for name, low in least.items():
+        given = getattr(options, name)
+        for value in given if isinstance(given, list) else [given]:
+            # Written so that NaN is too small as well.
+            if value is not None and not value >= low:
+                flag = "--" + name.replace("_", "-")
+                found.append(f"{flag} {value:g} (allowed: {low:g} or more)")
+    return found
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise BenchmarkError about everything that is wrong with a command line, if anything is."""
+    if problems:
+        raise BenchmarkError("cannot work with " + "; ".join(problems))
+
+
 def carry_out(
-    measure: Callable[[argparse.Namespace], dict[str, Any]], options: argparse.Namespace
+    measure: Callable[[argparse.Namespace], dict[str, Any]],
+    options: argparse.Namespace,
+    *,
+    least: Mapping[str, float] | None = None,
 ) -> dict[str, Any] | None:
-    """Measure, and write the result to ``options.out``, if given; None after a told mistake."""
+    """Measure, and write the result to ``options.out``, if given; None after a told mistake.
+
+    least: the smallest allowed value of numbers among the options, looked at before any work.
+
+    Raises:
+        SystemExit: of status 130, after Ctrl-C.
+    """
     hush()
     try:
+        refuse(too_small(options, least or {}))
         result = measure(options)
         if options.out:
             write_text(options.out, dump(result))
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return None
+    except KeyboardInterrupt:
+        print("\nstopped; nothing was written", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None
     return result
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.accuracy import parity_problem
-from benchmarks.cells import Cell
+from benchmarks.cells import Cell, LeftOut
 from benchmarks.compare import MODELS
 from benchmarks.errors import BenchmarkError
 from benchmarks.kept import Kept
 from infer.bundle import Bundle
-from infer.errors import ClipDuetError
+from infer.errors import BackendUnavailable, ClipDuetError
 from infer.runtimes import Runtime, open_runtime
 from infer.spec import ClipSpec
 from train.data.dataset import ClipDataset
@@ -39,10 +39,14 @@ class Broken:
 
 @dataclass
 class Answered:
-    """What was answered, by model, cell and pair; and the cells without usable answers."""
+    """What was answered, by model, cell and pair; and the cells without usable answers.
+
+    left_out: cells that this machine cannot run, which says nothing about the networks.
+    """
 
     seen: dict[str, dict[str, list[Evaluation]]]
     broken: list[Broken] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def check_bundles(bundles: Bundles) -> None:
@@ -88,14 +92,18 @@ def answer_all(
     threads: int,
     workers: int,
     kept: Kept,
+    asked: Sequence[Cell] = (),
 ) -> Answered:
     """What every model answers to every listed clip; the first cell is the reference.
 
     A cell that does not run, or does not compute what the reference computes, is not worth more
-    time: it is noted as broken, and the others go on. What was answered is kept as it comes.
+    time: it is noted as broken, and the others go on. One that needs another machine, such as
+    bf16 on a CPU without it, is left out. What was answered is kept as it comes.
+
+    asked: cells that were asked for by name; that one of them needs another machine is an error.
 
     Raises:
-        BenchmarkError: the reference itself does not run.
+        BenchmarkError: the reference itself does not run, or a cell that was asked for cannot.
     """
     found = Answered({model: {} for model in MODELS})
     every = [(model, bundle) for model in MODELS for bundle in bundles[model]]
@@ -113,6 +121,14 @@ def answer_all(
                         seen = _ask(bundle, cell, datasets[bundle.spec], threads, workers)
                         kept.save(bundle, cell, seen)
                     rows.append(seen)
+                except BackendUnavailable as error:
+                    if cell in (reference, *asked):
+                        raise BenchmarkError(
+                            f"{cell.key} cannot run here: {error.reason}"
+                        ) from None
+                    found.left_out.append(LeftOut(cell.key, error.reason))
+                    bar.update(len(every) - place)
+                    break
                 except ClipDuetError as error:
                     problem = str(error)
                     if cell == reference:
@@ -129,7 +145,7 @@ def answer_all(
                 bar.update()
             if cell == reference:
                 whole = rows
-            if problem is None:
+            if len(rows) == len(every) and problem is None:
                 for (model, _), row in zip(every, rows, strict=True):
                     found.seen[model].setdefault(cell.key, []).append(row)
     return found

@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import machine, stats
 from benchmarks.cells import choose
-from benchmarks.command import hush
+from benchmarks.command import hush, refuse, too_small
 from benchmarks.compare import MODELS
 from benchmarks.controls import time_controls
 from benchmarks.deployments import answer_all, check_bundles, shared_datasets
@@ -133,6 +133,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         threads=options.threads,
         workers=options.workers,
         kept=Kept(kept_folder(options.out), samples, threads=options.threads),
+        asked=choice.cells if options.cells else (),
     )
     first = {model: bundles[model][0] for model in MODELS}
     controls = time_controls(
@@ -184,7 +185,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             for pair in range(len(bundles["student"]))
         ],
         "data": data_record(options.data, options.root, example, every[0]),
-        **choice_record(choice),
+        **choice_record(choice, answered.left_out),
         "broken": [asdict(one) for one in answered.broken],
         "cells": cells,
         "controls": controls,
@@ -194,11 +195,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def _check_numbers(options: argparse.Namespace) -> None:
     least = {"threads": 1, "workers": 0, "repetitions": 1, "resamples": 100, "seed": 0, "batch": 1}
-    wrong = [
-        f"--{name} {getattr(options, name)} (allowed: {low} or more)"
-        for name, low in least.items()
-        if getattr(options, name) < low
-    ]
+    wrong = too_small(options, least)
     if not options.seconds > 0:
         wrong.append(f"--seconds {options.seconds:g} (allowed: above 0)")
     if not 0 < options.keep <= 100:
@@ -212,8 +209,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
     ]
     if out.is_dir() or any(out == one or one in out.parents for one in read):
         wrong.append(f"--out {options.out} (allowed: a file that is no input, in no bundle)")
-    if wrong:
-        raise BenchmarkError("cannot work with " + "; ".join(wrong))
+    refuse(wrong)
 
 
 def _load(options: argparse.Namespace) -> dict[str, list[Bundle]]:

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--repetitions", type=int, default=3, help="repetitions whose spread is reported")
     add("--out", type=Path, help="result file (JSON)")
     options = parser.parse_args(arguments)
-    result = carry_out(run, options)
+    result = carry_out(run, options, least={"clips": 1, "steps": 1, "repetitions": 1, "workers": 0})
     if result is None:
         return WRONG_USE
     for row in result["workers"]:
@@ -58,14 +58,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from train.recognizers import build_recognizer
     from train.splits import build_dataset
 
-    wrong = [
-        f"--{name} {value} (allowed: {least} or more)"
-        for name, least in (("clips", 1), ("steps", 1), ("repetitions", 1))
-        if (value := getattr(options, name)) < least
-    ]
-    wrong += [f"--workers {count} (allowed: 0 or more)" for count in options.workers if count < 0]
-    if wrong:
-        raise BenchmarkError("cannot work with " + "; ".join(wrong))
     # Memory would hold the clips after their first epoch; it is reading that is measured.
     cfg = load_config(options.config, [*options.override, "DATASET.cache=false"])
     dataset = build_dataset(cfg, "train")

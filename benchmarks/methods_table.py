@@ -38,8 +38,8 @@ def as_csv(study: Mapping[str, Any]) -> str:
         ["method", "student_top1", "gain", "low", "high", "low_by_seeds", "high_by_seeds",
          "seeds_gaining", "seconds_per_step", "peak_memory_mb", "steps", "seconds",
          "seconds_before", "seeds", "clips", "epochs", "overrides", "trainings_at_a_time",
-         "threads", "checkpoint", "config", "config_sha256", "clips_sha256", "cpu", "cores",
-         "paddlepaddle", "date"]
+         "threads", "checkpoint", "config", "config_sha256", "recipe_sha256", "clips_sha256",
+         "cpu", "cores", "paddlepaddle", "date"]
     )  # fmt: skip
     given, host = study["conditions"], study["conditions"]["machine"]
     for row in study["methods"]:
@@ -51,10 +51,10 @@ def as_csv(study: Mapping[str, Any]) -> str:
              f"{_mean(row, 'seconds_per_step'):.4f}", f"{_mean(row, 'peak_memory') / 1e6:.0f}",
              f"{_mean(row, 'steps'):.0f}", f"{_mean(row, 'seconds'):.1f}",
              f"{_mean(row, 'seconds_before'):.1f}", " ".join(map(str, study["seeds"])),
-             study["data"]["listed"], given["epochs"], " ".join(given["overrides"]),
+             study["data"]["listed"], row["epochs"], " ".join(given["overrides"]),
              _all(row, "parallel"), _all(row, "threads"), given["checkpoint"], row["config"],
-             row["config_sha256"], study["data"]["clips_sha256"], host["cpu"], host["cores"],
-             host["packages"].get("paddlepaddle", ""), study["created"]]
+             row["config_sha256"], row["recipe_sha256"], study["data"]["clips_sha256"],
+             host["cpu"], host["cores"], host["packages"].get("paddlepaddle", ""), study["created"]]
         )  # fmt: skip
     return file.getvalue()
 

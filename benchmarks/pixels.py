@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--count", type=int, default=0, help="clips, evenly over the list; 0 (default): all")
     add("--out", type=Path, help="result file (JSON)")
     options = parser.parse_args(arguments)
-    result = carry_out(measure, options)
+    result = carry_out(measure, options, least={"count": 0})
     if result is None:
         return WRONG_USE
     print(summary(result))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import machine, stats
-from benchmarks.command import carry_through
+from benchmarks.command import carry_through, refuse, too_small
 from benchmarks.precisions_graphs import KINDS, SPLITS, Network, graphs, networks, spared
 from benchmarks.precisions_pool import METHODS, REFERENCE, pool
 from benchmarks.precisions_report import sections
@@ -39,6 +39,9 @@ CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.ya
 SEEDS = (11, 12, 13, 14, 15)
 ANSWERS = "answers.json"
 BATCH = 16
+
+LEAST = {"seeds": 0, "goal": 0.0, "calibration_clips": 1, "threads": 1, "resamples": 100,
+         "bootstrap_seed": 0}  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Make, measure, pool; JSON-ready."""
+    refuse(too_small(options, LEAST))
     wanted = networks(options)
     answers: dict[str, Any] = {}
     for number, network in enumerate(wanted, start=1):

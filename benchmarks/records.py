@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy import answers_of, is_same_network, largest_difference
-from benchmarks.cells import Cell, Choice, deployed_bytes
+from benchmarks.cells import Cell, Choice, LeftOut, deployed_bytes
 from benchmarks.compare import MODELS, compare_cells
 from benchmarks.deployments import Answered, Bundles
 from benchmarks.resample import Bootstrap
@@ -87,12 +87,12 @@ def data_record(data: Path, root: Path | None, seen: Evaluation, bundle: Bundle)
     }
 
 
-def choice_record(choice: Choice) -> dict[str, Any]:
-    """The reference, and what was left out with its reason."""
+def choice_record(choice: Choice, left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """The reference, and what was left out with its reason, also when it was to be run."""
     return {
         "reference": choice.reference.key,
         "reference_instead_of": choice.instead_of,
-        "left_out": [asdict(one) for one in choice.left_out],
+        "left_out": [asdict(one) for one in (*choice.left_out, *left_out)],
     }
 
 

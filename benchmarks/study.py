@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine, stats, words
-from benchmarks.command import carry_through
+from benchmarks.command import carry_through, refuse, too_small
 from benchmarks.errors import BenchmarkError
 from benchmarks.report_markdown import markdown
 from benchmarks.report_study import study_section
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
 SEEDS = (11, 12, 13, 14, 15)
+LEAST = {"parallel": 1, "threads": 1, "resamples": 100, "bootstrap_seed": 0, "seeds": 0}
 
 
 @dataclass(frozen=True)
@@ -212,14 +213,9 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
     """Both configs, read and checked before anything is trained."""
     from train.config import load_config
 
-    least = {"parallel": 1, "threads": 1, "resamples": 100, "bootstrap_seed": 0}
-    wrong = [
-        f"--{name.replace('_', '-')} {getattr(options, name)} (allowed: {low} or more)"
-        for name, low in least.items()
-        if getattr(options, name) < low
-    ]
-    if len(set(options.seeds)) < len(options.seeds) or min(options.seeds) < 0:
-        wrong.append("--seeds must be different and not negative")
+    wrong = too_small(options, LEAST)
+    if len(set(options.seeds)) < len(options.seeds):
+        wrong.append("--seeds names one twice")
     pairs = [text.partition("=")[::2] for text in options.configs]
     wrong += [
         f"--configs {text} (allowed: NAME=CONFIG)"
@@ -230,8 +226,7 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
         wrong.append("--configs gives both the same name")
     if options.root is not None and options.data is None:
         wrong.append("--root without --data")
-    if wrong:
-        raise BenchmarkError("cannot work with " + "; ".join(wrong))
+    refuse(wrong)
     found = [
         Experiment(role, name, Path(path), load_config(path, options.override))
         for role, (name, path) in zip(ROLES, pairs, strict=True)

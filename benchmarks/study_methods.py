@@ -16,11 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import machine, stats
-from benchmarks.command import carry_through
+from benchmarks.command import carry_through, refuse, too_small
 from benchmarks.errors import BenchmarkError
-from benchmarks.methods_kept import FORMAT, FORMAT_VERSION, kept_rows
+from benchmarks.methods_kept import (
+    FORMAT,
+    FORMAT_VERSION,
+    conditions,
+    kept_rows,
+    stored_study,
+)
 from benchmarks.methods_table import as_csv, as_markdown, sentence
 from benchmarks.results import dump
+from benchmarks.study import LEAST
+from benchmarks.study_jobs import add_jobs, needed, recipe_sha256
 from benchmarks.study_measure import DYNAMIC, measure, seconds_of
 from benchmarks.study_results import pool
 from benchmarks.study_runs import CHECKPOINTS, Job, check_environment, train_all
@@ -90,7 +98,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, compare; JSON-ready."""
     methods = _methods(options)
     sets, data = _test_sets(methods)
-    answers = _kept(options, methods, data["clips_sha256"])
+    given = conditions(data, overrides=options.override, checkpoint=options.checkpoint)
+    answers = _kept(options, methods, given)
     jobs: dict[str, Job] = {}
     finals = {
         (method.name, seed): add_jobs(
@@ -119,6 +128,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 "method": method.name,
                 "config": str(method.path),
                 "config_sha256": method.cfg.sha256(),
+                "recipe_sha256": recipe_sha256(method.path, options.override),
+                "epochs": method.cfg.epochs,
                 "is_baseline": method.name == baseline,
                 "top1": found["pooled"][DYNAMIC.key]["student"],
                 "gain": found["pooled"][DYNAMIC.key],
@@ -134,67 +145,22 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "machine": machine.machine(),
             "checkpoint": options.checkpoint,
             "overrides": options.override,
-            "epochs": methods[0].cfg.epochs,
             **bootstrap,
         },
+        "given": given,
         "data": data,
         "seeds": options.seeds,
         "methods": rows,
     }
 
 
-def add_jobs(
-    jobs: dict[str, Job], path: Path, seed: int, *, runs: Path, overrides: tuple[str, ...]
-) -> Job:
-    """Add a config's training to ``jobs``, by label, and before it the trainings that it needs.
-
-    One that is there already, such as a teacher that another method has asked for, is shared.
-
-    Raises:
-        BenchmarkError: two configs would train into one folder.
-        ConfigError: a config has mistakes.
-    """
-    from train.config import load_config
-    from train.schema_before import Training
-
-    needed = []
-    cfg = load_config(path, overrides)
-    for variable, block in cfg.BEFORE.items():
-        if isinstance(block, Training):
-            other = (path.parent / block.train).resolve()
-            changes = (*overrides, *block.override)
-            job = add_jobs(jobs, other, seed, runs=runs, overrides=changes)
-            needed.append((variable, job))
-    job = Job(
-        name=path.stem,
-        config=path.resolve(),
-        seed=seed,
-        folder=runs / f"{path.stem}-{seed}",
-        overrides=overrides,
-        variables=tuple(
-            (name, str((one.folder / CHECKPOINTS["best"]).resolve())) for name, one in needed
-        ),
-        after=tuple(one.label for _, one in needed),
-    )
-    known = jobs.setdefault(job.label, job)
-    if known != job:
-        raise BenchmarkError(
-            f"{known.config} and {job.config} would both be trained in {job.folder}, with "
-            f"{known.overrides} and {job.overrides}; rename one of them"
-        )
-    return known
-
-
 def _methods(options: argparse.Namespace) -> list[Method]:
     """The baseline and the methods, read and checked before anything is trained."""
     from train.config import load_config
 
-    wrong = []
-    for name in ("parallel", "threads"):
-        if getattr(options, name) < 1:
-            wrong.append(f"--{name} {getattr(options, name)} (allowed: 1 or more)")
-    if len(set(options.seeds)) < LEAST_SEEDS or min(options.seeds) < 0:
-        wrong.append(f"--seeds must be {LEAST_SEEDS} or more different ones, none negative")
+    wrong = too_small(options, LEAST)
+    if len(set(options.seeds)) < LEAST_SEEDS:
+        wrong.append(f"--seeds must be {LEAST_SEEDS} or more different ones")
     if len(set(options.seeds)) < len(options.seeds):
         wrong.append("--seeds names one twice")
     found = {"baseline": options.baseline}
@@ -207,42 +173,43 @@ def _methods(options: argparse.Namespace) -> list[Method]:
             known = ", ".join(sorted(one.stem for one in FOLDER.glob("[a-z]*.yaml")))
             wrong.append(f"method {text}: there is no {file}; {FOLDER} has {known or 'none'}")
         found[name] = file
-    if wrong:
-        raise BenchmarkError("cannot work with " + "; ".join(wrong))
+    refuse(wrong)
     methods = [Method(n, path, load_config(path, options.override)) for n, path in found.items()]
     check_environment(variable for one in methods for variable in one.cfg.BEFORE)
     return methods
 
 
 def _kept(
-    options: argparse.Namespace, methods: list[Method], clips_sha256: str
+    options: argparse.Namespace, methods: list[Method], given: Mapping[str, Any]
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """Answers of an earlier study, by method and seed; its other methods are added to ``methods``.
 
-    A method whose config has changed since is not the same.
+    Raises:
+        BenchmarkError: something of it would be lost.
     """
     from train.config import load_config
 
-    given = {"overrides": options.override, "checkpoint": options.checkpoint}
-    rows = kept_rows(
-        options.out / "results.json", given=given, clips_sha256=clips_sha256, seeds=options.seeds
-    )
+    file = options.out / "results.json"
+    measured = [method.name for method in methods]
     named = {method.name: method for method in methods}
-    for row in rows:
-        file = Path(row["config"])
-        if row["method"] not in named and file.is_file():
-            cfg = load_config(file, options.override)
-            named[row["method"]] = Method(row["method"], file, cfg)
-    same = [row for row in rows if named[row["method"]].cfg.sha256() == row["config_sha256"]]
-    if not any(row["is_baseline"] for row in same):
-        return {}
-    known = {row["method"] for row in same}
-    methods += [one for one in named.values() if one not in methods and one.name in known]
-    if known:
-        _say(f"measured before: {', '.join(sorted(known))}")
+    for row in (stored_study(file) or {"methods": []})["methods"]:
+        path = Path(row["config"])
+        if row["method"] not in named and path.is_file():
+            cfg = load_config(path, options.override)
+            named[row["method"]] = Method(row["method"], path, cfg)
+    rows = kept_rows(
+        file,
+        given=given,
+        seeds=options.seeds,
+        recipes={name: recipe_sha256(one.path, options.override) for name, one in named.items()},
+        measured=measured,
+    )
+    methods += [named[row["method"]] for row in rows if row["method"] not in measured]
+    if rows:
+        _say(f"measured before: {', '.join(sorted(row['method'] for row in rows))}")
     return {
         (row["method"], run["seed"]): run
-        for row in same
+        for row in rows
         for run in row["runs"]
         if run["seed"] in options.seeds
     }
@@ -270,6 +237,7 @@ def _test_sets(methods: Sequence[Method]) -> tuple[dict[Any, ClipDataset], dict[
         "list": name,
         "sha256": sha256,
         "clips_sha256": fingerprint(first.samples),
+        "training_sha256": fingerprint(build_dataset(methods[0].cfg, "train").samples),
         "listed": len(first),
         "labels": [sample.label for sample in first.samples],
     }
@@ -302,7 +270,7 @@ def _measure(
             list_sha256=list_sha256,
             threads=options.threads,
         )
-        before = sum(seconds_of(one.folder / CHECKPOINTS["last"]) for one in _needed(job, jobs))
+        before = sum(seconds_of(one.folder / CHECKPOINTS["last"]) for one in needed(job, jobs))
         answers[name, seed] = {
             **found,
             "seed": seed,
@@ -310,14 +278,6 @@ def _measure(
         }
         _say(f"evaluated: {name}, seed {seed}")
     return answers
-
-
-def _needed(job: Job, jobs: Mapping[str, Job]) -> list[Job]:
-    """Every training that a job builds on, however far back."""
-    found: dict[str, Job] = {}
-    for label in job.after:
-        found |= {label: jobs[label]} | {one.label: one for one in _needed(jobs[label], jobs)}
-    return list(found.values())
 
 
 def _say(line: str) -> None:

@@ -87,7 +87,9 @@ def train_all(
     waiting, running = list(jobs), list[_Running]()
     finished: list[tuple[Job, float]] = []
     begun = last = time.monotonic()
-    before = {number: signal.signal(number, _interrupt) for number in STOPS}
+    # What `nohup` ignores stays ignored.
+    heard = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, _interrupt) for number in heard}
     try:
         while waiting or running:
             while len(running) < parallel:

@@ -194,6 +194,30 @@ def test_a_second_setup_installs_nothing(installed: Path) -> None:
 
 
 @needs_make
+def test_a_study_takes_seeds_and_overrides(installed: Path) -> None:
+    given = ("SEEDS=1 2 3", "OVERRIDES=epochs=2 seed=5")
+    for methods, module in ((), "study"), (("METHODS=kd dkd",), "study_methods kd dkd"):
+        said = _make(installed, "--dry-run", "study", *given, *methods).stdout
+        assert f"-m benchmarks.{module} --seeds 1 2 3 -o epochs=2 -o seed=5" in said
+
+
+@needs_make
+def test_a_bundle_is_made_again_when_its_run_is_newer_wherever_that_lies(installed: Path) -> None:
+    checkpoint = installed / "elsewhere" / "mine" / "best.pdparams"
+    bundle = installed / "bundles" / "mine" / "bundle.json"
+    for number, file in enumerate((checkpoint, bundle)):
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (1.2e9 + number, 1.2e9 + number))
+    for run in (checkpoint.parent, "elsewhere/mine/"):
+        arguments = ("--dry-run", "predict", f"RUN={run}")
+        assert "-m export" not in _make(installed, *arguments).stdout
+        os.utime(checkpoint, (1.3e9, 1.3e9))
+        assert "-m export" in _make(installed, *arguments).stdout
+        os.utime(checkpoint, (1.2e9, 1.2e9))
+
+
+@needs_make
 @pytest.mark.parametrize("changed", ["setup.cfg", "constraints.txt"])
 def test_changed_requirements_are_installed(installed: Path, changed: str) -> None:
     (installed / changed).touch()

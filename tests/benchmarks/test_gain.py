@@ -18,6 +18,7 @@ from benchmarks.kept import Kept
 from benchmarks.results import load
 from infer.backends import BACKENDS
 from infer.bundle import Bundle, describe_file, write_bundle_json
+from infer.errors import BackendUnavailable
 from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
 from infer.statuses import Status
 from train.data.lists import Sample
@@ -232,6 +233,35 @@ def test_what_gives_no_numbers_fails_and_is_not_timed(
     assert [row["cell"] for row in results["cells"]] == ["onnxruntime:fp32"]
     assert [row["cell"] for row in results["speed"]["cells"]] == ["onnxruntime:fp32"]
     assert "ONNX Runtime int8 fails" in capsys.readouterr().out
+
+
+def test_what_needs_another_machine_is_left_out_unless_asked_for(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = deployments.open_runtime
+
+    def lacking(bundle: Any, **named: Any) -> Any:
+        if named["precision"] == "int8":
+            raise BackendUnavailable("onnxruntime", "int8 needs a CPU that this one is not")
+        return original(bundle, **named)
+
+    monkeypatch.setattr(deployments, "open_runtime", lacking)
+    out = tmp_path / "results.json"
+    assert run(world, "blind", "good", out, "--no-latency") == 0
+    results = load(out)
+    assert [row["cell"] for row in results["cells"]] == ["onnxruntime:fp32"]
+    assert results["broken"] == []
+    assert {"what": "onnxruntime:int8", "reason": "int8 needs a CPU that this one is not"} in (
+        results["left_out"]
+    )
+    asked = [
+        "--baseline", str(world / "blind"), "--student", str(world / "good"),
+        "--data", str(world / "test.list"), "--root", str(world / "clips"),
+        "--cells", "onnxruntime:int8", "--no-latency", "--out", str(tmp_path / "other.json"),
+    ]  # fmt: skip
+    assert main(asked) == 2
+    assert "onnxruntime:int8 cannot run here: int8 needs" in capsys.readouterr().err
+    assert not (tmp_path / "other.json").exists()
 
 
 def test_outputs_are_compared_before_anything_is_timed(

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from benchmarks import study_measure, study_results, words
 from benchmarks.report import main as report
 from benchmarks.results import dump, load
 from benchmarks.study import differences, main, write_study
-from benchmarks.study_runs import Job, eta
+from benchmarks.study_runs import Job, eta, train_all
 from infer.bundle import sha256_of
 from train.config import load_config
 
@@ -162,6 +164,27 @@ def test_time_left_comes_from_finished_trainings_of_the_same_config() -> None:
     assert eta(finished, [jobs[0]], [(jobs[3], 150.0)], 2) == 75
 
 
+def test_a_terminal_that_closes_does_not_end_what_nohup_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Job, "command", property(lambda job: [sys.executable, "-c", "pass"]))
+    heard = []
+    kept = signal.getsignal(signal.SIGHUP)
+    for before in (signal.SIG_IGN, signal.SIG_DFL):
+        signal.signal(signal.SIGHUP, before)
+        try:
+            train_all(
+                [Job("a", Path("c"), 1, tmp_path)],
+                parallel=1,
+                threads=1,
+                say=lambda line: heard.append(signal.getsignal(signal.SIGHUP)),
+            )
+            assert signal.getsignal(signal.SIGHUP) == before
+        finally:
+            signal.signal(signal.SIGHUP, kept)
+    assert heard[0] == signal.SIG_IGN and heard[-1] not in (signal.SIG_IGN, signal.SIG_DFL)
+
+
 def test_configs_that_differ_in_more_than_the_model_are_named() -> None:
     one = {"MODEL": 1, "epochs": 3, "OPTIMIZER": {"name": "AdamW", "x": 1}, "seed": 1}
     other = {"MODEL": 2, "epochs": 4, "OPTIMIZER": {"name": "AdamW", "x": 2}, "seed": 9}
@@ -284,7 +307,9 @@ def test_a_training_that_fails_says_why(
     ("arguments", "message"),
     [
         (["--configs", "a", "b=c"], "--configs a (allowed: NAME=CONFIG)"),
-        (["--seeds", "1", "1"], "--seeds must be different"),
+        (["--seeds", "1", "1"], "--seeds names one twice"),
+        (["--seeds", "-1"], "--seeds -1 (allowed: 0 or more)"),
+        (["--resamples", "0"], "--resamples 0 (allowed: 100 or more)"),
         (["--parallel", "0"], "--parallel 0"),
         (["--root", "x"], "--root without --data"),
     ],

@@ -14,7 +14,7 @@ import yaml
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.study import main as study_main
-from benchmarks.study_methods import add_jobs
+from benchmarks.study_jobs import add_jobs, recipe_sha256
 from benchmarks.study_methods import main as methods_main
 from benchmarks.study_runs import Job
 from tests.benchmarks.tiny import PAIR, STUDENT
@@ -80,7 +80,7 @@ def test_a_whole_study_of_methods(
     report = (methods / "table" / "report.md").read_text()
     assert "seeds ahead" in report and "Student's t" in report
 
-    # Another day, without the runs: what the table holds stays, unless its config has changed.
+    # Another day, without the runs: what the table holds stays.
     shutil.rmtree(methods / "method runs")
     config = yaml.safe_load((methods / "self.yaml").read_text())
     (methods / "other.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 1.0}))
@@ -93,10 +93,37 @@ def test_a_whole_study_of_methods(
     rows = list(csv.DictReader(io.StringIO((methods / "table" / "results.csv").read_text())))
     assert [row["trainings_at_a_time"] for row in rows] == ["2", "1", "2"]
     assert "trainings at a time: other" in (methods / "table" / "report.md").read_text()
+
+    # What does not hold any more is not dropped: it is measured again, or the study is refused.
+    capsys.readouterr()
+    for wrong, said in (
+        ([*other, "-o", "epochs=2"], "overrides is epochs=2 and was none"),
+        ([*other, "--seeds", "3", "4", "6"], "seeds 6 were not in it"),
+    ):
+        assert methods_main(wrong) == 2
+        told = capsys.readouterr().err
+        assert "results.json holds" in told and said in told and "--out" in told
     (methods / "self.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 2.0}))
-    assert methods_main(other) == 0
+    assert methods_main(other) == 2
+    assert "holds self, which would be lost, since the config of self" in capsys.readouterr().err
+    assert json.loads((methods / "table" / "results.json").read_text()) == grown
+    assert methods_main([f"self={methods}/self.yaml", *other]) == 0
     again = json.loads((methods / "table" / "results.json").read_text())
-    assert [row["method"] for row in again["methods"]] == ["baseline", "other"]
+    assert [row["method"] for row in again["methods"]] == ["baseline", "self", "other"]
+    assert again["methods"][2] == grown["methods"][1]
+    assert again["methods"][1] != grown["methods"][2]
+
+
+def test_what_a_method_builds_on_is_part_of_it(methods: Path, tmp_path: Path) -> None:
+    names = ("one", "self", "again")
+    for name in names:
+        shutil.copy(methods / f"{name}.yaml", tmp_path)
+    before = [recipe_sha256(tmp_path / f"{name}.yaml") for name in names]
+    assert len(set(before)) == 3
+    config = yaml.safe_load((tmp_path / "one.yaml").read_text())
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 3.0}))
+    after = [recipe_sha256(tmp_path / f"{name}.yaml") for name in names]
+    assert not set(before) & set(after)
 
 
 def test_a_study_makes_its_own_teachers(
