@@ -11,9 +11,9 @@ import numpy.typing as npt
 from benchmarks import stats
 from benchmarks.accuracy import Answers, agreement, macro_f1, macro_f1_gain
 from benchmarks.gains import Right, gain_record
-from benchmarks.resample import Bootstrap
+from benchmarks.resample import Bootstrap, Interval
 from benchmarks.score import clips_needed
-from benchmarks.verdict import REFERENCE, Rule, verdict
+from benchmarks.verdict import REFERENCE, Rule, evidence, verdict
 
 MODELS = ("baseline", "student")
 
@@ -48,7 +48,7 @@ def compare_cells(
         four = [right[model][cell] for cell in (reference, key) for model in MODELS]
         drawn = stats.resampled(four, **bootstrap)
         share = drawn.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
-        moved = drawn.contrast([1, -1, -1, 1])
+        moved = evidence(drawn, [1, -1, -1, 1], 0.0).interval
         row: dict[str, Any] = {
             "cell": key,
             "gain": gain_record(four[2], four[3], bootstrap),
@@ -61,12 +61,15 @@ def compare_cells(
             },
             "gain_change": {**moved.to_dict(), "distinguishable": moved.excludes_zero},
         }
-        for model in MODELS:
+        for model, weights in zip(MODELS, ([-1, 0, 1, 0], [0, -1, 0, 1]), strict=True):
             given, base = answers[model][key], answers[model][reference]
             row[model] = {
                 **figures(given, labels, classes, bootstrap),
                 "agreement": _agreement(base, given),
-                "change": gain_record(right[model][reference], right[model][key], bootstrap),
+                "change": _change(
+                    gain_record(right[model][reference], right[model][key], bootstrap),
+                    evidence(drawn, weights, 0.0).interval,
+                ),
             }
         if key == reference:
             row["verdict"] = {
@@ -108,6 +111,12 @@ def figures(
         "macro_f1": float(np.mean([macro_f1(one.predictions, labels, classes) for one in given])),
         "classes_answered": min(_classes_answered(one) for one in given),
     }
+
+
+def _change(record: dict[str, Any], interval: Interval) -> dict[str, Any]:
+    """What deployment did to a model, with the interval that verdicts are made of."""
+    sure = interval.excludes_zero and record["distinguishable"]
+    return {**record, **interval.to_dict(), "distinguishable": sure}
 
 
 def _correct(given: Sequence[Answers], k: int = 1) -> Right:

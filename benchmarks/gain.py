@@ -184,7 +184,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             {model: bundle_record(bundles[model][pair]) for model in MODELS}
             for pair in range(len(bundles["student"]))
         ],
-        "data": data_record(options.data, options.root, example, every[0]),
+        "data": data_record(options.data, options.root, samples, example, every[0]),
         **choice_record(choice, answered.left_out),
         "broken": [asdict(one) for one in answered.broken],
         "cells": cells,

@@ -83,9 +83,9 @@ def as_markdown(study: Mapping[str, Any]) -> str:
         "The interval of a gain resamples seeds and clips together; the one by seeds alone is "
         "Student's t over the seeds' gains. Many methods are compared with one baseline: the "
         "best of many looks better than it is.",
-        "Seconds a step include validation; steps and seconds are those of the last training of "
-        "a method, and what it builds on, such as its teacher, is counted before. Peak memory is "
-        "that of the training process, decoded clips included.",
+        "Seconds a step are those of a run's quickest epoch, validation included. Steps are those "
+        "of the last training of a method; the seconds of what it builds on, such as its teacher, "
+        "are counted before. Peak memory is that of the training process, decoded clips included.",
     ]
     return markdown(
         "Distillation methods, over seeds",

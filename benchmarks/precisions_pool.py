@@ -17,6 +17,7 @@ MARGIN = 0.005
 """Largest loss against fp32 that INT8 may bring, as a share of the clips."""
 KEEP = 0.9
 """Least share of the fp32 gain that must be left."""
+NO_GAIN = "there is no clear gain to keep"
 
 
 def pool(
@@ -39,6 +40,8 @@ def pool(
 
     pooled: dict[str, Any] = {}
     exact = {role: right(role, REFERENCE) for role in ROLES}
+    whole = stats.resampled(list(exact.values()), **bootstrap).contrast([-1, 1])
+    gain_is_real = whole.low > 0
     for method in METHODS:
         if any(method not in run["methods"] for run in runs):
             continue
@@ -55,7 +58,7 @@ def pool(
             "change": _judged(change),
             "student_change": _judged(student),
             "share": None if share is None else share.to_dict(),
-            "kept": _judged(kept),
+            "kept": _judged(kept) if gain_is_real else {**_judged(kept), "verdict": NO_GAIN},
             "agreement": _mean(runs, method, "test", "agreement"),
             "expected": {split: _mean(runs, method, split, "expected") for split in SPLITS},
             "counted": {split: _mean(runs, method, split, "loss") for split in SPLITS},
@@ -74,7 +77,8 @@ def correct(run: Mapping[str, Any], method: str, split: str = "test") -> np.ndar
 
 
 def _judged(found: Evidence) -> dict[str, Any]:
-    word = "shown" if found.shown else "refuted" if found.refuted else "not enough clips to tell"
+    lack = "pairs" if found.pairs_needed is not None else "clips"
+    word = "shown" if found.shown else "refuted" if found.refuted else f"not enough {lack} to tell"
     return {**found.interval.to_dict(), "limit": found.limit, "verdict": word}
 
 

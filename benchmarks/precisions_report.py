@@ -56,9 +56,10 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
             continue
         row = result["pooled"][method]
         lines.append(
-            f"{NAMES[method]}: {points(row['change'])} points of top-1 (at most {100 * MARGIN:g} "
-            f"lost: {row['change']['verdict']}); left of the gain: {_share(row)} (at least "
-            f"{KEEP:.0%}: {row['kept']['verdict']})."
+            f"{NAMES[method]}: the student changes by {points(row['student_change'])} points of "
+            f"top-1 (at most {100 * MARGIN:g} lost: {row['student_change']['verdict']}), baseline "
+            f"and student by {points(row['change'])} on average ({row['change']['verdict']}); left "
+            f"of the gain: {_share(row)} (at least {KEEP:.0%}: {row['kept']['verdict']})."
         )
     return lines
 

@@ -17,7 +17,9 @@ from benchmarks.resample import Bootstrap
 from benchmarks.verdict import Rule
 from infer.backends import find_artifact
 from infer.bundle import Bundle, sha256_of
+from train.data.lists import Sample
 from train.evaluate import Evaluation
+from train.identity import fingerprint
 
 
 def cell_rows(
@@ -72,11 +74,14 @@ def _logits_record(base: Sequence[Evaluation], own: Sequence[Evaluation]) -> dic
     }
 
 
-def data_record(data: Path, root: Path | None, seen: Evaluation, bundle: Bundle) -> dict[str, Any]:
+def data_record(
+    data: Path, root: Path | None, samples: Sequence[Sample], seen: Evaluation, bundle: Bundle
+) -> dict[str, Any]:
     """The list, what could not be read of it, and the labels."""
     return {
         "list": str(data),
         "sha256": sha256_of(data),
+        "clips_sha256": fingerprint(samples),
         "root": str(root) if root is not None else None,
         "listed": len(seen.paths),
         "decoded": len(seen.paths) - len(seen.failed),

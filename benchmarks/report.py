@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import report_html
+from benchmarks.errors import BenchmarkError
 from benchmarks.report_content import content, title
 from benchmarks.report_csv import as_csv
 from benchmarks.report_markdown import markdown
@@ -47,18 +49,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write_report(results_file: Path, folder: Path, *, study: Path | None = None) -> None:
     """Write the files of a report.
 
-    study: the study's result file; None takes the default one if it exists and is about clips
-        with the same labels.
+    study: the study's result file; None takes the default one if it exists and is about the
+        same clips.
 
     Raises:
         BenchmarkError: a file is missing, damaged or of another format.
     """
     results = load(results_file)
-    repeated = load(study, format=STUDY_FORMAT) if study is not None else None
-    if study is None and STUDY.is_file():
-        found = load(STUDY, format=STUDY_FORMAT)
-        # A study of another task says nothing here.
-        repeated = found if found["data"]["labels"] == results["data"]["labels"] else None
+    repeated: Mapping[str, Any] | None = None
+    if study is not None:
+        repeated = load(study, format=STUDY_FORMAT)
+    elif STUDY.is_file():
+        repeated = _of_the_same(results)
     sections = content(results, repeated)
     when = f"Measured {results['created']} on {results['conditions']['machine']['cpu']}"
     write_text(folder / "report.md", markdown(title(results), when, sections))
@@ -67,6 +69,20 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     copy = folder / "results.json"
     if not (copy.exists() and copy.samefile(results_file)):
         write_text(copy, results_file.read_text(encoding="utf-8"))
+
+
+def _of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The study at its default place, if it can be read and is about the same clips."""
+    try:
+        study = load(STUDY, format=STUDY_FORMAT)
+    except BenchmarkError as error:
+        # Nobody asked for it, and what was measured is worth its report without it.
+        print(f"left out: {error}", file=sys.stderr)
+        return None
+    own, its = results["data"], study["data"]
+    # The same list and labels may be those of clips that were made anew.
+    same = own.get("clips_sha256", its["clips_sha256"]) == its["clips_sha256"]
+    return study if same and own["labels"] == its["labels"] else None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from benchmarks import words, words_gate
@@ -21,12 +22,20 @@ def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list
         sections.append(speed_section(results))
     sections.append(_sure(results, study))
     if study is not None:
-        sections.append(study_section(study)[0])
+        sections.append(_repeated(study))
     sections += [_time(results), _figures(results)]
     if results["data"]["failed"]:
         sections.append(_unreadable(results))
     sections.append(_conditions(results, study))
     return sections
+
+
+def _repeated(study: Mapping[str, Any]) -> Section:
+    """What the study found, and where: its conditions are not those of this page."""
+    found = study_section(study)[0]
+    host = study["conditions"]["machine"]
+    where = f"The study was measured {study['created']} on {host['cpu']} by {study['command']}."
+    return replace(found, sentences=[*found.sentences, where])
 
 
 def title(results: Mapping[str, Any]) -> str:

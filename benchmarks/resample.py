@@ -4,7 +4,8 @@ The same seed draws the same clips, whatever is measured on them: one gain has o
 every table that it stands in. Drawing 10,000 times 2,000 clips takes half a second.
 
 Several trained pairs answer the same clips, so clips are drawn once a resample for all of them
-(crossed, not nested): the "pigeonhole" bootstrap (Owen 2007), which errs on the wide side.
+(crossed, not nested): the "pigeonhole" bootstrap (Owen 2007). Where what few pairs gained differs
+much, it is too narrow; Student's t over pairs stands beside it for that.
 """
 
 from __future__ import annotations

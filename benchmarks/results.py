@@ -51,8 +51,12 @@ def load(path: Path, *, format: str = FORMAT) -> dict[str, Any]:
             f"{path} has format version {value.get('format_version')!r}; this program reads "
             f"{version}. Run the benchmark again"
         )
-    if format == FORMAT:
-        check.verify(value, path)
-    else:
-        study_results.verify(value, path)
+    verify = check.verify if format == FORMAT else study_results.verify
+    try:
+        verify(value, path)
+    except (KeyError, TypeError, IndexError, StopIteration) as error:
+        raise BenchmarkError(
+            f"{path} lacks a part of a result file or has it in another form ({error!r}): it was "
+            "changed by hand or is damaged"
+        ) from error
     return value

@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, pool; JSON-ready."""
     from train.config import class_names
+    from train.identity import fingerprint
     from train.schema_before import Training
 
     experiments = _experiments(options)
@@ -161,6 +162,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "data": {
             "list": str(_list_file(experiments[0].cfg, options)),
             "sha256": list_sha256,
+            "clips_sha256": fingerprint(dataset.samples),
             "listed": len(dataset),
             "failed": sorted({path for one in runs for path in one.pop("failed")}),
             "labels": labels,

@@ -168,10 +168,21 @@ def _bundle(job: Job, checkpoint: Path, identity: Mapping[str, Any], *, threads:
     return Bundle.load(folder)
 
 
+def _quickest(history: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds a step in the quickest epoch; records count steps and seconds from the beginning."""
+    before = [{"seconds": 0.0, "step": 0}, *history]
+    return min(
+        (record["seconds"] - last["seconds"]) / max(1, record["step"] - last["step"])
+        for last, record in zip(before, history, strict=False)
+    )
+
+
 def _cost(folder: Path) -> dict[str, Any]:
     """Seconds and steps of a finished run; the seconds hold validation, not start-up.
 
-    ``seconds_before`` are those of the trainings in the run's folder that it builds on.
+    ``seconds_per_step`` is that of the quickest epoch: the first one reads the clips, and whatever
+    else the machine does only adds. ``seconds_before`` are those of the trainings in the run's
+    folder that it builds on.
     """
     from train.checkpoint import load_file
 
@@ -181,7 +192,7 @@ def _cost(folder: Path) -> dict[str, Any]:
         "seconds": float(progress["seconds"]),
         "seconds_before": sum(map(seconds_of, sorted(folder.glob(f"before/*/{last}")))),
         "steps": int(progress["step"]),
-        "seconds_per_step": float(progress["seconds"]) / max(1, int(progress["step"])),
+        "seconds_per_step": _quickest(progress["history"]),
         "epochs": int(progress["epoch"]),
         "best_epoch": int(progress["best"]["epoch"]),
         "validation_top1": float(progress["best"]["top1"]),

@@ -84,13 +84,15 @@ def by_class(
         of_it = np.asarray(labels) == label
         if of_it.any():
             baseline, student = (right[role][:, of_it] for role in ROLES)
+            gain = over_pairs(baseline, student, bootstrap)
             found.append(
                 {
                     "class": name,
                     "clips": int(of_it.sum()),
                     "baseline": float(baseline.mean()),
                     "student": float(student.mean()),
-                    "gain": over_pairs(baseline, student, bootstrap).crossed.to_dict(),
+                    "gain": gain.crossed.to_dict(),
+                    "seeds": gain.by_pairs.to_dict(),
                 }
             )
     return found

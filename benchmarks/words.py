@@ -95,7 +95,11 @@ def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
         )
     if gain["distinguishable"]:
         verb = "gains" if gain["point"] > 0 else "loses"
-        return f"In {name} the DML student {verb} {much} of top-1 ({sure}): {counts}."
+        said = f"In {name} the DML student {verb} {much} of top-1 ({sure}): {counts}"
+        by_pairs = gain.get("by_pairs")
+        if by_pairs is not None and by_pairs["low"] <= 0 <= by_pairs["high"]:
+            return f"{said}; but the pairs alone, being few, do not settle it ({span(by_pairs)})."
+        return f"{said}."
     if gain["only_first"] + gain["only_second"] == 0:
         return (
             f"In {name} both models answer every one of the {gain['clips']} clips equally well: "
@@ -149,8 +153,8 @@ def left_sentence(row: Mapping[str, Any], reference: str) -> str:
 
 def unchanged(row: Mapping[str, Any]) -> bool:
     """True where deployment moved no clip at all, in either model."""
-    change = row["gain_change"]
-    return bool(change["point"] == change["low"] == change["high"] == 0)
+    changes = [row[model]["change"] for model in ("baseline", "student")]
+    return not any(one["only_first"] + one["only_second"] for one in changes)
 
 
 def change_sentence(model: str, cell: str, reference: str, part: Mapping[str, Any]) -> str:

@@ -135,6 +135,7 @@ def make_results() -> Callable[..., Results]:
             "data": {
                 "list": "data/motions/test.list",
                 "sha256": "ab" * 32,
+                "clips_sha256": "ba" * 32,
                 "root": "data/motions",
                 "listed": clips,
                 "decoded": clips,
@@ -284,6 +285,7 @@ def make_study() -> Callable[..., Results]:
             "data": {
                 "list": "data/motions/test.list",
                 "sha256": "ab" * 32,
+                "clips_sha256": "ba" * 32,
                 "listed": clips,
                 "failed": [],
                 "labels": labels.tolist(),

@@ -92,6 +92,23 @@ def test_verdicts_on_both_goals(student: float, baseline: float, change: str, ke
     assert (row["change"]["verdict"], row["kept"]["verdict"]) == (change, kept)
 
 
+def test_what_is_lacking_is_named_and_without_a_gain_there_is_no_share() -> None:
+    def pooled(top: float, students: list[float], baselines: list[float]) -> dict[str, Any]:
+        some = [
+            network(role, seed, {"fp32": exact, "qat.int8": share})
+            for role, exact, shares in (("baseline", 60.0, baselines), ("student", top, students))
+            for seed, share in enumerate(shares, start=1)
+        ]
+        return pool(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP)["qat.int8"]
+
+    # The pairs differ by far more than the luck of 2,000 clips.
+    uneven = pooled(70.0, [74.0, 70.0, 69.5], [60.0, 60.0, 60.0])
+    assert uneven["student_change"]["verdict"] == "not enough pairs to tell"
+    assert (
+        pooled(60.0, [60.0] * 3, [60.0] * 3)["kept"]["verdict"] == "there is no clear gain to keep"
+    )
+
+
 def test_a_method_that_missed_its_goal_for_one_network_is_not_pooled() -> None:
     some = runs({"fp32": 70.0, "goal.int8": 70.0}, {"fp32": 60.0, "goal.int8": 60.0})
     del some[3]["methods"]["goal.int8"]
@@ -121,9 +138,9 @@ def result_of(some: list[dict[str, Any]]) -> dict[str, Any]:
 def test_the_report_says_what_was_found() -> None:
     shares = dict.fromkeys(METHODS, 70.0) | {"ptq.int8": 68.0}
     text = markdown("What INT8 costs", "now", sections(result_of(runs(shares, shares))))
-    assert "calibrated, int8: -2.00" in text
-    assert "points of top-1 (at most 0.5 lost: refuted)" in text
-    assert "fine-tuned, uint8: +0.00" in text
+    assert "calibrated, int8: the student changes by -2.00" in text
+    assert "points of top-1 (at most 0.5 lost: refuted), baseline and student by -2.00" in text
+    assert "fine-tuned, uint8: the student changes by +0.00" in text
     assert "left of the gain: there is none" in text
     assert "| student-2 | 70.00 % | 68.00 % (-2.00) |" in text
     assert "backbone.last\\_conv | 7.0% | 0.80 to 0.40" in text

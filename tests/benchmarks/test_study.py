@@ -118,15 +118,40 @@ def test_the_report_takes_the_study_in(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.json").write_text(dump(make_results(clips=1000)))
     (tmp_path / "other.json").write_text(dump(make_results(clips=900)))
+    anew = make_results(clips=1000)
+    anew["data"]["clips_sha256"] = "cc" * 32  # the same labels, and other clips
+    (tmp_path / "anew.json").write_text(dump(anew))
     assert report(["in.json", "--out", "without"]) == 0
     write_study(make_study(), tmp_path / "reports" / "study")
     assert report(["in.json", "--out", "with"]) == 0  # found at its default place
     assert report(["other.json", "--out", "other"]) == 0  # of other clips
+    assert report(["anew.json", "--out", "anew"]) == 0
     for name in ("index.html", "report.md"):
-        for folder in ("without", "other"):
+        for folder in ("without", "other", "anew"):
             assert "What other seeds bring" not in (tmp_path / folder / name).read_text()
         text = (tmp_path / "with" / name).read_text()
         assert "What other seeds bring" in text and "Over 5 seeds and 1000 clips" in text
+        assert "The study was measured 2030-02-03T04:05:06+00:00 on Example(R) CPU" in text
+
+
+def test_a_report_does_not_need_the_study_at_its_default_place(
+    make_results: MakeResults,
+    make_study: MakeResults,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in.json").write_text(dump(make_results(clips=1000)))
+    study = make_study()
+    place = tmp_path / "reports" / "study" / "results.json"
+    place.parent.mkdir(parents=True)
+    for damaged in ("{", dump({**study, "format_version": 2}), dump({**study, "runs": []})):
+        place.write_text(damaged)
+        assert report(["in.json", "--out", "out"]) == 0
+        assert "left out: reports/study/results.json" in capsys.readouterr().err
+        assert report(["in.json", "--out", "out", "--study", str(place)]) == 2
+        assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_study_that_was_changed_by_hand_is_refused(
