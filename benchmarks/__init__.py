@@ -2,4 +2,4 @@
 
 from infer.missing import need
 
-need(["psutil", "tqdm", "yaml"], extra="export,report")
+need(["tqdm", "yaml"], extra="export,report")

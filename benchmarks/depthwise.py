@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.command import TIMING, WRONG_USE, add_timing, carry_out
 from benchmarks.errors import BenchmarkError
-from benchmarks.latency import summarise, time_in_turns
+from benchmarks.latency import ratio, summarise, time_in_turns
 from benchmarks.step_cost import training_step
 
 KERNELS = ("tiles", "paddle")
@@ -70,8 +70,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     timings = time_in_turns(
         steps, budget=options.seconds, repetitions=options.repetitions, seed=options.seed
     )
-    tiles, paddle = (timings[kernel] for kernel in KERNELS)
-    each = [a / b for a, b in zip(tiles.medians, paddle.medians, strict=True)]
     clips = cfg.DATASET.batch_size
     return {
         "format": "clipduet-depthwise",
@@ -84,8 +82,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "machine": machine.machine(),
         "load": machine.load_average(),
         "steps": {name: summarise(timing, batch=clips) for name, timing in timings.items()},
-        "ratio": float(np.median(tiles.all)) / float(np.median(paddle.all)),
-        "ratio_spread": [min(each), max(each)],
+        **ratio(timings["tiles"], timings["paddle"]),
     }
 
 

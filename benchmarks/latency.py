@@ -102,13 +102,16 @@ def summarise(timings: Timings, *, batch: int, reference: Timings | None = None)
         "p50_spread": [min(timings.medians), max(timings.medians)],
         "clips_per_second": batch * len(every) / max(float(every.sum()), 1e-12),
     }
-    if reference is not None:
-        ratios = [
-            own / other for own, other in zip(timings.medians, reference.medians, strict=True)
-        ]
-        row["ratio"] = p50 / float(np.median(reference.all))
-        row["ratio_spread"] = [min(ratios), max(ratios)]
-    return row
+    return row if reference is None else {**row, **ratio(timings, reference)}
+
+
+def ratio(own: Timings, other: Timings) -> dict[str, Any]:
+    """Ratio of the medians, and its smallest and largest repetition: both had the same turns."""
+    each = [a / b for a, b in zip(own.medians, other.medians, strict=True)]
+    return {
+        "ratio": float(np.median(own.all)) / float(np.median(other.all)),
+        "ratio_spread": [min(each), max(each)],
+    }
 
 
 def stages_in_turns(

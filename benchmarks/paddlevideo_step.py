@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import machine, paddlevideo_code
 from benchmarks.command import TIMING, WRONG_USE, add_timing, carry_out
 from benchmarks.errors import BenchmarkError
-from benchmarks.latency import summarise, time_in_turns
+from benchmarks.latency import ratio, summarise, time_in_turns
 from benchmarks.step_cost import training_step
 
 FOLDER = Path("configs/recognition/pptsm/v2")
@@ -67,15 +67,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             repetitions=options.repetitions,
             seed=0,
         )
-        each = [
-            a / b for a, b in zip(timings["ours"].medians, timings["theirs"].medians, strict=True)
-        ]
         networks[name] = {
             "config": str(config),
             "logits_difference": difference,
             **{who: summarise(seen, batch=options.batch_size) for who, seen in timings.items()},
-            "ratio": float(np.median(timings["ours"].all) / np.median(timings["theirs"].all)),
-            "ratio_spread": [min(each), max(each)],
+            **ratio(timings["ours"], timings["theirs"]),
         }
     return {
         "format": "clipduet-paddlevideo-step",

@@ -26,6 +26,7 @@ from benchmarks.precisions_pool import METHODS, REFERENCE, pool
 from benchmarks.precisions_report import sections
 from benchmarks.report_markdown import markdown
 from benchmarks.results import dump
+from benchmarks.study import CONFIGS, SEEDS
 from infer.bundle import sha256_of
 from infer.files import write_text
 
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from train.evaluate import Evaluation
 
 FORMAT, FORMAT_VERSION = "clipduet-precisions", 2
-CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
-SEEDS = (11, 12, 13, 14, 15)
 ANSWERS = "answers.json"
 BATCH = 16
 

@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.command import TIMING, WRONG_USE, add_config, carry_out
 from benchmarks.errors import BenchmarkError
-from benchmarks.latency import Timings, summarise, time_in_turns
+from benchmarks.latency import ratio, summarise, time_in_turns
 from infer.bundle import Bundle
 from infer.errors import BackendUnavailable
 from infer.runtimes import open_runtime
@@ -177,15 +177,6 @@ def compare(calls: Mapping[str, Call]) -> dict[str, float]:
                 f"{allowed:g}); nothing was timed"
             )
     return found
-
-
-def ratio(own: Timings, other: Timings) -> dict[str, Any]:
-    """Ratio of the medians, and its smallest and largest repetition."""
-    each = [a / b for a, b in zip(own.medians, other.medians, strict=True)]
-    return {
-        "ratio": float(np.median(own.all)) / float(np.median(other.all)),
-        "ratio_spread": [min(each), max(each)],
-    }
 
 
 def goals(

@@ -29,7 +29,7 @@ from benchmarks.resample import (
 __all__ = [
     "LEVEL", "RESAMPLES", "Bootstrap", "Interval", "Paired", "Resampled", "compare",
     "crossed_bootstrap", "mcnemar_exact", "paired_bootstrap", "paired_contrast", "resampled",
-    "share_of_gain", "wilson",
+    "wilson",
 ]  # fmt: skip
 
 
@@ -167,25 +167,6 @@ def compare(
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     difference = paired_bootstrap(a, b, resamples=resamples, seed=seed, level=level)
     return Paired(len(a), only_a, only_b, difference, mcnemar_exact(only_a, only_b))
-
-
-def share_of_gain(
-    reference_a: npt.ArrayLike,
-    reference_b: npt.ArrayLike,
-    cell_a: npt.ArrayLike,
-    cell_b: npt.ArrayLike,
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
-    level: float = LEVEL,
-) -> Interval | None:
-    """(cell_b - cell_a) / (reference_b - reference_a), all four resampled over the same clips.
-
-    None when the reference gain itself is not positive; see `Resampled.ratio`.
-    """
-    four = [reference_a, reference_b, cell_a, cell_b]
-    drawn = resampled(four, resamples=resamples, seed=seed, level=level)
-    return drawn.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
 
 
 def crossed_bootstrap(
