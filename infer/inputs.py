@@ -44,17 +44,18 @@ def find_videos(named: Sequence[str]) -> Inputs:
 
 def _expand(name: str) -> tuple[list[Path], str]:
     """Videos behind one name, and why there are none."""
-    path = Path(name).expanduser()
     if not name:
         return [], "an empty name"
-    if path.is_dir():
+    # os.path leaves ~nobody as it is, and raises nothing for a name that the system refuses.
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path):
         inside = _in_folder(path)
         return inside, "" if inside else "no videos in this folder"
-    if path.exists() or not glob.has_magic(name):
+    if os.path.exists(path) or not glob.has_magic(name):
         return [path], ""  # a file that is missing is said when it is its turn
     found: list[Path] = []
     for match in sorted(Path(m) for m in glob.glob(str(path), recursive=True)):
-        if not match.is_dir():
+        if not os.path.isdir(match):
             found.append(match)
         elif "**" not in name:  # with **, what is inside matches by itself
             found += _in_folder(match)

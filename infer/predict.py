@@ -1,6 +1,6 @@
 """Say what happens in videos: `python infer/predict.py --video clip.mp4`.
 
-Exit status: 0 done; 1 some videos failed; 2 wrong use; 130 interrupted, 141 the reader of a pipe
+Exit status: 0 done; 1 some inputs failed; 2 wrong use; 130 interrupted, 141 the reader of a pipe
 went away (as shells count them).
 """
 
@@ -38,25 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     args = _parser().parse_args(argv)
     from infer.errors import ClipDuetError
-    from infer.inputs import find_videos
 
-    inputs = find_videos(args.video)
-    for name, why in inputs.missing:
-        _say(f"error: {name}: {why}")
-    if inputs.repeated:
-        many = "1 video was" if inputs.repeated == 1 else f"{inputs.repeated} videos were"
-        _say(f"note: {many} named more than once and run once")
-    if not inputs.videos:
-        return 2
-    if args.output and os.path.realpath(args.output) in map(os.path.realpath, inputs.videos):
-        _say(f"error: --output {args.output} is one of the videos; name another file")
-        return 2
     try:
-        bundle = _load_bundle(args.bundle)
-        if args.output and bundle.root.resolve() in Path(args.output).resolve().parents:
-            raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
-        with _output(args.output) as out:
-            return _predict(args, bundle, inputs, out)
+        return _run(args)
     except ClipDuetError as error:
         _say(f"error: {error}")
         return 2
@@ -75,13 +59,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _run(args: argparse.Namespace) -> int:
+    from infer.errors import ClipDuetError
+    from infer.inputs import find_videos
+
+    inputs = find_videos(args.video)
+    for name, why in inputs.missing:
+        _say(f"error: {name}: {why}")
+    if inputs.repeated:
+        many = "1 video was" if inputs.repeated == 1 else f"{inputs.repeated} videos were"
+        _say(f"note: {many} named more than once and run once")
+    if args.output and os.path.realpath(args.output) in map(os.path.realpath, inputs.videos):
+        raise ClipDuetError(f"--output {args.output} is one of the videos; name another file")
+    bundle = _load_bundle(args.bundle)
+    if args.output and bundle.root.resolve() in Path(args.output).resolve().parents:
+        raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
+    if not inputs.videos:
+        return _status(inputs, failed=len(inputs.missing))
+    with _output(args.output) as out:
+        return _predict(args, bundle, inputs, out)
+
+
 def _parser() -> argparse.ArgumentParser:
     from infer.backends import BACKENDS
 
     parser = argparse.ArgumentParser(
         prog="predict",
         description="Say what happens in videos. One line for each, in the order given.",
-        epilog="Exit status: 0 done, 1 some videos failed, 2 wrong use.",
+        epilog="Exit status: 0 done, 1 some inputs failed, 2 wrong use.",
     )
     add = parser.add_argument
     add(
@@ -237,6 +242,10 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
                 bar.draw(done)
         finally:
             bar.clear()
+    return _status(inputs, failed=failed)
+
+
+def _status(inputs: Inputs, *, failed: int) -> int:
     if failed:
         _say(f"{failed} of {len(inputs.videos) + len(inputs.missing)} inputs failed")
     return 1 if failed else 0

@@ -7,6 +7,7 @@ it likes, and crops.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,7 +80,7 @@ def read_scaled(
         except SpecError as error:
             raise VideoError(path, str(error)) from None
 
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         unique, info = read_frames_folder(path, pick, suffix=suffix, frames=frames, each=scale)
     else:
         unique, info = read_video(path, pick, each=scale)

@@ -274,6 +274,8 @@ def test_the_client_labels_videos(bundle, tmp_path, write_clip):
         assert f"{tmp_path / 'green.mp4'}: grün (" in done.stdout and Kserve.batches == [1]
         done = client(tmp_path, "none.mp4", url=f"127.0.0.1:{server.server_port}")
         assert done.returncode == 1 and "none.mp4: " in done.stdout
+        done = client(tmp_path, "none*.mp4", url=f"127.0.0.1:{server.server_port}")
+        assert done.returncode == 1 and "no file matches this pattern" in done.stderr
     finally:
         server.shutdown()
         server.server_close()

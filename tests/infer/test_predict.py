@@ -193,8 +193,6 @@ def test_more_clips_of_a_video(bundle, colour_clip, capsys):
 @pytest.mark.parametrize(
     ("args", "reason"),
     [
-        (["--video", "empty"], "error: empty: no videos in this folder"),
-        (["--video", "*.mkv"], "error: *.mkv: no file matches this pattern"),
         (["--video", "a.mp4", "--bundle", "nowhere"], "no bundle in nowhere: `make export`"),
         (
             ["--video", "a.mp4", "--backend", "tpu"],
@@ -235,6 +233,66 @@ def test_an_empty_folder_beside_a_video_does_not_stop_it(bundle, colour_clip, tm
     out, err = capsys.readouterr()
     assert status == 1
     assert "red  (" in out and "no videos in this folder" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none.mp4", "no such file"),
+        ("none*.mp4", "no file matches this pattern"),
+        ("empty", "no videos in this folder"),
+        ("", "an empty name"),
+        ("~none.mp4", "no such file"),
+        ("~nobody-of-that-name/a.mp4", "no such file"),
+        ("a" * 300 + ".mp4", "cannot be read: File name too long"),
+        ("a.mp4/b.mp4", "no such file"),
+    ],
+)
+def test_a_name_without_a_video_is_one_failed_input(
+    bundle, colour_clip, tmp_path, monkeypatch, capsys, name, reason
+):
+    colour_clip("a.mp4", "red")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    command = ["--bundle", str(bundle), "--format", "json", "--video"]
+    assert main([*command, name]) == 1
+    alone = capsys.readouterr()
+    assert reason in alone.out + alone.err and "1 of 1 inputs failed" in alone.err
+    assert main([*command, name, "a.mp4"]) == 1
+    beside = capsys.readouterr()
+    assert reason in beside.out + beside.err and "1 of 2 inputs failed" in beside.err
+    assert json.loads(beside.out.splitlines()[-1])["label"] == "red"
+
+
+def test_a_file_may_begin_with_a_tilde(bundle, colour_clip, tmp_path, monkeypatch, capsys):
+    colour_clip("here/~clip.mp4", "green")
+    colour_clip("here/b.mp4", "green").rename(tmp_path / "here" / "~")
+    colour_clip("home/blue.mp4", "blue")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "here")
+    videos = ["~clip.mp4", "./~", "~/blue.mp4"]
+    assert main(["--bundle", str(bundle), "--format", "json", "--video", *videos]) == 0
+    labels = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    assert labels == ["green", "green", "blue"]
+
+
+def test_a_file_that_may_not_be_looked_at_is_one_failed_input(
+    bundle, colour_clip, tmp_path, monkeypatch, capsys
+):
+    """As in a folder that only others may enter; root, whom tests may run as, enters any."""
+    video, other = colour_clip("mine/a.mp4", "red"), colour_clip("b.mp4", "blue")
+    real = os.stat
+
+    def stat(path, *args, **options):
+        if isinstance(path, (str, Path)) and Path(path) == video:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    command = ["--bundle", str(bundle), "--format", "json", "--video", str(video), str(other)]
+    assert main(command) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["error"] == "cannot be read: Permission denied" and second["label"] == "blue"
 
 
 def test_names_that_could_break_a_terminal_or_a_line(bundle, colour_clip, tmp_path, capsys):
