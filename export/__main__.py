@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infer.errors import ClipDuetError
-from infer.missing import advice
+from infer.missing import why_not
 
 if TYPE_CHECKING:
     from export.goal import Goal
@@ -79,8 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
-    except ModuleNotFoundError as error:
-        print(f"error: {advice(str(error.name), extra='export')}", file=sys.stderr)
+    except ImportError as error:
+        print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
         return EXIT_WRONG_USE
     except KeyboardInterrupt:
         print("\nstopped; no bundle was written", file=sys.stderr)

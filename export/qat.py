@@ -25,7 +25,7 @@ from typing import Any, Literal
 from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
-from infer.missing import advice
+from infer.missing import why_not
 
 EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
 
@@ -76,8 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
-    except ModuleNotFoundError as error:
-        print(f"error: {advice(str(error.name), extra='export')}", file=sys.stderr)
+    except ImportError as error:
+        print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
         return EXIT_WRONG_USE
     except KeyboardInterrupt:
         print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)

@@ -1,10 +1,13 @@
-"""Say which packages a command misses, instead of a traceback from the first import that fails."""
+"""Say which package a command misses, or cannot load, instead of a traceback from its import."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from collections.abc import Sequence
+
+OWN = {"__main__", "infer", "train", "export", "benchmarks"}
 
 
 def need(packages: Sequence[str], *, extra: str) -> None:
@@ -35,3 +38,24 @@ def advice(missing: str, *, extra: str = "") -> str:
         f"{sys.executable} does not have {missing}: pip install -c constraints.txt {what}, or run "
         "`make setup` and take .venv/bin/python"
     )
+
+
+def why_not(error: ImportError, *, extra: str = "") -> str:
+    """Which package an import failed for, why, and what to do; ``extra``: as for `advice`."""
+    if isinstance(error, ModuleNotFoundError):
+        return advice(str(error.name), extra=extra)
+    reason = " ".join(str(error).split())
+    shown = reason if len(reason) <= 400 else f"{reason[:180]} ... {reason[-200:]}"
+    return (
+        f"{sys.executable} has {_package(error)}, but cannot load it: {shown}; `python -m "
+        "infer.doctor` looks at every package that is needed"
+    )
+
+
+def _package(error: ImportError) -> str:
+    """The installed package whose import failed: some raise an error that does not name it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [error.name] if error.name else [frame.f_globals.get("__name__") for frame in frames]
+    packages = [str(module).split(".")[0] for module in modules]
+    found = [name for name in packages if name not in OWN | sys.stdlib_module_names]
+    return found[-1] if found else "a package"

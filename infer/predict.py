@@ -52,10 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         _say(f"error: {error.filename or 'output'}: {error.strerror or error}")
         return 2
-    except ModuleNotFoundError as error:
-        from infer.missing import advice
+    except ImportError as error:
+        from infer.missing import why_not
 
-        _say(f"error: {advice(str(error.name))}")
+        _say(f"error: {why_not(error)}")
         return 2
 
 

@@ -15,7 +15,7 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from infer.errors import ClipDuetError
-from infer.missing import advice
+from infer.missing import why_not
 
 EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
 
@@ -68,8 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
-    except ModuleNotFoundError as error:
-        print(f"error: {advice(str(error.name), extra='train')}", file=sys.stderr)
+    except ImportError as error:
+        print(f"error: {why_not(error, extra='train')}", file=sys.stderr)
         return EXIT_WRONG_USE
     except KeyboardInterrupt:
         print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)

@@ -146,6 +146,32 @@ def test_an_interpreter_without_the_packages_is_told(bundle, colour_clip, tmp_pa
     assert "does not have cv2: pip install" in err and "Traceback" not in err
 
 
+NO_LIBRARY = "libGL.so.1: cannot open shared object file: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("package", "error"),
+    [
+        ("cv2", f"ImportError({NO_LIBRARY!r}, name='cv2')"),
+        ("av", f"ImportError({NO_LIBRARY!r}, name='av._core')"),
+        ("numpy", f"ImportError({NO_LIBRARY!r})"),  # NumPy's own error does not name it
+    ],
+)
+def test_a_package_that_is_there_but_cannot_be_loaded_is_named(
+    bundle, colour_clip, tmp_path, monkeypatch, package, error
+):
+    video = colour_clip("a.mp4", "blue")
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text(f"raise {error}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    status, _, err = run("--video", video, "--bundle", bundle, cwd=tmp_path)
+    assert status == 2 and len(err.splitlines()) == 1
+    assert f"has {package}, but cannot load it: {NO_LIBRARY}; `python -m infer.doctor`" in err
+    command = [sys.executable, "-m", "infer.doctor"]
+    doctor = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert doctor.stderr == "" and f"problem   {package} ImportError: libGL.so.1" in doctor.stdout
+
+
 @pytest.mark.parametrize("name", ["bundle.json", "model.fp32.onnx", "deep/new.json"])
 def test_the_output_may_not_lie_in_the_bundle(bundle, colour_clip, capsys, name):
     video = colour_clip("a.mp4", "blue")
