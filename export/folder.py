@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from infer.bundle import BUNDLE_JSON
 from infer.errors import ClipDuetError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a file that was opened fails with; such an error names no file."""
 
 
 class OutputError(ClipDuetError):
@@ -20,22 +27,23 @@ class OutputError(ClipDuetError):
 def staged(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``target`` that takes its place when the body succeeds.
 
-    Whatever stops the body, Ctrl-C included, the folder goes and ``target`` stays as it was.
+    Whatever stops the body, Ctrl-C included, the folder goes and ``target`` stays as it was. What
+    a process left that was killed is put in order by the next call for the same target.
 
     Raises:
         OutputError: ``target`` is a file, or a folder with something else than a bundle in it,
-            or its parent cannot be written.
+            or its parent cannot be written, or the disk is full.
     """
     # Of a link, the folder that it points to is replaced.
     target = Path(os.path.realpath(target))
     _check(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    previous = target.with_name(f".{target.name}.{os.getpid()}.previous")
     try:
-        partial.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial, in_use = _claim(target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"{target.parent} cannot be written: {reason}; choose another") from error
+    previous = partial.with_suffix(".previous")
     try:
         yield partial
         # A folder cannot replace one that is not empty: move the old one aside first.
@@ -43,14 +51,66 @@ def staged(target: Path) -> Iterator[Path]:
             os.replace(target, previous)
         os.replace(partial, target)
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in FULL:
             raise
-        raise OutputError(f"{error.filename}: {error.strerror or error}") from error
+        raise OutputError(f"{error.filename or target}: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
         if previous.exists() and not target.exists():
             os.replace(previous, target)
+        shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(previous, ignore_errors=True)
+        os.close(in_use)
+
+
+def _claim(target: Path) -> tuple[Path, int]:
+    """A new folder beside ``target``, and the lock that says that it is in use.
+
+    Of a process that ends, however it does, the kernel drops the locks. Its number would say
+    less: in a container it is the same every time, and other containers' processes are not seen.
+    """
+    parent = _locked(target.parent)  # nobody may take the new folder for one that was left
+    try:
+        _tidy(target)
+        # mkdtemp would close the folder, which becomes the bundle, to everybody else.
+        partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
+        partial.mkdir()
+        return partial, _locked(partial)
+    finally:
+        os.close(parent)
+
+
+def _locked(folder: Path) -> int:
+    file = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):  # a file system without locks: see `_is_left`
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def _tidy(target: Path) -> None:
+    """Put back the bundle of a process that was killed between two renames; remove the rest."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.(\d+|[0-9a-f]{{8}})\.(partial|previous)")
+    beside = [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
+    left = [path for path in beside if _is_left(path.with_suffix(".partial"))]
+    previous = [path for path in left if path.suffix == ".previous"]
+    if previous and not target.exists():
+        os.replace(max(previous, key=lambda path: path.stat().st_mtime), target)
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_left(partial: Path) -> bool:
+    """Whether no living process writes there; where that cannot be told, it may be one."""
+    try:
+        file = os.open(partial, os.O_RDONLY)
+    except OSError:
+        return not partial.exists()
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return True
 
 
 def _check(target: Path) -> None:
