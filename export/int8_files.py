@@ -12,7 +12,7 @@ from export.calibration import Calibration
 from export.goal import Goal, GoalError
 from export.qdq import Activations
 from export.quantize import Calibrated, quantize
-from export.sensitivity import Trials, spare, work_of
+from export.trials import Trials, spare, work_of
 from train.evaluate import ListedClips
 
 Say = Callable[[str], None]

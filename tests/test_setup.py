@@ -299,6 +299,7 @@ def test_a_failed_gate_ends_the_benchmark_and_not_the_demo(
         ("tqdm", ["-m", "train.data.motions"], "'.[train]'"),
         ("pydantic", ["-m", "train", "-c", "configs/motions_dml.yaml"], "'.[train]'"),
         ("yaml", ["-m", "benchmarks.gain"], "'.[export,report]'"),
+        ("onnx", ["-m", "export.sensitivity", "--bundle", "bundles/dml"], "'.[export]'"),
     ],
 )
 def test_a_command_names_the_packages_that_it_misses(

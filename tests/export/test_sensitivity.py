@@ -16,7 +16,7 @@ from export import data, sensitivity
 from export.bundle import export_bundle
 from export.goal import Goal, GoalError
 from export.quantize import calibrate, quantize
-from export.sensitivity import Trials, work_of
+from export.trials import Trials, work_of
 from tests.export.conftest import QUICK
 
 
@@ -62,7 +62,7 @@ def test_the_same_set_is_measured_once(
 ) -> None:
     attempt = trials("int8")
     first = attempt(frozenset())
-    monkeypatch.setattr(sensitivity, "quantize", None)
+    monkeypatch.setattr("export.trials.quantize", None)
     assert attempt(frozenset()) is first
 
 
