@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.sensitivity import MOST
 from infer.errors import ClipDuetError
 from infer.missing import why_not
 
@@ -54,6 +55,8 @@ def parser() -> argparse.ArgumentParser:
         "clips that int8 may bring; layers stay in float where need be (default: any)")  # fmt: skip
     add("--int8-least", type=float, metavar="PERCENT", help="least top-1 of int8, with --int8-goal "
         "(default: any)")  # fmt: skip
+    add("--int8-most", type=float, metavar="SHARE", help="largest share of the multiply-adds that "
+        f"--int8-goal may keep in float (default: {MOST})")  # fmt: skip
     add("--keep-float", action="append", default=[], metavar="NODE", help="a node, or a pattern of "
         "names, that is not quantised; may be given several times")  # fmt: skip
     add("--qat", metavar="FOLDER", help="take int8 from a fine-tune of this checkpoint, made by "
@@ -121,6 +124,7 @@ def _run(options: argparse.Namespace) -> int:
                 threads=options.threads,
                 keep_float=(*KEEP_FLOAT, *options.keep_float),
                 goal=_goal(options),
+                most_float=MOST if options.int8_most is None else options.int8_most,
                 qat=Path(options.qat) if options.qat else None,
             ),
             say=lambda line: print(line, flush=True),
@@ -134,8 +138,11 @@ def _goal(options: argparse.Namespace) -> Goal | None:
     from export.goal import Goal
 
     if options.int8_goal is None:
-        if options.int8_least is not None:
-            raise ClipDuetError("--int8-least needs --int8-goal, the largest loss that is allowed")
+        for name, value in (("least", options.int8_least), ("most", options.int8_most)):
+            if value is not None:
+                raise ClipDuetError(
+                    f"--int8-{name} needs --int8-goal, the largest loss that is allowed"
+                )
         return None
     return Goal(options.int8_goal, options.int8_least)
 

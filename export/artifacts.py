@@ -97,7 +97,7 @@ class Options:
             ("threads", 1 if self.threads is None else self.threads, 1),
             ("workers", self.workers, 0),
             ("int8-goal", 0 if self.goal is None else self.goal.loss, 0),
-            ("most-float", self.most_float, 0),
+            ("int8-most", self.most_float, 0),
         ):
             if value < least:
                 raise ExportError(f"{name} is {value}, allowed: {least} or more")

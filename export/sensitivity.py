@@ -2,13 +2,14 @@
 
 Works on a bundle's fp32 ONNX file. Ranges come from training clips, the comparison from validation
 clips; the test list is not touched. Nothing in the bundle changes: ``python -m export
---int8-goal`` runs the same search and ships what it finds.
+--int8-goal`` runs the same search and ships what it finds, by the command that is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 import warnings
@@ -22,12 +23,16 @@ from infer.missing import why_not
 
 if TYPE_CHECKING:
     from export.spare import Search
+    from infer.bundle import Bundle
     from train.config import Config
 
 Say = Callable[[str], None]
 
 MOST = 0.25
 """Largest share of the multiply-adds to keep in float: with more, INT8 is hardly worth its name."""
+
+ARTIFACTS = {"int8": "onnx.int8", "uint8": "onnx.int8.x86"}
+"""Which artefact of a bundle has which activations."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -127,7 +132,7 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
         for line in table(effects, every):
             say(line)
     found = spare(trials, work, goal, most=options.most, say=say)
-    _say_result(found, say)
+    _say_result(found, _ship(options, bundle, recorded), say)
     return {
         "format": "clipduet-sensitivity",
         "format_version": 1,
@@ -145,26 +150,58 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
     }
 
 
-def _say_result(found: Search, say: Say) -> None:
+def _ship(options: argparse.Namespace, bundle: Bundle, checkpoint: str) -> str:
+    """The export that searches as this did: every option of it whose default is another."""
+    from export.__main__ import parser as export_parser
+
+    command = ["--checkpoint", checkpoint or "CHECKPOINT", "-o", str(bundle.root)]
+    defaults = vars(export_parser().parse_args(command))
+    if options.config:
+        command += ["-c", options.config]
+    for setting in options.override:
+        command += ["--override", setting]
+    kinds = {options.activations, *(k for k, key in ARTIFACTS.items() if key in bundle.artifacts)}
+    wanted = {
+        "max_batch": bundle.max_batch,
+        "verify_clips": options.clips,
+        "calibration_clips": options.calibration_clips,
+        "calibrator": options.calibrator,
+        "activations": "both" if len(kinds) > 1 else options.activations,
+        "int8_goal": options.goal,
+        "int8_least": options.least,
+        "int8_most": options.most if options.most != MOST else None,
+    }
+    for name, value in wanted.items():
+        if value != defaults[name]:
+            command += [f"--{name.replace('_', '-')}", str(value)]
+    if bundle.name != bundle.root.resolve().name:
+        command += ["--name", bundle.name]
+    if "onnx.fp16" not in bundle.artifacts:
+        command.append("--no-fp16")
+    return shlex.join(["python", "-m", "export", *command])
+
+
+def _say_result(found: Search, ship: str, say: Say) -> None:
     goal = found.goal
-    if not found.layers and found.found:
-        say(f"the goal of {goal.loss:g} points holds with every layer rounded")
-    elif found.found:
-        say(
-            f"the goal of {goal.loss:g} points holds with {len(found.layers)} layers in float, "
-            f"{found.work:.1%} of the multiply-adds: {', '.join(found.layers)}\n"
-            f"  {found.after}\n"
-            f"  to ship it: python -m export ... --int8-goal {goal.loss:g}"
-        )
-    else:
+    if not found.found:
         say(
             f"the goal of {goal.loss:g} points is out of reach with at most {found.most:.0%} of "
             f"the multiply-adds in float: {found.after}\n"
             "  quantisation-aware training is next: make qat, or python -m export.qat"
         )
+        return
+    if found.layers:
+        say(
+            f"the goal of {goal.loss:g} points holds with {len(found.layers)} layers in float, "
+            f"{found.work:.1%} of the multiply-adds: {', '.join(found.layers)}\n"
+            f"  {found.after}"
+        )
+    else:
+        say(f"the goal of {goal.loss:g} points holds with every layer rounded")
+    say(f"  to ship it: {ship}")
 
 
-def _check_pixels(cfg: Config, bundle: Any) -> None:
+def _check_pixels(cfg: Config, bundle: Bundle) -> None:
     from train.config import clip_spec
 
     if clip_spec(cfg) != bundle.spec:

@@ -419,6 +419,8 @@ def test_mistakes_end_with_2_and_a_message(
         ([*good, "--override", "DATASET.valid.file_path=no.list"], "no.list"),
         ([*good, "--override", "DATASET.classes=[a, b]"], "classes"),
         ([*good, "--max-batch", "0"], "max-batch is 0"),
+        ([*good, "--int8-most", "0.5"], "--int8-most needs --int8-goal"),
+        ([*good, "--int8-goal", "1", "--int8-most", "-1"], "int8-most is -1.0, allowed: 0 or more"),
     ):
         assert main([*arguments, *target]) == 2, arguments
         captured = capsys.readouterr()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import onnx
 import pytest
 
 from export import data, sensitivity
+from export.__main__ import main as export_command
 from export.bundle import export_bundle
-from export.goal import Goal, GoalError
+from export.goal import Goal, GoalError, Score
 from export.quantize import calibrate, quantize
 from export.trials import Trials, work_of
 from tests.export.conftest import QUICK
@@ -113,6 +115,40 @@ def test_the_command_says_when_a_goal_is_out_of_reach(
     assert "spared    backbone." in said
     assert "out of reach with at most 30%" in said
     assert "make qat" in said
+
+
+@pytest.mark.parametrize("activations", ["int8", "uint8"])
+def test_the_command_that_it_prints_ships_what_it_found(
+    activations: str,
+    exported: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made, out = exported("single"), tmp_path / "found.json"
+    more = ["--activations", activations, "--no-ranking", "--out", str(out)]
+    sensitivity.main(command(made, *more))
+    whole = json.loads(out.read_text())["search"]["before"]["divergence"]
+    capsys.readouterr()
+    # A goal that needs layers in float, whatever the network of this test is worth.
+    monkeypatch.setattr(Score, "reaches", lambda score, goal: score.divergence < whole / 2)
+    more += ["--calibrator", "minmax", "--clips", "3", "--most", "0.9", "--override", "seed=5"]
+    assert sensitivity.main(command(made, *more)) == 0
+    found = json.loads(out.read_text())
+    assert found["search"]["spared"]
+    (line,) = (s for s in capsys.readouterr().out.splitlines() if s.startswith("  to ship it: "))
+    name, *arguments = shlex.split(line.partition(": ")[2].removeprefix("python -m "))
+    assert name == "export"
+    target = tmp_path / made.folder.name
+    arguments[arguments.index("-o") + 1] = str(target)
+    assert export_command([*arguments, "--threads", "1"]) == 0
+    description = json.loads((target / "bundle.json").read_text())
+    key = sensitivity.ARTIFACTS[activations]
+    assert description["artifacts"][key]["quantization"]["search"] == found["search"]
+    old = json.loads((made.folder / "bundle.json").read_text())
+    for same in ("name", "max_batch"):
+        assert description[same] == old[same]
+    assert description["artifacts"].keys() == old["artifacts"].keys()
 
 
 @pytest.mark.parametrize(
