@@ -51,6 +51,15 @@ TOLERANCES = {
 }
 """Artefacts of floats, and how far their logits may be from the trained network's."""
 
+CALIBRATING = (
+    ("--calibrator", "calibrator"),
+    ("--calibration-clips", "calibration_clips"),
+    ("--keep-float", "keep_float"),
+    ("--reduce-range", "reduce_range"),
+    ("--int8-most", "most_float"),
+)
+"""Options of the command, and their names here, that say how to calibrate and quantise."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -103,6 +112,39 @@ class Options:
                 raise ExportError(f"{name} is {value}, allowed: {least} or more")
 
 
+def calibrated_kinds(options: Options, trained: Mapping[str, Any] | None) -> list[Activations]:
+    """The kinds of 8 bits that an export makes by calibration: those that were not trained.
+
+    Args:
+        options: of the export.
+        trained: what :func:`export.qat.load_trained` found; None: nothing was trained for 8 bits.
+
+    Raises:
+        ExportError: there are none, and options say how to make them; or none was trained.
+    """
+    wanted = [ACTIVATIONS[key] for key in options.int8]
+    if trained is None:
+        return wanted
+    left = [kind for kind in wanted if kind not in trained["trained"]]
+    if left == wanted:
+        raise ExportError(
+            f"the fine-tune in {options.qat} trained {', '.join(trained['trained'])}, and the "
+            f"8-bit files to make are: {', '.join(wanted) or 'none'}; leave --qat out, or choose "
+            "others: --activations"
+        )
+    idle = [] if left else [flag for flag, name in CALIBRATING if _differs(options, name)]
+    if idle:
+        raise ExportError(
+            f"{', '.join(idle)} would have no effect: the 8-bit files ({', '.join(wanted)}) are "
+            f"taken from {options.qat} as they were trained; leave it out, or leave --qat out"
+        )
+    return left
+
+
+def _differs(options: Options, name: str) -> bool:
+    return bool(getattr(options, name) != getattr(Options, name))
+
+
 def build(
     folder: Path,
     net: DeployNet,
@@ -119,7 +161,7 @@ def build(
         folder: the bundle's.
         net: what is shipped.
         checks: clips on which no tensor may be infinite.
-        calibration: clips that set 8-bit ranges; None: nothing is quantised.
+        calibration: clips that set 8-bit ranges; None: nothing is calibrated.
         trained: what :func:`export.qat.load_trained` found; None: nothing was trained for 8 bits.
         options: of the export.
         say: gets a line for each file.
@@ -132,7 +174,7 @@ def build(
     _say_built(say, "onnx", built[FP32], f"{len(model.graph.node)} nodes, opset {OPSET}")
     if options.fp16:
         built[FP16] = _halved(folder, checks, options, say)
-    if calibration is not None:
+    if options.int8:
         built |= _quantised(folder, calibration, checks, trained, options, say)
     names = [str(path.relative_to(folder)) for path in (program, weights)]
     built[PADDLE] = _entry(folder, "paddle", "fp32", names)
@@ -153,13 +195,38 @@ def _halved(folder: Path, checks: data.Verification, options: Options, say: Say)
 
 def _quantised(
     folder: Path,
-    calibration: Calibration,
+    calibration: Calibration | None,
     checks: data.Verification,
     trained: Mapping[str, Any] | None,
     options: Options,
     say: Say,
 ) -> dict[str, Any]:
-    """Calibrate once, and write every quantised artefact."""
+    """Write every quantised artefact: those that were trained, and the others by calibration."""
+    built: dict[str, Any] = {}
+    left: dict[str, Activations] = {}
+    for key in options.int8:
+        activations, target = ACTIVATIONS[key], folder / ONNX_FILES[key]
+        if trained is None or activations not in trained["trained"]:
+            left[key] = activations
+            continue
+        record = copy_trained(trained, target, activations=activations)
+        note = f"{activations} activations, trained for {record['training']['epochs']} epochs"
+        built[key] = _int8_entry(folder, key, record)
+        _say_built(say, "int8", built[key], note)
+    if calibration is not None:
+        built |= _calibrated(folder, left, calibration, checks, options, say)
+    return {key: built[key] for key in options.int8}
+
+
+def _calibrated(
+    folder: Path,
+    kinds: Mapping[str, Activations],
+    calibration: Calibration,
+    checks: data.Verification,
+    options: Options,
+    say: Say,
+) -> dict[str, Any]:
+    """Calibrate once, and write the artefacts of ``kinds``."""
     calibrated = calibrate(
         folder / ONNX_FILES[FP32],
         tqdm(calibration.clips, desc="ranges of int8", unit="clip", leave=False, disable=None),
@@ -173,28 +240,29 @@ def _quantised(
         most=options.most_float,
         threads=options.threads,
     )
-    built: dict[str, Any] = {}
-    for key in options.int8:
-        activations, target = ACTIVATIONS[key], folder / ONNX_FILES[key]
-        if trained is not None and activations in trained["trained"]:
-            record = copy_trained(trained, target, activations=activations)
-            note = f"{activations} activations, trained for {record['training']['epochs']} epochs"
-        else:
-            record = write_int8(
-                calibrated,
-                target,
-                how,
-                activations=activations,
-                calibration=calibration,
-                dataset=checks.dataset,
-                say=say,
-            )
-            note = f"{activations} activations, calibrated on {calibrated.clips} clips"
-        built[key] = _entry(folder, "onnx", "int8", [ONNX_FILES[key]])
-        built[key]["opset"] = OPSET
-        built[key]["quantization"] = record
+    built = {}
+    for key, activations in kinds.items():
+        record = write_int8(
+            calibrated,
+            folder / ONNX_FILES[key],
+            how,
+            activations=activations,
+            calibration=calibration,
+            dataset=checks.dataset,
+            say=say,
+        )
+        built[key] = _int8_entry(folder, key, record)
+        note = f"{activations} activations, calibrated on {calibrated.clips} clips"
         _say_built(say, "int8", built[key], note)
     return built
+
+
+def _int8_entry(folder: Path, key: str, record: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **_entry(folder, "onnx", "int8", [ONNX_FILES[key]]),
+        "opset": OPSET,
+        "quantization": record,
+    }
 
 
 def _entry(folder: Path, form: str, precision: str, files: list[str]) -> dict[str, Any]:

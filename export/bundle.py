@@ -7,7 +7,7 @@ from pathlib import Path
 import paddle
 
 from export import accept, data, verify
-from export.artifacts import ACTIVATIONS, Options, Say, build
+from export.artifacts import ACTIVATIONS, Options, Say, build, calibrated_kinds
 from export.deploy import DeployNet
 from export.describe import classes_of, count, describe, provenance, record_of
 from export.folder import staged
@@ -75,7 +75,7 @@ def export_bundle(
     if options.qat is not None:
         trained = load_trained(options.qat, checkpoint_sha256=sha256_of(checkpoint))
     calibration = None
-    if options.int8:
+    if calibrated_kinds(options, trained):
         calibration = data.calibration(cfg, count=options.calibration_clips, say=say)
     with staged(output) as folder:
         net = _fused(cfg, stripped, checks, say)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from export import qat
+from export.__main__ import main as export_command
 from export.bundle import export_bundle
 from export.graph_net import GraphNet
 from export.origin import check_trained_origin, onnx_tensors
@@ -175,12 +177,13 @@ def settings_of(made: Any, output: Path, **changes: Any) -> Any:
 
 
 def test_a_bundle_takes_the_trained_graphs(
-    tuned: tuple[Any, Path, dict[str, Any]], tmp_path: Path
+    tuned: tuple[Any, Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, folder, record = tuned
     assert set(record["trained"]) == {"int8", "uint8"}
     assert record["trained"]["int8"]["epochs"] == 2
-    options = QUICK.__class__(**{**vars(QUICK), "qat": folder})
+    options = replace(QUICK, qat=folder, calibration_clips=128)
+    monkeypatch.setattr("export.data.calibration", None)  # no clip is read for ranges
     export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=options)
     bundle = Bundle.load(tmp_path / "bundle")
     for key, kind in (("onnx.int8", "int8"), ("onnx.int8.x86", "uint8")):
@@ -194,6 +197,50 @@ def test_a_bundle_takes_the_trained_graphs(
     clips = np.zeros((2, 4, 32, 32, 3), np.uint8)
     with open_runtime(bundle, backend="onnxruntime", precision="int8", threads=1) as runtime:
         assert runtime.run(clips).shape == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--calibrator", "minmax"], "--calibrator would have no effect"),
+        (["--calibration-clips", "9"], "--calibration-clips would have no effect"),
+        (
+            ["--keep-float", "backbone", "--reduce-range"],
+            "--keep-float, --reduce-range would have no effect: the 8-bit files (int8, uint8)",
+        ),
+        (["--no-int8"], "trained int8, uint8, and the 8-bit files to make are: none"),
+    ],
+)
+def test_options_of_calibration_are_refused_where_all_was_trained(
+    tuned: tuple[Any, Path, dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    said: str,
+) -> None:
+    made, folder, _ = tuned
+    command = ["--checkpoint", str(made.checkpoint), "-c", str(made.config), "--qat", str(folder)]
+    assert export_command([*command, "-o", str(tmp_path / "bundle"), *options]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_kind_that_was_not_trained_is_calibrated_as_the_options_say(
+    tuned: tuple[Any, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    made, folder, record = tuned
+    only = {**record, "trained": {"uint8": record["trained"]["uint8"]}}
+    (tmp_path / "qat").mkdir()
+    (tmp_path / "qat" / "qat.json").write_text(json.dumps(only))
+    (tmp_path / "qat" / "uint8").symlink_to(folder / "uint8")
+    options = replace(QUICK, qat=tmp_path / "qat", calibrator="minmax", reduce_range=True)
+    export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=options)
+    artifacts = Bundle.load(tmp_path / "bundle").raw["artifacts"]
+    told = artifacts["onnx.int8"]["quantization"]
+    assert (told["method"], told["calibrator"]) == ("post-training", "minmax")
+    assert told["reduce_range"] is True
+    trained = artifacts["onnx.int8.x86"]["quantization"]
+    assert trained["method"] == "quantisation-aware training"
 
 
 def test_a_finished_fine_tune_is_found_again_and_another_is_refused(
@@ -241,7 +288,7 @@ def test_a_fine_tune_of_another_checkpoint_is_refused(
     key = next(iter(state))
     state[key] = state[key] * 2
     paddle.save(state, str(other))
-    options = QUICK.__class__(**{**vars(QUICK), "qat": folder})
+    options = replace(QUICK, qat=folder)
     with pytest.raises(QatError, match="is not the checkpoint to export"):
         export_bundle(made.cfg, other, tmp_path / "bundle", options=options)
     assert not (tmp_path / "bundle").exists()
