@@ -24,7 +24,7 @@ from pathlib import Path
 from export.engine_files import Say
 from export.folder import OutputError
 from infer.bundle import BUNDLE_JSON, Bundle
-from infer.engines import FOLDER, Stamp, onnx_sha256, read_engine, read_stamp
+from infer.engines import Stamp, built_engines, onnx_sha256, read_engine, read_stamp
 from infer.errors import BackendError, BundleError, ClipDuetError
 
 LABELS = "labels.txt"
@@ -207,7 +207,7 @@ def _engines(
 ) -> dict[str, tuple[Path, Stamp]]:
     """The engine of each precision that has one: those named, or the only one built."""
     found: dict[str, tuple[Path, Stamp]] = {}
-    for path in sorted((bundle.root / FOLDER).glob("*.engine")) if named is None else named:
+    for path in built_engines(bundle) if named is None else named:
         path = Path(path)
         try:
             stamp = read_stamp(path)

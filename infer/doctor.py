@@ -21,6 +21,7 @@ from typing import Any
 
 from infer.backends import BACKENDS, precisions
 from infer.bundle import Bundle
+from infer.engines import built_engines, built_precisions
 from infer.errors import ClipDuetError
 from infer.hardware import cores, cpu, nvidia_gpus
 from infer.isolated import ask
@@ -123,21 +124,21 @@ def _of_bundle(bundle: Bundle, found: Sequence[Status], features: set[str]) -> d
         except ClipDuetError as error:
             problems.append(str(error))
             altered.add(key)
-    runs = {}
+    runs, built = {}, built_precisions(bundle)
     for status in found:
         if status.runs:
             runs[status.backend] = {
                 precision: key
                 for precision, key in precisions(bundle, status.backend).items()
                 if key not in altered
+                and (status.backend != "tensorrt" or precision in built)
                 and (precision != "bf16" or status.backend != "openvino" or features & BF16)
             }
-    engines = sorted(p.name for p in (bundle.root / "engines").glob("*") if p.suffix != ".json")
     return {
         "folder": str(bundle.root),
         "name": bundle.name,
         "runs": runs,
-        "engines": engines,
+        "engines": [path.name for path in built_engines(bundle)],
         "problems": problems,
     }
 
@@ -182,7 +183,8 @@ def _bundle_lines(bundle: dict[str, Any]) -> Iterator[str]:
     yield f"bundle    {bundle['folder']} ({bundle['name']})"
     for backend, cells in bundle["runs"].items():
         shown = ", ".join(f"{precision} ({key})" for precision, key in cells.items())
-        yield from _wrapped(f"  {backend:<21}{shown or 'nothing: it has no artefact for it'}", 23)
+        lacks = "engine of its files" if backend == "tensorrt" else "artefact for it"
+        yield from _wrapped(f"  {backend:<21}{shown or f'nothing: it has no {lacks}'}", 23)
         if backend == "tensorrt":
             command = f"python -m export.tensorrt --bundle {bundle['folder']} --precision fp16"
             yield f"{'':23}engines: {', '.join(bundle['engines']) or f'none yet: {command}'}"

@@ -11,6 +11,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -85,6 +86,22 @@ def engine_path(bundle: Bundle, precision: str, machine: Machine, profile: Profi
     capability = machine.compute_capability.replace(".", "")
     name = f"{precision}-b{profile}-{gpu}-sm{capability}-trt{machine.tensorrt}.engine"
     return bundle.root / FOLDER / name
+
+
+def built_engines(bundle: Bundle) -> list[Path]:
+    """The engines beside a bundle, whatever they were built for; not the locks and caches there."""
+    return sorted((bundle.root / FOLDER).glob("*.engine"))
+
+
+def built_precisions(bundle: Bundle) -> set[str]:
+    """The precisions of engines that were built, on whatever machine, of the bundle's own files."""
+    found = set()
+    for engine in built_engines(bundle):
+        with suppress(BundleError, BackendError):
+            stamp = read_stamp(engine)
+            if stamp.onnx_sha256 == onnx_sha256(bundle, stamp.precision):
+                found.add(stamp.precision)
+    return found
 
 
 def stamp_path(engine: Path) -> Path:
@@ -200,7 +217,7 @@ def choose(
     fits: list[tuple[Path, Stamp]] = []
     refused: list[str] = []
     wanted = None
-    for path in sorted((bundle.root / FOLDER).glob("*.engine")):
+    for path in built_engines(bundle):
         try:
             stamp = read_stamp(path)
         except BundleError as error:

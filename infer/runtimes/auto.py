@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from infer.backends import BACKENDS, artifact_keys, find_artifact
 from infer.bundle import Bundle
+from infer.engines import built_engines
 from infer.errors import BackendError, BundleError, listed
 from infer.hardware import gpu_problem
 
@@ -94,7 +95,7 @@ def _ruled_out(bundle: Bundle, backend: str, precision: str, options: Options) -
     package = PACKAGES.get(backend, "onnxruntime")
     if not _installed(package):
         return f"{package} is not installed"
-    if backend == "tensorrt" and not any((bundle.root / "engines").glob("*")):
+    if backend == "tensorrt" and not built_engines(bundle):
         return "the bundle has no engine"
     return gpu_problem(options.device) if gpu else None
 

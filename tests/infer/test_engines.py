@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infer import doctor
 from infer.bundle import Bundle
 from infer.engines import (
     Machine,
@@ -25,6 +26,8 @@ from infer.engines import (
     stamp_path,
 )
 from infer.errors import BackendError, BundleError
+from infer.runtimes import open_runtime
+from infer.statuses import Status
 
 HERE = Machine("11.4.0.106", "NVIDIA H100 80GB HBM3", "9.0")
 PLAN = b"a plan"
@@ -223,3 +226,39 @@ def test_an_engine_that_cannot_be_read(bundle):
     path.unlink()
     with pytest.raises(BundleError, match="cannot be read: No such file"):
         read_engine(path, stamp_of(bundle))
+
+
+@pytest.fixture
+def only_tensorrt(monkeypatch):
+    """As if that ran here, and nothing else."""
+    runs = [Status("tensorrt", True, "", HERE.tensorrt)]
+    monkeypatch.setattr(doctor, "statuses", lambda **settings: runs)
+
+
+def test_doctor_wants_an_engine_where_only_tensorrt_runs(bundle, only_tensorrt, capsys):
+    folder = bundle.root / "engines"
+    folder.mkdir()
+    for name in (".lock", "timing-sm90-trt11.4.0.106.cache"):
+        (folder / name).write_bytes(b"")
+    command = ["--bundle", str(bundle.root)]
+    assert doctor.main(command) == 1
+    said = capsys.readouterr().out
+    assert "tensorrt             nothing: it has no engine of its files" in said
+    assert "engines: none yet: python -m export.tensorrt" in said
+    put(bundle, onnx_sha256="0" * 64)
+    assert doctor.main(command) == 1
+    path = put(bundle)
+    capsys.readouterr()
+    assert doctor.main([*command, "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)["bundle"]
+    assert told["runs"] == {"tensorrt": {"fp32": "onnx.fp32"}} and told["engines"] == [path.name]
+
+
+def test_auto_takes_no_lock_for_an_engine(bundle, monkeypatch):
+    (bundle.root / "engines").mkdir()
+    (bundle.root / "engines" / ".lock").write_bytes(b"")
+    monkeypatch.setattr("infer.runtimes.auto.find_spec", lambda package: package)
+    said = []
+    with open_runtime(bundle, backend="auto", threads=1, say=said.append) as opened:
+        assert opened.backend == "onnxruntime"
+    assert "not tensorrt: the bundle has no engine" in said[0]
