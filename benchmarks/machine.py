@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from infer.hardware import cores, cpuinfo
+
 PACKAGES = (
     "numpy", "opencv-python", "opencv-python-headless", "av", "onnx", "onnxruntime",
     "onnxruntime-gpu", "openvino", "paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "numba",
@@ -34,8 +36,8 @@ CPU_FEATURES = (
 
 def machine() -> dict[str, Any]:
     """Hardware, system and package versions, as JSON-ready values; unknown ones are None."""
-    cpu = _cpu_info()
-    flags = set(cpu.get("flags", cpu.get("Features", "")).split())
+    cpu = cpuinfo()
+    flags = set(cpu.get("flags", cpu.get("features", "")).split())
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine() or None,
         "architecture": platform.machine(),
@@ -54,8 +56,7 @@ def machine() -> dict[str, Any]:
 
 def cpu_count() -> int:
     """Cores that this process may use (a container may see more than it is allowed)."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-    return allowed or os.cpu_count() or 1
+    return cores()
 
 
 def load_average() -> float | None:
@@ -112,16 +113,6 @@ def command_line() -> str:
 
 def _quote(argument: str) -> str:
     return f"'{argument}'" if any(c.isspace() for c in argument) else argument
-
-
-def _cpu_info() -> dict[str, str]:
-    """The first processor's block of /proc/cpuinfo, or nothing where there is none."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.split("\n\n")[0].splitlines())
-    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _memory_bytes() -> int | None:

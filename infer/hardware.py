@@ -1,13 +1,16 @@
-"""Which processors this machine has, asked without any package: /proc/cpuinfo and the driver."""
+"""Which processors this machine has, asked without any package: the kernel and the driver."""
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+CPUINFO = Path("/proc/cpuinfo")
+CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # What decides how fast a network runs: vector width, 8-bit and 16-bit dot products, tiles.
 FEATURES = (
     *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
@@ -53,22 +56,79 @@ class Gpus:
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """CPU cores that this process may use: those it may run on, as many as its quota pays for."""
+    return min(_seen(), quota() or _seen())
+
+
+def threads_of(asked: int | None) -> int | None:
+    """Threads for a package that would take all cores it sees: those asked for, or the quota where
+    that is less; None leaves it to the package."""
+    allowed = cores()
+    return allowed if asked is None and allowed < _seen() else asked
+
+
+def _seen() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def cpu(info: Path = Path("/proc/cpuinfo")) -> Cpu:
-    """The CPU, as far as the kernel tells."""
+def quota(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int | None:
+    """Cores' worth of time that control groups allow this process (`docker run --cpus`), rounded
+    up; None: there is no limit.
+
+    Args:
+        root: where control groups are mounted, of version 1 or 2.
+        own: which groups this process is in.
+    """
     try:
-        lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = own.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    limits = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        for base in (root / controllers, root / ("cpu" if controllers else "unified")):
+            # Within a container the path may be that of the host, and the mount begins at its end.
+            group = base / path.strip("/")
+            above = [folder for folder in group.parents if folder.is_relative_to(base)]
+            limits += [_limit(folder) for folder in (group, *above)]
+    return min((limit for limit in limits if limit), default=None)
+
+
+def _limit(group: Path) -> int | None:
+    try:
+        if (group / "cpu.max").is_file():
+            time, period = (group / "cpu.max").read_text().split()
+        else:
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            time, period = ((group / name).read_text().strip() for name in names)
+        return None if time in ("max", "-1") else max(1, math.ceil(int(time) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def cpuinfo(file: Path = CPUINFO) -> dict[str, str]:
+    """What the kernel tells of the first processor, names in lower case; empty where it does not.
+
+    Some names stand only behind the last processor: those count as well.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     known: dict[str, str] = {}
     for line in lines:
         key, _, value = line.partition(":")
         known.setdefault(key.strip().lower(), value.strip())
+    return known
+
+
+def cpu(file: Path = CPUINFO) -> Cpu:
+    """The CPU, as far as the kernel tells."""
+    known = cpuinfo(file)
     flags = set(f"{known.get('flags', '')} {known.get('features', '')}".split())
     name = known.get("model name") or platform.processor() or platform.machine() or "unknown"
     return Cpu(name, cores(), tuple(f for f in FEATURES if f in flags))

@@ -10,18 +10,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from infer.hardware import CPUINFO, cpuinfo
+
 VARIABLE = "MKL_DEBUG_CPU_TYPE"
 AVX2 = "5"
 
 
-def use_avx2_on_amd(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
+def use_avx2_on_amd(file: Path = CPUINFO) -> None:
     """Set the variable where it helps, unless the user has set it; call it before Paddle loads."""
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    lines = (line.partition(":")[::2] for line in text.split("\n\n")[0].splitlines())
-    cpu = {name.strip(): value.strip() for name, value in lines}
-    flags = cpu.get("flags", "").split()
-    if cpu.get("vendor_id") == "AuthenticAMD" and {"avx2", "fma"} <= set(flags):
+    cpu = cpuinfo(file)
+    if cpu.get("vendor_id") == "AuthenticAMD" and {"avx2", "fma"} <= set(
+        cpu.get("flags", "").split()
+    ):
         os.environ.setdefault(VARIABLE, AVX2)

@@ -16,7 +16,7 @@ import numpy as np
 from infer.backends import BACKENDS
 from infer.bundle import Artifact, Bundle
 from infer.errors import BackendError, BackendUnavailable, BundleError
-from infer.hardware import gpu_problem
+from infer.hardware import gpu_problem, threads_of
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.graph import DOUBLE, End, check_graph, load_package, short
 
@@ -212,8 +212,9 @@ def _missing_library(ort: Any, backend: str, library: str) -> str | None:
 def _session_options(ort: Any, options: Options) -> Any:
     chosen = ort.SessionOptions()
     chosen.log_severity_level = 3
-    if options.threads is not None:
-        chosen.intra_op_num_threads = options.threads
+    threads = threads_of(options.threads)
+    if threads is not None:
+        chosen.intra_op_num_threads = threads
     chosen.inter_op_num_threads = 1
     spinning = "1" if options.spinning else "0"
     chosen.add_session_config_entry("session.intra_op.allow_spinning", spinning)

@@ -12,6 +12,7 @@ import numpy as np
 
 from infer.bundle import Artifact, Bundle
 from infer.errors import BackendError, BackendUnavailable, BundleError
+from infer.hardware import threads_of
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.graph import End, check_graph, load_package, short
 
@@ -169,8 +170,9 @@ def _config(precision: str, options: Options) -> dict[str, Any]:
         # Pinned threads of two runtimes, or of a decoder, would fight for the same cores.
         "ENABLE_CPU_PINNING": False,
     }
-    if options.threads is not None:
-        config["INFERENCE_NUM_THREADS"] = options.threads
+    threads = threads_of(options.threads)
+    if threads is not None:
+        config["INFERENCE_NUM_THREADS"] = threads
     return config
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from infer.hardware import cores
 from infer.predict import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,7 +206,7 @@ def test_threads_are_those_of_the_network_and_of_decoding(
         monkeypatch.setattr(module, name, noting(name, getattr(module, name), option))
     arguments = ["--bundle", str(bundle), "--video", str(colour_clip("a.mp4", "blue"))]
     assert main(arguments + (["--threads", str(threads)] if threads else [])) == 0
-    decoding = threads or min(len(os.sched_getaffinity(0)), 8)
+    decoding = threads or min(cores(), 8)
     assert seen == {"open_runtime": threads, "predict_videos": decoding}
 
 

@@ -25,7 +25,6 @@ import io
 import json
 import math
 import multiprocessing
-import os
 import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -41,6 +40,7 @@ from tqdm import tqdm
 
 from infer.errors import ClipDuetError, listed
 from infer.files import replacing, write_text
+from infer.hardware import cores
 
 CLASSES = (
     "moves_right",
@@ -322,7 +322,7 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
         # as they were at that moment, and may wait for one of them forever.
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(
-            workers or os.cpu_count(), mp_context=context, initializer=_leave_stops_to_the_parent
+            workers or cores(), mp_context=context, initializer=_leave_stops_to_the_parent
         )
         try:
             done = pool.map(_write_one, jobs, chunksize=16)

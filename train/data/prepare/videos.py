@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from infer.hardware import cores
 from infer.inputs import VIDEO_SUFFIXES
 from train.data.prepare.media import Outcome, Work, use_one, writing
 from train.data.prepare.walk import walk
@@ -76,7 +76,7 @@ def process(
     with writing(journal):
         journal.parent.mkdir(parents=True, exist_ok=True)
         _append(journal, "")  # ends a line that was cut short
-    count = workers if workers is not None else os.cpu_count() or 1
+    count = workers if workers is not None else cores()
     if count == 1:
         outcomes: Iterable[tuple[str, Outcome]] = map(do, [(path, work) for path in rest])
     else:
