@@ -188,7 +188,7 @@ def _sampling_problems(data: Mapping[str, Any]) -> list[str]:
     if not out and data.get("kind") == "dense":
         if data.get("seg_len", 1) != 1:
             out += _wrong(data, "seg_len", False, "1 with dense sampling")
-        if data.get("window", 64) < data.get("num_seg", 1):
+        if {"window", "num_seg"} <= data.keys() and data["window"] < data["num_seg"]:
             allowed = f"at least num_seg ({data['num_seg']}) with dense sampling"
             out += _wrong(data, "window", False, allowed)
     return out

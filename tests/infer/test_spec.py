@@ -81,6 +81,16 @@ def test_all_mistakes_in_one_message():
         assert part in message
 
 
+@pytest.mark.parametrize("section", ["sampling", "preprocess"])
+def test_every_missing_key_is_named(section):
+    for name in ClipSpec().to_dict()[section].keys() - {"crops"}:
+        data = ClipSpec().to_dict()
+        data["sampling"] |= {"kind": "dense", "num_seg": 100, "window": 100}
+        del data[section][name]
+        with pytest.raises(SpecError, match=f"{section}.{name} is missing"):
+            ClipSpec.from_dict(data)
+
+
 @pytest.mark.parametrize(
     "make",
     [
