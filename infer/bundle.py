@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from infer.errors import BundleError, listed
+from infer.errors import AlteredError, BundleError, listed
 from infer.files import write_text
 from infer.spec import ClipSpec, spec_problems
 
@@ -62,7 +62,7 @@ class Artifact:
         """Check sizes and checksums.
 
         Raises:
-            BundleError: a file is missing or is not the one that was exported.
+            AlteredError: a file is missing or is not the one that was exported.
         """
         problems = []
         for entry, path in zip(self.files, self.paths, strict=True):
@@ -76,7 +76,7 @@ class Artifact:
                 problems.append(f"{entry.file} cannot be read: {error.strerror or error}")
         if problems:
             title = f"{self.root}: artefact {self.key} cannot be trusted, export it again"
-            raise BundleError(listed(title, problems))
+            raise AlteredError(listed(title, problems))
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,10 @@ class BundleError(ClipDuetError):
     """A bundle that is missing, incomplete, altered, or does not fit its own description."""
 
 
+class AlteredError(BundleError):
+    """Files of a bundle that are not those that were exported."""
+
+
 class BackendError(ClipDuetError):
     """A runtime that is not installed, not able to load an artefact, or fails while running."""
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from infer.backends import BACKENDS, artifact_keys, find_artifact
 from infer.bundle import Bundle
 from infer.engines import built_engines
-from infer.errors import BackendError, BundleError, listed
+from infer.errors import AlteredError, BackendError, BundleError, listed
 from infer.hardware import gpu_problem
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def open_best(
 
     Raises:
         BackendError: none can run, and why each cannot.
-        BundleError: the artefact that would be run was altered.
+        AlteredError: the artefact that would be run was altered.
     """
     passed: dict[str, str] = {}
     for backend in order(precision, expected_clips=expected_clips):
@@ -63,12 +63,10 @@ def open_best(
         if problem is None:
             try:
                 runtime = opener(bundle, backend, precision, options)
-            except BackendError as error:
+            except AlteredError:  # whoever ran it: this is not what was exported
+                raise
+            except (BackendError, BundleError) as error:
                 problem = getattr(error, "reason", str(error))
-            except BundleError as error:
-                if backend != "tensorrt":  # whose engine is no part of the bundle
-                    raise
-                problem = str(error)
             else:
                 say(_line(bundle, backend, precision, passed, expected_clips))
                 return runtime

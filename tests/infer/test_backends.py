@@ -8,6 +8,7 @@ import pytest
 
 from infer.backends import artifact_keys, find_artifact, precisions
 from infer.bundle import Bundle
+from infer.errors import BackendError, BundleError
 from infer.runtimes import open_runtime
 
 X86, PLAIN = "onnx.int8.x86", "onnx.int8"
@@ -54,3 +55,35 @@ def test_auto_says_which_file_it_took(make_bundle, add_artifact):
     names = [bundle.artifacts[key].files[0].file for key in ("onnx.fp32", X86)]
     assert said[0].startswith(f"backend: onnxruntime, {names[0]} (quick to load")
     assert said[1].startswith(f"backend: onnxruntime, {names[1]} (quick to load, for one clip")
+
+
+@pytest.fixture
+def int8_bundle(make_bundle, add_artifact):
+    folder = make_bundle()
+    add_artifact(folder, X86, Bundle.load(folder).artifacts["onnx.fp32"].paths[0])
+    return Bundle.load(folder)
+
+
+def refuse(*args, **settings):
+    raise RuntimeError("no primitive for this CPU")
+
+
+def test_auto_goes_on_where_a_runtime_cannot_load_the_file(int8_bundle, monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    monkeypatch.setattr(openvino.Core, "compile_model", refuse)
+    said = []
+    with open_runtime(int8_bundle, backend="auto", precision="int8", say=said.append) as opened:
+        assert opened.backend == "onnxruntime"
+    assert "not openvino: " in said[0] and "no primitive for this CPU" in said[0]
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    with pytest.raises(BackendError, match="no backend can run") as caught:
+        open_runtime(int8_bundle, backend="auto", precision="int8")
+    assert str(caught.value).count("no primitive for this CPU") == 2
+
+
+def test_auto_does_not_go_around_an_altered_file(int8_bundle):
+    path = int8_bundle.artifacts[X86].paths[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleError, match="changed after export"):
+        open_runtime(int8_bundle, backend="auto", precision="int8")
