@@ -35,6 +35,9 @@ KINDS: tuple[Literal["int8", "uint8"], ...] = ("int8", "uint8")
 FORMAT = "clipduet-qat"
 START, RESULT = "start.json", "qat.json"
 FP32, START_GRAPH, TRAINED = "fp32.onnx", "start.onnx", "trained.onnx"
+STARTED = ("checkpoint_sha256", "calibration_clips", "calibrator", "calibration")
+TRAINED_FACTS = ("file", "sha256", "epochs", "steps", "seconds", "validation_top1")
+REPAIR = "put the file back, or make the fine-tune again with another --output"
 
 
 class QatError(ClipDuetError):
@@ -150,7 +153,7 @@ def fine_tune(
     folder = Path(cfg.output_dir)
     start = _start(cfg, checkpoint, folder, resume=resume, say=say)
     datasets = training_datasets(cfg)
-    record = {"format": FORMAT, **start, "trained": _trained(folder)}
+    record = {"format": FORMAT, **start, "trained": _result(folder)["trained"]}
     for kind in activations:
         found = train_graph(
             cfg, folder / kind, datasets, teacher=folder / FP32, resume=resume,
@@ -168,16 +171,11 @@ def load_trained(folder: Path, *, checkpoint_sha256: str) -> dict[str, Any]:
     Raises:
         QatError: there is none, it started from another checkpoint, or a file has changed.
     """
-    try:
-        record = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not (folder / RESULT).exists():
         raise QatError(
             f"{folder} holds no finished fine-tune (no {RESULT}); make it: python -m export.qat"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise QatError(f"{folder / RESULT} cannot be read: {error}") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise QatError(f"{folder / RESULT} is no record of a fine-tune")
+        )
+    record = _result(folder)
     if record["checkpoint_sha256"] != checkpoint_sha256:
         raise QatError(
             f"the fine-tune in {folder} started from {record['checkpoint']}, which is not the "
@@ -191,12 +189,32 @@ def load_trained(folder: Path, *, checkpoint_sha256: str) -> dict[str, Any]:
     return record
 
 
-def _trained(folder: Path) -> dict[str, Any]:
-    """What an earlier call finished."""
-    if not (folder / RESULT).is_file():
-        return {}
-    trained: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))["trained"]
-    return trained
+def _result(folder: Path) -> dict[str, Any]:
+    """What an earlier call finished; nothing, if none did."""
+    file = folder / RESULT
+    if not file.exists():
+        return {"trained": {}}
+    record = _read(file, ("checkpoint", *STARTED, "trained"))
+    trained = record["trained"]
+    whole = isinstance(trained, dict) and all(
+        kind in KINDS and isinstance(one, dict) and one.keys() >= set(TRAINED_FACTS)
+        for kind, one in trained.items()
+    )
+    if record.get("format") != FORMAT or not whole:
+        raise QatError(f"{file} is no record of a fine-tune; {REPAIR}")
+    return record
+
+
+def _read(file: Path, needed: Sequence[str]) -> dict[str, Any]:
+    """A record of this module. Raises QatError: it is damaged."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise QatError(f"{file} cannot be read: {error}; {REPAIR}") from error
+    lacking = [key for key in needed if key not in record] if isinstance(record, dict) else needed
+    if lacking:
+        raise QatError(f"{file} is damaged, it lacks {', '.join(lacking)}; {REPAIR}")
+    return dict(record)
 
 
 def _start(cfg: Any, checkpoint: Path, folder: Path, *, resume: bool, say: Say) -> dict[str, Any]:
@@ -215,7 +233,7 @@ def _start(cfg: Any, checkpoint: Path, folder: Path, *, resume: bool, say: Say) 
                 f"{folder} holds a fine-tune already: add --resume to go on with it, or choose "
                 "another --output"
             )
-        stored: dict[str, Any] = json.loads((folder / START).read_text(encoding="utf-8"))
+        stored = _read(folder / START, STARTED)
         changed = [key for key in wanted if key != "checkpoint" and stored[key] != wanted[key]]
         if changed:
             raise QatError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -306,6 +307,31 @@ def test_a_trained_file_that_was_changed_is_refused(
     (tmp_path / "qat.json").write_text((folder / "qat.json").read_text())
     with pytest.raises(QatError, match="is not the file that the fine-tune wrote"):
         load_trained(tmp_path, checkpoint_sha256=record["checkpoint_sha256"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nonsense", "[]", "{}", '{"format": "clipduet-qat"}', None],
+    ids=["empty", "no JSON", "a list", "nothing in it", "half of it", "half a kind"],
+)
+def test_a_damaged_record_is_said(
+    text: str | None, tuned: tuple[Any, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    made, folder, record = tuned
+    run = tmp_path / "run"
+    shutil.copytree(folder, run)
+    half = {**record, "trained": {"int8": {"file": "int8/trained.onnx"}}}
+    (run / "qat.json").write_text(json.dumps(half, default=str) if text is None else text)
+    for read in (
+        lambda: load_trained(run, checkpoint_sha256=record["checkpoint_sha256"]),
+        lambda: fine_tune(settings_of(made, run), made.checkpoint, resume=True),
+    ):
+        with pytest.raises(QatError, match=r"qat\.json .*put the file back"):
+            read()
+    if text is not None:
+        (run / "start.json").write_text(text)
+        with pytest.raises(QatError, match=r"start\.json .*put the file back"):
+            fine_tune(settings_of(made, run), made.checkpoint, resume=True)
 
 
 def test_weights_of_another_network_are_no_fine_tune() -> None:
