@@ -1,6 +1,7 @@
 """``python -m export.triton --bundle B --out REPO``: a bundle as a Triton model repository.
 
     REPO/models/NAME_onnx_PRECISION/      config.pbtxt, labels.txt, 1/model.onnx
+    REPO/models/NAME_onnx_int8_x86/       the same, of the file for CPUs
     REPO/models/NAME_tensorrt_PRECISION/  config.pbtxt, labels.txt, 1/model.plan
     REPO/client/                          client.py, bundle.json
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from export.engine_files import Say
 from export.folder import OutputError
 from infer.bundle import BUNDLE_JSON, Bundle
-from infer.engines import Stamp, built_engines, onnx_sha256, read_engine, read_stamp
+from infer.engines import Stamp, built_engines, read_engine, read_stamp
 from infer.errors import BackendError, BundleError, ClipDuetError
 
 LABELS = "labels.txt"
@@ -67,7 +68,8 @@ def parser() -> argparse.ArgumentParser:
     add("--out", required=True, metavar="REPO", help="folder to make")
     add("--precision", nargs="+", help="which ONNX files and engines (default: all there are)")
     add("--engine", nargs="+", metavar="FILE", help="engines to serve, where several are built")
-    add("--kind", choices=("auto", "gpu", "cpu"), default="auto", help="where ONNX files run")
+    add("--kind", choices=("auto", "gpu", "cpu"), default="auto", help="where ONNX files run "
+        "(onnx.int8.x86: on the CPU)")  # fmt: skip
     add("--instances", type=int, default=1, help="copies side by side on a device (default: 1)")
     add("--delay", type=int, default=2000, metavar="US", help="microseconds that a request waits "
         "for others to share its batch (default: 2000)")  # fmt: skip
@@ -108,7 +110,7 @@ def write_repository(
 
     Args:
         out: a folder that is not there yet, or is empty.
-        precisions: None: all that the bundle has as ONNX.
+        precisions: None: all that the bundle has as ONNX; int8 is both files, if there are two.
         engines: engines to serve; None: those of the bundle, one for each precision.
         serving: how ONNX files are served; engines run on GPUs.
         say: gets a line for each model.
@@ -122,9 +124,15 @@ def write_repository(
     serving = serving or Serving()
     if any("\n" in label for label in bundle.classes):
         raise BundleError("a class name has a line break; labels.txt has one name on each line")
+    files = {key: a.precision for key, a in bundle.artifacts.items() if a.format == "onnx"}
     if precisions is None:
-        precisions = [key.split(".")[1] for key in bundle.artifacts if re.match(r"onnx\.\w+$", key)]
-    models = [_onnx_model(bundle, precision, serving) for precision in precisions]
+        precisions = list(dict.fromkeys(files.values()))
+    absent = [precision for precision in precisions if precision not in files.values()]
+    if absent:
+        raise BackendError(
+            f"{bundle.root} has no ONNX file in {', '.join(absent)}; it has: {', '.join(files)}"
+        )
+    models = [_onnx_model(bundle, key, serving) for key in files if files[key] in precisions]
     for path, stamp in _engines(bundle, precisions, engines, say).values():
         models.append(_engine_model(bundle, path, stamp, serving, say))
     try:
@@ -186,19 +194,19 @@ model_warmup [{warmups}
 """
 
 
-def _name(bundle: Bundle, backend: str, precision: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", f"{bundle.name}_{backend}_{precision}", flags=re.ASCII)
+def _name(bundle: Bundle, *parts: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", "_".join([bundle.name, *parts]), flags=re.ASCII)
 
 
-def _onnx_model(bundle: Bundle, precision: str, serving: Serving) -> Model:
-    onnx_sha256(bundle, precision)  # says what there is, if it is not
+def _onnx_model(bundle: Bundle, key: str, serving: Serving) -> Model:
     return Model(
-        name=_name(bundle, "onnx", precision),
+        name=_name(bundle, *key.split(".")),
         backend="onnxruntime",
-        file=bundle.artifact(f"onnx.{precision}").paths[0],
+        file=bundle.artifact(key).paths[0],
         max_batch=bundle.max_batch,
         opt_batch=min(8, bundle.max_batch),
-        serving=serving,
+        # Made for the kernels of processors; no GPU has any for it.
+        serving=replace(serving, kind="KIND_CPU") if key.endswith(".x86") else serving,
     )
 
 
@@ -230,7 +238,8 @@ def _unfit(bundle: Bundle, precisions: Sequence[str], stamp: Stamp) -> str | Non
     """Why an engine cannot be served beside those ONNX files; None if it can."""
     if stamp.precision not in precisions:
         return f"its precision is {stamp.precision}, asked for: {', '.join(precisions)}"
-    if stamp.onnx_sha256 != onnx_sha256(bundle, stamp.precision):
+    made_of = bundle.artifacts.get(f"onnx.{stamp.precision}")
+    if made_of is None or stamp.onnx_sha256 != made_of.files[0].sha256:
         return f"it was built from another {stamp.onnx_file}"
     if stamp.profile.min_batch > 1:
         return f"it takes no fewer than {stamp.profile.min_batch} clips, a request may be one"

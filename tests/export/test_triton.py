@@ -27,7 +27,9 @@ SPEC = ClipSpec(SamplingSpec(num_seg=2), PreprocessSpec(short_size=32, fixed_rat
 CLASSES = ["red", "grün", 'the "blue" one']
 
 
-def write_bundle(folder, classes=tuple(CLASSES), name="my colours"):
+def write_bundle(
+    folder, classes=tuple(CLASSES), name="my colours", keys=("onnx.fp32", "onnx.fp16")
+):
     folder.mkdir(exist_ok=True)
     nodes = [
         helper.make_node("Cast", ["clip"], ["pixels"], to=TensorProto.FLOAT),
@@ -40,12 +42,12 @@ def write_bundle(folder, classes=tuple(CLASSES), name="my colours"):
     graph = helper.make_graph(nodes, "g", [clip], [logits], [weights])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     artifacts = {}
-    for precision in ("fp32", "fp16"):
-        model.producer_name = precision
-        onnx.save(model, str(folder / f"model.{precision}.onnx"))
-        file = describe_file(folder, f"model.{precision}.onnx")
-        entry = {"format": "onnx", "precision": precision, "files": [file]}
-        artifacts[f"onnx.{precision}"] = entry
+    for key in keys:
+        kind = key.removeprefix("onnx.")
+        model.producer_name = kind
+        onnx.save(model, str(folder / f"model.{kind}.onnx"))
+        file = describe_file(folder, f"model.{kind}.onnx")
+        artifacts[key] = {"format": "onnx", "precision": kind.split(".")[0], "files": [file]}
     data = {
         "format_version": 1,
         "name": name,
@@ -159,6 +161,32 @@ def test_triton_s_schema_takes_the_config(bundle, tmp_path, parse):
             assert sample.inputs["clip"].data_type == clip.data_type
 
 
+@pytest.mark.parametrize("keys", [("onnx.int8", "onnx.int8.x86"), ("onnx.int8.x86",)])
+def test_int8_for_x86_is_a_model_of_its_own_on_the_cpu(tmp_path, parse, keys):
+    bundle = write_bundle(tmp_path / "bundle", keys=("onnx.fp32", *keys))
+    options = ["--precision", "int8", "--kind", "gpu"]
+    assert write(bundle, tmp_path / "repo", *options) == 0
+    models = tmp_path / "repo" / "models"
+    names = {f"my_colours_{key.replace('.', '_')}": key for key in keys}
+    assert {path.name for path in models.iterdir()} == set(names)
+    for name, key in names.items():
+        served = (models / name / "1" / "model.onnx").read_bytes()
+        assert served == (bundle / f"model.{key.removeprefix('onnx.')}.onnx").read_bytes()
+        config, _ = parse(models / name / "config.pbtxt")
+        (group,) = config.instance_group
+        kind = "KIND_CPU" if key.endswith("x86") else "KIND_GPU"
+        assert (config.name, group.Kind.Name(group.kind)) == (name, kind)
+
+
+def test_an_engine_of_a_file_that_the_bundle_no_longer_has_is_left_out(tmp_path, capsys):
+    keys = ("onnx.fp32", "onnx.int8", "onnx.int8.x86")
+    bundle = write_bundle(tmp_path / "bundle", keys=keys)
+    add_engine(bundle, precision="int8")
+    write_bundle(bundle, keys=("onnx.fp32", "onnx.int8.x86"))
+    assert write(bundle, tmp_path / "repo") == 0
+    assert "it was built from another model.int8.onnx" in capsys.readouterr().out
+
+
 def test_one_precision_alone(bundle, tmp_path, capsys):
     add_engine(bundle)
     assert write(bundle, tmp_path / "repo", "--precision", "fp32") == 0
@@ -194,7 +222,7 @@ def test_of_several_engines_one_is_named(bundle, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--precision", "int8"], "no onnx.int8"),
+        (["--precision", "int8"], "no ONNX file in int8; it has: onnx.fp32"),
         (["--instances", "0"], "instances is 0; allowed: from 1"),
         (["--delay", "-1"], "delay is -1; allowed: from 0"),
         (["--engine", "nowhere.engine"], "nowhere.engine has no stamp"),
