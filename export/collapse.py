@@ -11,7 +11,8 @@ whether it is still the same classifier, and the question must not be answered b
   the allowed chance (exact one-sided sign test of McNemar's pairs, shared among the classes after
   Bonferroni). Ten losses without a win are enough for eight classes, six never are.
 
-Both chances must lie below 1 %, so an innocent network is accused in at most one export of fifty.
+Both chances must lie below 1 %, so an innocent file is accused at most once in fifty times, and an
+export that makes two of them, one for each kind of activations, at most once in twenty-five.
 """
 
 from __future__ import annotations
