@@ -3,7 +3,8 @@
     python client.py VIDEO ... --model NAME
 
 It reads and prepares videos exactly as training did, by the description in the bundle.json beside
-it, and sends uint8 pixels. Needs `infer` of ClipDuet and `pip install tritonclient[http]`.
+it, and sends uint8 pixels. Needs, in a checkout of ClipDuet,
+`pip install -c constraints.txt . 'tritonclient[http]'`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+try:
+    import numpy as np
 
-from infer.bundle import Bundle
-from infer.errors import BackendError, ClipDuetError
-from infer.inputs import find_videos
-from infer.pipeline import predict_videos
-from infer.runtimes import Clips, Logits, in_parts
+    from infer.bundle import Bundle
+    from infer.errors import BackendError, ClipDuetError
+    from infer.inputs import find_videos
+    from infer.pipeline import predict_videos
+    from infer.runtimes import Clips, Logits, in_parts
+except ImportError as error:
+    # Python looks beside this file and among installed packages, not in the current folder.
+    print(
+        f"error: {sys.executable}: {error}; in a checkout of ClipDuet: "
+        "pip install -c constraints.txt . 'tritonclient[http]'",
+        file=sys.stderr,
+    )
+    raise SystemExit(2) from None
 
 
 def main(arguments: list[str] | None = None) -> int:

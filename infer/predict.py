@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from infer.inputs import Inputs
     from infer.pipeline import Prediction
 
-DEFAULT_BUNDLE = ROOT / "bundles" / "dml"
+DEFAULT_BUNDLE = Path("bundles", "dml")
+"""Of the current folder, else of the checkout; an installed package has none beside it."""
 FORMATS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
 MOST_DECODERS = 8
 """Threads that read videos at once; more would hold memory that the network cannot keep up with."""
@@ -171,6 +172,8 @@ def _load_bundle(named: str | None) -> Bundle:
     from infer.errors import BundleError
 
     folder = Path(named) if named else DEFAULT_BUNDLE
+    if not named and not folder.exists() and (ROOT / folder).exists():
+        folder = ROOT / folder
     if not (folder / "bundle.json").is_file():
         raise BundleError(
             f"no bundle in {folder}: `make export` makes one from a trained checkpoint "

@@ -319,6 +319,16 @@ def test_the_client_says_what_it_needs(bundle, tmp_path):
     assert done.returncode == 2 and "pip install tritonclient[http]" in done.stderr
 
 
+@pytest.mark.parametrize("missing", ["infer", "numpy"])
+def test_the_client_says_how_to_install_the_rest(bundle, tmp_path, monkeypatch, missing):
+    assert write(bundle, tmp_path / "repo") == 0
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{missing!r}] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = client(tmp_path, "green.mp4", url="127.0.0.1:1")
+    assert done.returncode == 2 and "pip install -c constraints.txt ." in done.stderr
+    assert missing in done.stderr and "Traceback" not in done.stderr
+
+
 def client(folder, video, url):
     """Run the client as its user does."""
     root = Path(__file__).resolve().parents[2]

@@ -45,6 +45,14 @@ def test_from_anywhere_as_a_file(bundle, colour_clip, tmp_path):
     assert line.startswith("v/a.mp4") and "green  (" in line
 
 
+def test_the_default_bundle_is_that_of_the_current_folder(bundle, colour_clip, tmp_path):
+    colour_clip("a.mp4", "green")
+    (tmp_path / "bundles").mkdir()
+    bundle.rename(tmp_path / "bundles" / "dml")
+    status, out, err = run("--video", "a.mp4", cwd=tmp_path)
+    assert (status, err) == (0, "") and "green  (" in out
+
+
 def test_as_a_module(bundle, colour_clip):
     path = colour_clip("a.mp4", "blue")
     command = [sys.executable, "-m", "infer.predict", "--bundle", str(bundle), "--video", str(path)]
