@@ -22,13 +22,11 @@ from export.convert import INPUT, OUTPUT
 from export.fake_quant import round_activation, round_bias, round_weight
 from export.graph_ops import OPERATORS
 from export.origin import QUANTIZED
+from export.qdq import MOVES
 from export.quiet import ConversionError
 
 LEARNING = (".weight", ".bias")
 """Endings of the names of tensors that learn; offsets and other constants stay as they are."""
-
-MOVES = ("Reshape", "Pad", "Slice", "Concat", "Transpose", "MaxPool")
-"""Operators whose outputs are values of their inputs, or zero."""
 
 Step = tuple[float, int, str]
 """Scale, zero point and type of a rounded activation."""
