@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from export.sessions import cpu_session
 from export.verify import VerificationError
 
 if TYPE_CHECKING:
@@ -124,18 +125,12 @@ def _watch(
 ) -> Callable[[np.ndarray], list[np.ndarray]]:
     """A function of one uint8 clip that gives the values of tensors."""
     import onnx
-    import onnxruntime as ort
 
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     del watched.graph.output[:]
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads or 0
-    session = ort.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = cpu_session(watched, threads=threads)
     feed = model.graph.input[0].name
 
     def run(clip: np.ndarray) -> list[np.ndarray]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import paddle
 from paddle import Tensor, nn
 
@@ -18,6 +17,7 @@ from export.convert import INPUT
 from export.graph_net import GraphNet
 from export.origin import onnx_tensors
 from export.qat import START_GRAPH, TRAINED
+from export.sessions import cpu_session
 from export.verify import compare
 from infer.errors import ClipDuetError, VideoError
 from infer.files import replacing
@@ -118,9 +118,8 @@ class OnnxTeacher(nn.Layer):
 
     def __init__(self, file: Path) -> None:
         super().__init__()
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
-        self._session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        asked = int(os.environ.get("OMP_NUM_THREADS") or 0)
+        self._session = cpu_session(file, threads=asked or None)
 
     def forward(self, clips: Tensor) -> Tensor:
         return paddle.to_tensor(self._session.run(None, {INPUT: clips.numpy()})[0])
@@ -143,11 +142,6 @@ def _check(student: GraphNet, model: onnx.ModelProto, dataset: ClipDataset) -> N
     student.eval()
     with paddle.no_grad():
         trained = student(paddle.to_tensor(batch)).numpy()
-    options = ort.SessionOptions()
     # 8-bit kernels round sums otherwise: that is for export to look at.
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    written = session.run(None, {INPUT: batch})[0]
+    written = cpu_session(model, exact=True).run(None, {INPUT: batch})[0]
     compare("The trained Q/DQ graph", trained, written, clips=paths, tolerance=TOLERANCE)

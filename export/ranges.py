@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from export.quiet import ConversionError
+from export.sessions import cpu_session
 from infer.errors import ClipDuetError
 
 if TYPE_CHECKING:
@@ -160,7 +161,6 @@ def collect(
         ConversionError: a tensor holds NaN or infinity (says which).
     """
     import onnx
-    import onnxruntime as ort
 
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
@@ -170,12 +170,7 @@ def collect(
         for name in tensors
         if name not in there
     )
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads or 0
-    session = ort.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = cpu_session(watched, threads=threads)
     found = {name: Histogram() for name in tensors}
     for clip in clips:
         values = session.run(list(tensors), {model.graph.input[0].name: clip[None]})

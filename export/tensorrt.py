@@ -18,6 +18,7 @@ import numpy as np
 from export.engine_build import Settings, build_plan
 from export.engine_files import EngineError, Say, locked, write_all
 from export.engine_graph import Graph, for_tensorrt
+from export.sessions import cpu_session
 from infer.backends import BACKENDS
 from infer.bundle import Bundle
 from infer.engines import (
@@ -162,9 +163,7 @@ def compare(bundle: Bundle, plan: bytes, stamp: Stamp, *, device: int) -> dict[s
     rng = np.random.default_rng(0)
     clips = rng.integers(0, 256, (count, *bundle.spec.clip_shape), dtype=np.uint8)
     clips[0], clips[-1] = 0, 255
-    session = ort.InferenceSession(
-        str(bundle.root / stamp.onnx_file), providers=["CPUExecutionProvider"]
-    )
+    session = cpu_session(bundle.root / stamp.onnx_file)
     feed, wanted = bundle.input_name, [bundle.output_name]
     expected = np.concatenate([session.run(wanted, {feed: clip[None]})[0] for clip in clips])
     with TensorRTRuntime(

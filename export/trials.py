@@ -12,6 +12,7 @@ from export.convert import INPUT
 from export.goal import Goal, Score, score, temperature_of
 from export.qdq import Activations, Graph, asked
 from export.quantize import KEEP_FLOAT, Calibrated, kept_in_float, quantize
+from export.sessions import cpu_session
 from export.spare import Say, Search, search
 from train.evaluate import Evaluation, ListedClips, evaluate
 
@@ -91,14 +92,7 @@ class Trials:
         return self._known[spared]
 
     def _answers(self, model: onnx.ModelProto) -> Evaluation:
-        import onnxruntime as ort
-
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads or 0
-        options.log_severity_level = 3
-        session = ort.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = cpu_session(model, threads=self._threads)
 
         def run(clips: np.ndarray) -> np.ndarray:
             logits: np.ndarray = session.run(None, {INPUT: clips})[0]
