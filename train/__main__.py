@@ -89,13 +89,13 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     cfg = load_config(config, overrides)
     if cfg.ignored:
         print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
-    from train.before import check, left, make, plan
+    _quiet()
+    from train.before import check, left, make
     from train.splits import training_datasets
 
     # A run's own lists are looked at before hours of what comes first, unless that writes them.
-    stages = plan(cfg)
+    stages = left(cfg)
     datasets = None if any(stage.labelling for stage in stages) else training_datasets(cfg)
-    _quiet()
     import paddle
 
     from train.loop import train
@@ -106,8 +106,7 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
 
     paddle.disable_signal_handler()
     folder = Path(cfg.output_dir)
-    if check_begun(folder, resume=resume):
-        stages = left(stages, cfg)
+    check_begun(folder, resume=resume)
     check(stages, cfg)
     team = join()
 

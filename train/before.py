@@ -64,6 +64,23 @@ def plan(cfg: Config, *, environment: Mapping[str, str] | None = None) -> list[S
     return list(_stages(cfg, given, (str(Path(cfg.source).resolve()),)))
 
 
+def left(cfg: Config) -> list[Stage]:
+    """The stages that a run still needs: none if it has begun, unless a list of its own is gone.
+
+    Its checkpoint holds the networks that it started from, so their configs need not be there.
+
+    Raises:
+        ConfigError: as for :func:`plan`.
+    """
+    folder = Path(cfg.output_dir)
+    if folder.is_dir():
+        from train.checkpoint import LATEST  # With Paddle, which a first start need not wait for.
+
+        if (folder / LATEST).exists() and all(file.exists() for file in _own_lists(cfg)):
+            return []
+    return plan(cfg)
+
+
 def check(stages: Sequence[Stage], cfg: Config) -> None:
     """Build what the stages and the run train, so that wrong layers are told before any training.
 
@@ -79,18 +96,6 @@ def check(stages: Sequence[Stage], cfg: Config) -> None:
             built_networks(each)
         except ConfigError as error:
             raise ConfigError(each.source, error.mistakes) from None
-
-
-def left(stages: Sequence[Stage], cfg: Config) -> list[Stage]:
-    """What a run that has begun still needs of its stages: nothing, unless a list of it is gone.
-
-    Its checkpoint holds the networks that it started from.
-    """
-    gone = any(
-        stage.labelling is not None and stage.owner is cfg and not stage.target.exists()
-        for stage in stages
-    )
-    return list(stages) if gone else []
 
 
 def make(
@@ -131,15 +136,22 @@ def make(
     )
 
 
+def _own_lists(cfg: Config) -> Iterator[Path]:
+    """The lists that a run trains on and that BEFORE writes."""
+    for name, block in cfg.BEFORE.items():
+        if isinstance(block, Labelling) and not os.environ.get(name):
+            yield before_path(cfg.output_dir, name, block.model_dump())
+
+
 def _stages(cfg: Config, given: Mapping[str, str], chain: tuple[str, ...]) -> Iterator[Stage]:
-    folder = Path(cfg.source).parent
     # Clips are labelled by networks that are trained, whatever the order of the file.
     in_order = sorted(cfg.BEFORE.items(), key=lambda item: isinstance(item[1], Labelling))
     for name, block in in_order:
         if given.get(name):
             continue
         labelling = isinstance(block, Labelling)
-        file = folder / (block.label if isinstance(block, Labelling) else block.train)
+        named = block.label if isinstance(block, Labelling) else block.train
+        file = cfg.beside(block.relative_to) / named
         resolved = str(file.resolve())
         if resolved in chain and not labelling:
             text = f"{name}: {file} needs itself: {' -> '.join((*chain, resolved))}"

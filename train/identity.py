@@ -25,6 +25,8 @@ def identity(cfg: Config) -> dict[str, Any]:
         settings.pop(name)
     for name in IRRELEVANT_OF_DATASET:
         settings["DATASET"].pop(name)
+    for block in settings["BEFORE"].values():
+        block.pop("relative_to")
     return settings
 
 

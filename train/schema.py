@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr
@@ -295,14 +296,21 @@ class Config(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Everything, defaults included, as plain data; ``Config(**it)`` is the same config.
 
-        Files that BEFORE makes are called by their variables.
+        Files that BEFORE makes are called by their variables, and where its configs are is said:
+        the data may be kept in another folder than the file was.
         """
         data: dict[str, Any] = self._named(self.model_dump())
+        for block in data["BEFORE"].values() if self.source else ():
+            block["relative_to"] = str(self.beside(block["relative_to"]).absolute())
         for split in ("train", "valid", "test"):
             pipeline = getattr(self.PIPELINE, split)
             if pipeline is not None:
                 data["PIPELINE"][split]["transform"] = pipeline.blocks()
         return data
+
+    def beside(self, relative_to: str) -> Path:
+        """The folder that a config of BEFORE is looked for in."""
+        return Path(self.source).parent / relative_to
 
     def _named(self, settings: Any) -> Any:
         """Settings with the variables of BEFORE again, for files that it makes.
@@ -318,9 +326,12 @@ class Config(BaseModel):
     def sha256(self) -> str:
         """Checksum of what differs from the defaults, whatever the file's comments and order.
 
-        Where the run is kept is no part of it, nor are settings that came later, at their defaults.
+        Where the run and the configs of BEFORE are kept is no part of it, nor are settings that
+        came later, at their defaults.
         """
         settings = self._named(self.model_dump(exclude_defaults=True, exclude={"output_dir"}))
+        for block in settings.get("BEFORE", {}).values():
+            block.pop("relative_to", None)
         text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -23,6 +23,9 @@ class Training(BaseModel):
 
     train: Annotated[str, Field(min_length=1)]
     """The other config, relative to this one."""
+    relative_to: str = ""
+    """Folder that ``train`` is relative to; empty: this config's. A run writes it into its own
+    config.yaml, which lies elsewhere; it is no part of what a run is."""
     override: list[str] = []
     """``a.b.c=value``: what to change in it."""
 
@@ -34,6 +37,8 @@ class Labelling(BaseModel):
 
     label: Annotated[str, Field(min_length=1)]
     """The config that the network was trained with, relative to this one."""
+    relative_to: str = ""
+    """Folder that ``label`` is relative to, as for a training."""
     weights: Annotated[str, Field(min_length=1)]
     """Its checkpoint."""
     clips: ListFile

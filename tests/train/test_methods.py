@@ -19,6 +19,7 @@ from train.before import make, plan
 from train.checkpoint import BEST, LATEST, load_file
 from train.config import ConfigError, clip_spec, load_config
 from train.data.lists import UNLABELLED, ListError, read_list
+from train.identity import identity
 from train.losses import Target
 from train.models.pixels import PixelInput
 from train.pseudo_labels import surest
@@ -153,6 +154,14 @@ def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
     assert load_config(file, [f"output_dir={moved}"]).sha256() == load_config(file).sha256()
     output, teacher = moved, tmp_path / "before" / "teacher"
 
+    # Its own config goes on with it, and trains it again, whatever lies beside that.
+    own = ["-c", str(output / "config.yaml"), "--output"]
+    (tmp_path / "teacher.yaml").rename(tmp_path / "away.yaml")
+    assert main([*own, str(output), "--resume"]) == 0
+    (tmp_path / "away.yaml").rename(tmp_path / "teacher.yaml")
+    assert main([*own, str(tmp_path / "again")]) == 0
+    assert same(weights(tmp_path / "again"), weights(output))
+
     monkeypatch.setenv("TEACHER", str(teacher / BEST))
     other = tmp_path / "other"
     assert main(["-c", str(file), "--output", str(other), "--seed", "7"]) == 0
@@ -183,6 +192,28 @@ def test_generations_build_on_each_other(method: Callable[..., Path]) -> None:
     assert [stage.target.parent.parts[-1] for stage in stages] == ["teacher", "teacher"]
     assert stages[1].cfg.model["models"][0]["Teacher"]["pretrained"] == str(stages[0].target)
     assert plan(load_config(third, ["output_dir=x"]), environment={"TEACHER": "file"}) == []
+
+
+def test_a_run_says_where_its_other_configs_are(
+    method: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    listed = {"format": "VideoDataset", "file_path": "train.list"}
+    labelling = {"label": "teacher.yaml", "weights": "${TEACHER}", "clips": listed}
+    before = {"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling}
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(method("x", distilled(KD), BEFORE=before).relative_to(tmp_path))
+    kept = tmp_path / "elsewhere" / "config.yaml"
+    kept.parent.mkdir()
+    data = cfg.to_dict()
+    kept.write_text(yaml.safe_dump(data))
+    monkeypatch.chdir(kept.parent)
+    again = load_config(kept)
+    assert again.to_dict() == data
+    assert again.sha256() == cfg.sha256() and identity(again) == identity(cfg)
+    assert not any("relative_to" in block for block in identity(cfg)["BEFORE"].values())
+    found = [Path(stage.cfg.source).resolve() for stage in plan(again)]
+    assert found == [tmp_path / "teacher.yaml"] * 2
 
 
 def test_configs_that_need_each_other_are_refused(
