@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,15 @@ import paddle
 from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
 from infer.files import write_text
+from infer.rank import softmax
 from train.checkpoint import set_weights
 from train.config import Config, clip_spec
 from train.data.dataset import ClipDataset
-from train.data.lists import Sample, read_list
-from train.data.loader import epoch_batches
+from train.data.lists import Sample, read_list, write_lines
+from train.evaluate import evaluate
 from train.identity import fingerprint
 from train.models.pixels import PixelInput
-from train.recognizers import build_recognizer
+from train.recognizers import STUDENT, Recognizer, blocks_of, build_recognizer
 from train.teachers import network_weights
 
 if TYPE_CHECKING:
@@ -41,42 +43,16 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
     Raises:
         ClipDuetError: no clip can be read, or the network's checkpoint does not fit.
     """
-    block, data = stage.labelling, stage.owner.DATASET
+    block = stage.labelling
     assert block is not None
-    root = Path(data.root)
-    samples = read_list(
-        root / block.clips.file_path,
-        root=root / block.clips.data_prefix,
-        format=block.clips.format,
-        suffix=block.clips.suffix,
-        labelled=False,
-    )
-    weights = Path(block.weights)
-    made_from: dict[str, Any] = {
-        "weights": sha256_of(weights) if weights.is_file() else None,
-        "config": stage.cfg.sha256(),
-        "clips": fingerprint(samples),
-        # The list holds whole paths, the fingerprint does not.
-        "paths": hashlib.sha256(
-            "\n".join(str(sample.path.resolve()) for sample in samples).encode(
-                errors="surrogateescape"
-            )
-        ).hexdigest(),
-        "top_k": block.top_k,
-    }
+    samples = clips_to_label(stage)
+    made_from = _made_from(stage, samples)
     record = stage.target.with_suffix(".json")
     if stage.target.is_file() and _read(record).get("made_from") == made_from:
         return
-    scores, failed = _scores(stage.cfg, weights, samples, stage.owner, suffix=block.clips.suffix)
+    scores, failed = _scores(stage, samples)
     chosen = surest(scores, top_k=block.top_k)
-    lines = []
-    for index in chosen:
-        sample = samples[index]
-        frames = [] if sample.frames is None else [str(sample.frames)]
-        lines.append(
-            " ".join([str(sample.path.resolve()), *frames, str(scores[index].argmax())]) + "\n"
-        )
-    if not lines:
+    if not chosen:
         raise ClipDuetError(f"{stage.name}: none of {len(samples)} clips can be read: {failed[:1]}")
     counts = np.bincount(scores[chosen].argmax(axis=1), minlength=scores.shape[1])
     about = {
@@ -88,13 +64,37 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
         "failed": failed,
     }
     stage.target.parent.mkdir(parents=True, exist_ok=True)
-    write_text(stage.target, "".join(lines))
+    write_lines(stage.target, [_line(samples[i], int(scores[i].argmax())) for i in chosen])
     write_text(record, json.dumps(about, indent=1) + "\n")
     if reporter is not None:
         reporter.note(
             f"{stage.name}: {len(chosen)} of {len(samples)} clips labelled, {counts.min()} to "
             f"{counts.max()} a class, {len(failed)} unreadable: {stage.target}"
         )
+
+
+def clips_to_label(stage: Stage) -> list[Sample]:
+    """The clips of a labelling stage.
+
+    Raises:
+        ListError: every wrong line of their list.
+    """
+    assert stage.labelling is not None
+    clips, root = stage.labelling.clips, Path(stage.owner.DATASET.root)
+    return read_list(
+        root / clips.file_path,
+        root=root / clips.data_prefix,
+        format=clips.format,
+        suffix=clips.suffix,
+        labelled=False,
+    )
+
+
+def labeller(cfg: Config) -> Recognizer:
+    """The Student of a config as one network."""
+    block = blocks_of(cfg.model)[STUDENT]
+    alone = {"framework": "Recognizer2D", "backbone": block["backbone"], "head": block["head"]}
+    return build_recognizer(alone, seed=cfg.seed)
 
 
 def surest(scores: np.ndarray, *, top_k: int | None) -> list[int]:
@@ -116,49 +116,53 @@ def surest(scores: np.ndarray, *, top_k: int | None) -> list[int]:
     return sorted(chosen)
 
 
-def _scores(
-    cfg: Config, weights: Path, samples: Sequence[Sample], owner: Config, *, suffix: str
-) -> tuple[np.ndarray, list[str]]:
+def _made_from(stage: Stage, samples: Sequence[Sample]) -> dict[str, Any]:
+    """What the labels depend on."""
+    assert stage.labelling is not None
+    weights = Path(stage.labelling.weights)
+    # The list holds whole paths, the fingerprint does not.
+    paths = "\n".join(str(sample.path.resolve()) for sample in samples)
+    return {
+        "weights": sha256_of(weights) if weights.is_file() else None,
+        "config": stage.cfg.sha256(),
+        "clips": fingerprint(samples),
+        "paths": hashlib.sha256(paths.encode(errors="surrogateescape")).hexdigest(),
+        "top_k": stage.labelling.top_k,
+    }
+
+
+def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, list[str]]:
     """Probabilities ``[N, classes]``, NaN for clips that cannot be read, and why those cannot."""
-    recognizer = build_recognizer(_alone(cfg), seed=cfg.seed)
+    block, cfg = stage.labelling, stage.cfg
+    assert block is not None
+    weights = Path(block.weights)
+    recognizer = labeller(cfg)
     set_weights(recognizer.student, network_weights(weights, None)[1], source=weights)
     recognizer.eval()
     spec = clip_spec(cfg)
     pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
-    dataset = ClipDataset(samples, spec, train=False, suffix=suffix if samples[0].frames else "")
-    scores = np.full((len(samples), cfg.class_num), np.nan, np.float32)
-    failed = []
-    batches = epoch_batches(
-        dataset,
-        batch_size=cfg.DATASET.valid_batch_size or cfg.DATASET.batch_size,
-        seed=0,
-        epoch=0,
-        shuffle=False,
-        drop_last=False,
-        workers=owner.DATASET.num_workers,
-    )
-    for batch in batches:
-        failed += [str(error) for _, error in batch.failed]
-        if not len(batch.indices):
-            continue
+    # An evaluation wants labels; nobody looks at what it makes of these.
+    unknown = [replace(sample, label=0) for sample in samples]
+    suffix = block.clips.suffix if block.clips.format == "FrameDataset" else ""
+
+    def run(clips: np.ndarray) -> np.ndarray:
         with paddle.no_grad():
-            logits = recognizer.student(pixels(paddle.to_tensor(batch.clips)))
-            said = paddle.nn.functional.softmax(logits.astype("float32")).numpy()
-        scores[batch.indices] = said.reshape(len(batch.indices), batch.views, -1).mean(axis=1)
-    return scores, failed
+            logits: np.ndarray = recognizer.student(pixels(paddle.to_tensor(clips))).numpy()
+        return logits
+
+    found = evaluate(
+        run,
+        ClipDataset(unknown, spec, train=False, suffix=suffix),
+        batch_size=cfg.DATASET.valid_batch_size or cfg.DATASET.batch_size,
+        workers=stage.owner.DATASET.num_workers,
+        progress=stage.name,
+    )
+    return softmax(found.logits), [f"{path}: {reason}" for path, reason in found.failed]
 
 
-def _alone(cfg: Config) -> dict[str, Any]:
-    """The Student of a config as one network."""
-    model = cfg.model
-    if model["framework"] == "Recognizer2D":
-        return model
-    student = next(entry["Student"] for entry in model["models"] if "Student" in entry)
-    return {
-        "framework": "Recognizer2D",
-        "backbone": student["backbone"],
-        "head": student["head"],
-    }
+def _line(sample: Sample, label: int) -> str:
+    frames = [] if sample.frames is None else [str(sample.frames)]
+    return " ".join([str(sample.path.resolve()), *frames, str(label)])
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -302,6 +302,34 @@ def test_clips_are_labelled_again_where_they_or_the_config_changed(
     assert third != second and made() == third
 
 
+def test_labelling_takes_no_more_clips_at_once_than_an_evaluation(
+    method: Callable[..., Path], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Views of a video are clips of a batch: dense sampling takes ten of each, or thirty."""
+    teacher = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=0)
+    weights = str(tmp_path / "teacher.pdparams")
+    paddle.save(teacher.state_dict(), weights)
+    label = method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    config = yaml.safe_load(label.read_text())
+    config["PIPELINE"]["valid"]["sample"]["views"] = 5
+    label.write_text(yaml.safe_dump(config))
+    listed = {"format": "VideoDataset", "file_path": "train.list"}
+    labelling = {"label": "teacher.yaml", "weights": weights, "clips": listed}
+    file = method("semi", ALONE, BEFORE={"PSEUDO": labelling})
+    (stage,) = plan(load_config(file, [f"output_dir={tmp_path / 'out'}"]))
+    seen, forward = [], PixelInput.forward
+
+    def watched(self: PixelInput, taken: paddle.Tensor) -> paddle.Tensor:
+        seen.append(taken.shape[0])
+        return forward(self, taken)
+
+    monkeypatch.setattr(PixelInput, "forward", watched)
+    make(stage, should_stop=lambda: False)
+    assert sum(seen) == 12 * 5 and max(seen) <= stage.cfg.DATASET.batch_size == 4
+    scores = json.loads(stage.target.with_suffix(".json").read_text())
+    assert scores["chosen"] == 12 and 1 / 3 <= scores["least_score"] <= 1
+
+
 def test_the_surest_of_each_class_are_kept() -> None:
     scores = np.array(
         [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [np.nan, np.nan], [0.2, 0.8], [0.8, 0.2]]
