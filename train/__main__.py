@@ -90,15 +90,16 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     if cfg.ignored:
         print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
     _quiet()
-    from train.before import check, left, make
+    from train.before import left, make
     from train.splits import training_datasets
 
-    # A run's own lists are looked at before hours of what comes first, unless that writes them.
     stages = left(cfg)
-    datasets = None if any(stage.labelling for stage in stages) else training_datasets(cfg)
+    # Where something comes first, the rehearsal reads the lists.
+    datasets = None if stages else training_datasets(cfg)
     import paddle
 
     from train.loop import train
+    from train.rehearsal import rehearse
     from train.reporter import Reporter
     from train.run import check_begun
     from train.stopping import stop_requests
@@ -107,8 +108,8 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     paddle.disable_signal_handler()
     folder = Path(cfg.output_dir)
     check_begun(folder, resume=resume)
-    check(stages, cfg)
     team = join()
+    rehearse(stages, cfg, team=team)
 
     stream = sys.stderr if team.leads else None
     scalars = str(folder / "vdl") if visualdl and team.leads else None

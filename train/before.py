@@ -15,7 +15,7 @@ the teacher is trained in ``OUTPUT/before/teacher``, which resumes as the run it
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,23 +79,6 @@ def left(cfg: Config) -> list[Stage]:
         if (folder / LATEST).exists() and all(file.exists() for file in _own_lists(cfg)):
             return []
     return plan(cfg)
-
-
-def check(stages: Sequence[Stage], cfg: Config) -> None:
-    """Build what the stages and the run train, so that wrong layers are told before any training.
-
-    Raises:
-        ConfigError: a layer that the losses, or ``trainable``, name is not there.
-    """
-    from train.run import built_networks
-
-    if not stages:
-        return  # The run tells it at once.
-    for each in [*(stage.cfg for stage in stages if stage.labelling is None), cfg]:
-        try:
-            built_networks(each)
-        except ConfigError as error:
-            raise ConfigError(each.source, error.mistakes) from None
 
 
 def make(

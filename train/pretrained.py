@@ -17,13 +17,15 @@ import numpy as np
 from paddle import nn
 
 from train.checkpoint import CheckpointError, load_file, model_weights, some
+from train.config_errors import dotted
 from train.models.resnet_tweaks_tsm import BLOCKS, block_name
-from train.recognizers import STUDENT, Recognizer, blocks_of
+from train.recognizers import STUDENT, Recognizer, blocks_of, places_of
 
 LEAST_MATCH = 0.5
 """Share of a network's entries that a file must fill: less is some other network's."""
 
 Weights = Mapping[str, Any]
+Read = Callable[[Path], Any]
 Reading = Callable[[str], str | None]
 """From a key of the file to the key of ``Sequential(backbone, head)``, or None."""
 
@@ -62,28 +64,43 @@ class Loaded:
         return "; ".join(parts)
 
 
-def load_pretrained(recognizer: Recognizer, model: Mapping[str, Any]) -> dict[str, Loaded]:
+def load_pretrained(
+    recognizer: Recognizer, model: Mapping[str, Any], *, read: Read = load_file
+) -> dict[str, Loaded]:
     """Load the ``pretrained`` file of every backbone that names one.
+
+    Args:
+        recognizer: the networks.
+        model: the MODEL block.
+        read: reads a file.
 
     Returns:
         By role what was loaded and what was left out, of the networks that have such a file.
 
     Raises:
-        CheckpointError: a file is missing or broken, or fits little of its backbone.
+        CheckpointError: files that are missing or broken, or fit little of their backbones.
     """
-    found = {}
+    found, problems, places = {}, [], places_of(model)
     for role, block in blocks_of(model).items():
-        path = (block["backbone"].get("pretrained") or "").strip()
-        if path:
-            depth = block["backbone"].get("depth")
-            readings = [*_recogniser_readings(role), *_imagenet_readings(depth)]
+        name = (block["backbone"].get("pretrained") or "").strip()
+        if not name:
+            continue
+        path, depth = Path(name), block["backbone"].get("depth")
+        readings = [*_recogniser_readings(role), *_imagenet_readings(depth)]
+        try:
+            weights = model_weights(read(path), source=path)
             backbone = recognizer.networks[role][0]
-            weights = model_weights(load_file(Path(path)), source=Path(path))
-            found[role] = _fill(backbone, weights, readings, prefix="0.", source=Path(path))
+            found[role] = _fill(backbone, weights, readings, prefix="0.", source=path)
+        except CheckpointError as error:
+            problems.append(f"{dotted((*places[role], 'backbone', 'pretrained'))}: {error}")
+    if problems:
+        raise CheckpointError("\n".join(problems))
     return found
 
 
-def load_weights(recognizer: Recognizer, path: Path) -> dict[str, Loaded]:
+def load_weights(
+    recognizer: Recognizer, path: Path, *, read: Read = load_file
+) -> dict[str, Loaded]:
     """Fill whole networks, heads included, from a checkpoint of a recogniser.
 
     A checkpoint of one network fills the Student; the others then keep their values.
@@ -94,7 +111,7 @@ def load_weights(recognizer: Recognizer, path: Path) -> dict[str, Loaded]:
     Raises:
         CheckpointError: the file is missing or broken, or fits little of a network.
     """
-    weights = model_weights(load_file(path), source=path)
+    weights = model_weights(read(path), source=path)
     found = {}
     for role, network in recognizer.networks.items():
         others = tuple(f"{name}." for name in recognizer.roles if name != role)

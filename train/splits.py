@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from infer.errors import ClipDuetError
 from train.config import Config, clip_spec, split_files, transform_blocks
 from train.data.augment import build_transforms
 from train.data.dataset import ClipDataset
-from train.data.lists import ListError, read_list
+from train.data.lists import ListError, Sample, read_list
 from train.schema_data import Split
 
 
-def build_dataset(cfg: Config, split: Split) -> ClipDataset:
+def build_dataset(
+    cfg: Config, split: Split, *, samples: Sequence[Sample] | None = None
+) -> ClipDataset:
     """The dataset of one split; training draws and augments, the others see what deployment sees.
+
+    ``samples`` stand for those of the list, if that is not there yet.
 
     Raises:
         ListError: every wrong line of the list.
@@ -20,14 +26,15 @@ def build_dataset(cfg: Config, split: Split) -> ClipDataset:
     files = split_files(cfg, split)
     if files is None:
         raise ClipDuetError(f"{cfg.source}: DATASET has no {split} list")
-    samples = read_list(
-        files.list_file,
-        root=files.root,
-        format=files.format,
-        num_classes=cfg.class_num,
-        suffix=files.suffix,
-        labelled=files.labelled,
-    )
+    if samples is None:
+        samples = read_list(
+            files.list_file,
+            root=files.root,
+            format=files.format,
+            num_classes=cfg.class_num,
+            suffix=files.suffix,
+            labelled=files.labelled,
+        )
     training = split == "train"
     return ClipDataset(
         samples,
@@ -39,12 +46,18 @@ def build_dataset(cfg: Config, split: Split) -> ClipDataset:
     )
 
 
-def training_datasets(cfg: Config) -> tuple[ClipDataset, ClipDataset]:
-    """The datasets for training and validation; the mistakes of both lists in one error."""
+def training_datasets(
+    cfg: Config, *, given: Mapping[Split, Sequence[Sample]] | None = None
+) -> tuple[ClipDataset, ClipDataset]:
+    """The datasets for training and validation; the mistakes of both lists in one error.
+
+    ``given`` are the samples of splits whose lists are not there yet.
+    """
     found, problems = [], []
-    for split in ("train", "valid"):
+    splits: tuple[Split, ...] = ("train", "valid")
+    for split in splits:
         try:
-            found.append(build_dataset(cfg, split))
+            found.append(build_dataset(cfg, split, samples=(given or {}).get(split)))
         except ListError as error:
             problems.append(str(error))
     if problems:

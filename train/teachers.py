@@ -12,6 +12,7 @@ from typing import Any
 
 from train.checkpoint import CheckpointError, load_file, model_weights, set_weights, some
 from train.config_errors import dotted
+from train.pretrained import Read
 from train.recognizers import Recognizer, blocks_of, places_of
 from train.schema_model import CONNECTORS, STUDENT
 
@@ -25,6 +26,7 @@ def load_networks(
     model: Mapping[str, Any],
     *,
     filled: Mapping[str, Collection[str]] | None = None,
+    read: Read = load_file,
 ) -> list[str]:
     """Fill the networks whose block names a checkpoint in ``pretrained``.
 
@@ -32,36 +34,50 @@ def load_networks(
         recognizer: the networks.
         model: the MODEL block.
         filled: keys of the networks, by role, that have got their weights already.
+        read: reads a file.
 
     Returns:
         One line a network.
 
     Raises:
-        CheckpointError: a file is missing, broken or does not fit entry by entry; or a network is
-            frozen, and something that the loss reads of it was not filled.
+        CheckpointError: files that are missing, broken or do not fit entry by entry; networks that
+            are frozen, and of which something that the loss reads was not filled.
     """
-    lines, places = [], places_of(model)
+    lines, problems = [], []
     for role, block in blocks_of(model).items():
-        if block.get("pretrained"):
-            path = Path(block["pretrained"])
-            if not path.is_file():
-                raise CheckpointError(f"no checkpoint at {path}, which {role}'s pretrained names")
-            whose, weights = network_weights(path, block.get("pretrained_role"), default=role)
-            set_weights(recognizer.networks[role], weights, source=path)
-            lines.append(f"{role}: all of {whose} from {path}")
-        elif role in recognizer.frozen:
-            known = set((filled or {}).get(role, ()))
-            random = [key for key in _needed(recognizer, role) if key not in known]
-            if random:
-                what = "random weights"
-                if known:
-                    paths = [PATHS[key[:2]] + key[2:] for key in random]
-                    what += f" ({len(random)} entries: {some(paths)})"
-                raise CheckpointError(
-                    f"{role} is frozen and has {what}: it would teach noise. Train it first and "
-                    f"name its best.pdparams as {dotted((*places[role], 'pretrained'))}"
-                )
+        place = dotted((*places_of(model)[role], "pretrained"))
+        try:
+            if block.get("pretrained"):
+                lines.append(_load_network(recognizer, role, block, read))
+            elif role in recognizer.frozen:
+                _check_filled(recognizer, role, set((filled or {}).get(role, ())))
+        except CheckpointError as error:
+            problems.append(f"{place}: {error}")
+    if problems:
+        raise CheckpointError("\n".join(problems))
     return lines
+
+
+def _load_network(recognizer: Recognizer, role: str, block: Mapping[str, Any], read: Read) -> str:
+    path = Path(block["pretrained"])
+    whose, weights = network_weights(path, block.get("pretrained_role"), default=role, read=read)
+    set_weights(recognizer.networks[role], weights, source=path)
+    return f"{role}: all of {whose} from {path}"
+
+
+def _check_filled(recognizer: Recognizer, role: str, known: Collection[str]) -> None:
+    """Nothing that the loss reads of a frozen network may be random."""
+    random = [key for key in _needed(recognizer, role) if key not in known]
+    if not random:
+        return
+    what = "random weights"
+    if known:
+        paths = [PATHS[key[:2]] + key[2:] for key in random]
+        what += f" ({len(random)} entries: {some(paths)})"
+    raise CheckpointError(
+        f"{role} is frozen and has {what}: it would teach noise. Train it first and name its "
+        "best.pdparams here"
+    )
 
 
 def _needed(recognizer: Recognizer, role: str) -> list[str]:
@@ -78,7 +94,7 @@ def _needed(recognizer: Recognizer, role: str) -> list[str]:
 
 
 def network_weights(
-    path: Path, role: str | None, *, default: str = STUDENT
+    path: Path, role: str | None, *, default: str = STUDENT, read: Read = load_file
 ) -> tuple[str, dict[str, Any]]:
     """One network of a checkpoint, by the keys of ``Sequential(backbone, head)``.
 
@@ -87,6 +103,7 @@ def network_weights(
             PaddleVideo's, whose ``*_student.pdparams`` have the keys already.
         role: whose weights; None: those of ``default`` if the file has it, else the Student's.
         default: a role.
+        read: reads a file.
 
     Returns:
         The network's name and its weights.
@@ -94,7 +111,7 @@ def network_weights(
     Raises:
         CheckpointError: the file is missing or broken, or has no such network.
     """
-    weights = model_weights(load_file(path), source=path)
+    weights = model_weights(read(path), source=path)
     if any(key.startswith(tuple(PARTS)) for key in weights):
         if role not in (None, STUDENT):
             raise CheckpointError(f"{path} holds one network, not several with a {role}")

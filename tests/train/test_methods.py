@@ -182,6 +182,61 @@ def test_wrong_layers_are_told_before_a_teacher_is_trained(
     assert not output.exists()
 
 
+def test_all_mistakes_are_told_before_a_teacher_is_trained(
+    method: Callable[..., Path], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    backbone = {**TEACHER["backbone"], "pretrained": "/nowhere/imagenet.pdparams"}
+    own = method("teacher", {"framework": "Recognizer2D", **TEACHER, "backbone": backbone})
+    narrow = {
+        "backbone": {**TEACHER["backbone"], "width": 0.25},
+        "head": {**TEACHER["head"], "in_channels": 128},
+    }
+    before = {"TEACHER": {"train": "teacher.yaml", "override": ["DATASET.batch_size=13"]}}
+    file = method("kd", distilled(KD, **narrow), BEFORE=before, weights="/nowhere/all.pdparams")
+    output = tmp_path / "out"
+    changes = ["GRADIENT_ACCUMULATION.global_batch_size=17"]
+    changes += [f"DATASET.classes={tmp_path / 'two.txt'}", f"output_dir={output}"]
+    arguments = ["-c", str(file), *(part for change in changes for part in ("-o", change))]
+    assert main(arguments) == 2
+    of_teacher, of_run = capsys.readouterr().err.split(f"{file}: 4 mistakes in the config")
+    assert f"{own}: 2 mistakes in the config" in of_teacher
+    assert "MODEL.backbone.pretrained: no checkpoint at /nowhere/imagenet.pdparams" in of_teacher
+    assert "12 training clips do not fill one batch of 13" in of_teacher
+    assert "two.txt names 2 classes, the networks tell 3 apart" in of_run
+    assert "weights: no checkpoint at /nowhere/all.pdparams" in of_run
+    target = output / "before" / "teacher" / BEST
+    assert f"MODEL.models.0.Teacher.pretrained: {target} does not fit" in of_run
+    assert "0.conv1_1._conv.weight [4, 3, 3, 3], expected [8, 3, 3, 3]" in of_run
+    assert f"{target}: what {own} will train" in of_run
+    assert "global_batch_size is 17, allowed: multiples of 4" in of_run
+    assert not output.exists()
+
+
+def test_mistakes_in_labelling_are_told_before_a_teacher_is_trained(
+    method: Callable[..., Path], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    labeller = method("student", ALONE)
+    listed = {"format": "VideoDataset", "file_path": "train.list"}
+    labelling = {"label": "student.yaml", "weights": "${TEACHER}", "clips": listed, "top_k": 1}
+    before = {"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling}
+    file = method("semi", ALONE, BEFORE=before)
+    output = tmp_path / "out"
+    arguments = ["-c", str(file), "--output", str(output)]
+    arguments += ["-o", "DATASET.train.file_path=${PSEUDO}"]
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert f"{file}: 2 mistakes" in told and str(labeller) not in told
+    assert "BEFORE.PSEUDO.weights: " in told and "does not fit the config's networks" in told
+    # One clip of each of the three classes, at most.
+    assert "3 training clips do not fill one batch of 4" in told
+    assert main([*arguments, "-o", "BEFORE.PSEUDO.clips.file_path=none.list"]) == 2
+    told = capsys.readouterr().err
+    assert "BEFORE.PSEUDO.clips: " in told and "none.list: the list cannot be read" in told
+    assert "do not fill" not in told and not output.exists()
+
+
 def test_generations_build_on_each_other(method: Callable[..., Path]) -> None:
     method("first", ALONE)
     refined = distilled(KD, **STUDENT)
@@ -251,7 +306,10 @@ def test_a_teacher_labels_clips_for_a_student(
     method("teacher", {"framework": "Recognizer2D", **TEACHER}, epochs=2)
     listed = {"format": "VideoDataset", "file_path": "unlabelled.list"}
     labelling = {"label": "teacher.yaml", "weights": "${TEACHER}", "clips": listed, "top_k": 5}
-    file = method("semi", ALONE, BEFORE={"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling})
+    start = tmp_path / "start.pdparams"
+    paddle.save(build_recognizer(ALONE, seed=0).state_dict(), str(start))
+    before = {"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling}
+    file = method("semi", ALONE, BEFORE=before, weights=str(start))
     config = yaml.safe_load(file.read_text())
     config["DATASET"] |= {"train": {**listed, "file_path": "${PSEUDO}"}, "batch_size": 2}
     file.write_text(yaml.safe_dump(config))
@@ -266,10 +324,16 @@ def test_a_teacher_labels_clips_for_a_student(
     counts = np.bincount([sample.label for sample in samples], minlength=3)
     assert about["by_class"] == counts.tolist() and counts.max() <= 5
     assert about["chosen"] == len(samples)
-    before = list_file.stat().st_mtime_ns
+    written = list_file.stat().st_mtime_ns
     assert main(arguments) == 0
-    assert list_file.stat().st_mtime_ns == before
+    assert list_file.stat().st_mtime_ns == written
     assert "PSEUDO" in capsys.readouterr().err
+    # A run that has begun makes a list that is gone again, and needs nothing else.
+    text = list_file.read_text()
+    list_file.unlink()
+    start.unlink()
+    assert main(arguments) == 0
+    assert list_file.read_text() == text
 
 
 def test_clips_are_labelled_again_where_they_or_the_config_changed(
