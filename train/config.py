@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from infer.errors import ClipDuetError
 from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
-from train.config_checks import check_config
+from train.config_checks import check_config, check_made_lists
 from train.config_errors import (
     ConfigError,
     Location,
@@ -99,6 +99,7 @@ def load_config(
     config, found = _validate(Config, raw)
     mistakes += found
     mistakes += check_config({**raw, "INFERENCE": document.data.get("INFERENCE")})
+    mistakes += check_made_lists(raw, made)
     if mistakes or config is None:
         raise ConfigError(str(path), _with_origins(mistakes, document))
     config._ignored = ignored

@@ -21,6 +21,7 @@ from train.config_networks import (
     needs_labels,
     networks_of,
 )
+from train.data.lists import FRAME_SUFFIX
 from train.schema import LearningRate
 from train.schema_data import SPLITS, Dataset, ListFile, PipelineSplit
 from train.schema_losses import RKDLoss
@@ -54,6 +55,34 @@ def check_config(raw: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _check_relations(raw)
     yield from _check_optimizer(raw)
     yield from _check_scale(raw)
+
+
+def check_made_lists(raw: Mapping[str, Any], made: Mapping[str, str]) -> Iterator[Mistake]:
+    """Lists that BEFORE writes hold the whole paths of its clips; splits have to read them so.
+
+    ``made``: the files that BEFORE makes, by their variables.
+    """
+    before = dig(raw, "BEFORE")
+    for name, block in before.items() if isinstance(before, Mapping) else ():
+        clips = attempt(_LIST, dig(block, "clips"))
+        for split in SPLITS:
+            listed = attempt(_LIST, dig(raw, "DATASET", split))
+            if clips is None or listed is None or listed.file_path != made.get(name):
+                continue
+            if listed.format != clips.format:
+                what = f"is {listed.format}, but BEFORE.{name}.clips.format, and so the list, is"
+                yield Mistake(("DATASET", split, "format"), f"{what} {clips.format}")
+            elif listed.format == "VideoDataset" and listed.suffix:
+                what = f"is {shown(listed.suffix)}, but the list of BEFORE.{name} holds whole paths"
+                yield Mistake(("DATASET", split, "suffix"), f"{what}: set it to nothing")
+            elif listed.format == "FrameDataset" and _pattern(listed) != _pattern(clips):
+                what = f"is {shown(_pattern(listed))}, but BEFORE.{name}.clips.suffix is"
+                told = f"{what} {shown(_pattern(clips))}: they name the same frames"
+                yield Mistake(("DATASET", split, "suffix"), told)
+
+
+def _pattern(listed: ListFile) -> str:
+    return listed.suffix or FRAME_SUFFIX
 
 
 def _same_segments(raw: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:

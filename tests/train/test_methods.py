@@ -297,6 +297,42 @@ def test_mistakes_in_what_comes_before(
     assert any(place.startswith(where) and words in text for place, text in told.items()), told
 
 
+@pytest.mark.parametrize(
+    ("clips", "train", "where", "words"),
+    [
+        ({}, {"suffix": ".webm"}, "suffix", "holds whole paths: set it to nothing"),
+        ({"suffix": ".mp4"}, {"suffix": ".mp4"}, "suffix", "holds whole paths: set it to nothing"),
+        ({"format": "FrameDataset"}, {}, "format", "is FrameDataset"),
+        ({"format": "FrameDataset"}, {"format": "FrameDataset", "suffix": "{:03}.png"}, "suffix",
+         "BEFORE.PSEUDO.clips.suffix is \"img_{:05}.jpg\": they name the same frames"),
+        ({"suffix": ".mp4"}, {}, "", ""),
+        ({"format": "FrameDataset"}, {"format": "FrameDataset", "suffix": "img_{:05}.jpg"}, "", ""),
+    ],
+)  # fmt: skip
+def test_a_list_of_labelled_clips_is_read_as_it_is_written(
+    method: Callable[..., Path],
+    clips: dict[str, str],
+    train: dict[str, str],
+    where: str,
+    words: str,
+) -> None:
+    listed = {"format": "VideoDataset", "file_path": "unlabelled.list", **clips}
+    labelling = {"label": "teacher.yaml", "weights": "x.pdparams", "clips": listed}
+    file = method("semi", ALONE, BEFORE={"PSEUDO": labelling})
+    config = yaml.safe_load(file.read_text())
+    config["DATASET"]["train"] |= {"file_path": "${PSEUDO}", **train}
+    frames = config["DATASET"]["train"]["format"] == "FrameDataset"
+    config["PIPELINE"]["train"]["decode"]["name"] = "FrameDecoder" if frames else "VideoDecoder"
+    file.write_text(yaml.safe_dump(config))
+    if not where:
+        assert load_config(file).DATASET.train.suffix == train.get("suffix", "")
+        return
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    (mistake,) = caught.value.mistakes
+    assert mistake.where == ("DATASET", "train", where) and words in mistake.text
+
+
 def test_a_teacher_labels_clips_for_a_student(
     method: Callable[..., Path], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
