@@ -163,6 +163,16 @@ def test_a_server_without_ranges_begins_anew(server: Server, tmp_path: Path) -> 
     assert (tmp_path / "clips.zip").read_bytes() == CONTENT
 
 
+def test_a_server_without_ranges_that_never_gets_further_is_given_up(
+    server: Server, tmp_path: Path
+) -> None:
+    server.ranges = False
+    server.breaks = [100_000, 200_000] * 50
+    with pytest.raises(DownloadError, match="attempts brought nothing new"):
+        fetch(server.url("/a/clips.zip"), tmp_path / "clips.zip")
+    assert len(server.asked) == 2 + download.TRIES
+
+
 def test_busy_servers_are_asked_again_and_wrong_addresses_are_not(
     server: Server, tmp_path: Path
 ) -> None:

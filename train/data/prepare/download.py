@@ -30,7 +30,7 @@ from infer.errors import ClipDuetError
 
 BLOCK = 1 << 20
 TRIES = 5
-"""Attempts in a row that may bring nothing before it is given up."""
+"""Attempts in a row that may bring nothing new before it is given up."""
 PAUSE = 2.0
 """Seconds before the second attempt, doubled before each further one."""
 TIMEOUT = 60.0
@@ -112,18 +112,19 @@ def fetch(url: str, target: Path, *, checksum: str | None = None) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    failures = 0
+    failures, reached = 0, _size(part)
     while True:
-        before = _size(part)
         try:
             _continue(url, part)
             break
         except _NETWORK as error:
-            failures = 0 if _size(part) > before else failures + 1
+            # A server that always begins anew may break off before or after where it did last.
+            failures = 0 if _size(part) > reached else failures + 1
+            reached = max(reached, _size(part))
             if failures >= TRIES:
                 raise DownloadError(
-                    f"{url}: {TRIES} attempts brought nothing, the last: {error}; {_size(part):,} "
-                    "bytes are kept, the same command goes on from there"
+                    f"{url}: {TRIES} attempts brought nothing new, the last: {error}; "
+                    f"{_size(part):,} bytes are kept, the same command goes on from there"
                 ) from error
             _pause(max(failures, 1))
     if checksum is not None:
