@@ -25,6 +25,8 @@ SHOWN = 4
 
 LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
 FORMAT = 1
+TORCH = 0x1950A86A20F9469CFC6C
+"""The number that PyTorch's files of before 1.6 begin with."""
 
 
 class CheckpointError(ClipDuetError):
@@ -96,10 +98,32 @@ def load_file(path: Path) -> Any:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
     try:
-        return paddle.load(str(path))
-    except (ValueError, EOFError, RuntimeError, OSError, KeyError, pickle.UnpicklingError) as error:
+        kind = _kind(path)
+        if not kind:
+            return paddle.load(str(path))
+        reason = f"it is {kind}"
+    except Exception as error:  # Reading a pickle runs what it asks for, which may raise anything.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"{path} is not a readable checkpoint: {reason}") from error
+        raise CheckpointError(_unreadable(path, reason)) from error
+    raise CheckpointError(_unreadable(path, reason))
+
+
+def _unreadable(path: Path, reason: str) -> str:
+    return (
+        f"{path} is not a readable checkpoint: {reason}; expected is a file that Paddle wrote, "
+        "such as a run's best.pdparams"
+    )
+
+
+def _kind(path: Path) -> str:
+    """What a file of another program is; "" where its first bytes do not tell."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(pickle.dumps(TORCH, protocol=2)):
+        return "a PyTorch file"
+    if head.startswith(b"PK\x03\x04"):
+        return "a zip archive, as PyTorch's files are"
+    return "a safetensors file" if head[8:10] == b'{"' else ""
 
 
 def model_weights(content: Any, *, source: Path) -> dict[str, paddle.Tensor]:

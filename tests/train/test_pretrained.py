@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import paddle
 import pytest
 
-from train.checkpoint import CheckpointError
+from train.checkpoint import CheckpointError, load_file
 from train.models.resnet_tweaks_tsm import BLOCKS
 from train.pretrained import load_pretrained, load_weights
 from train.recognizers import Recognizer, build_recognizer
@@ -204,3 +205,24 @@ def test_optimiser_files_are_named_as_such(tmp_path: Path) -> None:
     paddle.save({"LR_Scheduler": {"last_epoch": 3}}, str(tmp_path / "model.pdopt"))
     with pytest.raises(CheckpointError, match=r"ends in \.pdparams"):
         load_weights(build_recognizer(single(STUDENT), seed=5), tmp_path / "model.pdopt")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2) + pickle.dumps(1001), "a PyTorch file"),
+        (b"PK\x03\x04" + bytes(60), "a zip archive, as PyTorch's files are"),
+        (b"\x10" + bytes(7) + b'{"a": {"dtype"', "a safetensors file"),
+        (b"cno_such_module\nThing\n.", "no_such_module"),
+        (b"cpickle\nNoSuchThing\n.", "NoSuchThing"),
+        (b"cbuiltins\nlen\n)R.", "argument"),
+        (b"", "empty|input"),
+    ],
+    ids=["torch", "zip", "safetensors", "module", "attribute", "type", "empty"],
+)
+def test_files_of_other_programs_are_told(content: bytes, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "strange.pdparams"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"not a readable checkpoint: .*({words})") as caught:
+        load_file(file)
+    assert "expected is a file that Paddle wrote" in str(caught.value)
