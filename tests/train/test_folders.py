@@ -134,9 +134,10 @@ def test_lists_of_somebody_else_are_kept(tmp_path, capsys):
     root, out = classes_tree(tmp_path / "clips"), tmp_path / "out"
     out.mkdir()
     (out / "val.list").write_text("mine 0\n")
+    (out / "test.list").write_bytes("größe 0\n".encode("latin-1"))
     command = ["--root", str(root), "--out", str(out)]
     assert main(command) == 2
-    assert "val.list with other lines: --overwrite" in capsys.readouterr().err
+    assert "val.list, test.list with other lines: --overwrite" in capsys.readouterr().err
     assert (out / "val.list").read_text() == "mine 0\n" and not (out / "train.list").exists()
     assert main([*command, "--overwrite"]) == 0
     assert main(command) == 0  # the same lists again

@@ -168,9 +168,7 @@ def write_lists(
     for split, part in splits.items():
         lines[out / f"{split}.list"] = [f"{clip.path} {labels[clip.label]}" for clip in part]
     other = [
-        file.name
-        for file, wanted in lines.items()
-        if file.exists() and file.read_text(encoding="utf-8").splitlines() != wanted
+        file.name for file, wanted in lines.items() if file.exists() and _lines(file) != wanted
     ]
     if other and not overwrite:
         raise FoldersError(
@@ -184,6 +182,14 @@ def write_lists(
             # A list of an earlier run would belong to other settings.
             file.unlink(missing_ok=True)
     return classes
+
+
+def _lines(file: Path) -> list[str] | None:
+    """Lines of a text file; None of one that is no text in UTF-8, which no list here is."""
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        return None
 
 
 def _count(files: int, share: float, *, spare: int) -> int:
