@@ -96,6 +96,26 @@ def test_equalize_spreads_a_dark_clip_over_the_whole_range() -> None:
     np.testing.assert_array_equal(OPERATIONS["autocontrast"](same, 0.0), same)
 
 
+@pytest.mark.parametrize(
+    ("name", "strength", "dark", "bright"),
+    [
+        # Four values, each as frequent: evenly spread.
+        ("equalize", 0.0, [0, 85], [170, 255]),
+        ("autocontrast", 0.0, [0, 51], [204, 255]),
+        ("contrast", 1.0, [0, 0], [240, 255]),
+    ],
+)
+def test_dark_and_bright_frames_of_a_clip_stay_so(
+    name: str, strength: float, dark: list[int], bright: list[int]
+) -> None:
+    """What an operation learns of a clip it learns of all frames: single ones would flicker."""
+    frames = np.zeros((2, 4, 4, 3), np.uint8)
+    frames[0, :2], frames[0, 2:], frames[1, :2], frames[1, 2:] = 20, 60, 180, 220
+    out = OPERATIONS[name](frames, strength)
+    for frame, values in zip(out, (dark, bright), strict=True):
+        assert frame[0, 0].tolist() == [values[0]] * 3 and frame[3, 3].tolist() == [values[1]] * 3
+
+
 def test_the_papers_policy_names_operations_that_there_are() -> None:
     assert len(IMAGENET) == 25
     for pair in IMAGENET:
