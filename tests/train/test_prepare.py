@@ -20,6 +20,7 @@ import pytest
 
 from infer.video import each_frame, read_frames_folder, read_video
 from tests.train.test_prepare_download import Server, server  # noqa: F401
+from train.config_yaml import parse_document
 from train.data.lists import read_list
 from train.data.prepare.__main__ import main
 from train.data.prepare.download import TRIES
@@ -27,6 +28,7 @@ from train.data.prepare.media import Outcome, Work
 from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, Source
 from train.data.prepare.unpack import UnpackError, unpack
 from train.data.prepare.videos import process
+from train.schema_data import Dataset, ListFile
 
 CLASSES = ("ApplyEyeMakeup", "HandstandPushups")
 
@@ -74,12 +76,25 @@ def run(root: Path, *options: str, name: str = "ucf101", status: int = 0) -> dic
     return report
 
 
+def in_a_config(said: str) -> Dataset:
+    """The block that the command prints, as a config reads it."""
+    return Dataset(**parse_document(said[said.index("DATASET:") :], "said").data["DATASET"])
+
+
 def test_lists_of_all_splits_and_a_report_of_the_rest(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = run(root, status=1)
     said = capsys.readouterr().out
-    assert "licence: For research" in said and "data_prefix: " in said
+    assert "licence: For research" in said
+    assert said.endswith(
+        "# other official splits: train2.list, test2.list, train3.list, test3.list\n"
+    )
+    data = in_a_config(said)
+    assert data.root == str(root) and data.classes == "lists/classes.txt" and data.test is None
+    listed = {"format": "VideoDataset", "data_prefix": "videos"}
+    assert data.train == ListFile(file_path="lists/train1.list", **listed)
+    assert data.valid == ListFile(file_path="lists/test1.list", **listed)
     assert (root / "lists/classes.txt").read_text().split() == list(CLASSES)
     assert report["train1"]["missing"] == ["ApplyEyeMakeup/v_train_1"]
     assert report["test2"]["broken"] == {
@@ -289,9 +304,13 @@ def test_a_video_that_kills_its_process_is_broken_and_the_others_are_not(tmp_pat
     assert found["7"].problem == "the decoder crashed on it"
 
 
-def test_jesters_folders_of_pictures(tmp_path: Path) -> None:
+def test_jesters_folders_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = jester(tmp_path / "jester")
     report = run(root, name="jester", status=1)
+    data = in_a_config(capsys.readouterr().out)
+    listed = {"format": "FrameDataset", "data_prefix": "videos", "suffix": "{:05}.jpg"}
+    assert data.train == ListFile(file_path="lists/train.list", **listed)
+    assert data.valid == ListFile(file_path="lists/val.list", **listed) and data.test is None
     samples = read_list(
         root / "lists/train.list",
         root=root / "videos",

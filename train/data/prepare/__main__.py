@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from infer.errors import ClipDuetError
 from train.data.prepare.formats import AnnotationError, Plan
 from train.data.prepare.media import Work
 from train.data.prepare.obtain import by_hand, obtain
-from train.data.prepare.report import REPORT, SplitReport, table, write_lists
+from train.data.prepare.report import REPORT, SplitReport, dataset_block, table, write_lists
 from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, Dataset, PrepareError
 from train.data.prepare.videos import find, process
 
@@ -115,7 +115,7 @@ def prepare(options: argparse.Namespace, say: Say) -> dict[str, SplitReport]:
     frames = bool(options.frames or dataset.frames)
     reports = write_lists(out, plan, found, outcomes, frames=frames)
     say(table(reports))
-    say(_advice(dataset, work, out, frames=frames))
+    say(_advice(dataset, reports, work, root, out))
     return reports
 
 
@@ -128,16 +128,19 @@ def _read(dataset: Dataset, annotations: Path, root: Path) -> Plan:
         raise PrepareError(f"{error}\n{by_hand(dataset, root)}") from error
 
 
-def _advice(dataset: Dataset, work: Work, out: Path, *, frames: bool) -> str:
-    """How a config names the result."""
-    prefix = work.frames or work.smaller or work.videos
-    kind = "FrameDataset" if frames else "VideoDataset"
-    suffix = f", suffix: '{dataset.frames}'" if dataset.frames else ""
-    return (
-        f"lists, classes.txt and {REPORT}: {out}\n"
-        f"in a config: {{format: {kind}, file_path: {out}/SPLIT.list, "
-        f"data_prefix: {prefix}{suffix}}}"
+def _advice(
+    dataset: Dataset, reports: Mapping[str, SplitReport], work: Work, root: Path, out: Path
+) -> str:
+    """Where the result is, and the block that a config needs of it."""
+    block = dataset_block(
+        reports,
+        root=root,
+        out=out,
+        videos=Path(work.frames or work.smaller or work.videos),
+        format="FrameDataset" if work.frames or dataset.frames else "VideoDataset",
+        suffix=dataset.frames or "",
     )
+    return f"lists, classes.txt and {REPORT}: {out}\nin a config:\n\n{block}"
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import yaml
 
 from train.data.lists import unlistable, write_lines
 from train.data.prepare.formats import Plan
@@ -94,3 +96,68 @@ def table(reports: Mapping[str, SplitReport]) -> str:
         note = "" if report.labelled else "  no labels"
         lines.append(f"{name:<{width}} " + " ".join(f"{count:>9,}" for count in counts) + note)
     return "\n".join(lines)
+
+
+def dataset_block(
+    reports: Mapping[str, SplitReport],
+    *,
+    root: Path,
+    out: Path,
+    videos: Path,
+    format: str,
+    suffix: str = "",
+) -> str:
+    """The DATASET block of a config that trains on the first of the official splits.
+
+    Args:
+        reports: what became of the splits.
+        root: folder of the dataset.
+        out: folder of the lists.
+        videos: folder that the paths in the lists start from.
+        format: ``VideoDataset`` or ``FrameDataset``.
+        suffix: pattern of the frames' names, or "" for the default.
+    """
+    usable = [name for name, report in reports.items() if report.labelled and report.listed]
+    used = _roles(usable)
+    lines = ["DATASET:", f"  {_yaml({'root': str(root)})}"]
+    lines.append(f"  {_yaml({'classes': _below(out / 'classes.txt', root)})}")
+    for role in ("train", "valid", "test"):
+        if role in used:
+            listed = {
+                "format": format,
+                "file_path": _below(out / f"{used[role]}.list", root),
+                "data_prefix": _below(videos, root),
+                **({"suffix": suffix} if suffix else {}),
+            }
+            lines.append(f"  {role}: {_yaml(listed, flow=True)}")
+        elif role != "test":
+            lines.append(f"  # {role}: there is no list of labelled clips for it")
+    others = [f"{name}.list" for name in usable if name not in used.values()]
+    if others:
+        lines.append(f"  # other official splits: {', '.join(others)}")
+    return "\n".join(lines)
+
+
+def _roles(splits: Sequence[str]) -> dict[str, str]:
+    """Which split a config trains on, validates on and tests on: train, val and test, or train1
+    and test1 of several official ones."""
+    number = next((name.removeprefix("train") for name in splits if name.startswith("train")), "")
+    wanted = [("train", "train"), ("valid", "val"), ("test", "test")]
+    found = {role: name + number for role, name in wanted if name + number in splits}
+    if "valid" not in found and "test" in found:
+        found["valid"] = found.pop("test")
+    return found
+
+
+def _below(path: Path, root: Path) -> str:
+    """A path as the block says it: relative to its root, or whole."""
+    path, root = path.absolute(), root.absolute()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _yaml(data: Mapping[str, str], *, flow: bool = False) -> str:
+    """One line, quoted where that is needed."""
+    text = yaml.safe_dump(
+        dict(data), default_flow_style=flow, sort_keys=False, allow_unicode=True, width=10**6
+    )
+    return text.strip()
