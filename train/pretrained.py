@@ -19,7 +19,7 @@ from paddle import nn
 from train.checkpoint import CheckpointError, load_file, model_weights, some
 from train.config_errors import dotted
 from train.models.resnet_tweaks_tsm import BLOCKS, block_name
-from train.recognizers import STUDENT, Recognizer, blocks_of, places_of
+from train.recognizers import STUDENT, Recognizer, blocks_of, places_of, sequential_key
 
 LEAST_MATCH = 0.5
 """Share of a network's entries that a file must fill: less is some other network's."""
@@ -174,13 +174,7 @@ def _recogniser_readings(role: str) -> list[Reading]:
     def own(key: str) -> str | None:
         return key.removeprefix(f"{role}.") if key.startswith(f"{role}.") else None
 
-    def plain(key: str) -> str | None:
-        for in_file, own in (("backbone.", "0."), ("head.", "1.")):
-            if key.startswith(in_file):
-                return own + key.removeprefix(in_file)
-        return None
-
-    return [own, plain, lambda key: key]
+    return [own, sequential_key, lambda key: key]
 
 
 def _imagenet_readings(depth: int | None) -> Iterator[Reading]:

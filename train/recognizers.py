@@ -26,6 +26,9 @@ from train.taps import tapped
 from train.terms import Outputs, Term
 from train.trainable import freeze_others
 
+PARTS = {"backbone.": "0.", "head.": "1."}
+"""Keys of a checkpoint of one network, and of its ``Sequential(backbone, head)``."""
+
 Parameters = list[paddle.base.framework.EagerParamBase]
 
 
@@ -256,6 +259,14 @@ def blocks_of(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     if model["framework"] == "Recognizer2D":
         return {STUDENT: model}
     return {role: block for entry in model["models"] for role, block in entry.items()}
+
+
+def sequential_key(key: str) -> str | None:
+    """The key in ``Sequential(backbone, head)`` of a key of one network's checkpoint."""
+    for own, new in PARTS.items():
+        if key.startswith(own):
+            return new + key.removeprefix(own)
+    return None
 
 
 def places_of(model: Mapping[str, Any]) -> dict[str, Location]:

@@ -13,11 +13,9 @@ from typing import Any
 from train.checkpoint import CheckpointError, load_file, model_weights, set_weights, some
 from train.config_errors import dotted
 from train.pretrained import Read
-from train.recognizers import Recognizer, blocks_of, places_of
+from train.recognizers import PARTS, Recognizer, blocks_of, places_of, sequential_key
 from train.schema_model import CONNECTORS, STUDENT
 
-PARTS = {"backbone.": "0.", "head.": "1."}
-"""Keys of a file of one network, and of ``Sequential(backbone, head)``."""
 PATHS = {new: old for old, new in PARTS.items()}
 
 
@@ -115,13 +113,8 @@ def network_weights(
     if any(key.startswith(tuple(PARTS)) for key in weights):
         if role not in (None, STUDENT):
             raise CheckpointError(f"{path} holds one network, not several with a {role}")
-        own = {
-            new + key.removeprefix(old): value
-            for key, value in weights.items()
-            for old, new in PARTS.items()
-            if key.startswith(old)
-        }
-        return "the network", own
+        own = {sequential_key(key): value for key, value in weights.items()}
+        return "the network", {key: value for key, value in own.items() if key is not None}
     if all(key.startswith(tuple(PARTS.values())) for key in weights) and role is None:
         return "the network", weights
     found = {key.split(".")[0] for key in weights if key.split(".")[1:2] in (["0"], ["1"])}

@@ -13,7 +13,7 @@ import pytest
 from tests.weights import reference_weight
 from train.models import build_network
 from train.models.pptsm_v2 import DepthwiseSeparable
-from train.models.resnet_tweaks_tsm import feature_width
+from train.schema_model import ResNetTweaksTSMBackbone
 
 
 def network_of(case: dict[str, Any]) -> tuple[paddle.nn.Layer, str]:
@@ -26,7 +26,7 @@ def network_of(case: dict[str, Any]) -> tuple[paddle.nn.Layer, str]:
         head = {
             "name": "ppTSMHead",
             "num_classes": case["class_num"],
-            "in_channels": feature_width(case["depth"]),
+            "in_channels": ResNetTweaksTSMBackbone(**backbone).features,
             "num_seg": case["num_seg"],
         }
     return build_network({"backbone": backbone, "head": head}), "0." if student else ""
@@ -52,12 +52,13 @@ def test_networks_equal_the_public_ones(shared: Path) -> None:
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 def test_every_depth_runs_at_a_slim_width_and_twice_in_one_process(depth: int) -> None:
+    backbone = {"name": "ResNetTweaksTSM", "depth": depth, "num_seg": 4, "width": 0.125}
     block = {
-        "backbone": {"name": "ResNetTweaksTSM", "depth": depth, "num_seg": 4, "width": 0.125},
+        "backbone": backbone,
         "head": {
             "name": "ppTSMHead",
             "num_classes": 3,
-            "in_channels": feature_width(depth, 0.125),
+            "in_channels": ResNetTweaksTSMBackbone(**backbone).features,
             "num_seg": 4,
         },
     }

@@ -18,12 +18,10 @@ import numpy as np
 from infer.preprocess import center_crop, resize_frame
 from infer.spec import RESIZES
 from train.data.augment_error import AugmentError, check
+from train.data.picture_ops import LUMA
 from train.data.policies import AutoAugment, RandAugment
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, int]]
-
-# Luma weights of ITU-R BT.601, those of PIL's and OpenCV's conversion to grey.
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)

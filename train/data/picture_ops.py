@@ -19,6 +19,7 @@ FILL = (128, 128, 128)
 """Grey for what moves into the picture."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
+"""Luma weights of ITU-R BT.601, those of PIL's and OpenCV's conversion to grey."""
 
 
 def _affine(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:

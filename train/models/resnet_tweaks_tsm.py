@@ -24,11 +24,6 @@ BLOCKS = {
 WIDTHS = (64, 128, 256, 512)
 
 
-def feature_width(depth: int, width: float = 1.0) -> int:
-    """Channels that the backbone hands to its head: what ``in_channels`` of the head must be."""
-    return int(WIDTHS[-1] * width) * (4 if depth >= 50 else 1)
-
-
 def block_name(depth: int, stage: int, index: int) -> str:
     """PaddleVideo's name of a block."""
     return f"bb_{stage}_{index}" if depth >= 50 else f"res{stage + 2}{chr(97 + index)}"
@@ -111,7 +106,7 @@ class ResNetTweaksTSM(nn.Layer):
     """ResNet-vd TSM without its classifier.
 
     Input: float32 ``[N * num_seg, 3, H, W]``, normalised. Output: features
-    ``[N * num_seg, feature_width(depth, width), H / 32, W / 32]``.
+    ``[N * num_seg, C, H / 32, W / 32]``, C being 512 times the width, of bottlenecks 2048 times.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
