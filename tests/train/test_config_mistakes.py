@@ -138,6 +138,28 @@ def test_unknown_names_come_with_the_nearest(pair, override, where, text):
          "PIPELINE.train.transform.1", "must hold one transform"),
         (["PIPELINE.valid.transform.CenterCrop.do_round=false"],
          "PIPELINE.valid.transform.1.CenterCrop.do_round", "allowed: True"),
+        *(
+            ([f"PIPELINE.train.transform.3={{{name}: {{{key}: {value}}}}}"],
+             f"PIPELINE.train.transform.3.{name}.{key}", told)
+            for name, key, value, told in (
+                ("RandomCrop", "target_size", 0, "at least 1, not 0"),
+                ("RandomCrop", "size", 8, "unknown key"),
+                ("RandomFlip", "p", 1.5, "at most 1, not 1.5"),
+                ("ColorJitter", "contrast", -1, "at least 0, not -1"),
+                ("MultiScaleCrop", "scales", [], "at least 1 entries"),
+                ("MultiScaleCrop", "max_distort", -1, "at least 0, not -1"),
+                ("RandomShift", "pixels", '"8"', "whole number"),
+                ("RandAugment", "magnitude", 11, "at most 10, not 11"),
+                ("RandAugment", "num_layers", 0, "at least 1, not 0"),
+            )
+        ),
+        (["PIPELINE.train.transform.3={RandomShift: {}}"],
+         "PIPELINE.train.transform.3.RandomShift.pixels", "is missing"),
+        (["PIPELINE.train.transform.MultiScaleCrop.scales=[1.2]"],
+         "PIPELINE.train.transform.1.MultiScaleCrop.scales.0", "at most 1, not 1.2"),
+        (["MIX.alpha=0"], "MIX.alpha", "above 0, not 0"),
+        (["MIX={name: VideoMix, cutmix_prob: 1.5}"], "MIX.cutmix_prob", "at most 1, not 1.5"),
+        (["MIX={name: VideoMix, mixup_alpha: x}"], "MIX.mixup_alpha", "must be a number"),
         (["INFERENCE.target_size=224"], "INFERENCE.target_size", "the valid pipeline's is 48"),
         (["DATASET.label_flip=forbidden"], "PIPELINE.train.transform.3.RandomFlip", "forbids"),
         (["DATASET.label_flip={a: b, c: b}"], "DATASET.label_flip", "swaps b with both a and c"),

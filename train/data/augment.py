@@ -15,13 +15,16 @@ from typing import Any
 import cv2
 import numpy as np
 
+from infer.errors import ClipDuetError
 from infer.preprocess import center_crop, resize_frame
-from infer.spec import RESIZES
-from train.data.augment_error import AugmentError, check
 from train.data.picture_ops import LUMA
 from train.data.policies import AutoAugment, RandAugment
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, int]]
+
+
+class AugmentError(ClipDuetError):
+    """The training transforms cannot be applied to frames of this size, or to these labels."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,6 @@ class CenterCrop:
 
     target_size: int
     do_round: bool = True
-
-    def __post_init__(self) -> None:
-        check("CenterCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -49,9 +49,6 @@ class RandomCrop:
     """Cut `target_size` x `target_size` pixels at a place drawn uniformly."""
 
     target_size: int
-
-    def __post_init__(self) -> None:
-        check("RandomCrop", "target_size", self.target_size, self.target_size >= 1, "1 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -83,15 +80,8 @@ class MultiScaleCrop:
     resize: str | None = None
 
     def __post_init__(self) -> None:
-        name = "MultiScaleCrop"
-        check(name, "target_size", self.target_size, self.target_size >= 1, "1 or more")
         if self.scales is None:  # PaddleVideo's spelling of "the usual ones"
             object.__setattr__(self, "scales", (1.0, 0.875, 0.75, 0.66))
-        in_range = bool(self.scales) and all(0 < scale <= 1 for scale in self.scales)
-        check(name, "scales", self.scales, in_range, "numbers above 0, at most 1")
-        known = self.resize is None or self.resize in RESIZES
-        check(name, "resize", self.resize, known, ", ".join(RESIZES))
-        check(name, "max_distort", self.max_distort, self.max_distort >= 0, "0 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -158,13 +148,12 @@ class RandomFlip:
     labels: Mapping[int, int] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_probability("RandomFlip", self.p)
-        if self.labels is None:
-            object.__setattr__(self, "labels", {})
-        for label, other in self.labels.items():
-            # A mirrored mirror image is the clip itself, so the mapping must undo itself.
-            back = self.labels.get(other, other)
-            check("RandomFlip", "labels", dict(self.labels), back == label, "pairs both ways")
+        # A mirrored mirror image is the clip itself, so the mapping must undo itself.
+        if any(self.labels.get(other, other) != label for label, other in self.labels.items()):
+            raise AugmentError(
+                f"RandomFlip: labels is {dict(self.labels)}, allowed: pairs both ways; "
+                "DATASET.label_flip names a class twice, by name and by number"
+            )
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -185,11 +174,6 @@ class ColorJitter:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            check("ColorJitter", field.name, value, value >= 0, "0 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -215,9 +199,6 @@ class ChannelShuffle:
 
     p: float = 0.5
 
-    def __post_init__(self) -> None:
-        _check_probability("ChannelShuffle", self.p)
-
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
@@ -231,9 +212,6 @@ class RandomShift:
     """Move the picture by up to `pixels` each way; the border repeats its last pixel."""
 
     pixels: int
-
-    def __post_init__(self) -> None:
-        check("RandomShift", "pixels", self.pixels, self.pixels >= 0, "0 or more")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
@@ -268,24 +246,19 @@ IGNORED_SETTINGS = ("backend",)
 def build_transforms(
     settings: Iterable[Mapping[str, Mapping[str, Any] | None]],
 ) -> tuple[Transform, ...]:
-    """The transforms of a PIPELINE.train.transform list, `[{"RandomCrop": {"target_size": 224}}]`.
+    """The transforms of a checked PIPELINE.train.transform list.
+
+    ``[{"RandomCrop": {"target_size": 224}}]``; :mod:`train.schema_data` says what may stand there.
 
     Raises:
-        AugmentError: unknown transforms, unknown settings, values out of range: all at once.
+        AugmentError: labels that a flip swaps one way only.
     """
-    transforms: list[Transform] = []
-    problems: list[str] = []
-    for entry in settings:
-        for name, options in entry.items():
-            if name in ELSEWHERE:
-                continue
-            try:
-                transforms.append(_build(name, options or {}))
-            except AugmentError as error:
-                problems.append(str(error))
-    if problems:
-        raise AugmentError("\n".join(problems))
-    return tuple(transforms)
+    return tuple(
+        TRANSFORMS[name](**{k: v for k, v in (own or {}).items() if k not in IGNORED_SETTINGS})
+        for entry in settings
+        for name, own in entry.items()
+        if name not in ELSEWHERE
+    )
 
 
 def apply_transforms(
@@ -297,31 +270,6 @@ def apply_transforms(
     return frames, label
 
 
-def _build(name: str, options: Mapping[str, Any]) -> Transform:
-    if name not in TRANSFORMS:
-        raise AugmentError(f"transform {name!r} is unknown; allowed: {', '.join(TRANSFORMS)}")
-    kind = TRANSFORMS[name]
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    wanted = {key: value for key, value in options.items() if key not in IGNORED_SETTINGS}
-    unknown = [key for key in wanted if key not in {field.name for field in fields}]
-    needed = [
-        field.name
-        for field in fields
-        if field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-        and field.name not in wanted
-    ]
-    if unknown:
-        known = ", ".join(field.name for field in fields)
-        raise AugmentError(f"{name} has no setting {', '.join(unknown)}; it has {known}")
-    if needed:
-        raise AugmentError(f"{name} needs {', '.join(needed)}")
-    try:
-        return kind(**wanted)
-    except TypeError as error:  # a comparison of, say, a string with a number
-        raise AugmentError(f"{name}: a setting has the wrong type: {wanted} ({error})") from error
-
-
 def _size_at_least(name: str, frames: np.ndarray, size: int) -> tuple[int, int]:
     height, width = frames.shape[1:3]
     if min(height, width) < size:
@@ -330,7 +278,3 @@ def _size_at_least(name: str, frames: np.ndarray, size: int) -> tuple[int, int]:
             "lower target_size, or raise the size of the step before"
         )
     return height, width
-
-
-def _check_probability(name: str, value: float) -> None:
-    check(name, "p", value, 0 <= value <= 1, "0 to 1")

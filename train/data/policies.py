@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from train.data.augment_error import check
 from train.data.picture_ops import EITHER_WAY, OPERATIONS, STRONGEST
 
 HIGHEST = 10
@@ -26,11 +25,6 @@ class RandAugment:
 
     num_layers: int = 2
     magnitude: float = 5
-
-    def __post_init__(self) -> None:
-        name = "RandAugment"
-        check(name, "num_layers", self.num_layers, self.num_layers >= 1, "1 or more")
-        check(name, "magnitude", self.magnitude, 0 <= self.magnitude <= HIGHEST, "0 to 10")
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
