@@ -6,7 +6,7 @@ one message holds both kinds of mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -156,47 +156,66 @@ def _check_roles(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[M
 
 def _check_losses(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
     roles = [network.role for network in networks]
-    learning: set[str] = set()
-    late: set[str] = set()
-    weightless: set[str] = set()
-    complete = bool(networks)
     frozen = _frozen(model, roles)
     for mode in ("Train", "Val"):
         for where, loss in losses_of(model, mode):
-            if loss is None:
-                complete = False
-                continue
-            yield from _check_pairs(loss, roles, (*where, "model_name_pairs"))
-            yield from _check_layers(loss, mode, where)
-            for pair in pairs_of(loss.model_name_pairs):
-                taught = set(pair) if isinstance(loss, (LabelLoss, *MUTUAL)) else {pair[0]}
-                if mode == "Train" and not loss.loss_weight:
-                    weightless |= taught
-                elif mode == "Train":
-                    late |= taught
-                    learning |= taught if loss.ramp is None else set()
-                if frozen and taught <= frozen:
-                    what = f"{pair[0]}, which would learn from it, is frozen; the learner is first"
-                    yield Mistake((*where, "model_name_pairs"), what)
-        complete = complete and isinstance(dig(model, "loss", mode), list)
+            if loss is not None:
+                yield from _check_pairs(loss, roles, (*where, "model_name_pairs"))
+                yield from _check_layers(loss, mode, where)
+                yield from _check_learners(loss, frozen or set(), (*where, "model_name_pairs"))
     for network in networks:
         if isinstance(network.head, (MoViNetHead, PPTSMHead)) and network.head.ls_eps:
             what = "labels are smoothed by Recognizer2D only; the terms of MODEL.loss have no such"
             yield Mistake((*network.where, "head", "ls_eps"), f"{what} setting: leave it out")
         yield from _check_network_settings(model, network, frozen)
-    if not complete or frozen is None:
+    if frozen is None or not networks or not _well_formed(model):
         return
+    terms = [loss for _, loss in losses_of(model, "Train")]
     for role in roles:
-        if role not in frozen | learning:
-            what = f"no term holds {role}, which is not frozen: it would never learn"
-            if role in late:
-                what = f"every term that teaches {role} has a ramp: leave it out of one of them"
-            elif role in weightless:
-                what = f"every term that teaches {role} has loss_weight 0: it would never learn"
-            yield Mistake(("MODEL", "loss", "Train"), what)
+        if role not in frozen:
+            yield from _check_taught(role, [loss for loss in terms if role in _taught(loss)])
     if model.get("update") == "alternating" and len(set(roles) - frozen) < 2:
         what = "alternating needs two networks that learn; leave it out"
         yield Mistake(("MODEL", "update"), what)
+
+
+def _taught(loss: Any) -> set[str]:
+    """Who learns from a term."""
+    return {role for pair in pairs_of(loss.model_name_pairs) for role in _learners(loss, pair)}
+
+
+def _learners(loss: Any, pair: Sequence[str]) -> set[str]:
+    return set(pair) if isinstance(loss, (LabelLoss, *MUTUAL)) else {pair[0]}
+
+
+def _check_learners(loss: Any, frozen: set[str], where: Location) -> Iterator[Mistake]:
+    """A pair of a term teaches somebody."""
+    for pair in pairs_of(loss.model_name_pairs):
+        if _learners(loss, pair) <= frozen:
+            what = f"{pair[0]}, which would learn from it, is frozen; the learner is first"
+            yield Mistake(where, what)
+
+
+def _check_taught(role: str, terms: Sequence[Any]) -> Iterator[Mistake]:
+    """A network that is not frozen learns from the first step on; ``terms`` teach it."""
+    weighty = [loss for loss in terms if loss.loss_weight]
+    if any(loss.ramp is None for loss in weighty):
+        return
+    what = f"no term holds {role}, which is not frozen: it would never learn"
+    if weighty:
+        what = f"every term that teaches {role} has a ramp: leave it out of one of them"
+    elif terms:
+        what = f"every term that teaches {role} has loss_weight 0: it would never learn"
+    yield Mistake(("MODEL", "loss", "Train"), what)
+
+
+def _well_formed(model: Mapping[str, Any]) -> bool:
+    """Whether both lists of terms are there, and each term is what it should be."""
+    return all(
+        isinstance(dig(model, "loss", mode), list)
+        and all(loss is not None for _, loss in losses_of(model, mode))
+        for mode in ("Train", "Val")
+    )
 
 
 def losses_of(model: Any, mode: str) -> Iterator[tuple[Location, Any]]:
