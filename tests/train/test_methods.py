@@ -24,6 +24,7 @@ from train.losses import Target
 from train.models.pixels import PixelInput
 from train.pseudo_labels import surest
 from train.recognizers import build_recognizer
+from train.teachers import load_networks
 
 FOLDER = Path(__file__).parents[2] / "configs" / "methods"
 METHODS = sorted(file.stem for file in FOLDER.glob("[a-z]*.yaml"))
@@ -247,6 +248,19 @@ def test_generations_build_on_each_other(method: Callable[..., Path]) -> None:
     assert [stage.target.parent.parts[-1] for stage in stages] == ["teacher", "teacher"]
     assert stages[1].cfg.model["models"][0]["Teacher"]["pretrained"] == str(stages[0].target)
     assert plan(load_config(third, ["output_dir=x"]), environment={"TEACHER": "file"}) == []
+
+
+def test_labels_are_refined_by_the_last_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHER", str(tmp_path / "second.pdparams"))
+    second, third = (load_config(FOLDER / f"{n}.yaml") for n in ("refinery_second", "refinery"))
+    donor = build_recognizer(second.model, seed=1)
+    paddle.save(donor.state_dict(), str(tmp_path / "second.pdparams"))
+    recognizer = build_recognizer(third.model, seed=2)
+    load_networks(recognizer, third.model)
+    networks = (recognizer.networks["Teacher"], donor.student)
+    assert same(*({k: v.numpy() for k, v in n.state_dict().items()} for n in networks))
 
 
 def test_a_run_says_where_its_other_configs_are(
