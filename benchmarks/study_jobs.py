@@ -29,7 +29,7 @@ def add_jobs(
     cfg = load_config(path, overrides)
     for variable, block in cfg.BEFORE.items():
         if isinstance(block, Training):
-            other = (path.parent / block.train).resolve()
+            other = (cfg.beside(block.relative_to) / block.train).resolve()
             changes = (*overrides, *block.override)
             job = add_jobs(jobs, other, seed, runs=runs, overrides=changes)
             needed.append((variable, job))
@@ -77,8 +77,8 @@ def recipe_sha256(path: Path, overrides: Sequence[str] = ()) -> str:
     for variable, block in cfg.BEFORE.items():
         if isinstance(block, Training):
             changes = (*overrides, *block.override)
-            before[variable] = recipe_sha256(path.parent / block.train, changes)
+            before[variable] = recipe_sha256(cfg.beside(block.relative_to) / block.train, changes)
         else:
-            before[variable] = recipe_sha256(path.parent / block.label, overrides)
+            before[variable] = recipe_sha256(cfg.beside(block.relative_to) / block.label, overrides)
     text = json.dumps([cfg.sha256(), before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest() if before else cfg.sha256()

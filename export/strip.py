@@ -16,12 +16,10 @@ from paddle import nn
 
 from infer.errors import ClipDuetError
 from train.models import build_network
+from train.recognizers import PARTS
 from train.schema_model import CONNECTORS, STUDENT
 
 Arrays = dict[str, np.ndarray]
-
-PARTS = {"backbone.": "0.", "head.": "1."}
-"""Keys of a Recognizer2D and of ``Sequential(backbone, head)``."""
 
 SHOWN = 5
 """Keys of a kind that the message spells out; the rest is counted."""
