@@ -188,16 +188,22 @@ def _precise_bn(run: Run) -> None:
         for batch in _batches(run, run.cfg.epochs + epoch)
         if not any(run.team.sums([len(batch.labels) == 0]))
     )
-    recompute_statistics(run.recognizer, run.recognizer, itertools.islice(inputs, count))
+    with run.precision.autocast():
+        recompute_statistics(run.recognizer, run.recognizer, itertools.islice(inputs, count))
     average_statistics(run)
 
 
 @paddle.no_grad()
 def _logits(run: Run, clips: np.ndarray) -> np.ndarray:
-    """The student's logits ``[N, classes]`` for uint8 clips ``[N, T, H, W, 3]``."""
+    """The student's logits, float32 ``[N, classes]``, for uint8 clips ``[N, T, H, W, 3]``.
+
+    At the run's precision: weights of level O2 take no float32 input outside of it.
+    """
     run.recognizer.eval()
-    logits = run.recognizer.student(run.pixels(paddle.to_tensor(clips)))
-    return logits.numpy()
+    with run.precision.autocast():
+        logits = run.recognizer.student(run.pixels(paddle.to_tensor(clips)))
+    # NumPy has no bfloat16: it would be given the bits as integers.
+    return logits.astype("float32").numpy()
 
 
 def _record(run: Run, result: Evaluation) -> dict[str, Any]:

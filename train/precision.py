@@ -79,7 +79,12 @@ def build_precision(cfg: Config, *, note: Callable[[str], None]) -> Precision:
     clip = None if block is None else float(block["value"])
     if not cfg.amp.enabled:
         return Precision(None, clip=clip)
-    if not paddle.device.get_device().startswith("gpu"):
+    if not on_gpu():
         note("amp is on in the config, but there is no GPU: training in float32")
         return Precision(None, clip=clip)
     return Precision(cfg.amp.dtype, level=cfg.amp.level, clip=clip)
+
+
+def on_gpu() -> bool:
+    """Whether there is a GPU to train on."""
+    return bool(paddle.device.get_device().startswith("gpu"))

@@ -1,0 +1,89 @@
+"""Mixed precision, emulated: see tests/train/half.py for what of it runs here as on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+
+from tests.train.half import emulate
+from tests.train.tiny import ALONE, run
+from train.run import Run
+
+LEVELS = ["O1", "O2"]
+HALVES = ["float16", "bfloat16"]
+PRECISE = {"preciseBN_interval": 1, "num_iters_preciseBN": 2}
+
+
+@pytest.fixture(autouse=True)
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulate(monkeypatch)
+
+
+def amp(level: str, dtype: str) -> dict[str, Any]:
+    return {"enabled": True, "level": level, "dtype": dtype}
+
+
+def arrays(state: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {key: value.numpy() for key, value in state.items()}
+
+
+def rounded(state: dict[str, np.ndarray], dtype: str) -> dict[str, np.ndarray]:
+    """What is left of float32 values in a smaller type, in float32."""
+    return {
+        key: paddle.to_tensor(value).astype(dtype).astype("float32").numpy()
+        for key, value in state.items()
+    }
+
+
+class Seen:
+    """What runs did: the loss and scale of every step, and the types of weights and logits."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        import train.loop
+
+        self.losses: list[tuple[int, float]] = []
+        self.types: set[tuple[str, Any]] = set()
+        self.stop_at: int | None = None
+        take = train.loop.take_step
+
+        def step(state: Run, parts: Any) -> dict[str, float]:
+            if state.progress.step == self.stop_at:
+                raise KeyboardInterrupt
+            number = state.progress.step
+            for key, value in state.recognizer.state_dict().items():
+                if key.endswith(("stem.0.conv.weight", "stem.0.bn.weight", "linear.weight")):
+                    self.types.add((key, value.dtype))
+            means = take(state, parts)
+            self.losses.append((number, means["loss"]))
+            return means
+
+        monkeypatch.setattr(train.loop, "take_step", step)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    return Seen(monkeypatch)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_run_validates_at_its_precision(
+    experiment: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    """And recomputes statistics at it; what comes out are numbers, no bits of a half."""
+    types = set()
+    forward = paddle.nn.Linear.forward
+
+    def watched(layer: paddle.nn.Linear, inputs: paddle.Tensor) -> paddle.Tensor:
+        outputs = forward(layer, inputs)
+        types.add(outputs.dtype)
+        return outputs
+
+    monkeypatch.setattr(paddle.nn.Linear, "forward", watched)
+    progress = run(experiment(ALONE, epochs=1, amp=amp(level, "bfloat16"), PRECISEBN=PRECISE))
+    assert types == {paddle.bfloat16}
+    assert 0.5 < progress.history[0]["valid.loss"] < 5
