@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any
 
 import paddle
@@ -11,6 +12,7 @@ from paddle import Tensor, nn
 from paddle.optimizer import Optimizer
 
 from train.config import Config
+from train.loss_scale import LossScale
 
 
 class Precision:
@@ -25,7 +27,7 @@ class Precision:
     def __init__(self, dtype: str | None, *, level: str = "O1", clip: float | None = None) -> None:
         self.dtype, self.level, self.clip = dtype, level, clip
         # bfloat16 has the range of float32: its gradients need no scaling.
-        self._scaler = paddle.amp.GradScaler() if dtype == "float16" else None
+        self.scale = LossScale() if dtype == "float16" else None
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context of the forward pass."""
@@ -47,30 +49,33 @@ class Precision:
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a scalar to what is there."""
-        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+        (loss if self.scale is None else loss * self.scale.factor).backward()
 
-    def update(self, optimizer: Optimizer, groups: Iterable[Sequence[Tensor]]) -> None:
+    def update(self, optimizer: Optimizer, groups: Sequence[Sequence[Tensor]]) -> bool:
         """Clipping, optimiser step, gradients cleared.
+
+        In float16 a step whose gradients overflow is left out, and the next loss scaled less.
 
         Args:
             optimizer: of all parameters.
             groups: the parameters of each network. Each is clipped to its own norm: a student
                 in a pair must not slow down because its teacher's gradient is large.
+
+        Returns:
+            False where gradients overflow though the loss is not scaled up at all.
         """
-        scaler = self._scaler
-        if self.clip is not None:
-            if scaler is not None:
-                scaler.unscale_(optimizer)
-            for parameters in groups:
+        finite, possible = True, True
+        if self.scale is not None:
+            finite = self.scale.unscale([p.grad for p in chain(*groups) if p.grad is not None])
+            possible = self.scale.adapt(finite=finite)
+        if finite:
+            for parameters in groups if self.clip is not None else ():
                 if parameters:
                     paddle.nn.utils.clip_grad_norm_(parameters, self.clip)
-        if scaler is None:
             optimizer.step()
-        else:
-            scaler.step(optimizer)
-            scaler.update()
         # No gradient, not one of 0, which would still decay: next time another network may learn.
         optimizer.clear_grad(set_to_zero=False)
+        return possible
 
 
 def build_precision(cfg: Config, *, note: Callable[[str], None]) -> Precision:

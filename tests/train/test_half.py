@@ -12,7 +12,8 @@ import pytest
 
 from tests.train.half import emulate
 from tests.train.tiny import ALONE, run
-from train.run import Run
+from train.loss_scale import LossScale
+from train.run import DivergedError, Run
 
 LEVELS = ["O1", "O2"]
 HALVES = ["float16", "bfloat16"]
@@ -47,6 +48,7 @@ class Seen:
         import train.loop
 
         self.losses: list[tuple[int, float]] = []
+        self.scales: list[float] = []
         self.types: set[tuple[str, Any]] = set()
         self.stop_at: int | None = None
         take = train.loop.take_step
@@ -60,6 +62,8 @@ class Seen:
                     self.types.add((key, value.dtype))
             means = take(state, parts)
             self.losses.append((number, means["loss"]))
+            if state.precision.scale is not None:
+                self.scales.append(state.precision.scale.factor)
             return means
 
         monkeypatch.setattr(train.loop, "take_step", step)
@@ -87,3 +91,43 @@ def test_a_run_validates_at_its_precision(
     progress = run(experiment(ALONE, epochs=1, amp=amp(level, "bfloat16"), PRECISEBN=PRECISE))
     assert types == {paddle.bfloat16}
     assert 0.5 < progress.history[0]["valid.loss"] < 5
+
+
+def test_the_loss_scale_follows_overflows() -> None:
+    scale = LossScale()
+    weight = paddle.create_parameter([2], "float32")
+    for finite, factor in [(False, 2.0**15), (True, 2.0**15), (False, 2.0**14)]:
+        (weight.sum() * scale.factor * (1.0 if finite else 1e38)).backward()
+        assert scale.unscale([weight.grad]) == finite and scale.adapt(finite=finite)
+        assert scale.factor == factor and scale.steps == int(finite)
+        assert not finite or weight.grad.tolist() == [1.0, 1.0]
+        weight.clear_gradient(False)
+    scale.steps = 1999
+    assert scale.adapt(finite=True) and (scale.factor, scale.steps) == (2.0**15, 0)
+    for _ in range(15):
+        assert scale.adapt(finite=False)
+    assert not scale.adapt(finite=False)
+
+
+def test_a_step_that_overflows_is_left_out(
+    experiment: Callable[..., Path], tmp_path: Path, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first scale is meant to be too large sometimes; too large for ever is an error."""
+    adapted: list[bool] = []
+    unscale = LossScale.unscale
+
+    def once(self: LossScale, gradients: Any) -> bool:
+        if len(adapted) in failing:
+            paddle.assign(paddle.full_like(gradients[0], float("inf")), gradients[0])
+        adapted.append(unscale(self, gradients))
+        return adapted[-1]
+
+    monkeypatch.setattr(LossScale, "unscale", once)
+    failing = range(1)
+    assert run(experiment(ALONE, epochs=1, amp=amp("O2", "float16"))).step == 3
+    halved = [2.0 ** (16 - adapted[: step + 1].count(False)) for step in range(3)]
+    assert not adapted[0] and seen.scales == halved
+    failing = range(3, 1000)
+    with pytest.raises(DivergedError, match="however little the loss is scaled, at step 16"):
+        run(experiment(ALONE, epochs=9, output_dir=str(tmp_path / "x"), amp=amp("O2", "float16")))
+    assert not any(adapted[3:])
