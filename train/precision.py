@@ -8,11 +8,12 @@ from itertools import chain
 from typing import Any
 
 import paddle
-from paddle import Tensor, nn
+from paddle import Tensor
 from paddle.optimizer import Optimizer
 
 from train.config import Config
 from train.loss_scale import LossScale
+from train.recognizers import Recognizer
 
 
 class Precision:
@@ -35,17 +36,28 @@ class Precision:
             return nullcontext()
         return paddle.amp.auto_cast(level=self.level, dtype=self.dtype)
 
-    def prepare(self, recognizer: nn.Layer, optimizer: Optimizer) -> None:
-        """Level O2: let the weights be of the low precision, beside a float32 master of each."""
-        if self.dtype is not None and self.level == "O2":
-            paddle.amp.decorate(
-                recognizer,
-                optimizer,
-                level="O2",
-                dtype=self.dtype,
-                master_weight=True,
-                save_dtype="float32",
-            )
+    @property
+    def weights(self) -> str:
+        """The type of the networks' weights in a step."""
+        return self.dtype if self.dtype is not None and self.level == "O2" else "float32"
+
+    def prepare(self, recognizer: Recognizer, optimizer: Optimizer) -> None:
+        """Level O2: let the weights be of the low precision, beside a float32 master of each.
+
+        Connectors and attention belong to losses, which compute in float32, and a network with a
+        precision of its own is cast as it runs: both stay as they are.
+        """
+        if self.weights == "float32":
+            return
+        networks = recognizer.networks.items()
+        paddle.amp.decorate(
+            [network for role, network in networks if role not in recognizer.precisions],
+            optimizer,
+            level="O2",
+            dtype=self.weights,
+            master_weight=True,
+            save_dtype="float32",
+        )
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a scalar to what is there."""

@@ -42,6 +42,7 @@ class Recognizer(nn.Layer):
         roles: names of the networks, in the order of the config.
         frozen: those of them that take no gradient and stay in evaluation mode.
         update: ``together`` or ``alternating``, see :attr:`turns`.
+        precisions: by role, for networks that do not compute at the run's.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Recognizer(nn.Layer):
         self.frozen, self.update = frozen, update
         self._terms = terms
         self._networks = dict(networks)
-        self._adapters, self._precisions = dict(adapters or {}), dict(precisions or {})
+        self._adapters, self.precisions = dict(adapters or {}), dict(precisions or {})
         self._taps = {
             role: sorted(
                 {path for term in terms["Train"] for own, path in term.taps if own == role}
@@ -113,8 +114,8 @@ class Recognizer(nn.Layer):
         # In evaluation nobody asks for features.
         paths = self._taps[role] if self.training else ()
         with paddle.set_grad_enabled(learning), tapped(network, paths) as features:
-            if role in self._precisions:
-                with paddle.amp.auto_cast(dtype=self._precisions[role]):
+            if role in self.precisions:
+                with paddle.amp.auto_cast(dtype=self.precisions[role]):
                     outputs[role] = network(inputs)
             else:
                 outputs[role] = network(inputs)

@@ -11,8 +11,13 @@ import paddle
 import pytest
 
 from tests.train.half import emulate
-from tests.train.tiny import ALONE, run
+from tests.train.test_distillation import TERMS, batch, built, model
+from tests.train.test_losses import RESPONSES
+from tests.train.tiny import ALONE, STUDENT, TEACHER, run, same
+from train.checkpoint import LATEST, load_file
 from train.loss_scale import LossScale
+from train.losses import AttentionTransfer, dist, rkd_angle, rkd_distance
+from train.recognizers import build_recognizer
 from train.run import DivergedError, Run
 
 LEVELS = ["O1", "O2"]
@@ -91,6 +96,100 @@ def test_a_run_validates_at_its_precision(
     progress = run(experiment(ALONE, epochs=1, amp=amp(level, "bfloat16"), PRECISEBN=PRECISE))
     assert types == {paddle.bfloat16}
     assert 0.5 < progress.history[0]["valid.loss"] < 5
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", TERMS)
+def test_every_method_takes_steps(
+    experiment: Callable[..., Path], tmp_path: Path, seen: Seen, name: str, level: str
+) -> None:
+    """With a frozen teacher at the run's precision, and precise statistics.
+
+    What a loss learns itself stays in float32.
+    """
+    teacher = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=0)
+    paddle.save(teacher.state_dict(), str(tmp_path / "teacher.pdparams"))
+    models = [{"Teacher": {**TEACHER, "pretrained": str(tmp_path / "teacher.pdparams")}},
+              {"Student": STUDENT}]  # fmt: skip
+    settings = {"amp": amp(level, "bfloat16"), "PRECISEBN": PRECISE}
+    assert run(experiment(model(TERMS[name], models=models), epochs=1, **settings)).step == 3
+    assert all(np.isfinite(loss) and loss > 0 for _, loss in seen.losses)
+    stored = arrays(load_file(tmp_path / "run" / LATEST)["model"])
+    connectors = {key for key in stored if key.startswith("connectors.")}
+    assert all(np.isfinite(stored[key]).all() for key in connectors)
+    own = {dtype for key, dtype in seen.types if key.startswith("connectors.")}
+    assert own <= {paddle.float32}
+    if level == "O1":
+        before = {f"Teacher.{key}": value for key, value in arrays(_networks(teacher)).items()}
+        assert same(before, {k: v for k, v in stored.items() if k.startswith("Teacher.")})
+
+
+def _networks(recognizer: Any) -> dict[str, Any]:
+    return recognizer.student.state_dict()
+
+
+@pytest.mark.parametrize("own", ["float16", "bfloat16"])
+@pytest.mark.parametrize("level", [None, *LEVELS])
+def test_a_frozen_teacher_has_a_precision_of_its_own(
+    experiment: Callable[..., Path], tmp_path: Path, level: str | None, own: str
+) -> None:
+    """Its weights stay as they were loaded, also beside half-precision ones of the student."""
+    teacher = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=0)
+    paddle.save(teacher.state_dict(), str(tmp_path / "teacher.pdparams"))
+    block = {**TEACHER, "pretrained": str(tmp_path / "teacher.pdparams"), "amp": own}
+    terms = [TERMS[name] for name in ("kd", "overhaul", "afd")]
+    file = experiment(
+        model(*terms, models=[{"Teacher": block}, {"Student": STUDENT}]),
+        epochs=1,
+        **({} if level is None else {"amp": amp(level, "bfloat16")}),
+    )
+    assert run(file).step == 3
+    stored = arrays(load_file(tmp_path / "run" / LATEST)["model"])
+    before = {f"Teacher.{key}": value for key, value in arrays(_networks(teacher)).items()}
+    assert same(before, {k: v for k, v in stored.items() if k.startswith("Teacher.")})
+
+
+def test_a_teachers_own_precision_is_its_networks_alone() -> None:
+    recognizer = built(TERMS["kd"], models=[{"Teacher": {**TEACHER, "amp": "float16"}},
+                                            {"Student": STUDENT}])  # fmt: skip
+    outputs = recognizer(batch()[0])
+    assert outputs["Teacher"].dtype == paddle.float16
+    assert outputs["Student"].dtype == paddle.float32
+
+
+FEATURES = {
+    "rkd_distance": rkd_distance,
+    "rkd_angle": rkd_angle,
+    "dist": dist,
+    **{name: loss for name, (loss, _) in RESPONSES.items()},
+}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", FEATURES)
+def test_losses_compute_in_float32_within_mixed_precision(name: str, level: str) -> None:
+    rng = np.random.default_rng(3)
+    pair = [paddle.to_tensor(rng.normal(0, 9, (6, 10)).astype(np.float32)) for _ in range(2)]
+    alone = FEATURES[name](*pair)
+    with paddle.amp.auto_cast(level=level, dtype="bfloat16"):
+        inside = FEATURES[name](*pair)
+    assert inside.dtype == paddle.float32 and float(inside) == float(alone)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_attention_computes_in_float32_within_mixed_precision(level: str) -> None:
+    layer = AttentionTransfer([3, 4], [5], qk_dim=4)
+    layer.eval()
+    rng = np.random.default_rng(3)
+    first, second, wanted = (
+        paddle.to_tensor(rng.normal(0, 1, (4, width, 6, 6)).astype(np.float32))
+        for width in (3, 4, 5)
+    )
+    alone = layer([first, second], [wanted])
+    with paddle.amp.auto_cast(level=level, dtype="bfloat16"):
+        assert float(layer([first, second], [wanted])) == float(alone)
+        # What does not ask for float32 gets none.
+        assert layer.queries[0].linear(wanted.mean(axis=[2, 3])).dtype == paddle.bfloat16
 
 
 def test_the_loss_scale_follows_overflows() -> None:
