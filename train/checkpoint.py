@@ -18,6 +18,7 @@ from paddle.optimizer import Optimizer
 
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
+from train.losses.wide import HALVES
 from train.recognizers import Recognizer
 
 SHOWN = 4
@@ -44,7 +45,7 @@ def save_latest(
     """Write ``latest.ckpt``: weights, their average, optimiser and ``progress`` (plain data)."""
     content = {
         "format": FORMAT,
-        "model": recognizer.state_dict(),
+        "model": _in_float32(recognizer),
         "optimizer": _optimizer_state(recognizer, optimizer),
         "progress": dict(progress),
         "average": None if average is None else dict(average),
@@ -85,7 +86,7 @@ def load_latest(
 
 def save_best(folder: Path, recognizer: Recognizer, record: Mapping[str, Any]) -> None:
     """Write ``best.pdparams``, and ``best.json`` with what is known of it."""
-    _save(folder / BEST, recognizer.state_dict())
+    _save(folder / BEST, _in_float32(recognizer))
     write_text(folder / BEST_RECORD, json.dumps(dict(record), indent=1) + "\n")
 
 
@@ -210,6 +211,15 @@ def _set_optimizer_state(
 
 def _names(recognizer: Recognizer) -> dict[str, str]:
     return {parameter.name + "_": key for key, parameter in recognizer.named_parameters()}
+
+
+def _in_float32(layer: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
+    """The state of a layer in the type that every reader knows; what has it is not copied."""
+    state = layer.state_dict()
+    for key, value in state.items():
+        if value.dtype in HALVES:
+            state[key] = value.astype("float32")
+    return state
 
 
 def _save(path: Path, content: Any) -> None:

@@ -25,22 +25,26 @@ class Average:
         self._layer, self._decay = layer, decay
         self._values = {
             key: value.detach().astype("float32").clone()
-            for key, value in layer.state_dict().items()
+            for key, value in self._own().items()
             if value.is_floating_point()
         }
+
+    def _own(self) -> dict[str, Tensor]:
+        """The layer's tensors themselves; with hooks they may be copies in another type."""
+        return self._layer.state_dict(use_hook=False)
 
     @paddle.no_grad()
     def update(self, step: int) -> None:
         """Take in the layer as it is after ``step`` steps."""
         decay = min(self._decay, (1 + step) / (10 + step))
-        own = self._layer.state_dict()
+        own = self._own()
         for key, value in self._values.items():
             paddle.assign(decay * value + (1 - decay) * own[key].astype("float32"), value)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The layer holds the average for the body, and then what it held before."""
-        own = self._layer.state_dict()
+        own = self._own()
         before = {key: own[key].clone() for key in self._values}
         _fill(own, self._values)
         try:

@@ -50,13 +50,13 @@ class Precision:
         if self.weights == "float32":
             return
         networks = recognizer.networks.items()
+        # No save_dtype: with it, state_dict() would be of copies, and what is written there lost.
         paddle.amp.decorate(
             [network for role, network in networks if role not in recognizer.precisions],
             optimizer,
             level="O2",
             dtype=self.weights,
             master_weight=True,
-            save_dtype="float32",
         )
 
     def backward(self, loss: Tensor) -> None:

@@ -14,7 +14,7 @@ from tests.train.half import emulate
 from tests.train.test_distillation import TERMS, batch, built, model
 from tests.train.test_losses import RESPONSES
 from tests.train.tiny import ALONE, STUDENT, TEACHER, run, same
-from train.checkpoint import LATEST, load_file
+from train.checkpoint import BEST, LATEST, load_file
 from train.loss_scale import LossScale
 from train.losses import AttentionTransfer, dist, rkd_angle, rkd_distance
 from train.recognizers import build_recognizer
@@ -96,6 +96,21 @@ def test_a_run_validates_at_its_precision(
     progress = run(experiment(ALONE, epochs=1, amp=amp(level, "bfloat16"), PRECISEBN=PRECISE))
     assert types == {paddle.bfloat16}
     assert 0.5 < progress.history[0]["valid.loss"] < 5
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_average_is_validated_and_kept(
+    experiment: Callable[..., Path], tmp_path: Path, level: str, dtype: str
+) -> None:
+    run(experiment(ALONE, epochs=1, amp=amp(level, dtype), EMA={"decay": 0.9}))
+    stored, best = load_file(tmp_path / "run" / LATEST), arrays(load_file(tmp_path / "run" / BEST))
+    average, last = arrays(stored["average"]), arrays(stored["model"])
+    convolutions = [key for key in last if key.endswith("conv.weight")]
+    if level == "O2":
+        average |= rounded({key: average[key] for key in convolutions}, dtype)
+    assert same({k: average[k] for k in convolutions}, {k: best[k] for k in convolutions})
+    assert not same({k: last[k] for k in convolutions}, {k: best[k] for k in convolutions})
 
 
 @pytest.mark.parametrize("level", LEVELS)
