@@ -81,13 +81,28 @@ class Precision:
             finite = self.scale.unscale([p.grad for p in chain(*groups) if p.grad is not None])
             possible = self.scale.adapt(finite=finite)
         if finite:
-            for parameters in groups if self.clip is not None else ():
-                if parameters:
-                    paddle.nn.utils.clip_grad_norm_(parameters, self.clip)
+            for parameters in groups:
+                _clip(parameters, self.clip)
             optimizer.step()
         # No gradient, not one of 0, which would still decay: next time another network may learn.
         optimizer.clear_grad(set_to_zero=False)
         return possible
+
+
+def _clip(parameters: Sequence[Tensor], largest: float | None) -> None:
+    """Shorten the gradient of ``parameters``, taken as one vector, to a norm of ``largest``."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients or largest is None:
+        return
+    if all(gradient.dtype == paddle.float32 for gradient in gradients):
+        paddle.nn.utils.clip_grad_norm_(parameters, largest)
+        return
+    # Paddle's takes gradients of one type; at level O2 those of batch norms are of another.
+    with paddle.no_grad():
+        norms = [paddle.linalg.norm(gradient.astype("float32")) for gradient in gradients]
+        factor = largest / (float(paddle.linalg.norm(paddle.stack(norms))) + 1e-6)
+        for gradient in gradients if factor < 1 else ():
+            gradient.scale_(factor)
 
 
 def build_precision(cfg: Config, *, note: Callable[[str], None]) -> Precision:

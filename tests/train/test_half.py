@@ -17,6 +17,7 @@ from tests.train.tiny import ALONE, STUDENT, TEACHER, run, same
 from train.checkpoint import BEST, LATEST, load_file
 from train.loss_scale import LossScale
 from train.losses import AttentionTransfer, dist, rkd_angle, rkd_distance
+from train.precision import Precision
 from train.recognizers import build_recognizer
 from train.run import DivergedError, Run
 
@@ -205,6 +206,23 @@ def test_attention_computes_in_float32_within_mixed_precision(level: str) -> Non
         assert float(layer([first, second], [wanted])) == float(alone)
         # What does not ask for float32 gets none.
         assert layer.queries[0].linear(wanted.mean(axis=[2, 3])).dtype == paddle.bfloat16
+
+
+def test_gradients_of_two_types_are_clipped_together() -> None:
+    layer = paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 3), paddle.nn.BatchNorm2D(4))
+    optimizer = paddle.optimizer.Momentum(1.0, momentum=0.0, parameters=layer.parameters())
+    paddle.amp.decorate([layer], optimizer, level="O2", dtype="float16", master_weight=True)
+    parameters = [p for p in layer.parameters() if not p.stop_gradient]
+    assert {p.dtype for p in parameters} == {paddle.float16, paddle.float32}
+    precision = Precision("bfloat16", level="O2", clip=0.5)
+    before = [p.astype("float32").numpy() for p in parameters]
+    with precision.autocast():
+        loss = (layer(paddle.rand([2, 3, 8, 8])).astype("float32") ** 2 * 30).sum()
+    precision.backward(loss)
+    assert precision.update(optimizer, [parameters])
+    steps = [a - p.astype("float32").numpy() for a, p in zip(before, parameters, strict=True)]
+    norm = float(np.sqrt(sum(float((step**2).sum()) for step in steps)))
+    assert norm == pytest.approx(0.5, rel=0.02)
 
 
 def test_the_loss_scale_follows_overflows() -> None:
