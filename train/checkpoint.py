@@ -19,6 +19,7 @@ from paddle.optimizer import Optimizer
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
 from train.losses.wide import HALVES
+from train.optimizer_state import optimizer_state, set_optimizer_state
 from train.recognizers import Recognizer
 
 SHOWN = 4
@@ -46,7 +47,7 @@ def save_latest(
     content = {
         "format": FORMAT,
         "model": _in_float32(recognizer),
-        "optimizer": _optimizer_state(recognizer, optimizer),
+        "optimizer": optimizer_state(recognizer, optimizer),
         "progress": dict(progress),
         "average": None if average is None else dict(average),
     }
@@ -80,7 +81,7 @@ def load_latest(
         raise CheckpointError(f"{path} is not a checkpoint that this version can continue")
     set_weights(recognizer, content["model"], source=path)
     prepare()
-    _set_optimizer_state(recognizer, optimizer, content["optimizer"])
+    set_optimizer_state(recognizer, optimizer, content["optimizer"])
     return content["progress"], content.get("average") or {}
 
 
@@ -176,41 +177,6 @@ def some(keys: Sequence[str]) -> str:
     rest = len(keys) - SHOWN
     more = f" and {rest} more" if rest > 0 else ""
     return ", ".join(keys[:SHOWN]) + more if keys else "nothing"
-
-
-def _optimizer_state(recognizer: Recognizer, optimizer: Optimizer) -> dict[str, Any]:
-    """The optimiser's state under the networks' keys.
-
-    Paddle names it after the parameters' global names, which count up over the process: the same
-    network built a second time would not find its own state again.
-    """
-    prefixes = _names(recognizer)
-    state = {}
-    for name, value in optimizer.state_dict().items():
-        if name in ("LR_Scheduler", "master_weights"):
-            continue
-        key, rest = next(
-            (key, name[len(prefix) :])
-            for prefix, key in prefixes.items()
-            if name.startswith(prefix)
-        )
-        state[f"{key}|{rest}"] = value
-    return state
-
-
-def _set_optimizer_state(
-    recognizer: Recognizer, optimizer: Optimizer, state: Mapping[str, Any]
-) -> None:
-    prefixes = {key: prefix for prefix, key in _names(recognizer).items()}
-    named = {}
-    for entry, value in state.items():
-        key, rest = entry.split("|")
-        named[prefixes[key] + rest] = value
-    optimizer.set_state_dict(named)
-
-
-def _names(recognizer: Recognizer) -> dict[str, str]:
-    return {parameter.name + "_": key for key, parameter in recognizer.named_parameters()}
 
 
 def _in_float32(layer: paddle.nn.Layer) -> dict[str, paddle.Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any
@@ -58,6 +58,20 @@ class Precision:
             dtype=self.weights,
             master_weight=True,
         )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs of it, plain data; nothing in float32."""
+        if self.dtype is None:
+            return {}
+        return {
+            "weights": self.weights,
+            "scale": {} if self.scale is None else dict(vars(self.scale)),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from a :meth:`state`."""
+        if self.scale is not None:
+            vars(self.scale).update(state.get("scale", {}))
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradient of a scalar to what is there."""

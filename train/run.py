@@ -180,6 +180,7 @@ def save(run: Run) -> None:
         "clips": run.clips,
         "settings": run.deployed,
         "processes": run.team.size,
+        **({"precision": state} if (state := run.precision.state()) else {}),
     }
     average = None if run.average is None else run.average.state_dict()
     save_latest(run.folder, run.recognizer, run.optimizer, progress, average=average)
@@ -255,8 +256,17 @@ def _continue(run: Run) -> None:
 
 
 def _check_conditions(run: Run, stored: dict[str, Any]) -> None:
-    """Clips and processes are those that the run began with; takes them out of ``stored``."""
+    """Clips, processes and weights are as the run began; takes them out of ``stored``."""
     stored.pop("settings", None)
+    precision = stored.pop("precision", {})
+    weights = precision.get("weights", "float32")
+    if weights != run.precision.weights:
+        raise ClipDuetError(
+            f"{run.folder} holds a run with weights in {weights}, now they would be in "
+            f"{run.precision.weights}: amp.level O2 is for GPUs, on a CPU weights are float32; go "
+            "on with the run where it began, or choose another --output"
+        )
+    run.precision.set_state(precision)
     clips = stored.pop("clips", run.clips)
     other = [name for name, value in run.clips.items() if clips.get(name) != value]
     if other:

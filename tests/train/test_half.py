@@ -10,11 +10,13 @@ import numpy as np
 import paddle
 import pytest
 
+from infer.errors import ClipDuetError
 from tests.train.half import emulate
 from tests.train.test_distillation import TERMS, batch, built, model
 from tests.train.test_losses import RESPONSES
-from tests.train.tiny import ALONE, STUDENT, TEACHER, run, same
+from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same
 from train.checkpoint import BEST, LATEST, load_file
+from train.config import load_config
 from train.loss_scale import LossScale
 from train.losses import AttentionTransfer, dist, rkd_angle, rkd_distance
 from train.precision import Precision
@@ -97,6 +99,55 @@ def test_a_run_validates_at_its_precision(
     progress = run(experiment(ALONE, epochs=1, amp=amp(level, "bfloat16"), PRECISEBN=PRECISE))
     assert types == {paddle.bfloat16}
     assert 0.5 < progress.history[0]["valid.loss"] < 5
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_pair_trains_validates_and_goes_on_after_a_kill(
+    experiment: Callable[..., Path],
+    tmp_path: Path,
+    seen: Seen,
+    monkeypatch: pytest.MonkeyPatch,
+    level: str,
+    dtype: str,
+) -> None:
+    """With clipping and an average; the loss scale changes within the run."""
+    monkeypatch.setattr("train.loss_scale.PATIENCE", 2)
+    file = experiment(
+        PAIR, epochs=2, amp=amp(level, dtype), grad_clip=0.5, EMA={"decay": 0.5},
+        checkpoint_every_steps=1,
+    )  # fmt: skip
+    whole = run(file, f"output_dir={tmp_path / 'whole'}")
+    assert whole.step == 6 and all(np.isfinite(loss) for _, loss in seen.losses)
+    assert {r["valid.Student.top1"] for r in whole.history} <= {n / 6 for n in range(7)}
+    assert all(np.isfinite(record["valid.loss"]) for record in whole.history)
+    half = getattr(paddle, dtype) if level == "O2" else paddle.float32
+    assert ("Student.0.stem.0.conv.weight", half) in seen.types
+    assert ("Student.0.stem.0.bn.weight", paddle.float32) in seen.types
+    assert len(set(seen.scales)) > 1 if dtype == "float16" else not seen.scales
+
+    undisturbed, seen.losses, seen.scales = (seen.losses, seen.scales), [], []
+    seen.stop_at = 5
+    with pytest.raises(KeyboardInterrupt):
+        run(file, f"output_dir={tmp_path / 'cut'}")
+    seen.stop_at = None
+    run(file, f"output_dir={tmp_path / 'cut'}", resume=True)
+    assert (seen.losses, seen.scales) == undisturbed
+    one, two = (load_file(tmp_path / name / LATEST) for name in ("whole", "cut"))
+    for part in ("model", "optimizer", "average"):
+        assert same(arrays(one[part]), arrays(two[part]))
+    assert one["progress"]["precision"] == two["progress"]["precision"]
+    best = [load_file(tmp_path / name / BEST) for name in ("whole", "cut")]
+    assert same(arrays(best[0]), arrays(best[1]))
+    # Files hold float32 only, and of O2 the masters too, which say more than the weights.
+    assert all(value.dtype == paddle.float32 for value in one["model"].values())
+    masters = {k: v for k, v in one["optimizer"].items() if "|fp32_master_" in k and k[-1] == "0"
+               and "moment" not in k and "pow" not in k}  # fmt: skip
+    assert bool(masters) == (level == "O2")
+    for key, value in masters.items():
+        weight = one["model"][key.split("|")[0]].numpy()
+        assert not np.array_equal(value.numpy(), weight)
+        assert np.array_equal(rounded({"": value.numpy()}, dtype)[""], weight)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -263,3 +314,14 @@ def test_a_step_that_overflows_is_left_out(
     with pytest.raises(DivergedError, match="however little the loss is scaled, at step 16"):
         run(experiment(ALONE, epochs=9, output_dir=str(tmp_path / "x"), amp=amp("O2", "float16")))
     assert not any(adapted[3:])
+
+
+def test_a_run_goes_on_with_weights_of_the_type_that_it_began_with(
+    experiment: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = experiment(ALONE, epochs=1, amp=amp("O2", "bfloat16"))
+    run(file)
+    monkeypatch.setattr("train.precision.on_gpu", lambda: False)
+    with pytest.raises(ClipDuetError, match=r"weights in bfloat16, now .* in float32: amp\.level"):
+        run(file, resume=True)
+    assert load_config(file).amp.enabled
