@@ -6,7 +6,7 @@ Polyak and Juditsky's averaging in the exponential form of TensorFlow's: the dec
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import paddle
@@ -19,14 +19,16 @@ class Average:
     Args:
         layer: parameters and statistics of its batch norms are averaged.
         decay: share of the old average that stays after a step, at most.
+        still: keys of the state that no training changes. An average of equal numbers is another
+            number, by rounding.
     """
 
-    def __init__(self, layer: nn.Layer, decay: float) -> None:
+    def __init__(self, layer: nn.Layer, decay: float, *, still: Collection[str] = ()) -> None:
         self._layer, self._decay = layer, decay
         self._values = {
             key: value.detach().astype("float32").clone()
             for key, value in self._own().items()
-            if value.is_floating_point()
+            if value.is_floating_point() and key not in still
         }
 
     def _own(self) -> dict[str, Tensor]:
@@ -57,8 +59,8 @@ class Average:
         return dict(self._values)
 
     def set_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a stored average of the same layer."""
-        _fill(self._values, state)
+        """Go on from a stored average of the same layer, which may hold what is still too."""
+        _fill(self._values, {key: state[key] for key in self._values})
 
 
 @paddle.no_grad()

@@ -175,6 +175,13 @@ class Recognizer(nn.Layer):
             layer.eval()
 
     @property
+    def still(self) -> frozenset[str]:
+        """Keys of the state that no training changes: those of frozen networks."""
+        return frozenset(
+            f"{role}.{key}" for role in self.frozen for key in self._networks[role].state_dict()
+        )
+
+    @property
     def turns(self) -> list[tuple[str | None, bool]]:
         """Who takes an optimiser step for a batch, in turn, and whether it is the last.
 

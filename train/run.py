@@ -75,7 +75,9 @@ class Run:
         )
         self.mix = build_mix(self.cfg.mix)
         self.average = (
-            Average(self.recognizer, self.cfg.EMA.decay) if self.cfg.EMA is not None else None
+            Average(self.recognizer, self.cfg.EMA.decay, still=self.recognizer.still)
+            if self.cfg.EMA is not None
+            else None
         )
         self.deployed = deployed(self.cfg)
         self.clips = {

@@ -19,12 +19,13 @@ import yaml
 
 from infer.errors import ClipDuetError
 from tests.train.teams import CALM, CALM_PAIR, SLOW, finish, launch, near
-from tests.train.tiny import ALONE, PAIR, run, same, weights
+from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same, weights
 from train.checkpoint import BEST, LATEST, load_file
 from train.config import load_config
 from train.data.loader import epoch_batches
 from train.ema import Average
 from train.evaluate_together import _Share
+from train.recognizers import build_recognizer
 from train.splits import training_datasets
 from train.team import Team
 
@@ -216,6 +217,8 @@ def test_the_average_follows_and_is_what_is_validated_and_kept(
     )
     assert not same(weights(tmp_path / "run"), {k: v.numpy() for k, v in best.items()})
 
+
+def test_the_average_of_numbers() -> None:
     layer = paddle.nn.Linear(1, 1)
     layer.weight.set_value(paddle.to_tensor([[0.0]]))
     average = Average(layer, 0.5)
@@ -229,3 +232,25 @@ def test_the_average_follows_and_is_what_is_validated_and_kept(
     with average.in_place():
         assert layer.weight.item() == pytest.approx(expected, rel=1e-5)
     assert layer.weight.item() == 29.0
+
+
+def test_a_frozen_teacher_is_kept_as_it_taught(
+    experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The average leaves it out; a checkpoint of when it did not still goes on."""
+    donor = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=9)
+    paddle.save(donor.state_dict(), str(tmp_path / "teacher.pdparams"))
+    models = [{"Teacher": {**TEACHER, "pretrained": str(tmp_path / "teacher.pdparams")}},
+              {"Student": STUDENT}]  # fmt: skip
+    model = {**PAIR, "models": models, "freeze_params_list": [True, False]}
+    model["loss"] = {"Train": PAIR["loss"]["Train"][::2], "Val": PAIR["loss"]["Val"]}
+    file = experiment(model, epochs=2, EMA={"decay": 0.9})
+    run(file)
+    taught = {f"Teacher.{key}": v.numpy() for key, v in donor.student.state_dict().items()}
+    best = {k: v.numpy() for k, v in load_file(tmp_path / "run" / BEST).items()}
+    assert same(taught, {k: v for k, v in best.items() if k.startswith("Teacher.")})
+    stored = load_file(tmp_path / "run" / LATEST)
+    assert stored["average"].keys() == {k for k in best if k.startswith("Student.")}
+    old = {**stored["average"], **{k: v for k, v in stored["model"].items() if k in taught}}
+    paddle.save({**stored, "average": old}, str(tmp_path / "run" / LATEST))
+    assert run(file, resume=True).epoch == 2
