@@ -54,6 +54,11 @@ class Average:
         finally:
             _fill(own, before)
 
+    def statistics(self) -> list[Tensor]:
+        """The averages of what batch norms know of their inputs."""
+        names = ("_mean", "_variance")
+        return [value for key, value in self._values.items() if key.split(".")[-1] in names]
+
     def state_dict(self) -> dict[str, Tensor]:
         """The average by the layer's keys."""
         return dict(self._values)

@@ -182,6 +182,16 @@ class Recognizer(nn.Layer):
         )
 
     @property
+    def norms(self) -> list[nn.Layer]:
+        """The batch norms whose statistics follow the training, those of losses too."""
+        still = set(map(id, self._still))
+        return [
+            layer
+            for layer in self.sublayers()
+            if isinstance(layer, BATCH_NORMS) and id(layer) not in still
+        ]
+
+    @property
     def turns(self) -> list[tuple[str | None, bool]]:
         """Who takes an optimiser step for a batch, in turn, and whether it is the last.
 

@@ -18,7 +18,6 @@ from train.data.loader import batches_in_epoch
 from train.data.mix import build_mix
 from train.ema import Average
 from train.identity import completed, deployed, differences, fingerprint, identity
-from train.models.layers import BATCH_NORMS
 from train.models.pixels import PixelInput
 from train.optim import build_optimizer
 from train.precision import Precision, build_precision
@@ -200,11 +199,14 @@ def check_weights(run: Run) -> None:
 
 
 def average_statistics(run: Run) -> None:
-    """Give the batch norms of all processes the same statistics, which each has of its clips."""
+    """Give the batch norms of all processes the same statistics, which each has of its clips.
+
+    The moving average's too: it is what is validated, and what one process keeps for all.
+    """
     if run.team.size == 1 or run.cfg.sync_bn:
         return
-    norms = [layer for layer in run.recognizer.sublayers() if isinstance(layer, BATCH_NORMS)]
-    run.team.average([tensor for layer in norms for tensor in (layer._mean, layer._variance)])
+    tensors = [t for norm in run.recognizer.norms for t in (norm._mean, norm._variance)]
+    run.team.average(tensors + (run.average.statistics() if run.average is not None else []))
 
 
 def _parts(cfg: Config, batch: int) -> int:
