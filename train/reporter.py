@@ -64,10 +64,10 @@ class Reporter:
             self._bar = tqdm(total=total, initial=progress.step - 1, unit="step", leave=False)
         self._bar.update(1)
         if progress.step % run.cfg.log_interval == 0:
-            clips = self._bar.format_dict["rate"] or 0.0
+            rate = self._bar.format_dict["rate"] or 0.0
             self._bar.set_description(f"epoch {progress.epoch + 1}/{run.cfg.epochs}")
             self._bar.set_postfix_str(
-                f"{_figures(progress.means())} {clips * run.cfg.DATASET.batch_size:.0f} clips/s"
+                f"{_figures(progress.means())} {rate * run.clips_per_step:.0f} clips/s"
             )
 
     def epoch(self, run: Run, record: dict[str, Any]) -> None:
@@ -100,7 +100,7 @@ class Reporter:
         rate = steps / max(1e-9, time.monotonic() - since)
         left = (run.steps_per_epoch * run.cfg.epochs - run.progress.step) / rate
         eta = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-        return f"{rate * run.cfg.DATASET.batch_size:.0f} clips/s  {eta} left"
+        return f"{rate * run.clips_per_step:.0f} clips/s  {eta} left"
 
 
 def _figures(means: dict[str, float]) -> str:

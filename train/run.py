@@ -57,13 +57,14 @@ class Run:
     def __post_init__(self) -> None:
         batch, clips = self.cfg.DATASET.batch_size * self.team.size, len(self.train)
         self.parts = _parts(self.cfg, batch)
+        self.clips_per_step = batch * self.parts
         self.steps_per_epoch = batches_in_epoch(
-            clips, batch_size=batch * self.parts, drop_last=True
+            clips, batch_size=self.clips_per_step, drop_last=True
         )
         if self.steps_per_epoch == 0:
             shares = f", shared by {self.team.size} processes" if self.team.size > 1 else ""
             raise ClipDuetError(
-                f"{clips} training clips do not fill one batch of {batch * self.parts}{shares}: "
+                f"{clips} training clips do not fill one batch of {self.clips_per_step}{shares}: "
                 "lower DATASET.batch_size"
             )
         self.optimizer, self.schedule = build_optimizer(

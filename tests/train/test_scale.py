@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,11 @@ from train.config import load_config
 from train.data.loader import epoch_batches
 from train.ema import Average
 from train.evaluate_together import _Share
+from train.precision import Precision
+from train.progress import Progress
 from train.recognizers import build_recognizer
+from train.reporter import Reporter
+from train.run import Run, built_networks
 from train.splits import training_datasets
 from train.team import Team
 
@@ -179,7 +185,6 @@ def test_a_run_with_accumulation_and_average_resumes(
     experiment: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import train.loop
-    from train.run import Run
 
     file = experiment(
         PAIR, checkpoint_every_steps=1, EMA={"decay": 0.5},
@@ -254,3 +259,29 @@ def test_a_frozen_teacher_is_kept_as_it_taught(
     old = {**stored["average"], **{k: v for k, v in stored["model"].items() if k in taught}}
     paddle.save({**stored, "average": old}, str(tmp_path / "run" / LATEST))
     assert run(file, resume=True).epoch == 2
+
+
+def test_clips_a_second_are_those_of_all_processes_and_parts(
+    experiment: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = load_config(
+        experiment(ALONE, epochs=9, GRADIENT_ACCUMULATION={"global_batch_size": 12}),
+        ["DATASET.batch_size=2"],
+    )
+    train_set, valid_set = training_datasets(cfg)
+    recognizer, pixels = built_networks(cfg)
+    state = Run(
+        cfg=cfg, folder=Path(cfg.output_dir), recognizer=recognizer, pixels=pixels,
+        train=train_set, valid=valid_set, precision=Precision(None), team=Team(0, 3),
+        progress=Progress(),
+    )  # fmt: skip
+    now = [0.0]
+    monkeypatch.setattr("train.reporter.time", SimpleNamespace(monotonic=lambda: now[0]))
+    said = io.StringIO()
+    reporter = Reporter(said)
+    for state.progress.step in (1, 2, 3):
+        reporter.step(state)
+        now[0] += 20
+    # A minute for three steps of twelve clips: two in each of three processes, twice.
+    reporter.epoch(state, {"epoch": 3, "valid.Student.top1": 0.5})
+    assert "  1 clips/s  2 min left" in said.getvalue()
