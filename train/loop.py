@@ -24,6 +24,7 @@ from train.claim import claimed
 from train.config import RUN_CONFIG, Config
 from train.data.dataset import ClipDataset
 from train.data.loader import Batch, epoch_batches
+from train.deal import deal
 from train.evaluate import Evaluation
 from train.evaluate_together import evaluate_together
 from train.losses import Target
@@ -98,13 +99,12 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
     started = time.monotonic()
     pending: list[Part] = []
     for number, part in enumerate(parts_of(run, _timed(run, batches)), start=progress.batch + 1):
-        for _, error in part.batch.failed:
-            reporter.note(f"skipped: {error}")
+        for line in part.failed:
+            reporter.note(f"skipped: {line}")
         if part.useful:
             pending.append(part)
-        elif all(part.shares.clips):
-            count = part.shares.total
-            reporter.note(f"left out: too few clips in a batch for any term of the loss: {count}")
+        elif part.left_out:
+            reporter.note(f"left out: {part.left_out}")
         if number % run.parts:
             continue
         if pending:
@@ -183,10 +183,9 @@ def _precise_bn(run: Run) -> None:
         return
     count = min(block.num_iters_preciseBN, run.steps_per_epoch)
     # Epochs after the last one: other clips and draws than training, the same after a resume.
+    dealt = (deal(batch, run.team) for batch in _batches(run, run.cfg.epochs + epoch))
     inputs = (
-        run.pixels(paddle.to_tensor(batch.clips))
-        for batch in _batches(run, run.cfg.epochs + epoch)
-        if not any(run.team.sums([len(batch.labels) == 0]))
+        run.pixels(paddle.to_tensor(batch.clips)) for batch, shares in dealt if all(shares.clips)
     )
     with run.precision.autocast():
         recompute_statistics(run.recognizer, run.recognizer, itertools.islice(inputs, count))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import paddle
 from paddle import Tensor
 
 from train.data.loader import Batch
+from train.deal import deal
 from train.losses import Target
 from train.run import Run
 from train.shares import Shares
@@ -24,11 +25,13 @@ class Part:
     Attributes:
         batch: what this process sees of it.
         shares: how many clips each process sees.
+        failed: its clips that could not be read by any process, each with the reason.
         useful: whether anything can be learnt from it.
     """
 
     batch: Batch
     shares: Shares
+    failed: Sequence[str]
     useful: bool
 
     @property
@@ -36,23 +39,31 @@ class Part:
         """How many clips all processes learn from."""
         return self.shares.total if self.useful else 0
 
+    @property
+    def left_out(self) -> str | None:
+        """Why clips that could be read teach nothing."""
+        if self.useful or not self.shares.total:
+            return None
+        if not all(self.shares.clips):
+            return f"of a batch fewer clips than processes could be read: {self.shares.total}"
+        return f"too few clips in a batch for any term of the loss: {self.shares.total}"
+
 
 def parts_of(run: Run, batches: Iterable[Batch]) -> Iterator[Part]:
     """What all processes know of each batch; clips that failed anywhere are noted everywhere.
 
-    Every process takes part in every sum: a batch of which one could read nothing is of no use to
-    the others. Nor is one of too few clips for every term of the loss.
+    Every process takes part in every sum: a batch of fewer clips than processes is of no use.
+    Nor is one of too few clips for every term of the loss.
     """
-    ranks = range(run.team.size)
+    whole = run.cfg.DATASET.batch_size * run.team.size
     for batch in batches:
         failed = [f"{run.train.samples[i].path}: {error.reason}" for i, error in batch.failed]
-        here = [len(batch.labels) * (rank == run.team.rank) for rank in ranks]
-        *clips, missing = run.team.sums([*here, len(failed)])
-        if missing:
-            run.progress.skipped += [line for part in run.team.gather(failed) for line in part]
-        shares = Shares(tuple(map(int, clips)), run.team.rank)
+        batch, shares = deal(batch, run.team)
+        if shares.total < whole:
+            failed = [line for part in run.team.gather(failed) for line in part]
+            run.progress.skipped += failed
         useful = all(shares.clips) and run.recognizer.can_learn(shares.total, run.share)
-        yield Part(batch, shares, useful)
+        yield Part(batch, shares, failed, useful)
 
 
 def take_step(run: Run, parts: list[Part]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from tests.train.teams import CALM, finish, launch, launch_script
 from tests.train.tiny import PAIR, run, weights
 from train.checkpoint import LATEST, load_file
 from train.config import load_config, parse_model
+from train.data.loader import epoch_order
 from train.ema import Average
 from train.recognizers import build_recognizer
 from train.run import average_statistics
@@ -52,19 +53,17 @@ def pair(*terms: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("name", "broken"), [*((name, False) for name in TERMS), ("rkd", True), ("dist", True)]
+    ("name", "broken"), [*((name, 0) for name in TERMS), ("rkd", 1), ("dist", 1), ("rkd", 2)]
 )
 def test_losses_between_clips_see_those_of_all_processes(
-    experiment: Callable[..., Path], tmp_path: Path, root: Path, name: str, broken: bool
+    experiment: Callable[..., Path], tmp_path: Path, root: Path, name: str, broken: int
 ) -> None:
-    """One step of four clips, or of three, of which one process then has a single one."""
+    """One step of four clips, or without those of the first process that cannot be read.
+
+    Where that is both, the process is given one of the other's.
+    """
     file = experiment(pair(TERMS[name]), OPTIMIZER=STEP, epochs=1)
-    clips = tmp_path / "clips"
-    shutil.copytree(yaml.safe_load(file.read_text())["DATASET"]["root"], clips)
-    lines = (clips / "train.list").read_text().splitlines()[:4]
-    (clips / "train.list").write_text("\n".join(lines))
-    if broken:
-        (clips / lines[0].split()[0]).write_bytes(b"no video")
+    clips = four_clips(file, tmp_path, broken=broken)
     changes = [f"DATASET.root={clips}", "epochs=1"]
     alone = run(file, *changes, f"output_dir={tmp_path}/one")
     options = [word for change in (*changes, "DATASET.batch_size=2") for word in ("-o", change)]
@@ -80,6 +79,29 @@ def test_losses_between_clips_see_those_of_all_processes(
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     moved = norm(one[key] - start[key].numpy() for key in start)
     assert norm(one[key] - two[key] for key in start) < 1e-3 * moved
+
+
+def four_clips(file: Path, folder: Path, *, broken: int) -> Path:
+    """A dataset of four clips, the first of which in the epoch's order cannot be read."""
+    clips = folder / "clips"
+    shutil.copytree(yaml.safe_load(file.read_text())["DATASET"]["root"], clips)
+    lines = (clips / "train.list").read_text().splitlines()[:4]
+    (clips / "train.list").write_text("\n".join(lines))
+    for place in epoch_order(4, seed=5, epoch=0, shuffle=True)[:broken]:
+        (clips / lines[place].split()[0]).write_bytes(b"no video")
+    return clips
+
+
+def test_fewer_clips_than_processes_are_left_out_and_told(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
+) -> None:
+    file = experiment({"framework": "Recognizer2D", **CALM}, epochs=1)
+    options = ["-o", f"DATASET.root={four_clips(file, tmp_path, broken=3)}"]
+    options += ["-o", "DATASET.batch_size=2", "--output", str(tmp_path / "run")]
+    output = finish(launch(root, tmp_path / "log", file, *options))
+    assert output.count("skipped: ") == 3
+    assert "left out: of a batch fewer clips than processes could be read: 1" in output
+    assert load_file(tmp_path / "run" / LATEST)["progress"]["step"] == 0
 
 
 def norm(arrays: Iterable[np.ndarray]) -> float:
