@@ -129,6 +129,12 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
                 should_stop=should_stop,
                 team=team,
             )
+    except (RuntimeError, OSError) as error:
+        # Paddle's, of a sum that nobody answers.
+        lost = team.lost()
+        if lost is None:
+            raise
+        raise lost from error
     finally:
         reporter.close()
     if not team.leads:

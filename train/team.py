@@ -9,13 +9,24 @@ them, so losses, taps and alternating updates are the same code for one process 
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle import Tensor, distributed
+
+from infer.errors import ClipDuetError
+
+
+class TeamError(ClipDuetError):
+    """Another process has ended, and this one cannot go on alone."""
+
+    exit_status = 1
 
 
 @dataclass(frozen=True)
@@ -25,10 +36,12 @@ class Team:
     Attributes:
         rank: number of this process, from 0.
         size: how many there are.
+        members: machine and process id of each, by rank, where known.
     """
 
     rank: int = 0
     size: int = 1
+    members: tuple[tuple[str, int], ...] = ()
 
     @property
     def leads(self) -> bool:
@@ -80,6 +93,26 @@ class Team:
         if self.size > 1:
             distributed.barrier()
 
+    def lost(self, *, patience: float = 2.0) -> TeamError | None:
+        """What to say once a sum has failed: which process of this machine has ended, if any.
+
+        Args:
+            patience: seconds in which one that is about to end may do so.
+        """
+        deadline = time.monotonic() + patience
+        while self.size > 1:
+            for rank, (machine, process) in enumerate(self.members):
+                if machine == socket.gethostname() and rank != self.rank and _ended(process):
+                    return TeamError(
+                        f"process {rank} of {self.size} (pid {process}) has ended, and process "
+                        f"{self.rank} cannot go on alone: what it said last is in the launcher's "
+                        f"log/workerlog.{rank}; start all again with --resume"
+                    )
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        return None
+
     def _sum_in_place(self, tensors: Sequence[Tensor]) -> None:
         """One message a dtype: hundreds of small ones would take longer than the sums."""
         for dtype in {tensor.dtype for tensor in tensors}:
@@ -99,4 +132,14 @@ def join() -> Team:
     if size == 1:
         return Team()
     distributed.init_parallel_env()
-    return Team(distributed.get_rank(), distributed.get_world_size())
+    team = Team(distributed.get_rank(), distributed.get_world_size())
+    return replace(team, members=tuple(team.gather((socket.gethostname(), os.getpid()))))
+
+
+def _ended(process: int) -> bool:
+    """Whether a process of this machine has ended, also where nobody has taken notice yet."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    return status.rpartition(")")[2].split()[0] in ("Z", "X")

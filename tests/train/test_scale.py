@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import paddle
+import psutil
 import pytest
 import yaml
 
@@ -121,6 +124,48 @@ def test_one_process_that_fails_ends_the_job_with_its_error(
     output, _ = again.communicate(timeout=120)
     assert again.returncode != 0
     assert "holds a run of 2 processes, now there are 1" in output
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_is_killed_ends_the_job_and_is_named(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path, victim: int
+) -> None:
+    """The others wait for it in a sum, where no signal of Python's reaches them."""
+    file = experiment(CALM_PAIR, epochs=1000, checkpoint_every_steps=1)
+    options = ["-o", "DATASET.batch_size=2", "--output", str(tmp_path / "run")]
+    job = launch(root, tmp_path / "log", file, *options)
+    latest, deadline = tmp_path / "run" / LATEST, time.monotonic() + 240
+    while not latest.is_file() or load_file(latest)["progress"]["step"] < 2:
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    (process,) = [
+        child for child in psutil.Process(job.pid).children()
+        if child.environ().get("PADDLE_TRAINER_ID") == str(victim)
+    ]  # fmt: skip
+    process.kill()
+    output, _ = job.communicate(timeout=120)
+    assert job.returncode != 0
+    assert psutil.pid_exists(process.pid) is False
+    # Whatever comes first: the launcher sees it, or the other process.
+    said = f"error: process {victim} of 2 (pid {process.pid}) has ended"
+    assert said in output or f"Container rank {victim} status failed" in output
+    other = (tmp_path / "log" / f"workerlog.{1 - victim}").read_text()
+    assert said in other and "Traceback" not in other
+
+
+def test_a_process_that_has_ended_is_found_at_once() -> None:
+    """Also before its parent takes notice; and one that runs is not."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    here = (socket.gethostname(), os.getpid())
+    team = Team(0, 2, (here, (here[0], child.pid)))
+    assert team.lost(patience=0.1) is None
+    child.kill()
+    error = team.lost(patience=60)
+    assert error is not None and f"process 1 of 2 (pid {child.pid}) has ended" in str(error)
+    child.wait()
+    assert team.lost(patience=0) is not None
+    elsewhere = Team(0, 2, (here, ("another machine", child.pid)))
+    assert elsewhere.lost(patience=0) is None
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6])
