@@ -63,7 +63,10 @@ def test_two_processes_follow_one_with_the_same_batch(
 def test_two_machines_follow_one_process(
     experiment: Callable[..., Path], tmp_path: Path, root: Path
 ) -> None:
-    """Two launchers that know of each other by --master only, a process each."""
+    """Two launchers that know of each other by --master only, a process each.
+
+    And each with a folder of its own: only that of the first process holds anything after it.
+    """
     calm = {"framework": "Recognizer2D", **CALM}
     alone = run(experiment(calm, OPTIMIZER=SLOW), f"output_dir={tmp_path}/one")
     with socket.socket() as free:
@@ -72,16 +75,18 @@ def test_two_machines_follow_one_process(
     both = [
         launch(
             root, tmp_path / f"log{rank}", tmp_path / "experiment.yaml",
-            "-o", "DATASET.batch_size=2", "--output", str(tmp_path / "two"), processes=1,
+            "-o", "DATASET.batch_size=2", "-o", "checkpoint_every_steps=1",
+            "--output", str(output), processes=1,
             machines=["--master", master, "--nnodes", "2", "--rank", str(rank)],
         )
-        for rank in (0, 1)
+        for rank, output in enumerate((tmp_path / "two", tmp_path / "second"))
     ]  # fmt: skip
     outputs = [finish(process) for process in both]
     stored = load_file(tmp_path / "two" / LATEST)["progress"]
     assert stored["step"] == alone.step and stored["processes"] == 2
     assert near(weights(tmp_path / "one"), weights(tmp_path / "two"), 2e-4)
     assert sum(output.count("epoch   3/3") for output in outputs) == 1
+    assert not (tmp_path / "second").exists()
 
 
 def test_a_team_that_is_killed_goes_on(
