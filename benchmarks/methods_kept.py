@@ -18,17 +18,19 @@ FORMAT, FORMAT_VERSION = "clipduet-methods", 4
 
 
 def kept_rows(
-    file: Path,
+    stored: Mapping[str, Any],
     *,
+    file: Path,
     given: Mapping[str, Any],
     seeds: Sequence[int],
     recipes: Mapping[str, str],
     measured: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """The rows of a result file that hold for this study as well; none without a file.
+    """The rows of a result file that hold for this study as well.
 
     Args:
-        file: the result file.
+        stored: what the file holds.
+        file: its name, for messages.
         given: what else must be equal, as the file's ``given`` has it.
         seeds: of the study; a row must have them all.
         recipes: checksum of every method's config, and of what it builds on, by name; a method
@@ -38,9 +40,6 @@ def kept_rows(
     Raises:
         BenchmarkError: rows of other methods do not hold any more and would be lost.
     """
-    stored = stored_study(file)
-    if stored is None:
-        return []
     rows = stored["methods"]
     other = [
         f"{key} is {_short(given[key])} and was {_short(was)}"

@@ -190,15 +190,19 @@ def _kept(
     from train.config import load_config
 
     file = options.out / "results.json"
+    stored = stored_study(file)
+    if stored is None:
+        return {}
     measured = [method.name for method in methods]
     named = {method.name: method for method in methods}
-    for row in (stored_study(file) or {"methods": []})["methods"]:
+    for row in stored["methods"]:
         path = Path(row["config"])
         if row["method"] not in named and path.is_file():
             cfg = load_config(path, options.override)
             named[row["method"]] = Method(row["method"], path, cfg)
     rows = kept_rows(
-        file,
+        stored,
+        file=file,
         given=given,
         seeds=options.seeds,
         recipes={name: recipe_sha256(one.path, options.override) for name, one in named.items()},

@@ -84,3 +84,14 @@ def experiment(clips: Path, tmp_path: Path) -> Callable[..., Path]:
         return file
 
     return write
+
+
+@pytest.fixture
+def method(experiment: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """`method(name, model, **top_level) -> config file`, several in one folder."""
+
+    def write(name: str, model: dict[str, Any], **changes: Any) -> Path:
+        file = experiment(model, **{"epochs": 1, "output_dir": "", **changes})
+        return Path(file.rename(tmp_path / f"{name}.yaml"))
+
+    return write

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,3 +57,21 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
     return a.keys() == b.keys() and all(np.array_equal(a[k], b[k]) for k in a)
+
+
+KD = {"name": "DistillationKLDivLoss"}
+
+
+def distilled(*losses: dict[str, Any], **teacher: Any) -> dict[str, Any]:
+    pair = ["Student", "Teacher"]
+    labels = {"name": "DistillationCELoss", "model_name_pairs": ["Student", "GroundTruth"]}
+    return {
+        "framework": "RecognizerDistillation",
+        "freeze_params_list": [True, False],
+        "models": [{"Teacher": {**TEACHER, "pretrained": "${TEACHER}", **teacher}},
+                   {"Student": STUDENT}],
+        "loss": {
+            "Train": [{"model_name_pairs": pair, **loss} for loss in losses] or [labels],
+            "Val": [labels],
+        },
+    }  # fmt: skip
