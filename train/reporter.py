@@ -97,6 +97,8 @@ class Reporter:
             return ""
         since, first = self._started
         steps = run.progress.step - first
+        if steps < 2:  # the clock began with the first one's end
+            return ""
         rate = steps / max(1e-9, time.monotonic() - since)
         left = (run.steps_per_epoch * run.cfg.epochs - run.progress.step) / rate
         eta = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"

@@ -329,9 +329,12 @@ def test_clips_a_second_are_those_of_all_processes_and_parts(
     monkeypatch.setattr("train.reporter.time", SimpleNamespace(monotonic=lambda: now[0]))
     said = io.StringIO()
     reporter = Reporter(said)
+    now[0] = 60.0  # long enough for the first step to be told
     for state.progress.step in (1, 2, 3):
         reporter.step(state)
         now[0] += 20
+    # The first step has taken no time yet, and so has no speed.
+    assert "clips/s" not in said.getvalue().splitlines()[0]
     # A minute for three steps of twelve clips: two in each of three processes, twice.
     reporter.epoch(state, {"epoch": 3, "valid.Student.top1": 0.5})
     assert "  1 clips/s  2 min left" in said.getvalue()
