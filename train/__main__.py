@@ -130,8 +130,8 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
                 team=team,
             )
     except (RuntimeError, OSError) as error:
-        # Paddle's, of a sum that nobody answers.
-        lost = team.lost()
+        # Perhaps Paddle's, of a sum that nobody answers.
+        lost = team.lost(error)
         if lost is None:
             raise
         raise lost from error

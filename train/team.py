@@ -8,8 +8,14 @@ them, so losses, taps and alternating updates are the same code for one process 
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import os
+import re
+import signal
 import socket
+import struct
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +27,11 @@ import paddle
 from paddle import Tensor, distributed
 
 from infer.errors import ClipDuetError
+
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that comes when the parent has ended."""
+_SIOCGIFADDR = 0x8915
+"""Linux's request for the address of an interface (netdevice(7))."""
 
 
 class TeamError(ClipDuetError):
@@ -93,11 +104,12 @@ class Team:
         if self.size > 1:
             distributed.barrier()
 
-    def lost(self, *, patience: float = 2.0) -> TeamError | None:
-        """What to say once a sum has failed: which process of this machine has ended, if any.
+    def lost(self, error: Exception, *, patience: float = 2.0) -> TeamError | None:
+        """What to say of an error that other processes have caused; None where they have not.
 
         Args:
-            patience: seconds in which one that is about to end may do so.
+            error: what was raised here, perhaps because a sum was not answered.
+            patience: seconds in which a process of this machine that is about to end may do so.
         """
         deadline = time.monotonic() + patience
         while self.size > 1:
@@ -111,7 +123,15 @@ class Team:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)
-        return None
+        reason = _of_the_network(error)
+        if self.size == 1 or reason is None:
+            return None
+        others = sorted({machine for machine, _ in self.members} - {socket.gethostname()})
+        where = f", on {', '.join(others)}" if others else ""
+        return TeamError(
+            f"process {self.rank} of {self.size} has lost the others ({reason}): what they said "
+            f"last is in log/workerlog.N of their launchers{where}; start all again with --resume"
+        )
 
     def _sum_in_place(self, tensors: Sequence[Tensor]) -> None:
         """One message a dtype: hundreds of small ones would take longer than the sums."""
@@ -127,11 +147,31 @@ class Team:
 
 
 def join() -> Team:
-    """The team that the launcher has started this process for; alone without one."""
+    """The team that the launcher has started this process for; alone without one.
+
+    Raises:
+        TeamError: the processes do not reach each other.
+    """
     size = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
     if size == 1:
         return Team()
-    distributed.init_parallel_env()
+    _end_with_the_launcher()
+    address = os.environ.get("PADDLE_CURRENT_ENDPOINT", "").rpartition(":")[0]
+    interface = _interface_of(address)
+    if interface and not address.startswith("127."):
+        # gloo would ask for the machine's own name, which is 127.0.0.1 on many.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+    try:
+        distributed.init_parallel_env()
+    except (RuntimeError, ValueError) as error:
+        reason = _of_the_network(error)
+        if reason is None:
+            raise
+        raise TeamError(
+            f"the {size} processes do not reach each other ({reason}); this one is at "
+            f"{address or 'an unknown address'}: give every machine's launcher --host ADDRESS, its "
+            "own address as the others see it"
+        ) from error
     team = Team(distributed.get_rank(), distributed.get_world_size())
     return replace(team, members=tuple(team.gather((socket.gethostname(), os.getpid()))))
 
@@ -143,3 +183,36 @@ def _ended(process: int) -> bool:
     except FileNotFoundError:
         return True
     return status.rpartition(")")[2].split()[0] in ("Z", "X")
+
+
+def _of_the_network(error: Exception) -> str | None:
+    """The reason in an error of gloo's, NCCL's or Paddle's store; None for any other error."""
+    text = str(error).strip()
+    if not re.search(r"/gloo/|/store/tcp_|NCCL", text):
+        return None
+    return re.sub(r"^\[\S+\] ", "", text.splitlines()[0]).rstrip(". ")
+
+
+def _end_with_the_launcher() -> None:
+    """Be asked to stop when the launcher is killed, which then asks nobody itself.
+
+    It gives its processes sessions of their own, so they would train on unseen.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _interface_of(address: str) -> str | None:
+    """The network interface of this machine that has an IPv4 address; None where none has."""
+    if sys.platform != "linux":
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode())
+            try:
+                answer = fcntl.ioctl(asked.fileno(), _SIOCGIFADDR, request)
+            except OSError:  # an interface without an address
+                continue
+            if socket.inet_ntoa(answer[20:24]) == address:
+                return name
+    return None

@@ -6,11 +6,9 @@ import io
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +21,7 @@ import pytest
 import yaml
 
 from infer.errors import ClipDuetError
-from tests.train.teams import CALM, CALM_PAIR, SLOW, finish, launch, near
+from tests.train.teams import CALM, CALM_PAIR, SLOW, finish, kill, launch, near, wait_for_step
 from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same, weights
 from train.checkpoint import BEST, LATEST, load_file
 from train.config import load_config
@@ -103,12 +101,9 @@ def test_a_team_that_is_killed_goes_on(
     finish(launch(root, tmp_path / "log", file, *arguments, "--output", str(tmp_path / "whole")))
     killed = tmp_path / "killed"
     process = launch(root, tmp_path / "log", file, *arguments, "--output", str(killed))
-    deadline = time.monotonic() + 120
-    while not (killed / LATEST).is_file() or load_file(killed / LATEST)["progress"]["step"] < 4:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    wait_for_step(killed, 4, [process])
+    kill(process)
+    assert load_file(killed / LATEST)["progress"]["step"] < 12
     finish(launch(root, tmp_path / "log", file, *arguments, "--output", str(killed)))
     assert same(weights(tmp_path / "whole"), weights(killed))
     progress = load_file(killed / LATEST)["progress"]
@@ -139,10 +134,7 @@ def test_a_process_that_is_killed_ends_the_job_and_is_named(
     file = experiment(CALM_PAIR, epochs=1000, checkpoint_every_steps=1)
     options = ["-o", "DATASET.batch_size=2", "--output", str(tmp_path / "run")]
     job = launch(root, tmp_path / "log", file, *options)
-    latest, deadline = tmp_path / "run" / LATEST, time.monotonic() + 240
-    while not latest.is_file() or load_file(latest)["progress"]["step"] < 2:
-        assert job.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for_step(tmp_path / "run", 2, [job])
     (process,) = [
         child for child in psutil.Process(job.pid).children()
         if child.environ().get("PADDLE_TRAINER_ID") == str(victim)
@@ -158,19 +150,44 @@ def test_a_process_that_is_killed_ends_the_job_and_is_named(
     assert said in other and "Traceback" not in other
 
 
+def test_processes_do_not_outlive_their_launcher(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
+) -> None:
+    """They have sessions of their own; and keep what they have learned."""
+    file = experiment(CALM_PAIR, epochs=1000, checkpoint_every_steps=1)
+    job = launch(
+        root,
+        tmp_path / "log",
+        file,
+        "-o",
+        "DATASET.batch_size=2",
+        "--output",
+        str(tmp_path / "run"),
+    )
+    wait_for_step(tmp_path / "run", 2, [job])
+    workers = psutil.Process(job.pid).children()
+    assert len(workers) == 2
+    job.kill()
+    gone, alive = psutil.wait_procs(workers, timeout=60)
+    assert len(gone) == 2 and not alive
+    log = (tmp_path / "log" / "workerlog.0").read_text()
+    assert "stopped" in log and "Traceback" not in log
+
+
 def test_a_process_that_has_ended_is_found_at_once() -> None:
     """Also before its parent takes notice; and one that runs is not."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     here = (socket.gethostname(), os.getpid())
     team = Team(0, 2, (here, (here[0], child.pid)))
-    assert team.lost(patience=0.1) is None
+    raised = RuntimeError("an error of no network")
+    assert team.lost(raised, patience=0.1) is None
     child.kill()
-    error = team.lost(patience=60)
+    error = team.lost(raised, patience=60)
     assert error is not None and f"process 1 of 2 (pid {child.pid}) has ended" in str(error)
     child.wait()
-    assert team.lost(patience=0) is not None
+    assert team.lost(raised, patience=0) is not None
     elsewhere = Team(0, 2, (here, ("another machine", child.pid)))
-    assert elsewhere.lost(patience=0) is None
+    assert elsewhere.lost(raised, patience=0) is None
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6])
