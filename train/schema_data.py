@@ -245,12 +245,17 @@ class RandAugmentOptions(BaseModel):
     """Operations a clip."""
     magnitude: Annotated[float, Field(ge=0, le=10)] = 5.0
     """Strength of each."""
+    prob: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the clips that are augmented."""
 
 
 class AutoAugmentOptions(BaseModel):
     """One of the 25 pairs of operations that were found for ImageNet, one draw a clip."""
 
     model_config = STRICT
+
+    prob: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the clips that are augmented."""
 
 
 class GroupFullResSampleOptions(BaseModel):

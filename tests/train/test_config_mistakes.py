@@ -151,6 +151,8 @@ def test_unknown_names_come_with_the_nearest(pair, override, where, text):
                 ("RandomShift", "pixels", '"8"', "whole number"),
                 ("RandAugment", "magnitude", 11, "at most 10, not 11"),
                 ("RandAugment", "num_layers", 0, "at least 1, not 0"),
+                ("RandAugment", "prob", 1.5, "at most 1, not 1.5"),
+                ("AutoAugment", "prob", -0.1, "at least 0, not -0.1"),
             )
         ),
         (["PIPELINE.train.transform.3={RandomShift: {}}"],

@@ -47,6 +47,23 @@ def test_draws_differ_between_clips() -> None:
     assert len(results) > 15
 
 
+@pytest.mark.parametrize("name", ["RandAugment", "AutoAugment"])
+def test_a_share_of_the_clips_stays_as_it_is(name: str) -> None:
+    always, half, never = (transform(name, prob=prob) for prob in (1.0, 0.5, 0.0))
+    plain, given = transform(name), clip()
+
+    def changed(built: Any) -> int:
+        results = (built(given, 0, np.random.default_rng(seed))[0] for seed in range(1000))
+        return sum(not np.array_equal(result, given) for result in results)
+
+    assert changed(never) == 0
+    assert 0.45 * changed(always) < changed(half) < 0.55 * changed(always)
+    for seed in range(20):  # 1.0 is the default, and takes no draw
+        rngs = [np.random.default_rng(seed) for _ in range(2)]
+        results = [t(given, 0, rng)[0] for t, rng in zip((always, plain), rngs, strict=True)]
+        np.testing.assert_array_equal(*results)
+
+
 @pytest.mark.parametrize("name", sorted(EITHER_WAY | {"posterize"}))
 def test_no_strength_changes_nothing(name: str) -> None:
     np.testing.assert_array_equal(OPERATIONS[name](clip(), 0.0), clip())

@@ -20,15 +20,19 @@ class RandAugment:
     """`num_layers` operations drawn from all, at one magnitude (Cubuk et al. 2020).
 
     Names and largest strengths are PaddleClas's. `magnitude` goes from 0 to 10, and every operation
-    grows with it; PaddleClas's posterise and solarise shrink.
+    grows with it; PaddleClas's posterise and solarise shrink. `prob` is the share of clips that
+    are augmented at all.
     """
 
     num_layers: int = 2
     magnitude: float = 5
+    prob: float = 1.0
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        if _left_out(self.prob, rng):
+            return frames, label
         names = list(OPERATIONS)
         for index in rng.integers(len(names), size=self.num_layers):
             frames = _apply(names[index], self.magnitude / HIGHEST, frames, rng)
@@ -37,15 +41,27 @@ class RandAugment:
 
 @dataclass(frozen=True)
 class AutoAugment:
-    """One of the 25 pairs of operations that were found for ImageNet (Cubuk et al. 2019)."""
+    """One of the 25 pairs of operations that were found for ImageNet (Cubuk et al. 2019).
+
+    `prob` is the share of clips that are augmented at all.
+    """
+
+    prob: float = 1.0
 
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        if _left_out(self.prob, rng):
+            return frames, label
         for name, probability, magnitude in IMAGENET[int(rng.integers(len(IMAGENET)))]:
             if rng.random() < probability:
                 frames = _apply(name, magnitude / (LEVELS - 1), frames, rng)
         return frames, label
+
+
+def _left_out(prob: float, rng: np.random.Generator) -> bool:
+    """Whether a clip stays as it is; without a draw where none does."""
+    return prob < 1 and rng.random() >= prob
 
 
 def _apply(name: str, share: float, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
