@@ -24,10 +24,8 @@ import hashlib
 import io
 import json
 import math
-import multiprocessing
 import signal
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -41,6 +39,7 @@ from tqdm import tqdm
 from infer.errors import ClipDuetError, listed
 from infer.files import replacing, write_text
 from infer.hardware import cores
+from train.data.processes import pool
 
 CLASSES = (
     "moves_right",
@@ -276,12 +275,6 @@ def _write_one(job: tuple[MotionSpec, str, int, Path]) -> None:
     write_mp4(path, draw_clip(spec, split, index)[0], fps=spec.fps)
 
 
-def _leave_stops_to_the_parent() -> None:
-    """A worker ends when the parent has no more work; a terminal's Ctrl-C reaches both."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> dict[str, str]:
     """Write what is missing of the dataset.
 
@@ -318,18 +311,10 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
     for split in SPLITS:
         (out / split).mkdir(exist_ok=True)
     if jobs:
-        # Spawned, not forked: a copy of a process with threads (Paddle's, OpenCV's) has their locks
-        # as they were at that moment, and may wait for one of them forever.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(
-            workers or cores(), mp_context=context, initializer=_leave_stops_to_the_parent
-        )
-        try:
-            done = pool.map(_write_one, jobs, chunksize=16)
+        with pool(workers or cores()) as executor:
+            done = executor.map(_write_one, jobs, chunksize=16)
             for _ in tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None):
                 pass
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     checksums = {}
     for split, files in paths.items():

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +21,7 @@ from infer.hardware import cores
 from infer.inputs import VIDEO_SUFFIXES
 from train.data.prepare.media import Outcome, Work, use_one, writing
 from train.data.prepare.walk import walk
+from train.data.processes import pool
 
 Do = Callable[[tuple[str, Work]], tuple[str, Outcome]]
 
@@ -99,28 +98,19 @@ def _outcomes(
     rest = list(paths)
     while rest:
         try:
-            with _pool(workers) as pool:
-                for path, outcome in pool.map(do, [(path, work) for path in rest], chunksize=CHUNK):
+            with pool(workers) as executor:
+                jobs = [(path, work) for path in rest]
+                for path, outcome in executor.map(do, jobs, chunksize=CHUNK):
                     rest.pop(0)
                     yield path, outcome
         except BrokenProcessPool:
             for path in rest[: CHUNK * workers]:
                 rest.pop(0)
                 try:
-                    with _pool(1) as pool:
-                        yield pool.submit(do, (path, work)).result()
+                    with pool(1) as executor:
+                        yield executor.submit(do, (path, work)).result()
                 except BrokenProcessPool:
                     yield path, Outcome(path, problem="the decoder crashed on it")
-
-
-@contextlib.contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    # Spawned, not forked: see train.data.motions.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _files(folder: Path) -> Iterator[str]:
