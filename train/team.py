@@ -8,14 +8,9 @@ them, so losses, taps and alternating updates are the same code for one process 
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import os
 import re
-import signal
 import socket
-import struct
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,11 +22,7 @@ import paddle
 from paddle import Tensor, distributed
 
 from infer.errors import ClipDuetError
-
-_PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that comes when the parent has ended."""
-_SIOCGIFADDR = 0x8915
-"""Linux's request for the address of an interface (netdevice(7))."""
+from train.launched import end_with_the_launcher, meet_at_the_own_address, own_address
 
 
 class TeamError(ClipDuetError):
@@ -152,15 +143,11 @@ def join() -> Team:
     Raises:
         TeamError: the processes do not reach each other.
     """
+    end_with_the_launcher()
     size = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
     if size == 1:
         return Team()
-    _end_with_the_launcher()
-    address = os.environ.get("PADDLE_CURRENT_ENDPOINT", "").rpartition(":")[0]
-    interface = _interface_of(address)
-    if interface and not address.startswith("127."):
-        # gloo would ask for the machine's own name, which is 127.0.0.1 on many.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+    meet_at_the_own_address()
     try:
         distributed.init_parallel_env()
     except (RuntimeError, ValueError) as error:
@@ -169,8 +156,8 @@ def join() -> Team:
             raise
         raise TeamError(
             f"the {size} processes do not reach each other ({reason}); this one is at "
-            f"{address or 'an unknown address'}: give every machine's launcher --host ADDRESS, its "
-            "own address as the others see it"
+            f"{own_address()}. If another one has ended, its log/workerlog.N says why; otherwise "
+            "give every machine's launcher --host ADDRESS, its own address as the others see it"
         ) from error
     team = Team(distributed.get_rank(), distributed.get_world_size())
     return replace(team, members=tuple(team.gather((socket.gethostname(), os.getpid()))))
@@ -191,28 +178,3 @@ def _of_the_network(error: Exception) -> str | None:
     if not re.search(r"/gloo/|/store/tcp_|NCCL", text):
         return None
     return re.sub(r"^\[\S+\] ", "", text.splitlines()[0]).rstrip(". ")
-
-
-def _end_with_the_launcher() -> None:
-    """Be asked to stop when the launcher is killed, which then asks nobody itself.
-
-    It gives its processes sessions of their own, so they would train on unseen.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _interface_of(address: str) -> str | None:
-    """The network interface of this machine that has an IPv4 address; None where none has."""
-    if sys.platform != "linux":
-        return None
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        for _, name in socket.if_nameindex():
-            request = struct.pack("256s", name.encode())
-            try:
-                answer = fcntl.ioctl(asked.fileno(), _SIOCGIFADDR, request)
-            except OSError:  # an interface without an address
-                continue
-            if socket.inet_ntoa(answer[20:24]) == address:
-                return name
-    return None

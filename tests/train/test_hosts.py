@@ -78,5 +78,6 @@ def test_hosts_that_do_not_reach_each_other_say_so(
     kill(both[0])
     assert both[1].returncode != 0
     assert "error: the 2 processes do not reach each other (" in output
-    assert "this one is at 127.0.0.1: give every machine's launcher --host ADDRESS" in output
+    assert "this one is at 127.0.0.1. If another one has ended" in output
+    assert "give every machine's launcher --host ADDRESS" in output
     assert "Traceback" not in output

@@ -150,28 +150,22 @@ def test_a_process_that_is_killed_ends_the_job_and_is_named(
     assert said in other and "Traceback" not in other
 
 
+@pytest.mark.parametrize("count", [1, 2])
 def test_processes_do_not_outlive_their_launcher(
-    experiment: Callable[..., Path], tmp_path: Path, root: Path
+    experiment: Callable[..., Path], tmp_path: Path, root: Path, count: int
 ) -> None:
     """They have sessions of their own; and keep what they have learned."""
-    file = experiment(CALM_PAIR, epochs=1000, checkpoint_every_steps=1)
-    job = launch(
-        root,
-        tmp_path / "log",
-        file,
-        "-o",
-        "DATASET.batch_size=2",
-        "--output",
-        str(tmp_path / "run"),
-    )
+    file = experiment(ALONE, epochs=1000, checkpoint_every_steps=1)
+    output = ["-o", "DATASET.batch_size=2", "--output", str(tmp_path / "run")]
+    job = launch(root, tmp_path / "log", file, *output, processes=count)
     wait_for_step(tmp_path / "run", 2, [job])
     workers = psutil.Process(job.pid).children()
-    assert len(workers) == 2
+    assert len(workers) == count
     job.kill()
     gone, alive = psutil.wait_procs(workers, timeout=60)
-    assert len(gone) == 2 and not alive
+    assert len(gone) == count and not alive
     log = (tmp_path / "log" / "workerlog.0").read_text()
-    assert "stopped" in log and "Traceback" not in log
+    assert "stopped; --resume goes on from the last checkpoint" in log and "Traceback" not in log
 
 
 def test_a_process_that_has_ended_is_found_at_once() -> None:

@@ -1,0 +1,56 @@
+"""What a process arranges that Paddle's launcher has started, before it looks for the others."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import struct
+import sys
+
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that comes when the parent has ended."""
+_SIOCGIFADDR = 0x8915
+"""Linux's request for the address of an interface (netdevice(7))."""
+
+
+def end_with_the_launcher() -> None:
+    """Be asked to stop when the launcher is killed, which then asks nobody itself.
+
+    It gives its processes sessions of their own, so they would train on unseen.
+    """
+    if "PADDLE_TRAINER_ID" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def own_address() -> str:
+    """Where the launcher has told the others that this process is; "" where it has not."""
+    return os.environ.get("PADDLE_CURRENT_ENDPOINT", "").rpartition(":")[0]
+
+
+def meet_at_the_own_address() -> None:
+    """Let gloo use the interface of that address, unless the user has chosen one.
+
+    It would ask for the address of the machine's own name, which is 127.0.0.1 on many.
+    """
+    interface = _interface_of(own_address())
+    if interface and not own_address().startswith("127."):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+
+
+def _interface_of(address: str) -> str | None:
+    """The network interface of this machine that has an IPv4 address; None where none has."""
+    if sys.platform != "linux":
+        return None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        for _, name in socket.if_nameindex():
+            request = struct.pack("256s", name.encode())
+            try:
+                answer = fcntl.ioctl(asked.fileno(), _SIOCGIFADDR, request)
+            except OSError:  # an interface without an address
+                continue
+            if socket.inet_ntoa(answer[20:24]) == address:
+                return name
+    return None
