@@ -104,9 +104,9 @@ DML := configs/motions_dml.yaml
 # $(call train,config,run): continues a run that stopped, does nothing when it is complete.
 train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
 export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) -o $(3) $(addprefix --override ,$(OVERRIDES))
-# $(call made,run): a bundle that is older than its run's checkpoint is made again.
-made = $(shell bundle=bundles/$(notdir $(1))/bundle.json; \
-    [ -f $$bundle ] && ! [ $(1)/best.pdparams -nt $$bundle ] && echo yes)
+# $(call made,run): a bundle of other weights, older ones or another run's of that name, is made again.
+made = $(shell bundle=bundles/$(notdir $(1))/bundle.json; best=$(1)/best.pdparams; [ -f $$bundle ] && \
+    { ! [ -f $$best ] || grep -q "$$(sha256sum $$best | cut -c -64)" $$bundle; } && echo yes)
 
 data: setup ## write the embedded dataset of motions (data/motions)
 	@$(PY) -m train.data.motions --out data/motions
@@ -136,7 +136,7 @@ else
 endif
 
 bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
-ready := $(or $(BUNDLE),$(call made,$(run)))
+ready := $(or $(BUNDLE),$(if $(filter predict sensitivity engine triton,$(MAKECMDGOALS)),$(call made,$(run))))
 predict: setup $(if $(ready),,export) ## label videos (VIDEO="files, folders, globs" RUN= BUNDLE=)
 	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import hashlib
+import json
 import os
 import re
 import shutil
@@ -202,19 +204,26 @@ def test_a_study_takes_seeds_and_overrides(installed: Path) -> None:
 
 
 @needs_make
-def test_a_bundle_is_made_again_when_its_run_is_newer_wherever_that_lies(installed: Path) -> None:
+def test_a_bundle_of_other_weights_is_made_again_wherever_its_run_lies(installed: Path) -> None:
+    """Newer weights of the run, or those of another run whose folder has the same name."""
     checkpoint = installed / "elsewhere" / "mine" / "best.pdparams"
     bundle = installed / "bundles" / "mine" / "bundle.json"
-    for number, file in enumerate((checkpoint, bundle)):
-        file.parent.mkdir(parents=True)
-        file.touch()
-        os.utime(file, (1.2e9 + number, 1.2e9 + number))
+    for folder in (checkpoint.parent, bundle.parent):
+        folder.mkdir(parents=True)
+    checkpoint.write_bytes(b"weights")
+    bundle.write_text(json.dumps({"sha256": hashlib.sha256(b"weights").hexdigest()}))
     for run in (checkpoint.parent, "elsewhere/mine/"):
         arguments = ("--dry-run", "predict", f"RUN={run}")
         assert "-m export" not in _make(installed, *arguments).stdout
-        os.utime(checkpoint, (1.3e9, 1.3e9))
+        checkpoint.write_bytes(b"other weights")
         assert "-m export" in _make(installed, *arguments).stdout
-        os.utime(checkpoint, (1.2e9, 1.2e9))
+        checkpoint.write_bytes(b"weights")
+    other = installed / "runs" / "mine"
+    other.mkdir(parents=True)
+    (other / "best.pdparams").write_bytes(b"of another run")
+    assert "-m export" in _make(installed, "--dry-run", "predict", "RUN=runs/mine").stdout
+    checkpoint.unlink()  # the bundle is what is left
+    assert "-m export" not in _make(installed, *arguments).stdout
 
 
 @needs_make
