@@ -16,6 +16,7 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
 
 from infer.errors import ClipDuetError
 from infer.missing import why_not
+from train.launched import end_with_the_launcher
 
 EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
 
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, 1 the loss diverged, 2 a mistake in config, lists or options, 130 interrupted.
     """
+    end_with_the_launcher()
     options = parser().parse_args(arguments)
     overrides = list(options.override)
     if options.output:
@@ -103,7 +105,7 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
     from train.reporter import Reporter
     from train.run import check_begun
     from train.stopping import stop_requests
-    from train.team import join
+    from train.team import NETWORK_ERRORS, join
 
     paddle.disable_signal_handler()
     folder = Path(cfg.output_dir)
@@ -129,7 +131,7 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
                 should_stop=should_stop,
                 team=team,
             )
-    except (RuntimeError, OSError) as error:
+    except NETWORK_ERRORS as error:
         # Perhaps Paddle's, of a sum that nobody answers.
         lost = team.lost(error)
         if lost is None:

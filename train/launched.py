@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import sys
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that comes when the parent has ended."""
@@ -19,15 +20,27 @@ _SIOCGIFADDR = 0x8915
 def end_with_the_launcher() -> None:
     """Be asked to stop when the launcher is killed, which then asks nobody itself.
 
-    It gives its processes sessions of their own, so they would train on unseen.
+    It gives its processes sessions of their own, so they would train on unseen. Called first of
+    all: what is loaded afterwards takes seconds.
     """
-    if "PADDLE_TRAINER_ID" in os.environ and sys.platform == "linux":
+    if "PADDLE_TRAINER_ID" not in os.environ or sys.platform != "linux":
+        return
+    try:
+        command = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
+    except OSError:
+        return
+    # A scheduler may set the variable too, and the shell that it starts this from may end.
+    if b"paddle.distributed.launch" in command or b"paddle/distributed/launch" in command:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def own_address() -> str:
     """Where the launcher has told the others that this process is; "" where it has not."""
-    return os.environ.get("PADDLE_CURRENT_ENDPOINT", "").rpartition(":")[0]
+    name = os.environ.get("PADDLE_CURRENT_ENDPOINT", "").rpartition(":")[0]
+    try:
+        return socket.gethostbyname(name) if name else ""
+    except OSError:
+        return name
 
 
 def meet_at_the_own_address() -> None:

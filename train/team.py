@@ -22,7 +22,10 @@ import paddle
 from paddle import Tensor, distributed
 
 from infer.errors import ClipDuetError
-from train.launched import end_with_the_launcher, meet_at_the_own_address, own_address
+from train.launched import meet_at_the_own_address, own_address
+
+NETWORK_ERRORS = (RuntimeError, ValueError, OSError)
+"""What Paddle raises when another process does not answer; and much else."""
 
 
 class TeamError(ClipDuetError):
@@ -114,7 +117,7 @@ class Team:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)
-        reason = _of_the_network(error)
+        reason = of_the_network(error)
         if self.size == 1 or reason is None:
             return None
         others = sorted({machine for machine, _ in self.members} - {socket.gethostname()})
@@ -143,15 +146,16 @@ def join() -> Team:
     Raises:
         TeamError: the processes do not reach each other.
     """
-    end_with_the_launcher()
     size = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
     if size == 1:
         return Team()
     meet_at_the_own_address()
     try:
         distributed.init_parallel_env()
-    except (RuntimeError, ValueError) as error:
-        reason = _of_the_network(error)
+        team = Team(distributed.get_rank(), distributed.get_world_size())
+        members = team.gather((socket.gethostname(), os.getpid()))
+    except NETWORK_ERRORS as error:
+        reason = of_the_network(error)
         if reason is None:
             raise
         raise TeamError(
@@ -159,8 +163,7 @@ def join() -> Team:
             f"{own_address()}. If another one has ended, its log/workerlog.N says why; otherwise "
             "give every machine's launcher --host ADDRESS, its own address as the others see it"
         ) from error
-    team = Team(distributed.get_rank(), distributed.get_world_size())
-    return replace(team, members=tuple(team.gather((socket.gethostname(), os.getpid()))))
+    return replace(team, members=tuple(members))
 
 
 def _ended(process: int) -> bool:
@@ -172,9 +175,12 @@ def _ended(process: int) -> bool:
     return status.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
-def _of_the_network(error: Exception) -> str | None:
+def of_the_network(error: Exception) -> str | None:
     """The reason in an error of gloo's, NCCL's or Paddle's store; None for any other error."""
-    text = str(error).strip()
-    if not re.search(r"/gloo/|/store/tcp_|NCCL", text):
+    text = str(error)
+    if isinstance(error, OSError) or not re.search(r"gloo/\w+/|/store/tcp_|NCCL error", text):
         return None
-    return re.sub(r"^\[\S+\] ", "", text.splitlines()[0]).rstrip(". ")
+    # Above it, Paddle may show the calls of its own that led there.
+    found = re.search(r"gloo/\w+/\S+\] (.+)|^\s*(?:\(\w+\)|\w+Error:)\s*(.+)", text, re.MULTILINE)
+    reason = next(filter(None, found.groups())) if found else text.strip().splitlines()[0]
+    return str(reason).rstrip(". ")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ import yaml
 from tests.train.config_cases import PAIR
 
 WriteClip = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """A test that fails leaves no training behind."""
+    yield
+    teams = sys.modules.get("tests.train.teams")  # not loaded where nothing is launched
+    while teams is not None and teams.STARTED:
+        teams.kill(teams.STARTED.pop())
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ CALM = {**STUDENT, "backbone": {**STUDENT["backbone"], "dropout_prob": 0.0}}
 """Without dropout, whose draws follow from a process's place in its team."""
 CALM_PAIR = {**PAIR, "models": [{"Teacher": CALM}, {"Student": CALM}]}
 """Of two students: the teacher's max pool passes gradients where flat pixels tie, by chance."""
+STARTED: list[subprocess.Popen[str]] = []
+"""What a test has started and, should it fail, conftest.py ends."""
 SLOW = {"name": "Momentum", "momentum": 0.9,
         "learning_rate": {"name": "Constant", "learning_rate": 0.003}}  # fmt: skip
 
@@ -51,10 +53,12 @@ def launch_script(
     ]
     command += ["--nproc_per_node", str(processes), *machines, *script]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         command, cwd=root, env={**environment, "PYTHONPATH": str(root)}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
+    STARTED.append(process)
+    return process
 
 
 def finish(process: subprocess.Popen[str], *, seconds: float = 240) -> str:
@@ -71,9 +75,9 @@ def near(a: dict[str, np.ndarray], b: dict[str, np.ndarray], tolerance: float) -
 
 def kill(process: subprocess.Popen[str]) -> None:
     """At once, with the processes that it started, which have sessions of their own."""
-    everyone = [process, *psutil.Process(process.pid).children(recursive=True)]
-    for one in everyone:
-        one.kill()
+    if process.poll() is None:
+        for one in (*psutil.Process(process.pid).children(recursive=True), process):
+            one.kill()
     process.wait()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.train.hosts import Host, no_hosts, two_hosts
-from tests.train.teams import CALM, SLOW, finish, kill, launch, near, wait_for_step
+from tests.train.teams import CALM, SLOW, STARTED, finish, kill, launch, near, wait_for_step
 from tests.train.tiny import run, weights
 from train.checkpoint import LATEST, load_file
 
@@ -21,6 +21,9 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 def hosts() -> Iterator[list[Host]]:
     with two_hosts() as both:
         yield both
+        # Before the hosts are gone, where nobody would find it again.
+        while STARTED:
+            kill(STARTED.pop())
 
 
 @pytest.fixture

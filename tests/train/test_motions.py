@@ -271,3 +271,4 @@ def test_a_stop_ends_the_workers_too_and_the_same_command_goes_on(
     assert "goes on with the clips that are missing" in said or number == signal.SIGKILL
     assert "Traceback" not in said
     assert 20 <= len(list((tmp_path / "d").glob("train/*.mp4"))) < 2000
+    assert number == signal.SIGKILL or not list((tmp_path / "d").glob("train/.*"))

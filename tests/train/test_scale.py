@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -166,6 +167,24 @@ def test_processes_do_not_outlive_their_launcher(
     assert len(gone) == count and not alive
     log = (tmp_path / "log" / "workerlog.0").read_text()
     assert "stopped; --resume goes on from the last checkpoint" in log and "Traceback" not in log
+
+
+def test_nor_do_those_that_have_hardly_begun(
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
+) -> None:
+    """Config, lists and Paddle take seconds, in which a launcher may be killed too."""
+    file = experiment(ALONE, epochs=1000, checkpoint_every_steps=1)
+    job = launch(root, tmp_path / "log", file, "--output", str(tmp_path / "run"), processes=1)
+    deadline = time.monotonic() + 120
+    while not (workers := psutil.Process(job.pid).children()):
+        assert job.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(1)
+    job.kill()
+    gone, alive = psutil.wait_procs(workers, timeout=60)
+    for one in alive:
+        one.kill()
+    assert len(gone) == 1 and not (tmp_path / "run" / LATEST).exists()
 
 
 def test_a_process_that_has_ended_is_found_at_once() -> None:

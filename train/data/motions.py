@@ -311,10 +311,16 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
     for split in SPLITS:
         (out / split).mkdir(exist_ok=True)
     if jobs:
-        with pool(workers or cores()) as executor:
-            done = executor.map(_write_one, jobs, chunksize=16)
-            for _ in tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None):
-                pass
+        try:
+            with pool(workers or cores()) as executor:
+                done = executor.map(_write_one, jobs, chunksize=16)
+                for _ in tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None):
+                    pass
+        except KeyboardInterrupt:
+            # What the workers were writing.
+            for partial in (file for split in SPLITS for file in (out / split).glob(".*.mp4.*")):
+                partial.unlink(missing_ok=True)
+            raise
 
     checksums = {}
     for split, files in paths.items():
