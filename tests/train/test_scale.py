@@ -102,7 +102,7 @@ def test_a_team_that_is_killed_goes_on(
     finish(launch(root, tmp_path / "log", file, *arguments, "--output", str(tmp_path / "whole")))
     killed = tmp_path / "killed"
     process = launch(root, tmp_path / "log", file, *arguments, "--output", str(killed))
-    wait_for_step(killed, 4, [process])
+    wait_for_step(killed, 1, [process])
     kill(process)
     assert load_file(killed / LATEST)["progress"]["step"] < 12
     finish(launch(root, tmp_path / "log", file, *arguments, "--output", str(killed)))
