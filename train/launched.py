@@ -22,16 +22,22 @@ def end_with_the_launcher() -> None:
 
     It gives its processes sessions of their own, so they would train on unseen. Called first of
     all: what is loaded afterwards takes seconds.
+
+    Raises:
+        SystemExit: the launcher has ended already.
     """
-    if "PADDLE_TRAINER_ID" not in os.environ or sys.platform != "linux":
+    # Only the launcher sets it; others of its variables may be a scheduler's.
+    if "PADDLE_BACKUP_ENV_PATH" not in os.environ or sys.platform != "linux":
         return
-    try:
-        command = Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
-    except OSError:
-        return
-    # A scheduler may set the variable too, and the shell that it starts this from may end.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = os.getppid()
+    command = Path(f"/proc/{parent}/cmdline").read_bytes()
     if b"paddle.distributed.launch" in command or b"paddle/distributed/launch" in command:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        return
+    if parent == 1:
+        raise SystemExit("error: the launcher that has started this process has ended")
+    # Between the two is a script of the user's, whose business it is.
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
 
 
 def own_address() -> str:
