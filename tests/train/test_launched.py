@@ -63,7 +63,9 @@ def test_gloo_takes_the_interface_of_the_launchers_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A loopback address says nothing of where the others are, and a user's choice stands."""
-    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    # Set first, so that it is taken away afterwards, whoever has set it meanwhile.
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME")
     for endpoint, address in (("localhost:6070", "127.0.0.1"), ("127.0.0.1:6070", "127.0.0.1")):
         monkeypatch.setenv("PADDLE_CURRENT_ENDPOINT", endpoint)
         assert own_address() == address
