@@ -178,9 +178,9 @@ def _ended(process: int) -> bool:
 def of_the_network(error: Exception) -> str | None:
     """The reason in an error of gloo's, NCCL's or Paddle's store; None for any other error."""
     text = str(error)
-    if isinstance(error, OSError) or not re.search(r"gloo/\w+/|/store/tcp_|NCCL error", text):
+    if not re.search(r"/gloo/\S+\.cc:\d+\]|/store/tcp_\w+\.cc|NCCL error", text):
         return None
     # Above it, Paddle may show the calls of its own that led there.
-    found = re.search(r"gloo/\w+/\S+\] (.+)|^\s*(?:\(\w+\)|\w+Error:)\s*(.+)", text, re.MULTILINE)
-    reason = next(filter(None, found.groups())) if found else text.strip().splitlines()[0]
-    return str(reason).rstrip(". ")
+    found = re.search(r"/gloo/\S+\.cc:\d+\] (.+)", text)
+    found = found or re.search(r"^\s*(?:\(\w+\)|\w+Error:)\s*(\S.+)", text, re.MULTILINE)
+    return (found[1] if found else text.strip().splitlines()[0]).rstrip(". ")

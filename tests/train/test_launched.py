@@ -27,10 +27,21 @@ Error Message Summary:
 InvalidArgumentError: {NO_NAME.partition("  ")[2]}"""
 NCCL = "(External) NCCL error(2), unhandled system error. (at /paddle/nccl_tools.cc:61)"
 
+BACKWARD = f"""(External)
+{{
+    ======== Error message in backward of GradNodePyLayer__SumOverProcesses(0x55) ========
+    RuntimeError: {GLOO}
+
+    At:
+      /train/sync_bn.py(73): backward
+}}
+ (at /paddle/paddle/fluid/eager/pylayer/py_layer_node.cc:177)"""
+
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
+        (BACKWARD, "connect [127.0.0.1]:5: Refused"),
         (GLOO, "connect [127.0.0.1]:5: Refused"),
         (NO_NAME, "network host-2: cannot be obtained. Details: no such name"),
         (STACK, "network host-2: cannot be obtained. Details: no such name"),
@@ -38,7 +49,7 @@ NCCL = "(External) NCCL error(2), unhandled system error. (at /paddle/nccl_tools
     ],
 )
 def test_an_error_of_the_network_is_told_by_its_reason(text: str, reason: str) -> None:
-    assert of_the_network(RuntimeError(text)) == reason
+    assert of_the_network(RuntimeError(text)) == of_the_network(OSError(text)) == reason
     here, there = ("this machine", os.getpid()), ("that machine", 1)
     error = Team(0, 2, (here, there)).lost(RuntimeError(text), patience=0)
     assert error is not None
