@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.errors import VideoError
+from infer.file_kind import not_a_video
 
 Frames = npt.NDArray[np.uint8]
 Pick = Callable[[int], Sequence[int]]
@@ -211,7 +212,7 @@ def _open(path: Path) -> tuple[Any, Any]:
             options={"protocol_whitelist": "file", "format_whitelist": _formats()},
         )
     except (av.FFmpegError, OSError, ValueError):
-        raise VideoError(path, "not a video, or damaged beyond reading") from None
+        raise VideoError(path, not_a_video(path)) from None
     try:
         name = container.format.name
         if name.startswith("image2") or name.endswith("_pipe"):

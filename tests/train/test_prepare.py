@@ -98,7 +98,7 @@ def test_lists_of_all_splits_and_a_report_of_the_rest(
     assert (root / "lists/classes.txt").read_text().split() == list(CLASSES)
     assert report["train1"]["missing"] == ["ApplyEyeMakeup/v_train_1"]
     assert report["test2"]["broken"] == {
-        "UCF-101/HandstandPushups/v_test_2.avi": "not a video, or damaged beyond reading"
+        "UCF-101/HandstandPushups/v_test_2.avi": "not a video, but a text file"
     }
     for split, found in report.items():
         samples = read_list(root / f"lists/{split}.list", root=root / "videos", num_classes=2)
