@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.results import dump
 from infer.errors import ClipDuetError
 from infer.files import write_text
+from infer.signals import exit_status, stoppable
 
-WRONG_USE, INTERRUPTED = 2, 130
+WRONG_USE = 2
 
 
 def add_timing(parser: argparse.ArgumentParser, *, seconds: float = 60.0) -> None:
@@ -75,20 +78,21 @@ def carry_out(
     least: the smallest allowed value of numbers among the options, looked at before any work.
 
     Raises:
-        SystemExit: of status 130, after Ctrl-C.
+        SystemExit: after a signal, of its status (130 for Ctrl-C, 143 for SIGTERM).
     """
     hush()
     try:
         refuse(too_small(options, least or {}))
-        result = measure(options)
-        if options.out:
-            write_text(options.out, dump(result))
+        with in_order():
+            result = measure(options)
+            if options.out:
+                write_text(options.out, dump(result))
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; nothing was written", file=sys.stderr)
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(exit_status(stop)) from None
     return result
 
 
@@ -106,20 +110,34 @@ def carry_through(
         goes_on: from where the same command goes on after it was stopped.
 
     Returns:
-        0 done, 2 after a told mistake or a step that failed, 130 interrupted.
+        0 done, 2 after a told mistake or a step that failed, 130 interrupted, 143 or 129 ended by
+        SIGTERM or SIGHUP.
     """
     hush()
     try:
-        lines = work(options)
+        with in_order():
+            lines = work(options)
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_USE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(f"\nstopped; the same command goes on {goes_on}", file=sys.stderr)
-        return INTERRUPTED
+        return exit_status(stop)
     for line in lines:
         print(line)
     return 0
+
+
+@contextmanager
+def in_order() -> Iterator[None]:
+    """Raise `infer.signals.Stopped` on SIGTERM and SIGHUP, also where Paddle is used."""
+    with contextlib.suppress(ImportError):
+        # Paddle takes these signals when it is imported: so before they are taken here.
+        import paddle
+
+        paddle.disable_signal_handler()
+    with stoppable():
+        yield
 
 
 def hush() -> None:

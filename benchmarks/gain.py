@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks import machine, stats
 from benchmarks.cells import choose
-from benchmarks.command import hush, refuse, too_small
+from benchmarks.command import hush, in_order, refuse, too_small
 from benchmarks.compare import MODELS
 from benchmarks.controls import time_controls
 from benchmarks.deployments import answer_all, check_bundles, shared_datasets
@@ -34,23 +34,30 @@ from benchmarks.words_gate import gate_sentences
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError, listed
 from infer.files import write_text
+from infer.signals import exit_status
 from train.data.lists import FORMATS, read_list
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 none fails, 1 one does, 2 wrong use, 130 interrupted."""
+    """Run the command.
+
+    Returns:
+        0 none fails, 1 one does, 2 wrong use, 130 interrupted, 143 or 129 ended by SIGTERM or
+        SIGHUP.
+    """
     options = _parser().parse_args(arguments)
     hush()
     try:
-        results = run(options)
-        write_text(options.out, dump(results))
-        shutil.rmtree(kept_folder(options.out), ignore_errors=True)
+        with in_order():
+            results = run(options)
+            write_text(options.out, dump(results))
+            shutil.rmtree(kept_folder(options.out), ignore_errors=True)
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; the same command goes on with the answers it has", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     for sentence in gate_sentences(results):
         print(sentence)
     print(f"written: {options.out}")

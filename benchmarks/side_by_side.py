@@ -16,10 +16,11 @@ from benchmarks import machine
 from benchmarks.errors import BenchmarkError
 from benchmarks.study_runs import Job, train_all
 from infer.errors import ClipDuetError
+from infer.signals import exit_status
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
+    """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted, 143 ended."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.side_by_side", description="Run trainings at once."
     )
@@ -44,9 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClipDuetError as error:
         _say(f"error: {error}")
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         _say("\nstopped; the same command goes on from the last checkpoints")
-        return 130
+        return exit_status(stop)
     finally:
         if terminal:
             _say("")

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
 from infer.files import write_text
+from infer.signals import stoppable
 
 CHECKPOINTS = {"best": "best.pdparams", "last": "latest.ckpt"}
 LOG = "train.log"
 CONDITIONS = "side_by_side.json"
-STOPS = (signal.SIGTERM, signal.SIGHUP)
 TAIL = 4000  # bytes of a log that a message quotes at most
 POLL = 1.0
 
@@ -87,10 +86,9 @@ def train_all(
     waiting, running = list(jobs), list[_Running]()
     finished: list[tuple[Job, float]] = []
     begun = last = time.monotonic()
-    # What `nohup` ignores stays ignored.
-    heard = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, _interrupt) for number in heard}
-    try:
+    with ExitStack() as stack:
+        stack.enter_context(stoppable())
+        stack.callback(_end, running, conditions)
         while waiting or running:
             while len(running) < parallel:
                 undone = {one.label for one in (*waiting, *(one.job for one in running))}
@@ -130,14 +128,15 @@ def train_all(
             if now - last >= every:
                 last = now
                 say(_state(len(jobs), finished, waiting, running, parallel, now - begun))
-    finally:
-        for one in running:
-            one.process.terminate()
-        for one in running:
-            one.process.wait()
-            _note(one, conditions)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+def _end(running: Sequence[_Running], conditions: dict[str, Any]) -> None:
+    """Let them write their checkpoints, and wait for that."""
+    for one in running:
+        one.process.terminate()
+    for one in running:
+        one.process.wait()
+        _note(one, conditions)
 
 
 def conditions_of(folder: Path) -> list[dict[str, Any]]:
@@ -179,10 +178,6 @@ def check_environment(names: Iterable[str]) -> None:
             f"the environment sets {', '.join(given)}, so that all seeds would share it; every "
             "run of a study makes its own: unset it"
         )
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def eta(

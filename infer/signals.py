@@ -38,6 +38,17 @@ def exit_status(stop: KeyboardInterrupt) -> int:
 
 
 @contextmanager
+def keep_handlers() -> Iterator[None]:
+    """For the import of a package that sets signal handlers of its own, as Paddle does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *SIGNALS)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+@contextmanager
 def stoppable() -> Iterator[None]:
     """Raise `Stopped` in the main thread on SIGTERM and SIGHUP while the body runs.
 

@@ -19,6 +19,7 @@ from infer.hardware import cores
 from infer.mkl import use_avx2_on_amd
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.graph import load_package, short
+from infer.signals import keep_handlers
 
 CACHED_SHAPES = 4
 """Batch sizes whose oneDNN kernels are kept; without a limit memory grows with every new size."""
@@ -106,7 +107,8 @@ class PaddleRuntime:
 
 def import_paddle() -> Any:
     """`paddle.inference`. Raises BackendUnavailable, with how to install it."""
-    return load_package("paddle", "paddle.inference", ("Config", "create_predictor"))
+    with keep_handlers():
+        return load_package("paddle", "paddle.inference", ("Config", "create_predictor"))
 
 
 def _openmp() -> ctypes.CDLL | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -284,8 +286,24 @@ def test_outputs_are_compared_before_anything_is_timed(
     assert order == ["answer_all", "cell_rows", "time_all"]
 
 
+@pytest.fixture
+def harmless() -> Iterator[None]:
+    """A signal that the command under test does not take is lost, and does not end the tests."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda *_: None) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.usefixtures("harmless")
 def test_a_gate_that_was_stopped_goes_on_where_it_was(
-    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
 ) -> None:
     out, asked = tmp_path / "results.json", 0
     original = deployments.evaluate
@@ -294,11 +312,11 @@ def test_a_gate_that_was_stopped_goes_on_where_it_was(
         nonlocal asked
         asked += 1
         if asked == 3:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
         return original(*positional, **named)
 
     monkeypatch.setattr(deployments, "evaluate", stopped)
-    assert run(world, "blind", "good", out, "--no-latency") == 130
+    assert run(world, "blind", "good", out, "--no-latency") == 128 + number
     assert "goes on with the answers it has" in capsys.readouterr().err and not out.exists()
     assert run(world, "blind", "good", out, "--no-latency") == 0
     assert asked == 5  # two before, two after, and the one that was stopped

@@ -267,7 +267,7 @@ def test_a_stop_ends_the_workers_too_and_the_same_command_goes_on(
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
     # What it says ends when the last process that could write there has.
     said = process.communicate(timeout=30)[1]
-    assert process.returncode == (-number if number == signal.SIGKILL else 130)
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
     assert "goes on with the clips that are missing" in said or number == signal.SIGKILL
     assert "Traceback" not in said
     assert 20 <= len(list((tmp_path / "d").glob("train/*.mp4"))) < 2000

@@ -24,7 +24,6 @@ import hashlib
 import io
 import json
 import math
-import signal
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
@@ -39,6 +38,7 @@ from tqdm import tqdm
 from infer.errors import ClipDuetError, listed
 from infer.files import replacing, write_text
 from infer.hardware import cores
+from infer.signals import exit_status, stoppable
 from train.data.processes import pool
 
 CLASSES = (
@@ -369,17 +369,17 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(option, type=kind, default=field.default, help="default: %(default)s")
     options = vars(parser.parse_args(arguments))
     out, workers = options.pop("out"), options.pop("workers")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        checksums = make_dataset(out, MotionSpec(**options), workers=workers)
+        with stoppable():
+            checksums = make_dataset(out, MotionSpec(**options), workers=workers)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print(
             "\nstopped; the same command goes on with the clips that are missing", file=sys.stderr
         )
-        return 130
+        return exit_status(stop)
     for split, checksum in checksums.items():
         print(f"{out / split}.list  {options[split]} clips  sha256 {checksum[:16]}")
     return 0

@@ -8,12 +8,12 @@ official splits, the class names and a report of missing and broken videos go to
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from infer.errors import ClipDuetError
+from infer.signals import exit_status, stoppable
 from train.data.prepare.formats import AnnotationError, Plan
 from train.data.prepare.media import Work
 from train.data.prepare.obtain import by_hand, obtain
@@ -23,7 +23,7 @@ from train.data.prepare.videos import find, process
 
 Say = Callable[[str], None]
 
-EXIT_DONE, EXIT_INCOMPLETE, EXIT_WRONG_USE, EXIT_STOPPED = 0, 1, 2, 130
+EXIT_DONE, EXIT_INCOMPLETE, EXIT_WRONG_USE = 0, 1, 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,21 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done, 1 lists were written but videos are missing or broken, 2 nothing could be done, 130
-        interrupted; the same command goes on where it was.
+        interrupted, 143 or 129 ended by SIGTERM or SIGHUP; the same command goes on where it was.
     """
     options = parser().parse_args(arguments)
-    # A stop asked for by the system ends the processes as Ctrl-C does.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        reports = prepare(options, lambda line: print(line, flush=True))
+        with stoppable():
+            reports = prepare(options, lambda line: print(line, flush=True))
     except (ClipDuetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_WRONG_USE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; the same command goes on where it was", file=sys.stderr)
-        return EXIT_STOPPED
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return exit_status(stop)
     incomplete = any(report.missing or report.broken for report in reports.values())
     return EXIT_INCOMPLETE if incomplete else EXIT_DONE
 
