@@ -94,7 +94,7 @@ def first_label(bundle: Path, video: Path) -> tuple[float, str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="first_label", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.first_label", description=__doc__)
     add = parser.add_argument
     add("--bundle", type=Path, default=ROOT / "bundles" / "dml", help="default: bundles/dml")
     add("--video", type=Path, help="default: the first clip of data/motions/test")

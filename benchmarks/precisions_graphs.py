@@ -86,7 +86,7 @@ def networks(options: argparse.Namespace) -> list[Network]:
 
 def _fingerprints(cfg: Config) -> dict[str, str]:
     """What each list holds: its text alone would be the same for clips that were made anew."""
-    from train.identity import fingerprint
+    from train.data.fingerprint import fingerprint
     from train.splits import build_dataset
 
     splits: tuple[Any, ...] = ("train", *SPLITS)

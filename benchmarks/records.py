@@ -17,9 +17,9 @@ from benchmarks.resample import Bootstrap
 from benchmarks.verdict import Rule
 from infer.backends import find_artifact
 from infer.bundle import Bundle, sha256_of
+from train.data.fingerprint import fingerprint
 from train.data.lists import Sample
 from train.evaluate import Evaluation
-from train.identity import fingerprint
 
 
 def cell_rows(

@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, pool; JSON-ready."""
     from train.config import class_names
-    from train.identity import fingerprint
+    from train.data.fingerprint import fingerprint
     from train.schema_before import Training
 
     experiments = _experiments(options)

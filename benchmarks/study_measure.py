@@ -45,7 +45,7 @@ def measure(
     threads: int,
 ) -> dict[str, Any]:
     """What a finished run answers in every cell, and what it cost; kept in RUN/study.json."""
-    from train.identity import fingerprint
+    from train.data.fingerprint import fingerprint
 
     sha256 = sha256_of(checkpoint)
     # Whatever an answer may depend on: other code or another library may round otherwise.

@@ -222,7 +222,7 @@ def _kept(
 def _test_sets(methods: Sequence[Method]) -> tuple[dict[Any, ClipDataset], dict[str, Any]]:
     """The test clips by how they are sampled, read once, and what the result says of them."""
     from train.config import clip_spec, split_files
-    from train.identity import fingerprint
+    from train.data.fingerprint import fingerprint
     from train.splits import build_dataset
 
     sets: dict[Any, ClipDataset] = {}

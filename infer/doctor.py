@@ -203,10 +203,10 @@ def _wrapped(text: str, indent: int = 10) -> list[str]:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.doctor") -> int:
+    """The command line, which calls itself ``prog``; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m infer.doctor",
+        prog=prog,
         description="Say what is installed, which devices are seen, what can run and what cannot.",
         epilog="Exit status: 0 something can run (with --bundle: that bundle can), 1 nothing can, "
         "2 wrong use.",

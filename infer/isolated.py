@@ -19,9 +19,12 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Standard output is put aside before anything is imported, so that only the answer gets there.
+# Standard output is put aside before anything is imported, so that only the answer gets there. The
+# current folder, which `-c` puts first on the path, may hold a json.py.
 _CHILD = """
-import json, os, sys
+import sys
+sys.path[:] = [path for path in sys.path if path]
+import json, os
 answers = os.dup(1)
 os.dup2(2, 1)
 sys.path[:] = json.loads(sys.argv[1])

@@ -32,9 +32,9 @@ MOST_DECODERS = 8
 """Threads that read videos at once; more would hold memory that the network cannot keep up with."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    args = _parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict") -> int:
+    """The command line, which calls itself ``prog``; returns the exit status."""
+    args = _parser(prog).parse_args(argv)
     from infer.errors import ClipDuetError
 
     try:
@@ -78,11 +78,11 @@ def _run(args: argparse.Namespace) -> int:
         return _predict(args, bundle, inputs, out)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str) -> argparse.ArgumentParser:
     from infer.backends import BACKENDS
 
     parser = argparse.ArgumentParser(
-        prog="predict",
+        prog=prog,
         description="Say what happens in videos. One line for each, in the order given.",
         epilog="Exit status: 0 done, 1 some inputs failed, 2 wrong use.",
     )
@@ -274,9 +274,12 @@ class _Bar:
             sys.stderr.flush()
 
 
-def _run_and_exit() -> None:
+def run_and_exit(
+    argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict"
+) -> None:
+    """Run the command and end the process with its status."""
     try:
-        status = main()
+        status = main(argv, prog=prog)
     except KeyboardInterrupt:
         status = 130
     with contextlib.suppress(OSError, ValueError):
@@ -287,4 +290,4 @@ def _run_and_exit() -> None:
 
 
 if __name__ == "__main__":
-    _run_and_exit()
+    run_and_exit()

@@ -1,16 +1,12 @@
-"""What a run is: the settings and clips that its result depends on, and where two runs differ."""
+"""What a run is: the settings that its result depends on, and where two runs differ."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from train.config import Config, class_names
-from train.data.lists import Sample
 from train.recognizers import blocks_of
 from train.schema_model import STUDENT
 
@@ -53,22 +49,6 @@ def deployed(cfg: Config) -> dict[str, Any]:
         "PIPELINE": {"valid": identity(cfg)["PIPELINE"]["valid"]},
         "classes": class_names(cfg),
     }
-
-
-def fingerprint(samples: Sequence[Sample]) -> str:
-    """SHA-256 of what a list holds: its clips, their labels and their sizes, wherever they lie.
-
-    Reading every byte of a large dataset would take longer than some trainings: of a video the
-    size stands for its content, of a folder the number of its frames.
-    """
-    folders = [os.path.dirname(os.path.abspath(sample.path)) for sample in samples]
-    top = os.path.commonpath(folders) if folders else ""
-    lines = [
-        f"{os.path.relpath(sample.path, top)} {sample.label} "
-        f"{sample.path.stat().st_size if sample.frames is None else sample.frames}\n"
-        for sample in samples
-    ]
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

@@ -23,9 +23,9 @@ from infer.rank import softmax
 from train.checkpoint import set_weights
 from train.config import Config, clip_spec
 from train.data.dataset import ClipDataset
+from train.data.fingerprint import fingerprint
 from train.data.lists import Sample, read_list, write_lines
 from train.evaluate import evaluate
-from train.identity import fingerprint
 from train.models.pixels import PixelInput
 from train.recognizers import STUDENT, Recognizer, blocks_of, build_recognizer
 from train.teachers import network_weights

@@ -14,10 +14,11 @@ from infer.errors import ClipDuetError
 from train.checkpoint import LATEST, load_latest, save_latest
 from train.config import Config, clip_spec
 from train.data.dataset import ClipDataset
+from train.data.fingerprint import fingerprint
 from train.data.loader import batches_in_epoch
 from train.data.mix import build_mix
 from train.ema import Average
-from train.identity import completed, deployed, differences, fingerprint, identity
+from train.identity import completed, deployed, differences, identity
 from train.models.pixels import PixelInput
 from train.optim import build_optimizer
 from train.precision import Precision, build_precision

@@ -1,0 +1,42 @@
+"""The installed command: `clipduet predict ...`, `clipduet doctor ...`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "predict": "say what happens in videos",
+    "doctor": "say what can run on this machine, and why the rest cannot",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status, or ends the process with it."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    name = _parser().parse_args(given[:1]).command
+    if name == "predict":
+        from infer.predict import run_and_exit
+
+        run_and_exit(given[1:], prog="clipduet predict")
+    from infer.doctor import main as doctor
+
+    return doctor(given[1:], prog="clipduet doctor")
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    parser = argparse.ArgumentParser(
+        prog="clipduet",
+        usage=f"clipduet {{{','.join(COMMANDS)}}} ...",
+        description="\n".join(f"{name:{width}}  {text}" for name, text in COMMANDS.items()),
+        epilog="`clipduet COMMAND --help` lists the options of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", metavar="COMMAND", choices=COMMANDS, help=argparse.SUPPRESS)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

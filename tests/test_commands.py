@@ -1,0 +1,68 @@
+"""Every command of the repository: its help is clean and needs no heavy package."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("infer", "train", "export", "benchmarks")
+HEAVY = (
+    *("paddle", "onnx", "onnxruntime", "openvino", "tensorrt", "paddle2onnx"),
+    *("numba", "scipy", "PIL", "tritonclient", "visualdl"),
+)
+FILES = ("infer/predict.py", "train/__main__.py", "export/triton_client.py")
+"""Commands that are run by their path too."""
+
+BLOCK = f"""
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY}:
+            raise ImportError(name + " is imported for --help")
+
+sys.meta_path.insert(0, Block())
+"""
+
+
+def _modules() -> list[str]:
+    """The names that `python -m` runs."""
+    found = []
+    for path in sorted(file for room in ROOMS for file in (ROOT / room).rglob("*.py")):
+        if '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            found.append(name.removesuffix(".__main__"))
+    return found
+
+
+MODULES = _modules()
+
+
+@pytest.mark.parametrize(
+    "command", [*(["-m", name] for name in MODULES), *([file] for file in FILES)], ids=" ".join
+)
+def test_help_is_clean_and_imports_nothing_heavy(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(BLOCK)
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    usage = done.stdout.split("\n")[0]
+    assert usage.startswith("usage: ")
+    # The client is copied and run as client.py.
+    if command[0] == "-m" and command[1] not in ("infer", "export.triton_client"):
+        assert usage.startswith(f"usage: python -m {command[1]} ")
+
+
+def test_every_command_is_found() -> None:
+    assert {"infer.predict", "train", "train.data.prepare", "export", "benchmarks.gain"} <= {
+        *MODULES
+    }
