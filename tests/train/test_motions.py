@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -51,6 +52,26 @@ def test_the_same_settings_give_the_same_files(
     _, checksums = dataset
     assert make_dataset(tmp_path, SMALL, workers=2) == checksums
     assert json.loads((tmp_path / "dataset.json").read_text())["sha256"] == checksums
+
+
+def test_the_checksum_shown_beside_a_list_is_that_files(
+    dataset: tuple[Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, checksums = dataset
+    arguments = [
+        part
+        for field in dataclasses.fields(MotionSpec)
+        for part in ("--" + field.name.replace("_", "-"), str(getattr(SMALL, field.name)))
+    ]
+    assert main(["--out", str(folder), *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(checksums) == 3
+    for line, (split, whole) in zip(lines, checksums.items(), strict=True):
+        file = folder / f"{split}.list"
+        assert line.startswith(str(file))
+        after = line.partition("sha256 ")[2]
+        assert after.startswith(hashlib.sha256(file.read_bytes()).hexdigest()[:16])
+        assert after.endswith(f"with all clips {whole[:16]}")
 
 
 def test_files_do_not_depend_on_what_is_in_memory(tmp_path: Path, root: Path) -> None:

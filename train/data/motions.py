@@ -13,7 +13,8 @@ move.
     python -m train.data.motions --out data/motions
 
 writes ``{train,val,test}/*.mp4``, ``{train,val,test}.list``, ``classes.txt`` and
-``dataset.json`` (settings and a checksum of each split). It is deterministic, and resumes.
+``dataset.json`` (settings, and of each split a SHA-256 over its list and the bytes of its clips).
+It is deterministic, and resumes.
 """
 
 from __future__ import annotations
@@ -381,7 +382,9 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return exit_status(stop)
     for split, checksum in checksums.items():
-        print(f"{out / split}.list  {options[split]} clips  sha256 {checksum[:16]}")
+        file = out / f"{split}.list"
+        own = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        print(f"{file}  {options[split]} clips  sha256 {own}, with all clips {checksum[:16]}")
     return 0
 
 
