@@ -41,8 +41,9 @@ def claimed(folder: Path) -> Iterator[None]:
             ) from None
         # What a killed training was writing when it died.
         for name in (LATEST, BEST, BEST_RECORD, RUN_CONFIG):
-            for partial in folder.glob(f".{name}.????????"):
-                partial.unlink(missing_ok=True)
+            for pattern in ("????????", "*.partial"):  # the first: of older versions
+                for partial in folder.glob(f".{name}.{pattern}"):
+                    partial.unlink(missing_ok=True)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,3 +65,71 @@ def test_permissions_and_links_stay(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "fresh.txt").stat().st_mode & 0o777 == 0o600
+
+
+WRITER = """
+import sys, time
+from infer.files import replacing
+with replacing(sys.argv[1]) as partial:
+    partial.write_text("half of the n")
+    print(partial, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_and_a_living_ones_is_not(
+    tmp_path: Path, root: Path
+) -> None:
+    file = tmp_path / "kept.txt"
+    command = [sys.executable, "-c", WRITER, str(file)]
+    writers = [
+        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    try:
+        partials = [Path(writer.stdout.readline().strip()) for writer in writers if writer.stdout]
+        assert len(set(partials)) == 3
+        for killed in (0, 2):
+            writers[killed].kill()
+            writers[killed].wait()
+        assert all(partial.read_text() == "half of the n" for partial in partials)
+        write_text(file, "new")
+        assert file.read_text() == "new"
+        assert partials[1].read_text() == "half of the n"
+        assert {*tmp_path.iterdir()} == {file, partials[1]}
+        writers[1].kill()
+        writers[1].wait()
+        write_text(file, "newer")
+        assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+
+
+def test_many_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        for turn in range(50):
+            with replacing(tmp_path / "kept.txt") as partial:
+                partial.write_text(f"{number} {turn} " * 100)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert len(set((tmp_path / "kept.txt").read_text().split(" ")[:-1:2])) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "hard link"])
+def test_what_stands_where_a_temporary_file_would_is_left_alone(tmp_path: Path, kind: str) -> None:
+    with replacing(tmp_path / "a" / "kept.txt") as partial:
+        name = partial.name
+    other, stands = tmp_path / "other", tmp_path / "a" / name
+    other.write_text("of somebody else")
+    {
+        "link": lambda: stands.symlink_to(other),
+        "folder": stands.mkdir,
+        "pipe": lambda: os.mkfifo(stands),
+        "hard link": lambda: os.link(other, stands),
+    }[kind]()
+    write_text(tmp_path / "a" / "kept.txt", "new")
+    assert other.read_text() == "of somebody else" and os.path.lexists(stands)
+    assert (tmp_path / "a" / "kept.txt").read_text() == "new"
