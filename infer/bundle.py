@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from infer.errors import AlteredError, BundleError, listed
+from infer.errors import AlteredError, BundleError, listed, os_reason
 from infer.files import write_text
 from infer.spec import ClipSpec, spec_problems
 
@@ -63,8 +63,9 @@ class Artifact:
 
         Raises:
             AlteredError: a file is missing or is not the one that was exported.
+            BundleError: a file cannot be read, which says nothing about what is in it.
         """
-        problems = []
+        problems, unread = [], []
         for entry, path in zip(self.files, self.paths, strict=True):
             try:
                 size = path.stat().st_size
@@ -72,11 +73,16 @@ class Artifact:
                     problems.append(f"{entry.file} has {size} bytes instead of {entry.bytes}")
                 elif sha256_of(path) != entry.sha256:
                     problems.append(f"{entry.file} was changed after export (SHA-256 differs)")
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+                problems.append(f"{entry.file} is missing: {error.strerror}")
             except OSError as error:
-                problems.append(f"{entry.file} cannot be read: {error.strerror or error}")
+                unread.append(f"{entry.file}: {os_reason(error)}")
         if problems:
             title = f"{self.root}: artefact {self.key} cannot be trusted, export it again"
-            raise AlteredError(listed(title, problems))
+            raise AlteredError(listed(title, problems + unread))
+        if unread:
+            title = f"{self.root}: artefact {self.key} cannot be read and was not checked"
+            raise BundleError(listed(title, unread))
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,9 @@ class Bundle:
         except FileNotFoundError:
             what = f"has no {BUNDLE_JSON}" if root.is_dir() else "is not there"
             raise BundleError(f"{root} {what}: no bundle") from None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise BundleError(f"{file} cannot be read: {os_reason(error)}") from None
+        except ValueError as error:
             raise BundleError(f"{file} cannot be read: {error}") from None
         problems = bundle_problems(raw)
         if problems:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +62,16 @@ class BackendUnavailable(BackendError):
     def __str__(self) -> str:
         text = f"{self.backend} cannot run here: {self.reason}"
         return f"{text}. To change that: {self.remedy}" if self.remedy else text
+
+
+def os_reason(error: OSError) -> str:
+    """Why the system refused something, without the path, and what to do where that is known."""
+    reason = error.strerror or str(error)
+    # `resource` is imported above: where no file can be opened it could not be imported here.
+    if error.errno == errno.EMFILE:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"{reason}: this process may have {most} open; `ulimit -n` sets how many"
+    return reason
 
 
 def listed(title: str, problems: Sequence[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,5 +85,14 @@ def load_package(backend: str, module: str, needs: Sequence[str]) -> Any:
     except Exception as error:  # a broken package raises what it likes
         kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
         reason = f"{module} cannot be imported ({kind}{short(error)})"
-        raise BackendUnavailable(backend, reason, BACKENDS[backend].install) from None
+        # Installing it again gives this process no more memory or files.
+        remedy = "" if _exhausted(error) else BACKENDS[backend].install
+        raise BackendUnavailable(backend, reason, remedy) from None
     return package
+
+
+def _exhausted(error: BaseException) -> bool:
+    """Whether the process ran out of something; the dynamic loader says so in text only."""
+    numbers = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+    told = any(os.strerror(number) in str(error) for number in numbers)
+    return told or isinstance(error, MemoryError)

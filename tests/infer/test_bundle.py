@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
+from pathlib import Path
 
 import pytest
 
 from infer.bundle import Bundle, write_bundle_json
-from infer.errors import BundleError
+from infer.errors import AlteredError, BackendUnavailable, BundleError
+from infer.runtimes import graph
 
 
 def contents(folder):
@@ -105,7 +110,59 @@ def test_altered_and_missing_files_are_not_used(make_bundle):
     with pytest.raises(BundleError, match=f"has {len(data) - 1} bytes instead of {len(data)}"):
         bundle.artifact("onnx.fp32")
     model.unlink()
-    with pytest.raises(BundleError, match="cannot be read"):
+    with pytest.raises(AlteredError, match="is missing"):
         bundle.artifact("onnx.fp32")
     with pytest.raises(BundleError, match=r"no artefact onnx\.int8; it has: onnx\.fp32"):
         bundle.artifact("onnx.int8")
+
+
+def test_too_many_open_files_is_no_altered_bundle(make_bundle):
+    folder = make_bundle()
+    bundle = Bundle.load(folder)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(BundleError) as of_artifact:
+            bundle.artifact("onnx.fp32")
+        with pytest.raises(BundleError) as of_json:
+            Bundle.load(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    for error in (of_artifact.value, of_json.value):
+        assert not isinstance(error, AlteredError)
+        assert "Too many open files" in str(error) and "ulimit -n" in str(error)
+        assert "export" not in str(error)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ENOMEM, errno.ENFILE])
+def test_a_file_that_cannot_be_read_is_not_called_altered(make_bundle, monkeypatch, number):
+    bundle = Bundle.load(make_bundle())
+
+    def refused(path, *args, **options):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(BundleError, match=os.strerror(number)) as caught:
+        bundle.artifact("onnx.fp32")
+    assert not isinstance(caught.value, AlteredError)
+
+
+@pytest.mark.parametrize(
+    ("error", "exhausted"),
+    [
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), True),
+        (ImportError("libx.so: cannot open shared object file: Too many open files"), True),
+        (MemoryError(), True),
+        (ImportError("libx.so: cannot open shared object file: No such file or directory"), False),
+    ],
+)
+def test_installing_it_again_is_no_remedy_for_a_process_without_files_or_memory(
+    monkeypatch, error, exhausted
+):
+    def broken(name):
+        raise error
+
+    monkeypatch.setattr(graph.importlib, "import_module", broken)
+    with pytest.raises(BackendUnavailable) as caught:
+        graph.load_package("onnxruntime", "onnxruntime", ())
+    assert bool(caught.value.remedy) != exhausted and "cannot be imported" in caught.value.reason
