@@ -7,6 +7,7 @@
 #   PRECISION=name   fp32, fp16 or int8 (engine; fp16 if not given)
 #   ENGINE_OPTIONS="..."  more options of `python -m export.tensorrt` (engine)
 #   VIDEO="..."      files, folders or globs to predict
+#   LABELS=file      list that holds their true labels, to mark right and wrong (predict)
 #   QAT=file         settings of the fine-tune for 8 bits (qat)
 #   GOAL=points      of top-1 that int8 may lose (sensitivity, qat)
 #   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
@@ -22,6 +23,8 @@ RUN ?=
 CHECKPOINT ?=
 BUNDLE ?=
 VIDEO ?= data/motions/test/0000*.mp4
+# True labels of the embedded dataset's clips; a bundle of the user's own may have other classes.
+LABELS ?= $(if $(own)$(filter-out file,$(origin VIDEO)),,data/motions/test.list)
 SEED ?=
 OVERRIDES ?=
 METHODS ?=
@@ -137,8 +140,8 @@ endif
 
 bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
 ready := $(or $(BUNDLE),$(if $(filter predict sensitivity engine triton,$(MAKECMDGOALS)),$(call made,$(run))))
-predict: setup $(if $(ready),,export) ## label videos (VIDEO="files, folders, globs" RUN= BUNDLE=)
-	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO)
+predict: setup $(if $(ready),,export) ## label videos (VIDEO="files, folders, globs" LABELS= RUN= BUNDLE=)
+	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO) $(addprefix --labels ,$(LABELS))
 
 QAT_SETTINGS := configs/motions_qat.yaml
 run_config = $(addprefix -c ,$(or $(CONFIG),$(if $(own)$(BUNDLE),,$(DML))))

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from infer.inputs import Inputs
+    from infer.labels import Labels
     from infer.pipeline import Prediction
 
 FORMATS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
 CSV_FIELDS = ("video", "label", "score", "topk", "seconds", "error", "warning")
+LABEL_FIELDS = ("true_label", "true_index", "correct")
+"""Where true labels are given."""
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -53,12 +56,14 @@ def output(named: str | None) -> Iterator[TextIO]:
         yield file
 
 
-def _record(prediction: Prediction) -> dict[str, object]:
+def _record(prediction: Prediction, labels: Labels | None) -> dict[str, object]:
+    true = {} if labels is None else labels.record(prediction)
     if prediction.error is not None:
-        return {"video": str(prediction.video), "error": prediction.error}
+        return {"video": str(prediction.video), **true, "error": prediction.error}
     best = prediction.topk[0]
     record: dict[str, object] = {
         "video": str(prediction.video),
+        **true,
         "label": best.label,
         "score": round(best.score, 6),
         "topk": [{"label": r.label, "score": round(r.score, 6)} for r in prediction.topk],
@@ -69,23 +74,30 @@ def _record(prediction: Prediction) -> dict[str, object]:
     return record
 
 
-def writer(form: str, out: TextIO, inputs: Inputs) -> Callable[[Prediction], None]:
-    """What writes one prediction; ``form`` is ``table``, ``json`` or ``csv``."""
+def writer(
+    form: str, out: TextIO, inputs: Inputs, labels: Labels | None = None
+) -> Callable[[Prediction], None]:
+    """What writes one prediction; ``form`` is ``table``, ``json`` or ``csv``.
+
+    labels: the true ones, which are shown and compared.
+    """
     if form == "json":
-        return lambda p: _line(out, json.dumps(_record(p)))
+        return lambda p: _line(out, json.dumps(_record(p, labels)))
     if form == "csv":
-        table = csv.DictWriter(out, CSV_FIELDS, lineterminator="\n")
+        fields = CSV_FIELDS + (() if labels is None else LABEL_FIELDS)
+        table = csv.DictWriter(out, fields, lineterminator="\n")
         table.writeheader()
 
         def row(prediction: Prediction) -> None:
-            record = _record(prediction)
+            record = _record(prediction, labels)
             if "topk" in record:
                 record["topk"] = json.dumps(record["topk"])
             table.writerow(record)
 
         return row
     width = min(max(len(printable(str(v))) for v in inputs.videos), 60)
-    _line(out, f"{'video':{width}}  {'score':>6}  {'seconds':>7}  label")
+    true = labels.head if labels is not None else ""
+    _line(out, f"{'video':{width}}  {'score':>6}  {'seconds':>7}  {true}label")
 
     def text(prediction: Prediction) -> None:
         video = f"{printable(str(prediction.video)):{width}}"
@@ -93,7 +105,8 @@ def writer(form: str, out: TextIO, inputs: Inputs) -> Callable[[Prediction], Non
             _line(out, f"{video}  error: {printable(prediction.error)}")
             return
         best, *others = prediction.topk
-        line = f"{video}  {best.score:6.4f}  {prediction.seconds:7.3f}  {best.label}"
+        true = labels.cells(prediction) if labels is not None else ""
+        line = f"{video}  {best.score:6.4f}  {prediction.seconds:7.3f}  {true}{best.label}"
         if others:
             line += "  (" + ", ".join(f"{r.label} {r.score:.4f}" for r in others) + ")"
         _line(out, line)

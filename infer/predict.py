@@ -25,6 +25,7 @@ from infer.answers import FORMATS, output, printable, writer  # noqa: E402
 if TYPE_CHECKING:
     from infer.bundle import Bundle
     from infer.inputs import Inputs
+    from infer.labels import Labels
 
 DEFAULT_BUNDLE = Path("bundles", "dml")
 """Of the current folder, else of the checkout; an installed package has none beside it."""
@@ -72,10 +73,11 @@ def _run(args: argparse.Namespace) -> int:
     bundle = _load_bundle(args.bundle)
     if args.output and bundle.root.resolve() in Path(args.output).resolve().parents:
         raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
+    labels = _labels(args, bundle, inputs)
     if not inputs.videos:
         return _status(inputs, failed=len(inputs.missing))
     with output(args.output) as out:
-        return _predict(args, bundle, inputs, out)
+        return _predict(args, bundle, inputs, labels, out)
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
@@ -148,6 +150,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         choices=("table", "json", "csv"),
         help="json: one JSON object a line (default: by the suffix of --output, else table)",
     )
+    add(
+        "--labels",
+        metavar="LIST",
+        help="list of `path label` lines, as training reads: show the true label, and mark right "
+        "and wrong",
+    )
+    add("--root", metavar="DIR", help="folder that the paths of LIST start from (default: its own)")
     add("--output", metavar="FILE", help="write there when all is done, instead of to the screen")
     return parser
 
@@ -179,7 +188,18 @@ def _load_bundle(named: str | None) -> Bundle:
     return Bundle.load(folder)
 
 
-def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: TextIO) -> int:
+def _labels(args: argparse.Namespace, bundle: Bundle, inputs: Inputs) -> Labels | None:
+    if not args.labels:
+        return None
+    from infer.labels import read_labels
+
+    root = Path(args.root) if args.root else None
+    return read_labels(Path(args.labels), bundle.classes, inputs.videos, root=root)
+
+
+def _predict(
+    args: argparse.Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None, out: TextIO
+) -> int:
     # Heavy imports only here: --help and mistakes answer at once.
     import cv2
 
@@ -223,7 +243,7 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
         )
     )
     form = args.format or FORMATS.get(Path(args.output or "").suffix.lower(), "table")
-    write = writer(form, out, inputs)
+    write = writer(form, out, inputs, labels)
     bar = _Bar(len(inputs.videos))
     failed = len(inputs.missing)
     with runtimes[0]:
@@ -231,6 +251,8 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
             for done, prediction in enumerate(stream, 1):
                 bar.clear()
                 write(prediction)
+                if labels is not None:
+                    labels.count(prediction)
                 out.flush()
                 elsewhere = out is not sys.stdout
                 if prediction.error is not None:
@@ -242,6 +264,8 @@ def _predict(args: argparse.Namespace, bundle: Bundle, inputs: Inputs, out: Text
                 bar.draw(done)
         finally:
             bar.clear()
+    if labels is not None:
+        _say(labels.summary())
     return _status(inputs, failed=failed)
 
 
