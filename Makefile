@@ -54,7 +54,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup data train train-baseline train-dml export predict sensitivity qat engine triton benchmark report \
-    demo study doctor test test-gpu lint clean
+    demo study doctor test test-gpu torture lint clean
 
 help: ## list the targets
 	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
@@ -216,6 +216,9 @@ test: lint ## lint, then the tests (JOBS= at a time)
 test-gpu: $(VENV)/dev ## what needs a GPU; without one it skips and says why (reports/gpu; BUNDLE=)
 	@CLIPDUET_GPU_REPORT=reports/gpu CLIPDUET_BUNDLE=$(BUNDLE) \
 	    $(PY) -m pytest -v tests/gpu -p no:xdist
+
+torture: $(VENV)/dev ## what has to hold over thousands of tries (an hour)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n $(JOBS) -m torture --durations 0
 
 lint: $(VENV)/dev ## style, types and the direction of imports
 	@$(VENV)/bin/ruff check .

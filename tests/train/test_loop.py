@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 
 from infer.errors import ClipDuetError
 from infer.files import WriteError
+from tests.train.kills import command, killed_and_resumed
 from tests.train.tiny import ALONE, LOSSES, PAIR, STUDENT, TEACHER, run, same, weights
 from train.__main__ import main
 from train.build_terms import RESPONSES, Response
@@ -144,10 +144,6 @@ def test_a_stop_that_is_asked_for_writes_a_checkpoint_first(
     assert load_file(tmp_path / "run" / LATEST)["progress"]["step"] == 5
 
 
-def command(file: Path, output: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "train", "-c", str(file), "--output", str(output), *more]
-
-
 @pytest.fixture
 def environment(root: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(root)}
@@ -158,30 +154,7 @@ def test_kill_9_at_any_moment_then_resume_equals_an_uninterrupted_run(
 ) -> None:
     file = experiment(PAIR, epochs=10, checkpoint_every_steps=1)
     whole = run(file, f"output_dir={tmp_path / 'whole'}")
-    rng = np.random.default_rng()
-    kills = 0
-    latest = tmp_path / "killed" / LATEST
-    while True:
-        process = subprocess.Popen(
-            command(file, tmp_path / "killed", "--resume"),
-            env=environment,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        if kills == 2:
-            _, errors = process.communicate(timeout=300)
-            assert process.returncode == 0, errors
-            break
-        before = latest.stat().st_mtime_ns if latest.exists() else 0
-        while process.poll() is None and not (
-            latest.exists() and latest.stat().st_mtime_ns > before
-        ):
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += 1
+    latest = killed_and_resumed(file, tmp_path / "killed", environment, kills=2)
     progress = load_file(latest)["progress"]
     assert progress["step"] == whole.step
     assert progress["best"] == whole.best
