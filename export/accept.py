@@ -22,6 +22,7 @@ from infer.runtimes import open_runtime
 from infer.spec import ClipSpec
 from train.evaluate import Evaluation, evaluate
 from train.models.pixels import PixelInput
+from train.unreadable import excess
 
 
 def input_layer(spec: ClipSpec) -> PixelInput:
@@ -86,6 +87,14 @@ def check_answers(
         reference = _evaluate(trained, checks, options, "trained network")
         for path, reason in reference.failed:
             say(f"failed    {path}: {reason}; it counts as wrong")
+        beyond = excess(
+            reference.failed,
+            listed=len(reference.paths),
+            limit=checks.max_unreadable,
+            what=f"clips of {checks.list_file}",
+        )
+        if beyond is not None:
+            raise beyond
         say(f"accuracy  trained network: {_figures(reference)}")
         for key, run in runs.items():
             found = _evaluate(run, checks, options, LABELS[key])

@@ -13,6 +13,7 @@ import numpy as np
 from infer.errors import ClipDuetError, VideoError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
+from train.unreadable import Failed, excess, reasons
 
 
 class CalibrationError(ClipDuetError):
@@ -56,6 +57,7 @@ def draw_calibration(
     count: int,
     seed: int,
     held_out: Iterable[Sample],
+    limit: float = 100.0,
 ) -> Calibration:
     """Choose and read ``count`` training clips, the same for the same seed.
 
@@ -65,10 +67,13 @@ def draw_calibration(
         count: clips wanted; fewer are taken where the list is shorter.
         seed: draws the clips.
         held_out: samples of the validation and test lists.
+        limit: percent of the list that may be unreadable.
 
     Raises:
         CalibrationError: the training list shares videos with the held-out ones, or none of its
             videos can be read.
+        UnreadableError: so many of those that were drawn cannot be read that the list is beyond
+            the limit.
     """
     held = {sample.path.resolve() for sample in held_out}
     shared = [str(s.path) for s in dataset.samples if s.path.resolve() in held]
@@ -81,7 +86,7 @@ def draw_calibration(
         )
     clips: list[np.ndarray] = []
     chosen: list[str] = []
-    failed: list[str] = []
+    failed: list[Failed] = []
     for index in np.random.default_rng(seed).permutation(len(dataset)).tolist():
         if len(clips) >= count:
             break
@@ -89,13 +94,24 @@ def draw_calibration(
         try:
             views, _ = dataset.read(index, rng=None)
         except VideoError as error:
-            failed.append(str(error))
+            failed.append((str(sample.path), error.reason))
             continue
         # Where a frame is cut into several clips, ranges come from all of its parts in turn.
         clips.append(views[len(clips) % dataset.spec.preprocess.crops])
         chosen.append(f"{sample.path} {sample.label}")
     if not clips:
-        reason = failed[0] if failed else "it is empty"
-        raise CalibrationError(f"no clip of {list_file} can be used for calibration: {reason}")
+        why = reasons(failed) or ["it is empty"]
+        what = f"no clip of {list_file} can be used for calibration:"
+        raise CalibrationError("\n  ".join([what, *why]))
+    beyond = excess(
+        failed,
+        seen=len(failed) + len(clips),
+        listed=len(dataset),
+        limit=limit,
+        what=f"clips of {list_file}",
+    )
+    if beyond is not None:
+        raise beyond
     digest = hashlib.sha256(list_file.read_bytes()).hexdigest()
-    return Calibration(list_file, digest, np.stack(clips), tuple(chosen), tuple(failed))
+    lines = tuple(f"{path}: {reason}" for path, reason in failed)
+    return Calibration(list_file, digest, np.stack(clips), tuple(chosen), lines)

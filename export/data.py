@@ -30,12 +30,14 @@ class Verification:
         list_file: the list.
         clips: uint8 ``[n, T, H, W, 3]``, the first view of the first videos that can be read.
         paths: their paths.
+        max_unreadable: percent of them that may be unreadable.
     """
 
     dataset: ClipDataset
     list_file: str
     clips: np.ndarray
     paths: tuple[str, ...]
+    max_unreadable: float = 100.0
 
 
 def verification(cfg: Config, *, count: int, parity: int) -> Verification:
@@ -73,7 +75,13 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
             f"{reason}"
         )
     files = split_files(cfg, "valid")
-    return Verification(dataset, str(files and files.list_file), np.stack(clips), tuple(paths))
+    return Verification(
+        dataset,
+        str(files and files.list_file),
+        np.stack(clips),
+        tuple(paths),
+        cfg.max_unreadable,
+    )
 
 
 def calibration(cfg: Config, *, count: int, say: Callable[[str], None]) -> Calibration:
@@ -82,6 +90,7 @@ def calibration(cfg: Config, *, count: int, say: Callable[[str], None]) -> Calib
     Raises:
         ListError: the training list has wrong lines.
         CalibrationError: the lists overlap, or no video can be read.
+        UnreadableError: more videos cannot be read than ``cfg.max_unreadable`` allows.
     """
     files = split_files(cfg, "train")
     if files is None:
@@ -95,7 +104,12 @@ def calibration(cfg: Config, *, count: int, say: Callable[[str], None]) -> Calib
             say(f"note: overlap with the test list was not checked, it cannot be used: {first}")
     dataset = _dataset(cfg, "train", _samples(cfg, "train"), clip_spec(cfg), cache=False)
     return draw_calibration(
-        dataset, list_file=files.list_file, count=count, seed=cfg.seed, held_out=held_out
+        dataset,
+        list_file=files.list_file,
+        count=count,
+        seed=cfg.seed,
+        held_out=held_out,
+        limit=cfg.max_unreadable,
     )
 
 

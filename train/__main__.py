@@ -45,6 +45,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--output", help="folder of the run (default: the config's output_dir)")
     add("--seed", type=int, help="seed of the run (default: the config's)")
+    add(
+        "--max-unreadable",
+        type=float,
+        metavar="PERCENT",
+        help="share of a list's clips that may be unreadable (default: the config's, 5)",
+    )
     add("--resume", action="store_true", help="go on with the run in the folder, if there is one")
     add("--visualdl", action="store_true", help="write scalars for VisualDL to OUTPUT/vdl")
     return parser
@@ -54,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; see the module's docstring.
 
     Returns:
-        0 done, 1 the loss diverged, 2 a mistake in config, lists or options, 130 interrupted.
+        0 done, 1 the loss diverged or too many clips cannot be read, 2 a mistake in config, lists
+        or options, 130 interrupted.
     """
     end_with_the_launcher()
     options = parser().parse_args(arguments)
@@ -65,6 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
         overrides.append(f"weights={json.dumps(options.weights)}")
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
+    if options.max_unreadable is not None:
+        overrides.append(f"max_unreadable={options.max_unreadable:g}")
     try:
         return _run(options.config, overrides, resume=options.resume, visualdl=options.visualdl)
     except ClipDuetError as error:

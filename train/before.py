@@ -148,6 +148,7 @@ def _stages(cfg: Config, given: Mapping[str, str], chain: tuple[str, ...]) -> It
 
 def _changes(cfg: Config, block: Any, target: Path) -> Iterator[str]:
     yield f"seed={cfg.seed}"
+    yield f"max_unreadable={cfg.max_unreadable:g}"
     if cfg.DATASET.root:
         yield f"DATASET.root={cfg.DATASET.root!r}"
     if not isinstance(block, Labelling):

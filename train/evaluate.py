@@ -16,6 +16,7 @@ from infer.errors import ClipDuetError
 from infer.rank import mean_scores
 from train.data.lists import Sample
 from train.data.loader import ClipSource, epoch_batches
+from train.unreadable import reasons
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -160,7 +161,27 @@ def evaluate(
 
     Raises:
         EvaluationError: the network returns something else than finite logits for each clip, or
-            has fewer classes than the list.
+            has fewer classes than the list; or none of the clips can be read.
+    """
+    found = evaluate_any(run, dataset, batch_size=batch_size, workers=workers, progress=progress)
+    if not found.decoded.any():
+        what = f"none of the {len(found.paths)} listed clips can be read, so nothing is measured:"
+        raise EvaluationError("\n  ".join([what, *reasons(found.failed)]))
+    return found
+
+
+def evaluate_any(
+    run: Run,
+    dataset: ListedClips,
+    *,
+    batch_size: int,
+    workers: int,
+    progress: str | None = None,
+) -> Evaluation:
+    """As `evaluate`, also where none of the clips can be read: the caller says what that means.
+
+    Raises:
+        EvaluationError: as there, but for that.
     """
     samples = dataset.samples
     rows: list[np.ndarray | None] = [None] * len(samples)
@@ -191,7 +212,7 @@ def evaluate(
     classes = next((len(row) for row in rows if row is not None), int(labels.max(initial=0)) + 1)
     missing = np.full(classes, np.nan, np.float32)
     paths = tuple(str(sample.path) for sample in samples)
-    evaluation = Evaluation(
+    return Evaluation(
         logits=np.stack([missing if row is None else row for row in rows])
         if rows
         else np.empty((0, classes), np.float32),
@@ -199,7 +220,6 @@ def evaluate(
         paths=paths,
         failed=tuple((paths[index], failed[index]) for index in sorted(failed)),
     )
-    return evaluation
 
 
 def _run(run: Run, clips: np.ndarray, batch_size: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from train.data.lists import Sample
-from train.evaluate import Evaluation, ListedClips, Run, evaluate
+from train.evaluate import Evaluation, ListedClips, Run, evaluate_any
 from train.team import Team
 
 
@@ -40,17 +40,17 @@ class _Share:
 def evaluate_together(
     run: Run, dataset: ListedClips, *, team: Team, batch_size: int, workers: int
 ) -> Evaluation:
-    """What :func:`train.evaluate.evaluate` returns, for every process, of work that was shared.
+    """What :func:`train.evaluate.evaluate_any` returns, for every process, of shared work.
 
     Raises:
         EvaluationError: as there.
     """
     if team.size == 1:
-        return evaluate(run, dataset, batch_size=batch_size, workers=workers)
+        return evaluate_any(run, dataset, batch_size=batch_size, workers=workers)
     share = _Share(dataset, team)
     mine = None
     if len(share):
-        mine = evaluate(run, share, batch_size=batch_size, workers=workers)
+        mine = evaluate_any(run, share, batch_size=batch_size, workers=workers)
     parts = [part for part in team.gather(mine) if part is not None]
     listed = len(dataset.samples)
     logits = np.full((listed, max(part.classes for part in parts)), np.nan, np.float32)

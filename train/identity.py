@@ -10,7 +10,10 @@ from train.config import Config, class_names
 from train.recognizers import blocks_of
 from train.schema_model import STUDENT
 
-IRRELEVANT = ("output_dir", "log_interval", "model_name", "save_interval", "checkpoint_every_steps")
+IRRELEVANT = (
+    *("output_dir", "log_interval", "model_name", "save_interval", "checkpoint_every_steps"),
+    "max_unreadable",
+)
 IRRELEVANT_OF_DATASET = ("num_workers", "cache", "root")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from train.evaluate_together import evaluate_together
 from train.losses import Target
 from train.memory import peak_memory
 from train.precise_bn import recompute_statistics
+from train.probe import probe
 from train.progress import Progress
 from train.recognizers import STUDENT
 from train.reporter import Reporter
@@ -37,6 +38,7 @@ from train.run import Networks, Run, average_statistics, check_weights, open_run
 from train.step import Part, parts_of, take_step
 from train.team import Team
 from train.terms import Outputs
+from train.unreadable import Failed, UnreadableError, excess, reasons
 
 
 def train(
@@ -68,6 +70,8 @@ def train(
         ClipDuetError: the folder holds a run and ``resume`` is off, or the run there has another
             config or other clips, or another process is at it.
         DivergedError: the loss is NaN or infinite; the last checkpoint is untouched.
+        UnreadableError: more clips cannot be read than ``cfg.max_unreadable`` allows, by a sample
+            before the first step or by all clips of an epoch; or an epoch had no step.
     """
     team, folder = team or Team(), Path(cfg.output_dir)
     reporter = reporter or Reporter(None)
@@ -81,6 +85,14 @@ def train(
             note=reporter.note,
             networks=networks,
         )
+        if run.progress.epoch < cfg.epochs:
+            probe(
+                {"training": train_set, "validation": valid_set},
+                limit=cfg.max_unreadable,
+                seed=cfg.seed,
+                note=reporter.note,
+                team=team,
+            )
         if team.leads:
             # What export needs of it, overrides included.
             write_text(folder / RUN_CONFIG, yaml.safe_dump(cfg.to_dict(), sort_keys=False))
@@ -98,9 +110,11 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
     batches = itertools.islice(batches, run.steps_per_epoch * run.parts - progress.batch)
     started = time.monotonic()
     pending: list[Part] = []
+    failed: list[Failed] = []
     for number, part in enumerate(parts_of(run, _timed(run, batches)), start=progress.batch + 1):
-        for line in part.failed:
-            reporter.note(f"skipped: {line}")
+        failed += part.failed
+        for path, reason in part.failed:
+            reporter.note(f"skipped: {path}: {reason}")
         if part.useful:
             pending.append(part)
         elif part.left_out:
@@ -118,6 +132,13 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
             save(run)
         if stop:
             raise KeyboardInterrupt
+        so_far = f"training clips, so far in epoch {progress.epoch + 1},"
+        _check_read(run, failed, run.train, so_far)
+    if not progress.counts:
+        raise UnreadableError("\n  ".join([
+            f"epoch {progress.epoch + 1} ended without a step: nothing could be learnt from its "
+            f"{run.steps_per_epoch * run.clips_per_step} clips", *reasons(failed),
+        ]))  # fmt: skip
     check_weights(run)
     average_statistics(run)
     _precise_bn(run)
@@ -132,6 +153,8 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
         if not progress.history:
             for path, reason in result.failed:
                 reporter.note(f"validation: {path}: {reason}; it counts as wrong")
+    _check_read(run, result.failed, run.valid, "validation clips")
+    with run.average.in_place() if run.average is not None else nullcontext():
         progress.seconds += time.monotonic() - started
         progress.epoch, progress.batch = progress.epoch + 1, 0
         record = _record(run, result)
@@ -144,6 +167,19 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
     if progress.epoch % run.cfg.save_interval == 0 or progress.epoch == run.cfg.epochs:
         save(run)
     reporter.epoch(run, record)
+
+
+def _check_read(run: Run, failed: Sequence[Failed], clips: ClipDataset, what: str) -> None:
+    """Stop where too many clips of an epoch cannot be read; what was learnt so far is kept.
+
+    Raises:
+        UnreadableError: they are more than the config allows.
+    """
+    error = excess(failed, listed=len(clips), limit=run.cfg.max_unreadable, what=what)
+    if error is not None:
+        if run.progress.step:
+            save(run)
+        raise error
 
 
 def _batches(run: Run, epoch: int, *, start: int = 0) -> Iterator[Batch]:

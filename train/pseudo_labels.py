@@ -17,7 +17,6 @@ import numpy as np
 import paddle
 
 from infer.bundle import sha256_of
-from infer.errors import ClipDuetError
 from infer.files import write_text
 from infer.rank import softmax
 from train.checkpoint import set_weights
@@ -29,6 +28,7 @@ from train.evaluate import evaluate
 from train.models.pixels import PixelInput
 from train.recognizers import STUDENT, Recognizer, blocks_of, build_recognizer
 from train.teachers import network_weights
+from train.unreadable import Failed, excess
 
 if TYPE_CHECKING:
     from train.before import Stage
@@ -41,7 +41,9 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
     Clips that cannot be read are left out and named there.
 
     Raises:
-        ClipDuetError: no clip can be read, or the network's checkpoint does not fit.
+        UnreadableError: more clips cannot be read than ``max_unreadable`` of the config that
+            needs the labels allows.
+        ClipDuetError: the network's checkpoint does not fit.
     """
     block = stage.labelling
     assert block is not None
@@ -52,8 +54,10 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
         return
     scores, failed = _scores(stage, samples)
     chosen = surest(scores, top_k=block.top_k)
-    if not chosen:
-        raise ClipDuetError(f"{stage.name}: none of {len(samples)} clips can be read: {failed[:1]}")
+    limit, what = stage.owner.max_unreadable, f"{stage.name} clips"
+    error = excess(failed, listed=len(samples), limit=limit, what=what)
+    if error is not None:
+        raise error
     counts = np.bincount(scores[chosen].argmax(axis=1), minlength=scores.shape[1])
     about = {
         "made_from": made_from,
@@ -61,7 +65,7 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
         "chosen": len(chosen),
         "by_class": counts.tolist(),
         "least_score": float(scores[chosen].max(axis=1).min()),
-        "failed": failed,
+        "failed": [f"{path}: {reason}" for path, reason in failed],
     }
     stage.target.parent.mkdir(parents=True, exist_ok=True)
     write_lines(stage.target, [_line(samples[i], int(scores[i].argmax())) for i in chosen])
@@ -131,7 +135,17 @@ def _made_from(stage: Stage, samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, list[str]]:
+def dataset_to_label(stage: Stage, samples: Sequence[Sample]) -> ClipDataset:
+    """The clips of a labelling stage as its network sees them."""
+    assert stage.labelling is not None
+    clips = stage.labelling.clips
+    # An evaluation wants labels; nobody looks at what it makes of these.
+    unknown = [replace(sample, label=0) for sample in samples]
+    suffix = clips.suffix if clips.format == "FrameDataset" else ""
+    return ClipDataset(unknown, clip_spec(stage.cfg), train=False, suffix=suffix)
+
+
+def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, Sequence[Failed]]:
     """Probabilities ``[N, classes]``, NaN for clips that cannot be read, and why those cannot."""
     block, cfg = stage.labelling, stage.cfg
     assert block is not None
@@ -139,11 +153,8 @@ def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, list[s
     recognizer = labeller(cfg)
     set_weights(recognizer.student, network_weights(weights, None)[1], source=weights)
     recognizer.eval()
-    spec = clip_spec(cfg)
-    pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
-    # An evaluation wants labels; nobody looks at what it makes of these.
-    unknown = [replace(sample, label=0) for sample in samples]
-    suffix = block.clips.suffix if block.clips.format == "FrameDataset" else ""
+    dataset = dataset_to_label(stage, samples)
+    pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
 
     def run(clips: np.ndarray) -> np.ndarray:
         with paddle.no_grad():
@@ -152,12 +163,12 @@ def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, list[s
 
     found = evaluate(
         run,
-        ClipDataset(unknown, spec, train=False, suffix=suffix),
+        dataset,
         batch_size=cfg.DATASET.valid_batch_size or cfg.DATASET.batch_size,
         workers=stage.owner.DATASET.num_workers,
         progress=stage.name,
     )
-    return softmax(found.logits), [f"{path}: {reason}" for path, reason in found.failed]
+    return softmax(found.logits), found.failed
 
 
 def _line(sample: Sample, label: int) -> str:

@@ -17,9 +17,11 @@ from train.before import Stage
 from train.checkpoint import LATEST, load_file, set_weights
 from train.config import Config, class_names, clip_spec, split_files
 from train.config_errors import ConfigError, Location, Mistake
+from train.data.dataset import ClipDataset
 from train.data.lists import Sample
 from train.pretrained import load_pretrained, load_weights
-from train.pseudo_labels import clips_to_label, labeller
+from train.probe import probe
+from train.pseudo_labels import clips_to_label, dataset_to_label, labeller
 from train.recognizers import Recognizer
 from train.run import Networks, built_networks, open_run
 from train.schema_data import Split
@@ -99,9 +101,17 @@ def _starts(cfg: Config, made: _Made, team: Team, *, target: Path | None = None)
         return mistakes
     given = {split: samples for split, samples in to_come.items() if samples is not None}
     datasets = _tried(lambda: training_datasets(cfg, given=given), mistakes)
+    if datasets is not None and not given:
+        named = {"training": datasets[0], "validation": datasets[1]}
+        _tried(lambda: _probe(cfg, named), mistakes)
     if networks is not None and datasets is not None and not (begun and given):
         _tried(lambda: _open(cfg, networks, datasets, team), mistakes)
     return mistakes
+
+
+def _probe(cfg: Config, datasets: Mapping[str, ClipDataset]) -> None:
+    """Each process for itself: what is not asked of all cannot keep one of them waiting."""
+    probe(datasets, limit=cfg.max_unreadable, seed=cfg.seed, note=lambda line: None)
 
 
 def _open(cfg: Config, networks: Networks, datasets: Any, team: Team) -> None:
@@ -164,6 +174,9 @@ def _labels(stage: Stage, made: _Made) -> list[Mistake]:
         what = f"{stage.cfg.source} tells {classes} classes apart, this config {own.class_num}"
         mistakes.append(Mistake((*where, "label"), f"{what}: labels would be out of range"))
     samples = _tried(lambda: clips_to_label(stage), mistakes, (*where, "clips"))
+    if samples is not None:
+        named = {stage.name: dataset_to_label(stage, samples)}
+        _tried(lambda: _probe(own, named), mistakes, (*where, "clips"))
     if samples is not None and block.top_k is not None:
         samples = samples[: block.top_k * classes]
     made.lists[str(stage.target)] = samples

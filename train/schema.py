@@ -239,6 +239,8 @@ class Config(BaseModel):
     """Epochs between two checkpoints."""
     checkpoint_every_steps: Annotated[int, Field(ge=0)] = 0
     """Steps between two checkpoints within an epoch; 0: none."""
+    max_unreadable: Annotated[float, Field(ge=0, le=100)] = 5.0
+    """Percent of a list's clips that may be unreadable: more are an error, and all always."""
     amp: Amp = Amp()
     sync_bn: bool = True
     """Batch norms of a training over several processes see the whole batch."""
@@ -326,10 +328,11 @@ class Config(BaseModel):
     def sha256(self) -> str:
         """Checksum of what differs from the defaults, whatever the file's comments and order.
 
-        Where the run and the configs of BEFORE are kept is no part of it, nor are settings that
-        came later, at their defaults.
+        Where the run and the configs of BEFORE are kept is no part of it, nor how many clips may
+        be unreadable, nor are settings that came later, at their defaults.
         """
-        settings = self._named(self.model_dump(exclude_defaults=True, exclude={"output_dir"}))
+        apart = {"output_dir", "max_unreadable"}
+        settings = self._named(self.model_dump(exclude_defaults=True, exclude=apart))
         for block in settings.get("BEFORE", {}).values():
             block.pop("relative_to", None)
         text = json.dumps(settings, sort_keys=True, ensure_ascii=False)

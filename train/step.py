@@ -16,6 +16,7 @@ from train.losses import Target
 from train.run import Run
 from train.shares import Shares
 from train.terms import Outputs
+from train.unreadable import Failed
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class Part:
     Attributes:
         batch: what this process sees of it.
         shares: how many clips each process sees.
-        failed: its clips that could not be read by any process, each with the reason.
+        failed: path and reason of its clips that could not be read, of all processes.
         useful: whether anything can be learnt from it.
     """
 
     batch: Batch
     shares: Shares
-    failed: Sequence[str]
+    failed: Sequence[Failed]
     useful: bool
 
     @property
@@ -57,11 +58,11 @@ def parts_of(run: Run, batches: Iterable[Batch]) -> Iterator[Part]:
     """
     whole = run.cfg.DATASET.batch_size * run.team.size
     for batch in batches:
-        failed = [f"{run.train.samples[i].path}: {error.reason}" for i, error in batch.failed]
+        failed = [(str(run.train.samples[i].path), error.reason) for i, error in batch.failed]
         batch, shares = deal(batch, run.team)
         if shares.total < whole:
-            failed = [line for part in run.team.gather(failed) for line in part]
-            run.progress.skipped += failed
+            failed = [clip for part in run.team.gather(failed) for clip in part]
+            run.progress.skipped += [f"{path}: {reason}" for path, reason in failed]
         useful = all(shares.clips) and run.recognizer.can_learn(shares.total, run.share)
         yield Part(batch, shares, failed, useful)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from infer.errors import VideoError
 from train.data.lists import Sample
-from train.evaluate import Evaluation, EvaluationError, evaluate
+from train.evaluate import Evaluation, EvaluationError, evaluate, evaluate_any
 
 CLASSES = 4
 
@@ -70,8 +70,12 @@ def test_figures_equal_a_plain_count(
     answers = np.random.default_rng(seed).integers(0, 3, (len(labels), 1, CLASSES))
     network = Network(answers)
     source = Coded(labels, broken=broken)
-    result = evaluate(network, source, batch_size=batch_size, workers=workers)
     broken = broken & set(range(len(labels)))
+    if len(broken) == len(labels):
+        with pytest.raises(EvaluationError, match="none of the"):
+            evaluate(network, source, batch_size=batch_size, workers=workers)
+        return
+    result = evaluate(network, source, batch_size=batch_size, workers=workers)
 
     guesses: list[int | None] = []
     among_two = 0
@@ -93,10 +97,9 @@ def test_figures_equal_a_plain_count(
     assert result.top1 == pytest.approx(sum(right) / len(labels))
     assert result.top(2) == pytest.approx(among_two / len(labels))
     assert result.top5 == pytest.approx(1 - len(broken) / len(labels)), "k capped at the classes"
-    if len(broken) < len(labels):
-        assert result.macro_f1 == pytest.approx(np.mean(f1s))
-        assert {c: result.recall[c] for c in recalls} == pytest.approx(recalls)
-        assert all(np.isnan(result.recall[c]) for c in set(range(CLASSES)) - set(labels))
+    assert result.macro_f1 == pytest.approx(np.mean(f1s))
+    assert {c: result.recall[c] for c in recalls} == pytest.approx(recalls)
+    assert all(np.isnan(result.recall[c]) for c in set(range(CLASSES)) - set(labels))
     assert result.failed == tuple((f"clip {i}.mp4", f"no frames in {i}") for i in sorted(broken))
     assert np.isnan(result.logits[sorted(broken)]).all()
     assert result.decoded.sum() + len(result.failed) == len(labels)
@@ -116,10 +119,14 @@ def test_views_are_averaged_as_scores_not_as_logits() -> None:
     assert np.allclose(np.exp(result.logits), scores.mean(axis=1), atol=1e-6)
 
 
-def test_nothing_readable_is_all_wrong_and_reported() -> None:
-    result = evaluate(
+def test_nothing_readable_is_an_error_unless_the_caller_judges() -> None:
+    source = Coded([0, 2], broken=frozenset({0, 1}))
+    with pytest.raises(EvaluationError, match="none of the 2 listed clips") as caught:
+        evaluate(Network(np.zeros((2, 1, 4))), source, batch_size=2, workers=1)
+    assert "no frames in 0, such as clip 0.mp4" in str(caught.value)
+    result = evaluate_any(
         Network(np.zeros((2, 1, 4))),
-        Coded([0, 2], broken=frozenset({0, 1})),
+        source,
         batch_size=2,
         workers=1,
     )

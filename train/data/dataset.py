@@ -15,6 +15,7 @@ from infer.sampling import sample_indices
 from infer.spec import ClipSpec
 from infer.video import read_frames_folder, read_video
 from train.data.augment import AugmentError, Transform, apply_transforms
+from train.data.first_frame import check_first_frame
 from train.data.lists import FRAME_SUFFIX, Sample
 
 
@@ -89,6 +90,20 @@ class ClipDataset:
         frames, label = apply_transforms(self._transforms, frames, sample.label, rng)
         self._check_size(frames, str(sample.path))
         return frames[None], label
+
+    def look(self, index: int) -> None:
+        """Open sample `index` and decode its first frame, which tells whether it can be read.
+
+        Raises:
+            VideoError: it cannot.
+        """
+        sample = self.samples[index]
+        if sample.frames is None:
+            check_first_frame(sample.path)
+        else:
+            read_frames_folder(
+                sample.path, lambda count: [0], suffix=self._suffix, frames=sample.frames
+            )
 
     def load(self, index: int, *, rng: np.random.Generator | None = None) -> np.ndarray:
         """uint8 [T, H, W, 3] of sample `index`, for a spec with one view; see `read`."""

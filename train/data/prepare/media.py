@@ -23,6 +23,7 @@ from infer.errors import ClipDuetError, VideoError
 from infer.preprocess import scale_frame
 from infer.spec import PreprocessSpec
 from infer.video import Frames, VideoInfo, each_frame
+from train.data.first_frame import check_first_frame
 from train.data.lists import FRAME_SUFFIX, frame_name
 
 Check = Literal["none", "quick", "full"]
@@ -97,23 +98,14 @@ def use_one(job: tuple[str, Work]) -> tuple[str, Outcome]:
         return path, Outcome(path, problem=f"{error.filename or path}: {error.strerror or error}")
 
 
-class _Enough(Exception):
-    """The first frame has been seen."""
-
-
 def _look(path: str, work: Work) -> Outcome:
     """Whether a video can be used at all."""
-
-    def stop(frame: Frames) -> None:
-        raise _Enough
-
     file = Path(work.videos) / path
     if work.check == "full":
         info = each_frame(file, lambda frame: None)
         return Outcome(path, frames=info.frames, damaged=info.damaged)
     if work.check == "quick":
-        with contextlib.suppress(_Enough):
-            each_frame(file, stop)
+        check_first_frame(file)
     return Outcome(path)
 
 
