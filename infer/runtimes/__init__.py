@@ -55,6 +55,9 @@ class Runtime(Protocol):
 
     Threads: one at a time may use a runtime, unless its class promises more. Threads that work
     at once open one each.
+
+    Processes: only the one that opened it may run it. In a process that was forked from that one
+    `run` is an error and `close` frees nothing.
     """
 
     @property

@@ -19,6 +19,7 @@ from infer.errors import BackendError, BackendUnavailable, BundleError
 from infer.hardware import gpu_problem, threads_of
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.graph import DOUBLE, End, check_graph, load_package, short
+from infer.runtimes.process import check_process, is_elsewhere, opened_here
 
 # Backend -> ONNX Runtime's name of what runs it, and the library that holds it.
 PROVIDERS = {
@@ -73,10 +74,12 @@ class OrtRuntime:
         self.precision = precision
         self.max_batch = options.max_batch
         self._bundle = bundle
+        self._process = opened_here(self)
         self._session = session
 
     def run(self, clips: Clips) -> Logits:
         """Logits float32 [n, classes] of uint8 [n, T, H, W, 3]."""
+        check_process(self._process, self.backend)
         session = self._session
         if session is None:
             raise BackendError("this runtime was closed; open it again")
@@ -94,6 +97,8 @@ class OrtRuntime:
 
     def close(self) -> None:
         """Free the session."""
+        if is_elsewhere(self._process):
+            return
         self._session = None
 
     def __enter__(self) -> OrtRuntime:

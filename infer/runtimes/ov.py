@@ -15,6 +15,7 @@ from infer.errors import BackendError, BackendUnavailable, BundleError
 from infer.hardware import threads_of
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.graph import End, check_graph, load_package, short
+from infer.runtimes.process import check_process, is_elsewhere, opened_here
 
 # OpenVINO would choose bf16 by itself where the CPU has it. What 8 bits leave over is fp32.
 HINTS = {"bf16": "bf16"}
@@ -61,12 +62,14 @@ class OpenVinoRuntime:
         self.max_batch = options.max_batch
         self._bundle = bundle
         self._streams = options.streams
+        self._process = opened_here(self)
         self._queue = queue
         self._lock = threading.Lock()
         queue.set_callback(_keep)
 
     def run(self, clips: Clips) -> Logits:
         """Logits float32 [n, classes] of uint8 [n, T, H, W, 3]."""
+        check_process(self._process, self.backend)
         check_clips(clips, self._bundle)
         parts = in_parts(clips, min(self.max_batch, -(-len(clips) // self._streams)))
         found: list[Logits | None] = [None] * len(parts)
@@ -89,6 +92,8 @@ class OpenVinoRuntime:
 
     def close(self) -> None:
         """Free the compiled network; waits for a `run` in another thread."""
+        if is_elsewhere(self._process):
+            return
         with self._lock:
             self._queue = None
 

@@ -19,6 +19,7 @@ from infer.hardware import cores
 from infer.mkl import use_avx2_on_amd
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.graph import load_package, short
+from infer.runtimes.process import check_process, is_elsewhere, opened_here
 from infer.signals import keep_handlers
 
 CACHED_SHAPES = 4
@@ -61,6 +62,7 @@ class PaddleRuntime:
         self.precision = precision
         self.max_batch = options.max_batch
         self._bundle = bundle
+        self._process = opened_here(self)
         self._predictor = predictor
         self._lock = threading.Lock()
         self._openmp = None if options.spinning else _openmp()
@@ -69,6 +71,7 @@ class PaddleRuntime:
 
     def run(self, clips: Clips) -> Logits:
         """Logits float32 [n, classes] of uint8 [n, T, H, W, 3]."""
+        check_process(self._process, self.backend)
         check_clips(clips, self._bundle)
         with self._lock:
             if self._predictor is None:
@@ -95,6 +98,8 @@ class PaddleRuntime:
 
     def close(self) -> None:
         """Free the predictor; waits for a `run` in another thread."""
+        if is_elsewhere(self._process):
+            return
         with self._lock:
             self._predictor = None
 

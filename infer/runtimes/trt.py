@@ -22,6 +22,7 @@ from infer.engines import Machine, Profile, Stamp, choose, read_engine
 from infer.errors import BackendError, BackendUnavailable, BundleError
 from infer.runtimes import Clips, Logits, check_clips, cuda_graphs, cuda_memory
 from infer.runtimes.cuda_memory import Gpu, cuda_errors
+from infer.runtimes.process import check_process, is_elsewhere, opened_here
 
 SLOTS = 2
 
@@ -120,6 +121,7 @@ class TensorRTRuntime:
         self.cuda_graph = False
         self.why_no_graph = cuda_graphs.problem() if graphs else "it was not asked for"
         self._bundle = bundle
+        self._process = opened_here(self)
         self._lock = Lock()
         self._slots: list[_Slot] = []
         self._engine: Any = None
@@ -141,6 +143,7 @@ class TensorRTRuntime:
 
     def run(self, clips: Clips) -> Logits:
         """Logits float32 [n, classes] of uint8 [n, T, H, W, 3]; one thread at a time."""
+        check_process(self._process, self.backend)
         with self._lock:
             if self._gpu is None:
                 raise BackendError("this runtime was closed; open it again")
@@ -162,6 +165,8 @@ class TensorRTRuntime:
 
     def close(self) -> None:
         """Free the engine and all memory; calling it twice is fine."""
+        if is_elsewhere(self._process):
+            return
         with self._lock:
             gpu, self._gpu = self._gpu, None
             if gpu is None:
