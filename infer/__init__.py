@@ -23,3 +23,8 @@ def _leave_out_current_folder() -> None:
 
 
 _leave_out_current_folder()
+
+from infer.telemetry import turn_off  # noqa: E402
+
+# Here, because every room imports this package before it imports ONNX Runtime.
+turn_off()

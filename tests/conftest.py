@@ -8,6 +8,7 @@ tests running side by side do not fight for cores.
 from __future__ import annotations
 
 import os
+import sys
 
 for _name in (
     "OMP_NUM_THREADS",
@@ -19,11 +20,13 @@ for _name in (
     os.environ.setdefault(_name, "1")
 # A conversion must work with what is installed: nothing is fetched behind the user's back.
 os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
+# Nothing reports to anybody from a test either: some import these packages by themselves.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path

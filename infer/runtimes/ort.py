@@ -20,6 +20,7 @@ from infer.hardware import gpu_problem, threads_of
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.graph import DOUBLE, End, check_graph, load_package, short
 from infer.runtimes.process import check_process, is_elsewhere, opened_here
+from infer.telemetry import turn_off_loaded
 
 # Backend -> ONNX Runtime's name of what runs it, and the library that holds it.
 PROVIDERS = {
@@ -111,7 +112,9 @@ class OrtRuntime:
 def import_ort(backend: str = "onnxruntime") -> Any:
     """The package. Raises BackendUnavailable, with how to install it."""
     needs = ("InferenceSession", "SessionOptions", "get_available_providers", "__version__")
-    return load_package(backend, "onnxruntime", needs)
+    ort = load_package(backend, "onnxruntime", needs)
+    turn_off_loaded(ort)
+    return ort
 
 
 def check_provider(ort: Any, backend: str, device: int) -> None:

@@ -16,6 +16,7 @@ from infer.hardware import threads_of
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.graph import End, check_graph, load_package, short
 from infer.runtimes.process import check_process, is_elsewhere, opened_here
+from infer.telemetry import hidden_from_openvino
 
 # OpenVINO would choose bf16 by itself where the CPU has it. What 8 bits leave over is fp32.
 HINTS = {"bf16": "bf16"}
@@ -106,7 +107,8 @@ class OpenVinoRuntime:
 
 def import_openvino() -> Any:
     """The package. Raises BackendUnavailable, with how to install it."""
-    return load_package("openvino", "openvino", ("Core", "AsyncInferQueue", "PartialShape"))
+    with hidden_from_openvino():
+        return load_package("openvino", "openvino", ("Core", "AsyncInferQueue", "PartialShape"))
 
 
 def has_bf16(core: Any) -> bool:
