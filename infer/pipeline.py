@@ -112,7 +112,7 @@ def _load(video: Path, spec: ClipSpec, load: Load) -> _Loaded:
     try:
         clips, info = load(video, spec)
         if info.damaged:
-            warning = f"damaged in places; {info.frames} frames decode"
+            warning = f"{info.lost or 'damaged in places'}; {info.frames} frames decode"
             if info.header_frames is not None:
                 warning += f", the header claims {info.header_frames}"
     except VideoError as problem:

@@ -7,7 +7,6 @@ frames that really decode; a file that has other than what its packets announce 
 from __future__ import annotations
 
 import contextlib
-import functools
 import struct
 import sys
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -20,18 +19,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from infer.containers import check_file, open_video
+from infer.damage import LastPackets, cut_off_or
 from infer.errors import VideoError
-from infer.file_kind import not_a_video
 
 Frames = npt.NDArray[np.uint8]
 Pick = Callable[[int], Sequence[int]]
 Each = Callable[[Frames], Frames]
-
-# Playlists, which would open other files or addresses (and wait for a live one to grow), and text
-# shown as pictures. They are not even tried.
-_REFUSED_FORMATS = frozenset(
-    ("hls", "applehttp", "dash", "webm_dash_manifest", "concat", "imf", "sdp", "rtsp", "rtp", "tty")
-)
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,9 @@ class VideoInfo:
     fps             average frame rate, None if the file does not say
     header_frames   frames the header claims, None if it does not say; often wrong
     frames          frames that decode
-    damaged         parts of the bitstream did not decode or decoded with errors
+    damaged         parts of the bitstream did not decode or decoded with errors, or the end of the
+                    file is missing
+    lost            what shows that the end is missing ("ends after 3.20 of 10.00 seconds"), or ""
     """
 
     path: Path
@@ -53,6 +49,7 @@ class VideoInfo:
     header_frames: int | None
     frames: int
     damaged: bool
+    lost: str = ""
 
 
 def read_video(
@@ -75,11 +72,11 @@ def read_video(
         VideoError: missing, empty, not a video, or nothing decodes.
     """
     path = Path(path)
-    _check_file(path)
-    header, expected = _announced(path)
-    wanted = list(pick(max(expected, 1)))
+    check_file(path)
+    announced = _announced(path)
+    wanted = list(pick(max(announced.packets, 1)))
     kept, found = _decode(path, set(wanted), each)
-    if found.frames != expected:
+    if found.frames != announced.packets:
         wanted = list(pick(found.frames))
         if not kept.keys() >= set(wanted):
             kept, again = _decode(path, set(wanted), each)
@@ -88,7 +85,7 @@ def read_video(
     missing = sorted(set(wanted) - kept.keys())
     if missing or not wanted:
         raise ValueError(f"pick gave {missing or 'nothing'} for a video of {found.frames} frames")
-    return np.stack([kept[i] for i in wanted]), _info(path, header, found)
+    return np.stack([kept[i] for i in wanted]), _info(path, announced, found)
 
 
 def each_frame(path: str | Path, each: Callable[[Frames], None]) -> VideoInfo:
@@ -99,16 +96,16 @@ def each_frame(path: str | Path, each: Callable[[Frames], None]) -> VideoInfo:
         VideoError: as `read_video`.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     nothing = np.empty(0, np.uint8)
 
     def use(frame: Frames) -> Frames:
         each(frame)
         return nothing
 
-    header, _ = _announced(path)
+    announced = _announced(path)
     _, found = _decode(path, range(sys.maxsize), use)
-    return _info(path, header, found)
+    return _info(path, announced, found)
 
 
 def read_frames_folder(
@@ -171,89 +168,49 @@ class _Found:
     damaged: bool = False
 
 
-def _info(path: Path, header: int | None, found: _Found) -> VideoInfo:
+def _info(path: Path, announced: _Announced, found: _Found) -> VideoInfo:
     return VideoInfo(
         path=path,
         codec=found.codec,
         width=found.width,
         height=found.height,
         fps=found.fps,
-        header_frames=header,
+        header_frames=announced.header,
         frames=found.frames,
-        damaged=found.damaged,
+        damaged=found.damaged or bool(announced.lost),
+        lost=announced.lost,
     )
 
 
-def _check_file(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise VideoError(path, "is a folder, not a video file")
-        if not path.is_file():
-            what = "is not a regular file" if path.exists() else "no such file"
-            raise VideoError(path, what)
-        if path.stat().st_size == 0:
-            raise VideoError(path, "the file is empty")
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise VideoError(path, f"cannot be read: {error.strerror or error}") from None
-    except ValueError as error:
-        raise VideoError(path, f"not a usable file name: {error}") from None
+@dataclass(frozen=True)
+class _Announced:
+    """header: frames the header claims; packets: frames to expect, packets that will be shown;
+    lost: as in `VideoInfo`."""
+
+    header: int | None
+    packets: int
+    lost: str
 
 
-def _open(path: Path) -> tuple[Any, Any]:
-    """Container and its best video stream, decoding in one thread (order and damage are then
-    the same every time; files are decoded side by side instead)."""
-    try:
-        # "file:" so that a name like "a:b.mp4" is not taken for a protocol.
-        container: Any = av.open(
-            f"file:{path}",
-            metadata_errors="replace",
-            options={"protocol_whitelist": "file", "format_whitelist": _formats()},
-        )
-    except (av.FFmpegError, OSError, ValueError):
-        raise VideoError(path, not_a_video(path)) from None
-    try:
-        name = container.format.name
-        if name.startswith("image2") or name.endswith("_pipe"):
-            raise VideoError(path, "is a still picture, not a video")
-        stream = container.streams.best("video")
-        if stream is None:
-            kinds = sorted({s.type for s in container.streams})
-            raise VideoError(path, f"has no picture, only {' and '.join(kinds) or 'nothing'}")
-        if stream.disposition & av.stream.Disposition.attached_pic:
-            raise VideoError(path, "has no video, only sound and a cover picture")
-        if stream.codec_context is None:
-            raise VideoError(path, "is in a format that no installed decoder knows")
-        stream.thread_count = 1
-        return container, stream
-    except BaseException:
-        container.close()
-        raise
-
-
-@functools.cache
-def _formats() -> str:
-    names = {n for several in av.formats_available for n in several.split(",")}
-    return ",".join(sorted(names - _REFUSED_FORMATS))
-
-
-def _announced(path: Path) -> tuple[int | None, int]:
-    """Frames the header claims, and frames to expect: packets that will be shown. Counting them
-    takes a moment, decoding a file twice because its header counts others takes much longer."""
-    container, stream = _open(path)
+def _announced(path: Path) -> _Announced:
+    """Counting the packets takes a moment, decoding a file twice because its header counts others
+    takes much longer."""
+    container, stream = open_video(path)
     with container:
         packets = 0
+        ends = LastPackets(stream)
         with contextlib.suppress(av.FFmpegError, OSError):
-            for packet in container.demux(stream):
-                packets += bool(packet.size) and not packet.is_discard
-        return max(int(stream.frames), 0) or None, packets
+            for packet in container.demux():
+                ends.see(packet)
+                if packet.stream is stream:
+                    packets += bool(packet.size) and not packet.is_discard
+        return _Announced(max(int(stream.frames), 0) or None, packets, ends.lost(path, container))
 
 
 def _decode(
     path: Path, wanted: Container[int], each: Each | None
 ) -> tuple[dict[int, Frames], _Found]:
-    container, stream = _open(path)
+    container, stream = open_video(path)
     with container:
         rate = stream.average_rate or stream.guessed_rate
         found = _Found(stream.codec_context.name, float(rate) if rate else None)
@@ -274,7 +231,7 @@ def _decode(
                 kept[found.frames] = each(picture) if each else picture
             found.frames += 1
     if found.frames == 0:
-        raise VideoError(path, f"no frame decodes ({found.codec})")
+        raise VideoError(path, cut_off_or(path, f"no frame decodes ({found.codec})"))
     return kept, found
 
 

@@ -80,7 +80,7 @@ def test_a_header_that_claims_too_much(tmp_path, write_clip):
     path.write_bytes(data)
     frames, info = read_video(path, lambda n: [0, n - 1])
     assert numbers(frames) == [0, 11]
-    assert (info.header_frames, info.frames) == (900, 12)
+    assert (info.header_frames, info.frames, info.damaged) == (900, 12, False)
 
 
 def test_a_file_that_was_cut_off_gives_what_is_there(tmp_path, write_clip):
