@@ -24,10 +24,11 @@ from benchmarks import machine
 from benchmarks.command import WRONG_USE, carry_out
 from benchmarks.errors import BenchmarkError
 from infer.errors import VideoError
+from infer.frames_folder import read_frames_folder
 from infer.preprocess import crop_frames, scale_frames
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
-from infer.video import Frames, read_frames_folder, read_video
+from infer.video import Frames, read_video
 from train.config import Config, clip_spec, load_config, split_files
 from train.data.lists import FRAME_SUFFIX, Sample
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infer.frames_folder import read_frames_folder
 from infer.preprocess import crop_frames, load_clips, scale_frame
 from infer.rank import Ranked, top_k
 from infer.runtimes import Clips, Logits
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
-from infer.video import Frames, read_frames_folder, read_video
+from infer.video import Frames, read_video
 from train.data.lists import FRAME_SUFFIX, Sample
 
 Clock = Callable[[], float]

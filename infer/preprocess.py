@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 from infer.errors import BackendError, SpecError, VideoError
+from infer.frames_folder import read_frames_folder
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec, PreprocessSpec
-from infer.video import Frames, VideoInfo, read_frames_folder, read_video
+from infer.video import Frames, VideoInfo, read_video
 
 
 def load_clips(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -106,56 +105,6 @@ def each_frame(path: str | Path, each: Callable[[Frames], None]) -> VideoInfo:
     announced = _announced(path)
     _, found = _decode(path, range(sys.maxsize), use)
     return _info(path, announced, found)
-
-
-def read_frames_folder(
-    folder: str | Path,
-    pick: Pick,
-    *,
-    suffix: str = "img_{:05}.jpg",
-    frames: int | None = None,
-    each: Each | None = None,
-) -> tuple[Frames, VideoInfo]:
-    """Read chosen frames of a folder of pictures, numbered from 1 as PaddleVideo numbers them.
-
-    Args:
-        pick, each: as in `read_video`. Frame number 0 is the picture `suffix.format(1)`.
-        suffix: file name with one place for the number.
-        frames: pictures the list claims; None: count them.
-
-    Raises:
-        VideoError: no such folder, no pictures, or a wanted picture is missing or unreadable.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise VideoError(folder, "no such folder of frames")
-    if frames is None:
-        frames = 0
-        while (folder / suffix.format(frames + 1)).is_file():
-            frames += 1
-    if frames < 1:
-        raise VideoError(folder, f"no frames: {suffix.format(1)} is not there")
-    wanted = list(pick(frames))
-    kept: dict[int, Frames] = {}
-    height = width = 0
-    for number in sorted(set(wanted)):
-        name = suffix.format(number + 1)
-        try:
-            data = np.frombuffer((folder / name).read_bytes(), np.uint8)
-        except OSError:
-            raise VideoError(folder, f"frame {name} is missing ({frames} claimed)") from None
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        picture = cv2.imdecode(data, flags) if data.size else None
-        if picture is None:
-            raise VideoError(folder, f"frame {name} is not a readable picture")
-        frame = np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
-        height, width = frame.shape[:2]
-        kept[number] = each(frame) if each else frame
-    sizes = {frame.shape for frame in kept.values()}
-    if len(sizes) > 1:
-        raise VideoError(folder, f"pictures of different sizes: {sorted(sizes)}")
-    info = VideoInfo(folder, "frames", width, height, None, frames, frames, damaged=False)
-    return np.stack([kept[i] for i in wanted]), info
 
 
 @dataclass

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
 from infer.errors import VideoError
+from infer.frames_folder import Numbering
 from train.data.dataset import ClipDataset
 from train.team import Team
-from train.unreadable import Failed, excess, reasons
+from train.unreadable import excess, reasons
 
 PROBED = 64
 """Clips of a list that are opened; all of a shorter one."""
 WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found of a clip.
+
+    Attributes:
+        path: of the clip.
+        problem: why it cannot be read, or "".
+        claimed: frames that the list claims of a folder.
+        numbering: of the folder's pictures; None of a video, and of what cannot be read.
+    """
+
+    path: str
+    problem: str = ""
+    claimed: int = 0
+    numbering: Numbering | None = None
 
 
 def probe(
@@ -44,25 +63,51 @@ def probe(
     for name, dataset in datasets.items():
         listed = len(dataset)
         draw = np.random.default_rng([seed, listed]).permutation(listed)[:PROBED]
-        failed = _failed(dataset, sorted(draw.tolist()), team or Team())
+        looks = _looks(dataset, sorted(draw.tolist()), team or Team())
+        failed = [(look.path, look.problem) for look in looks if look.problem]
         error = excess(failed, seen=len(draw), listed=listed, limit=limit, what=f"{name} clips")
         if error is not None:
             raise error
         unread = f", {len(failed)} unreadable" if failed else ""
         told.append(f"{len(draw)} of {listed} {name} clips{unread}")
-        for line in reasons(failed):
+        for line in (*reasons(failed), *_about_folders(looks)):
             note(f"{name}: {line}")
     note(f"looked at {' and '.join(told)}")
 
 
-def _failed(dataset: ClipDataset, indices: list[int], team: Team) -> list[Failed]:
-    def look(index: int) -> list[Failed]:
+def _looks(dataset: ClipDataset, indices: list[int], team: Team) -> list[Look]:
+    def look(index: int) -> Look:
+        sample = dataset.samples[index]
         try:
             dataset.look(index)
+            return Look(str(sample.path), "", sample.frames or 0, dataset.numbering(index))
         except VideoError as error:
-            return [(str(dataset.samples[index].path), error.reason)]
-        return []
+            return Look(str(sample.path), error.reason)
 
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="probe") as pool:
-        mine = [one for found in pool.map(look, indices[team.rank :: team.size]) for one in found]
-    return sorted(one for part in team.gather(mine) for one in part)
+        mine = list(pool.map(look, indices[team.rank :: team.size]))
+    return sorted((one for part in team.gather(mine) for one in part), key=lambda one: one.path)
+
+
+def _about_folders(looks: Sequence[Look]) -> Iterator[str]:
+    """How frames are numbered where that is not from 1, and where they are not those claimed."""
+    folders = [(look, look.numbering) for look in looks if look.numbering is not None]
+    from_0 = sum(found.first == 0 for _, found in folders)
+    if from_0:
+        yield f"frames are numbered from 0 in {from_0} of {len(folders)} folders, and read so"
+    gaps = [(look, found) for look, found in folders if found.missing]
+    if gaps:
+        look, found = gaps[0]
+        yield (
+            f"warning: {len(gaps)} of {len(folders)} folders lack frames that the list claims, "
+            f"such as {look.path}: {look.claimed} claimed, {found.pictures} there, "
+            f"not there: {found.gaps}"
+        )
+    more = [(look, found) for look, found in folders if found.pictures > look.claimed]
+    if more:
+        look, found = more[0]
+        yield (
+            f"warning: {len(more)} of {len(folders)} folders hold more frames than the list "
+            f"claims, such as {look.path}: {look.claimed} claimed, {found.pictures} there; the "
+            "last ones are not used"
+        )

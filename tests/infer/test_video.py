@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from infer.errors import VideoError
-from infer.video import each_frame, read_frames_folder, read_video
+from infer.video import each_frame, read_video
 
 
 def numbered(frames, height=32, width=48):
@@ -197,26 +197,6 @@ def test_a_wrong_pick_is_a_bug_not_a_bad_video(tmp_path, write_clip):
     path = write_clip(tmp_path / "a.mp4", numbered(3))
     with pytest.raises(ValueError, match="video of 3 frames"):
         read_video(path, lambda n: [3])
-
-
-def test_frame_folders(tmp_path):
-    for k, picture in enumerate(numbered(5), 1):
-        cv2.imwrite(str(tmp_path / f"img_{k:05}.png"), picture[:, :, ::-1])
-    asked = []
-    frames, info = read_frames_folder(
-        tmp_path, lambda n: asked.append(n) or [4, 0], suffix="img_{:05}.png"
-    )
-    assert np.array_equal(frames, numbered(5)[[4, 0]])
-    assert asked == [5] and info.frames == 5
-    with pytest.raises(VideoError, match=r"img_00007.png is missing \(9 claimed\)"):
-        read_frames_folder(tmp_path, lambda n: [6], suffix="img_{:05}.png", frames=9)
-    with pytest.raises(VideoError, match="no frames"):
-        read_frames_folder(tmp_path, lambda n: [0])
-    (tmp_path / "img_00002.png").write_bytes(b"no picture")
-    with pytest.raises(VideoError, match="not a readable picture"):
-        read_frames_folder(tmp_path, lambda n: [1], suffix="img_{:05}.png")
-    with pytest.raises(VideoError, match="no such folder"):
-        read_frames_folder(tmp_path / "x", lambda n: [0])
 
 
 def test_the_corpus_of_real_clips_frame_by_frame(shared, capfd):

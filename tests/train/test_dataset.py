@@ -17,6 +17,7 @@ from train.data.augment import AugmentError, build_transforms
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample, read_list
 from train.data.loader import epoch_batches
+from train.probe import probe
 
 WriteClip = Callable[..., Path]
 
@@ -187,6 +188,45 @@ def test_frame_folder_starts_at_one(folders: list[Sample]) -> None:
     clip = ClipDataset(folders, SPEC, train=False).load(0)
     brightness = [round(float(np.median(frame)) / 10) for frame in clip]
     assert brightness == sample_indices(8, SPEC.sampling)[0]
+
+
+def test_frame_folder_that_starts_at_zero(tmp_path: Path) -> None:
+    """The same clip and the same draws as of the same pictures numbered from 1, none left out."""
+    for name, first in (("one", 1), ("zero", 0)):
+        (tmp_path / name).mkdir()
+        for k, frame in enumerate(moving(8), start=first):
+            cv2.imwrite(str(tmp_path / name / f"img_{k:05}.jpg"), frame[:, :, ::-1])
+    (tmp_path / "the.list").write_text("zero 8 0\none 8 0\n")
+    listed = read_list(tmp_path / "the.list", root=tmp_path, format="FrameDataset", num_classes=1)
+    for cache in (False, True):
+        dataset = ClipDataset(listed, SPEC, train=False, cache=cache)
+        assert np.array_equal(dataset.load(0), dataset.load(1))
+        drawn = ClipDataset(listed, SPEC, train=True, cache=cache)
+        for seed in range(20):
+            assert outcome(drawn, 0, seed) == outcome(drawn, 1, seed)
+    (tmp_path / "zero.list").write_text("zero 8 0\n")
+    read_list(tmp_path / "zero.list", root=tmp_path, format="FrameDataset")
+
+
+def test_a_look_says_how_frames_are_numbered_and_which_are_missing(tmp_path: Path) -> None:
+    def listed(*lines: str) -> ClipDataset:
+        (tmp_path / "the.list").write_text("\n".join(lines))
+        file = tmp_path / "the.list"
+        return ClipDataset(read_list(file, root=tmp_path, format="FrameDataset"), SPEC, train=True)
+
+    for name, numbers in (("a", range(8)), ("b", range(1, 9)), ("c", (0, 1, 4, 5, 6, 7))):
+        (tmp_path / name).mkdir()
+        for k in numbers:
+            cv2.imwrite(str(tmp_path / name / f"img_{k:05}.jpg"), moving(8)[0])
+    notes: list[str] = []
+    probe({"training": listed("b 8 0")}, limit=5, seed=0, note=notes.append)
+    assert notes == ["looked at 1 of 1 training clips"]
+    probe({"training": listed("a 8 0", "b 8 0", "c 8 0")}, limit=5, seed=0, note=notes.append)
+    assert "training: frames are numbered from 0 in 2 of 3 folders" in notes[1]
+    assert "1 of 3 folders lack frames" in notes[2] and "not there: 2 to 3" in notes[2]
+    assert len(notes) == 4
+    probe({"training": listed("a 5 0")}, limit=5, seed=0, note=notes.append)
+    assert "5 claimed, 8 there" in notes[5]
 
 
 def test_transforms_must_end_at_the_crop(samples: list[Sample]) -> None:

@@ -18,7 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
-from infer.video import each_frame, read_frames_folder, read_video
+from infer.frames_folder import read_frames_folder
+from infer.video import each_frame, read_video
 from tests.train.test_prepare_download import Server, server  # noqa: F401
 from train.config_yaml import parse_document
 from train.data.lists import read_list
@@ -322,8 +323,21 @@ def test_jesters_folders_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert list(report["train"]["broken"]) == ["20bn-jester-v1/2"]
     assert report["train"]["missing"] == ["3"]  # an empty folder
     assert report["val"]["damaged"] == ["20bn-jester-v1/4"]
+    assert report["val"]["gaps"] == {"20bn-jester-v1/4": "frames 3 to 6"}
     assert (root / "lists/test.unlabelled").read_text() == "20bn-jester-v1/5 2\n"
     assert not (root / "lists/test.list").exists()
+
+
+def test_folders_of_pictures_numbered_from_zero(tmp_path: Path) -> None:
+    root = jester(tmp_path / "jester")
+    folder = root / "videos/20bn-jester-v1/1"
+    (folder / "00003.jpg").rename(folder / "00000.jpg")
+    assert "20bn-jester-v1/1" not in run(root, name="jester", status=1)["train"]["gaps"]
+    samples = read_list(
+        root / "lists/train.list", root=root / "videos", format="FrameDataset", suffix="{:05}.jpg"
+    )
+    assert [(s.path, s.frames) for s in samples] == [(folder, 3)]
+    assert len(read_frames_folder(folder, range, suffix="{:05}.jpg", frames=3)[0]) == 3
 
 
 def test_what_cannot_be_done_says_what_to_do(

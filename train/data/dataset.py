@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from infer.errors import VideoError
+from infer.frames_folder import Numbering, numbering, read_frames_folder
 from infer.preprocess import center_crop, load_clips, read_scaled, scale_frame
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
-from infer.video import read_frames_folder, read_video
+from infer.video import read_video
 from train.data.augment import AugmentError, Transform, apply_transforms
 from train.data.first_frame import check_first_frame
 from train.data.lists import FRAME_SUFFIX, Sample
@@ -104,6 +105,17 @@ class ClipDataset:
             read_frames_folder(
                 sample.path, lambda count: [0], suffix=self._suffix, frames=sample.frames
             )
+
+    def numbering(self, index: int) -> Numbering | None:
+        """How the pictures of sample `index` are numbered; None of a video file.
+
+        Raises:
+            VideoError: its folder cannot be read.
+        """
+        sample = self.samples[index]
+        if sample.frames is None:
+            return None
+        return numbering(sample.path, self._suffix, claimed=sample.frames)
 
     def load(self, index: int, *, rng: np.random.Generator | None = None) -> np.ndarray:
         """uint8 [T, H, W, 3] of sample `index`, for a spec with one view; see `read`."""

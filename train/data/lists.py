@@ -23,7 +23,7 @@ from infer.files import write_text
 ListFormat = Literal["VideoDataset", "FrameDataset"]
 
 FORMATS: tuple[ListFormat, ...] = ("VideoDataset", "FrameDataset")
-FRAME_SUFFIX = "img_{:05}.jpg"  # PaddleVideo's default name of frame 1, 2, ... of a folder
+FRAME_SUFFIX = "img_{:05}.jpg"  # PaddleVideo's default name of a folder's frames
 UNLABELLED = -1  # the label of a clip that has none
 SHOWN = 20  # wrong lines that the message spells out; the rest is counted
 
@@ -35,7 +35,8 @@ class Sample:
     """One line of a list.
 
     `path` is a video file where `frames` is None, otherwise a folder that holds `frames` images,
-    numbered from 1. `line` is its line number in the list, from 1.
+    numbered from 1, or from 0 (see `infer.frames_folder`). `line` is its line number in the list,
+    from 1.
     """
 
     path: Path
@@ -124,7 +125,7 @@ def read_list(
 
 
 def frame_name(suffix: str, number: int) -> str:
-    """File name of frame `number` (from 1) by the pattern `suffix`, such as "img_{:05}.jpg"."""
+    """File name of frame `number` by the pattern `suffix`, such as "img_{:05}.jpg"."""
     return suffix.format(number)
 
 
@@ -220,11 +221,13 @@ def _check_first_frames(file: Path, samples: list[Sample], suffix: str) -> None:
             file,
             [f"{file}: suffix {suffix!r} is no pattern of frame names such as {FRAME_SUFFIX!r}"],
         )
-    if not any((sample.path / first).is_file() for sample in samples):
+    names = first, frame_name(suffix, 0)
+    if not any((sample.path / name).is_file() for sample in samples for name in names):
         raise ListError(
             file,
             [
-                f"{file}: none of its {len(samples)} folders holds a first frame {first}; "
+                f"{file}: none of its {len(samples)} folders holds a first frame {first} or "
+                f"{names[1]}; "
                 f"set suffix to the pattern of the frame names (now {suffix!r})"
             ],
         )

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from infer.errors import ClipDuetError, VideoError
+from infer.frames_folder import numbering
 from infer.preprocess import scale_frame
 from infer.spec import PreprocessSpec
 from infer.video import Frames, VideoInfo, each_frame
@@ -67,13 +68,15 @@ class Outcome:
         path: of the file or folder to list, relative to where its kind lies.
         frames: how many there are, where that was counted.
         problem: why it cannot be used; empty otherwise.
-        damaged: parts of it do not decode.
+        damaged: parts of it do not decode, or frames are missing.
+        gaps: numbers of frames that are missing in the middle; those before them are listed.
     """
 
     path: str
     frames: int | None = None
     problem: str = ""
     damaged: bool = False
+    gaps: str = ""
 
 
 def use_one(job: tuple[str, Work]) -> tuple[str, Outcome]:
@@ -110,24 +113,21 @@ def _look(path: str, work: Work) -> Outcome:
 
 
 def _look_at_pictures(path: str, work: Work) -> Outcome:
-    """Count the frames of a folder, which must be numbered from 1 without a gap."""
+    """Count the frames of a folder, which must be numbered from 1 or 0, up to the first gap."""
     assert work.pictures is not None
     folder = Path(work.videos) / path
-    names = {entry.name for entry in os.scandir(folder)}
-    count = 0
-    while frame_name(work.pictures, count + 1) in names:
-        count += 1
-    if count == 0:
-        raise VideoError(folder, f"no frames: {frame_name(work.pictures, 1)} is not there")
+    found = numbering(folder, work.pictures)
+    first = found.first
+    end = found.missing[0][0] if found.missing else first + found.pictures
+    if end == first:
+        names = " nor ".join(frame_name(work.pictures, number) for number in (0, 1))
+        raise VideoError(folder, f"no frames: neither {names} is there")
     if work.check != "none":
-        chosen = range(1, count + 1) if work.check == "full" else (1,)
-        for number in chosen:
+        for number in range(first, end) if work.check == "full" else (first,):
             picture = folder / frame_name(work.pictures, number)
             if cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_COLOR) is None:
                 raise VideoError(folder, f"frame {picture.name} is not a readable picture")
-    ending = Path(frame_name(work.pictures, 1)).suffix
-    damaged = sum(name.endswith(ending) for name in names) > count
-    return Outcome(path, frames=count, damaged=damaged)
+    return Outcome(path, frames=end - first, damaged=bool(found.missing), gaps=found.gaps)
 
 
 @contextlib.contextmanager

@@ -18,7 +18,10 @@ REPORT = "report.json"
 
 @dataclass
 class SplitReport:
-    """What became of a split: ``listed`` videos are in its list, the others are named here."""
+    """What became of a split: ``listed`` videos are in its list, the others are named here.
+
+    Damaged ones are listed; ``gaps`` are the missing frames of those that come as pictures.
+    """
 
     annotated: int = 0
     listed: int = 0
@@ -26,6 +29,7 @@ class SplitReport:
     missing: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
+    gaps: dict[str, str] = field(default_factory=dict)
 
 
 def write_lists(
@@ -68,6 +72,8 @@ def write_lists(
                 continue
             if outcome.damaged:
                 report.damaged.append(path)
+            if outcome.gaps:
+                report.gaps[path] = f"frames {outcome.gaps}"
             parts = [outcome.path, str(outcome.frames)] if frames else [outcome.path]
             lines.append(" ".join([*parts, str(entry.label)] if labelled else parts))
         report.listed = len(lines)
