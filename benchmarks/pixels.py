@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--checkpoint", type=Path, help="weights: compare logits and answers too")
     add("--split", choices=("valid", "test"), default="valid", help="default: %(default)s")
     add("--count", type=int, default=0, help="clips, evenly over the list; 0 (default): all")
+    add("--trust", action="store_true", help="read a checkpoint that holds more than arrays, dicts "
+        "and numbers: it may run any code, so only one whose maker you trust")  # fmt: skip
     add("--out", type=Path, help="result file (JSON)")
     options = parser.parse_args(arguments)
     result = carry_out(measure, options, least={"count": 0})
@@ -62,7 +64,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Compare every filter with Pillow's; JSON-ready."""
     from train.splits import build_dataset
 
-    cfg = load_config(options.config, options.override)
+    cfg = load_config(options.config, options.override, trust=options.trust)
     spec = clip_spec(cfg, options.split)
     samples = list(build_dataset(cfg, options.split).samples)
     files = split_files(cfg, options.split)
@@ -163,7 +165,7 @@ class _Network:
         from train.checkpoint import load_file, model_weights
         from train.models.pixels import PixelInput
 
-        weights = model_weights(load_file(checkpoint), source=checkpoint)
+        weights = model_weights(load_file(checkpoint, trust=cfg.trust), source=checkpoint)
         self._network = strip(weights, cfg.model, source=checkpoint).network
         preprocess = clip_spec(cfg).preprocess
         self._pixels = PixelInput(preprocess.mean, preprocess.std)

@@ -63,6 +63,8 @@ def parser() -> argparse.ArgumentParser:
         "python -m export.qat")  # fmt: skip
     add("--reduce-range", action="store_true", help="int8 weights of 7 bits, for ONNX Runtime on "
         "x86 CPUs without VNNI")  # fmt: skip
+    add("--trust", action="store_true", help="read checkpoints that hold more than arrays, dicts "
+        "and numbers: they may run any code, so only those of makers you trust")  # fmt: skip
     add("--threads", type=int, help="CPU threads of the runtimes (default: all cores)")
     return parser
 
@@ -94,7 +96,8 @@ def _run(options: argparse.Namespace) -> int:
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
     from train.config import load_config, run_config
 
-    cfg = load_config(options.config or run_config(Path(options.checkpoint)), options.override)
+    config = options.config or run_config(Path(options.checkpoint))
+    cfg = load_config(config, options.override, trust=options.trust)
     # Paddle wonders about a compiler cache that nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
     import paddle

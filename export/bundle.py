@@ -57,7 +57,7 @@ def export_bundle(
     """
     options = options or Options()
     checkpoint, output = Path(checkpoint), Path(output)
-    content = load_file(checkpoint)
+    content = load_file(checkpoint, trust=cfg.trust)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
     others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
     say(f"strip     Student, {count(stripped.network):,} numbers{others}")

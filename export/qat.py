@@ -62,6 +62,8 @@ def parser() -> argparse.ArgumentParser:
     add("--activations", choices=(*KINDS, "both"), default="both", help="symmetric int8 for every "
         "engine, uint8 for x86 CPUs (default: both)")  # fmt: skip
     add("--resume", action="store_true", help="go on with the fine-tune in the folder, if any")
+    add("--trust", action="store_true", help="read checkpoints that hold more than arrays, dicts "
+        "and numbers: they may run any code, so only those of makers you trust")  # fmt: skip
     return parser
 
 
@@ -93,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     checkpoint = Path(options.checkpoint)
     config = options.config or run_config(checkpoint)
     output = f"output_dir={json.dumps(options.output)}"
-    cfg = load_config(config, [*options.override, output], over=options.qat)
+    cfg = load_config(config, [*options.override, output], over=options.qat, trust=options.trust)
     warnings.filterwarnings("ignore", message="No ccache found")
     import paddle
 
@@ -260,7 +262,7 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
     from train.checkpoint import load_file, model_weights
     from train.config import clip_spec
 
-    content = load_file(checkpoint)
+    content = load_file(checkpoint, trust=cfg.trust)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
     net = DeployNet(fuse(stripped.network), clip_spec(cfg))
     with tempfile.TemporaryDirectory() as scratch:

@@ -52,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
         help="share of a list's clips that may be unreadable (default: the config's, 5)",
     )
     add("--resume", action="store_true", help="go on with the run in the folder, if there is one")
+    add("--trust", action="store_true", help="read checkpoints that hold more than arrays, dicts "
+        "and numbers: they may run any code, so only those of makers you trust")  # fmt: skip
     add("--visualdl", action="store_true", help="write scalars for VisualDL to OUTPUT/vdl")
     return parser
 
@@ -75,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.max_unreadable is not None:
         overrides.append(f"max_unreadable={options.max_unreadable:g}")
     try:
-        return _run(options.config, overrides, resume=options.resume, visualdl=options.visualdl)
+        return _run(options, overrides)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -93,11 +95,11 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> int:
+def _run(options: argparse.Namespace, overrides: list[str]) -> int:
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
     from train.config import load_config
 
-    cfg = load_config(config, overrides)
+    cfg = load_config(options.config, overrides, trust=options.trust)
     if cfg.ignored:
         print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
     _quiet()
@@ -118,12 +120,12 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
 
     paddle.disable_signal_handler()
     folder = Path(cfg.output_dir)
-    check_begun(folder, resume=resume)
+    check_begun(folder, resume=options.resume)
     team = join()
     rehearse(stages, cfg, team=team)
 
     stream = sys.stderr if team.leads else None
-    scalars = str(folder / "vdl") if visualdl and team.leads else None
+    scalars = str(folder / "vdl") if options.visualdl and team.leads else None
     reporter = Reporter(stream, scalars=scalars)
     try:
         with stop_requests() as should_stop:
@@ -135,7 +137,7 @@ def _run(config: str, overrides: list[str], *, resume: bool, visualdl: bool) -> 
                 cfg,
                 train_set=train_set,
                 valid_set=valid_set,
-                resume=resume,
+                resume=options.resume,
                 reporter=reporter,
                 should_stop=should_stop,
                 team=team,

@@ -140,7 +140,7 @@ def _stages(cfg: Config, given: Mapping[str, str], chain: tuple[str, ...]) -> It
             text = f"{name}: {file} needs itself: {' -> '.join((*chain, resolved))}"
             raise ConfigError(cfg.source, [Mistake(("BEFORE", name), text)])
         target = before_path(cfg.output_dir, name, block.model_dump())
-        other = load_config(file, list(_changes(cfg, block, target)))
+        other = load_config(file, list(_changes(cfg, block, target)), trust=cfg.trust)
         if not labelling:
             yield from _stages(other, given, (*chain, resolved))
         yield Stage(name, other, target, block if isinstance(block, Labelling) else None, cfg)

@@ -2,7 +2,8 @@
 
 ``latest.ckpt`` is one file with everything that continuing needs, ``best.pdparams`` a plain
 state dict with PaddleVideo's keys, ``config.yaml`` the run's settings, whole. All are written
-beside their name and then renamed, so that a run killed at any moment leaves whole files.
+beside their name and then renamed, so that a run killed at any moment leaves whole files; the two
+with weights end with a checksum (:mod:`train.checksum`), which is compared wherever one is read.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import paddle
 from paddle.optimizer import Optimizer
 
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
+from train.checksum import ChecksumError, checked_size, seal
 from train.losses.wide import HALVES
 from train.optimizer_state import optimizer_state, set_optimizer_state
+from train.paddle_format import as_paddle_loads
+from train.pickle_names import ForbiddenError, UnreadableError
 from train.recognizers import Recognizer
+from train.safe_pickle import read_plain
 
 SHOWN = 4
 """Keys of a kind that a message spells out; the rest is counted."""
@@ -59,6 +64,7 @@ def load_latest(
     recognizer: Recognizer,
     optimizer: Optimizer,
     *,
+    trust: bool = False,
     prepare: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Restore weights and optimiser from ``latest.ckpt``.
@@ -67,6 +73,7 @@ def load_latest(
         folder: of the run.
         recognizer: gets the weights.
         optimizer: gets its state.
+        trust: see :func:`load_file`.
         prepare: called between the two.
 
     Returns:
@@ -76,7 +83,7 @@ def load_latest(
         CheckpointError: the file is broken or holds other networks.
     """
     path = folder / LATEST
-    content = load_file(path)
+    content = load_file(path, trust=trust)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path} is not a checkpoint that this version can continue")
     set_weights(recognizer, content["model"], source=path)
@@ -91,36 +98,58 @@ def save_best(folder: Path, recognizer: Recognizer, record: Mapping[str, Any]) -
     write_text(folder / BEST_RECORD, json.dumps(dict(record), indent=1) + "\n")
 
 
-def load_file(path: Path) -> Any:
-    """Read a ``.pdparams`` or ``.ckpt`` file.
+def load_file(path: Path, *, trust: bool = False) -> Any:
+    """Read a ``.pdparams`` or ``.ckpt`` file: what ``paddle.load`` gives, without running it.
+
+    Args:
+        path: the file.
+        trust: let Paddle read it, and with it run whatever the file asks for.
 
     Raises:
-        CheckpointError: no such file, or not one that Paddle wrote.
+        CheckpointError: no such file, not one that Paddle wrote, a damaged one, or one that holds
+            more than arrays, dicts and numbers.
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
     try:
-        kind = _kind(path)
-        if not kind:
-            return paddle.load(str(path))
-        reason = f"it is {kind}"
+        with path.open("rb") as file:
+            size = checked_size(file)
+            kind = _kind(file)
+            if kind:
+                raise UnreadableError(f"it is {kind}")
+            if not trust:
+                return as_paddle_loads(read_plain(file, size=size))
+        return _load_trusted(path)
+    except ForbiddenError as error:
+        raise CheckpointError(
+            f"{path} is not loaded: it holds {error.what}, and a checkpoint needs only arrays, "
+            "dicts and numbers; what else a file names is run when it is read. If you trust "
+            "whoever made it, add --trust"
+        ) from error
+    except ChecksumError as error:
+        raise CheckpointError(
+            f"{path} is damaged: {error}. Take another copy of it; a run without {LATEST} starts "
+            f"from the beginning, or from {BEST} with --weights"
+        ) from error
+    except (OSError, UnreadableError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(
+            f"{path} is not a readable checkpoint: {reason}; expected is a file that Paddle wrote, "
+            "such as a run's best.pdparams"
+        ) from error
+
+
+def _load_trusted(path: Path) -> Any:
+    try:
+        return paddle.load(str(path))
     except Exception as error:  # Reading a pickle runs what it asks for, which may raise anything.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(_unreadable(path, reason)) from error
-    raise CheckpointError(_unreadable(path, reason))
+        raise UnreadableError(str(error).strip().split("\n")[0] or type(error).__name__) from error
 
 
-def _unreadable(path: Path, reason: str) -> str:
-    return (
-        f"{path} is not a readable checkpoint: {reason}; expected is a file that Paddle wrote, "
-        "such as a run's best.pdparams"
-    )
-
-
-def _kind(path: Path) -> str:
+def _kind(file: BinaryIO) -> str:
     """What a file of another program is; "" where its first bytes do not tell."""
-    with path.open("rb") as file:
-        head = file.read(64)
+    head = file.read(64)
+    file.seek(0)
     if head.startswith(pickle.dumps(TORCH, protocol=2)):
         return "a PyTorch file"
     if head.startswith(b"PK\x03\x04"):
@@ -191,3 +220,4 @@ def _in_float32(layer: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
 def _save(path: Path, content: Any) -> None:
     with replacing(path) as file:
         paddle.save(content, str(file))
+        seal(file)

@@ -71,7 +71,11 @@ class SplitFiles:
 
 
 def load_config(
-    path: str | Path, overrides: Sequence[str] = (), *, over: str | Path | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    over: str | Path | None = None,
+    trust: bool = False,
 ) -> Config:
     """Read a YAML config.
 
@@ -79,6 +83,8 @@ def load_config(
         path: the file.
         overrides: ``a.b.c=value`` texts, applied in order on top of the file.
         over: a second file, whose settings go on top of the first's before the overrides do.
+        trust: let checkpoints that the config or a command names hold more than arrays, dicts and
+            numbers: Paddle reads them then, and runs what they ask for.
 
     Raises:
         ConfigError: all mistakes, each with its path, value, what is allowed and where it stands.
@@ -104,6 +110,7 @@ def load_config(
         raise ConfigError(str(path), _with_origins(mistakes, document))
     config._ignored = ignored
     config._source = str(path)
+    config._trust = trust
     config._made = {file: f"${{{name}}}" for name, file in made.items()}
     return config
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ import paddle
 from infer.bundle import sha256_of
 from infer.files import write_text
 from infer.rank import softmax
-from train.checkpoint import set_weights
+from train.checkpoint import load_file, set_weights
 from train.config import Config, clip_spec
 from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
@@ -151,7 +152,8 @@ def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, Sequen
     assert block is not None
     weights = Path(block.weights)
     recognizer = labeller(cfg)
-    set_weights(recognizer.student, network_weights(weights, None)[1], source=weights)
+    read = partial(load_file, trust=cfg.trust)
+    set_weights(recognizer.student, network_weights(weights, None, read=read)[1], source=weights)
     recognizer.eval()
     dataset = dataset_to_label(stage, samples)
     pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)

@@ -36,6 +36,7 @@ T = TypeVar("T")
 class _Made:
     """What stages will have made, by the files that will hold it; None: it cannot be known."""
 
+    trust: bool = False
     weights: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     lists: dict[str, Sequence[Sample] | None] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
@@ -44,7 +45,7 @@ class _Made:
     def read(self, path: Path) -> Any:
         """What a file of weights will hold."""
         made = self.weights.get(str(path))
-        return load_file(path) if made is None else made
+        return load_file(path, trust=self.trust) if made is None else made
 
     @property
     def known(self) -> bool:
@@ -61,7 +62,7 @@ def rehearse(stages: Sequence[Stage], cfg: Config, *, team: Team) -> None:
     """
     if not stages:
         return  # The run tells it at once.
-    made, found = _Made(), defaultdict[str, list[Mistake]](list)
+    made, found = _Made(cfg.trust), defaultdict[str, list[Mistake]](list)
     for stage in stages:
         if stage.labelling is not None:
             found[stage.owner.source] += _labels(stage, made)

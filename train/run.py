@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import paddle
 from paddle import nn
 
 from infer.errors import ClipDuetError
-from train.checkpoint import LATEST, load_latest, save_latest
+from train.checkpoint import LATEST, load_file, load_latest, save_latest
 from train.config import Config, clip_spec
 from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
@@ -158,13 +159,14 @@ def built_networks(cfg: Config) -> Networks:
 
 def _fill(cfg: Config, recognizer: Recognizer) -> list[str]:
     """Load the checkpoints that the config names; says what came from where."""
-    backbones = load_pretrained(recognizer, cfg.model)
-    whole = load_weights(recognizer, Path(cfg.weights)) if cfg.weights else {}
+    read = partial(load_file, trust=cfg.trust)
+    backbones = load_pretrained(recognizer, cfg.model, read=read)
+    whole = load_weights(recognizer, Path(cfg.weights), read=read) if cfg.weights else {}
     filled = {role: [f"0.{key}" for key in found.loaded] for role, found in backbones.items()}
     for role, found in whole.items():
         filled[role] = [*filled.get(role, ()), *found.loaded]
     lines = [f"{role}: {found}" for each in (backbones, whole) for role, found in each.items()]
-    return lines + load_networks(recognizer, cfg.model, filled=filled)
+    return lines + load_networks(recognizer, cfg.model, filled=filled, read=read)
 
 
 def save(run: Run) -> None:
@@ -245,6 +247,7 @@ def _continue(run: Run) -> None:
         run.folder,
         run.recognizer,
         run.optimizer,
+        trust=run.cfg.trust,
         prepare=lambda: run.precision.prepare(run.recognizer, run.optimizer),
     )
     changed = differences(completed(stored.pop("config")), identity(run.cfg))

@@ -251,6 +251,7 @@ class Config(BaseModel):
     _source: str = PrivateAttr(default="")
     # Files that BEFORE makes, and the texts with a variable that they stand for.
     _made: dict[str, str] = PrivateAttr(default_factory=dict)
+    _trust: bool = PrivateAttr(default=False)
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -261,6 +262,11 @@ class Config(BaseModel):
     def source(self) -> str:
         """The file, for messages."""
         return self._source
+
+    @property
+    def trust(self) -> bool:
+        """Whether checkpoints that this names may run code; never part of a file."""
+        return self._trust
 
     @property
     def model(self) -> dict[str, Any]:

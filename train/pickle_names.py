@@ -1,0 +1,203 @@
+"""What a pickle may name, and what is done here in its place: arrays, and little else."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MOST_DIMENSIONS = 32
+LARGEST_KEY = 1 << 60
+"""Above, integers of equal hash are easily made, and a dict of them takes quadratic time."""
+_NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)")
+
+
+class UnreadableError(Exception):
+    """A file that is no pickle, or a damaged one; one line."""
+
+
+class ForbiddenError(Exception):
+    """A file that holds more than plain data; ``what`` names it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+
+def printable(text: str, *, most: int = 120) -> str:
+    """A text out of a file as it can be shown: on one line, escaped where need be, shortened."""
+    start = text[: most + 1]
+    shown = start if start.isprintable() else start.encode("unicode_escape").decode("ascii")
+    return shown if len(shown) <= most else shown[:most] + "..."
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that files may hold, and what is done here when they call it."""
+
+    name: str
+    call: Callable[..., Any] | None = None
+
+
+class Dtype:
+    """A type of numbers, whose byte order a file tells afterwards."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, code: str) -> None:
+        if type(code) is not str or not _NUMBERS.fullmatch(code):
+            raise ForbiddenError(f"an array of type {told(code)}")
+        self.value = np.dtype(code)
+
+    def build(self, state: Any) -> None:
+        """Take in a pickled state."""
+        order, fields = state[1], state[2:5]
+        if order not in ("<", ">", "|", "=") or any(one is not None for one in fields):
+            raise ForbiddenError("an array of a type with fields")
+        self.value = self.value.newbyteorder(order)
+
+
+class Array:
+    """An array, whose shape and numbers a file tells afterwards."""
+
+    __slots__ = ("_data", "_dtype", "_order", "_shape")
+
+    def __init__(self) -> None:
+        self._shape: tuple[int, ...] = (0,)
+        self._dtype, self._order = np.dtype(np.int8), "C"
+        self._data: bytes | bytearray | str = b""
+
+    def build(self, state: Any) -> None:
+        shape, dtype, fortran, data = state[-4:]
+        self.fill(data, dtype, shape, "F" if fortran else "C")
+
+    def fill(self, data: Any, dtype: Any, shape: Any, order: str = "C") -> None:
+        if type(dtype) is not Dtype or type(data) not in (bytes, bytearray, str):
+            raise ForbiddenError("an array of objects")
+        if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or order not in ("C", "F"):
+            raise ValueError("an array of no shape")
+        sizes = [size for size in shape if type(size) is int and 0 <= size < 1 << 40]
+        if len(sizes) != len(shape) or math.prod(sizes) * dtype.value.itemsize != len(data):
+            raise ValueError(f"{len(data)} bytes for an array of another shape")
+        self._data, self._dtype = data, dtype.value
+        self._shape, self._order = tuple(sizes), order
+
+    @property
+    def nbytes(self) -> int:
+        return len(self._data)
+
+    @property
+    def value(self) -> np.ndarray:
+        data = self._data.encode("latin-1") if isinstance(self._data, str) else self._data
+        found = np.frombuffer(data, self._dtype) if data else np.empty(0, self._dtype)
+        order: Any = self._order
+        native = found.astype(self._dtype.newbyteorder("="))  # a copy, which may be written to
+        return native.reshape(self._shape, order=order)
+
+
+def _reconstruct(kind: Any, shape: Any, code: Any) -> Array:
+    if kind is not _ARRAY or shape != (0,):
+        raise ForbiddenError(f"an array made of {told(kind)}")
+    return Array()
+
+
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> Array:
+    array = Array()
+    array.fill(data, dtype, shape, order)
+    return array
+
+
+def _scalar(dtype: Any, data: Any) -> np.generic:
+    array = Array()
+    array.fill(data, dtype, (1,))
+    found: np.generic = array.value[0]
+    return found
+
+
+def _eval(text: Any, names: Any) -> Array:
+    """What Paddle writes for a ``DenseTensor``: ``eval("data", {"data": array})``."""
+    found = names.get("data") if type(names) is dict and len(names) == 1 else None
+    if text != "data" or type(found) is not Array:
+        raise ForbiddenError("builtins.eval")
+    return found
+
+
+def _encode(text: Any, encoding: Any) -> str:
+    """Bytes as protocol 2 writes them, still as text: a text that is used twice stays one."""
+    if encoding not in ("latin1", "latin-1") or type(text) is not str:
+        raise ForbiddenError(f"_codecs.encode to {told(encoding)}")
+    return text
+
+
+def _pair(items: Any) -> tuple[Any, ...]:
+    """What Paddle writes for a tensor: ``tuple((name, array))``."""
+    if type(items) is not tuple or len(items) != 2:
+        raise ForbiddenError("builtins.tuple")
+    return items
+
+
+def _ordered(pairs: Any = None) -> OrderedDict[Any, Any]:
+    found: OrderedDict[Any, Any] = OrderedDict()
+    if pairs is not None:  # as Python 2 writes them
+        if type(pairs) is not list:
+            raise ForbiddenError("collections.OrderedDict of anything but pairs")
+        for key, value in pairs:
+            found[checked_key(key)] = value
+        pairs.clear()  # or a file could ask for the same again and again
+    return found
+
+
+_ARRAY = Name("numpy.ndarray")
+_BUILTINS: dict[str, Callable[..., Any]] = {
+    "tuple": _pair,
+    "bytes": lambda: b"",
+    "eval": _eval,
+}
+_NUMPY: dict[str, Callable[..., Any]] = {"_reconstruct": _reconstruct, "scalar": _scalar}
+NAMES: dict[str, Name] = {
+    _ARRAY.name: _ARRAY,
+    "numpy.dtype": Name("numpy.dtype", lambda code, align=0, copy=0: Dtype(code)),
+    "collections.OrderedDict": Name("collections.OrderedDict", _ordered),
+    "_codecs.encode": Name("_codecs.encode", _encode),
+}
+"""Everything that a file may name: what Paddle and NumPy write, of Python 2 and 3."""
+for _module, _calls in (
+    ("builtins", _BUILTINS), ("__builtin__", _BUILTINS),
+    ("numpy.core.multiarray", _NUMPY), ("numpy._core.multiarray", _NUMPY),
+    ("numpy.core.numeric", {"_frombuffer": _from_buffer}),
+    ("numpy._core.numeric", {"_frombuffer": _from_buffer}),
+):  # fmt: skip
+    for _name, _call in _calls.items():
+        NAMES[f"{_module}.{_name}"] = Name(f"{_module}.{_name}", _call)
+
+
+def known(module: str, name: str) -> Name:
+    """What a name of a file stands for. Raises ForbiddenError: it is no part of plain data."""
+    found = NAMES.get(f"{module}.{name}")
+    if found is None:
+        raise ForbiddenError(printable(f"{module}.{name}"))
+    return found
+
+
+def checked_key(key: Any) -> str | int:
+    """A key of a dict. Raises ValueError: no text that can be shown, and no usual number."""
+    if type(key) is str and key.isprintable():
+        return key
+    if type(key) is int and abs(key) < LARGEST_KEY:
+        return key
+    raise ValueError(f"a key that is neither printable text nor a number: {told(key)}")
+
+
+def told(value: Any) -> str:
+    """A value for a message; never its own idea of how it looks."""
+    if type(value) is Name:
+        return value.name
+    if type(value) is str:
+        return printable(repr(value))
+    kinds = {Array: "an array", Dtype: "a type of numbers"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
