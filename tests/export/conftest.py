@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,14 @@ import yaml
 
 from export.bundle import Options, export_bundle
 from export.verify import randomise
+from infer.hardware import cpu
 from train.config import Config, load_config
 from train.recognizers import Recognizer, build_recognizer
 
 SEGMENTS, CROP, CLASSES = 4, 32, 5
+SATURATES = platform.machine() == "x86_64" and not {"avx_vnni", "avx512_vnni"} & set(cpu().features)
+"""Whether runtimes here add products of 8 bits in 16, which saturates: without VNNI. Weights of 7
+bits do not, so that numbers can be compared on every processor."""
 
 
 def student(**backbone: Any) -> dict[str, Any]:

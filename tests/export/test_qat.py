@@ -27,7 +27,7 @@ from export.quiet import ConversionError
 from export.verify import VerificationError
 from infer.bundle import Bundle, sha256_of
 from infer.runtimes import open_runtime
-from tests.export.conftest import QUICK
+from tests.export.conftest import QUICK, SATURATES
 from train.config import load_config
 
 KINDS = ["attention", "pair", "resnet"]
@@ -68,7 +68,8 @@ def graphs(exported: Callable[..., Any], batch: np.ndarray) -> Callable[..., Any
         file = exported(kind).folder / "model.fp32.onnx"
         model = onnx.load(str(file))
         if activations:
-            model = quantize(calibrate(file, batch, threads=1), activations=activations)
+            calibrated = calibrate(file, batch, threads=1)
+            model = quantize(calibrated, activations=activations, reduce_range=SATURATES)
         return onnx_tensors(onnx.load(str(file))), model
 
     return make
