@@ -68,6 +68,10 @@ class MutualLoss(BaseModel):
     loss_weight: Weight = 1.0
     ramp: Ramp = None
     temperature: Temperature = 1.0
+    act: Literal["softmax"] = "softmax"
+    """PaddleVideo's key; its other values are no probabilities of classes."""
+    eps: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Added to the probabilities within the logarithms; 1e-12 is PaddleVideo's default."""
 
 
 class KLDivLoss(BaseModel):

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.train.tiny import LOSSES, PAIR
+from train.config import ConfigError, load_config
 from train.losses import (
     AttentionTransfer,
     Target,
@@ -29,6 +31,8 @@ from train.losses import (
     rkd_distance,
 )
 from train.losses.rkd import BatchError
+from train.recognizers import build_recognizer
+from train.terms import Outputs
 
 LABELS = np.array([8, 9, 1, 5, 7, 2])
 
@@ -161,6 +165,61 @@ def test_mutual_loss_by_hand() -> None:
     a = paddle.to_tensor([[np.log(3.0), 0.0]], dtype="float32")
     b = paddle.to_tensor([[0.0, np.log(3.0)]], dtype="float32")
     assert float(mutual(a, b)) == pytest.approx(np.log(3) / 2, rel=1e-6)
+
+
+def test_eps_gives_paddlevideos_value_and_gradient() -> None:
+    """Its formula in NumPy: class_num * target * log((target + eps) / (x + eps)), both ways, mean.
+
+    The exact one differs where probabilities are as small as eps.
+    """
+
+    def by_paddlevideo(a: np.ndarray, b: np.ndarray, eps: float = 1e-12) -> float:
+        p, q = np.exp(np_log_softmax(a)), np.exp(np_log_softmax(b))
+        both = q * np.log((q + eps) / (p + eps)) + p * np.log((p + eps) / (q + eps))
+        return float((both * p.shape[-1] / 2).mean())
+
+    # As `normal(0, 8)` over 400 classes: many probabilities below eps.
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 8, (2, 64, 400))
+    wanted = by_paddlevideo(a, b)
+    assert np_dml(a, b) > 1.05 * wanted
+    given = [tensor(logits, "float64") for logits in (a, b)]
+    for one in given:
+        one.stop_gradient = False
+    loss = mutual(*given, eps=1e-12)
+    assert float(loss) == pytest.approx(wanted, rel=1e-9)
+    assert float(mutual(*given)) == pytest.approx(np_dml(a, b), rel=1e-9)
+    loss.backward()
+    step = 1e-4
+    for row, column in ((0, 3), (5, int(a[5].argmax())), (9, int(b[9].argmax()))):
+        moved = [a.copy(), a.copy()]
+        moved[0][row, column] += step
+        moved[1][row, column] -= step
+        slope = (by_paddlevideo(moved[0], b) - by_paddlevideo(moved[1], b)) / (2 * step)
+        assert float(given[0].grad[row, column]) == pytest.approx(slope, rel=1e-4, abs=1e-9)
+
+
+def test_paddlevideos_keys_of_the_mutual_loss_are_taken(experiment: Callable[..., Path]) -> None:
+    def configured(**keys: Any) -> Any:
+        dml = {**LOSSES["Train"][2], **keys}
+        model = {**PAIR, "loss": {**LOSSES, "Train": [*LOSSES["Train"][:2], dml]}}
+        return load_config(experiment(model)).model
+
+    logits = np.random.default_rng(0).normal(0, 1, (2, 4, 3))
+    values = []
+    for keys in ({}, {"act": "softmax", "eps": 1e-12}, {"eps": 0.5}):
+        recognizer = build_recognizer(configured(**keys), seed=0)
+        outputs = Outputs({role: tensor(z) for role, z in zip(PAIR_ROLES, logits, strict=True)})
+        terms = recognizer.losses(outputs, Target(paddle.to_tensor([0, 1, 2, 0])))
+        values.append(float(terms["Student-Teacher.DML"]))
+    assert values[0] == pytest.approx(values[1], rel=1e-5) and values[2] < 0.9 * values[0]
+    for keys, words in (({"act": "sigmoid"}, "softmax"), ({"eps": -1e-12}, "eps")):
+        with pytest.raises(ConfigError) as caught:
+            configured(**keys)
+        assert words in str(caught.value)
+
+
+PAIR_ROLES = ("Student", "Teacher")
 
 
 def test_margin_is_the_mean_of_the_negative_draws() -> None:
