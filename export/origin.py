@@ -135,7 +135,7 @@ def check_trained_origin(what: str, tensors: Arrays, own: Arrays) -> None:
     Raises:
         VerificationError: names the tensors that are not.
     """
-    wrong = []
+    wrong, far = [], []
     for name, value in tensors.items():
         key = name.removesuffix(QUANTIZED)
         if not name.endswith(QUANTIZED) or value.dtype != np.int8 or not key.endswith(".weight"):
@@ -147,8 +147,15 @@ def check_trained_origin(what: str, tensors: Arrays, own: Arrays) -> None:
         before = own[key].reshape(value.shape).astype(np.float64)
         moved = float(np.linalg.norm(value * step - before) / (np.linalg.norm(before) or 1.0))
         if moved > MOVED:
-            wrong.append(f"{name} {list(value.shape)} is {moved:.0%} away from {key}")
+            far.append(f"{name} {list(value.shape)} is {moved:.0%} away from {key}")
     _raise_if(what, wrong)
+    if far:
+        raise VerificationError(
+            f"{what} is not the Student any more: the fine-tune moved weights by more than "
+            f"{MOVED:.0%}{_shown(far)}\n"
+            "  Nothing was written. A fine-tune for 8 bits moves weights by a few per cent: lower "
+            "OPTIMIZER.learning_rate in the file after --qat and run python -m export.qat again"
+        )
 
 
 def onnx_tensors(model: onnx.ModelProto) -> dict[str, np.ndarray]:
@@ -194,9 +201,12 @@ def _per_channel(scale: np.ndarray, value: np.ndarray) -> np.ndarray:
 def _raise_if(what: str, wrong: list[str]) -> None:
     if not wrong:
         return
-    shown = "".join(f"\n  {line}" for line in wrong[:12])
-    more = f"\n  ... and {len(wrong) - 12} more" if len(wrong) > 12 else ""
     raise VerificationError(
-        f"{what} does not hold the Student's weights and nothing else:{shown}{more}\n"
+        f"{what} does not hold the Student's weights and nothing else:{_shown(wrong)}\n"
         "  Nothing was written. This is a bug of the export: please report it with this message."
     )
+
+
+def _shown(lines: list[str]) -> str:
+    more = f"\n  ... and {len(lines) - 12} more" if len(lines) > 12 else ""
+    return "".join(f"\n  {line}" for line in lines[:12]) + more

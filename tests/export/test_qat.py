@@ -195,6 +195,7 @@ def test_a_bundle_takes_the_trained_graphs(
         entry = bundle.raw["artifacts"][key]["quantization"]
         assert entry["method"] == "quantisation-aware training"
         assert entry["training"]["steps"] == 4
+        assert "seconds" not in entry["training"]  # they would differ from one to the next
         assert len(entry["calibration"]["list_sha256"]) == 64
     clips = np.zeros((2, 4, 32, 32, 3), np.uint8)
     with open_runtime(bundle, backend="onnxruntime", precision="int8", threads=1) as runtime:
@@ -345,7 +346,7 @@ def test_weights_of_another_network_are_no_fine_tune() -> None:
         return {"a.weight_quantized": steps, "a.weight_scale": step.astype(np.float32)}
 
     check_trained_origin("x", rounded(own["a.weight"] * 1.1), own)
-    with pytest.raises(VerificationError, match=r"away from a\.weight"):
+    with pytest.raises(VerificationError, match=r"away from a\.weight(.|\n)*learning_rate"):
         check_trained_origin("x", rounded(rng.normal(size=(4, 3, 1, 1))), own)
 
 
