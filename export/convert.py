@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +41,9 @@ def save_paddle(net: DeployNet, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     spec = paddle.static.InputSpec([None, *net.spec.clip_shape], "uint8", INPUT)
-    with captured("Saving the Paddle inference model"), paddle.no_grad():
+    for name, tensor in net.tensors().items():
+        tensor.name = f"net.{name}"
+    with captured("Saving the Paddle inference model"), paddle.no_grad(), _counting_from_zero():
         paddle.jit.save(net, str(folder / PADDLE_STEM), input_spec=[spec])
     weights = folder / f"{PADDLE_STEM}.pdiparams"
     programs = [folder / f"{PADDLE_STEM}{suffix}" for suffix in (".json", ".pdmodel")]
@@ -47,6 +51,26 @@ def save_paddle(net: DeployNet, folder: Path) -> list[Path]:
     if not found or not weights.is_file():
         raise ConversionError(f"Paddle wrote no inference model to {folder}")
     return [found[0], weights]
+
+
+@contextmanager
+def _counting_from_zero() -> Iterator[None]:
+    """Paddle numbers names by what the process has built and traced before; here it starts anew.
+
+    Otherwise a second export within one process would write other names, and weights, which are
+    stored in the order of their names, in another order.
+    """
+    from paddle.base import framework
+
+    found = getattr(framework, "_name_struct", None)  # of the layers that operators come from
+    with paddle.utils.unique_name.guard():
+        try:
+            if found is not None:
+                framework._name_struct = type(found)()
+            yield
+        finally:
+            if found is not None:
+                framework._name_struct = found
 
 
 def to_onnx(program: Path, weights: Path, target: Path, names: dict[str, str]) -> onnx.ModelProto:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -104,9 +105,29 @@ def provenance(cfg: Config, checkpoint: Path, recorded: dict[str, Any]) -> dict[
         "config_sha256": cfg.sha256(),
         "checkpoint": {**record, "file": str(checkpoint), "sha256": sha256_of(checkpoint)},
         "tools": {name: found for name in TOOLS if (found := _version(name))},
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created": _now(),
         "seed": record.get("seed", cfg.seed),
     }
+
+
+def _now() -> str:
+    """The time in UTC; that of ``SOURCE_DATE_EPOCH``, in seconds since 1970, where it is set.
+
+    It is all that differs between two bundles of one checkpoint, and a build that must be
+    repeatable to the byte fixes it this way (reproducible-builds.org).
+
+    Raises:
+        ExportError: the variable is no such time.
+    """
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    if not fixed:
+        return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    try:
+        return datetime.fromtimestamp(int(fixed), timezone.utc).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        raise ExportError(
+            f"SOURCE_DATE_EPOCH is {fixed!r}; allowed: seconds since 1970, a whole number"
+        ) from None
 
 
 def _version(package: str) -> str | None:

@@ -122,5 +122,6 @@ def copy_trained(
         "activations": activations,
         "calibrator": record["calibrator"],
         "calibration": record["calibration"],
-        "training": {k: v for k, v in trained.items() if k not in ("file", "path")},
+        # Not how long it took: two fine-tunes that came to the same make the same bundle.
+        "training": {k: v for k, v in trained.items() if k not in ("file", "path", "seconds")},
     }

@@ -178,7 +178,9 @@ def insert(
     for node in graph.nodes:
         if node.op_type == "Conv" and node.name not in kept:
             writer.weights(node, scales[node.input[0]][0], bits=7 if reduce_range else 8)
-    writer.activations({name: scales[name] for name in pairs})
+    # In the graph's order: that of a set is another in every process, and so would the file be.
+    ordered = [*(end.name for end in model.graph.input), *graph.made_by]
+    writer.activations({name: scales[name] for name in ordered if name in pairs})
 
 
 def scale_of(found: Range, activations: Activations) -> tuple[np.float32, int]:
