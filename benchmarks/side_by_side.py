@@ -1,13 +1,13 @@
 """`python -m benchmarks.side_by_side CONFIG=FOLDER ...`: trainings at once, sharing the cores.
 
-Each training writes to FOLDER/train.log; the newest line of every log is shown as it comes. A
-training that was stopped goes on, one that is complete ends at once.
+Each training writes to FOLDER/train.log; the newest line of every log is shown as it comes, on a
+terminal with as many of its parts as fit. A training that was stopped goes on, one that is complete
+ends at once.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.study_runs import Job, train_all
 from infer.errors import ClipDuetError
 from infer.signals import exit_status
+from train.reporter import columns, fitting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,18 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             jobs,
             parallel=len(jobs),
             threads=threads,
-            say=_redraw if terminal else _say,
+            say=_Screen().draw if terminal else _say,
             every=2.0 if terminal else 30.0,
         )
     except ClipDuetError as error:
         _say(f"error: {error}")
         return 2
     except KeyboardInterrupt as stop:
-        _say("\nstopped; the same command goes on from the last checkpoints")
+        _say("stopped; the same command goes on from the last checkpoints")
         return exit_status(stop)
-    finally:
-        if terminal:
-            _say("")
     return 0
 
 
@@ -65,9 +63,24 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _redraw(line: str) -> None:
-    width = shutil.get_terminal_size().columns
-    print(f"\r\x1b[K{line[: width - 1]}", end="", file=sys.stderr, flush=True)
+class _Screen:
+    """A few lines at the end of a terminal that are written over."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+
+    def draw(self, text: str) -> None:
+        width = columns(sys.stderr) - 1
+        # What stands before a line's text is no part of it.
+        lines = [
+            line[: len(line) - len(line.lstrip())] + fitting(line, width - 2)
+            for line in text.splitlines()
+        ]
+        up = f"\x1b[{self._lines}A" if self._lines else ""
+        shown = "".join(f"\x1b[K{line}\n" for line in lines)
+        # Fewer lines than before: the rest is cleared.
+        print(f"{up}\r{shown}\x1b[J", end="", file=sys.stderr, flush=True)
+        self._lines = len(lines)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.errors import BenchmarkError
 from infer.files import write_text
 from infer.signals import stoppable
+from train.reporter import duration
 
 CHECKPOINTS = {"best": "best.pdparams", "last": "latest.ckpt"}
 LOG = "train.log"
@@ -72,7 +73,8 @@ def train_all(
 ) -> None:
     """Run the jobs, `parallel` at a time with `threads` each; logs go to FOLDER/train.log.
 
-    say: takes one line about how far it is, at each end of a job and every `every` seconds.
+    say: takes how far it is, a line for all and one a running job, at each end of a job and every
+        `every` seconds.
 
     Raises:
         BenchmarkError: a training failed; the others were stopped and continue next time.
@@ -216,11 +218,12 @@ def _state(
 ) -> str:
     now = time.monotonic()
     left = eta(finished, waiting, [(one.job, now - one.started) for one in running], parallel)
-    parts = [f"{len(finished)}/{total} trainings done, {spent / 60:.0f} min"]
+    parts = [f"{len(finished)} of {total} trainings done", f"{duration(spent)} so far"]
     if left is not None and (waiting or running):
-        parts.append(f"about {left / 60:.0f} min left")
-    parts += [f"{one.job.label}: {_last_line(one.job.folder / LOG)}" for one in running]
-    return " | ".join(parts)
+        parts.append(f"about {duration(left)} left")
+    width = max((len(one.job.label) for one in running), default=0)
+    jobs = [f"  {one.job.label:{width}}  {_last_line(one.job.folder / LOG)}" for one in running]
+    return "\n".join(["  ".join(parts), *jobs])
 
 
 def _tail(file: Path) -> str:
@@ -231,4 +234,4 @@ def _tail(file: Path) -> str:
 
 def _last_line(file: Path) -> str:
     lines = _tail(file).splitlines() if file.is_file() else []
-    return lines[-1][:100] if lines else "starting"
+    return lines[-1] if lines else "starting"

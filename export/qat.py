@@ -148,6 +148,8 @@ def fine_tune(
         QatError: the folder holds another fine-tune, or the settings do not fit.
     """
     from export.qat_training import train_graph
+    from train.data.loader import batches_in_epoch
+    from train.outlook import Place
     from train.splits import training_datasets
 
     if cfg.mix is not None:
@@ -156,10 +158,16 @@ def fine_tune(
     start = _start(cfg, checkpoint, folder, resume=resume, say=say)
     datasets = training_datasets(cfg)
     record = {"format": FORMAT, **start, "trained": _result(folder)["trained"]}
-    for kind in activations:
+    batch = cfg.DATASET.batch_size
+    if cfg.GRADIENT_ACCUMULATION is not None:
+        batch = cfg.GRADIENT_ACCUMULATION.global_batch_size
+    steps = batches_in_epoch(len(datasets[0]), batch_size=batch, drop_last=True) * cfg.epochs
+    for number, kind in enumerate(activations, start=1):
+        later = steps * (len(activations) - number)
+        name = f"fine-tuning with {kind} activations"
         found = train_graph(
             cfg, folder / kind, datasets, teacher=folder / FP32, resume=resume,
-            should_stop=should_stop,
+            should_stop=should_stop, place=Place(number, len(activations), name, later),
         )  # fmt: skip
         file = folder / kind / TRAINED
         record["trained"][kind] = {**found, "file": f"{kind}/{TRAINED}", "sha256": sha256_of(file)}

@@ -26,6 +26,7 @@ from train.config import Config
 from train.data.dataset import ClipDataset
 from train.loop import train
 from train.losses import Target, kl_divergence
+from train.outlook import Place
 from train.recognizers import STUDENT, Recognizer
 from train.reporter import Reporter
 from train.schema import Qat
@@ -47,6 +48,7 @@ def train_graph(
     teacher: Path,
     resume: bool,
     should_stop: Callable[[], bool],
+    place: Place | None = None,
 ) -> dict[str, Any]:
     """Train ``folder/start.onnx`` and write ``folder/trained.onnx``.
 
@@ -57,6 +59,7 @@ def train_graph(
         teacher: the fp32 ONNX file.
         resume: go on from the last checkpoint.
         should_stop: looked at after every step.
+        place: which of several trainings this is.
 
     Returns:
         Epochs, steps, seconds and the validation's top-1 at the end.
@@ -69,8 +72,9 @@ def train_graph(
         step_rate=settings.step_rate,
     )
     recognizer = _recognizer(settings, student, teacher)
-    reporter = Reporter(sys.stderr)
-    reporter.note(f"{folder}: a Q/DQ graph learns from {teacher.name}")
+    place = place or Place(name="fine-tuning for 8 bits")
+    reporter = Reporter(sys.stderr, place=place)
+    reporter.line(f"{place.long}  {folder}  a Q/DQ graph learns from {teacher.name}")
     try:
         progress = train(
             own,

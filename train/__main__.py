@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a file: Python put train/ first, the package is above it
@@ -112,6 +113,7 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> int:
     import paddle
 
     from train.loop import train
+    from train.outlook import places
     from train.rehearsal import rehearse
     from train.reporter import Reporter
     from train.run import check_begun
@@ -122,16 +124,20 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> int:
     folder = Path(cfg.output_dir)
     check_begun(folder, resume=options.resume)
     team = join()
-    rehearse(stages, cfg, team=team)
+    costs = rehearse(stages, cfg, team=team)
+    *before, own = places([*(stage.title for stage in stages), "training the student"], costs)
 
     stream = sys.stderr if team.leads else None
     scalars = str(folder / "vdl") if options.visualdl and team.leads else None
-    reporter = Reporter(stream, scalars=scalars)
+    reporter = Reporter(stream, scalars=scalars, place=own)
     try:
         with stop_requests() as should_stop:
-            for stage in stages:
-                reporter.note(f"first {stage.name}: {stage.cfg.source}, {stage.target}")
-                make(stage, reporter=Reporter(stream), should_stop=should_stop, team=team)
+            for stage, place in zip(stages, before, strict=True):
+                reporter.line(f"{place.long}  ({Path(stage.cfg.source).name})  {stage.target}")
+                with closing(Reporter(stream, place=place)) as shown:
+                    make(stage, reporter=shown, should_stop=should_stop, team=team)
+            if stages:
+                reporter.line(f"{own.long}  ({Path(cfg.source).name})  {folder}")
             train_set, valid_set = datasets or training_datasets(cfg)
             progress = train(
                 cfg,

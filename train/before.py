@@ -48,6 +48,15 @@ class Stage:
     labelling: Labelling | None
     owner: Config
 
+    @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+        if self.labelling is not None:
+            return f"labelling clips for {self.name}"
+        role = self.name.endswith(("TEACHER", "STUDENT"))
+        name = f"the {self.name.lower().replace('_', ' ')}" if role else self.name
+        return f"pretraining {name}"
+
 
 def plan(cfg: Config, *, environment: Mapping[str, str] | None = None) -> list[Stage]:
     """All stages of a run in their order, those of its stages included; empty where none is needed.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +20,12 @@ from train.config import Config, class_names, clip_spec, split_files
 from train.config_errors import ConfigError, Location, Mistake
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
+from train.outlook import Cost, cost_of_labelling, cost_of_training
 from train.pretrained import load_pretrained, load_weights
 from train.probe import probe
 from train.pseudo_labels import clips_to_label, dataset_to_label, labeller
 from train.recognizers import Recognizer
-from train.run import Networks, built_networks, open_run
+from train.run import Networks, Run, built_networks, open_run
 from train.schema_data import Split
 from train.splits import training_datasets
 from train.teachers import load_networks, network_weights
@@ -41,6 +43,8 @@ class _Made:
     lists: dict[str, Sequence[Sample] | None] = field(default_factory=dict)
     configs: dict[str, str] = field(default_factory=dict)
     """The configs that train the weights."""
+    costs: dict[str, Callable[[], Cost | None]] = field(default_factory=dict)
+    """What times the stages, by their files, and the run, by ""."""
 
     def read(self, path: Path) -> Any:
         """What a file of weights will hold."""
@@ -53,15 +57,18 @@ class _Made:
         return None not in self.weights.values()
 
 
-def rehearse(stages: Sequence[Stage], cfg: Config, *, team: Team) -> None:
+def rehearse(stages: Sequence[Stage], cfg: Config, *, team: Team) -> list[Cost | None]:
     """Look for everything that would stop the stages or the run, if there are stages.
+
+    Returns:
+        What each stage and, last, the run will take; None where it is not known.
 
     Raises:
         ClipDuetError: all mistakes, those of each config in one block: layers, files and what they
             hold, lists, names of classes, steps of an epoch, runs that their folders hold.
     """
     if not stages:
-        return  # The run tells it at once.
+        return [None]  # The run tells it at once.
     made, found = _Made(cfg.trust), defaultdict[str, list[Mistake]](list)
     for stage in stages:
         if stage.labelling is not None:
@@ -72,6 +79,8 @@ def rehearse(stages: Sequence[Stage], cfg: Config, *, team: Team) -> None:
     errors = [ConfigError(s, list(dict.fromkeys(told))) for s, told in found.items() if told]
     if errors:
         raise ClipDuetError("\n".join(map(str, errors)))
+    targets = [str(stage.target) for stage in stages]
+    return [made.costs[name]() if name in made.costs else None for name in (*targets, "")]
 
 
 def _tried(act: Callable[[], T], mistakes: list[Mistake], where: Location = ()) -> T | None:
@@ -106,7 +115,9 @@ def _starts(cfg: Config, made: _Made, team: Team, *, target: Path | None = None)
         named = {"training": datasets[0], "validation": datasets[1]}
         _tried(lambda: _probe(cfg, named), mistakes)
     if networks is not None and datasets is not None and not (begun and given):
-        _tried(lambda: _open(cfg, networks, datasets, team), mistakes)
+        run = _tried(lambda: _open(cfg, networks, datasets, team), mistakes)
+        if run is not None:
+            made.costs[str(target or "")] = partial(cost_of_training, run)
     return mistakes
 
 
@@ -115,9 +126,9 @@ def _probe(cfg: Config, datasets: Mapping[str, ClipDataset]) -> None:
     probe(datasets, limit=cfg.max_unreadable, seed=cfg.seed, note=lambda line: None)
 
 
-def _open(cfg: Config, networks: Networks, datasets: Any, team: Team) -> None:
+def _open(cfg: Config, networks: Networks, datasets: Any, team: Team) -> Run:
     train_set, valid_set = datasets
-    open_run(
+    return open_run(
         cfg,
         train_set=train_set,
         valid_set=valid_set,
@@ -169,7 +180,7 @@ def _labels(stage: Stage, made: _Made) -> list[Mistake]:
 
         _tried(fill, mistakes, (*where, "weights"))
         mistakes = [_explained(mistake, made) for mistake in mistakes]
-    _tried(lambda: clip_spec(stage.cfg), mistakes)
+    spec = _tried(lambda: clip_spec(stage.cfg), mistakes)
     classes = stage.cfg.class_num
     if classes > own.class_num:
         what = f"{stage.cfg.source} tells {classes} classes apart, this config {own.class_num}"
@@ -178,6 +189,11 @@ def _labels(stage: Stage, made: _Made) -> list[Mistake]:
     if samples is not None:
         named = {stage.name: dataset_to_label(stage, samples)}
         _tried(lambda: _probe(own, named), mistakes, (*where, "clips"))
+    if made.known and samples is not None and spec is not None:
+        batch = stage.cfg.DATASET.valid_batch_size or stage.cfg.DATASET.batch_size
+        made.costs[str(stage.target)] = partial(
+            cost_of_labelling, network, spec.clip_shape, batch=batch, clips=len(samples)
+        )
     if samples is not None and block.top_k is not None:
         samples = samples[: block.top_k * classes]
     made.lists[str(stage.target)] = samples

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from benchmarks import machine
 from benchmarks.side_by_side import main as side_by_side
 from benchmarks.study_runs import conditions_of
+from tests.terminal import on_terminal
 from train.config import load_config
 
 
@@ -24,7 +26,7 @@ def test_trainings_side_by_side(
     monkeypatch.chdir(root)
     runs = [f"{tiny}/one.yaml={tmp_path}/one", f"{tiny}/two.yaml={tmp_path}/two"]
     assert side_by_side([*runs, "--seed", "6"]) == 0
-    assert "2/2 trainings done" in capsys.readouterr().err
+    assert "2 of 2 trainings done" in capsys.readouterr().err
     given = [{"parallel": 2, "threads": max(1, machine.cpu_count() // 2)}]
     for name in ("one", "two"):
         assert load_config(tmp_path / name / "config.yaml").seed == 6
@@ -39,6 +41,24 @@ def test_trainings_side_by_side(
     assert "one.yaml is not CONFIG=FOLDER" in capsys.readouterr().err
 
 
+def test_a_narrow_terminal_shows_a_line_a_training_and_cuts_no_column(
+    tiny: Path, tmp_path: Path
+) -> None:
+    runs = [f"{tiny}/{name}.yaml={tmp_path}/{name}" for name in ("one", "two")]
+    arguments = ("-m", "benchmarks.side_by_side", *runs, "-o", "epochs=40")
+    status, said = on_terminal(*arguments, columns=60, cwd=tmp_path)
+    assert status == 0, said
+    lines = [re.sub(r"\x1b\[\d*[A-Z]", "", line).rstrip() for line in re.split(r"[\r\n]+", said)]
+    assert max(map(len, lines)) <= 60
+    assert "2 of 2 trainings done" in lines[-2]
+    running = [line.split() for line in lines if "epoch" in line]
+    assert {name for name, *_ in running} == {"one", "two"}
+    for words in running:
+        # The accuracy of training and that of validation are told apart, and whole.
+        assert re.search(r"\d$|\)$|left$|clips/s$", words[-1]), words
+        assert "top-1" not in words or words[words.index("top-1") - 1] in ("train", "val")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_lets_every_training_write_its_checkpoint(
     tiny: Path, tmp_path: Path, root: Path, number: signal.Signals
@@ -50,7 +70,7 @@ def test_a_stop_lets_every_training_write_its_checkpoint(
     )
     logs = [tmp_path / name / "train.log" for name in ("one", "two")]
     deadline = time.monotonic() + 120
-    while not all(log.is_file() and "epoch   2" in log.read_text() for log in logs):
+    while not all(log.is_file() and "epoch 2/" in log.read_text() for log in logs):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.2)
     os.killpg(process.pid, number)  # as a terminal does

@@ -250,7 +250,7 @@ def test_a_whole_study_and_one_more_seed(
     digests = {run["checkpoint_sha256"] for run in study["runs"]}
     assert len(digests) == 4
     said = capsys.readouterr()
-    assert "2/2 trainings done" in said.err and "4/4 evaluated" in said.err
+    assert "2 of 2 trainings done" in said.err and "4/4 evaluated" in said.err
     assert "Over 2 seeds and 9 clips" in said.out
 
 

@@ -76,7 +76,7 @@ def test_a_whole_study_of_methods(
     assert float(own["seconds_before"]) == pytest.approx(float(baseline["seconds"]), abs=0.1)
     assert int(own["peak_memory_mb"]) > 50 and own["steps"] == "3" and own["seeds"] == "3 4 5"
     said = capsys.readouterr()
-    assert "6/6 trainings done" in said.err and "self: " in said.out
+    assert "6 of 6 trainings done" in said.err and "self: " in said.out
     report = (methods / "table" / "report.md").read_text()
     assert "seeds ahead" in report and "Student's t" in report
 

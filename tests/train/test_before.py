@@ -51,7 +51,10 @@ def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
     assert main(arguments) == 0
     assert (teacher / LATEST).stat().st_mtime_ns == before
     said = capsys.readouterr().err
-    assert "first TEACHER" in said and "Teacher: all of the network from" in said
+    assert (
+        "stage 1 of 2: pretraining the teacher" in said
+        and "Teacher: all of the network from" in said
+    )
 
     # A run that has begun holds its teacher, wherever it is kept since.
     (output / "before").rename(tmp_path / "before")
