@@ -32,6 +32,7 @@ from train.config_errors import (
 )
 from train.config_networks import check_model
 from train.config_yaml import Document, apply_overrides, expand_environment, load_document
+from train.data.class_file import ClassFileError, read_class_names
 from train.data.lists import ListFormat
 from train.schema import IGNORED, Config
 from train.schema_data import PipelineSplit, Split
@@ -186,7 +187,8 @@ def split_files(cfg: Config, split: Split) -> SplitFiles | None:
 def class_names(cfg: Config) -> list[str]:
     """Names of the classes by label.
 
-    A file of names holds one a line, or, as PaddleVideo's do, ``label name``.
+    A file of names holds one a line, with its label or without; see
+    :mod:`train.data.class_file`.
 
     Raises:
         ConfigError: the file of names cannot be read, or does not hold as many as the networks
@@ -203,15 +205,11 @@ def class_names(cfg: Config) -> list[str]:
         return ConfigError(cfg.source, [Mistake(("DATASET", "classes"), text)])
 
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise fail(f"{file} cannot be read: {reason}") from error
-    names = _without_labels([line.strip() for line in lines if line.strip()])
+        names = read_class_names(file)
+    except ClassFileError as error:
+        raise fail(str(error)) from error
     if len(names) != cfg.class_num:
         raise fail(f"{file} names {len(names)} classes, the networks tell {cfg.class_num} apart")
-    if len(set(names)) != len(names):
-        raise fail(f"{file} names a class twice")
     return names
 
 
@@ -255,13 +253,6 @@ def transform_blocks(cfg: Config) -> list[dict[str, dict[str, Any]]]:
     for flip in flips:
         flip["labels"] = {labels[a]: labels[b] for a, b in swaps.items()}
     return blocks
-
-
-def _without_labels(lines: list[str]) -> list[str]:
-    """``0 abseiling``, ``1 air drumming``, ... to the names; other lines stay as they are."""
-    parts = [line.split(maxsplit=1) for line in lines]
-    numbered = all(len(part) == 2 and part[0] == str(i) for i, part in enumerate(parts))
-    return [part[1] for part in parts] if numbered else lines
 
 
 def _made_before(raw: Mapping[str, Any]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from infer.files import write_text
 from train.checkpoint import save_best
 from train.claim import claimed
 from train.config import RUN_CONFIG, Config
+from train.data.class_table import class_table
 from train.data.dataset import ClipDataset
 from train.data.loader import Batch, epoch_batches
 from train.deal import deal
@@ -86,6 +87,7 @@ def train(
             networks=networks,
         )
         if run.progress.epoch < cfg.epochs:
+            _tell_classes(run, reporter)
             probe(
                 {"training": train_set, "validation": valid_set},
                 limit=cfg.max_unreadable,
@@ -101,6 +103,15 @@ def train(
         # Whatever reads what this run wrote comes after.
         team.wait()
     return run.progress
+
+
+def _tell_classes(run: Run, reporter: Reporter) -> None:
+    """How many clips each class has, of the lists that have labels."""
+    data = run.cfg.DATASET
+    splits = {"training": (data.train, run.train), "validation": (data.valid, run.valid)}
+    labelled = {name: clips.samples for name, (file, clips) in splits.items() if file.labelled}
+    for line in class_table(run.deployed["classes"], labelled):
+        reporter.note(line)
 
 
 def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> None:

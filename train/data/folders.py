@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from infer.errors import ClipDuetError, listed
 from infer.inputs import VIDEO_SUFFIXES
+from train.data.class_file import class_lines
 from train.data.lists import unlistable, write_lines
 
 SPLITS = ("train", "val", "test")
@@ -164,7 +165,7 @@ def write_lists(
     """
     classes = sorted({clip.label for part in splits.values() for clip in part})
     labels = {name: index for index, name in enumerate(classes)}
-    lines = {out / "classes.txt": classes}
+    lines = {out / "classes.txt": class_lines(classes)}
     for split, part in splits.items():
         lines[out / f"{split}.list"] = [f"{clip.path} {labels[clip.label]}" for clip in part]
     other = [

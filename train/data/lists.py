@@ -48,7 +48,7 @@ class Sample:
 class ListError(ClipDuetError):
     """A list cannot be used. `problems` holds one `file:line: what` for each wrong line."""
 
-    def __init__(self, file: Path, problems: list[str], *, lines: int = 0) -> None:
+    def __init__(self, file: Path, problems: list[str], *, lines: int = 0, hint: str = "") -> None:
         self.file = file
         self.problems = problems
         if lines:
@@ -56,7 +56,7 @@ class ListError(ClipDuetError):
             shown = [f"  {problem}" for problem in problems[:SHOWN]]
             if len(problems) > SHOWN:
                 shown.append(f"  ... and {len(problems) - SHOWN} more")
-            super().__init__("\n".join([head, *shown]))
+            super().__init__("\n".join([head, *shown, *([hint] if hint else [])]))
         else:
             super().__init__("\n".join(problems))
 
@@ -116,7 +116,8 @@ def read_list(
         samples.append(Sample(path, label, frames, number))
 
     if problems:
-        raise ListError(file, problems, lines=len(lines))
+        hint = _from_one([sample.label for sample in samples], problems, num_classes)
+        raise ListError(file, problems, lines=len(lines), hint=hint)
     if not samples:
         raise ListError(file, [f"{file}: the list is empty; expected lines of {_usage(format)}"])
     if format == "FrameDataset":
@@ -143,6 +144,14 @@ class _Fields(NamedTuple):
     path: str
     frames: str
     label: str
+
+
+def _from_one(labels: list[int], problems: list[str], num_classes: int | None) -> str:
+    """What to say of a list whose only mistake is that its labels begin at 1."""
+    beyond = f"label {num_classes} is out of range"
+    if not labels or min(labels) == 0 or not all(beyond in problem for problem in problems):
+        return ""
+    return f"all labels lie in 1 to {num_classes}: here the first class has label 0; subtract 1"
 
 
 def _content_lines(file: Path) -> list[tuple[int, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from train.data.class_file import class_lines
 from train.data.lists import unlistable, write_lines
 from train.data.prepare.formats import Plan
 from train.data.prepare.media import Outcome
@@ -80,7 +81,7 @@ def write_lists(
         kept, other = (".list", ".unlabelled") if labelled else (".unlabelled", ".list")
         (out / f"{split}{other}").unlink(missing_ok=True)
         write_lines(out / f"{split}{kept}", lines)
-    write_lines(out / "classes.txt", plan.classes)
+    write_lines(out / "classes.txt", class_lines(plan.classes))
     text = json.dumps({name: vars(report) for name, report in reports.items()}, indent=1)
     write_lines(out / REPORT, [text])
     return reports
