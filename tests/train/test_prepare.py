@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from infer.frames_folder import read_frames_folder
-from infer.video import each_frame, read_video
+from infer.video import read_video
 from tests.train.test_prepare_download import Server, server  # noqa: F401
 from train.config_yaml import parse_document
 from train.data.lists import read_list
@@ -115,11 +115,15 @@ def test_a_second_run_looks_only_at_what_changed(
 
     looked: list[str] = []
 
-    def counting(path: Path, each: Callable[[np.ndarray], None]) -> object:
-        looked.append(Path(path).name)
-        return each_frame(path, each)
+    def counting(look: Callable[..., object]) -> Callable[..., object]:
+        def counted(path: Path, *more: object) -> object:
+            looked.append(Path(path).name)
+            return look(path, *more)
 
-    monkeypatch.setattr(media, "each_frame", counting)
+        return counted
+
+    for name in ("each_frame", "check_first_frame"):
+        monkeypatch.setattr(media, name, counting(getattr(media, name)))
     run(root, status=1)
     assert len(looked) == 11
     name = "UCF-101/HandstandPushups/v_test_2.avi"
