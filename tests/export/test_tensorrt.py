@@ -10,7 +10,6 @@ import resource
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import fake_tensorrt
@@ -314,7 +313,7 @@ def test_a_folder_that_takes_nothing(bundle, host, capsys, monkeypatch, code):
     def refuse(*args, **kwargs):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr("infer.files.lock_file", refuse)
     assert build(bundle, "--force") == 1
     assert f"cannot be written: {os.strerror(code)}" in capsys.readouterr().err
     assert engines(bundle) == before
