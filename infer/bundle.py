@@ -16,6 +16,7 @@ from typing import Any
 
 from infer.errors import AlteredError, BundleError, listed, os_reason
 from infer.files import write_text
+from infer.moved_aside import whereabouts
 from infer.spec import ClipSpec, spec_problems
 
 FORMAT_VERSION = 1
@@ -118,7 +119,7 @@ class Bundle:
             raw = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             what = f"has no {BUNDLE_JSON}" if root.is_dir() else "is not there"
-            raise BundleError(f"{root} {what}: no bundle") from None
+            raise BundleError(f"{root} {what}: no bundle{whereabouts(root)}") from None
         except OSError as error:
             raise BundleError(f"{file} cannot be read: {os_reason(error)}") from None
         except ValueError as error:

@@ -176,11 +176,12 @@ def _from_zero(text: str) -> int:
 def _load_bundle(named: str | None) -> Bundle:
     from infer.bundle import Bundle
     from infer.errors import BundleError
+    from infer.moved_aside import whereabouts
 
     folder = Path(named) if named else DEFAULT_BUNDLE
     if not named and not folder.exists() and (ROOT / folder).exists():
         folder = ROOT / folder
-    if not (folder / "bundle.json").is_file():
+    if not (folder / "bundle.json").is_file() and not whereabouts(folder):
         raise BundleError(
             f"no bundle in {folder}: `make export` makes one from a trained checkpoint "
             "(`make demo` does everything from the start), --bundle names another"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from export.folder import OutputError, staged
+from export.folder import OutputError, exchange, staged
+from infer.bundle import Bundle
+from infer.errors import BundleError
 
 ROOT = Path(__file__).resolve().parents[2]
 # Stops where it is told to, as a process does that is killed there.
@@ -29,6 +32,8 @@ def counted(*names):
         os._exit(9)
 
 os.replace = counted
+if len(sys.argv) < 4:  # as where the system cannot exchange two names
+    folder.exchange = lambda one, other: False
 with folder.staged(Path(sys.argv[1])) as made:
     (made / "bundle.json").write_text("new")
     if sys.argv[2] == "0":
@@ -69,6 +74,31 @@ def test_a_bundle_that_was_moved_aside_comes_back(tmp_path: Path) -> None:
     assert (target / "bundle.json").read_text() == "new"
     write(target, "mine")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_that_was_moved_aside_is_found_by_who_looks_for_it(tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+    write(target, "old")
+    killed(target, moves=1)
+    with pytest.raises(BundleError, match=r"\.previous.* mv ") as caught:
+        Bundle.load(target)
+    command = shlex.split(str(caught.value).partition("To put it back: ")[2].partition(" (")[0])
+    subprocess.run(command, check=True)
+    assert (target / "bundle.json").read_text() == "old"
+
+
+def test_where_names_can_be_exchanged_there_is_always_a_bundle(tmp_path: Path) -> None:
+    one, other = tmp_path / "bundle", tmp_path / "other"
+    for folder in (one, other):
+        write(folder, folder.name)
+    if not exchange(one, other):
+        pytest.skip("this system or file system cannot exchange two names")
+    assert [(f / "bundle.json").read_text() for f in (one, other)] == ["other", "bundle"]
+    # It would end at the first renaming, of which there is none.
+    command = [sys.executable, "-c", KILLED, str(one), "1", "exchange"]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    assert (one / "bundle.json").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "other"]
 
 
 def test_other_exports_are_let_alone(tmp_path: Path) -> None:
