@@ -14,6 +14,9 @@ from pathlib import Path
 
 from infer.errors import ClipDuetError
 
+WRITERS = 32
+"""Numbers of temporary files that are looked at: more processes hardly write one file at once."""
+
 
 class WriteError(ClipDuetError):
     """A file cannot be written; what was there before is still there."""
@@ -107,8 +110,9 @@ def _claim(path: Path) -> tuple[Path, int]:
         partial, lock = next(
             (name, lock) for name in names if (lock := lock_file(name, create=True)) is not None
         )
-        for left in itertools.takewhile(os.path.lexists, names):
-            if (other := lock_file(left)) is not None:
+        # A writer that lives may hold a number between those of two that died.
+        for left in itertools.islice(names, WRITERS):
+            if os.path.lexists(left) and (other := lock_file(left)) is not None:
                 left.unlink(missing_ok=True)
                 os.close(other)
     except OSError as error:

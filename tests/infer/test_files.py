@@ -77,27 +77,30 @@ with replacing(sys.argv[1]) as partial:
 """
 
 
+@pytest.mark.parametrize("living", [1, 2])
 def test_what_a_killed_writer_left_is_removed_by_the_next_and_a_living_ones_is_not(
-    tmp_path: Path, root: Path
+    tmp_path: Path, root: Path, living: int
 ) -> None:
     file = tmp_path / "kept.txt"
     command = [sys.executable, "-c", WRITER, str(file)]
-    writers = [
-        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    writers: list[subprocess.Popen[str]] = []
+    partials: list[Path] = []
     try:
-        partials = [Path(writer.stdout.readline().strip()) for writer in writers if writer.stdout]
+        for _ in range(3):  # one after the other, so that their names are in this order
+            writers.append(subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True))
+            assert writers[-1].stdout
+            partials.append(Path(writers[-1].stdout.readline().strip()))
         assert len(set(partials)) == 3
-        for killed in (0, 2):
+        for killed in {0, 1, 2} - {living}:
             writers[killed].kill()
             writers[killed].wait()
         assert all(partial.read_text() == "half of the n" for partial in partials)
         write_text(file, "new")
         assert file.read_text() == "new"
-        assert partials[1].read_text() == "half of the n"
-        assert {*tmp_path.iterdir()} == {file, partials[1]}
-        writers[1].kill()
-        writers[1].wait()
+        assert partials[living].read_text() == "half of the n"
+        assert {*tmp_path.iterdir()} == {file, partials[living]}
+        writers[living].kill()
+        writers[living].wait()
         write_text(file, "newer")
         assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
     finally:
