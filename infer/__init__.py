@@ -6,16 +6,21 @@ import sys
 _COMMANDS = ("infer", "train", "export", "benchmarks")
 
 
+def _is_command() -> bool:
+    """Whether this process was started as `python -m` one of the modules here."""
+    given = sys.orig_argv
+    if "-m" not in given[:-1]:
+        return False
+    return given[given.index("-m") + 1].partition(".")[0] in _COMMANDS
+
+
 def _leave_out_current_folder() -> None:
     """Where `python -m infer.predict` and the like run in another folder than the checkout's.
 
     Python puts the current folder first on the path: a numpy.py in it would be taken for the
     installed package. A program that imports this one keeps its own path.
     """
-    given = sys.orig_argv
-    if sys.argv[:1] != ["-m"] or "-m" not in given[:-1]:  # argv: while the module is looked for
-        return
-    if given[given.index("-m") + 1].partition(".")[0] not in _COMMANDS:
+    if sys.argv[:1] != ["-m"] or not _is_command():  # argv: while the module is looked for
         return
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if os.path.isdir(sys.path[0]) and os.path.samefile(sys.path[0], ".") and sys.path[0] != here:
@@ -25,6 +30,10 @@ def _leave_out_current_folder() -> None:
 _leave_out_current_folder()
 
 from infer.telemetry import turn_off  # noqa: E402
+from infer.terminal import open_streams  # noqa: E402
+
+if _is_command():
+    open_streams()
 
 # Here, because every room imports this package before it imports ONNX Runtime.
 turn_off()

@@ -20,9 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from infer.predict import run_and_exit
 
         run_and_exit(given[1:], prog="clipduet predict")
+    from infer.command import run_and_exit as run
     from infer.doctor import main as doctor
 
-    return doctor(given[1:], prog="clipduet doctor")
+    run(lambda: doctor(given[1:], prog="clipduet doctor"))
 
 
 def _parser() -> argparse.ArgumentParser:

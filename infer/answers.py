@@ -1,4 +1,4 @@
-"""How predictions are written: as a table for people, JSON lines or CSV, on stdout or in a file."""
+"""How predictions are written: as a table for people, as JSON or as CSV."""
 
 from __future__ import annotations
 
@@ -6,112 +6,138 @@ import contextlib
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from infer.terminal import printable
+
 if TYPE_CHECKING:
-    from infer.inputs import Inputs
     from infer.labels import Labels
     from infer.pipeline import Prediction
 
-FORMATS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
-CSV_FIELDS = ("video", "label", "score", "topk", "seconds", "error", "warning")
+FORMATS = ("table", "json", "jsonl", "csv")
+SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+CSV_FIELDS = ("video", "label", "score", "topk", "seconds", "error", "warning", "index")
+"""What was added later stands last."""
 LABEL_FIELDS = ("true_label", "true_index", "correct")
 """Where true labels are given."""
 
+Write = Callable[[str, "Prediction"], None]
+"""Takes a video's name and what came out for it."""
 
-def printable(text: str, keep: str = "") -> str:
-    """Names of files may hold anything; a line on a terminal may not."""
-    return "".join(
-        c if c.isprintable() or c in keep else c.encode("unicode_escape", "replace").decode()
-        for c in text
-    )
+
+def form_of(asked: str | None, output: str | None) -> str:
+    """``table``, ``array``, ``jsonl`` or ``csv``: a file named .json holds one JSON value."""
+    suffix = Path(output or "").suffix.lower()
+    form = asked or SUFFIXES.get(suffix, "table")
+    if form == "json":
+        return "array" if suffix == ".json" else "jsonl"
+    return form
 
 
 @contextlib.contextmanager
-def output(named: str | None) -> Iterator[TextIO]:
-    """stdout, or a file that appears under its name only when everything was written."""
+def stream(named: str | None) -> Iterator[TextIO]:
+    """stdout, or the pipe or device of that name."""
     if named in (None, "-"):
         with contextlib.suppress(AttributeError, ValueError):
             sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         yield sys.stdout
         return
-    target = Path(str(named))
-    if target.exists() and not target.is_file() and not target.is_dir():
-        with target.open("w", encoding="utf-8") as file:  # a pipe or a device
-            yield file
-        return
-    if target.is_dir() or not target.absolute().parent.is_dir():
-        from infer.errors import ClipDuetError
-
-        what = "is a folder" if target.is_dir() else f"the folder {target.parent} is not there"
-        raise ClipDuetError(f"--output {target}: {what}; name a file in a folder that exists")
-    from infer.files import replacing
-
-    with (
-        replacing(target) as path,
-        path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
-    ):
+    with open(str(named), "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         yield file
 
 
-def _record(prediction: Prediction, labels: Labels | None) -> dict[str, object]:
+def record(name: str, prediction: Prediction, labels: Labels | None) -> dict[str, object]:
+    """A prediction as JSON: either ``error`` or the best answer and the ``topk``."""
     true = {} if labels is None else labels.record(prediction)
     if prediction.error is not None:
-        return {"video": str(prediction.video), **true, "error": prediction.error}
-    best = prediction.topk[0]
-    record: dict[str, object] = {
-        "video": str(prediction.video),
+        return {"video": name, **true, "error": prediction.error}
+    topk = [
+        {"label": one.label, "index": one.index, "score": round(one.score, 6)}
+        for one in prediction.topk
+    ]
+    found: dict[str, object] = {
+        "video": name,
         **true,
-        "label": best.label,
-        "score": round(best.score, 6),
-        "topk": [{"label": r.label, "score": round(r.score, 6)} for r in prediction.topk],
+        **topk[0],
+        "topk": topk,
         "seconds": round(prediction.seconds, 4),
     }
     if prediction.warning:
-        record["warning"] = prediction.warning
-    return record
+        found["warning"] = prediction.warning
+    return found
 
 
+@contextlib.contextmanager
 def writer(
-    form: str, out: TextIO, inputs: Inputs, labels: Labels | None = None
-) -> Callable[[Prediction], None]:
-    """What writes one prediction; ``form`` is ``table``, ``json`` or ``csv``.
+    form: str, out: TextIO, names: Sequence[str], labels: Labels | None = None
+) -> Iterator[Write]:
+    """What writes one prediction; the end of the body completes what was written.
 
-    labels: the true ones, which are shown and compared.
+    Args:
+        form: see `form_of`.
+        out: where to.
+        names: of all videos, for the width of a table's column.
+        labels: the true ones, which are shown and compared.
     """
-    if form == "json":
-        return lambda p: _line(out, json.dumps(_record(p, labels)))
-    if form == "csv":
-        fields = CSV_FIELDS + (() if labels is None else LABEL_FIELDS)
-        table = csv.DictWriter(out, fields, lineterminator="\n")
-        table.writeheader()
+    if form == "jsonl":
+        yield lambda name, prediction: _line(out, json.dumps(record(name, prediction, labels)))
+    elif form == "array":
+        yield from _array(out, labels)
+    elif form == "csv":
+        yield _csv(out, labels)
+    else:
+        yield _table(out, names, labels)
 
-        def row(prediction: Prediction) -> None:
-            record = _record(prediction, labels)
-            if "topk" in record:
-                record["topk"] = json.dumps(record["topk"])
-            table.writerow(record)
 
-        return row
-    width = min(max(len(printable(str(v))) for v in inputs.videos), 60)
-    true = labels.head if labels is not None else ""
-    _line(out, f"{'video':{width}}  {'score':>6}  {'seconds':>7}  {true}label")
+def _array(out: TextIO, labels: Labels | None) -> Iterator[Write]:
+    before = "[\n"
 
-    def text(prediction: Prediction) -> None:
-        video = f"{printable(str(prediction.video)):{width}}"
+    def write(name: str, prediction: Prediction) -> None:
+        nonlocal before
+        out.write(before + json.dumps(record(name, prediction, labels)))
+        before = ",\n"
+
+    yield write
+    out.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _csv(out: TextIO, labels: Labels | None) -> Write:
+    fields = CSV_FIELDS + (() if labels is None else LABEL_FIELDS)
+    table = csv.DictWriter(out, fields, lineterminator="\n")
+    table.writeheader()
+    # A file gets names as they are; a terminal would follow the codes in them.
+    shown = printable if out.isatty() else str
+
+    def write(name: str, prediction: Prediction) -> None:
+        row = record(name, prediction, labels)
+        if "topk" in row:
+            row["topk"] = json.dumps(row["topk"])
+        table.writerow({key: shown(v) if isinstance(v, str) else v for key, v in row.items()})
+
+    return write
+
+
+def _table(out: TextIO, names: Sequence[str], labels: Labels | None) -> Write:
+    head = "" if labels is None else labels.head
+    width = min(max(len(printable(name)) for name in names), 60)
+    _line(out, f"{'video':{width}}  {'score':>6}  {'seconds':>7}  {head}label")
+
+    def write(name: str, prediction: Prediction) -> None:
+        video = f"{printable(name):{width}}"
         if prediction.error is not None:
             _line(out, f"{video}  error: {printable(prediction.error)}")
             return
         best, *others = prediction.topk
-        true = labels.cells(prediction) if labels is not None else ""
-        line = f"{video}  {best.score:6.4f}  {prediction.seconds:7.3f}  {true}{best.label}"
+        label = ("" if labels is None else labels.cells(prediction)) + printable(best.label)
+        line = f"{video}  {best.score:6.4f}  {prediction.seconds:7.3f}  {label}"
         if others:
-            line += "  (" + ", ".join(f"{r.label} {r.score:.4f}" for r in others) + ")"
+            rest = (f"{printable(one.label)} {one.score:.4f}" for one in others)
+            line += "  (" + ", ".join(rest) + ")"
         _line(out, line)
 
-    return text
+    return write
 
 
 def _line(out: TextIO, text: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import sys
 import textwrap
@@ -21,11 +20,13 @@ from typing import Any
 
 from infer.backends import BACKENDS, precisions
 from infer.bundle import Bundle
+from infer.command import run_and_exit
 from infer.engines import built_engines, built_precisions
-from infer.errors import ClipDuetError
+from infer.errors import ClipDuetError, os_reason
 from infer.hardware import cores, cpu, nvidia_gpus
 from infer.isolated import ask
 from infer.statuses import Status, statuses
+from infer.terminal import Says, abandon, has_stdout, printable
 
 BASE = ("numpy", "cv2", "av")
 """What every prediction imports."""
@@ -214,19 +215,25 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.doct
     parser.add_argument("--bundle", metavar="DIR", help="say also what could run this bundle")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     args = parser.parse_args(argv)
+    say = Says()
     try:
+        if not has_stdout():
+            raise ClipDuetError("standard output is closed")
         report = examine(args.bundle)
     except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     text = json.dumps(report, indent=2) if args.format == "json" else "\n".join(lines(report))
     try:
-        print(text, flush=True)
+        print(printable(text, keep="\n"), flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon(sys.stdout)
         return 141
+    except OSError as error:
+        say(f"error: output: {os_reason(error)}")
+        return 2
     return 0 if can_run(report) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

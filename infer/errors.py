@@ -7,6 +7,8 @@ import resource
 from collections.abc import Sequence
 from pathlib import Path
 
+from infer.terminal import printable
+
 
 class ClipDuetError(Exception):
     """A problem the user can act on; command lines print it without a traceback.
@@ -17,6 +19,13 @@ class ClipDuetError(Exception):
 
     exit_status = 2
 
+    def __str__(self) -> str:
+        # It may quote a bundle, a config or a file's name, and ends on a terminal or in a log.
+        return printable(self._text(), keep="\n\t")
+
+    def _text(self) -> str:
+        return super().__str__()
+
 
 class VideoError(ClipDuetError):
     """One video cannot be used. `path` is the video, `reason` one line without the path."""
@@ -26,7 +35,7 @@ class VideoError(ClipDuetError):
         self.path = Path(path)
         self.reason = reason
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"{self.path}: {self.reason}"
 
 
@@ -59,7 +68,7 @@ class BackendUnavailable(BackendError):
         super().__init__(backend, reason, remedy)
         self.backend, self.reason, self.remedy = backend, reason, remedy
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         text = f"{self.backend} cannot run here: {self.reason}"
         return f"{text}. To change that: {self.remedy}" if self.remedy else text
 

@@ -9,6 +9,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+MOST_DECODERS = 8
+"""Threads that read videos at once; more would hold memory that the network cannot keep up with."""
 CPUINFO = Path("/proc/cpuinfo")
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # What decides how fast a network runs: vector width, 8-bit and 16-bit dot products, tiles.

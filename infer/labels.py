@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infer.answers import printable
 from infer.errors import ClipDuetError, listed
+from infer.terminal import printable
 
 if TYPE_CHECKING:
     from infer.pipeline import Prediction

@@ -1,26 +1,25 @@
 """Say what happens in videos: `python infer/predict.py --video clip.mp4`.
 
-Exit status: 0 done; 1 some inputs failed; 2 wrong use; 130 interrupted, 141 the reader of a pipe
-went away (as shells count them).
+Exit status: 0 done; 1 some inputs failed; 2 wrong use; 130 interrupted, 143 ended by SIGTERM, 129
+by SIGHUP, 141 the reader of a pipe went away (as shells count them).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a file: Python put infer/ first, the package is above it
     sys.path[0] = str(ROOT)
 
-from infer.answers import FORMATS, output, printable, writer  # noqa: E402
+from infer import command  # noqa: E402
+from infer.answers import FORMATS  # noqa: E402
+from infer.terminal import Says, abandon, has_stdout  # noqa: E402
 
 if TYPE_CHECKING:
     from infer.bundle import Bundle
@@ -29,64 +28,78 @@ if TYPE_CHECKING:
 
 DEFAULT_BUNDLE = Path("bundles", "dml")
 """Of the current folder, else of the checkout; an installed package has none beside it."""
-MOST_DECODERS = 8
-"""Threads that read videos at once; more would hold memory that the network cannot keep up with."""
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict") -> int:
     """The command line, which calls itself ``prog``; returns the exit status."""
     args = _parser(prog).parse_args(argv)
-    from infer.errors import ClipDuetError
+    from infer.errors import ClipDuetError, os_reason
 
+    say = Says()
     try:
-        return _run(args)
+        status = _run(args, say)
     except ClipDuetError as error:
-        _say(f"error: {error}")
+        say(f"error: {error}")
         return 2
     except BrokenPipeError:
-        with contextlib.suppress(OSError, io.UnsupportedOperation):
-            # Python flushes stdout once more at exit: let that go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon(sys.stdout)
         return 141
     except OSError as error:
-        _say(f"error: {error.filename or 'output'}: {error.strerror or error}")
+        say(f"error: {error.filename or 'output'}: {os_reason(error)}")
         return 2
     except ImportError as error:
         from infer.missing import why_not
 
-        _say(f"error: {why_not(error)}")
+        say(f"error: {why_not(error)}")
         return 2
+    return status or int(say.lost)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, say: Says) -> int:
     from infer.errors import ClipDuetError
     from infer.inputs import find_videos
 
     inputs = find_videos(args.video)
     for name, why in inputs.missing:
-        _say(f"error: {name}: {why}")
-    if inputs.repeated:
-        many = "1 video was" if inputs.repeated == 1 else f"{inputs.repeated} videos were"
-        _say(f"note: {many} named more than once and run once")
-    if args.output and os.path.realpath(args.output) in map(os.path.realpath, inputs.videos):
+        say(f"error: {name}: {why}")
+    for note in inputs.notes:
+        say(f"note: {note}")
+    screen = args.output in (None, "-")
+    if screen and not has_stdout():
+        raise ClipDuetError("standard output is closed: name a file with --output")
+    if not screen and os.path.realpath(args.output) in map(os.path.realpath, inputs.videos):
         raise ClipDuetError(f"--output {args.output} is one of the videos; name another file")
     bundle = _load_bundle(args.bundle)
-    if args.output and bundle.root.resolve() in Path(args.output).resolve().parents:
+    if not screen and bundle.root.resolve() in Path(args.output).resolve().parents:
         raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
     labels = _labels(args, bundle, inputs)
-    if not inputs.videos:
-        return _status(inputs, failed=len(inputs.missing))
-    with output(args.output) as out:
-        return _predict(args, bundle, inputs, labels, out)
+    from infer.delivery import to_file, to_stream
+
+    target = None if screen else Path(args.output)
+    if target is None or (target.exists() and not target.is_file() and not target.is_dir()):
+        failed = to_stream(args, bundle, inputs, labels, say)  # stdout, a pipe or a device
+    elif target.is_dir() or not target.absolute().parent.is_dir():
+        what = "is a folder" if target.is_dir() else f"the folder {target.parent} is not there"
+        raise ClipDuetError(f"--output {target}: {what}; name a file in a folder that exists")
+    else:
+        failed = to_file(args, bundle, inputs, labels, say)
+    if labels is not None:
+        say(labels.summary())
+    if failed:
+        say(f"{failed} of {len(inputs.rows)} inputs failed")
+    return 1 if failed else 0
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
     from infer.backends import BACKENDS
+    from infer.hardware import MOST_DECODERS
 
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Say what happens in videos. One line for each, in the order given.",
-        epilog="Exit status: 0 done, 1 some inputs failed, 2 wrong use.",
+        description="Say what happens in videos. One answer for every name that is given or found "
+        "in a folder, in the order given; a name that comes again is answered once.",
+        epilog="Exit status: 0 done, 1 some inputs failed, 2 wrong use; 128 more than the number "
+        "of a signal that ended it.",
     )
     add = parser.add_argument
     add(
@@ -95,7 +108,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         action="extend",
         required=True,
         metavar="PATH",
-        help="video files, folders (searched to the bottom) and quoted patterns like 'a/**/*.mp4'",
+        help="video files, folders (searched to the bottom, through links too, for the suffixes of "
+        "videos; hidden names are left out) and quoted patterns like 'a/**/*.mp4'",
     )
     add("--bundle", metavar="DIR", help="the exported bundle (default: bundles/dml)")
     add("--precision", default="fp32", help="fp32, int8, ... as the bundle has (default: fp32)")
@@ -147,8 +161,10 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add(
         "--format",
-        choices=("table", "json", "csv"),
-        help="json: one JSON object a line (default: by the suffix of --output, else table)",
+        choices=FORMATS,
+        help="json: one JSON object a line, but one array in an --output named .json; jsonl: a "
+        "line each anywhere (default: by the suffix .json, .jsonl, .ndjson or .csv of --output, "
+        "else table)",
     )
     add(
         "--labels",
@@ -157,7 +173,18 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "and wrong",
     )
     add("--root", metavar="DIR", help="folder that the paths of LIST start from (default: its own)")
-    add("--output", metavar="FILE", help="write there when all is done, instead of to the screen")
+    add(
+        "--output",
+        metavar="FILE",
+        help="write there when all is done, instead of to the screen; until then answers are kept "
+        "in FILE.partial, which the same command takes up when this one is stopped",
+    )
+    add(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        help="insist on FILE.partial, if there is one (--no-resume: drop it; default: take it if "
+        "bundle and settings are the same)",
+    )
     return parser
 
 
@@ -198,120 +225,11 @@ def _labels(args: argparse.Namespace, bundle: Bundle, inputs: Inputs) -> Labels 
     return read_labels(Path(args.labels), bundle.classes, inputs.videos, root=root)
 
 
-def _predict(
-    args: argparse.Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None, out: TextIO
-) -> int:
-    # Heavy imports only here: --help and mistakes answer at once.
-    import cv2
-
-    from infer.hardware import cores
-    from infer.pipeline import predict_videos
-    from infer.runtimes import Clips, Logits, Runtime, open_runtime
-
-    cv2.setNumThreads(1)  # videos are decoded side by side already
-    spec = bundle.spec
-    if args.num_clips:
-        spec = replace(spec, sampling=replace(spec.sampling, views=args.num_clips))
-    runtimes: list[Runtime] = []
-
-    def run(clips: Clips) -> Logits:
-        return runtimes[0].run(clips)
-
-    stream = predict_videos(
-        inputs.videos,
-        run,
-        spec,
-        bundle.classes,
-        batch_size=args.batch_size,
-        workers=min(args.threads or cores(), MOST_DECODERS),
-        k=args.top_k,
-    )
-    # The first videos are being decoded by now; the network loads meanwhile.
-    together = min(args.batch_size, len(inputs.videos)) * spec.clips
-    runtimes.append(
-        open_runtime(
-            bundle,
-            backend=args.backend,
-            precision=args.precision,
-            threads=args.threads,
-            max_batch=args.max_batch,
-            device=args.device,
-            # Decoding shares the cores.
-            spinning=False,
-            warm_up=(together,) if args.warm_up else (),
-            expected_clips=len(inputs.videos) * spec.clips,
-            say=_say,
-        )
-    )
-    form = args.format or FORMATS.get(Path(args.output or "").suffix.lower(), "table")
-    write = writer(form, out, inputs, labels)
-    bar = _Bar(len(inputs.videos))
-    failed = len(inputs.missing)
-    with runtimes[0]:
-        try:
-            for done, prediction in enumerate(stream, 1):
-                bar.clear()
-                write(prediction)
-                if labels is not None:
-                    labels.count(prediction)
-                out.flush()
-                elsewhere = out is not sys.stdout
-                if prediction.error is not None:
-                    failed += 1
-                    if elsewhere:
-                        _say(f"error: {prediction.video}: {prediction.error}")
-                elif prediction.warning and (elsewhere or form == "table"):
-                    _say(f"warning: {prediction.video}: {prediction.warning}")
-                bar.draw(done)
-        finally:
-            bar.clear()
-    if labels is not None:
-        _say(labels.summary())
-    return _status(inputs, failed=failed)
-
-
-def _status(inputs: Inputs, *, failed: int) -> int:
-    if failed:
-        _say(f"{failed} of {len(inputs.videos) + len(inputs.missing)} inputs failed")
-    return 1 if failed else 0
-
-
-def _say(text: str) -> None:
-    print(printable(text, keep="\n"), file=sys.stderr, flush=True)
-
-
-class _Bar:
-    """A progress line on stderr where a person sees it, nothing in a pipe."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._shown = total > 1 and sys.stderr.isatty()
-
-    def draw(self, done: int) -> None:
-        if self._shown and done < self._total:
-            full = 30 * done // self._total
-            sys.stderr.write(f"[{'#' * full}{'.' * (30 - full)}] {done}/{self._total}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-
 def run_and_exit(
     argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict"
 ) -> None:
     """Run the command and end the process with its status."""
-    try:
-        status = main(argv, prog=prog)
-    except KeyboardInterrupt:
-        status = 130
-    with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
-    if status in (2, 130, 141):
-        os._exit(status)  # not waiting for the videos that are still being decoded
-    sys.exit(status)
+    command.run_and_exit(lambda: main(argv, prog=prog))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,101 @@
+"""What a command says to a person: printable, on standard streams that may be closed or full."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from typing import TextIO
+
+
+def printable(text: str, keep: str = "") -> str:
+    """A text from a file or a name, without control characters, terminal codes and bidi overrides.
+
+    They are shown as escapes, such as ``\\\\x1b``; those in ``keep`` stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in keep else c.encode("unicode_escape", "replace").decode()
+        for c in text
+    )
+
+
+_nowhere_yet: set[int] = set()
+"""Standard streams that were closed when the process began."""
+
+
+def has_stdout() -> bool:
+    """Whether there was a standard output when `open_streams` was called first."""
+    return 1 not in _nowhere_yet
+
+
+def open_streams() -> None:
+    """Give a command whose standard streams were closed (``>&-``) some that lead nowhere.
+
+    Else the next file that is opened gets the number 1, and what a library prints gets into it.
+    """
+    for number in (0, 1, 2):
+        if _is_closed(number):
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # gets the lowest number
+            _nowhere_yet.add(number)
+    if sys.stdout is None:
+        sys.stdout = _nowhere()
+    if sys.stderr is None:  # print(file=None) goes to stdout
+        sys.stderr = _nowhere()
+
+
+def _is_closed(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return True
+    return False
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")
+
+
+def abandon(stream: TextIO) -> None:
+    """Let what is left in a stream go nowhere: Python flushes it once more at the end."""
+    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Says:
+    """Lines for a person on stderr, and a progress line there if a person sees it.
+
+    Attributes:
+        lost: whether stderr could not be written.
+    """
+
+    def __init__(self) -> None:
+        self.lost = False
+        self._drawn = False
+
+    def __call__(self, text: str) -> None:
+        """One message."""
+        self._write(printable(text, keep="\n") + "\n")
+
+    def progress(self, done: int, total: int) -> None:
+        """Draw the progress line, which `clear` removes."""
+        if total > 1 and done < total and sys.stderr.isatty():
+            full = 30 * done // total
+            self._write(f"[{'#' * full}{'.' * (30 - full)}] {done}/{total}")
+            self._drawn = True
+
+    def clear(self) -> None:
+        """Remove the progress line."""
+        if self._drawn:
+            self._write("\r\x1b[K")
+            self._drawn = False
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except OSError:
+            self.lost = True
+            abandon(sys.stderr)
