@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,10 +15,22 @@ from typing import Any
 
 from infer.errors import AlteredError, BundleError, listed, os_reason
 from infer.files import write_text
+from infer.manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
 from infer.moved_aside import whereabouts
-from infer.spec import ClipSpec, spec_problems
+from infer.spec import ClipSpec
+from infer.strict_json import JsonProblem, read_json, value_problems
 
-FORMAT_VERSION = 1
+__all__ = [
+    "BUNDLE_JSON",
+    "FORMAT_VERSION",
+    "Artifact",
+    "ArtifactFile",
+    "Bundle",
+    "describe_file",
+    "sha256_of",
+    "write_bundle_json",
+]
+
 BUNDLE_JSON = "bundle.json"
 
 
@@ -108,7 +119,7 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
-        """Read and check `bundle.json` (checksums: when an artefact is opened).
+        """Read and check `bundle.json` (checksums of other files: when an artefact is opened).
 
         Raises:
             BundleError: no bundle there, or everything that is wrong with it.
@@ -116,15 +127,15 @@ class Bundle:
         root = Path(folder)
         file = root / BUNDLE_JSON
         try:
-            raw = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            raw = read_json(file)
+        except (FileNotFoundError, NotADirectoryError):
             what = f"has no {BUNDLE_JSON}" if root.is_dir() else "is not there"
             raise BundleError(f"{root} {what}: no bundle{whereabouts(root)}") from None
-        except OSError as error:
-            raise BundleError(f"{file} cannot be read: {os_reason(error)}") from None
-        except ValueError as error:
-            raise BundleError(f"{file} cannot be read: {error}") from None
+        except JsonProblem as error:
+            raise BundleError(f"{file} {error}") from None
         problems = bundle_problems(raw)
+        if isinstance(raw, dict) and not value_problems(raw):
+            problems = seal_problems(raw) + problems
         if problems:
             raise BundleError(listed(str(file), problems))
         artifacts = {
@@ -168,7 +179,7 @@ class Bundle:
 
 
 def write_bundle_json(folder: str | Path, data: Mapping[str, Any]) -> Path:
-    """Check `data` and write it as the folder's bundle.json, atomically.
+    """Check `data` and write it with its checksum as the folder's bundle.json, atomically.
 
     Raises:
         BundleError: everything that is wrong with it; nothing is written then.
@@ -176,7 +187,7 @@ def write_bundle_json(folder: str | Path, data: Mapping[str, Any]) -> Path:
     problems = bundle_problems(data)
     if problems:
         raise BundleError(listed("not a valid bundle.json", problems))
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(sealed(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     target = Path(folder) / BUNDLE_JSON
     write_text(target, text)
     return target
@@ -196,108 +207,3 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def bundle_problems(data: object) -> list[str]:
-    """Everything wrong with the contents of a bundle.json, one line each."""
-    if not isinstance(data, Mapping):
-        return ["is not a mapping"]
-    version = data.get("format_version")
-    if version != FORMAT_VERSION:
-        return [
-            f"format_version is {version!r}, this program reads {FORMAT_VERSION}: "
-            "export the bundle again with this version, or use the version that wrote it"
-        ]
-    out: list[str] = []
-    for key in ("name", "model", "classes", "spec", "input", "output", "max_batch", "artifacts"):
-        if key not in data:
-            out.append(f"{key} is missing")
-    if "name" in data and not _text(data["name"]):
-        out.append(f"name is {data['name']!r}; allowed: a text")
-    if "model" in data and not isinstance(data["model"], Mapping):
-        out.append("model is not a mapping")
-    classes = data.get("classes")
-    if "classes" in data:
-        if not isinstance(classes, list) or not classes or not all(map(_text, classes)):
-            out.append("classes must be a list of names, at least one")
-            classes = None
-        elif len(set(classes)) != len(classes):
-            twice = sorted({c for c in classes if classes.count(c) > 1})
-            out.append(f"classes has names twice: {', '.join(twice)}")
-    wrong_spec = spec_problems(data["spec"]) if "spec" in data else ["missing"]
-    if "spec" in data:
-        out += [f"spec.{p}" for p in wrong_spec]
-    if "max_batch" in data and not _whole(data["max_batch"], 1):
-        out.append(f"max_batch is {data['max_batch']!r}; allowed: a whole number from 1")
-    if "input" in data:
-        shape = None if wrong_spec else [*ClipSpec.from_dict(data["spec"]).clip_shape]
-        out += _tensor_problems("input", data["input"], "uint8", shape)
-    if "output" in data:
-        shape = [len(classes)] if classes else None
-        out += _tensor_problems("output", data["output"], "float32", shape)
-    if "artifacts" in data:
-        out += _artifacts_problems(data["artifacts"])
-    return out
-
-
-def _tensor_problems(where: str, data: object, dtype: str, shape: list[int] | None) -> list[str]:
-    if not isinstance(data, Mapping):
-        return [f"{where} is not a mapping"]
-    out = []
-    if not _text(data.get("name")):
-        out.append(f"{where}.name is {data.get('name')!r}; allowed: a text")
-    if data.get("dtype") != dtype:
-        out.append(f"{where}.dtype is {data.get('dtype')!r}; allowed: {dtype}")
-    if shape is not None and data.get("shape") != ["batch", *shape]:
-        out.append(f"{where}.shape is {data.get('shape')!r}, but must be {['batch', *shape]}")
-    return out
-
-
-def _artifacts_problems(data: object) -> list[str]:
-    if not isinstance(data, Mapping) or not data:
-        return ["artifacts must be a mapping with at least one artefact"]
-    out = []
-    for key, entry in data.items():
-        where = f"artifacts.{key}"
-        if not isinstance(entry, Mapping):
-            out.append(f"{where} is not a mapping")
-            continue
-        for name in ("format", "precision"):
-            if not _text(entry.get(name)):
-                out.append(f"{where}.{name} is {entry.get(name)!r}; allowed: a text")
-        expected = f"{entry.get('format')}.{entry.get('precision')}"
-        if key != expected and not key.startswith(f"{expected}."):
-            out.append(f"{where} holds {expected}, its key must begin with that")
-        files = entry.get("files")
-        if not isinstance(files, list) or not files:
-            out.append(f"{where}.files must be a list of at least one file")
-            continue
-        for k, file in enumerate(files):
-            out += _file_problems(f"{where}.files[{k}]", file)
-    return out
-
-
-def _file_problems(where: str, data: object) -> list[str]:
-    if not isinstance(data, Mapping):
-        return [f"{where} is not a mapping"]
-    out = []
-    name = data.get("file")
-    inside = isinstance(name, str) and _text(name) and "\\" not in name
-    if inside:
-        path = PurePosixPath(str(name))
-        inside = not path.is_absolute() and ".." not in path.parts
-    if not inside:
-        out.append(f"{where}.file is {name!r}; allowed: a file inside the bundle")
-    if not _whole(data.get("bytes"), 0):
-        out.append(f"{where}.bytes is {data.get('bytes')!r}; allowed: a whole number from 0")
-    if not re.fullmatch(r"[0-9a-f]{64}", str(data.get("sha256"))):
-        out.append(f"{where}.sha256 is {data.get('sha256')!r}; allowed: 64 hex digits")
-    return out
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _whole(value: object, low: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= low

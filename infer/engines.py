@@ -19,6 +19,7 @@ from typing import Any
 
 from infer.bundle import Bundle
 from infer.errors import BackendError, BundleError, listed
+from infer.strict_json import JsonProblem, read_json, shown, value_problems
 
 FOLDER = "engines"
 STAMP_VERSION = 1
@@ -127,14 +128,14 @@ def read_stamp(engine: Path) -> Stamp:
     """
     path = stamp_path(engine)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        data = read_json(path)
+    except (FileNotFoundError, NotADirectoryError):
         raise BundleError(f"{engine.name} has no stamp ({path.name}): not built here") from None
-    except (OSError, ValueError) as error:
-        raise BundleError(f"{path.name} cannot be read: {error}") from None
+    except JsonProblem as error:
+        raise BundleError(f"{path.name} {error}") from None
     if not isinstance(data, dict) or data.pop("stamp_version", None) != STAMP_VERSION:
         raise BundleError(f"{path.name} is no stamp of version {STAMP_VERSION}")
-    problems = _problems(data, Stamp, "")
+    problems = value_problems(data) + _problems(data, Stamp, "")
     if problems:
         raise BundleError(listed(path.name, problems))
     try:
@@ -259,7 +260,7 @@ def _problems(data: Mapping[str, Any], kind: type, where: str) -> list[str]:
         nested = {"Machine": Machine, "Profile": Profile}.get(want)
         allowed = {"int": int, "float": (int, float), "str": str}.get(want, Mapping)
         if not isinstance(value, allowed) or isinstance(value, bool):  # type: ignore[arg-type]
-            out.append(f"{where}{name} is {value!r}")
+            out.append(f"{where}{name} is {shown(value)}")
         elif nested is not None:
             out += _problems(value, nested, f"{where}{name}.")
     return out

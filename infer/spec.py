@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from infer.errors import SpecError, listed
+from infer.strict_json import shown, shown_key
 
 KINDS = ("uniform", "dense")
 RESIZES = ("area", "bilinear", "pil")
@@ -131,18 +132,18 @@ class ClipSpec:
 def spec_problems(data: object) -> list[str]:
     """Everything wrong with a spec dictionary, one line each; empty if it can be followed."""
     if not isinstance(data, Mapping):
-        return [f"expected a mapping with sampling and preprocess, got {data!r}"]
+        return [f"expected a mapping with sampling and preprocess, got {shown(data)}"]
     problems = _key_problems(data, [f.name for f in fields(ClipSpec)], "")
     sections: list[tuple[str, type, Callable[[Mapping[str, Any]], list[str]]]] = [
         ("sampling", SamplingSpec, _sampling_problems),
         ("preprocess", PreprocessSpec, _preprocess_problems),
     ]
     for name, kind, check in sections:
-        section = data.get(name)
-        if section is None:
+        if name not in data:
             continue
+        section = data[name]
         if not isinstance(section, Mapping):
-            problems.append(f"{name}: expected a mapping, got {section!r}")
+            problems.append(f"{name}: expected a mapping, got {shown(section)}")
             continue
         names = [f.name for f in fields(kind)]
         problems += _key_problems(section, names, f"{name}.")
@@ -160,14 +161,14 @@ def _key_problems(data: Mapping[str, Any], names: list[str], where: str) -> list
     problems = [f"{where}{name} is missing" for name in needed if name not in data]
     for key in data:
         if key not in names:
-            near = get_close_matches(str(key), names, n=1)
+            near = get_close_matches(str(key)[:80], names, n=1)
             hint = f"did you mean {near[0]}?" if near else f"allowed: {', '.join(names)}"
-            problems.append(f"{where}{key} is unknown ({hint})")
+            problems.append(f"{where}{shown_key(key)} is unknown ({hint})")
     return problems
 
 
 def _wrong(data: Mapping[str, Any], name: str, good: bool, allowed: str) -> list[str]:
-    return [] if good else [f"{name} is {data[name]!r}; allowed: {allowed}"]
+    return [] if good else [f"{name} is {shown(data[name])}; allowed: {allowed}"]
 
 
 def _count(value: object, low: int, high: int) -> bool:
