@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.results import dump
-from infer.errors import ClipDuetError
-from infer.files import write_text
+from infer.errors import ClipDuetError, explained
+from infer.files import check_writable, write_text
 from infer.signals import exit_status, stoppable
 
 WRONG_USE = 2
@@ -83,12 +83,14 @@ def carry_out(
     hush()
     try:
         refuse(too_small(options, least or {}))
+        if options.out:
+            check_writable(options.out)
         with in_order():
             result = measure(options)
             if options.out:
                 write_text(options.out, dump(result))
     except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return None
     except KeyboardInterrupt as stop:
         print("\nstopped; nothing was written", file=sys.stderr)
@@ -118,7 +120,7 @@ def carry_through(
         with in_order():
             lines = work(options)
     except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return WRONG_USE
     except KeyboardInterrupt as stop:
         print(f"\nstopped; the same command goes on {goes_on}", file=sys.stderr)

@@ -32,8 +32,8 @@ from benchmarks.timing import Timing, time_all
 from benchmarks.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.words_gate import gate_sentences
 from infer.bundle import Bundle
-from infer.errors import ClipDuetError, listed
-from infer.files import write_text
+from infer.errors import ClipDuetError, explained, listed
+from infer.files import check_writable, write_text
 from infer.signals import exit_status
 from train.data.lists import FORMATS, read_list
 
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_text(options.out, dump(results))
             shutil.rmtree(kept_folder(options.out), ignore_errors=True)
     except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print("\nstopped; the same command goes on with the answers it has", file=sys.stderr)
@@ -117,6 +117,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything the command does but the writing; returns the result as JSON-ready values."""
     started, load_before = time.perf_counter(), machine.load_average()
     _check_numbers(options)
+    check_writable(options.out)
     bundles = _load(options)
     check_bundles(bundles)
     every = [bundle for model in MODELS for bundle in bundles[model]]

@@ -18,7 +18,7 @@ from benchmarks.report_content import content, title
 from benchmarks.report_csv import as_csv
 from benchmarks.report_markdown import markdown
 from benchmarks.results import STUDY_FORMAT, load
-from infer.errors import ClipDuetError
+from infer.errors import ClipDuetError, explained
 from infer.files import write_text
 
 STUDY = Path("reports/study/results.json")
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         write_report(options.results, options.out, study=options.study)
     except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 2
     print(f"written: {options.out / 'index.html'}, report.md, results.csv")
     return 0

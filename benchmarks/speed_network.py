@@ -21,7 +21,7 @@ from export.verify import randomise
 from infer.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
 from infer.spec import ClipSpec
 from train.config import Config, clip_spec
-from train.data.motions import MotionSpec, draw_clip
+from train.data.motion_clips import MotionSpec, draw_clip
 from train.recognizers import build_recognizer
 
 CALIBRATION_CLIPS = 4

@@ -6,6 +6,7 @@ import errno
 import resource
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from infer.terminal import printable
 
@@ -25,6 +26,18 @@ class ClipDuetError(Exception):
 
     def _text(self) -> str:
         return super().__str__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, whatever its ``__init__`` takes: it may be raised in another process."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[ClipDuetError], arguments: tuple[Any, ...], fields: dict[str, Any]
+) -> ClipDuetError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
 
 
 class VideoError(ClipDuetError):
@@ -81,6 +94,13 @@ def os_reason(error: OSError) -> str:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return f"{reason}: this process may have {most} open; `ulimit -n` sets how many"
     return reason
+
+
+def explained(error: Exception) -> str:
+    """An error in words for a user: of the file system's, the file and the reason."""
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part is not None)
+    return str(error)
 
 
 def listed(title: str, problems: Sequence[str]) -> str:

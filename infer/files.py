@@ -27,6 +27,34 @@ class WriteError(ClipDuetError):
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise WriteError, which names the file, for every ``OSError`` of the body.
+
+    Args:
+        path: what is named where the error does not say which file it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(Path(error.filename or path), error) from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before the work whether a file can be written after it; missing folders are made.
+
+    Raises:
+        WriteError: it cannot, as far as that can be known.
+    """
+    path = Path(os.path.realpath(path))
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+
+
+@contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield an empty file beside ``path`` that takes its place when the body succeeds.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file: Python put train/ first, the package is above it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from infer.errors import ClipDuetError
+from infer.errors import ClipDuetError, explained
 from infer.missing import why_not
 from train.launched import end_with_the_launcher
 
@@ -84,6 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_status
     except ImportError as error:
         print(f"error: {why_not(error, extra='train')}", file=sys.stderr)
+        return EXIT_WRONG_USE
+    except OSError as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
         return EXIT_WRONG_USE
     except KeyboardInterrupt:
         print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)

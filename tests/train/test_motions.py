@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import itertools
 import json
@@ -22,7 +23,8 @@ from hypothesis import strategies as st
 
 from infer.video import read_video
 from train.data.lists import read_list
-from train.data.motions import CLASSES, MotionSpec, draw_clip, main, make_dataset, ways
+from train.data.motion_clips import CLASSES, MotionSpec, draw_clip, ways
+from train.data.motions import main, make_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = MotionSpec(train=16, val=8, test=8, size=32, frames=8, label_noise=0.0)
@@ -97,6 +99,40 @@ def test_a_stopped_generation_goes_on_and_other_settings_start_anew(tmp_path: Pa
     other = dataclasses.replace(SMALL, noise=9.0)
     assert make_dataset(tmp_path, other, workers=1) != checksums
     assert kept.stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize("damage", [b"", b"no clip", None])
+def test_a_clip_that_changed_afterwards_is_made_again(tmp_path: Path, damage: bytes | None) -> None:
+    checksums = make_dataset(tmp_path, SMALL, workers=1)
+    clip = tmp_path / "test" / "00002.mp4"
+    whole = clip.read_bytes()
+    flipped = bytearray(whole)
+    flipped[-5] ^= 1  # a frame may decode all the same
+    clip.write_bytes(flipped if damage is None else damage)
+    assert make_dataset(tmp_path, SMALL, workers=1) == checksums
+    assert clip.read_bytes() == whole
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_full_disk_is_told_and_what_was_made_stays(
+    tmp_path: Path, root: Path, workers: str
+) -> None:
+    """A largest size of files is a disk that is full for some of them only."""
+    out = tmp_path / "d"
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY));"
+        "from train.data.motions import main; sys.exit(main(sys.argv[2:]))"
+    )
+    arguments = ["--out", str(out), "--train", "16", "--val", "8", "--test", "8"]
+    command = [sys.executable, "-c", code, "4096", *arguments, "--workers", workers]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and "cannot be written" in done.stderr
+    assert os.strerror(errno.EFBIG) in done.stderr
+    assert not list(out.glob("*/.*"))
+    assert main(arguments) == 0
+    assert len(list(out.glob("*/*.mp4"))) == 32
 
 
 def test_a_folder_of_somebody_else_is_left_alone(

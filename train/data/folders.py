@@ -22,7 +22,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from infer.errors import ClipDuetError, listed
+from infer.errors import ClipDuetError, explained, listed
 from infer.inputs import VIDEO_SUFFIXES
 from train.data.class_file import class_lines
 from train.data.lists import unlistable, write_lines
@@ -282,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         classes = write_lists(chosen.out, splits, overwrite=chosen.overwrite)
     except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 2
     print(_table(splits, classes))
     for split in [name for name, part in splits.items() if not part]:

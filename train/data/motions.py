@@ -20,13 +20,13 @@ It is deterministic, and resumes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
-import math
 import sys
-from dataclasses import dataclass
+from concurrent.futures.process import BrokenProcessPool
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -36,203 +36,27 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from infer.errors import ClipDuetError, listed
-from infer.files import replacing, write_text
+from infer.errors import ClipDuetError, explained
+from infer.files import WriteError, replacing, write_text, writing
 from infer.hardware import cores
 from infer.signals import exit_status, stoppable
-from train.data.processes import pool
-
-CLASSES = (
-    "moves_right",
-    "moves_left",
-    "moves_down",
-    "moves_up",
-    "grows",
-    "shrinks",
-    "turns_clockwise",
-    "turns_counterclockwise",
+from train.data.motion_clips import (
+    CLASSES,
+    FORMAT,
+    SPLITS,
+    MotionSpec,
+    check_spec,
+    draw_clip,
+    listed_label,
 )
-SPLITS = ("train", "val", "test")
-FORMAT = 4
-"""Raised when the same settings would draw other pixels, so that stale clips are made anew."""
-
-
-@dataclass(frozen=True)
-class MotionSpec:
-    """What the clips look like and how hard they are.
-
-    Attributes:
-        train, val, test: clips a split, classes in turn.
-        size: height and width in pixels.
-        frames: frames a clip.
-        fps: frames a second in the file.
-        way: largest distance in pixels from the middle to either end of a move.
-        growth: largest factor between the natural size and either end of a change of size.
-        turn: largest angle in degrees from the middle to either end of a turn.
-        weakest: least strength of a motion, as a share of the largest.
-        calmest: least range of the other three in training clips, as a share of their full one, so
-            that some are easy and a network finds its feet; in val and test it is always full.
-        shake: standard deviation in pixels of the camera's steps from frame to frame.
-        noise: standard deviation in grey levels of each pixel's noise.
-        background: contrast of the background's texture, 0 (plain) to 1.
-        label_noise: share of training clips whose label in the list is another, random one.
-        seed: of everything.
-    """
-
-    train: int = 1600
-    val: int = 480
-    test: int = 2000
-    size: int = 56
-    frames: int = 16
-    fps: int = 8
-    way: float = 20.0
-    growth: float = 2.2
-    turn: float = 150.0
-    weakest: float = 0.7
-    calmest: float = 0.0
-    shake: float = 0.2
-    noise: float = 3.0
-    background: float = 0.12
-    label_noise: float = 0.1
-    seed: int = 0
-
-
-def check_spec(spec: MotionSpec) -> None:
-    """Refuse settings that no clip can be drawn with.
-
-    Raises:
-        ClipDuetError: all of them, with their values and what is allowed.
-    """
-    low = {"train": 0, "val": 0, "test": 0, "size": 16, "frames": 8, "fps": 1, "seed": 0}
-    problems = [
-        f"{name} is {getattr(spec, name)}, allowed: {least} or more"
-        for name, least in low.items()
-        if getattr(spec, name) < least
-    ]
-    if spec.frames % 2:
-        problems.append(f"frames is {spec.frames}, allowed: even numbers (half are evaluated on)")
-    if spec.size % 2:
-        problems.append(f"size is {spec.size}, allowed: even numbers (H.264 halves the colours)")
-    problems += [
-        f"{name} is {getattr(spec, name)}, allowed: 0 to 1"
-        for name in ("weakest", "calmest", "background", "label_noise")
-        if not 0 <= getattr(spec, name) <= 1
-    ]
-    problems += [
-        f"{name} is {getattr(spec, name)}, allowed: 0 or more, finite"
-        for name in ("way", "turn", "shake", "noise")
-        if not 0 <= getattr(spec, name) < math.inf
-    ]
-    if not 1 <= spec.growth < math.inf:
-        problems.append(f"growth is {spec.growth}, allowed: 1 or more, finite")
-    if problems:
-        raise ClipDuetError(listed("these clips cannot be drawn", problems))
-
-
-def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int]:
-    """Draw one clip.
-
-    Returns:
-        uint8 ``[frames, size, size, 3]`` RGB, and the index of its class in :data:`CLASSES`.
-    """
-    rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
-    label = index % len(CLASSES)
-    # Drawn for all four alike: in a test, how far something goes must not tell that it is the one.
-    strength = rng.uniform(spec.weakest, 1.0, 4)
-    if split == "train":
-        # Squared: easy clips are what a network needs before it can learn from the others.
-        calm = spec.calmest + (1 - spec.calmest) * rng.uniform(0, 1, 4) ** 2
-        calm[label // 2] = 1.0
-        strength *= calm
-    x, y, growth, turn = strength[:, None] * ways(rng, frames=spec.frames, label=label)
-    camera = np.cumsum(rng.normal(0, spec.shake, (spec.frames, 2)), axis=0)
-    camera -= camera.mean(axis=0)
-    middle = spec.size * rng.uniform(0.38, 0.62, 2)
-    natural_angle, natural_zoom = rng.uniform(0, 360), rng.uniform(0.85, 1.15)
-
-    texture = _texture(rng, 2 * spec.size, cells=int(rng.integers(4, 12)))
-    background = MEAN_GREY + spec.background * (texture - texture.mean())
-    patch, mask = _object(rng, spec.size)
-    frames = np.empty((spec.frames, spec.size, spec.size, 3), np.uint8)
-    for t in range(spec.frames):
-        at = middle + camera[t] + spec.way * np.array([x[t], y[t]])
-        zoom = natural_zoom * spec.growth ** growth[t]
-        angle = natural_angle - spec.turn * turn[t]  # OpenCV counts counter-clockwise
-        frame = _place(background, spec.size / 2 + camera[t], 1.0, 0.0, spec.size)
-        alpha = _place(mask, at, zoom, angle, spec.size)[..., None]
-        frame = frame * (1 - alpha) + _place(patch, at, zoom, angle, spec.size) * alpha
-        frame += rng.normal(0, spec.noise, frame.shape)
-        frames[t] = np.clip(np.rint(frame), 0, 255)
-    return frames, label
-
-
-MEAN_GREY = 90
-
-
-def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
-    """How place (x, y), size and angle change in a clip of class ``label``.
-
-    What moves takes all values in turn and goes on from the last to the first. The others go to and
-    fro once, by pairs of neighbours: up over every second pair, down over those between, in a pair
-    always in the same order. So every second of their values is every second of all, as it is of
-    what moves. All four start at random. Of fewer than eight frames, going to and fro would be
-    going one way.
-
-    Returns:
-        float64 ``[4, frames]``, in each row the middles of ``frames`` equal parts of -1..1.
-    """
-    moving, backwards = divmod(label, 2)
-    values = (np.arange(frames) * 2 + 1) / frames - 1
-    pairs = [values[at : at + 2] for at in range(0, frames, 2)]
-    there_and_back = np.concatenate([*pairs[::2], *pairs[1::2][::-1]])
-    starts, directions = rng.integers(frames, size=4), rng.choice([1, -1], size=4)
-    directions[moving] = -1 if backwards else 1
-    rows = [
-        np.roll(values if k == moving else there_and_back, start)[:: directions[k]]
-        for k, start in enumerate(starts)
-    ]
-    return np.stack(rows)
-
-
-def _object(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A textured patch and its soft mask: float32 ``[p, p, 3]`` and ``[p, p]`` in 0..1.
-
-    The outline is a random closed curve that has no symmetry, so that turning it shows.
-    """
-    side = 2 * (size // 3)
-    corners = int(rng.integers(3, 8))
-    angle = (np.arange(corners) + np.sort(rng.uniform(0, 0.6, corners))) / corners * 2 * np.pi
-    radius = rng.uniform(0.45, 1.0, corners) * side * 0.36
-    points = side / 2 + radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    mask = np.zeros((side, side), np.float32)
-    cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 1.0, cv2.LINE_8, 4)
-    texture = _texture(rng, side, cells=int(rng.integers(3, 7)))
-    return texture, cv2.GaussianBlur(mask, (3, 3), 0)
-
-
-def _place(image: np.ndarray, at: np.ndarray, zoom: float, angle: float, size: int) -> np.ndarray:
-    """Draw ``image`` with its centre at ``at`` (x, y), scaled and turned, on a black square."""
-    height, width = image.shape[:2]
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, zoom)
-    matrix[:, 2] += at - np.array([width / 2, height / 2])
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR)
-
-
-def _texture(rng: np.random.Generator, size: int, *, cells: int) -> np.ndarray:
-    """Smooth colour noise, float32 ``[size, size, 3]`` in 0..255."""
-    grid = rng.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
-    return np.clip(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC), 0, 255)
-
-
-def listed_label(spec: MotionSpec, split: str, index: int, label: int) -> int:
-    """The label that the list gives to a clip: now and then a wrong one, in training only."""
-    if split != "train" or spec.label_noise == 0:
-        return label
-    rng = np.random.default_rng([spec.seed, len(SPLITS), index])
-    if rng.random() >= spec.label_noise:
-        return label
-    return int((label + rng.integers(1, len(CLASSES))) % len(CLASSES))
-
+from train.data.motion_files import (
+    RECORD,
+    is_whole,
+    read_record,
+    sha256_of_clip,
+    write_record,
+)
+from train.data.processes import pool
 
 MOST_ENCODINGS = 10
 
@@ -270,58 +94,57 @@ def _encoded(frames: np.ndarray, fps: int) -> bytes:
     return file.getvalue()
 
 
-def _write_one(job: tuple[MotionSpec, str, int, Path]) -> None:
+def _write_one(job: tuple[MotionSpec, str, int, Path]) -> str:
+    """Write a clip; its checksum."""
     spec, split, index, path = job
     cv2.setNumThreads(1)
     write_mp4(path, draw_clip(spec, split, index)[0], fps=spec.fps)
+    return sha256_of_clip(path)
 
 
 def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> dict[str, str]:
     """Write what is missing of the dataset.
 
-    Clips that an earlier call with the same settings wrote stay; other settings start anew.
+    Clips that an earlier call with the same settings wrote stay, unless they have changed since;
+    other settings start anew.
 
     Returns:
         SHA-256 of each split, over its list and the bytes of its files in order.
 
     Raises:
         ClipDuetError: settings out of range, or ``out`` is no folder, or holds something else.
+        WriteError: a file cannot be written, perhaps because the disk is full; the clips that are
+            whole stay.
     """
     check_spec(spec)
     if workers is not None and workers < 1:
         raise ClipDuetError(f"workers is {workers}, allowed: 1 or more")
     record = out / "dataset.json"
     earlier = _earlier_settings(out, record)
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        for split in SPLITS:
+            (out / split).mkdir(parents=True, exist_ok=True)
     clip_settings = dataclasses.asdict(spec)
     settings = {"format": FORMAT, "av": av.__version__, "opencv": cv2.__version__}
     settings |= {k: v for k, v in clip_settings.items() if k not in (*SPLITS, "label_noise")}
     if earlier != settings:
-        for stale in (file for split in SPLITS for file in (out / split).glob("*.mp4")):
-            stale.unlink()
+        with writing(out):
+            (out / RECORD).unlink(missing_ok=True)
+            for stale in (file for split in SPLITS for file in (out / split).glob("*.mp4")):
+                stale.unlink()
         write_text(record, json.dumps({"settings": settings}, indent=1))
 
     counts = {split: clip_settings[split] for split in SPLITS}
     paths = {s: [out / s / f"{i:05d}.mp4" for i in range(n)] for s, n in counts.items()}
+    known = read_record(out)
     jobs = [
         (spec, split, index, path)
         for split, files in paths.items()
         for index, path in enumerate(files)
-        if not path.exists()
+        if not is_whole(path, known.get(f"{split}/{path.name}"))
     ]
-    for split in SPLITS:
-        (out / split).mkdir(exist_ok=True)
     if jobs:
-        try:
-            with pool(workers or cores()) as executor:
-                done = executor.map(_write_one, jobs, chunksize=16)
-                for _ in tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None):
-                    pass
-        except KeyboardInterrupt:
-            # What the workers were writing.
-            for partial in (file for split in SPLITS for file in (out / split).glob(".*.mp4.*")):
-                partial.unlink(missing_ok=True)
-            raise
+        _write(out, jobs, known, workers=workers or cores())
 
     checksums = {}
     for split, files in paths.items():
@@ -330,12 +153,40 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
         write_text(out / f"{split}.list", "".join(lines))
         digest = hashlib.sha256("".join(lines).encode())
         for file in files:
-            digest.update(file.read_bytes())
+            data = file.read_bytes()
+            digest.update(data)
+            known[f"{split}/{file.name}"] = hashlib.sha256(data).hexdigest()
         checksums[split] = digest.hexdigest()
+    write_record(out, known)
     write_text(out / "classes.txt", "\n".join(CLASSES) + "\n")
     summary = {"settings": settings, "spec": clip_settings, "sha256": checksums}
     write_text(record, json.dumps(summary, indent=1) + "\n")
     return checksums
+
+
+def _write(
+    out: Path, jobs: list[tuple[MotionSpec, str, int, Path]], known: dict[str, str], *, workers: int
+) -> None:
+    """Write clips and keep their checksums, also of those that were done before it failed."""
+    try:
+        with pool(workers) as executor:
+            done = executor.map(_write_one, jobs, chunksize=16)
+            bar = tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None)
+            for (_, split, _, path), checksum in zip(jobs, bar, strict=True):
+                known[f"{split}/{path.name}"] = checksum
+    except BaseException as error:
+        with contextlib.suppress(WriteError):
+            write_record(out, known)
+        # What the workers were writing.
+        for partial in (file for split in SPLITS for file in (out / split).glob(".*.mp4.*")):
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+        if isinstance(error, BrokenProcessPool):
+            raise ClipDuetError(
+                f"a process that wrote clips to {out} was killed, perhaps for its memory: try "
+                "fewer --workers; the same command goes on with the clips that are missing"
+            ) from error
+        raise
 
 
 def _earlier_settings(out: Path, record: Path) -> dict[str, Any] | None:
@@ -346,8 +197,11 @@ def _earlier_settings(out: Path, record: Path) -> dict[str, Any] | None:
     """
     if out.exists() and not out.is_dir():
         raise ClipDuetError(f"{out} is a file; --out must name a folder")
-    if not out.exists() or not any(out.iterdir()):
-        return None
+    try:
+        if not out.exists() or not any(out.iterdir()):
+            return None
+    except OSError as error:
+        raise ClipDuetError(f"{out} cannot be read: {error.strerror or error}") from error
     try:
         settings: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -373,8 +227,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stoppable():
             checksums = make_dataset(out, MotionSpec(**options), workers=workers)
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(

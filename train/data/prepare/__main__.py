@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from infer.errors import ClipDuetError
+from infer.errors import ClipDuetError, explained
 from infer.signals import exit_status, stoppable
 from train.data.prepare.formats import AnnotationError, Plan
 from train.data.prepare.media import Work
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stoppable():
             reports = prepare(options, lambda line: print(line, flush=True))
     except (ClipDuetError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explained(error)}", file=sys.stderr)
         return EXIT_WRONG_USE
     except KeyboardInterrupt as stop:
         print("\nstopped; the same command goes on where it was", file=sys.stderr)
