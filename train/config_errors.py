@@ -17,6 +17,14 @@ Location = tuple[str | int, ...]
 """Keys and list indices from the top of the config to a value."""
 
 
+MOST_TOLD = 50
+"""Mistakes of a config that are spelled out: who reads these knows what is wrong."""
+MOST_SHOWN = 500
+"""Characters of the longest path of keys, or file, that is spelled out."""
+MOST_ALIKE = 100
+"""Characters of the longest name that others are compared with."""
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One thing that is wrong. ``where`` may be empty when the whole file is meant."""
@@ -34,7 +42,9 @@ class ConfigError(ClipDuetError):
         self.mistakes = tuple(mistakes)
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         lines = [f"{source}: {count} in the config"]
-        lines += [f"  {_line(mistake, source)}" for mistake in mistakes]
+        lines += [f"  {_line(mistake, source)}" for mistake in mistakes[:MOST_TOLD]]
+        if len(mistakes) > MOST_TOLD:
+            lines.append(f"  and {len(mistakes) - MOST_TOLD} more")
         super().__init__("\n".join(lines))
 
 
@@ -54,6 +64,8 @@ def shown(value: Any) -> str:
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
     """The allowed name most like ``name``, or None if none is alike; case does not matter."""
+    if len(name) > MOST_ALIKE:
+        return None
     by_lower = {candidate.lower(): candidate for candidate in allowed}
     holding = [candidate for candidate in by_lower if name.lower() in candidate]
     if len(name) >= 4 and len(holding) == 1:
@@ -84,13 +96,14 @@ def pydantic_mistakes(
     """
     schema = model.model_json_schema()
     mistakes = []
-    for item in error.errors(include_url=False):
+    for number, item in enumerate(error.errors(include_url=False)):
         where = under + _user_location(item["loc"], raw, item["type"])
         if item["type"] == "union_tag_invalid" or (
             item["type"] == "union_tag_not_found" and isinstance(item["input"], Mapping)
         ):
             where += (item["ctx"]["discriminator"].strip("'"),)
-        mistakes.append(Mistake(where, _text(item, schema)))
+        # Looking for the nearest names takes time, and beyond these they are only counted.
+        mistakes.append(Mistake(where, _text(item, schema) if number < MOST_TOLD else item["msg"]))
     return mistakes
 
 
@@ -111,10 +124,17 @@ def guessed_names(error: ValidationError, raw: Any) -> dict[Location, str]:
 
 
 def _line(mistake: Mistake, source: str) -> str:
-    path = dotted(mistake.where)
+    path = _on_one_line(dotted(mistake.where))
     text = f"{path}: {mistake.text}" if path else mistake.text
-    origin = mistake.origin.replace(f"{source}:", "line ")
+    origin = _on_one_line(mistake.origin.replace(f"{source}:", "line "))
     return f"{text} ({origin})" if origin else text
+
+
+def _on_one_line(path: str) -> str:
+    """Keys, or a file, as they can be shown: a key may hold anything."""
+    if len(path) > MOST_SHOWN:
+        path = path[: MOST_SHOWN // 2] + "..." + path[-MOST_SHOWN // 2 :]
+    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")
 
 
 def _user_location(loc: Location, raw: Any, kind: str) -> Location:

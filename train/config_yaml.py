@@ -1,7 +1,6 @@
 """From a YAML file to plain data: inheritance, overrides, environment, origin of each value.
 
-YAML here is read by the 1.2 core rules: ``1e-4`` is a number, ``no`` is text, ``1:30`` is text.
-A key that stands twice in one mapping is a mistake.
+What one text may hold: :mod:`train.config_text`.
 
 ``_BASE_: other.yaml`` (or a list, later ones win), relative to the file that says it, is read
 first. Then mappings merge key by key, and everything else, lists included, replaces what was
@@ -17,13 +16,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from infer.text_files import read_text
 from train.config_errors import Location, Mistake, dotted, shown, unknown_name
+from train.config_text import DEEPEST, MOST_BYTES, Document, drop_below, parse_document
+
+MOST_FILES, MOST_BASES = 100, 20
+"""Files that one config may read by ``_BASE_``, and how deep these may lie in each other."""
 
 BASE, REPLACE = "_BASE_", "_replace_"
 
@@ -31,88 +33,24 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-@dataclass
-class Document:
-    """Data, the file and line of each of its values, and what was wrong with the text itself."""
-
-    data: Any = None
-    origins: dict[Location, str] = field(default_factory=dict)
-    mistakes: list[Mistake] = field(default_factory=list)
-    broken: bool = False
-    """A file is missing or is not YAML: what the data lacks says nothing."""
-
-    def origin(self, where: Location) -> str:
-        """File and line of the value at ``where``, or of the nearest value around it."""
-        for end in range(len(where), -1, -1):
-            if where[:end] in self.origins:
-                return self.origins[where[:end]]
-        return ""
-
-
-class _Loader(yaml.SafeLoader):
-    """The safe loader with the scalar types of YAML 1.2."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.flattened: set[yaml.Node] = set()
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+", list("-+0123456789")),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-    ("merge", r"<<", ["<"]),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first
-    )
-
-
 def load_document(file: Path, *, under: Document | None = None) -> Document:
     """Read a YAML file with all its bases. Mistakes are in the result, not raised.
 
     ``under`` is what the file's bases go on top of.
     """
-    return _load(file, chain=(), under=under)
-
-
-def parse_document(text: str, name: str) -> Document:
-    """Read YAML text; ``name`` stands for the file in origins."""
-    document = Document()
-    try:
-        loader = _Loader(text)
-    except yaml.reader.ReaderError as error:
-        told = f"not valid YAML: the character {text[error.position]!r} is not allowed"
-        where = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
-        return Document({}, {}, [Mistake((), told, where)], True)
-    try:
-        node = loader.get_single_node()
-        if node is not None:
-            document.data = _construct(loader, node, (), name, document, ())
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f"{name}:{mark.line + 1}" if mark else name
-        problem = error.problem or error.context
-        document.mistakes.append(Mistake((), f"not valid YAML: {problem}", line))
-        document.broken = True
-    except (yaml.YAMLError, ValueError) as error:
-        document.mistakes.append(Mistake((), f"not valid YAML: {error}", name))
-        document.broken = True
-    finally:
-        loader.dispose()
-    return document
+    return _load(file, chain=(), read=[], under=under)
 
 
 def merge(base: Document, over: Document) -> Document:
     """``over`` on top of ``base``, by the rules of the module docstring."""
-    origins = dict(base.origins)
-    data = _merge(base.data, over.data, (), origins, over.origins)
+    replaced: set[Location] = set()
+    data = _merge(base.data, over.data, (), replaced)
+    origins = {
+        where: origin
+        for where, origin in base.origins.items()
+        if not any(where[:size] in replaced for size in range(len(where) + 1))
+    }
+    origins.update(over.origins)
     return Document(data, origins, base.mistakes + over.mistakes, base.broken or over.broken)
 
 
@@ -130,6 +68,10 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
             what = f"override {shown(text)} is not of the form a.b.c=value"
             document.mistakes.append(Mistake((), what))
             continue
+        if len(parts) > DEEPEST:
+            what = f"override {shown(text)} leads more than {DEEPEST} deep"
+            document.mistakes.append(Mistake((), what))
+            continue
         parsed = parse_document(value, origin)
         if parsed.mistakes:
             document.mistakes += parsed.mistakes
@@ -138,7 +80,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         if isinstance(where, Mistake):
             document.mistakes.append(replace(where, origin=origin))
             continue
-        _drop_below(document.origins, where)
+        drop_below(document.origins, where)
         document.origins[where] = origin
 
 
@@ -177,19 +119,31 @@ def expand_environment(document: Document, environment: Mapping[str, str] | None
     document.data = expand(document.data, ())
 
 
-def _load(file: Path, chain: tuple[Path, ...], *, under: Document | None = None) -> Document:
-    resolved = file.resolve()
-    if resolved in chain:
-        circle = " -> ".join(_short(path) for path in (*chain[chain.index(resolved) :], resolved))
-        return Document({}, {}, [Mistake((BASE,), f"files inherit in a circle: {circle}")], True)
+def _load(
+    file: Path, chain: tuple[Path, ...], *, read: list[Path], under: Document | None = None
+) -> Document:
+    """Read a file that ``chain`` leads to; ``read`` are all files read before."""
+
+    def fail(what: str, origin: str = "") -> Document:
+        return Document({}, {}, [Mistake((BASE,) if chain else (), what, origin)], True)
+
     try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        what = f"{file} cannot be read: {error.strerror or error}"
-        return Document({}, {}, [Mistake((BASE,) if chain else (), what)], True)
+        resolved = file.resolve()
+        if resolved in chain:
+            circle = (*chain[chain.index(resolved) :], resolved)
+            return fail(f"files inherit in a circle: {' -> '.join(map(_short, circle))}")
+        if len(chain) > MOST_BASES:
+            return fail(f"files inherit more than {MOST_BASES} deep, here {_short(resolved)}")
+        if len(read) >= MOST_FILES:
+            return fail(f"more than {MOST_FILES} files are inherited, here {_short(resolved)}")
+        read.append(resolved)
+        text = read_text(file, most=MOST_BYTES)
     except UnicodeDecodeError as error:
-        what = f"{file} is not text in UTF-8 (byte {error.start})"
-        return Document({}, {}, [Mistake((BASE,) if chain else (), what)], True)
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return fail(f"{file} is not text in UTF-8 (byte {error.start})", f"{file}:{line}")
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return fail(f"{file} cannot be read: {reason}")
     document = parse_document(text, str(file))
     if document.data is None and not document.mistakes:
         document.data = {}
@@ -209,7 +163,7 @@ def _load(file: Path, chain: tuple[Path, ...], *, under: Document | None = None)
         names = []
     inherited = under or Document({})
     for name in names:
-        base = _load(file.parent / name, (*chain, resolved))
+        base = _load(file.parent / name, (*chain, resolved), read=read)
         for index, mistake in enumerate(base.mistakes):
             if not mistake.origin:
                 base.mistakes[index] = Mistake(mistake.where, mistake.text, origin)
@@ -224,72 +178,16 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def _construct(
-    loader: _Loader,
-    node: yaml.Node,
-    where: Location,
-    name: str,
-    document: Document,
-    parents: tuple[yaml.Node, ...],
-) -> Any:
-    """Data of a node; lines go to ``document.origins``, duplicate keys to its mistakes."""
-    if node in parents:
-        raise yaml.constructor.ConstructorError(
-            None, None, "an alias stands inside its own anchor", node.start_mark
-        )
-    origin = f"{name}:{node.start_mark.line + 1}" if not name.startswith("-o ") else name
-    document.origins[where] = origin
-    if isinstance(node, yaml.SequenceNode):
-        return [
-            _construct(loader, child, (*where, index), name, document, (*parents, node))
-            for index, child in enumerate(node.value)
-        ]
-    if not isinstance(node, yaml.MappingNode):
-        return loader.construct_object(node)
-    # An alias leads here again, when merge keys are already part of the mapping.
-    own = [] if node in loader.flattened else [key for key, _ in node.value]
-    loader.flattened.add(node)
-    loader.flatten_mapping(node)
-    data: dict[Any, Any] = {}
-    seen: dict[Any, int] = {}
-    for key_node, child in node.value:
-        key = loader.construct_object(key_node)
-        line = key_node.start_mark.line + 1
-        if not isinstance(key, (str, int)) or isinstance(key, bool):
-            what = f"key {shown(key)} must be text; put it in quotes"
-            document.mistakes.append(Mistake(where, what, f"{name}:{line}"))
-            continue
-        inside = (*where, key)
-        if key_node in own:
-            if key in seen:
-                what = f"stands twice in one mapping, first on line {seen[key]}"
-                document.mistakes.append(Mistake(inside, what, f"{name}:{line}"))
-            seen[key] = line
-        _drop_below(document.origins, inside)
-        data[key] = _construct(loader, child, inside, name, document, (*parents, node))
-        document.origins[inside] = origin if name.startswith("-o ") else f"{name}:{line}"
-    return data
-
-
-def _merge(
-    base: Any,
-    over: Any,
-    where: Location,
-    origins: dict[Location, str],
-    over_origins: dict[Location, str],
-) -> Any:
+def _merge(base: Any, over: Any, where: Location, replaced: set[Location]) -> Any:
+    """``over`` on top of ``base``; the places of what it replaces go to ``replaced``."""
     replaces = isinstance(over, dict) and over.get(REPLACE) is True
     if not isinstance(base, dict) or not isinstance(over, dict) or replaces:
-        _drop_below(origins, where)
-        size = len(where)
-        origins.update({k: v for k, v in over_origins.items() if k[:size] == where})
+        replaced.add(where)
         return _without_marks(over)
     merged = dict(base)
-    if where in over_origins:
-        origins[where] = over_origins[where]
     for key, value in over.items():
         if key != REPLACE or value is not True:
-            merged[key] = _merge(base.get(key), value, (*where, key), origins, over_origins)
+            merged[key] = _merge(base.get(key), value, (*where, key), replaced)
     return merged
 
 
@@ -299,12 +197,6 @@ def _without_marks(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_marks(item) for item in value]
     return value
-
-
-def _drop_below(origins: dict[Location, str], where: Location) -> None:
-    size = len(where)
-    for known in [key for key in origins if key[:size] == where]:
-        del origins[known]
 
 
 def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake:
@@ -322,7 +214,8 @@ def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake
             here, key = (here[entry], named) if named is not None else (here, entry)
         elif isinstance(here, dict):
             # Keys of a few mappings may be numbers in YAML (label_flip: {0: 1}).
-            key = int(part) if part not in here and part.isdigit() and int(part) in here else part
+            number = _number(part)
+            key = number if number is not None and part not in here and number in here else part
             where += (key,)
         else:
             what = f"is {shown(here)}, not a mapping: {'.'.join(parts)} leads nowhere"
@@ -339,9 +232,10 @@ def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake
 
 
 def _in_list(here: list[Any], part: str, where: Location) -> tuple[int, str | None] | Mistake:
-    if part.isdigit():
-        if int(part) < len(here):
-            return int(part), None
+    number = _number(part)
+    if number is not None:
+        if number < len(here):
+            return number, None
         allowed = f"0 to {len(here) - 1}" if here else "none, the list is empty"
         return Mistake(where, f"has no entry {part}; allowed: {allowed}")
     singles = [next(iter(e)) if isinstance(e, dict) and len(e) == 1 else None for e in here]
@@ -352,3 +246,8 @@ def _in_list(here: list[Any], part: str, where: Location) -> tuple[int, str | No
         return Mistake(where, f"holds {part} more than once; say {' or '.join(places)}")
     names = [str(name) for name in singles if name is not None]
     return Mistake(where, unknown_name("entry", part, names))
+
+
+def _number(part: str) -> int | None:
+    """A part of a path as an index or a number for a key."""
+    return int(part) if part.isdecimal() and len(part) < 19 else None
