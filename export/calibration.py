@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from infer.bundle import sha256_of
 from infer.errors import ClipDuetError, VideoError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
@@ -112,6 +113,6 @@ def draw_calibration(
     )
     if beyond is not None:
         raise beyond
-    digest = hashlib.sha256(list_file.read_bytes()).hexdigest()
+    digest = sha256_of(list_file)
     lines = tuple(f"{path}: {reason}" for path, reason in failed)
     return Calibration(list_file, digest, np.stack(clips), tuple(chosen), lines)

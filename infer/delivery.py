@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import sys
 from argparse import Namespace
@@ -17,7 +16,7 @@ from typing import Any
 import cv2
 
 from infer.answers import form_of, stream, writer
-from infer.bundle import BUNDLE_JSON, Bundle
+from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.files import replacing
 from infer.hardware import MOST_DECODERS, cores
 from infer.inputs import Inputs, Row
@@ -207,7 +206,7 @@ def _about(args: Namespace, bundle: Bundle) -> dict[str, Any]:
             versions[name] = version(name)
     return {
         # It has the checksums of the other files.
-        "bundle": hashlib.sha256((bundle.root / BUNDLE_JSON).read_bytes()).hexdigest(),
+        "bundle": sha256_of(bundle.root / BUNDLE_JSON),
         "backend": args.backend,
         "precision": args.precision,
         "number of answers (--top-k)": args.top_k,

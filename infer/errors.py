@@ -99,7 +99,8 @@ def os_reason(error: OSError) -> str:
 def explained(error: Exception) -> str:
     """An error in words for a user: of the file system's, the file and the reason."""
     if isinstance(error, OSError) and error.strerror:
-        return ": ".join(str(part) for part in (error.filename, error.strerror) if part is not None)
+        reason = os_reason(error)
+        return reason if error.filename is None else f"{error.filename}: {reason}"
     return str(error)
 
 

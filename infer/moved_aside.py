@@ -1,7 +1,7 @@
 """Where a bundle lies that was moved aside: what an export leaves that is killed while it replaces.
 
 Where the system can exchange two folders in one step there is never such a moment; where it cannot,
-the old bundle is renamed to ``.NAME.XXXXXXXX.previous`` before the new one takes its name.
+the old bundle is renamed to ``.NAME.<8 hex digits>.previous`` before the new one takes its name.
 """
 
 from __future__ import annotations

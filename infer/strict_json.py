@@ -6,6 +6,7 @@ infinities, text that is not Unicode, values nested without end.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infer.errors import os_reason
+from infer.limited_files import read_bytes
 
 MOST_BYTES = 64 << 20
 """Far above any description of a bundle; reading more would only fill memory."""
@@ -33,17 +35,17 @@ def read_json(path: Path) -> Any:
         JsonProblem: it cannot be read, or is not strictly JSON.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise JsonProblem("is not a regular file")
-        with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+        return parse_json(read_bytes(path, most=MOST_BYTES))
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        raise JsonProblem(f"cannot be read: {os_reason(error)}") from None
-    if len(data) > MOST_BYTES:
-        raise JsonProblem(f"is larger than {MOST_BYTES >> 20} MiB")
-    return parse_json(data)
+        wrong = {
+            errno.EINVAL: "is not a regular file",
+            errno.EISDIR: "is not a regular file",
+            errno.EFBIG: f"is larger than {MOST_BYTES >> 20} MiB",
+        }
+        problem = wrong.get(error.errno or 0, f"cannot be read: {os_reason(error)}")
+        raise JsonProblem(problem) from None
 
 
 def parse_json(data: bytes) -> Any:

@@ -23,7 +23,7 @@ from train.checksum import ChecksumError, checked_size, seal
 from train.losses.wide import HALVES
 from train.optimizer_state import optimizer_state, set_optimizer_state
 from train.paddle_format import as_paddle_loads
-from train.pickle_names import ForbiddenError, UnreadableError
+from train.pickle_names import ForbiddenError, MalformedPickleError
 from train.recognizers import Recognizer
 from train.safe_pickle import read_plain
 
@@ -116,7 +116,7 @@ def load_file(path: Path, *, trust: bool = False) -> Any:
             size = checked_size(file)
             kind = _kind(file)
             if kind:
-                raise UnreadableError(f"it is {kind}")
+                raise MalformedPickleError(f"it is {kind}")
             if not trust:
                 return as_paddle_loads(read_plain(file, size=size))
         return _load_trusted(path)
@@ -131,7 +131,7 @@ def load_file(path: Path, *, trust: bool = False) -> Any:
             f"{path} is damaged: {error}. Take another copy of it; a run without {LATEST} starts "
             f"from the beginning, or from {BEST} with --weights"
         ) from error
-    except (OSError, UnreadableError) as error:
+    except (OSError, MalformedPickleError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(
             f"{path} is not a readable checkpoint: {reason}; expected is a file that Paddle wrote, "
@@ -143,7 +143,9 @@ def _load_trusted(path: Path) -> Any:
     try:
         return paddle.load(str(path))
     except Exception as error:  # Reading a pickle runs what it asks for, which may raise anything.
-        raise UnreadableError(str(error).strip().split("\n")[0] or type(error).__name__) from error
+        raise MalformedPickleError(
+            str(error).strip().split("\n")[0] or type(error).__name__
+        ) from error
 
 
 def _kind(file: BinaryIO) -> str:

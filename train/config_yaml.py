@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infer.text_files import read_text
+from infer.limited_files import read_text
 from train.config_errors import Location, Mistake, dotted, shown, unknown_name
 from train.config_text import DEEPEST, MOST_BYTES, Document, drop_below, parse_document
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from infer.errors import ClipDuetError
+
 if TYPE_CHECKING:
     from train.recognizers import Recognizer
     from train.run import Run
@@ -120,7 +122,8 @@ def cost_of_labelling(
 def _timed(act: Callable[[], object]) -> float | None:
     """Seconds of the quickest of a few times: the first ones compile; None where it fails.
 
-    What fails here fails where it belongs too, with its message.
+    What fails here fails in the training too, with its message: a loss that diverges, memory that
+    does not suffice, shapes that do not fit.
     """
     times: list[float] = []
     try:
@@ -128,6 +131,6 @@ def _timed(act: Callable[[], object]) -> float | None:
             begin = time.perf_counter()
             act()
             times.append(time.perf_counter() - begin)
-    except Exception:
+    except (ClipDuetError, MemoryError, RuntimeError, ValueError):
         return None
     return min(times)

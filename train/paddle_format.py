@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from train.pickle_names import UnreadableError, printable
+from train.pickle_names import MalformedPickleError, shortened
 
 NAMES = "StructuredToParameterName@@"
 """Since Paddle 2.0: the names of the tensors by their keys."""
@@ -25,7 +25,7 @@ def as_paddle_loads(content: Any) -> Any:
     any such pair every array is a tensor.
 
     Raises:
-        UnreadableError: a table names what is not there, or Paddle has no such arrays.
+        MalformedPickleError: a table names what is not there, or Paddle has no such arrays.
     """
     try:
         if isinstance(content, dict):
@@ -40,8 +40,8 @@ def as_paddle_loads(content: Any) -> Any:
         return _converted(content, lambda value: isinstance(value, np.ndarray), paddle.to_tensor)
     except (AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise UnreadableError(
-            f"Paddle cannot take what it holds ({printable(lines[0])})"
+        raise MalformedPickleError(
+            f"Paddle cannot take what it holds ({shortened(lines[0])})"
         ) from error
 
 

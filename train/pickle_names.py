@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from infer.terminal import printable
+
 MOST_DIMENSIONS = 32
 LARGEST_KEY = 1 << 60
 """Above, integers of equal hash are easily made, and a dict of them takes quadratic time."""
 _NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)")
 
 
-class UnreadableError(Exception):
+class MalformedPickleError(Exception):
     """A file that is no pickle, or a damaged one; one line."""
 
 
@@ -29,10 +31,9 @@ class ForbiddenError(Exception):
         self.what = what
 
 
-def printable(text: str, *, most: int = 120) -> str:
-    """A text out of a file as it can be shown: on one line, escaped where need be, shortened."""
-    start = text[: most + 1]
-    shown = start if start.isprintable() else start.encode("unicode_escape").decode("ascii")
+def shortened(text: str, *, most: int = 120) -> str:
+    """A text out of a file as it can be shown: on one line, printable, not too long."""
+    shown = printable(text[: most + 1])
     return shown if len(shown) <= most else shown[:most] + "..."
 
 
@@ -180,7 +181,7 @@ def known(module: str, name: str) -> Name:
     """What a name of a file stands for. Raises ForbiddenError: it is no part of plain data."""
     found = NAMES.get(f"{module}.{name}")
     if found is None:
-        raise ForbiddenError(printable(f"{module}.{name}"))
+        raise ForbiddenError(shortened(f"{module}.{name}"))
     return found
 
 
@@ -198,6 +199,6 @@ def told(value: Any) -> str:
     if type(value) is Name:
         return value.name
     if type(value) is str:
-        return printable(repr(value))
+        return shortened(repr(value))
     kinds = {Array: "an array", Dtype: "a type of numbers"}
     return kinds.get(type(value), f"a {type(value).__name__}")

@@ -20,11 +20,11 @@ from train.pickle_names import (
     Array,
     Dtype,
     ForbiddenError,
+    MalformedPickleError,
     Name,
-    UnreadableError,
     checked_key,
     known,
-    printable,
+    shortened,
     told,
 )
 
@@ -59,11 +59,11 @@ def read_plain(file: BinaryIO, *, size: int) -> Any:
         Dicts, ordered dicts, lists, tuples, numbers, texts, bytes, None and arrays of numbers.
 
     Raises:
-        UnreadableError: it is no pickle, damaged, or larger than its bytes account for.
+        MalformedPickleError: it is no pickle, damaged, or larger than its bytes account for.
         ForbiddenError: it names something that is none of these.
     """
     if not size:
-        raise UnreadableError("it is empty")
+        raise MalformedPickleError("it is empty")
     machine = _Machine()
     source = _Source(file, size)
     try:
@@ -71,12 +71,12 @@ def read_plain(file: BinaryIO, *, size: int) -> Any:
             machine.take(opcode.name, argument)
         content = machine.result()
         if source.left:
-            raise UnreadableError(f"{source.left} bytes follow its end")
+            raise MalformedPickleError(f"{source.left} bytes follow its end")
         entries = REPEATS * (machine.count + _SPARE)
         return _Plain(most_entries=entries, most_bytes=REPEATS * size).of(content)
     except _BROKEN as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnreadableError(f"it is no whole pickle ({printable(reason)})") from error
+        raise MalformedPickleError(f"it is no whole pickle ({shortened(reason)})") from error
 
 
 class _Source:

@@ -12,7 +12,6 @@ scenes instead, which tells how the network does at a place it has never seen.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from infer.bundle import sha256_of
 from infer.errors import ClipDuetError, explained, listed
 from infer.inputs import VIDEO_SUFFIXES
 from train.data.class_file import class_lines
@@ -84,11 +84,7 @@ def digest_clips(root: Path, clips: Sequence[Clip], *, workers: int = 4) -> dict
     """SHA-256 of every clip by its path."""
 
     def digest(clip: Clip) -> str:
-        checksum = hashlib.sha256()
-        with open(root / clip.path, "rb") as file:
-            while block := file.read(1 << 20):
-                checksum.update(block)
-        return checksum.hexdigest()
+        return sha256_of(root / clip.path)
 
     with ThreadPoolExecutor(workers) as pool:
         digests = tqdm(

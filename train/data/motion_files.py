@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from infer.bundle import sha256_of
 from infer.errors import VideoError
 from infer.files import write_text
 from train.data.first_frame import check_first_frame
@@ -14,11 +14,6 @@ from train.data.first_frame import check_first_frame
 RECORD = "clips.sha256"
 """A line a clip, as ``sha256sum`` writes and checks them."""
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
-
-
-def sha256_of_clip(path: Path) -> str:
-    """Checksum of a clip's bytes; clips are small."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_record(out: Path) -> dict[str, str]:
@@ -48,7 +43,7 @@ def is_whole(path: Path, checksum: str | None) -> bool:
     """
     try:
         if checksum is not None:
-            return sha256_of_clip(path) == checksum
+            return sha256_of(path) == checksum
         check_first_frame(path)
     except (OSError, VideoError):
         return False

@@ -53,7 +53,7 @@ from train.data.motion_files import (
     RECORD,
     is_whole,
     read_record,
-    sha256_of_clip,
+    sha256_of,
     write_record,
 )
 from train.data.processes import pool
@@ -99,7 +99,7 @@ def _write_one(job: tuple[MotionSpec, str, int, Path]) -> str:
     spec, split, index, path = job
     cv2.setNumThreads(1)
     write_mp4(path, draw_clip(spec, split, index)[0], fps=spec.fps)
-    return sha256_of_clip(path)
+    return sha256_of(path)
 
 
 def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> dict[str, str]:
@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
         return exit_status(stop)
     for split, checksum in checksums.items():
         file = out / f"{split}.list"
-        own = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        own = sha256_of(file)[:16]
         print(f"{file}  {options[split]} clips  sha256 {own}, with all clips {checksum[:16]}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Read text that may come from anywhere: of regular files, of a limited size."""
+"""Read files that may come from anywhere: regular ones, of a limited size."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import stat
 from pathlib import Path
 
 
-def read_text(path: Path, *, most: int) -> str:
-    """The text of a small file in UTF-8, without a byte order mark.
+def read_bytes(path: Path, *, most: int) -> bytes:
+    """The content of a small file.
 
     Nothing is waited for: a FIFO without a writer and a device without an end are refused.
 
@@ -18,8 +18,7 @@ def read_text(path: Path, *, most: int) -> str:
         most: bytes it may have.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or larger.
-        UnicodeDecodeError: it is not UTF-8.
+        OSError: it cannot be read, is no regular file (EINVAL, EISDIR), or larger (EFBIG).
         ValueError: the path holds NUL.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -33,4 +32,14 @@ def read_text(path: Path, *, most: int) -> str:
     if len(data) > most:
         size = max(state.st_size, len(data))
         raise OSError(errno.EFBIG, f"it has {size:,} bytes, allowed: at most {most:,}")
-    return data.decode("utf-8-sig")
+    return data
+
+
+def read_text(path: Path, *, most: int) -> str:
+    """The text of a small file in UTF-8, without a byte order mark.
+
+    Raises:
+        OSError, ValueError: as `read_bytes`.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return read_bytes(path, most=most).decode("utf-8-sig")
