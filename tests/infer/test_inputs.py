@@ -142,10 +142,11 @@ def test_patterns_find_what_glob_finds(
         pattern = os.path.join(*((str(folder),) if full else ()), *parts)
         search = folders.Search()
         mine = {name for name in search.matches(pattern) if not os.path.isdir(name)}
+        # Python 3.11 also gives "a/" for the pattern "a/**" where "a" is a file, or is not there.
         theirs = {
             os.path.normpath(name)
             for name in glob.glob(pattern, recursive=True)
-            if not os.path.isdir(name)
+            if os.path.lexists(name) and not os.path.isdir(name)
         }
     finally:
         os.chdir(before)
