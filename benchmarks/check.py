@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy import Answers, macro_f1
-from benchmarks.compare import MODELS
+from benchmarks.cell_verdict import MODELS
 from benchmarks.errors import BenchmarkError
+from benchmarks.one_class import collapsed
 from benchmarks.resample import Interval
 from benchmarks.stats import mcnemar_exact
 from benchmarks.verdict import REFERENCE, judge
@@ -31,7 +32,7 @@ def verify(results: Mapping[str, Any], path: Path) -> None:
     """
     labels = np.asarray(results["data"]["labels"])
     classes, pairs = len(results["data"]["classes"]), len(results["pairs"])
-    given = {row["cell"]: _answers(row, labels, pairs, path) for row in results["cells"]}
+    given = {row["cell"]: stored_answers(row, labels, pairs, path) for row in results["cells"]}
     right = {
         key: {model: np.stack([one.correct for one in models[model]]) for model in MODELS}
         for key, models in given.items()
@@ -67,23 +68,50 @@ def verify(results: Mapping[str, Any], path: Path) -> None:
         if row["gain_left"]["share"] is not None:
             figures["gain_left"] = (row["gain_left"]["share"], gain / before)
         found = row["verdict"]
+        figures["verdict.gain_in_reference"] = (found["gain_in_reference"], before)
         if found["verdict"] != REFERENCE:
             lost = here["student"].mean() - whole["student"].mean()
+            kept = gain - results["rule"]["keep"] * before
             figures["verdict.change"] = (found["change"], lost)
-            if found["kept"] is not None:
-                kept = gain - results["rule"]["keep"] * before
-                figures["verdict.kept"] = (found["kept"], kept)
+            figures["verdict.kept"] = (found["kept"], kept)
         _follow(f"{path}: {row['cell']}", figures)
-        if found["verdict"] != REFERENCE and found["verdict"] != _judged(found, results):
+        if found["collapsed"] != collapsed(given[row["cell"]], labels):
+            raise BenchmarkError(
+                f"{path}: {row['cell']}: the models that answer one class are others than its "
+                "answers show; the file was changed by hand or is damaged"
+            )
+    _verify_verdicts(results, path)
+
+
+def _verify_verdicts(results: Mapping[str, Any], path: Path) -> None:
+    """Verdicts must follow from the intervals beside them and from what the reference is."""
+    whole = next(row for row in results["cells"] if row["cell"] == results["reference"])
+    is_real = whole["gain"]["distinguishable"] and whole["gain"]["point"] > 0
+    for row in results["cells"]:
+        found = row["verdict"]
+        expected = REFERENCE
+        if row is not whole:
+            expected = judge(
+                _interval(found["kept"]),
+                _interval(found["change"]),
+                _interval(found["gain_in_reference"]),
+                results["rule"]["margin"],
+                gain_is_real=is_real,
+                same=found["same_network"],
+                one_class=bool(found["collapsed"]),
+                reference_collapsed=bool(whole["verdict"]["collapsed"]),
+            )
+        if found["verdict"] != expected or found["gain_is_real"] != is_real:
             raise BenchmarkError(
                 f"{path}: {row['cell']}: the verdict does not follow from its intervals; the file "
                 "was changed by hand or is damaged"
             )
 
 
-def _answers(
+def stored_answers(
     row: Mapping[str, Any], labels: np.ndarray, pairs: int, path: Path
 ) -> dict[str, list[Answers]]:
+    """The answers that a cell's row holds, by model; refused where they contradict the labels."""
     found: dict[str, list[Answers]] = {model: [] for model in MODELS}
     if len(row["pairs"]) != pairs:
         raise BenchmarkError(f"{path}: {row['cell']}: not the answers of every pair")
@@ -117,16 +145,6 @@ def _follow(where: str, figures: Mapping[str, tuple[Any, float]]) -> None:
             f"{where}: {', '.join(wrong)} do not follow from the stored answers; the file was "
             "changed by hand or is damaged"
         )
-
-
-def _judged(found: Mapping[str, Any], results: Mapping[str, Any]) -> str:
-    return judge(
-        _interval(found["kept"]) if found["kept"] is not None else None,
-        _interval(found["change"]),
-        results["rule"]["margin"],
-        same=found["same_network"],
-        one_class=found["one_class"],
-    )
 
 
 def _interval(stored: Mapping[str, Any]) -> Interval:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,15 +10,11 @@ import numpy.typing as npt
 
 from benchmarks import stats
 from benchmarks.accuracy import Answers, agreement, macro_f1, macro_f1_gain
-from benchmarks.gains import Right, gain_record
+from benchmarks.cell_verdict import MODELS, Given, cell_verdict, correct
+from benchmarks.gains import gain_record
 from benchmarks.resample import Bootstrap, Interval
-from benchmarks.score import clips_needed
-from benchmarks.verdict import REFERENCE, Rule, evidence, verdict
-
-MODELS = ("baseline", "student")
-
-# By model and cell: the answers of each trained pair.
-Given = Mapping[str, Mapping[str, Sequence[Answers]]]
+from benchmarks.score import score_interval
+from benchmarks.verdict import Rule, evidence
 
 
 def compare_cells(
@@ -38,7 +34,7 @@ def compare_cells(
     same: cells that compute what the reference computes, to rounding.
     """
     right = {
-        model: {key: _correct(given) for key, given in cells.items()}
+        model: {key: correct(given) for key, given in cells.items()}
         for model, cells in answers.items()
     }
     whole = gain_record(right["baseline"][reference], right["student"][reference], bootstrap)
@@ -71,21 +67,17 @@ def compare_cells(
                     evidence(drawn, weights, 0.0).interval,
                 ),
             }
-        if key == reference:
-            row["verdict"] = {
-                "verdict": REFERENCE,
-                "gain_is_real": gain_is_real,
-                "clips_needed": None if gain_is_real else _for_a_gain(four[0], four[1]),
-            }
-        else:
-            row["verdict"] = verdict(
-                drawn,
-                rule,
-                gain_is_real=gain_is_real,
-                same=key in same,
-                one_class=_collapsed(answers, key, reference),
-            )
-        row["pairs"] = _pairs(answers, key, reference, rule, bootstrap, same=key in same)
+        row["verdict"] = cell_verdict(
+            answers,
+            key,
+            reference,
+            labels,
+            rule,
+            drawn,
+            gain_is_real=gain_is_real,
+            same=key in same,
+        )
+        row["pairs"] = _pairs(answers, key, reference, labels, rule, bootstrap, same=key in same)
         rows.append(row)
     return rows
 
@@ -100,11 +92,15 @@ def figures(
     """
     shares = {}
     for name, k in (("top1", 1), ("top5", 5)):
-        right = _correct(given, k)
+        right = correct(given, k)
         if len(given) == 1:
             interval = stats.wilson(int(right.sum()), right.size, level=bootstrap["level"])
         else:
-            interval = stats.crossed_bootstrap(right, **bootstrap)
+            # Never narrower than the luck of the clips: right everywhere is no certainty.
+            crossed = stats.crossed_bootstrap(right, **bootstrap)
+            score = score_interval(right.mean(axis=0), 0, 1, level=bootstrap["level"])
+            low, high = min(crossed.low, score.low), max(crossed.high, score.high)
+            interval = Interval(crossed.point, low, high, crossed.level)
         shares[name] = interval.to_dict()
     return {
         **shares,
@@ -119,11 +115,6 @@ def _change(record: dict[str, Any], interval: Interval) -> dict[str, Any]:
     return {**record, **interval.to_dict(), "distinguishable": sure}
 
 
-def _correct(given: Sequence[Answers], k: int = 1) -> Right:
-    """bool [pairs, clips]: the true class is among the first k."""
-    return np.stack([one.within(k) for one in given])
-
-
 def _classes_answered(given: Answers) -> int:
     return len(np.unique(given.predictions[given.predictions >= 0]))
 
@@ -134,23 +125,8 @@ def _agreement(base: Sequence[Answers], given: Sequence[Answers]) -> float | Non
     return None if np.isnan(share) else share
 
 
-def _for_a_gain(first: Right, second: Right) -> int | None:
-    """How many clips would tell a gain of this size from none; None where it is none."""
-    gains = (second.astype(float) - first).mean(axis=0)
-    return clips_needed(gains, 0.0, -1.0, 1.0) if gains.mean() > 0 else None
-
-
-def _collapsed(answers: Given, key: str, reference: str) -> bool:
-    """A model of the cell answers one class for every clip where the reference's answers more."""
-    return any(
-        _classes_answered(own) == 1 < _classes_answered(other)
-        for model in MODELS
-        for own, other in zip(answers[model][key], answers[model][reference], strict=True)
-    )
-
-
 def _gain_top5(answers: Given, key: str, bootstrap: Bootstrap) -> dict[str, Any]:
-    first, second = (_correct(answers[model][key], 5) for model in MODELS)
+    first, second = (correct(answers[model][key], 5) for model in MODELS)
     return gain_record(first, second, bootstrap)
 
 
@@ -169,6 +145,7 @@ def _pairs(
     answers: Given,
     key: str,
     reference: str,
+    labels: npt.ArrayLike,
     rule: Rule,
     bootstrap: Bootstrap,
     *,
@@ -190,19 +167,12 @@ def _pairs(
                 model: {cell: [answers[model][cell][pair]] for cell in (reference, key)}
                 for model in MODELS
             }
-            four = [_correct(alone[model][cell]) for cell in (reference, key) for model in MODELS]
+            four = [correct(alone[model][cell]) for cell in (reference, key) for model in MODELS]
             whole = gain_record(four[0], four[1], bootstrap)
             row["gain"] = gain_record(four[2], four[3], bootstrap)
-            row["verdict"] = (
-                REFERENCE
-                if key == reference
-                else verdict(
-                    stats.resampled(four, **bootstrap),
-                    rule,
-                    gain_is_real=whole["distinguishable"] and whole["point"] > 0,
-                    same=same,
-                    one_class=_collapsed(alone, key, reference),
-                )["verdict"]
-            )
+            row["verdict"] = cell_verdict(
+                alone, key, reference, labels, rule, stats.resampled(four, **bootstrap),
+                gain_is_real=whole["distinguishable"] and whole["point"] > 0, same=same,
+            )["verdict"]  # fmt: skip
         rows.append(row)
     return rows

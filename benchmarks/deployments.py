@@ -9,8 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.accuracy import parity_problem
+from benchmarks.cell_verdict import MODELS
 from benchmarks.cells import Cell, LeftOut
-from benchmarks.compare import MODELS
 from benchmarks.errors import BenchmarkError
 from benchmarks.kept import Kept
 from infer.bundle import Bundle

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, stats
+from benchmarks.cell_verdict import MODELS
 from benchmarks.cells import choose
 from benchmarks.command import hush, in_order, refuse, too_small
-from benchmarks.compare import MODELS
 from benchmarks.controls import time_controls
 from benchmarks.deployments import answer_all, check_bundles, shared_datasets
 from benchmarks.errors import BenchmarkError
@@ -30,7 +30,7 @@ from benchmarks.resample import Bootstrap
 from benchmarks.results import FORMAT, FORMAT_VERSION, dump
 from benchmarks.timing import Timing, time_all
 from benchmarks.verdict import FAIL, UNCLEAR, Rule
-from benchmarks.words_gate import gate_sentences
+from benchmarks.words_gate import gate_sentences, reference_row
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError, explained, listed
 from infer.files import check_writable, write_text
@@ -62,7 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(sentence)
     print(f"written: {options.out}")
     found = [row["verdict"]["verdict"] for row in results["cells"]]
-    failed = FAIL in found or results["broken"] or (options.strict and UNCLEAR in found)
+    collapsed = reference_row(results)["verdict"]["collapsed"]
+    failed = FAIL in found or results["broken"] or collapsed
+    failed = failed or (options.strict and UNCLEAR in found)
     return 1 if failed else 0
 
 
@@ -143,6 +145,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         kept=Kept(kept_folder(options.out), samples, threads=options.threads),
         asked=choice.cells if options.cells else (),
     )
+    example = answered.seen["student"][choice.reference.key][0]
+    if len(example.failed) == len(example.paths):
+        path, reason = example.failed[0]
+        raise BenchmarkError(f"no clip of {options.data} could be read; first {path}: {reason}")
     first = {model: bundles[model][0] for model in MODELS}
     controls = time_controls(
         first,
@@ -170,7 +176,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             threads=options.threads,
             suffix=options.suffix,
         )
-    example = answered.seen["student"][choice.reference.key][0]
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,

@@ -77,7 +77,7 @@ def correct(run: Mapping[str, Any], method: str, split: str = "test") -> np.ndar
 
 
 def _judged(found: Evidence) -> dict[str, Any]:
-    lack = "pairs" if found.pairs_needed is not None else "clips"
+    lack = found.need.of if found.need is not None else "clips"
     word = "shown" if found.shown else "refuted" if found.refuted else f"not enough {lack} to tell"
     return {**found.interval.to_dict(), "limit": found.limit, "verdict": word}
 

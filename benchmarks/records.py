@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy import answers_of, is_same_network, largest_difference
+from benchmarks.cell_verdict import MODELS
 from benchmarks.cells import Cell, Choice, LeftOut, deployed_bytes
-from benchmarks.compare import MODELS, compare_cells
+from benchmarks.compare import compare_cells
 from benchmarks.deployments import Answered, Bundles
 from benchmarks.resample import Bootstrap
 from benchmarks.verdict import Rule

@@ -7,6 +7,7 @@ source; nothing is measured here.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.report_content import content, title
 from benchmarks.report_csv import as_csv
 from benchmarks.report_markdown import markdown
-from benchmarks.results import STUDY_FORMAT, load
+from benchmarks.results import STUDY_FORMAT, dump, load
 from infer.errors import ClipDuetError, explained
 from infer.files import write_text
 
@@ -67,8 +68,11 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     write_text(folder / "index.html", report_html.render(title(results), when, sections))
     write_text(folder / "results.csv", as_csv(results))
     copy = folder / "results.json"
-    if not (copy.exists() and copy.samefile(results_file)):
-        write_text(copy, results_file.read_text(encoding="utf-8"))
+    given = results_file.read_text(encoding="utf-8")
+    if json.loads(given)["format_version"] != results["format_version"]:
+        write_text(copy, dump(results))  # Verdicts of today, as in the pages beside it.
+    elif not (copy.exists() and copy.samefile(results_file)):
+        write_text(copy, given)
 
 
 def _of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.stages import STAGES, TOTAL
@@ -17,6 +17,7 @@ HEADS = (
     "student_agreement", "student_max_logit_difference", "student_bytes",
     *(f"{stage}_{key}_seconds" for stage in (*STAGES, TOTAL) for key in PERCENTILES),
     "clips_per_second", "batch", "memory_bytes", "threads", "cpu", "cores", "list_sha256", "date",
+    "clips_needed_low", "clips_needed_high",
 )  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def as_csv(results: Mapping[str, Any]) -> str:
             **_spread("share_left", share),
             **_spread("student_change", found.get("change")),
             "clips_needed": found["clips_needed"],
+            **_ends("clips_needed", found["clips_range"]),
             "student_agreement": student["agreement"],
             "student_max_logit_difference": student["max_logit_difference"],
             "student_bytes": student["bytes"],
@@ -76,6 +78,11 @@ def _spread(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
     if value is None:
         return {}
     return {name: value["point"], f"{name}_low": value["low"], f"{name}_high": value["high"]}
+
+
+def _ends(name: str, needed: Sequence[int | None] | None) -> dict[str, Any]:
+    low, high = needed or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
 
 
 def _short(value: Any) -> Any:

@@ -49,6 +49,10 @@ class Interval:
     def excludes_zero(self) -> bool:
         return self.low > 0 or self.high < 0
 
+    def holds(self, value: float) -> bool:
+        """The value lies between the bounds."""
+        return self.low <= value <= self.high
+
     def to_dict(self) -> dict[str, float | None]:
         """JSON has no infinity: an unbounded side is written as null."""
         return {key: value if math.isfinite(value) else None for key, value in asdict(self).items()}

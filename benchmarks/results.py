@@ -7,11 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks import check, study_results
+from benchmarks import check, study_results, upgrade
 from benchmarks.errors import BenchmarkError
 
 FORMAT = "clipduet-benchmark"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 STUDY_FORMAT = "clipduet-study"
 STUDY_VERSION = 3
 
@@ -28,7 +28,7 @@ def dump(value: Any) -> str:
 
 
 def load(path: Path, *, format: str = FORMAT) -> dict[str, Any]:
-    """Read a result file of `format`.
+    """Read a result file of `format`; an old one comes in the form of today.
 
     Raises:
         BenchmarkError: missing, not JSON, another format, or figures that its clips contradict.
@@ -46,13 +46,16 @@ def load(path: Path, *, format: str = FORMAT) -> dict[str, Any]:
         found = value.get("format") if isinstance(value, dict) else type(value).__name__
         raise BenchmarkError(f"{path} is not a {format} file (format: {found!r})")
     version = FORMAT_VERSION if format == FORMAT else STUDY_VERSION
-    if value.get("format_version") != version:
+    old = format == FORMAT and value.get("format_version") == upgrade.OLD_VERSION
+    if value.get("format_version") != version and not old:
         raise BenchmarkError(
             f"{path} has format version {value.get('format_version')!r}; this program reads "
             f"{version}. Run the benchmark again"
         )
     verify = check.verify if format == FORMAT else study_results.verify
     try:
+        if old:
+            value = upgrade.with_new_verdicts(value, path) | {"format_version": version}
         verify(value, path)
     except (KeyError, TypeError, IndexError, StopIteration) as error:
         raise BenchmarkError(

@@ -68,6 +68,30 @@ def clips_needed(
     return max(1, math.ceil(z * z * _variance(seen, mean, limit, low, high) / (mean - limit) ** 2))
 
 
+def clips_if(
+    values: npt.ArrayLike,
+    truth: float,
+    limit: float,
+    low: float,
+    high: float,
+    *,
+    level: float = LEVEL,
+    power: float = POWER,
+) -> float:
+    """How many values would tell their mean from `limit` if it were `truth`; inf at the limit.
+
+    Where the true mean is not the one seen, neither is the spread: it is that of the most likely
+    distribution with this mean.
+    """
+    seen, _, mean = _weighted(values, low, high)
+    if abs(truth - limit) < 1e-12:
+        return math.inf
+    normal = NormalDist()
+    at_limit = normal.inv_cdf((1 + level) / 2) * math.sqrt(_variance(seen, mean, limit, low, high))
+    at_truth = normal.inv_cdf(power) * math.sqrt(_variance(seen, mean, truth, low, high))
+    return max(1.0, ((at_limit + at_truth) / (truth - limit)) ** 2)
+
+
 def _weighted(values: npt.ArrayLike, low: float, high: float) -> tuple[Weighted, int, float]:
     data = np.asarray(values, dtype=np.float64)
     if data.ndim != 1 or not data.size:
@@ -84,11 +108,28 @@ def _bound(seen: Weighted, count: int, mean: float, low: float, z: float) -> flo
     """The smallest true mean that the data do not contradict."""
     if mean <= low:
         return low
+
+    def excess(limit: float) -> float:
+        """Above zero where the data contradict the limit."""
+        return (mean - limit) ** 2 * count - z * z * _variance_below(seen, limit, low)
+
     below, above = low, mean
-    for _ in range(STEPS):
+    far, near = excess(below), excess(above)
+    enough = (mean - low) * 2.0**-STEPS
+    # Regula falsi, and a halving each third time, which takes over where the curve is steep.
+    for step in range(3 * STEPS):
+        if above - below <= enough:
+            break
         middle = (below + above) / 2
-        far = (mean - middle) ** 2 * count > z * z * _variance_below(seen, middle, low)
-        below, above = (middle, above) if far else (below, middle)
+        if step % 3 and near < 0:
+            middle = min(max(above - near * (above - below) / (near - far), below), above)
+        found = excess(middle)
+        if found > 0:
+            below, far = middle, found
+            near = near / 2 if step % 3 else near
+        else:
+            above, near = middle, found
+            far = far / 2 if step % 3 else far
     return above
 
 

@@ -1,39 +1,54 @@
 """Is the gain still there: one verdict a deployment, by non-inferiority.
 
-A deployment passes when the data show, at 95 % confidence, one of two things:
+Three contrasts decide, each with the interval that `benchmarks.evidence` gives it:
 
     kept     (student - baseline) here - keep * (student - baseline) in the reference > 0
     change   student here - student in the reference > -margin
+    gain     (student - baseline) in the reference > 0
 
 The first is "at least `keep` of the gain is left" without a quotient, so a small gain below the
-line cannot blow it up; it counts only where the reference has a gain that can be told from zero.
-It fails when the data show that neither holds, and else there are not enough clips to tell.
+line cannot blow it up. All three are looked at in every experiment:
 
-Both bounds are ends of two-sided 95 % intervals, one-sided tests at 2.5 % each. Since one of two
-is enough to pass, the chance that a deployment at both limits passes is at most the sum, 5 %
-(Bonferroni). To fail it must miss both, at most 2.5 %. And what decides is what the report shows.
+    pass     change is shown, or kept and gain both are
+    fail     change is refuted, and kept or gain is refuted too
+    unclear  else
 
-The interval is the widest of several, because each is too narrow somewhere: the bootstrap where
-few answers changed, the score interval (`benchmarks.score`) where trained pairs differ, Student's
-t over pairs where there is no more than the luck of the clips.
+A share of the gain can be left only where there is a gain, so kept passes nothing by itself.
+Where the gain is not shown, that proves no loss either: kept must be refuted before a deployment
+fails, and which conditions count does not depend on how the gain came out in these clips.
+
+Bounds are ends of two-sided 95 % intervals, one-sided tests at 2.5 % each. One of two ways is
+enough to pass, so a deployment at both limits passes by chance at most in 5 % (Bonferroni). To
+fail without need one of the ways has to be open: if it is change, that is refuted in at most 2.5 %;
+if it is kept, kept is refuted in at most 2.5 %, and gain, for which an interval of 99.9 % is
+taken, in at most 0.05 %. `python -m benchmarks.verdict_rates` measures these rates.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
-import numpy as np
-
+from benchmarks.evidence import Evidence, evidence, need_to_tell
+from benchmarks.need import NO_NEED, Need, easiest, hardest
 from benchmarks.resample import LEVEL, Interval, Resampled
-from benchmarks.score import POWER, clips_needed, score_interval
-from benchmarks.student_t import t_interval, t_quantile
+
+__all__ = [
+    "CHANGE", "FAIL", "GAIN", "NO_GAIN_LEVEL", "PASS", "REFERENCE", "UNCLEAR", "Evidence", "Rule",
+    "decide", "evidence", "judge", "kept_weights", "verdict",
+]  # fmt: skip
 
 PASS, FAIL, UNCLEAR, REFERENCE = "pass", "fail", "unclear", "reference"
-MOST_PAIRS = 1000
+
+NO_GAIN_LEVEL = 0.999
+"""Level of the interval of the gain that has to lie below zero before there is none to keep.
+
+It opens a second way to fail. At 95 % it would double the share of needless failures.
+"""
+
+# Weights of the reference's baseline and student and of the deployment's, in this order.
+CHANGE = (0.0, -1.0, 0.0, 1.0)
+GAIN = (-1.0, 1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -48,133 +63,128 @@ class Rule:
     level: float = LEVEL
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Where a contrast lies, and how much more it would take to tell it from its limit.
-
-    clips_needed, pairs_needed: None where the data tell already, or where no number would.
-    """
-
-    interval: Interval
-    limit: float
-    clips_needed: int | None = None
-    pairs_needed: int | None = None
-
-    @property
-    def shown(self) -> bool:
-        return self.interval.low > self.limit
-
-    @property
-    def refuted(self) -> bool:
-        return self.interval.high < self.limit
+def kept_weights(keep: float) -> tuple[float, float, float, float]:
+    """Weights of the contrast that is above zero where more than `keep` of the gain is left."""
+    return (keep, -keep, -1.0, 1.0)
 
 
-def judge(
-    kept: Interval | None, change: Interval, margin: float, *, same: bool, one_class: bool
+def decide(
+    *,
+    change_shown: bool,
+    change_refuted: bool,
+    kept_shown: bool,
+    kept_refuted: bool,
+    gain_shown: bool,
+    gain_refuted: bool,
 ) -> str:
-    """The verdict, from nothing but what the report shows.
-
-    kept: None where the reference has no gain of which a share could be left.
-    same: a float network that gives the reference's answers and, to rounding, its logits: then
-        nothing is left to chance. one_class: it answers one class for every clip.
-    """
-    if one_class:
-        return FAIL
-    if same or change.low > -margin or (kept is not None and kept.low > 0):
+    """The verdict, from what is shown and refuted of the three contrasts."""
+    if change_shown or (kept_shown and gain_shown):
         return PASS
-    if change.high < -margin and (kept is None or kept.high < 0):
+    if change_refuted and (kept_refuted or gain_refuted):
         return FAIL
     return UNCLEAR
 
 
+def judge(
+    kept: Interval,
+    change: Interval,
+    gain: Interval,
+    margin: float,
+    *,
+    gain_is_real: bool,
+    same: bool,
+    one_class: bool,
+    reference_collapsed: bool,
+) -> str:
+    """The verdict, from nothing but what the report shows.
+
+    Args:
+        kept: interval of what is left of the gain, less the share that has to be.
+        change: interval of the change of the student.
+        gain: interval of the reference's gain at `NO_GAIN_LEVEL`.
+        margin: largest loss that is allowed.
+        gain_is_real: the reference's gain is above zero, and significant.
+        same: a float network that gives the reference's answers and, to rounding, its logits:
+            then nothing is left to chance.
+        one_class: a model of the deployment answers one class for nearly every clip.
+        reference_collapsed: a model of the reference does. Nothing can pass beside it.
+    """
+    if one_class:
+        return FAIL
+    found = decide(
+        change_shown=change.low > -margin,
+        change_refuted=change.high < -margin,
+        kept_shown=kept.low > 0,
+        kept_refuted=kept.high < 0,
+        gain_shown=gain_is_real,
+        gain_refuted=gain.high < 0,
+    )
+    if same:
+        found = PASS
+    return UNCLEAR if reference_collapsed and found == PASS else found
+
+
 def verdict(
-    drawn: Resampled, rule: Rule, *, gain_is_real: bool, same: bool, one_class: bool
+    drawn: Resampled,
+    rule: Rule,
+    *,
+    gain_is_real: bool,
+    same: bool = False,
+    one_class: bool = False,
+    reference_collapsed: bool = False,
 ) -> dict[str, Any]:
     """The verdict of a deployment with its evidence, ready for JSON.
 
     drawn: right or wrong of the reference's baseline and student and of the deployment's, in this
-        order. gain_is_real: the reference's gain is above zero and can be told from it.
+        order. The rest: see `judge`.
     """
-    change = evidence(drawn, [0, -1, 0, 1], -rule.margin)
-    kept = evidence(drawn, [rule.keep, -rule.keep, -1, 1], 0.0) if gain_is_real else None
+    change = evidence(drawn, CHANGE, -rule.margin)
+    kept = evidence(drawn, kept_weights(rule.keep), 0.0)
+    gain = evidence(drawn, GAIN, 0.0, level=NO_GAIN_LEVEL)
     word = judge(
-        kept.interval if kept else None,
+        kept.interval,
         change.interval,
+        gain.interval,
         rule.margin,
+        gain_is_real=gain_is_real,
         same=same,
         one_class=one_class,
+        reference_collapsed=reference_collapsed,
     )
-    clips, pairs = _needed(kept, change) if word == UNCLEAR else (None, None)
+    need = None
+    if word == UNCLEAR and not reference_collapsed:
+        proof = need_to_tell(drawn, GAIN, 0.0, level=rule.level) if not gain_is_real else None
+        need = _needed(kept, change, gain, proof)
     return {
         "verdict": word,
-        "kept": kept.interval.to_dict() if kept else None,
+        "kept": kept.interval.to_dict(),
         "change": change.interval.to_dict(),
+        "gain_in_reference": gain.interval.to_dict(),
+        "gain_is_real": gain_is_real,
         "same_network": same,
         "one_class": one_class,
-        "clips_needed": clips,
-        "pairs_needed": pairs,
+        **(NO_NEED if need is None else need.to_dict()),
     }
 
 
-def evidence(drawn: Resampled, weights: Sequence[float], limit: float) -> Evidence:
-    """The widest interval of a contrast, and what would be needed to tell it from `limit`."""
-    scale = np.asarray(weights, np.float64)
-    values = np.tensordot(scale, drawn.table, axes=1)
-    by_clip, by_pair = values.mean(axis=0), values.mean(axis=1)
-    end = float(np.abs(scale).sum() / 2)
-    score = score_interval(by_clip, -end, end, level=drawn.level)
-    intervals = [drawn.contrast(weights), score]
-    if len(by_pair) > 1:
-        intervals.append(t_interval(by_pair.tolist(), level=drawn.level))
-    widest = Interval(
-        score.point,
-        max(-end, min(interval.low for interval in intervals)),
-        min(end, max(interval.high for interval in intervals)),
-        drawn.level,
-    )
-    found = Evidence(widest, limit)
-    if found.shown or found.refuted:
-        return found
-    if len(by_pair) == 1 or score.low <= limit <= score.high:
-        clips = clips_needed(by_clip, limit, -end, end, level=drawn.level)
-        if clips is not None:
-            clips = max(clips, _by_width(intervals[0], limit, len(by_clip)))
-        return Evidence(widest, limit, clips_needed=clips)
-    return Evidence(widest, limit, pairs_needed=_pairs_needed(by_pair, limit, drawn.level))
+def _needed(kept: Evidence, change: Evidence, gain: Evidence, proof: Need | None) -> Need | None:
+    """What it takes to get the verdict that the data lean to.
 
-
-def _by_width(interval: Interval, limit: float, count: int) -> int:
-    """How many clips shrink a bootstrap's interval enough: as one over their root."""
-    normal = NormalDist()
-    surer = 1 + normal.inv_cdf(POWER) / normal.inv_cdf((1 + interval.level) / 2)
-    bound = interval.low if interval.point > limit else interval.high
-    return math.ceil(count * (surer * (interval.point - bound) / (interval.point - limit)) ** 2)
-
-
-def _pairs_needed(by_pair: np.ndarray, limit: float, level: float) -> int | None:
-    """How many trained pairs would tell, if further ones differ as these do."""
-    gap, spread = abs(float(by_pair.mean()) - limit), float(by_pair.std(ddof=1))
-    surer = NormalDist().inv_cdf(POWER)
-    for pairs in range(len(by_pair) + 1, MOST_PAIRS + 1):
-        if (t_quantile((1 + level) / 2, pairs - 1) + surer) * spread / math.sqrt(pairs) < gap:
-            return pairs
-    return None
-
-
-def _needed(kept: Evidence | None, change: Evidence) -> tuple[int | None, int | None]:
-    """Clips, or pairs, until the verdict that the data lean to: for a pass one of the two
-    contrasts is enough, for a failure both are needed."""
-    both = [one for one in (kept, change) if one is not None]
-    leaning = [one for one in both if one.interval.point > one.limit]
-    if leaning:
-        easiest = min(leaning, key=_effort)
-        return easiest.clips_needed, easiest.pairs_needed
-    hardest = max((one for one in both if not one.refuted), key=_effort)
-    return hardest.clips_needed, hardest.pairs_needed
-
-
-def _effort(one: Evidence) -> float:
-    # More trainings are dearer than more clips, whatever their number.
-    if one.pairs_needed is not None:
-        return 1e12 * one.pairs_needed
-    return one.clips_needed if one.clips_needed is not None else math.inf
+    gain: with the interval that may lie below zero. proof: what it takes to show that there is a
+    gain; None where that is shown.
+    """
+    ways = []
+    if change.need is not None and change.interval.point > change.limit:
+        ways.append(change.need)
+    if kept.interval.point > 0 and gain.interval.point > 0:
+        ways.append(hardest([need for need in (kept.need, proof) if need is not None]))
+    if ways:
+        return easiest(ways)
+    refuting = []
+    if kept.need is not None and kept.interval.point <= 0:
+        refuting.append(kept.need)
+    if gain.need is not None and gain.interval.point <= 0:
+        refuting.append(gain.need)
+    lacking = [] if kept.refuted or gain.refuted or not refuting else [easiest(refuting)]
+    lacking += [change.need] if change.need is not None else []
+    return hardest(lacking) if lacking else None

@@ -16,6 +16,7 @@ RUNTIMES = {
 }
 
 NOT_DISTINGUISHABLE = "not distinguishable from zero"
+NOT_ESTIMABLE = "not estimable"
 
 
 def cell_name(key: str) -> str:
@@ -49,13 +50,20 @@ def points(value: float | None, digits: int = 2) -> str:
 
 
 def interval(value: Mapping[str, Any], *, share: bool = False) -> str:
-    """Estimate and bounds: +1.20 [+0.40, +2.00] in points, 92 % [60 %, unbounded] as a share."""
+    """Estimate and bounds: +1.20 [+0.40, +2.00] in points, 92 % [60 %, unbounded] as a share.
+
+    Where resampling found no spread at all, that is no certainty but a lack of differing answers.
+    """
     show = (lambda x: percent(x, 0)) if share else points
+    if value["low"] == value["high"]:
+        return f"{show(value['point'])} [{NOT_ESTIMABLE}]"
     return f"{show(value['point'])} [{show(value['low'])}, {show(value['high'])}]"
 
 
 def span(value: Mapping[str, Any]) -> str:
     """The bounds alone, in points: +0.40 to +2.00."""
+    if value["low"] == value["high"]:
+        return NOT_ESTIMABLE
     return f"{points(value['low'])} to {points(value['high'])}"
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks import words
+from benchmarks.stats import mcnemar_exact
 from benchmarks.verdict import FAIL, PASS, REFERENCE, UNCLEAR
 
 VERDICTS = {
@@ -47,7 +50,8 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
             f"{words.cell_name(results['reference'])} to every clip, and its logits to rounding."
         )
     said += [verdict_sentence(row, results) for row in others if not _is_same(row)]
-    return said + [broken_sentence(one) for one in results["broken"]]
+    said += [broken_sentence(one) for one in results["broken"]]
+    return said + needed_note(results)
 
 
 def summary(results: Mapping[str, Any]) -> str:
@@ -73,14 +77,14 @@ def summary(results: Mapping[str, Any]) -> str:
 
 def rule_sentence(results: Mapping[str, Any]) -> str:
     """What a deployment has to show."""
-    keep, margin = _keep(results), _margin(results)
-    level = words.percent(results["conditions"]["level"], 0)
+    keep, margin, level = _keep(results), _margin(results), _level(results)
     return (
-        f"A deployment passes when the clips show that at least {keep} of the gain in "
-        f"{words.cell_name(results['reference'])} is left, or that the student loses less than "
-        f"{margin} points of top-1 there. It fails when they show that neither holds. Shown means "
-        f"that the whole {level} interval lies on one side: with two ways to pass, a deployment "
-        "at both limits passes by chance at most once in twenty."
+        f"A deployment passes when the clips show that {words.cell_name(results['reference'])} has "
+        f"a gain and at least {keep} of it is left, or that the student loses less than {margin} "
+        f"points of top-1. It fails when they show that the student loses more, and that less than "
+        f"{keep} of the gain is left or that there is none. Shown means that the whole {level} "
+        "interval lies on one side: with two ways to pass, a deployment at both limits passes by "
+        "chance at most once in twenty, and fails at most once in forty."
     )
 
 
@@ -91,14 +95,30 @@ def reference_notes(results: Mapping[str, Any]) -> list[str]:
     notes = []
     if results["reference_instead_of"] is not None:
         notes.append(f"{name} is the reference: {results['reference_instead_of']}.")
-    if not row["verdict"]["gain_is_real"]:
-        text = (
-            f"In {name} no gain of the student can be told from zero, so there is none of which "
-            "a share could be left: deployments are judged by what the student loses."
+    found = row["verdict"]
+    if found["collapsed"]:
+        notes.append(
+            f"In {name} {collapse_words(found['collapsed'], results)}: that model does not "
+            "classify, what is measured against it means nothing, and no deployment passes. Train "
+            "it again."
         )
-        needed = row["verdict"]["clips_needed"]
-        if needed is not None:
-            text += f" A gain of this size would show on about {_count(needed)} clips."
+    if not found["gain_is_real"]:
+        text = (
+            f"In {name} the gain of the student is not statistically significant. Without a gain "
+            "no share of it can be left, so a deployment passes only where the student loses less "
+            f"than {_margin(results)} points; it fails only where less than {_keep(results)} of "
+            "the gain is left as well, or where it is shown that there is none."
+        )
+        if found["clips_range"] is not None:
+            listed = results["data"]["listed"]
+            text += " To show the gain: " + _lower(
+                needed_sentence(found["clips_range"], listed, "clips")
+            )
+        if found["pairs_range"] is not None:
+            given = len(results["pairs"])
+            text += " To show the gain: " + _lower(
+                needed_sentence(found["pairs_range"], given, "trained pairs")
+            )
         notes.append(text)
     return notes
 
@@ -107,58 +127,101 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     """A deployment's verdict and what it rests on."""
     name, found = words.cell_name(row["cell"]), row["verdict"]
     reference = words.cell_name(results["reference"])
-    if found["one_class"]:
-        who = " and ".join(
-            "the student" if model == "student" else "the baseline"
-            for model in ("student", "baseline")
-            if row[model]["classes_answered"] == 1
-        )
-        return f"{name} fails: {who} answers the same class for every clip. It is broken."
+    if found["collapsed"]:
+        return f"{name} fails: {collapse_words(found['collapsed'], results)}. It is broken."
     margin, keep = _margin(results), _keep(results)
     lost = f"the student's top-1 changes by {words.interval(found['change'])} points"
-    kept = None
-    if found["kept"] is not None:
-        kept = f"the gain less {keep} of {reference}'s is {words.interval(found['kept'])} points"
+    kept = f"the gain less {keep} of {reference}'s is {words.interval(found['kept'])} points"
     if found["verdict"] == PASS:
         shown = []
-        if kept is not None and found["kept"]["low"] > 0:
+        if found["gain_is_real"] and found["kept"]["low"] > 0:
             shown.append(f"at least {keep} of the gain is left ({kept})")
         if found["change"]["low"] > -results["rule"]["margin"]:
             shown.append(f"the student loses less than {margin} points ({lost})")
         return f"{name} passes: {', and '.join(shown)}."
     if found["verdict"] == FAIL:
-        text = f"{name} fails: the student loses more than {margin} points ({lost})"
-        if kept is not None:
-            text += f", and less than {keep} of the gain is left ({kept})"
-        return text + "."
-    seen = lost if kept is None else f"{lost}, and {kept}"
-    lack = "trained pairs" if found["pairs_needed"] is not None else "clips"
-    return f"{name}, not enough {lack} to tell: {seen}. {needed_sentence(found, results)}"
+        text = f"{name} fails: the student loses more than {margin} points ({lost}), and "
+        if found["kept"]["high"] < 0:
+            return f"{text}less than {keep} of the gain is left ({kept})."
+        gain = found["gain_in_reference"]
+        return (
+            f"{text}{reference} has no gain of which a share could be left "
+            f"({words.level(gain)} interval {words.span(gain)})."
+        )
+    if reference_row(results)["verdict"]["collapsed"]:
+        return (
+            f"{name} is not judged: a model that answers one class in {reference} is no reference."
+        )
+    lack = "trained pairs" if found["pairs_range"] is not None else "clips"
+    return f"{name}, not enough {lack} to tell: {lost}, and {kept}. {_needed(found, results)}"
+
+
+def collapse_words(found: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:
+    """Which models answer one class, which one, and for how many clips."""
+    classes, several = results["data"]["classes"], len(results["pairs"]) > 1
+    return " and ".join(
+        f"the {one['model']}"
+        + (f" of pair {one['pair'] + 1}" if several else "")
+        + f" answers {classes[one['class']]} for {one['answers']:,} of {one['clips']:,} clips"
+        for one in found
+    )
 
 
 def verdict_name(found: Mapping[str, Any]) -> str:
     """A verdict in a word or three."""
-    if found.get("pairs_needed") is not None:
+    if found.get("pairs_range") is not None:
         return "not enough pairs"
     return VERDICTS[found["verdict"]]
 
 
-def needed_sentence(found: Mapping[str, Any], results: Mapping[str, Any]) -> str:
-    """How much more it would take to tell."""
-    clips, pairs = found["clips_needed"], found["pairs_needed"]
-    listed, given = results["data"]["listed"], len(results["pairs"])
-    if pairs is not None:
+def _needed(found: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """How much more it would take to tell a verdict."""
+    if found["pairs_range"] is not None:
+        return needed_sentence(found["pairs_range"], len(results["pairs"]), "trained pairs")
+    if found["clips_range"] is not None:
+        return needed_sentence(found["clips_range"], results["data"]["listed"], "clips")
+    return "The estimates lie at the limits: no number can be named."
+
+
+def needed_sentence(needed: Sequence[int | None], given: int, what: str) -> str:
+    """How many it would take instead of those given.
+
+    Args:
+        needed: lower and upper end; None where the data set none.
+        given: how many there are.
+        what: clips or trained pairs.
+    """
+    low, high = needed
+    least = _rounded(low or 0, math.floor)
+    if not _is_named(needed, given):
+        return f"How many {what} it would take cannot be told from these {given:,}."
+    if high is None:
         return (
-            f"About {pairs:,} trained pairs would be needed instead of {given}, if more of them "
-            "differ as these do."
+            f"At least about {_count(least)} {what} would be needed instead of {given:,}; an "
+            "upper end cannot be told from these."
         )
-    if clips is None:
-        what = "clips or trained pairs" if given > 1 else "clips"
-        return f"The estimate lies so near the limit that no number of {what} can be named."
-    return (
-        f"About {_count(clips)} clips would be needed instead of {listed:,}, if further ones are "
-        "like these."
-    )
+    most = _count(_rounded(high, math.ceil))
+    span = f"Up to about {most}" if least <= given else f"About {_count(least)} to {most}"
+    return f"{span} {what} would be needed instead of {given:,}."
+
+
+def _is_named(needed: Sequence[int | None], given: int) -> bool:
+    """Whether the range says more than that it would take others than those given."""
+    return needed[1] is not None or _rounded(needed[0] or 0, math.floor) > given
+
+
+def needed_note(results: Mapping[str, Any]) -> list[str]:
+    """What the numbers of clips said to be needed hold for; nothing where none is said."""
+    given = {"clips_range": results["data"]["listed"], "pairs_range": len(results["pairs"])}
+    ranges = [(row["verdict"].get(name), given[name]) for row in results["cells"] for name in given]
+    if not any(needed and _is_named(needed, count) for needed, count in ranges):
+        return []
+    return [
+        "With as many clips or pairs as said to be needed the question would be settled in four of "
+        "five experiments, if further ones are like these. The lower end takes what is asked about "
+        f"for as far from its limit as its {_level(results)} interval allows, the upper end for "
+        "as near as its 80 % interval allows."
+    ]
 
 
 def broken_sentence(one: Mapping[str, Any]) -> str:
@@ -171,8 +234,7 @@ def sureness(results: Mapping[str, Any]) -> list[str]:
     data, conditions, pairs = results["data"], results["conditions"], len(results["pairs"])
     listed, failed = data["listed"], len(data["failed"])
     gain = reference_row(results)["gain"]
-    width = 100 * (gain["high"] - gain["low"]) / 2
-    level = words.percent(conditions["level"], 0)
+    level = _level(results)
     said = [
         f"Every figure is over the same {listed:,} test clips, answered by both models in every "
         "deployment; nothing was left out"
@@ -200,7 +262,7 @@ def sureness(results: Mapping[str, Any]) -> list[str]:
         "interval's, which reckons with changes that these clips happened not to show"
         + (", and Student's t over pairs." if pairs > 1 else ".")
     )
-    said.append(f"On these clips a gain has to be about {width:.1f} points to stand out.")
+    said.append(stands_out(gain))
     if pairs == 1:
         said.append(
             "The intervals cover the choice of test clips, not the luck of training: this is one "
@@ -208,6 +270,21 @@ def sureness(results: Mapping[str, Any]) -> list[str]:
             "seeds."
         )
     return said
+
+
+def stands_out(gain: Mapping[str, Any]) -> str:
+    """How large a gain has to be to be significant on these clips."""
+    if gain["only_first"] + gain["only_second"] == 0:
+        return (
+            "How large a gain has to be to stand out cannot be estimated: no clip is answered "
+            "right by one of the two models alone."
+        )
+    width = (gain["high"] - gain["low"]) / 2
+    if gain["p"] is not None:
+        # However few clips differ: the exact test asks for so many that one model alone gets right.
+        least = next(n for n in itertools.count(1) if mcnemar_exact(0, n) < 1 - gain["level"])
+        width = max(width, least / gain["clips"])
+    return f"On these clips a gain has to be about {100 * width:.1f} points to stand out."
 
 
 def _is_same(row: Mapping[str, Any]) -> bool:
@@ -222,9 +299,19 @@ def _margin(results: Mapping[str, Any]) -> str:
     return f"{100 * results['rule']['margin']:g}"
 
 
+def _level(results: Mapping[str, Any]) -> str:
+    return words.percent(results["conditions"]["level"], 0)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
+
+
+def _rounded(number: int, way: Callable[[float], int]) -> int:
+    """To one digit that counts, two where the first is a one: 941 is 900 below, 1,000 above."""
+    unit = 10 ** max(0, len(str(number)) - (2 if str(number).startswith("1") else 1))
+    return way(number / unit) * unit
+
+
 def _count(number: int) -> str:
-    """A number of clips, to two digits that count."""
-    if number >= 100 * MILLION:
-        return "more than 100 million"
-    digits = max(0, len(str(number)) - 2)
-    return f"{round(number, -digits):,}"
+    return "100 million" if number >= 100 * MILLION else f"{number:,}"

@@ -91,7 +91,7 @@ def make_results() -> Callable[..., Results]:
                 }
         return {
             "format": "clipduet-benchmark",
-            "format_version": 2,
+            "format_version": 3,
             "created": "2030-01-02T03:04:05+00:00",
             "command": "python -m benchmarks.gain --baseline bundles/baseline",
             "seconds": 321.0,

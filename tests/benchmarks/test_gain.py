@@ -116,6 +116,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Pa
     noise = np.random.default_rng(0).normal(0, 3, (3, 3))
     write_bundle(folder / "noisy", SEES, SEES, noise=np.eye(3) + noise)
     write_bundle(folder / "stuck", SEES, STUCK)
+    write_bundle(folder / "collapsed", STUCK, STUCK)
     write_bundle(folder / "nan", SEES, SEES * np.nan)
     return folder
 
@@ -195,11 +196,12 @@ def test_identical_models_give_no_gain_and_no_share_of_it(
         assert row["gain"]["point"] == 0 and row["gain"]["p"] == 1
     # Thirty clips on which nothing changed prove no loss below half a point.
     found = results["cells"][1]["verdict"]
-    assert found["verdict"] == "unclear" and found["kept"] is None and found["clips_needed"] > 700
+    assert found["verdict"] == "unclear" and not found["gain_is_real"]
+    assert found["clips_needed"] > 700 and found["clips_range"][0] <= found["clips_needed"]
     said = capsys.readouterr().out
     assert "not distinguishable from zero" in said and "gains" not in said
-    assert "no gain of the student can be told from zero" in said
-    assert "not enough clips to tell" in said and "clips would be needed instead of 30" in said
+    assert "not statistically significant" in said and "cannot be estimated" not in said
+    assert "not enough clips to tell" in said and "cannot be told from these 30" in said
     assert run(world, "good", "good", out, "--no-latency", "--strict") == 1
     assert run(world, "good", "good", out, "--no-latency", "--strict", "--margin", "20") == 0
 
@@ -221,7 +223,26 @@ def test_one_answer_for_every_clip_is_named(
 ) -> None:
     assert run(world, "good", "stuck", tmp_path / "results.json", "--no-latency") == 1
     said = capsys.readouterr().out
-    assert "the student answers the same class for every clip. It is broken" in said
+    assert "the student answers" in said and "for 29 of 29 clips. It is broken" in said
+    found = cell(load(tmp_path / "results.json"), "onnxruntime:int8")["verdict"]
+    (model,) = found["collapsed"]
+    assert model["model"] == "student" and model["answers"] == model["clips"] == 29
+    assert found["verdict"] == "fail"
+
+
+def test_a_collapsed_pair_that_is_equal_everywhere_does_not_pass(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both answer one class in every deployment alike, to rounding: nothing is lost, or gained."""
+    assert run(world, "collapsed", "collapsed", tmp_path / "results.json", "--no-latency") == 1
+    said = capsys.readouterr().out
+    results = load(tmp_path / "results.json")
+    assert not any(row["verdict"]["verdict"] == "pass" for row in results["cells"])
+    assert {one["model"] for one in results["cells"][0]["verdict"]["collapsed"]} == {
+        "baseline",
+        "student",
+    }
+    assert "no deployment passes" in said and "passes the gate" not in said
 
 
 def test_what_gives_no_numbers_fails_and_is_not_timed(

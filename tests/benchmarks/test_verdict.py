@@ -120,7 +120,9 @@ def test_a_gain_that_may_be_none_gives_no_share_to_keep() -> None:
     drawn = resample(table, resamples=1000)
     assert drawn.contrast([0.8, -0.8, -1, 1]).low > 0
     found = judged(table, 0, gain_is_real=False)
-    assert found["kept"] is None and found["verdict"] == FAIL
+    # That there is no gain is shown too, so the student's loss decides.
+    assert found["kept"]["low"] > 0 and found["gain_in_reference"]["high"] < 0
+    assert found["verdict"] == FAIL
 
 
 def test_the_number_of_clips_said_to_be_needed_is_enough() -> None:
@@ -171,26 +173,46 @@ def interval(low: float, high: float) -> Interval:
     return Interval((low + high) / 2, low, high)
 
 
+GAINS = interval(0.02, 0.06)
+MAY_GAIN = interval(-0.01, 0.03)
+LOSES = interval(-0.05, -0.01)
+
+
 @pytest.mark.parametrize(
-    ("kept", "change", "expected"),
+    ("kept", "change", "gain", "is_real", "expected"),
     [
-        (interval(0.01, 0.02), interval(-0.03, 0.01), PASS),  # most of the gain is left
-        (interval(-0.01, 0.02), interval(-0.004, 0.01), PASS),  # the student lost next to nothing
-        (None, interval(-0.004, 0.01), PASS),
-        (interval(-0.02, -0.01), interval(-0.03, -0.006), FAIL),
-        (None, interval(-0.03, -0.006), FAIL),
-        (interval(-0.02, 0.001), interval(-0.03, -0.006), UNCLEAR),
-        (interval(-0.02, -0.01), interval(-0.03, -0.004), UNCLEAR),
-        (interval(-0.01, 0.01), interval(-0.03, 0.01), UNCLEAR),
-        (interval(0.0, 0.01), interval(-0.005, 0.01), UNCLEAR),  # at the limit is not beyond it
+        # Most of the gain is left, which takes a gain.
+        (interval(0.01, 0.02), interval(-0.03, 0.01), GAINS, True, PASS),
+        (interval(0.01, 0.02), interval(-0.03, 0.01), MAY_GAIN, False, UNCLEAR),
+        # The student lost next to nothing.
+        (interval(-0.01, 0.02), interval(-0.004, 0.01), GAINS, True, PASS),
+        (interval(-0.01, 0.02), interval(-0.004, 0.01), MAY_GAIN, False, PASS),
+        # It lost much, and the gain with it, whatever the gain is.
+        (interval(-0.02, -0.01), interval(-0.03, -0.006), GAINS, True, FAIL),
+        (interval(-0.02, -0.01), interval(-0.03, -0.006), MAY_GAIN, False, FAIL),
+        # It lost much, and the baseline as much: a gain may be left, unless there is none.
+        (interval(-0.02, 0.001), interval(-0.03, -0.006), MAY_GAIN, False, UNCLEAR),
+        (interval(0.001, 0.01), interval(-0.03, -0.006), LOSES, False, FAIL),
+        (interval(-0.02, 0.001), interval(-0.03, -0.006), GAINS, True, UNCLEAR),
+        (interval(-0.02, -0.01), interval(-0.03, -0.004), GAINS, True, UNCLEAR),
+        (interval(-0.01, 0.01), interval(-0.03, 0.01), GAINS, True, UNCLEAR),
+        # At the limit is not beyond it.
+        (interval(0.0, 0.01), interval(-0.005, 0.01), GAINS, True, UNCLEAR),
     ],
 )
-def test_the_verdict_follows_from_the_two_intervals(
-    kept: Interval | None, change: Interval, expected: str
+def test_the_verdict_follows_from_the_intervals(
+    kept: Interval, change: Interval, gain: Interval, is_real: bool, expected: str
 ) -> None:
-    assert judge(kept, change, 0.005, same=False, one_class=False) == expected
-    assert judge(kept, change, 0.005, same=False, one_class=True) == FAIL
-    assert judge(kept, change, 0.005, same=True, one_class=False) == PASS
+    def word(**facts: bool) -> str:
+        known = {"same": False, "one_class": False, "reference_collapsed": False} | facts
+        return judge(kept, change, gain, 0.005, gain_is_real=is_real, **known)
+
+    assert word() == expected
+    assert word(one_class=True) == FAIL
+    assert word(same=True) == PASS
+    # Beside a reference that does not classify nothing passes.
+    assert word(same=True, reference_collapsed=True) == UNCLEAR
+    assert word(reference_collapsed=True) == (FAIL if expected == FAIL else UNCLEAR)
 
 
 def test_the_widest_interval_is_reported() -> None:
