@@ -38,8 +38,8 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
     Raises:
         BenchmarkError: the command gives no label or answers differently from start to start.
     """
-    from benchmarks.errors import BenchmarkError
-    from benchmarks.machine import command_line, load_average, machine, now
+    from benchmarks.common.errors import BenchmarkError
+    from benchmarks.common.machine import command_line, load_average, machine, now
 
     label = first_label(bundle, video)[1]
     load = load_average()
@@ -76,7 +76,7 @@ def first_label(bundle: Path, video: Path) -> tuple[float, str]:
     Raises:
         BenchmarkError: the command fails or gives no label.
     """
-    from benchmarks.errors import BenchmarkError
+    from benchmarks.common.errors import BenchmarkError
 
     command = [sys.executable, str(ROOT / "infer" / "predict.py")]
     command += ["--bundle", str(bundle), "--video", str(video), "--format", "json"]
@@ -101,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--starts", type=int, default=10, help="measured starts (default: %(default)s)")
     add("--out", type=Path, help="result file (JSON)")
     options = parser.parse_args(argv)
-    from benchmarks.command import WRONG_USE, carry_out
+    from benchmarks.common.command import WRONG_USE, carry_out
 
     result = carry_out(run, options, least={"starts": 1})
     if result is None:
@@ -120,7 +120,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _embedded_clip() -> Path:
-    from benchmarks.errors import BenchmarkError
+    from benchmarks.common.errors import BenchmarkError
 
     folder = ROOT / "data" / "motions" / "test"
     clip = min(folder.rglob("*.mp4"), default=None)

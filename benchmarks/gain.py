@@ -17,20 +17,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, stats
-from benchmarks.cell_verdict import MODELS
-from benchmarks.cells import choose
-from benchmarks.command import hush, in_order, refuse, too_small
-from benchmarks.controls import time_controls
-from benchmarks.deployments import answer_all, check_bundles, shared_datasets
-from benchmarks.errors import BenchmarkError
-from benchmarks.kept import Kept
-from benchmarks.records import bundle_record, cell_rows, choice_record, data_record
-from benchmarks.resample import Bootstrap
-from benchmarks.results import FORMAT, FORMAT_VERSION, dump
-from benchmarks.timing import Timing, time_all
-from benchmarks.verdict import FAIL, UNCLEAR, Rule
-from benchmarks.words_gate import gate_sentences, reference_row
+from benchmarks.common import machine
+from benchmarks.common.command import hush, in_order, refuse, too_small
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import FORMAT, FORMAT_VERSION, dump
+from benchmarks.deployments.answer_cache import Kept
+from benchmarks.deployments.answers import answer_all, check_bundles, shared_datasets
+from benchmarks.deployments.controls import time_controls
+from benchmarks.deployments.deployment import choose
+from benchmarks.gate.deployment_verdict import MODELS
+from benchmarks.gate.explanations import gate_sentences, reference_row
+from benchmarks.gate.records import bundle_record, cell_rows, choice_record, data_record
+from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
+from benchmarks.stats import paired
+from benchmarks.stats.resample import Bootstrap
+from benchmarks.timing.costs import Timing, time_all
 from infer.bundle import Bundle
 from infer.errors import ClipDuetError, explained, listed
 from infer.files import check_writable, write_text
@@ -102,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
         help="how long latency is timed, and again throughput (default: %(default)g)")  # fmt: skip
     add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
     add("--seed", type=int, default=0, help="seed of the resampling and the order of timing")
-    add("--resamples", type=int, default=stats.RESAMPLES, help="bootstrap resamples")
+    add("--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples")
     return parser
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.command import WRONG_USE, add_config, carry_out
-from benchmarks.errors import BenchmarkError
+from benchmarks.common import machine
+from benchmarks.common.command import WRONG_USE, add_config, carry_out
+from benchmarks.common.errors import BenchmarkError
 
 if TYPE_CHECKING:
     from train.data.dataset import ClipDataset

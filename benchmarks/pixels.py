@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import machine
-from benchmarks.command import WRONG_USE, carry_out
-from benchmarks.errors import BenchmarkError
+from benchmarks.common import machine
+from benchmarks.common.command import WRONG_USE, carry_out
+from benchmarks.common.errors import BenchmarkError
 from infer.errors import VideoError
 from infer.frames_folder import read_frames_folder
 from infer.preprocess import crop_frames, scale_frames

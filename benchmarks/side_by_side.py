@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import machine
-from benchmarks.errors import BenchmarkError
-from benchmarks.study_runs import Job, train_all
+from benchmarks.common import machine
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.training.runs import Job, train_all
 from infer.errors import ClipDuetError
 from infer.signals import exit_status
 from train.reporter import columns, fitting

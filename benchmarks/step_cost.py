@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.command import TIMING, WRONG_USE, add_config, add_timing, carry_out
-from benchmarks.errors import BenchmarkError
-from benchmarks.latency import Timings, summarise, time_in_turns
+from benchmarks.common import machine
+from benchmarks.common.command import TIMING, WRONG_USE, add_config, add_timing, carry_out
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.timing.latency import Timings, summarise, time_in_turns
 
 if TYPE_CHECKING:
     from train.config import Config

@@ -15,23 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import machine, stats
-from benchmarks.command import carry_through, refuse, too_small
-from benchmarks.errors import BenchmarkError
-from benchmarks.methods_kept import (
+from benchmarks.common import machine
+from benchmarks.common.command import carry_through, refuse, too_small
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import dump
+from benchmarks.methods.earlier import (
     FORMAT,
     FORMAT_VERSION,
     conditions,
     kept_rows,
     stored_study,
 )
-from benchmarks.methods_table import as_csv, as_markdown, sentence
-from benchmarks.results import dump
-from benchmarks.study import LEAST
-from benchmarks.study_jobs import add_jobs, needed, recipe_sha256
-from benchmarks.study_measure import DYNAMIC, measure, seconds_of
-from benchmarks.study_results import pool
-from benchmarks.study_runs import CHECKPOINTS, Job, check_environment, train_all
+from benchmarks.methods.table import as_csv, as_markdown, sentence
+from benchmarks.stats import paired
+from benchmarks.study.__main__ import LEAST
+from benchmarks.study.jobs import add_jobs, needed, recipe_sha256
+from benchmarks.study.measure import DYNAMIC, measure, seconds_of
+from benchmarks.study.pooled import pool
+from benchmarks.training.runs import CHECKPOINTS, Job, check_environment, train_all
 from infer.bundle import sha256_of
 from infer.files import write_text
 
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         help="best on the validation list, or last (default: %(default)s)")  # fmt: skip
     add("--parallel", type=int, default=min(2, machine.cpu_count()), help="trainings at a time")
     add("--threads", type=int, default=1, help="threads of each training")
-    add("--resamples", type=int, default=stats.RESAMPLES, help="bootstrap resamples")
+    add("--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples")
     add("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
     return parser
 
@@ -111,8 +112,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads, say=_say)
     answers |= _measure(options, methods, finals, jobs, sets=sets, list_sha256=data["sha256"])
-    bootstrap: stats.Bootstrap = {
-        "resamples": options.resamples, "seed": options.bootstrap_seed, "level": stats.LEVEL,
+    bootstrap: paired.Bootstrap = {
+        "resamples": options.resamples, "seed": options.bootstrap_seed, "level": paired.LEVEL,
     }  # fmt: skip
     baseline = methods[0].name
     rows = []

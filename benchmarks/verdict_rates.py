@@ -15,13 +15,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.command import carry_out
-from benchmarks.evidence import evidence
-from benchmarks.resample import resample
-from benchmarks.score import clips_if
-from benchmarks.verdict import CHANGE, FAIL, PASS, UNCLEAR, Rule
-from benchmarks.worlds import VERDICTS, WAYS, Change, Floats, samples, truth, verdicts, world
+from benchmarks.common import machine
+from benchmarks.common.command import carry_out
+from benchmarks.gate.simulation import (
+    VERDICTS,
+    WAYS,
+    Change,
+    Floats,
+    samples,
+    truth,
+    verdicts,
+    world,
+)
+from benchmarks.gate.verdict import CHANGE, FAIL, PASS, UNCLEAR, Rule
+from benchmarks.stats.evidence import evidence
+from benchmarks.stats.resample import resample
+from benchmarks.stats.score import clips_if
 from infer.files import write_text
 
 GAINS = (0.0, 0.01, 0.02, 0.03, 0.06)
@@ -38,7 +47,7 @@ class Case:
     Attributes:
         name: what deployment does to the models.
         gain: true gain of the reference.
-        chances: of the 16 ways, see `benchmarks.worlds`.
+        chances: of the 16 ways, see `benchmarks.gate.simulation`.
         deserved: the verdict that it deserves; unclear at a limit, where either is an error.
     """
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from benchmarks import paddlevideo_code
+from benchmarks.training import paddlevideo_code
 from tests.weights import reference_weight
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import stats
-from benchmarks.accuracy import Answers
-from benchmarks.compare import compare_cells
-from benchmarks.controls import KINDS
-from benchmarks.study_results import by_class, pool
-from benchmarks.verdict import Rule
+from benchmarks.deployments.accuracy import Answers
+from benchmarks.deployments.controls import KINDS
+from benchmarks.gate.compare import compare_cells
+from benchmarks.gate.verdict import Rule
+from benchmarks.stats import paired
+from benchmarks.study.pooled import by_class, pool
 from tests.benchmarks.tiny import PAIR, STUDENT
 
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
@@ -150,7 +150,7 @@ def make_results() -> Callable[..., Results]:
             "broken": [],
             "cells": rows,
             "controls": [
-                {"model": model, "control": kind, "top1": stats.wilson(60, 400).to_dict()}
+                {"model": model, "control": kind, "top1": paired.wilson(60, 400).to_dict()}
                 for model in MODELS
                 for kind in KINDS
             ],
@@ -242,7 +242,7 @@ def make_study() -> Callable[..., Results]:
                         "cells": dict.fromkeys(cells, stored),
                     }
                 )
-        bootstrap: stats.Bootstrap = {"resamples": 1000, "seed": 0, "level": 0.95}
+        bootstrap: paired.Bootstrap = {"resamples": 1000, "seed": 0, "level": 0.95}
         pooled = pool(runs, seeds=seeds, cells=cells, bootstrap=bootstrap)
         classes = by_class(
             runs, seeds=seeds, cell=cells[0], labels=labels.tolist(), names=CLASSES,

@@ -1,0 +1,1 @@
+"""What every benchmark needs: commands, errors, the machine, result files."""

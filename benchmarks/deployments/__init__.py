@@ -1,0 +1,1 @@
+"""Which deployments are compared, and what each model answers in them."""

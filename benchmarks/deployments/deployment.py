@@ -1,0 +1,221 @@
+"""Which deployments are compared: every backend that runs here, in every precision there is.
+
+A cell is one way to deploy a network: a backend and a precision, written "backend:precision".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.common.errors import BenchmarkError
+from infer.backends import AUTO, BACKENDS, find_artifact, name_problem, precisions
+from infer.bundle import Bundle
+from infer.engines import Stamp
+from infer.engines import choose as choose_engine
+from infer.errors import ClipDuetError, listed
+from infer.statuses import Status, statuses
+
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+# The first that can run is the reference: what was trained, as little changed as possible.
+REFERENCES = ("paddle:fp32", "onnxruntime:fp32", "openvino:fp32")
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One way to deploy: a backend and a precision."""
+
+    backend: str
+    precision: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.backend}:{self.precision}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cell:
+        backend, colon, precision = text.partition(":")
+        if not (backend and colon and precision):
+            raise BenchmarkError(
+                f"cell {text!r} is not of the form backend:precision, for example onnxruntime:fp32"
+            )
+        return cls(backend, precision)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A backend or cell that is not compared, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The cells to compare; `cells` begins with the reference, which is compared with itself.
+
+    instead_of: why the reference is not the first of `REFERENCES`, or None.
+    """
+
+    cells: tuple[Cell, ...]
+    left_out: tuple[LeftOut, ...]
+    instead_of: str | None
+
+    @property
+    def reference(self) -> Cell:
+        return self.cells[0]
+
+
+def choose(
+    bundles: Sequence[Bundle], *, backends: Sequence[str] = (), cells: Sequence[str] = ()
+) -> Choice:
+    """Cells that every bundle has a file for, on backends that run here; native TensorRT also
+    needs an engine in every bundle, stamped for this machine and for the file that is there now.
+
+    backends, cells: what was asked for; what of it cannot run is an error. With neither,
+    everything that can run is taken, and the rest is named with its reason.
+
+    Raises:
+        BenchmarkError: everything that was asked for and cannot be had; nothing that can run.
+    """
+    if backends and cells:
+        raise BenchmarkError("give --backends or --cells, not both: cells name their backends")
+    wanted = [Cell.parse(text) for text in cells]
+    named = list(dict.fromkeys(backends or [cell.backend for cell in wanted]))
+    references = [Cell.parse(text).backend for text in REFERENCES]
+    tried = [name for name in BACKENDS if not named or name in [*named, *references]]
+    known = {status.backend: status for status in statuses(tried)}
+    there = {name: _shared(bundles, name) for name, status in known.items() if status.runs}
+    problems = _problems(named, known)
+    problems += [f"{key} is named more than once" for key in _twice(backends or cells)]
+    left_out: list[LeftOut] = []
+    if wanted:
+        problems += [
+            f"{cell.key}: {_lacking(bundles, cell)}"
+            for cell in wanted
+            if cell.precision not in there.get(cell.backend, (cell.precision,))
+        ]
+    else:
+        names = [name for name in backends or there if name in there]
+        wanted = [Cell(name, precision) for name in names for precision in there[name]]
+        for name in names:
+            elsewhere = [cell for cell in _somewhere(bundles, name) if cell not in wanted]
+            left_out += [LeftOut(cell.key, _lacking(bundles, cell)) for cell in elsewhere]
+            if not there[name] and not elsewhere:
+                left_out.append(LeftOut(name, "the bundles have no file for it"))
+            if not there[name] and backends:
+                reasons = [one.reason for one in left_out if one.what.startswith(f"{name}:")]
+                found = "; ".join(reasons) or "the bundles have no file for it"
+                problems.append(f"{name}: {found}")
+    if not (backends or cells):
+        absent = [status for status in known.values() if not status.runs]
+        left_out += [LeftOut(status.backend, status.reason) for status in absent]
+    if problems:
+        raise BenchmarkError(listed("these deployments cannot be compared", problems))
+    reference, instead_of = _reference(bundles, known, there, wanted)
+    others = (cell for cell in wanted if cell != reference)
+    return Choice((reference, *others), tuple(left_out), instead_of)
+
+
+def _problems(names: Sequence[str], known: Mapping[str, Status]) -> list[str]:
+    """What is wrong with the backends that were asked for."""
+    problems = []
+    for name in names:
+        if name == AUTO:
+            problems.append(f"{AUTO} would choose one backend: name those to compare")
+        elif name not in known:
+            problems.append(str(name_problem(name)))
+        elif not known[name].runs:
+            status = known[name]
+            remedy = f"; try: {status.remedy}" if status.remedy else ""
+            problems.append(f"{name} cannot run here: {status.reason}{remedy}")
+    return problems
+
+
+def _twice(names: Sequence[str]) -> list[str]:
+    return [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
+
+
+def _reference(
+    bundles: Sequence[Bundle],
+    known: Mapping[str, Status],
+    there: Mapping[str, Sequence[str]],
+    chosen: Sequence[Cell],
+) -> tuple[Cell, str | None]:
+    """The cell whose gain counts as whole, whether it was asked for or not."""
+    first = Cell.parse(REFERENCES[0])
+    candidates = [*map(Cell.parse, REFERENCES), *(c for c in chosen if c.precision == "fp32")]
+    for cell in candidates:
+        if cell.precision in there.get(cell.backend, ()):
+            if cell == first:
+                return cell, None
+            status = known[first.backend]
+            if not status.runs:
+                return cell, f"{first.backend} cannot run here: {status.reason}"
+            return cell, _lacking(bundles, first)
+    raise BenchmarkError(
+        "nothing to compare with: no backend that runs here has an fp32 file in every bundle; "
+        "export them again, or install what infer/ needs"
+    )
+
+
+def _shared(bundles: Sequence[Bundle], backend: str) -> list[str]:
+    """Precisions that every bundle can be run in by a backend, in the order of reports.
+
+    By the same artefact: a student's symmetric int8 is no match for a baseline's unsigned one.
+    """
+    files = [set(precisions(bundle, backend).items()) for bundle in bundles]
+    shared = {precision for precision, _ in set.intersection(*files)}
+    if backend == "tensorrt":
+        shared = {one for one in shared if not any(engine_problem(b, one) for b in bundles)}
+    return sorted(shared, key=_place)
+
+
+def deployed_bytes(bundle: Bundle, cell: Cell) -> int:
+    """Size of what is deployed: of the artefact, or of the engine that was built from it."""
+    if cell.backend == "tensorrt":
+        return _engine(bundle, cell.precision).engine_bytes
+    return find_artifact(bundle, cell.backend, cell.precision).bytes
+
+
+def engine_problem(bundle: Bundle, precision: str) -> str | None:
+    """Why no TensorRT engine of a bundle may run on this machine's GPU; None if one may."""
+    try:
+        _engine(bundle, precision)
+    except ClipDuetError as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _engine(bundle: Bundle, precision: str) -> Stamp:
+    """The stamp of the engine that this machine's GPU would run."""
+    from infer.runtimes import trt
+    from infer.runtimes.cuda_memory import Gpu
+
+    return choose_engine(bundle, precision=precision, machine=trt.machine(Gpu()))[1]
+
+
+def _somewhere(bundles: Sequence[Bundle], backend: str) -> list[Cell]:
+    """Cells of a backend that at least one bundle has a file for."""
+    found = {precision for bundle in bundles for precision in precisions(bundle, backend)}
+    return [Cell(backend, precision) for precision in sorted(found, key=_place)]
+
+
+def _place(precision: str) -> tuple[int, str]:
+    known = precision in PRECISIONS
+    return (PRECISIONS.index(precision) if known else len(PRECISIONS), precision)
+
+
+def _lacking(bundles: Sequence[Bundle], cell: Cell) -> str:
+    """Why a cell cannot be had of all bundles."""
+    lacking = [b for b in bundles if cell.precision not in precisions(b, cell.backend)]
+    if not lacking and cell.backend == "tensorrt":
+        found = [engine_problem(bundle, cell.precision) for bundle in bundles]
+        return "; ".join(dict.fromkeys(problem for problem in found if problem))
+    if not lacking:
+        runs = {str(b.root): precisions(b, cell.backend)[cell.precision] for b in bundles}
+        told = ", ".join(f"{key} in {root}" for root, key in runs.items())
+        return f"{cell.key} runs other files in other bundles ({told}); export them the same way"
+    names = ", ".join(dict.fromkeys(str(bundle.root) for bundle in lacking))
+    there = ", ".join(sorted(lacking[0].artifacts))
+    return f"no file for {cell.key} in {names} (there: {there}); export it again"

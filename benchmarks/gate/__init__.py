@@ -1,0 +1,1 @@
+"""Is the gain retained: the verdict on every deployment, with its evidence."""

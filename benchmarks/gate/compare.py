@@ -1,0 +1,178 @@
+"""The comparison of a deployment with the reference, from the answers of both models in both."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.deployments.accuracy import Answers, agreement, macro_f1, macro_f1_gain
+from benchmarks.gate.deployment_verdict import MODELS, Given, cell_verdict, correct
+from benchmarks.gate.verdict import Rule, evidence
+from benchmarks.stats import paired
+from benchmarks.stats.gains import gain_record
+from benchmarks.stats.resample import Bootstrap, Interval
+from benchmarks.stats.score import score_interval
+
+
+def compare_cells(
+    labels: npt.ArrayLike,
+    classes: int,
+    answers: Given,
+    *,
+    reference: str,
+    rule: Rule,
+    bootstrap: Bootstrap,
+    same: Collection[str] = (),
+) -> list[dict[str, Any]]:
+    """Figures, gain, what is left of it, and the verdict, for each cell; JSON-ready.
+
+    answers: the same cells and as many pairs in both models.
+    reference: the cell whose gain counts as whole.
+    same: cells that compute what the reference computes, to rounding.
+    """
+    right = {
+        model: {key: correct(given) for key, given in cells.items()}
+        for model, cells in answers.items()
+    }
+    whole = gain_record(right["baseline"][reference], right["student"][reference], bootstrap)
+    gain_is_real = whole["distinguishable"] and whole["point"] > 0
+    rows = []
+    for key in answers["baseline"]:
+        four = [right[model][cell] for cell in (reference, key) for model in MODELS]
+        drawn = paired.resampled(four, **bootstrap)
+        share = drawn.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
+        moved = evidence(drawn, [1, -1, -1, 1], 0.0).interval
+        row: dict[str, Any] = {
+            "cell": key,
+            "gain": gain_record(four[2], four[3], bootstrap),
+            "gain_top5": _gain_top5(answers, key, bootstrap),
+            "gain_macro_f1": _gain_macro_f1(answers, key, labels, classes, bootstrap),
+            "gain_left": {
+                "share": share.to_dict() if share is not None else None,
+                # A share of nothing says nothing, whatever number comes out.
+                "meaningful": gain_is_real,
+            },
+            "gain_change": {**moved.to_dict(), "distinguishable": moved.excludes_zero},
+        }
+        for model, weights in zip(MODELS, ([-1, 0, 1, 0], [0, -1, 0, 1]), strict=True):
+            given, base = answers[model][key], answers[model][reference]
+            row[model] = {
+                **figures(given, labels, classes, bootstrap),
+                "agreement": _agreement(base, given),
+                "change": _change(
+                    gain_record(right[model][reference], right[model][key], bootstrap),
+                    evidence(drawn, weights, 0.0).interval,
+                ),
+            }
+        row["verdict"] = cell_verdict(
+            answers,
+            key,
+            reference,
+            labels,
+            rule,
+            drawn,
+            gain_is_real=gain_is_real,
+            same=key in same,
+        )
+        row["pairs"] = _pairs(answers, key, reference, labels, rule, bootstrap, same=key in same)
+        rows.append(row)
+    return rows
+
+
+def figures(
+    given: Sequence[Answers], labels: npt.ArrayLike, classes: int, bootstrap: Bootstrap
+) -> dict[str, Any]:
+    """Top-1 and top-5 with their intervals, macro-F1, and how many classes were answered.
+
+    One model: Wilson's interval. Several of the same recipe: means, resampled over models and
+    clips; of the classes answered the fewest.
+    """
+    shares = {}
+    for name, k in (("top1", 1), ("top5", 5)):
+        right = correct(given, k)
+        if len(given) == 1:
+            interval = paired.wilson(int(right.sum()), right.size, level=bootstrap["level"])
+        else:
+            # Never narrower than the luck of the clips: right everywhere is no certainty.
+            crossed = paired.crossed_bootstrap(right, **bootstrap)
+            score = score_interval(right.mean(axis=0), 0, 1, level=bootstrap["level"])
+            low, high = min(crossed.low, score.low), max(crossed.high, score.high)
+            interval = Interval(crossed.point, low, high, crossed.level)
+        shares[name] = interval.to_dict()
+    return {
+        **shares,
+        "macro_f1": float(np.mean([macro_f1(one.predictions, labels, classes) for one in given])),
+        "classes_answered": min(_classes_answered(one) for one in given),
+    }
+
+
+def _change(record: dict[str, Any], interval: Interval) -> dict[str, Any]:
+    """What deployment did to a model, with the interval that verdicts are made of."""
+    sure = interval.excludes_zero and record["distinguishable"]
+    return {**record, **interval.to_dict(), "distinguishable": sure}
+
+
+def _classes_answered(given: Answers) -> int:
+    return len(np.unique(given.predictions[given.predictions >= 0]))
+
+
+def _agreement(base: Sequence[Answers], given: Sequence[Answers]) -> float | None:
+    """Share of clips with the reference's answer; None where no clip could be read."""
+    share = float(np.mean([agreement(a, b) for a, b in zip(base, given, strict=True)]))
+    return None if np.isnan(share) else share
+
+
+def _gain_top5(answers: Given, key: str, bootstrap: Bootstrap) -> dict[str, Any]:
+    first, second = (correct(answers[model][key], 5) for model in MODELS)
+    return gain_record(first, second, bootstrap)
+
+
+def _gain_macro_f1(
+    answers: Given, key: str, labels: npt.ArrayLike, classes: int, bootstrap: Bootstrap
+) -> dict[str, Any] | None:
+    """None with several pairs: the mean of their F1 is no function of resampled means."""
+    first, second = (answers[model][key] for model in MODELS)
+    if len(first) > 1:
+        return None
+    a, b = first[0].predictions, second[0].predictions
+    return macro_f1_gain(a, b, labels, classes, **bootstrap).to_dict()
+
+
+def _pairs(
+    answers: Given,
+    key: str,
+    reference: str,
+    labels: npt.ArrayLike,
+    rule: Rule,
+    bootstrap: Bootstrap,
+    *,
+    same: bool,
+) -> list[dict[str, Any]]:
+    """What was answered, pair by pair; with several pairs also the gain and verdict of each."""
+    rows: list[dict[str, Any]] = []
+    count = len(answers["baseline"][key])
+    for pair in range(count):
+        row: dict[str, Any] = {
+            model: {
+                "predictions": answers[model][key][pair].predictions.tolist(),
+                "ranks": answers[model][key][pair].ranks.tolist(),
+            }
+            for model in MODELS
+        }
+        if count > 1:
+            alone = {
+                model: {cell: [answers[model][cell][pair]] for cell in (reference, key)}
+                for model in MODELS
+            }
+            four = [correct(alone[model][cell]) for cell in (reference, key) for model in MODELS]
+            whole = gain_record(four[0], four[1], bootstrap)
+            row["gain"] = gain_record(four[2], four[3], bootstrap)
+            row["verdict"] = cell_verdict(
+                alone, key, reference, labels, rule, paired.resampled(four, **bootstrap),
+                gain_is_real=whole["distinguishable"] and whole["point"] > 0, same=same,
+            )["verdict"]  # fmt: skip
+        rows.append(row)
+    return rows

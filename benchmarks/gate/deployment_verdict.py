@@ -1,0 +1,79 @@
+"""The verdict of one cell, from what both models answered in it and in the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.deployments.accuracy import Answers
+from benchmarks.gate.one_class import collapsed
+from benchmarks.gate.verdict import GAIN, NO_GAIN_LEVEL, REFERENCE, Rule, verdict
+from benchmarks.stats.evidence import evidence, need_to_tell
+from benchmarks.stats.gains import Right
+from benchmarks.stats.need import NO_NEED
+from benchmarks.stats.resample import Resampled
+
+MODELS = ("baseline", "student")
+
+# By model and cell: the answers of each trained pair.
+Given = Mapping[str, Mapping[str, Sequence[Answers]]]
+
+
+def cell_verdict(
+    answers: Given,
+    key: str,
+    reference: str,
+    labels: npt.ArrayLike,
+    rule: Rule,
+    drawn: Resampled,
+    *,
+    gain_is_real: bool,
+    same: bool,
+) -> dict[str, Any]:
+    """Verdict, evidence, and the models of the cell that answer one class; JSON-ready.
+
+    Args:
+        answers: of both models in both cells.
+        key: the cell.
+        reference: the cell whose gain counts as whole.
+        labels: int [clips], the true classes.
+        rule: what has to be left.
+        drawn: right or wrong of the reference's baseline and student and of the cell's.
+        gain_is_real: the reference's gain is above zero, and significant.
+        same: the cell computes what the reference computes, to rounding.
+    """
+    found = collapses(answers, key, labels)
+    if key == reference:
+        gain = evidence(drawn, GAIN, 0.0, level=NO_GAIN_LEVEL).interval
+        need = None
+        if not gain_is_real and gain.point > 0:
+            need = need_to_tell(drawn, GAIN, 0.0, level=rule.level)
+        return {
+            "verdict": REFERENCE,
+            "gain_is_real": gain_is_real,
+            "gain_in_reference": gain.to_dict(),
+            "collapsed": found,
+            **(NO_NEED if need is None else need.to_dict()),
+        }
+    judged = verdict(
+        drawn,
+        rule,
+        gain_is_real=gain_is_real,
+        same=same,
+        one_class=bool(found),
+        reference_collapsed=bool(collapses(answers, reference, labels)),
+    )
+    return {**judged, "collapsed": found}
+
+
+def collapses(answers: Given, key: str, labels: npt.ArrayLike) -> list[dict[str, Any]]:
+    """The models of a cell that answer one class for nearly every clip."""
+    return collapsed({model: answers[model][key] for model in MODELS}, labels)
+
+
+def correct(given: Sequence[Answers], k: int = 1) -> Right:
+    """bool [pairs, clips]: the true class is among the first k."""
+    return np.stack([one.within(k) for one in given])

@@ -1,0 +1,320 @@
+"""The verdicts of the gate as plain sentences, each with what it rests on."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR
+from benchmarks.pages import numbers
+from benchmarks.stats.paired import mcnemar_exact
+
+VERDICTS = {
+    PASS: "passes",
+    FAIL: "fails",
+    UNCLEAR: "not enough clips",
+    REFERENCE: "reference",
+}
+MILLION = 1_000_000
+
+
+def reference_row(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row of the cell that the others are compared with."""
+    row: Mapping[str, Any] = next(
+        row for row in results["cells"] if row["cell"] == results["reference"]
+    )
+    return row
+
+
+def gate_sentences(results: Mapping[str, Any]) -> list[str]:
+    """The outcome in one sentence, the gain that is to be kept, and a sentence a deployment."""
+    said = [
+        summary(results),
+        numbers.gain_sentence(results["reference"], reference_row(results)["gain"]),
+    ]
+    return said + reference_notes(results) + verdict_sentences(results)
+
+
+def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
+    """A sentence a deployment, the reference left out."""
+    others = [row for row in results["cells"] if row["cell"] != results["reference"]]
+    same = [row for row in others if _is_same(row)]
+    said = []
+    if same:
+        names = numbers.joined([numbers.cell_name(row["cell"]) for row in same])
+        verb = "passes" if len(same) == 1 else "pass"
+        said.append(
+            f"{names} {verb}: both models give the answers of "
+            f"{numbers.cell_name(results['reference'])} to every clip, and its logits to rounding."
+        )
+    said += [verdict_sentence(row, results) for row in others if not _is_same(row)]
+    said += [broken_sentence(one) for one in results["broken"]]
+    return said + needed_note(results)
+
+
+def summary(results: Mapping[str, Any]) -> str:
+    """How many deployments pass, fail, or cannot be told."""
+    found = [row["verdict"]["verdict"] for row in results["cells"]]
+    failed = found.count(FAIL) + len(results["broken"])
+    unclear = found.count(UNCLEAR)
+    judged = len(found) - 1 + len(results["broken"])
+    if not judged:
+        return "Only the reference was run: there is no deployment to judge."
+    passed = found.count(PASS)
+    if judged == 1:
+        if unclear:
+            return "There is not enough to tell whether the one deployment passes the gate."
+        return f"The one deployment {'passes' if passed else 'fails'} the gate."
+    if passed == judged:
+        return f"All {judged} deployments pass the gate."
+    parts = [f"{passed} {'passes' if passed == 1 else 'pass'}"] if passed else []
+    parts += [f"{failed} {'fails' if failed == 1 else 'fail'}"] if failed else []
+    parts += [f"{unclear} cannot be told"] if unclear else []
+    return f"Of {judged} deployments {numbers.joined(parts)}."
+
+
+def rule_sentence(results: Mapping[str, Any]) -> str:
+    """What a deployment has to show."""
+    keep, margin, level = _keep(results), _margin(results), _level(results)
+    return (
+        f"A deployment passes when the clips show that {numbers.cell_name(results['reference'])} "
+        f"has a gain and at least {keep} of it is left, or that the student loses less than "
+        f"{margin} points of top-1. It fails when they show that the student loses more, and that "
+        "less than "
+        f"{keep} of the gain is left or that there is none. Shown means that the whole {level} "
+        "interval lies on one side: with two ways to pass, a deployment at both limits passes by "
+        "chance at most once in twenty, and fails at most once in forty."
+    )
+
+
+def reference_notes(results: Mapping[str, Any]) -> list[str]:
+    """What must be known of the reference: another one than usual, or one without a gain."""
+    row = reference_row(results)
+    name = numbers.cell_name(row["cell"])
+    notes = []
+    if results["reference_instead_of"] is not None:
+        notes.append(f"{name} is the reference: {results['reference_instead_of']}.")
+    found = row["verdict"]
+    if found["collapsed"]:
+        notes.append(
+            f"In {name} {collapse_words(found['collapsed'], results)}: that model does not "
+            "classify, what is measured against it means nothing, and no deployment passes. Train "
+            "it again."
+        )
+    if not found["gain_is_real"]:
+        text = (
+            f"In {name} the gain of the student is not statistically significant. Without a gain "
+            "no share of it can be left, so a deployment passes only where the student loses less "
+            f"than {_margin(results)} points; it fails only where less than {_keep(results)} of "
+            "the gain is left as well, or where it is shown that there is none."
+        )
+        if found["clips_range"] is not None:
+            listed = results["data"]["listed"]
+            text += " To show the gain: " + _lower(
+                needed_sentence(found["clips_range"], listed, "clips")
+            )
+        if found["pairs_range"] is not None:
+            given = len(results["pairs"])
+            text += " To show the gain: " + _lower(
+                needed_sentence(found["pairs_range"], given, "trained pairs")
+            )
+        notes.append(text)
+    return notes
+
+
+def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """A deployment's verdict and what it rests on."""
+    name, found = numbers.cell_name(row["cell"]), row["verdict"]
+    reference = numbers.cell_name(results["reference"])
+    if found["collapsed"]:
+        return f"{name} fails: {collapse_words(found['collapsed'], results)}. It is broken."
+    margin, keep = _margin(results), _keep(results)
+    lost = f"the student's top-1 changes by {numbers.interval(found['change'])} points"
+    kept = f"the gain less {keep} of {reference}'s is {numbers.interval(found['kept'])} points"
+    if found["verdict"] == PASS:
+        shown = []
+        if found["gain_is_real"] and found["kept"]["low"] > 0:
+            shown.append(f"at least {keep} of the gain is left ({kept})")
+        if found["change"]["low"] > -results["rule"]["margin"]:
+            shown.append(f"the student loses less than {margin} points ({lost})")
+        return f"{name} passes: {', and '.join(shown)}."
+    if found["verdict"] == FAIL:
+        text = f"{name} fails: the student loses more than {margin} points ({lost}), and "
+        if found["kept"]["high"] < 0:
+            return f"{text}less than {keep} of the gain is left ({kept})."
+        gain = found["gain_in_reference"]
+        return (
+            f"{text}{reference} has no gain of which a share could be left "
+            f"({numbers.level(gain)} interval {numbers.span(gain)})."
+        )
+    if reference_row(results)["verdict"]["collapsed"]:
+        return (
+            f"{name} is not judged: a model that answers one class in {reference} is no reference."
+        )
+    lack = "trained pairs" if found["pairs_range"] is not None else "clips"
+    return f"{name}, not enough {lack} to tell: {lost}, and {kept}. {_needed(found, results)}"
+
+
+def collapse_words(found: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:
+    """Which models answer one class, which one, and for how many clips."""
+    classes, several = results["data"]["classes"], len(results["pairs"]) > 1
+    return " and ".join(
+        f"the {one['model']}"
+        + (f" of pair {one['pair'] + 1}" if several else "")
+        + f" answers {classes[one['class']]} for {one['answers']:,} of {one['clips']:,} clips"
+        for one in found
+    )
+
+
+def verdict_name(found: Mapping[str, Any]) -> str:
+    """A verdict in a word or three."""
+    if found.get("pairs_range") is not None:
+        return "not enough pairs"
+    return VERDICTS[found["verdict"]]
+
+
+def _needed(found: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """How much more it would take to tell a verdict."""
+    if found["pairs_range"] is not None:
+        return needed_sentence(found["pairs_range"], len(results["pairs"]), "trained pairs")
+    if found["clips_range"] is not None:
+        return needed_sentence(found["clips_range"], results["data"]["listed"], "clips")
+    return "The estimates lie at the limits: no number can be named."
+
+
+def needed_sentence(needed: Sequence[int | None], given: int, what: str) -> str:
+    """How many it would take instead of those given.
+
+    Args:
+        needed: lower and upper end; None where the data set none.
+        given: how many there are.
+        what: clips or trained pairs.
+    """
+    low, high = needed
+    least = _rounded(low or 0, math.floor)
+    if not _is_named(needed, given):
+        return f"How many {what} it would take cannot be told from these {given:,}."
+    if high is None:
+        return (
+            f"At least about {_count(least)} {what} would be needed instead of {given:,}; an "
+            "upper end cannot be told from these."
+        )
+    most = _count(_rounded(high, math.ceil))
+    span = f"Up to about {most}" if least <= given else f"About {_count(least)} to {most}"
+    return f"{span} {what} would be needed instead of {given:,}."
+
+
+def _is_named(needed: Sequence[int | None], given: int) -> bool:
+    """Whether the range says more than that it would take others than those given."""
+    return needed[1] is not None or _rounded(needed[0] or 0, math.floor) > given
+
+
+def needed_note(results: Mapping[str, Any]) -> list[str]:
+    """What the numbers of clips said to be needed hold for; nothing where none is said."""
+    given = {"clips_range": results["data"]["listed"], "pairs_range": len(results["pairs"])}
+    ranges = [(row["verdict"].get(name), given[name]) for row in results["cells"] for name in given]
+    if not any(needed and _is_named(needed, count) for needed, count in ranges):
+        return []
+    return [
+        "With as many clips or pairs as said to be needed the question would be settled in four of "
+        "five experiments, if further ones are like these. The lower end takes what is asked about "
+        f"for as far from its limit as its {_level(results)} interval allows, the upper end for "
+        "as near as its 80 % interval allows."
+    ]
+
+
+def broken_sentence(one: Mapping[str, Any]) -> str:
+    """A deployment without usable answers, and why."""
+    return (
+        f"{numbers.cell_name(one['cell'])} fails: {one['model']} {one['bundle']}: {one['reason']}"
+    )
+
+
+def sureness(results: Mapping[str, Any]) -> list[str]:
+    """How far the numbers reach: sample, interval, and what they do not cover."""
+    data, conditions, pairs = results["data"], results["conditions"], len(results["pairs"])
+    listed, failed = data["listed"], len(data["failed"])
+    gain = reference_row(results)["gain"]
+    level = _level(results)
+    said = [
+        f"Every figure is over the same {listed:,} test clips, answered by both models in every "
+        "deployment; nothing was left out"
+        + (
+            f", and the {failed} clips that could not be read count as wrong."
+            if failed
+            else " and every clip could be read."
+        )
+    ]
+    if pairs > 1:
+        said.append(
+            f"{pairs} pairs of models were trained alike with other seeds. Differences are paired "
+            f"over clips: {level} intervals from {conditions['resamples']:,} bootstrap resamples "
+            "of pairs and clips. They are about the recipe, not about one of its trainings; with "
+            "few pairs that is the wider claim by far."
+        )
+    else:
+        said.append(
+            f"Differences are paired over clips: {level} intervals from "
+            f"{conditions['resamples']:,} bootstrap resamples, p-values from McNemar's exact "
+            "test. A difference is called real only where both exclude zero."
+        )
+    said.append(
+        "The intervals that decide a verdict are the widest of the bootstrap's and the score "
+        "interval's, which reckons with changes that these clips happened not to show"
+        + (", and Student's t over pairs." if pairs > 1 else ".")
+    )
+    said.append(stands_out(gain))
+    if pairs == 1:
+        said.append(
+            "The intervals cover the choice of test clips, not the luck of training: this is one "
+            "training run of each model. A study (make study) repeats the training with other "
+            "seeds."
+        )
+    return said
+
+
+def stands_out(gain: Mapping[str, Any]) -> str:
+    """How large a gain has to be to be significant on these clips."""
+    if gain["only_first"] + gain["only_second"] == 0:
+        return (
+            "How large a gain has to be to stand out cannot be estimated: no clip is answered "
+            "right by one of the two models alone."
+        )
+    width = (gain["high"] - gain["low"]) / 2
+    if gain["p"] is not None:
+        # However few clips differ: the exact test asks for so many that one model alone gets right.
+        least = next(n for n in itertools.count(1) if mcnemar_exact(0, n) < 1 - gain["level"])
+        width = max(width, least / gain["clips"])
+    return f"On these clips a gain has to be about {100 * width:.1f} points to stand out."
+
+
+def _is_same(row: Mapping[str, Any]) -> bool:
+    return bool(row["verdict"]["same_network"] and row["verdict"]["verdict"] == PASS)
+
+
+def _keep(results: Mapping[str, Any]) -> str:
+    return f"{100 * results['rule']['keep']:g} %"
+
+
+def _margin(results: Mapping[str, Any]) -> str:
+    return f"{100 * results['rule']['margin']:g}"
+
+
+def _level(results: Mapping[str, Any]) -> str:
+    return numbers.percent(results["conditions"]["level"], 0)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
+
+
+def _rounded(number: int, way: Callable[[float], int]) -> int:
+    """To one digit that counts, two where the first is a one: 941 is 900 below, 1,000 above."""
+    unit = 10 ** max(0, len(str(number)) - (2 if str(number).startswith("1") else 1))
+    return way(number / unit) * unit
+
+
+def _count(number: int) -> str:
+    return "100 million" if number >= 100 * MILLION else f"{number:,}"

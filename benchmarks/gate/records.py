@@ -1,0 +1,126 @@
+"""The parts of a gate's result file, from what was answered and what was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.deployments.accuracy import answers_of, is_same_network, largest_difference
+from benchmarks.deployments.answers import Answered, Bundles
+from benchmarks.deployments.deployment import Cell, Choice, LeftOut, deployed_bytes
+from benchmarks.gate.compare import compare_cells
+from benchmarks.gate.deployment_verdict import MODELS
+from benchmarks.gate.verdict import Rule
+from benchmarks.stats.resample import Bootstrap
+from infer.backends import find_artifact
+from infer.bundle import Bundle, sha256_of
+from train.data.fingerprint import fingerprint
+from train.data.lists import Sample
+from train.evaluate import Evaluation
+
+
+def cell_rows(
+    bundles: Bundles, cells: Sequence[Cell], answered: Answered, rule: Rule, bootstrap: Bootstrap
+) -> list[dict[str, Any]]:
+    """The result of every cell: the comparison, and what only logits and files can tell."""
+    seen, reference = answered.seen, cells[0].key
+    labels = seen["student"][reference][0].labels
+    same = [
+        cell.key
+        for cell in cells
+        if all(
+            is_same_network(cell, base.logits, own.logits)
+            for model in MODELS
+            for base, own in zip(seen[model][reference], seen[model][cell.key], strict=True)
+        )
+    ]
+    rows = compare_cells(
+        labels,
+        len(bundles["student"][0].classes),
+        {
+            model: {
+                cell.key: [answers_of(one.logits, labels) for one in seen[model][cell.key]]
+                for cell in cells
+            }
+            for model in MODELS
+        },
+        reference=reference,
+        rule=rule,
+        bootstrap=bootstrap,
+        same=same,
+    )
+    for row, cell in zip(rows, cells, strict=True):
+        for model in MODELS:
+            row[model] |= {
+                **_logits_record(seen[model][reference], seen[model][cell.key]),
+                "artifact": find_artifact(bundles[model][0], cell.backend, cell.precision).key,
+                "bytes": max(deployed_bytes(bundle, cell) for bundle in bundles[model]),
+            }
+    return rows
+
+
+def _logits_record(base: Sequence[Evaluation], own: Sequence[Evaluation]) -> dict[str, Any]:
+    """The largest difference of a logit and the largest logit, of all pairs."""
+    gaps = [largest_difference(a.logits, b.logits)[0] for a, b in zip(base, own, strict=True)]
+    sizes = [np.abs(a.logits[~np.isnan(a.logits)]).max(initial=0.0) for a in base]
+    # JSON has no NaN; where no clip could be read there is no figure.
+    known = [gap for gap in gaps if not np.isnan(gap)]
+    return {
+        "max_logit_difference": float(max(known)) if known else None,
+        "max_logit": float(max(sizes)),
+    }
+
+
+def data_record(
+    data: Path, root: Path | None, samples: Sequence[Sample], seen: Evaluation, bundle: Bundle
+) -> dict[str, Any]:
+    """The list, what could not be read of it, and the labels."""
+    return {
+        "list": str(data),
+        "sha256": sha256_of(data),
+        "clips_sha256": fingerprint(samples),
+        "root": str(root) if root is not None else None,
+        "listed": len(seen.paths),
+        "decoded": len(seen.paths) - len(seen.failed),
+        "failed": [{"path": _shown(path, root), "error": reason} for path, reason in seen.failed],
+        "classes": list(bundle.classes),
+        "clip_shape": list(bundle.spec.clip_shape),
+        "labels": seen.labels.tolist(),
+    }
+
+
+def choice_record(choice: Choice, left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """The reference, and what was left out with its reason, also when it was to be run."""
+    return {
+        "reference": choice.reference.key,
+        "reference_instead_of": choice.instead_of,
+        "left_out": [asdict(one) for one in (*choice.left_out, *left_out)],
+    }
+
+
+def bundle_record(bundle: Bundle) -> dict[str, Any]:
+    """What a bundle is and where it came from."""
+    origin = dict(bundle.raw.get("origin", {}))
+    origin.setdefault("created", bundle.raw.get("created"))
+    return {
+        "path": str(bundle.root),
+        "name": bundle.name,
+        "model": dict(bundle.model),
+        "origin": origin,
+        "spec": bundle.spec.to_dict(),
+        "files": {
+            key: {file.file: file.sha256 for file in artifact.files}
+            for key, artifact in bundle.artifacts.items()
+        },
+    }
+
+
+def _shown(path: str, root: Path | None) -> str:
+    try:
+        return str(Path(path).relative_to(root)) if root is not None else path
+    except ValueError:
+        return path

@@ -1,0 +1,1 @@
+"""Distillation methods side by side."""

@@ -1,0 +1,39 @@
+"""The report as Markdown: the sentences and tables of the page, without its plots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from benchmarks.pages.parts import Badge, Section, Table
+
+
+def markdown(heading: str, when: str, sections: Sequence[Section]) -> str:
+    """A whole document; strings of the data are shown as they are, never as markup."""
+    lines = [f"# {_plain(heading)}", "", _plain(when), ""]
+    for section in sections:
+        lines += [f"## {_plain(section.title)}", ""]
+        for sentence in section.sentences:
+            lines += [_plain(sentence), ""]
+        for table in section.tables:
+            lines += [*_table(table), ""]
+        if section.bullets:
+            lines += [*(f"- {_plain(bullet)}" for bullet in section.bullets), ""]
+    return "\n".join(lines)
+
+
+def _table(table: Table) -> list[str]:
+    def row(values: Sequence[str | Badge]) -> str:
+        texts = [
+            f"**{_plain(value.text)}**" if isinstance(value, Badge) else _plain(value)
+            for value in values
+        ]
+        return "| " + " | ".join(texts) + " |"
+
+    rule = "|" + "|".join([" --- ", *(" ---: " for _ in table.heads[1:])]) + "|"
+    return [f"**{_plain(table.caption)}**", "", row(table.heads), rule, *map(row, table.rows)]
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return re.sub(r"([\\`*_<>|#]|\](?=\())", r"\\\1", " ".join(text.split()))

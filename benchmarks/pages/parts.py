@@ -1,0 +1,86 @@
+"""What a report is made of: sections of sentences, tables and plots, whatever renders them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.pages import numbers
+from benchmarks.pages.plots import Mark
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A word that also has a colour: a CSS class of the page."""
+
+    text: str
+    style: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column heads and rows of text; the first column names the row.
+
+    folded: on the page only the caption shows until it is opened.
+    """
+
+    caption: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str | Badge]]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing, and a legend of (CSS class, words)."""
+
+    caption: str
+    svg: str
+    legend: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, the sentences under it, then tables and plots."""
+
+    title: str
+    sentences: Sequence[str]
+    plots: Sequence[Plot] = ()
+    tables: Sequence[Table] = ()
+    bullets: Sequence[str] = ()
+
+
+def machine_rows(host: Mapping[str, Any]) -> list[list[str]]:
+    """Hardware, system and versions as rows of a table."""
+    versions = [f"{name} {version}" for name, version in host["packages"].items()]
+    memory = host["memory_bytes"]
+    return [
+        ["processor", f"{host['cpu']}, {host['cores']} cores"],
+        ["its features", ", ".join(host["cpu_features"]) or "—"],
+        ["memory", numbers.size(memory) if memory else "unknown"],
+        ["system", f"{host['system']}, kernel {host['kernel']}"],
+        ["versions", ", ".join([f"Python {host['python']}", *versions])],
+    ]
+
+
+def side_by_side(runs: Sequence[Mapping[str, Any]]) -> str:
+    """How many trainings shared the machine while these were made, and threads of each."""
+    ways = sorted(
+        {(one["parallel"], one["threads"]) for run in runs for one in run["side_by_side"]}
+    )
+    said = [f"{parallel}, {threads} thread(s) each" for parallel, threads in ways]
+    if not all(run["side_by_side"] for run in runs):
+        said.append("not recorded" if not ways else "of some not recorded")
+    return "; ".join(said)
+
+
+def mark(value: Mapping[str, Any], style: str = "student") -> Mark:
+    """A stored interval of shares as a mark in percent or points."""
+    low, high = (None if value[end] is None else 100 * value[end] for end in ("low", "high"))
+    return Mark(100 * value["point"], low, high, style)
+
+
+def bounds(value: Mapping[str, Any]) -> str:
+    """A share in percent with its interval."""
+    return f"{100 * value['point']:.2f} % [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"

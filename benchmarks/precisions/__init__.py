@@ -1,0 +1,1 @@
+"""What INT8 costs, by three ways of making it."""

@@ -1,0 +1,195 @@
+"""The 8-bit graphs of a study's networks: made every way, found again by what they are made of."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmarks.common import machine
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import dump
+from benchmarks.precisions.pooled import REFERENCE, ROLES
+from benchmarks.study.measure import code_sha256
+from benchmarks.training.runs import check_environment
+from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
+from infer.files import write_text
+
+if TYPE_CHECKING:
+    from train.config import Config
+
+KINDS: tuple[Literal["int8", "uint8"], ...] = ("int8", "uint8")
+SPLITS = ("valid", "test")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Network:
+    """One finished run, and where its 8-bit graphs lie.
+
+    Attributes:
+        role: ``baseline`` or ``student``.
+        name: of the run's folder, ``dml-11``.
+        seed: of the run.
+        config: its YAML file.
+        cfg: what is in it, overrides applied.
+        checkpoint: its best weights.
+        folder: for everything that is made here; its name says what that is made of.
+        clips: fingerprint of each list.
+    """
+
+    role: str
+    name: str
+    seed: int
+    config: Path
+    cfg: Config
+    checkpoint: Path
+    folder: Path
+    clips: dict[str, str]
+
+
+def networks(options: argparse.Namespace) -> list[Network]:
+    """Every run that is wanted, with what is wrong told before anything is made."""
+    from train.config import load_config
+
+    pairs = [text.partition("=")[::2] for text in options.configs]
+    if not all(name and path for name, path in pairs):
+        raise BenchmarkError(f"--configs {' '.join(options.configs)} (allowed: NAME=CONFIG twice)")
+    wanted = [
+        (role, seed, Path(path), options.runs / f"{name}-{seed}" / "best.pdparams")
+        for seed in options.seeds
+        for role, (name, path) in zip(ROLES, pairs, strict=True)
+    ]
+    missing = [str(checkpoint) for *_, checkpoint in wanted if not checkpoint.is_file()]
+    if missing:
+        raise BenchmarkError(
+            f"these runs are not there: {', '.join(missing)}; make them with `make study`, or "
+            "choose --seeds and --runs"
+        )
+    found = []
+    for role, seed, path, checkpoint in wanted:
+        cfg = load_config(path, [f"seed={seed}", *options.override])
+        check_environment(cfg.BEFORE)
+        run, clips = checkpoint.parent.name, _fingerprints(cfg)
+        made_of = _made_of(cfg, checkpoint, clips, options)
+        folder = options.work / f"{run}-{made_of[:12]}"
+        found.append(Network(role, run, seed, path, cfg, checkpoint, folder, clips))
+    return found
+
+
+def _fingerprints(cfg: Config) -> dict[str, str]:
+    """What each list holds: its text alone would be the same for clips that were made anew."""
+    from train.data.fingerprint import fingerprint
+    from train.splits import build_dataset
+
+    splits: tuple[Any, ...] = ("train", *SPLITS)
+    return {split: fingerprint(build_dataset(cfg, split).samples) for split in splits}
+
+
+def _made_of(
+    cfg: Config, checkpoint: Path, clips: dict[str, str], options: argparse.Namespace
+) -> str:
+    """SHA-256 of all that the graphs of a network and their answers depend on, but the goal."""
+    host = machine.machine()
+    parts = [
+        host["cpu"], host["cpu_features"],
+        sha256_of(checkpoint), cfg.sha256(), clips, sha256_of(options.qat),
+        options.calibration_clips, options.threads, code_sha256(), machine.package_versions(),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def graphs(network: Network, options: argparse.Namespace, *, say: Say) -> dict[str, Path]:
+    """Every graph of a network by method, made where it is not there yet."""
+    bundle = Bundle.load(_bundle(network, options))
+    files = {
+        REFERENCE: bundle.artifact("onnx.fp32").paths[0],
+        "ptq.int8": bundle.artifact("onnx.int8").paths[0],
+        "ptq.uint8": bundle.artifact("onnx.int8.x86").paths[0],
+    }
+    return files | _spared(network, files[REFERENCE], options, say) | _tuned(network, options, say)
+
+
+def _bundle(network: Network, options: argparse.Namespace) -> Path:
+    folder = network.folder / "bundle"
+    if not (folder / BUNDLE_JSON).is_file():
+        clips = str(options.calibration_clips)
+        _command(network, ["export", "-o", str(folder), "--calibration-clips", clips], options)
+    return folder
+
+
+def _tuned(network: Network, options: argparse.Namespace, say: Say) -> dict[str, Path]:
+    """Graphs of a fine-tune; one that was stopped goes on."""
+    from export.qat import RESULT, load_trained
+
+    folder, done = network.folder / "qat", set[str]()
+    if (folder / RESULT).is_file():
+        done = set(json.loads((folder / RESULT).read_text(encoding="utf-8"))["trained"])
+    if done < set(KINDS):
+        say(f"{network.name}: fine-tune")
+        words = ["export.qat", "--qat", str(options.qat), "-o", str(folder), "--resume"]
+        _command(network, words, options)
+    record = load_trained(folder, checkpoint_sha256=sha256_of(network.checkpoint))
+    return {f"qat.{kind}": one["path"] for kind, one in record["trained"].items()}
+
+
+def _command(network: Network, words: Sequence[str], options: argparse.Namespace) -> None:
+    changes = [f"seed={network.seed}", *options.override]
+    command = [
+        sys.executable, "-m", *words, "--checkpoint", str(network.checkpoint),
+        "-c", str(network.config), *(p for change in changes for p in ("--override", change)),
+    ]  # fmt: skip
+    variables = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    if done.returncode:
+        raise BenchmarkError(
+            f"{network.name}: {' '.join(command[1:])} failed:\n"
+            f"{(done.stderr or done.stdout)[-4000:].strip()}"
+        )
+
+
+def _spared(network: Network, fp32: Path, options: argparse.Namespace, say: Say) -> dict[str, Path]:
+    """Graphs with layers spared until the goal holds, by the code of an export."""
+    from export import data
+    from export.goal import Goal, GoalError
+    from export.int8_files import Int8, write_int8
+    from export.quantize import KEEP_FLOAT, calibrate
+    from export.sensitivity import MOST
+
+    how = Int8(KEEP_FLOAT, False, Goal(options.goal), MOST, options.threads)
+    made: dict[str, Path] = {}
+    calibrated = calibration = checks = None
+    for kind in KINDS:
+        target = spared(network, options.goal, kind)
+        record = target.with_suffix(".json")
+        if record.is_file():
+            if target.is_file():
+                made[f"goal.{kind}"] = target
+            continue
+        if calibrated is None or calibration is None or checks is None:
+            calibration = data.calibration(network.cfg, count=options.calibration_clips, say=say)
+            checks = data.verification(network.cfg, count=0, parity=1)
+            calibrated = calibrate(fp32, calibration.clips, threads=options.threads)
+        try:
+            found = write_int8(
+                calibrated, target, how, activations=kind, calibration=calibration,
+                dataset=checks.dataset, say=lambda line: None,
+            )  # fmt: skip
+            made[f"goal.{kind}"] = target
+        except GoalError as error:
+            target.unlink(missing_ok=True)
+            found = {"missed": str(error).splitlines()[0]}
+        write_text(record, dump(found))
+    return made
+
+
+def spared(network: Network, goal: float, kind: str) -> Path:
+    """Where a graph with layers spared lies; what was found lies beside it, as JSON."""
+    return network.folder / f"goal-{goal:g}.{kind}.onnx"

@@ -1,0 +1,1 @@
+"""The gate's result file as pages to read."""

@@ -1,0 +1,93 @@
+"""`python -m benchmarks.report RESULTS.json --out DIR`: the result file as pages to read.
+
+Writes DIR/results.json (a copy), DIR/report.md, DIR/results.csv and DIR/index.html. JSON is the
+source; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import STUDY_FORMAT, dump, load
+from benchmarks.pages import html_page
+from benchmarks.pages.markdown import markdown
+from benchmarks.report.content import content, title
+from benchmarks.report.table import as_csv
+from infer.errors import ClipDuetError, explained
+from infer.files import write_text
+
+STUDY = Path("reports/study/results.json")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 done, 2 wrong use or a file that is no result."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.report", description="Write a benchmark's result as a report."
+    )
+    parser.add_argument("results", type=Path, help="result file of `python -m benchmarks.gain`")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser.add_argument(
+        "--study",
+        type=Path,
+        help=f"result file of the study (default: {STUDY}, if it is of the same task)",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        write_report(options.results, options.out, study=options.study)
+    except (ClipDuetError, OSError) as error:
+        print(f"error: {explained(error)}", file=sys.stderr)
+        return 2
+    print(f"written: {options.out / 'index.html'}, report.md, results.csv")
+    return 0
+
+
+def write_report(results_file: Path, folder: Path, *, study: Path | None = None) -> None:
+    """Write the files of a report.
+
+    study: the study's result file; None takes the default one if it exists and is about the
+        same clips.
+
+    Raises:
+        BenchmarkError: a file is missing, damaged or of another format.
+    """
+    results = load(results_file)
+    repeated: Mapping[str, Any] | None = None
+    if study is not None:
+        repeated = load(study, format=STUDY_FORMAT)
+    elif STUDY.is_file():
+        repeated = _of_the_same(results)
+    sections = content(results, repeated)
+    when = f"Measured {results['created']} on {results['conditions']['machine']['cpu']}"
+    write_text(folder / "report.md", markdown(title(results), when, sections))
+    write_text(folder / "index.html", html_page.render(title(results), when, sections))
+    write_text(folder / "results.csv", as_csv(results))
+    copy = folder / "results.json"
+    given = results_file.read_text(encoding="utf-8")
+    if json.loads(given)["format_version"] != results["format_version"]:
+        write_text(copy, dump(results))  # Verdicts of today, as in the pages beside it.
+    elif not (copy.exists() and copy.samefile(results_file)):
+        write_text(copy, given)
+
+
+def _of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The study at its default place, if it can be read and is about the same clips."""
+    try:
+        study = load(STUDY, format=STUDY_FORMAT)
+    except BenchmarkError as error:
+        # Nobody asked for it, and what was measured is worth its report without it.
+        print(f"left out: {error}", file=sys.stderr)
+        return None
+    own, its = results["data"], study["data"]
+    # The same list and labels may be those of clips that were made anew.
+    same = own.get("clips_sha256", its["clips_sha256"]) == its["clips_sha256"]
+    return study if same and own["labels"] == its["labels"] else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""What the deployments cost, on the page: latency by stage, throughput, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.pages import numbers
+from benchmarks.pages.parts import Plot, Section, Table
+from benchmarks.pages.plots import Bar, bar_plot
+from benchmarks.report.gate_sections import accuracy_against_latency
+from benchmarks.timing.stages import STAGES, TOTAL
+
+BUSY = 0.1  # share of the cores that others may use before times are doubtful
+FEW = 100  # calls below which a p99 is little more than the slowest call
+HEADS = ("p50", "p90", "p99")
+
+
+def speed_section(results: Mapping[str, Any]) -> Section:
+    """Sentences, plots and tables about speed and memory."""
+    speed, given = results["speed"], results["conditions"]
+    threads = f"{given['threads']} {'thread' if given['threads'] == 1 else 'threads'}"
+    sentences = [
+        "The student's deployments went through clips from file to label one at a time, in one "
+        "run, taking turns in random order, after their answers had been compared, with "
+        f"{threads} each. The spread is that of {given['repetitions']} repetitions."
+    ]
+    others, cores = speed["cores_of_others"], given["machine"]["cores"]
+    if others is not None and others > BUSY * cores:
+        sentences.append(
+            f"Beware: meanwhile other programs kept {others:.1f} of {cores} cores busy. The ratios "
+            "bear that better than the milliseconds, but measure again on a quiet machine."
+        )
+    few = min(row["stages"][TOTAL]["calls"] for row in speed["cells"])
+    if few < FEW:
+        sentences.append(
+            f"Each was called {few} times only: a p99 is little more than the slowest call."
+        )
+    sentences += _fastest(speed)
+    plots = [accuracy_against_latency(results), _stage_plot(speed)]
+    return Section(
+        "What it costs",
+        sentences,
+        plots,
+        [_latency(speed), _throughput(speed, given), _memory(results)],
+    )
+
+
+def _stage_plot(speed: Mapping[str, Any]) -> Plot:
+    bars = []
+    for row in speed["cells"]:
+        stages, total = row["stages"], row["stages"][TOTAL]
+        bars.append(
+            Bar(
+                numbers.short_name(row["cell"]),
+                [(stage, 1000 * stages[stage]["p50"]) for stage in STAGES],
+                1000 * total["p99"],
+                f"{numbers.milliseconds(total['p50'])} … {numbers.milliseconds(total['p99'])} ms",
+            )
+        )
+    return Plot(
+        "From file to label: medians of the stages, the line on to the p99 of the whole.",
+        bar_plot("Latency by stage", bars, axis="milliseconds a clip"),
+        [*((stage, stage) for stage in STAGES), ("tail", "to p99")],
+    )
+
+
+def _latency(speed: Mapping[str, Any]) -> Table:
+    ratio_to = speed["ratio_to"]
+    rows = []
+    for row in speed["cells"]:
+        total, network = row["stages"][TOTAL], row["stages"]["network"]
+        line = [
+            numbers.cell_name(row["cell"]),
+            *(numbers.milliseconds(total[key]) for key in HEADS),
+            *(
+                " / ".join(numbers.milliseconds(row["stages"][stage][key]) for key in HEADS)
+                for stage in STAGES
+            ),
+        ]
+        if ratio_to:
+            line.append(_ratio(network))
+        rows.append([*line, str(total["calls"])])
+    heads = ["deployment", *(f"{key}, ms" for key in HEADS)]
+    heads += [f"{stage}: p50 / p90 / p99, ms" for stage in STAGES]
+    heads += [f"network against {numbers.cell_name(ratio_to)}"] if ratio_to else []
+    return Table("From file to label, one clip at a time", [*heads, "calls"], rows, folded=True)
+
+
+def _throughput(speed: Mapping[str, Any], given: Mapping[str, Any]) -> Table:
+    ratio_to = speed["ratio_to"]
+    rows = []
+    for row in speed["cells"]:
+        found = row["throughput"]
+        line = [
+            numbers.cell_name(row["cell"]),
+            f"{found['clips_per_second']:.1f}",
+            *(numbers.milliseconds(found[key]) for key in HEADS),
+            " to ".join(numbers.milliseconds(value) for value in found["p50_spread"]),
+        ]
+        if ratio_to:
+            line.append(_ratio(found))
+        rows.append([*line, str(found["calls"])])
+    heads = ["deployment", "clips/s", *(f"{key}, ms" for key in HEADS), "p50 by repetition, ms"]
+    heads += [f"time against {numbers.cell_name(ratio_to)}"] if ratio_to else []
+    caption = f"The network alone, {given['batch']} clips a call"
+    return Table(caption, [*heads, "calls"], rows, folded=True)
+
+
+def _memory(results: Mapping[str, Any]) -> Table:
+    files = {row["cell"]: row["student"]["bytes"] for row in results["cells"]}
+    rows = []
+    for row in results["speed"]["memory"]:
+        known = row["bytes"] is not None
+        rows.append(
+            [
+                numbers.cell_name(row["cell"]),
+                numbers.size(files[row["cell"]]),
+                numbers.size(row["bytes"]) if known else f"unknown: {row['reason']}",
+                numbers.size(row["before"]) if known else "\u2014",
+            ]
+        )
+    caption = (
+        "Size and memory: how much higher the peak of a fresh process gets that imports, opens "
+        "and runs the network on one clip, than that of one that is ready to read videos"
+    )
+    heads = ["deployment", "file", "memory added", "before"]
+    return Table(caption, heads, rows, folded=True)
+
+
+def _ratio(found: Mapping[str, Any]) -> str:
+    low, high = found["ratio_spread"]
+    return f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _fastest(speed: Mapping[str, Any]) -> Sequence[str]:
+    best = min(speed["cells"], key=lambda row: float(row["stages"]["network"]["p50"]))
+    network = best["stages"]["network"]
+    text = (
+        f"The fastest network at one clip is {numbers.cell_name(best['cell'])}: "
+        f"{numbers.milliseconds(network['p50'])} ms (p50)"
+    )
+    ratio_to = speed["ratio_to"]
+    if ratio_to is None or best["cell"] == ratio_to:
+        return [text + "."]
+    low, high = network["ratio_spread"]
+    if low < 1 <= high:
+        return [text + f", not clearly faster than {numbers.cell_name(ratio_to)}."]
+    return [text + f", {network['ratio']:.2f} of the time of {numbers.cell_name(ratio_to)}."]

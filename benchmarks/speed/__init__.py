@@ -1,0 +1,1 @@
+"""How fast the full-size network runs, as ratios."""

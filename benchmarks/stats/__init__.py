@@ -1,0 +1,1 @@
+"""Intervals and tests for classifiers that answered the same clips."""

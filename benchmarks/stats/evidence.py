@@ -1,0 +1,158 @@
+"""Where a contrast of accuracies lies, and how much more it would take to tell it from a limit.
+
+The interval is the widest of several, because each is too narrow somewhere: the bootstrap where
+few answers changed, the score interval (`benchmarks.stats.score`) where trained pairs differ,
+Student's t over pairs where there is no more than the luck of the clips.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from benchmarks.stats.need import Need
+from benchmarks.stats.resample import Interval, Resampled, percentile
+from benchmarks.stats.score import POWER, clips_if, clips_needed, score_interval
+from benchmarks.stats.student_t import t_interval, t_quantile
+
+MOST_PAIRS = 1000
+UPPER_LEVEL = 0.8
+"""Level of the interval that the upper end of a range of clips is taken from.
+
+At the level of the verdict the interval of what cannot be told always holds the limit, and no
+number of clips would ever be named.
+"""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where a contrast lies, and how much more it would take to tell it from its limit.
+
+    need: None where the data tell already.
+    """
+
+    interval: Interval
+    limit: float
+    need: Need | None = None
+
+    @property
+    def shown(self) -> bool:
+        return self.interval.low > self.limit
+
+    @property
+    def refuted(self) -> bool:
+        return self.interval.high < self.limit
+
+    @property
+    def clips_needed(self) -> int | None:
+        return self.need.about if self.need is not None and self.need.of == "clips" else None
+
+
+def evidence(
+    drawn: Resampled, weights: Sequence[float], limit: float, *, level: float | None = None
+) -> Evidence:
+    """The widest interval of a contrast, and what would be needed to tell it from `limit`.
+
+    Args:
+        drawn: k quantities, resampled.
+        weights: k numbers, whose weighted sum is the contrast.
+        limit: what the contrast is compared with.
+        level: of the interval; that of `drawn` if it is not given.
+    """
+    sure = drawn.level if level is None else level
+    interval = widest(drawn, weights, sure)
+    found = Evidence(interval, limit)
+    if found.shown or found.refuted:
+        return found
+    return Evidence(interval, limit, _need(drawn, weights, limit, interval))
+
+
+def widest(drawn: Resampled, weights: Sequence[float], level: float) -> Interval:
+    """From the lowest to the highest end of the bootstrap, the score interval and Student's t."""
+    values = _values(drawn, weights)
+    by_pair, end = values.mean(axis=1), _end(weights)
+    score = score_interval(values.mean(axis=0), -end, end, level=level)
+    intervals = [_bootstrap(drawn, weights, level), score]
+    if len(by_pair) > 1:
+        intervals.append(t_interval(by_pair.tolist(), level=level))
+    return Interval(
+        score.point,
+        max(-end, min(interval.low for interval in intervals)),
+        min(end, max(interval.high for interval in intervals)),
+        level,
+    )
+
+
+def need_to_tell(drawn: Resampled, weights: Sequence[float], limit: float, *, level: float) -> Need:
+    """How many clips, or trained pairs, would tell a contrast from its limit.
+
+    The estimate and both ends of its range: if the contrast were where it is seen, at the far end
+    of its interval, or at the near end of its interval at `UPPER_LEVEL`.
+    """
+    return _need(drawn, weights, limit, widest(drawn, weights, level))
+
+
+def _need(drawn: Resampled, weights: Sequence[float], limit: float, outer: Interval) -> Need:
+    values, level = _values(drawn, weights), outer.level
+    by_clip, by_pair, end = values.mean(axis=0), values.mean(axis=1), _end(weights)
+    inner = widest(drawn, weights, UPPER_LEVEL)
+    far = max(outer.low, outer.high, key=lambda bound: abs(bound - limit))
+    near = min(inner.low, inner.high, key=lambda bound: abs(bound - limit))
+    open_above = inner.holds(limit)
+    if len(by_pair) > 1 and not score_interval(by_clip, -end, end, level=level).holds(limit):
+        spread = float(by_pair.std(ddof=1))
+        gaps = [float(by_pair.mean()) - limit, far - limit, near - limit]
+        about, least, most = (_pairs(len(by_pair), gap, spread, level) for gap in gaps)
+        return Need("pairs", about, least or len(by_pair) + 1, None if open_above else most)
+    about = clips_needed(by_clip, limit, -end, end, level=level)
+    wider = 1.0
+    if about is not None:
+        bootstrap = _by_width(_bootstrap(drawn, weights, level), limit, len(by_clip))
+        wider = max(1.0, bootstrap / about)
+        about = max(about, bootstrap)
+    low, high = (
+        wider * clips_if(by_clip, bound, limit, -end, end, level=level) for bound in (far, near)
+    )
+    return Need(
+        "clips",
+        about,
+        math.floor(min(low, math.inf if about is None else about)),
+        None if open_above or math.isinf(high) else math.ceil(max(high, about or 0)),
+    )
+
+
+def _values(drawn: Resampled, weights: Sequence[float]) -> np.ndarray:
+    """[pairs, clips] of the contrast."""
+    return np.tensordot(np.asarray(weights, np.float64), drawn.table, axes=1)
+
+
+def _end(weights: Sequence[float]) -> float:
+    """How far from zero a contrast of right and wrong can be."""
+    return float(np.abs(np.asarray(weights, np.float64)).sum() / 2)
+
+
+def _bootstrap(drawn: Resampled, weights: Sequence[float], level: float) -> Interval:
+    scale = np.asarray(weights, np.float64)
+    return percentile(drawn.contrast(weights).point, drawn.draws @ scale, level)
+
+
+def _by_width(interval: Interval, limit: float, count: int) -> int:
+    """How many clips shrink a bootstrap's interval enough: as one over their root."""
+    normal = NormalDist()
+    surer = 1 + normal.inv_cdf(POWER) / normal.inv_cdf((1 + interval.level) / 2)
+    bound = interval.low if interval.point > limit else interval.high
+    return math.ceil(count * (surer * (interval.point - bound) / (interval.point - limit)) ** 2)
+
+
+def _pairs(given: int, gap: float, spread: float, level: float) -> int | None:
+    """How many trained pairs would tell a gap, if further ones differ as these do."""
+    surer = NormalDist().inv_cdf(POWER)
+    for pairs in range(given + 1, MOST_PAIRS + 1):
+        width = (t_quantile((1 + level) / 2, pairs - 1) + surer) * spread / math.sqrt(pairs)
+        if width < abs(gap):
+            return pairs
+    return None

@@ -1,0 +1,64 @@
+"""What one classifier gained on another: on one trained pair, or on several of the same recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.stats import paired
+from benchmarks.stats.resample import Bootstrap, Interval
+from benchmarks.stats.student_t import t_interval
+
+Right = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class OverPairs:
+    """Mean gain of several pairs that answered the same clips.
+
+    crossed: resampled over pairs and clips. by_pairs: Student's t over the gains of the pairs,
+    which does not bound anything where there is one pair only.
+    """
+
+    crossed: Interval
+    by_pairs: Interval
+    gaining: int
+    losing: int
+
+
+def over_pairs(first: Right, second: Right, bootstrap: Bootstrap) -> OverPairs:
+    """Gain of `second` on `first`, bool [pairs, clips] each."""
+    gains = second.astype(int) - first.astype(int)
+    by_pair = gains.mean(axis=1)
+    return OverPairs(
+        paired.crossed_bootstrap(gains, **bootstrap),
+        t_interval(by_pair.tolist(), level=bootstrap["level"]),
+        int((by_pair > 0).sum()),
+        int((by_pair < 0).sum()),
+    )
+
+
+def gain_record(first: Right, second: Right, bootstrap: Bootstrap) -> dict[str, Any]:
+    """The gain as a result file holds it, bool [pairs, clips] each.
+
+    With several pairs the counts are those of all pairs together and there is no p-value:
+    McNemar's test is about one pair of models.
+    """
+    if len(first) == 1:
+        return paired.compare(first[0], second[0], **bootstrap).to_dict()
+    found = over_pairs(first, second, bootstrap)
+    return {
+        **found.crossed.to_dict(),
+        "clips": first.shape[1],
+        "only_first": int((first & ~second).sum()),
+        "only_second": int((second & ~first).sum()),
+        "p": None,
+        "distinguishable": found.crossed.excludes_zero,
+        "by_pairs": found.by_pairs.to_dict(),
+        "pairs": len(first),
+        "pairs_gaining": found.gaining,
+        "pairs_losing": found.losing,
+    }

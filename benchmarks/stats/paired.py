@@ -1,0 +1,202 @@
+"""How sure are we: intervals and tests for classifiers that answered the same clips.
+
+Everything is paired over clips. Answers are bool vectors [clips], or [pairs, clips] where several
+trained pairs of models answered the same clips; the latter are resampled over pairs and clips
+(`benchmarks.stats.resample`). Pure NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.stats.resample import (
+    LEVEL,
+    RESAMPLES,
+    Bootstrap,
+    Floats,
+    Interval,
+    Resampled,
+    resample,
+)
+
+__all__ = [
+    "LEVEL", "RESAMPLES", "Bootstrap", "Interval", "Paired", "Resampled", "compare",
+    "crossed_bootstrap", "mcnemar_exact", "paired_bootstrap", "paired_contrast", "resampled",
+    "wilson",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Paired:
+    """b minus a on the same clips, with everything needed to say whether it is real.
+
+    `only_a` and `only_b` count the clips that only one of the two got right; `p` is McNemar's
+    exact two-sided p-value of these two counts.
+    """
+
+    clips: int
+    only_a: int
+    only_b: int
+    difference: Interval
+    p: float
+
+    @property
+    def distinguishable(self) -> bool:
+        """True where the interval *and* the exact test exclude zero.
+
+        The bootstrap is a little narrow when few clips differ, so one of the two alone is not
+        enough to claim anything.
+        """
+        return self.difference.excludes_zero and self.p < 1 - self.difference.level
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **self.difference.to_dict(),
+            "clips": self.clips,
+            "only_first": self.only_a,
+            "only_second": self.only_b,
+            "p": self.p,
+            "distinguishable": self.distinguishable,
+        }
+
+
+def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
+    """Wilson's score interval of a share (Wilson 1927).
+
+    Raises:
+        ValueError: no trials, or a count outside 0..trials.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"{successes} of {trials} is not a share: give 0 <= successes <= trials")
+    share = successes / trials
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    shrink = 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / shrink
+    half = z / shrink * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
+    # At 0 and 1 the bound equals the share exactly; rounding must not push it past.
+    return Interval(
+        share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), level
+    )
+
+
+def mcnemar_exact(only_a: int, only_b: int) -> float:
+    """Exact two-sided p-value that a coin explains `only_a` against `only_b` (McNemar 1947).
+
+    Clips on which both agree say nothing and are left out; with none left p is 1.
+    """
+    if only_a < 0 or only_b < 0:
+        raise ValueError(f"discordant counts must not be negative, got {only_a} and {only_b}")
+    total = only_a + only_b
+    tail = sum(math.comb(total, k) for k in range(min(only_a, only_b) + 1))
+    # Integers throughout: exact for any count, the one division is correctly rounded.
+    return min(1.0, float(2 * tail / 2**total))
+
+
+def resampled(
+    answers: Sequence[npt.ArrayLike],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Resampled:
+    """The accuracies of k classifiers on the same clips, and in every resample.
+
+    answers: k bool vectors [clips] or tables [pairs, clips].
+
+    Raises:
+        ValueError: shapes that differ, no clip, or answers that are not right or wrong.
+    """
+    return resample(_table(answers), resamples=resamples, seed=seed, level=level)
+
+
+def paired_bootstrap(
+    a_correct: npt.ArrayLike,
+    b_correct: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """Accuracy of b minus accuracy of a, percentile interval over resampled clips.
+
+    a_correct, b_correct: bool [clips], the same clips in the same order.
+    """
+    return paired_contrast(
+        [a_correct, b_correct], [-1.0, 1.0], resamples=resamples, seed=seed, level=level
+    )
+
+
+def paired_contrast(
+    answers: Sequence[npt.ArrayLike],
+    weights: Sequence[float],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """A weighted sum of accuracies over the same clips, with its bootstrap interval.
+
+    A non-inferiority test is one of these: "at least X of the gain is left" holds when
+    (student - baseline) - X (reference student - reference baseline) lies above zero.
+
+    answers: k bool vectors [clips]; weights: k numbers.
+    """
+    return resampled(answers, resamples=resamples, seed=seed, level=level).contrast(weights)
+
+
+def compare(
+    a_correct: npt.ArrayLike,
+    b_correct: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Paired:
+    """Interval and exact test of b against a on the same clips, bool [clips] each."""
+    table = _table([a_correct, b_correct])
+    if table.shape[1] != 1:
+        raise ValueError(f"McNemar's test is about one pair of models, got {table.shape[1]}")
+    a, b = table[:, 0].astype(bool)
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    difference = paired_bootstrap(a, b, resamples=resamples, seed=seed, level=level)
+    return Paired(len(a), only_a, only_b, difference, mcnemar_exact(only_a, only_b))
+
+
+def crossed_bootstrap(
+    differences: npt.ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """Mean of a seeds x clips table, resampling seeds and clips independently.
+
+    With few seeds also look at `benchmarks.stats.student_t.t_interval` of the per-seed means.
+
+    differences: [seeds, clips], for example b_correct - a_correct in {-1, 0, 1}.
+    """
+    table = np.asarray(differences, dtype=np.float64)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"differences must be [seeds, clips] and not empty, got {table.shape}")
+    return resample(table[None], resamples=resamples, seed=seed, level=level).contrast([1.0])
+
+
+def _table(answers: Sequence[npt.ArrayLike]) -> Floats:
+    """[k, pairs, clips] of zeros and ones."""
+    vectors = [np.asarray(answer) for answer in answers]
+    shapes = sorted({vector.shape for vector in vectors})
+    if len(shapes) != 1 or len(shapes[0]) not in (1, 2) or 0 in shapes[0]:
+        raise ValueError(
+            f"paired answers must be vectors of one length, at least one clip; got shapes {shapes}"
+        )
+    table = np.stack(vectors).astype(np.float64)
+    if not np.isin(table, (0.0, 1.0)).all():
+        raise ValueError("answers must be right or wrong (bool, or 0 and 1) for every clip")
+    return table if table.ndim == 3 else table[:, None]

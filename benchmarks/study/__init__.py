@@ -1,0 +1,1 @@
+"""What DML brings over several seeds, on the untouched test list."""

@@ -1,0 +1,280 @@
+"""`python -m benchmarks.study`: what DML brings, over several seeds, on the untouched test list.
+
+For every seed the baseline and the pair are trained (same first weights, same batches), their
+checkpoints evaluated in Paddle and after export, and the gains pooled over seeds and clips.
+Stopped at any moment, the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.common import machine
+from benchmarks.common.command import carry_through, refuse, too_small
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import STUDY_FORMAT, STUDY_VERSION, dump
+from benchmarks.pages import numbers
+from benchmarks.pages.markdown import markdown
+from benchmarks.stats import paired
+from benchmarks.study.measure import DYNAMIC, EXPORTED, measure
+from benchmarks.study.pooled import ROLES, as_csv, by_class, pool
+from benchmarks.study.sections import study_section
+from benchmarks.training.runs import CHECKPOINTS, Job, check_environment, train_all
+from infer.bundle import sha256_of
+from infer.files import write_text
+
+if TYPE_CHECKING:
+    from train.config import Config
+    from train.data.dataset import ClipDataset
+
+CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
+SEEDS = (11, 12, 13, 14, 15)
+LEAST = {"parallel": 1, "threads": 1, "resamples": 100, "bootstrap_seed": 0, "seeds": 0}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One of the two configs of a study."""
+
+    role: str
+    name: str
+    path: Path
+    cfg: Config
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    return carry_through(_run_and_write, options, goes_on="from the last checkpoints")
+
+
+def _run_and_write(options: argparse.Namespace) -> list[str]:
+    study = run(options)
+    write_study(study, options.out)
+    sentences = [numbers.study_sentence(study, cell) for cell in study["cells"]]
+    return [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.study",
+        description="Train baseline and DML pair over seeds and measure the gain on the test list.",
+    )
+    add = parser.add_argument
+    add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
+        help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
+    add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
+    add("--data", type=Path, help="test list (default: DATASET.test of the config)")
+    add("--root", type=Path, help="folder that the list's paths start from (with --data)")
+    add("--out", type=Path, default=Path("reports/study"), help="default: %(default)s")
+    add("--runs", type=Path, default=Path("runs/study"), help="default: %(default)s")
+    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
+        help="change a setting of both configs")  # fmt: skip
+    add("--checkpoint", choices=CHECKPOINTS, default="best",
+        help="best on the validation list, or last (default: %(default)s)")  # fmt: skip
+    add("--export", action=argparse.BooleanOptionalAction, default=None,
+        help="measure after export as well (default: yes, where it can be)")  # fmt: skip
+    add("--parallel", type=int, default=min(2, machine.cpu_count()), help="trainings at a time")
+    add("--threads", type=int, default=1, help="threads of each training")
+    add("--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples")
+    add("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Train, evaluate, pool; JSON-ready."""
+    from train.config import class_names
+    from train.data.fingerprint import fingerprint
+    from train.schema_before import Training
+
+    experiments = _experiments(options)
+    dataset = _test_set(experiments, options)
+    list_sha256 = sha256_of(_list_file(experiments[0].cfg, options))
+    names = class_names(experiments[0].cfg)
+    if options.export is None:
+        options.export = _can_export()
+        if not options.export:
+            print("the export tools are not installed: measuring in Paddle only", file=sys.stderr)
+    cells = [DYNAMIC, *(EXPORTED if options.export else ())]
+    jobs = {
+        (one.role, seed): Job(
+            one.name, one.path, seed, options.runs / f"{one.name}-{seed}", tuple(options.override)
+        )
+        for seed in options.seeds
+        for one in experiments
+    }
+    train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads, say=_say)
+    runs = []
+    for number, ((role, seed), job) in enumerate(jobs.items(), start=1):
+        cfg = next(one.cfg for one in experiments if one.role == role)
+        started = time.monotonic()
+        found = measure(
+            job,
+            cfg,
+            dataset,
+            cells,
+            checkpoint=job.folder / CHECKPOINTS[options.checkpoint],
+            list_sha256=list_sha256,
+            threads=options.threads,
+        )
+        runs.append({"role": role, "seed": seed, **found})
+        _say(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
+    bootstrap: paired.Bootstrap = {
+        "resamples": options.resamples, "seed": options.bootstrap_seed, "level": paired.LEVEL,
+    }  # fmt: skip
+    keys = [cell.key for cell in cells]
+    labels = [sample.label for sample in dataset.samples]
+    return {
+        "format": STUDY_FORMAT,
+        "format_version": STUDY_VERSION,
+        "created": machine.now(),
+        "command": machine.command_line(),
+        "conditions": {
+            "machine": machine.machine(),
+            "threads": options.threads,
+            "checkpoint": options.checkpoint,
+            **bootstrap,
+        },
+        "configs": {
+            one.role: {
+                "name": one.name,
+                "path": str(one.path),
+                "sha256": one.cfg.sha256(),
+                "overrides": options.override,
+                "epochs": one.cfg.epochs,
+                # What a run trains before it starts, such as a teacher.
+                "before": {
+                    name: block.train
+                    for name, block in one.cfg.BEFORE.items()
+                    if isinstance(block, Training)
+                },
+            }
+            for one in experiments
+        },
+        "differences_besides_model": differences(
+            experiments[0].cfg.to_dict(), experiments[1].cfg.to_dict()
+        ),
+        "data": {
+            "list": str(_list_file(experiments[0].cfg, options)),
+            "sha256": list_sha256,
+            "clips_sha256": fingerprint(dataset.samples),
+            "listed": len(dataset),
+            "failed": sorted({path for one in runs for path in one.pop("failed")}),
+            "labels": labels,
+        },
+        "seeds": options.seeds,
+        "cells": keys,
+        **pool(runs, seeds=options.seeds, cells=keys, bootstrap=bootstrap),
+        "by_class": by_class(
+            runs,
+            seeds=options.seeds,
+            cell=DYNAMIC.key,
+            labels=labels,
+            names=names,
+            bootstrap=bootstrap,
+        ),
+        "runs": runs,
+    }
+
+
+def write_study(study: Mapping[str, Any], folder: Path) -> None:
+    """Write results.json, results.csv and report.md."""
+    write_text(folder / "results.json", dump(study))
+    write_text(folder / "results.csv", as_csv(study))
+    when = f"Measured {study['created']} on {study['conditions']['machine']['cpu']}"
+    write_text(
+        folder / "report.md", markdown("What DML brings, over seeds", when, study_section(study))
+    )
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "") -> list[str]:
+    """Settings besides MODEL and the names of runs that two configs do not share."""
+    found = []
+    for key in sorted({*one, *other}):
+        path = f"{where}{key}"
+        if path in ("MODEL", "BEFORE", "output_dir", "model_name", "seed"):
+            continue
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differences(a, b, f"{path}.")
+        elif a != b:
+            found.append(f"{path}: {a} and {b}")
+    return found
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _experiments(options: argparse.Namespace) -> list[Experiment]:
+    """Both configs, read and checked before anything is trained."""
+    from train.config import load_config
+
+    wrong = too_small(options, LEAST)
+    if len(set(options.seeds)) < len(options.seeds):
+        wrong.append("--seeds names one twice")
+    pairs = [text.partition("=")[::2] for text in options.configs]
+    wrong += [
+        f"--configs {text} (allowed: NAME=CONFIG)"
+        for text, (name, path) in zip(options.configs, pairs, strict=True)
+        if not (name and path) or "/" in name
+    ]
+    if len({name for name, _ in pairs}) < len(pairs):
+        wrong.append("--configs gives both the same name")
+    if options.root is not None and options.data is None:
+        wrong.append("--root without --data")
+    refuse(wrong)
+    found = [
+        Experiment(role, name, Path(path), load_config(path, options.override))
+        for role, (name, path) in zip(ROLES, pairs, strict=True)
+    ]
+    check_environment(variable for one in found for variable in one.cfg.BEFORE)
+    return found
+
+
+def _list_file(cfg: Config, options: argparse.Namespace) -> Path:
+    from train.config import split_files
+
+    if options.data is not None:
+        return Path(options.data)
+    files = split_files(cfg, "test")
+    if files is None:
+        raise BenchmarkError(f"{cfg.source}: DATASET has no test list; give one with --data")
+    return files.list_file
+
+
+def _test_set(experiments: Sequence[Experiment], options: argparse.Namespace) -> ClipDataset:
+    """The test clips, the same for both; read once."""
+    from train.config import clip_spec
+    from train.data.dataset import ClipDataset
+    from train.data.lists import read_list
+    from train.splits import build_dataset
+
+    cfg = experiments[0].cfg
+    specs = {clip_spec(one.cfg, "test") for one in experiments}
+    counts = {one.cfg.class_num for one in experiments}
+    if len(specs) > 1 or len(counts) > 1:
+        raise BenchmarkError(
+            "the two configs do not see the same test clips: PIPELINE.test (or valid) and the "
+            "number of classes must agree"
+        )
+    _list_file(cfg, options)
+    if options.data is None:
+        return build_dataset(cfg, "test")
+    samples = read_list(options.data, root=options.root, num_classes=cfg.class_num)
+    return ClipDataset(samples, specs.pop(), train=False, cache=cfg.DATASET.cache)
+
+
+def _can_export() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("paddle2onnx", "onnx"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

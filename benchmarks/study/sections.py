@@ -1,0 +1,133 @@
+"""What the report says about a study: the gain by seed, its mean, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.pages import numbers
+from benchmarks.pages.parts import (
+    Plot,
+    Section,
+    Table,
+    bounds,
+    machine_rows,
+    mark,
+    side_by_side,
+)
+from benchmarks.pages.plots import Row, interval_plot
+
+MOST_CLASSES = 20
+"""Of more classes the table shows those that changed most."""
+
+
+def study_section(study: Mapping[str, Any]) -> list[Section]:
+    """The study on its own: sentences, a plot a deployment, all seeds, conditions."""
+    sentences = [numbers.study_sentence(study, cell) for cell in study["cells"]]
+    sentences.append(
+        "The interval of the mean resamples seeds and clips together. The one of the seeds alone "
+        "is Student's t over their gains; with few seeds it is the one to trust about other seeds."
+    )
+    if study["differences_besides_model"]:
+        sentences.append(
+            "Beware: besides MODEL the two configs differ in "
+            + "; ".join(study["differences_besides_model"])
+        )
+    for role, config in study["configs"].items():
+        if config["before"]:
+            runs = [run for run in study["runs"] if run["role"] == role]
+            seconds = sum(run["seconds_before"] for run in runs) / len(runs)
+            sentences.append(
+                f"Before a run of the {role} starts, {', '.join(config['before'].values())} is "
+                f"trained with its seed ({seconds:.0f} s a run): the student takes as many steps "
+                "as the baseline, but the pair has had more work."
+            )
+    plots = [_seed_plot(study, cell) for cell in study["cells"]]
+    heads = ["seed", "baseline", "DML student", "gain in points", "McNemar's exact test"]
+    tables = []
+    for cell in study["cells"]:
+        body = [
+            [
+                str(row["seed"]),
+                bounds(row["baseline"]),
+                bounds(row["student"]),
+                numbers.interval(row["gain"]),
+                numbers.p_value(row["gain"]["p"]),
+            ]
+            for row in study["per_seed"][cell]
+        ]
+        pooled = study["pooled"][cell]
+        shares = [numbers.percent(pooled[role], 2) for role in ("baseline", "student")]
+        body.append(["mean", *shares, numbers.interval(pooled["crossed"]), ""])
+        body.append(["mean, by seeds alone", "", "", numbers.interval(pooled["seeds"]), ""])
+        caption = f"Top-1 on the test list, {numbers.cell_name(cell)}"
+        tables.append(Table(caption, heads, body, folded=True))
+    tables.append(_class_table(study["by_class"], study["cells"][0]))
+    return [
+        Section("What other seeds bring", sentences, plots, tables),
+        Section("Conditions of the study", (), (), [_study_conditions(study)]),
+    ]
+
+
+def _class_table(classes: Sequence[Mapping[str, Any]], cell: str) -> Table:
+    """All classes in their order; of many, those where the student gained and lost most."""
+    caption = f"Top-1 by class, all seeds, {numbers.cell_name(cell)}"
+    if len(classes) > MOST_CLASSES:
+        ranked = sorted(classes, key=lambda one: -one["gain"]["point"])
+        classes = [*ranked[: MOST_CLASSES // 2], *ranked[-(MOST_CLASSES // 2) :]]
+        caption += f": the {MOST_CLASSES // 2} that gained most and least of {len(ranked)}"
+    body = [
+        [
+            one["class"],
+            str(one["clips"]),
+            numbers.percent(one["baseline"], 1),
+            numbers.percent(one["student"], 1),
+            numbers.interval(one["gain"]),
+            numbers.span(one["seeds"]),
+        ]
+        for one in classes
+    ]
+    heads = ["class", "clips", "baseline", "DML student", "gain in points", "by seeds alone"]
+    return Table(caption, heads, body, folded=True)
+
+
+def _seed_plot(study: Mapping[str, Any], cell: str) -> Plot:
+    pooled = study["pooled"][cell]["crossed"]
+    rows = [
+        Row(f"seed {row['seed']}", [mark(row["gain"])], numbers.interval(row["gain"]))
+        for row in study["per_seed"][cell]
+    ]
+    rows.append(Row("mean", [mark(pooled, "pooled")], numbers.interval(pooled)))
+    name = numbers.cell_name(cell)
+    return Plot(
+        f"Gain of the DML student by seed, {name}.",
+        interval_plot(
+            f"Gain by seed in {name}", rows, axis="gain in top-1, percentage points", zero=True
+        ),
+    )
+
+
+def _study_conditions(study: Mapping[str, Any]) -> Table:
+    given, data = study["conditions"], study["data"]
+    rows = [
+        *machine_rows(given["machine"]),
+        ["trainings at a time", side_by_side(study["runs"])],
+        ["test list", f"{data['list']}, {data['listed']} clips, {len(data['failed'])} unreadable"],
+        ["its SHA-256", data["sha256"]],
+        ["checkpoint", f"{given['checkpoint']} (best: by the validation list)"],
+        ["seeds", ", ".join(str(seed) for seed in study["seeds"])],
+        ["resampling", f"{given['resamples']:,} resamples, seed {given['seed']}"],
+    ]
+    for role, config in study["configs"].items():
+        runs = [run for run in study["runs"] if run["role"] == role]
+        seconds = sum(run["seconds"] for run in runs) / len(runs)
+        step = sum(run["seconds_per_step"] for run in runs) / len(runs)
+        rows.append(
+            [
+                f"config of the {role}",
+                f"{config['path']} (SHA-256 {config['sha256'][:16]}), {config['epochs']} epochs, "
+                f"{seconds:.0f} s a run, {step:.3f} s a step in its quickest epoch",
+            ]
+        )
+    rows += [["date", study["created"]], ["command", study["command"]]]
+    return Table("How this was measured", ["what", "value"], rows)

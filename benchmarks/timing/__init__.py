@@ -1,0 +1,1 @@
+"""Latency by stage, throughput and memory of deployments."""

@@ -1,0 +1,1 @@
+"""Trainings as subprocesses, and what one training step costs."""

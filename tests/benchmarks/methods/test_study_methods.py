@@ -1,0 +1,157 @@
+"""The study of methods: what they build on, a whole one, and one that grows."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.study.__main__ import main as study_main
+from benchmarks.study.jobs import add_jobs, recipe_sha256
+from benchmarks.study_methods import main as methods_main
+from benchmarks.training.runs import Job
+from tests.benchmarks.tiny import PAIR, STUDENT
+
+
+@pytest.fixture
+def methods(tiny: Path) -> Path:
+    """A folder with configs of two methods whose teacher is the baseline, and one of a chain."""
+
+    def distilled(before: str) -> dict[str, Any]:
+        config = yaml.safe_load((tiny / "one.yaml").read_text())
+        teacher = {**STUDENT, "pretrained": "${TEACHER}"}
+        kd = {"name": "DistillationKLDivLoss", "model_name_pairs": ["Student", "Teacher"]}
+        config["BEFORE"] = {"TEACHER": {"train": before}}
+        config["MODEL"] = {
+            "framework": "RecognizerDistillation",
+            "freeze_params_list": [True, False],
+            "models": [{"Teacher": teacher}, {"Student": STUDENT}],
+            "loss": {"Train": [kd], "Val": PAIR["loss"]["Val"]},  # type: ignore[index]
+        }
+        return config
+
+    for name, before in (("self", "one.yaml"), ("again", "self.yaml")):
+        (tiny / f"{name}.yaml").write_text(yaml.safe_dump(distilled(before)))
+    return tiny
+
+
+def test_what_methods_build_on_is_trained_once_a_seed(methods: Path) -> None:
+    jobs: dict[str, Job] = {}
+    for name in ("one", "self", "again"):
+        for seed in (1, 2):
+            add_jobs(jobs, methods / f"{name}.yaml", seed, runs=Path("runs"), overrides=())
+    assert sorted(jobs) == ["again-1", "again-2", "one-1", "one-2", "self-1", "self-2"]
+    assert jobs["again-1"].after == ("self-1",) and jobs["self-2"].after == ("one-2",)
+    (variable,) = jobs["again-1"].variables
+    assert variable == ("TEACHER", str(Path("runs/self-1/best.pdparams").resolve()))
+    with pytest.raises(BenchmarkError, match="rename one of them"):
+        add_jobs(jobs, methods / "one.yaml", 1, runs=Path("runs"), overrides=("epochs=2",))
+
+
+def test_a_whole_study_of_methods(
+    methods: Path, capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    arguments = [
+        f"self={methods}/self.yaml", "--baseline", str(methods / "one.yaml"), "--seeds",
+        "3", "4", "5", "--out", str(methods / "table"), "--runs", str(methods / "method runs"),
+        "--parallel", "2", "--resamples", "200",
+    ]  # fmt: skip
+    assert methods_main(arguments) == 0
+    study = json.loads((methods / "table" / "results.json").read_text())
+    assert [row["method"] for row in study["methods"]] == ["baseline", "self"]
+    rows = list(csv.DictReader(io.StringIO((methods / "table" / "results.csv").read_text())))
+    baseline, own = rows
+    assert float(baseline["gain"]) == 0 and float(baseline["seconds_before"]) == 0
+    gain = float(own["student_top1"]) - float(baseline["student_top1"])
+    assert float(own["gain"]) == pytest.approx(gain, abs=2e-6)
+    assert float(own["low"]) <= gain + 1e-6 and gain - 1e-6 <= float(own["high"])
+    assert float(own["seconds_before"]) == pytest.approx(float(baseline["seconds"]), abs=0.1)
+    assert int(own["peak_memory_mb"]) > 50 and own["steps"] == "3" and own["seeds"] == "3 4 5"
+    said = capsys.readouterr()
+    assert "6 of 6 trainings done" in said.err and "self: " in said.out
+    report = (methods / "table" / "report.md").read_text()
+    assert "seeds ahead" in report and "Student's t" in report
+
+    # Another day, without the runs: what the table holds stays.
+    shutil.rmtree(methods / "method runs")
+    config = yaml.safe_load((methods / "self.yaml").read_text())
+    (methods / "other.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 1.0}))
+    other = [f"other={methods}/other.yaml", *arguments[1:]]
+    assert methods_main([*other, "--parallel", "1"]) == 0
+    assert not list((methods / "method runs").glob("self-*"))
+    grown = json.loads((methods / "table" / "results.json").read_text())
+    assert [row["method"] for row in grown["methods"]] == ["baseline", "other", "self"]
+    assert grown["methods"][0] == study["methods"][0] and grown["methods"][2] == study["methods"][1]
+    rows = list(csv.DictReader(io.StringIO((methods / "table" / "results.csv").read_text())))
+    assert [row["trainings_at_a_time"] for row in rows] == ["2", "1", "2"]
+    assert "trainings at a time: other" in (methods / "table" / "report.md").read_text()
+
+    # What does not hold any more is not dropped: it is measured again, or the study is refused.
+    capsys.readouterr()
+    for wrong, said in (
+        ([*other, "-o", "epochs=2"], "overrides is epochs=2 and was none"),
+        ([*other, "--seeds", "3", "4", "6"], "seeds 6 were not in it"),
+    ):
+        assert methods_main(wrong) == 2
+        told = capsys.readouterr().err
+        assert "results.json holds" in told and said in told and "--out" in told
+    (methods / "self.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 2.0}))
+    assert methods_main(other) == 2
+    assert "holds self, which would be lost, since the config of self" in capsys.readouterr().err
+    assert json.loads((methods / "table" / "results.json").read_text()) == grown
+    assert methods_main([f"self={methods}/self.yaml", *other]) == 0
+    again = json.loads((methods / "table" / "results.json").read_text())
+    assert [row["method"] for row in again["methods"]] == ["baseline", "self", "other"]
+    assert again["methods"][2] == grown["methods"][1]
+    assert again["methods"][1] != grown["methods"][2]
+
+
+def test_what_a_method_builds_on_is_part_of_it(methods: Path, tmp_path: Path) -> None:
+    names = ("one", "self", "again")
+    for name in names:
+        shutil.copy(methods / f"{name}.yaml", tmp_path)
+    before = [recipe_sha256(tmp_path / f"{name}.yaml") for name in names]
+    assert len(set(before)) == 3
+    config = yaml.safe_load((tmp_path / "one.yaml").read_text())
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 3.0}))
+    after = [recipe_sha256(tmp_path / f"{name}.yaml") for name in names]
+    assert not set(before) & set(after)
+
+
+def test_a_study_makes_its_own_teachers(
+    methods: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHER", "somebody.pdparams")
+    configs = [f"one={methods}/one.yaml", f"self={methods}/self.yaml"]
+    runs = ["--runs", str(methods / "own")]
+    assert methods_main([configs[1], "--baseline", str(methods / "one.yaml"), *runs]) == 2
+    assert "the environment sets TEACHER=somebody.pdparams" in capsys.readouterr().err
+    assert study_main(["--configs", *configs, *runs]) == 2
+    assert "unset it" in capsys.readouterr().err
+    assert not (methods / "own").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kdd"], "method kdd: there is no configs/methods/kdd.yaml; configs/methods has afd"),
+        (["kd", "kd"], "kd is named twice"),
+        (["kd", "--seeds", "1", "2"], "--seeds must be 3 or more"),
+        (["kd", "--parallel", "0"], "--parallel 0"),
+    ],
+)
+def test_wrong_use_of_a_study_of_methods(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str,
+    root: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(root)
+    assert methods_main(arguments) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,228 @@
+"""What INT8 costs over several pairs: the figures, the words, and the command on tiny networks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from benchmarks.pages.markdown import markdown
+from benchmarks.precisions import __main__ as precisions
+from benchmarks.precisions import graphs
+from benchmarks.precisions.pooled import METHODS, pool
+from benchmarks.precisions.sections import sections
+from tests.export.conftest import MODELS, config_of
+from train.config import load_config
+from train.recognizers import build_recognizer
+
+BOOTSTRAP: Any = {"resamples": 400, "seed": 0, "level": 0.95}
+CLIPS = 2000
+
+
+def network(role: str, seed: int, shares: dict[str, float]) -> dict[str, Any]:
+    """A run whose methods are right on the first so many clips, in per cent."""
+    labels = np.zeros(CLIPS, np.int64)
+
+    def answers(share: float) -> dict[str, Any]:
+        right = np.arange(CLIPS) < round(share / 100 * CLIPS)
+        score = {"loss": shares["fp32"] - share, "expected": 0.1, "agreement": 0.99}
+        return {"top1": share / 100, "score": score, "predictions": (~right).astype(int).tolist()}
+
+    both = {"valid": labels.tolist(), "test": labels.tolist()}
+    search = {
+        "spared": ["backbone.last_conv"],
+        "work_in_float": 0.07,
+        "before": {"expected": 0.8},
+        "after": {"expected": 0.4},
+    }
+    return {
+        "role": role,
+        "seed": seed,
+        "name": f"{role}-{seed}",
+        "clips": {"valid": "v" * 64, "test": "t" * 64},
+        "labels": both,
+        "methods": {m: {"valid": answers(s), "test": answers(s)} for m, s in shares.items()},
+        "searches": {"goal.int8": search, "goal.uint8": {"missed": "out of reach"}},
+        "tuning": {"int8": {"epochs": 3, "steps": 300, "seconds": 80.0, "optimizer": {}}},
+    }
+
+
+def runs(student: dict[str, float], baseline: dict[str, float]) -> list[dict[str, Any]]:
+    return [
+        network(role, seed, shares)
+        for seed in (1, 2, 3)
+        for role, shares in (("baseline", baseline), ("student", student))
+    ]
+
+
+def test_figures_by_hand() -> None:
+    found = pool(
+        runs({"fp32": 70.0, "ptq.int8": 69.0}, {"fp32": 60.0, "ptq.int8": 59.8}),
+        seeds=[1, 2, 3],
+        bootstrap=BOOTSTRAP,
+    )
+    assert list(found) == ["fp32", "ptq.int8"]
+    row = found["ptq.int8"]
+    assert row["gain"]["point"] == pytest.approx(0.092)
+    assert row["share"]["point"] == pytest.approx(0.92)
+    assert row["change"]["point"] == pytest.approx(-0.006)
+    assert row["student_change"]["point"] == pytest.approx(-0.01)
+    assert row["counted"]["test"] == pytest.approx(0.6)
+    assert found["fp32"]["share"]["point"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("student", "baseline", "change", "kept"),
+    [
+        (70.0, 60.0, "shown", "shown"),
+        (60.0, 60.0, "refuted", "refuted"),
+        # 0.9 points lost by both: the gain is what it was.
+        (69.1, 59.1, "refuted", "shown"),
+        (69.5, 59.6, "not enough clips to tell", "shown"),
+    ],
+)
+def test_verdicts_on_both_goals(student: float, baseline: float, change: str, kept: str) -> None:
+    shares = {"fp32": 70.0, "qat.int8": student}, {"fp32": 60.0, "qat.int8": baseline}
+    row = pool(runs(*shares), seeds=[1, 2, 3], bootstrap=BOOTSTRAP)["qat.int8"]
+    assert (row["change"]["verdict"], row["kept"]["verdict"]) == (change, kept)
+
+
+def test_what_is_lacking_is_named_and_without_a_gain_there_is_no_share() -> None:
+    def pooled(top: float, students: list[float], baselines: list[float]) -> dict[str, Any]:
+        some = [
+            network(role, seed, {"fp32": exact, "qat.int8": share})
+            for role, exact, shares in (("baseline", 60.0, baselines), ("student", top, students))
+            for seed, share in enumerate(shares, start=1)
+        ]
+        return pool(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP)["qat.int8"]
+
+    # The pairs differ by far more than the luck of 2,000 clips.
+    uneven = pooled(70.0, [74.0, 70.0, 69.5], [60.0, 60.0, 60.0])
+    assert uneven["student_change"]["verdict"] == "not enough pairs to tell"
+    assert (
+        pooled(60.0, [60.0] * 3, [60.0] * 3)["kept"]["verdict"] == "there is no clear gain to keep"
+    )
+
+
+def test_a_method_that_missed_its_goal_for_one_network_is_not_pooled() -> None:
+    some = runs({"fp32": 70.0, "goal.int8": 70.0}, {"fp32": 60.0, "goal.int8": 60.0})
+    del some[3]["methods"]["goal.int8"]
+    assert list(pool(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP)) == ["fp32"]
+    text = markdown("x", "y", sections(result_of(some)))
+    assert "layers spared, int8: missed its goal for student-2." in text
+
+
+def result_of(some: list[dict[str, Any]]) -> dict[str, Any]:
+    host = {
+        "cpu": "a CPU", "cores": 2, "cpu_features": [], "memory_bytes": None, "system": "Linux",
+        "kernel": "6", "python": "3.11", "packages": {},
+    }  # fmt: skip
+    return {
+        "created": "2024-01-01",
+        "command": "python -m benchmarks.precisions",
+        "conditions": {
+            "machine": host, "threads": 1, "goal": 0.5, "calibration_clips": 128, "overrides": [],
+            "qat": {"file": "q.yaml", "sha256": "a" * 64}, "configs": ["a=b", "c=d"], **BOOTSTRAP,
+        },
+        "seeds": [1, 2, 3],
+        "pooled": pool(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP),
+        "runs": some,
+    }  # fmt: skip
+
+
+def test_the_report_says_what_was_found() -> None:
+    shares = dict.fromkeys(METHODS, 70.0) | {"ptq.int8": 68.0}
+    text = markdown("What INT8 costs", "now", sections(result_of(runs(shares, shares))))
+    assert "calibrated, int8: the student changes by -2.00" in text
+    assert "points of top-1 (at most 0.5 lost: refuted), baseline and student by -2.00" in text
+    assert "fine-tuned, uint8: the student changes by +0.00" in text
+    assert "left of the gain: there is none" in text
+    assert "| student-2 | 70.00 % | 68.00 % (-2.00) |" in text
+    assert "backbone.last\\_conv | 7.0% | 0.80 to 0.40" in text
+    assert "out of reach" in text
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Path]) -> Path:
+    """A folder with clips, two configs, settings of a fine-tune, and runs of one seed."""
+    folder = tmp_path_factory.mktemp("study")
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 6), ("val", 4), ("test", 5)):
+        lines = []
+        for index in range(count):
+            frames = rng.integers(0, 256, (9, 48, 64, 3), dtype=np.uint8)
+            write_clip(folder / name / f"{index}.mp4", frames)
+            lines.append(f"{name}/{index}.mp4 {index % 5}\n")
+        (folder / f"{name}.list").write_text("".join(lines))
+    settings = {"epochs": 1, "OPTIMIZER": {"name": "AdamW", "learning_rate": 0.001}}
+    (folder / "qat.yaml").write_text(yaml.safe_dump(settings))
+    for name, kind in (("baseline", "single"), ("dml", "pair")):
+        content = config_of(MODELS[kind], folder)
+        content["DATASET"]["test"] = {"format": "VideoDataset", "file_path": "test.list"}
+        content["DATASET"]["batch_size"] = 3
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+        recognizer = build_recognizer(load_config(folder / f"{name}.yaml").model, seed=3)
+        run = folder / f"runs/{name}-3"
+        run.mkdir(parents=True)
+        paddle.save(recognizer.state_dict(), str(run / "best.pdparams"))
+    return folder
+
+
+def command(study: Path, *more: str) -> list[str]:
+    return [
+        "--configs", f"baseline={study}/baseline.yaml", f"dml={study}/dml.yaml", "--seeds", "3",
+        "--runs", str(study / "runs"), "--work", str(study / "work"), "--out", str(study / "out"),
+        "--qat", str(study / "qat.yaml"), "--calibration-clips", "4", "--threads", "1",
+        "--goal", "50", "--resamples", "200", *more,
+    ]  # fmt: skip
+
+
+def test_the_command_measures_every_way_and_goes_on_where_it_was(
+    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert precisions.main(command(study)) == 0, capsys.readouterr().err
+    result = json.loads((study / "out/results.json").read_text())
+    assert list(result["pooled"]) == list(METHODS)
+    for one in result["runs"]:
+        assert len(one["labels"]["test"]) == 5
+        assert len(one["labels"]["valid"]) == 4
+        for method in METHODS:
+            for split, clips in (("valid", 4), ("test", 5)):
+                assert len(one["methods"][method][split]["predictions"]) == clips
+        assert len({found["sha256"] for found in one["methods"].values()}) >= 5
+    assert "# What INT8 costs" in (study / "out/report.md").read_text()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("made or measured a second time")
+
+    monkeypatch.setattr(graphs, "_command", refuse)
+    monkeypatch.setattr(precisions, "_evaluate", refuse)
+    assert precisions.main(command(study)) == 0
+    again = json.loads((study / "out/results.json").read_text())
+    assert again["runs"] == result["runs"]
+    assert again["pooled"] == result["pooled"]
+
+    # Another calibration, other settings of the fine-tune, another clip under an old name.
+    with pytest.raises(AssertionError, match="a second time"):
+        precisions.main(command(study, "--calibration-clips", "3"))
+    qat, clip = study / "qat.yaml", study / "test/0.mp4"
+    for file, content in ((qat, qat.read_bytes() + b"\nlog_interval: 7\n"), (clip, b"no video")):
+        before = file.read_bytes()
+        file.write_bytes(content)
+        with pytest.raises(AssertionError, match="a second time"):
+            precisions.main(command(study))
+        file.write_bytes(before)
+    assert precisions.main(command(study)) == 0
+
+
+def test_runs_that_are_not_there_are_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert precisions.main(command(study, "--seeds", "3", "4")) == 2
+    error = capsys.readouterr().err
+    assert "baseline-4/best.pdparams" in error
+    assert "baseline-3" not in error

@@ -1,0 +1,455 @@
+"""The report as a reader finds it: the right words, well-formed, alone in its folder."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import html
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.common.result_file import dump
+from benchmarks.pages import numbers
+from benchmarks.report.__main__ import main
+
+MANY = (
+    "paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8", "onnxruntime:fp16", "openvino:fp32",
+    "openvino:bf16", "openvino:int8",
+)  # fmt: skip
+MakeResults = Callable[..., dict[str, Any]]
+VOID = {"meta", "br", "img", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks nesting while it reads; collects text, attributes and tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.stack: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert not self.stack, f"never closed: {self.stack}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack and self.stack[-1] == tag, f"</{tag}> closes {self.stack[-3:]}"
+        self.stack.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.stack or self.stack[-1] != "style":
+            self.text += data
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Write results (and a study) and make the report of them; returns its folder."""
+    monkeypatch.chdir(tmp_path)  # no study of the checkout is picked up
+
+    def make(results: dict[str, Any], study: dict[str, Any] | None = None) -> Path:
+        (tmp_path / "in.json").write_text(dump(results), encoding="utf-8")
+        arguments = [str(tmp_path / "in.json"), "--out", str(tmp_path / "out")]
+        if study is not None:
+            (tmp_path / "study.json").write_text(dump(study), encoding="utf-8")
+            arguments += ["--study", str(tmp_path / "study.json")]
+        assert main(arguments) == 0
+        return tmp_path / "out"
+
+    return make
+
+
+def both_texts(folder: Path) -> tuple[str, str]:
+    page = Page((folder / "index.html").read_text(encoding="utf-8"))
+    return page.text, (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_a_strong_gain_that_stays_is_told_without_hedging(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    for text in both_texts(report(make_results(gain=0.06, int8_loss=0.0))):
+        assert "All 2 deployments pass the gate." in text
+        assert "the DML student gains" in text
+        assert numbers.NOT_DISTINGUISHABLE not in text and "can be told from zero" not in text
+        assert "ONNX Runtime fp32 passes: both models give the answers" in text
+        assert "ONNX Runtime int8 passes: at least 80 % of the gain is left" in text
+        assert "100 % [not estimable]" in text.replace("\u00a0", " ")
+        assert "tensorrt" not in text and "TensorRT was left out: no NVIDIA driver here." in text
+
+
+def test_no_gain_is_told_plainly(make_results: MakeResults, report: Callable[..., Path]) -> None:
+    for text in both_texts(report(make_results(gain=0.0, int8_loss=0.01))):
+        assert "the gain is zero, not distinguishable from zero" in text
+        assert "the gain of the student is not statistically significant" in text
+        assert "would not be meaningful" in text and "not meaningful" in text
+        assert "the DML student gains" not in text and "is left." not in text
+
+
+def test_a_small_gain_is_not_sold_as_one(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    for text in both_texts(report(make_results(gain=0.004, int8_loss=0.01, clips=600))):
+        assert "the measured gain of" in text and "is not distinguishable from zero" in text
+        assert "To show the gain: " in text
+        assert "would not be meaningful" in text
+
+
+def test_a_lost_gain_is_told(make_results: MakeResults, report: Callable[..., Path]) -> None:
+    results = make_results(gain=0.03, int8_loss=0.2)
+    folder = report(results)
+    for text in both_texts(folder):
+        assert "Of 2 deployments 1 passes and 1 fails." in text
+        assert "ONNX Runtime int8 fails: the student loses more than 0.5 points" in text
+        assert "takes from the gain" in text
+        assert "Nothing of the gain in Paddle Inference fp32 is left" in text
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert '<span class="badge fail">fails</span>' in page
+    assert '<span class="badge pass">passes</span>' in page
+
+
+def test_too_few_clips_are_a_verdict_with_the_number_that_is_missing(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results(gain=0.04, int8_loss=0.01, clips=300)
+    needed = results["cells"][2]["verdict"]["clips_needed"]
+    assert needed > 300
+    for text in both_texts(report(results)):
+        assert "not enough clips" in text
+        assert re.search(r"[Cc]lips would be needed instead of 300|cannot be told from these", text)
+
+
+def test_a_broken_deployment_is_in_the_table_and_explained(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results(int8_loss=0.0)
+    results["broken"] = [
+        {"cell": "openvino:int8", "model": "student", "bundle": "b", "reason": "it gives NaN"}
+    ]
+    for text in both_texts(report(results)):
+        assert "Of 3 deployments 2 pass and 1 fails." in text
+        assert "OpenVINO int8 fails: student b: it gives NaN" in text
+
+
+def test_several_pairs_are_told_apart_from_one(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results(pairs=3, gain=0.05)
+    found = results["cells"][2]["verdict"]
+    assert found["verdict"] == "unclear"
+    found |= {"clips_needed": None, "clips_range": None}
+    found |= {"pairs_needed": 7, "pairs_range": [5, 12]}
+    for text in both_texts(report(results)):
+        assert "of 3 pairs 3 gain and 0 lose" in text
+        assert "3 pairs of models were trained alike with other seeds" in text
+        assert "ONNX Runtime int8, pair 3" in text and "seed 13" in text
+        assert "one training run of each model" not in text
+        assert "not enough pairs" in text
+        assert "About 5 to 12 trained pairs would be needed instead of 3" in text
+
+
+def test_the_page_stands_alone(make_results: MakeResults, report: Callable[..., Path]) -> None:
+    folder = report(make_results())
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "index.html",
+        "report.md",
+        "results.csv",
+        "results.json",
+    ]
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert "http://" not in text and "https://" not in text
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    assert not [pair for pair in page.attributes if pair[0] in ("src", "href", "style")]
+    assert "@import" not in text and "url(" not in text
+    assert page.tags.count("svg") == 4
+    assert ("name", "viewport") in page.attributes
+    assert "prefers-color-scheme: dark" in text and "@media (max-width" in text
+
+
+def test_verdicts_come_first_and_conditions_last(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    for text in both_texts(report(make_results())):
+        order = [
+            text.index(head)
+            for head in (
+                "The gate\n",
+                "What DML brought, and what deployment left of it\n",
+                "What it costs\n",
+                "How sure are we\n",
+                "All figures\n",
+                "Conditions\n",
+            )
+        ]
+        assert order == sorted(order)
+        for condition in ("Example(R) CPU", "onnxruntime 1.20.0", "2030-01-02", "ab" * 32):
+            assert condition in text
+
+
+def test_the_table_of_numbers_is_that_of_the_result(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results()
+    text = (report(results) / "results.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["cell"] for row in rows] == [row["cell"] for row in results["cells"]]
+    for line, row in zip(rows, results["cells"], strict=True):
+        assert line["verdict"] == row["verdict"]["verdict"]
+        assert float(line["gain"]) == pytest.approx(row["gain"]["point"], abs=1e-6)
+        assert float(line["network_p99_seconds"]) > 0
+    assert rows[0]["student_change"] == "" == rows[0]["memory_bytes"]
+    assert int(rows[1]["memory_bytes"]) == 61_000_000
+
+
+def test_strings_of_the_data_are_escaped(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results()
+    attack = '<script>alert("x")</script>'
+    results["data"]["failed"] = [{"path": attack, "error": "a | b\n| c"}]
+    results["pairs"][0]["student"]["name"] = attack
+    results["left_out"] = [{"what": attack, "reason": attack}]
+    results["conditions"]["machine"]["cpu"] = '"><img src=x>'
+    folder = report(results)
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert "script" not in page.tags and "img" not in page.tags
+    assert attack in page.text
+    markdown = (folder / "report.md").read_text(encoding="utf-8")
+    assert "<script>" not in markdown.replace("\\<script\\>", "")
+    assert "a \\| b \\| c" in markdown
+
+
+def test_every_number_of_the_source_is_kept(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results()
+    copied = json.loads((report(results) / "results.json").read_text(encoding="utf-8"))
+    assert copied == json.loads(json.dumps(results))
+
+
+def test_a_busy_machine_is_told(make_results: MakeResults, report: Callable[..., Path]) -> None:
+    results = make_results()
+    for text in both_texts(report(results)):
+        assert "other programs kept" not in text
+    results["speed"]["cores_of_others"] = 1.3
+    for text in both_texts(report(results)):
+        assert "other programs kept 1.3 of 2 cores busy" in text
+
+
+def test_without_times_there_is_no_speed_section(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    for text in both_texts(report(make_results(speed=False))):
+        assert "What it costs" not in text and "Conditions" in text
+
+
+def answers(results: dict[str, Any], row: int) -> dict[str, list[int]]:
+    return results["cells"][row]["pairs"][0]["student"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r["cells"][2]["student"]["top1"].update(point=0.99), "do not follow"),
+        (lambda r: answers(r, 1)["predictions"].pop(), "not one answer a clip"),
+        (lambda r: answers(r, 1)["ranks"].__setitem__(0, 3), "ranks do not follow"),
+        (lambda r: r["cells"][0]["baseline"].update(macro_f1=0.1), "macro_f1 do not follow"),
+        (lambda r: r["cells"][1]["gain"].update(point=0.2), "gain do not follow"),
+        (lambda r: r["cells"][1]["gain"].update(low=0.2), "the interval of gain do not follow"),
+        (lambda r: r["cells"][1]["gain"].update(p=0.2), "p do not follow"),
+        (lambda r: r["cells"][1]["gain_left"]["share"].update(point=2), "gain_left do not"),
+        (lambda r: r["cells"][2]["verdict"].update(verdict="pass"), "verdict does not follow"),
+        (lambda r: r["cells"][2]["verdict"]["change"].update(point=0), "verdict.change do not"),
+        (lambda r: r["rule"].update(keep=0.1), "verdict.kept do not follow"),
+        (lambda r: r["cells"][2].pop("verdict"), "lacks a part of a result file"),
+        (lambda r: r["cells"][2]["pairs"].pop(), "not the answers of every pair"),
+        (lambda r: r.update(format="other"), "is not a clipduet-benchmark file"),
+        (lambda r: r.update(format_version=1), "Run the benchmark again"),
+    ],
+)
+def test_a_file_that_was_changed_by_hand_is_refused(
+    make_results: MakeResults,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[dict[str, Any]], None],
+    message: str,
+) -> None:
+    results = make_results(clips=1000)
+    assert results["cells"][2]["verdict"]["verdict"] == "unclear"
+    change(results)
+    file = tmp_path / "in.json"
+    file.write_text(dump(results), encoding="utf-8")
+    assert main([str(file), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", "12"])
+def test_what_is_no_result_file_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    file = tmp_path / "in.json"
+    if content is not None:
+        file.write_text(content)
+    assert main([str(file), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+# Reports how wide the page is inside a frame of a phone's width, in the title of the one outside.
+FRAME = """<!DOCTYPE html><title>waiting</title>
+<iframe id="phone" style="border:0;width:360px;height:800px" srcdoc="{page}"></iframe>
+<script>
+phone.onload = () => {{
+  const page = phone.contentDocument, widest = [];
+  for (const one of page.querySelectorAll("body *")) {{
+    if (one.getBoundingClientRect().right > 360.5) widest.push(one.tagName);
+  }}
+  document.title = JSON.stringify([
+    phone.contentWindow.innerWidth, page.documentElement.scrollWidth, widest]);
+}};
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+@pytest.mark.parametrize("theme", ["folded", "unfolded"])
+def test_nothing_sticks_out_on_a_phone(
+    make_results: MakeResults, report: Callable[..., Path], tmp_path: Path, theme: str
+) -> None:
+    results = make_results(cells=MANY, pairs=2)
+    results["data"]["failed"] = [{"path": "a_very_long_path" * 9 + ".mp4", "error": "x" * 99}]
+    text = (report(results) / "index.html").read_text(encoding="utf-8")
+    text = re.sub(r"<meta http-equiv[^>]*>", "", text)  # the frame's script reads the page
+    if theme == "unfolded":
+        text = text.replace("<details>", "<details open>")
+    frame = tmp_path / "frame.html"
+    frame.write_text(FRAME.format(page=html.escape(text)), encoding="utf-8")
+    width, scrolled, widest = json.loads(browse(frame, tmp_path / "profile"))
+    assert width == 360
+    assert scrolled <= 360 and widest == []
+
+
+# Reports the first table's look inside frames of a phone's and of a desk's width.
+CARDS = """<!DOCTYPE html><title>waiting</title>
+<iframe style="border:0;width:360px;height:800px" srcdoc="{page}"></iframe>
+<iframe style="border:0;width:1000px;height:800px" srcdoc="{page}"></iframe>
+<script>
+onload = () => {{
+  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(frame => {{
+    const view = frame.contentWindow, table = view.document.querySelector("table");
+    const card = [...table.querySelectorAll("tbody tr")].map(row => [...row.children].map(cell => {{
+      const box = cell.getBoundingClientRect();
+      const label = view.getComputedStyle(cell, "::before").content;
+      return [Math.round(box.left), Math.round(box.top), label, cell.innerText.trim()];
+    }}));
+    return {{head: table.tHead.getBoundingClientRect().height, card}};
+  }}));
+}};
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+def test_rows_of_the_gate_are_cards_on_a_phone_and_rows_elsewhere(
+    make_results: MakeResults, report: Callable[..., Path], tmp_path: Path
+) -> None:
+    text = (report(make_results(cells=MANY)) / "index.html").read_text(encoding="utf-8")
+    frame = tmp_path / "frame.html"
+    page = re.sub(r"<meta http-equiv[^>]*>", "", text)
+    frame.write_text(CARDS.format(page=html.escape(page)), encoding="utf-8")
+    phone, desk = json.loads(browse(frame, tmp_path / "profile"))
+    heads = ["verdict", "baseline", "student", "gain", "left of it", "student's change"]
+    heads.append("file to label, ms")
+    assert len(phone["card"]) == len(desk["card"]) == len(MANY)
+    assert phone["head"] == 0 < desk["head"]
+    for card, row in zip(phone["card"], desk["card"], strict=True):
+        assert len({left for left, *_ in card}) == 1, "one below the other"
+        tops = [top for _, top, *_ in card]
+        assert tops == sorted(set(tops))
+        assert [label for *_, label, _ in card[1:]] == [f'"{head}"' for head in heads]
+        assert len({top for _, top, *_ in row}) == 1, "side by side"
+        assert {label for *_, label, _ in row} == {"none"}
+        assert [value for *_, value in card] == [value for *_, value in row]
+
+
+def test_every_value_of_a_table_carries_the_head_of_its_column(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    """A phone shows no heads: each value shows its own."""
+    text = (report(make_results(cells=MANY, pairs=2)) / "index.html").read_text(encoding="utf-8")
+    tables = re.findall(r"<table>.*?</table>", text, re.DOTALL)
+    assert len(tables) > 3
+    for table in tables:
+        heads = re.findall(r'<th scope="col">(.*?)</th>', table)
+        rows = re.findall(r'<tr><th scope="row">.*?</tr>', table, re.DOTALL)
+        assert rows
+        for row in rows:
+            assert re.findall(r'<td data-label="(.*?)">', row) == heads[1:]
+    (phone,) = re.findall(r"@media \(max-width: \d+rem\) \{(.*?)\} \}", text, re.DOTALL)
+    assert "thead { display: none" in phone and "content: attr(data-label)" in phone
+
+
+def browse(page: Path, profile: Path, options: Sequence[str] = ()) -> str:
+    """The title of a page after its scripts ran."""
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+        "--disable-background-networking", f"--user-data-dir={profile}", "--dump-dom", *options,
+        page.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = re.search(r"<title>(.*?)</title>", done.stdout)
+    assert found, done.stderr
+    return html.unescape(found[1])
+
+
+def as_version_2(results: dict[str, Any]) -> dict[str, Any]:
+    """A file as it was before: another rule, and less beside its verdicts."""
+    old = copy.deepcopy(results) | {"format_version": 2}
+    for row in old["cells"]:
+        found, is_reference = row["verdict"], row["verdict"]["verdict"] == "reference"
+        real = old["cells"][0]["gain"]["distinguishable"]
+        row["verdict"] = (
+            {"verdict": "reference", "gain_is_real": real, "clips_needed": None}
+            if is_reference
+            else {
+                "verdict": "fail",
+                "kept": found["kept"] if real else None,
+                "change": found["change"],
+                "same_network": found["same_network"],
+                "one_class": False,
+                "clips_needed": 999,
+                "pairs_needed": None,
+            }
+        )
+    return old
+
+
+@pytest.mark.parametrize("pairs", [1, 3])
+def test_a_file_of_the_version_before_is_judged_by_the_rule_of_today(
+    make_results: MakeResults, report: Callable[..., Path], pairs: int
+) -> None:
+    today = make_results(gain=0.03, pairs=pairs, clips=800)
+    folder = report(as_version_2(today))
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert found["format_version"] == 3
+    for new, expected in zip(found["cells"], today["cells"], strict=True):
+        assert new["verdict"] == expected["verdict"]
+        assert [one.get("verdict") for one in new["pairs"]] == [
+            one.get("verdict") for one in expected["pairs"]
+        ]

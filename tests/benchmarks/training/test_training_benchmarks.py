@@ -1,0 +1,78 @@
+"""What training costs: a step and its parts, the loader, a step of PaddleVideo's."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from benchmarks.loader import main as loader
+from benchmarks.paddlevideo_step import main as paddlevideo_step
+from benchmarks.step_cost import main as step_cost
+from benchmarks.step_cost import pair_ratio
+from benchmarks.timing.latency import Timings
+
+
+def test_the_ratio_of_a_pair_is_taken_repetition_by_repetition() -> None:
+    timings = {
+        "pair": Timings(((3.0, 3.0), (3.3, 3.3))),
+        "Teacher": Timings(((2.0, 2.0), (2.0, 2.0))),
+        "Student": Timings(((1.0, 1.0), (1.0, 1.0))),
+    }
+    result = pair_ratio(timings)
+    assert result["ratio"] == pytest.approx(1.05)
+    assert result["ratio_spread"] == pytest.approx([1.0, 1.1])
+
+
+def test_a_step_of_the_pair_is_timed_against_its_parts(tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cost.json"
+    arguments = ["-c", str(tiny / "two.yaml"), "--out", str(out), "--seconds", "0.1"]
+    assert step_cost([*arguments, "--repetitions", "2"]) in (0, 1)  # a busy machine may miss it
+    result = json.loads(out.read_text())
+    assert set(result["steps"]) == {"pair", "Student", "Student2"}
+    assert len({row["calls"] for row in result["steps"].values()}) == 1
+    low, high = result["ratio_spread"]
+    assert 0 < low <= high
+    assert result["within_goal"] == (result["ratio"] <= result["goal"])
+
+
+def test_the_loader_is_timed_by_workers(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "loader.json"
+    command = ["-c", str(tiny / "one.yaml"), "--workers", "0", "2", "--clips", "6"]
+    command += ["--steps", "2", "--repetitions", "2", "--out", str(out)]
+    assert loader([*command]) == 0
+    rows = json.loads(out.read_text())["workers"]
+    assert [row["workers"] for row in rows] == [0, 2]
+    for row in rows:
+        low, high = row["clips_per_second_spread"]
+        assert 0 < low <= row["clips_per_second"] <= high and 0 <= row["waiting"] < 1
+    assert "clips/s" in capsys.readouterr().out
+    assert loader(["-c", str(tiny / "one.yaml"), "--workers", "-1"]) == 2
+    assert "--workers -1 (allowed: 0 or more)" in capsys.readouterr().err
+
+
+def test_a_step_is_timed_against_paddlevideos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkout = os.environ.get("CLIPDUET_PADDLEVIDEO")
+    assert paddlevideo_step(["--checkout", str(tmp_path)]) == 2
+    assert "is no checkout of PaddleVideo" in capsys.readouterr().err
+    if not checkout:
+        pytest.skip("CLIPDUET_PADDLEVIDEO is not set: the path of a PaddleVideo checkout")
+    out = tmp_path / "step.json"
+    command = ["--checkout", checkout, "--batch-size", "1", "--seconds", "1"]
+    assert paddlevideo_step([*command, "--repetitions", "1", "--out", str(out)]) in (0, 1)
+    networks = json.loads(out.read_text())["networks"]
+    assert set(networks) == {"student", "pair"}
+    assert all(row["logits_difference"] < 1e-3 for row in networks.values())
+
+
+def test_one_network_alone_has_no_pair_to_time(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert step_cost(["-c", str(tiny / "one.yaml")]) == 2
+    assert "RecognizerDistillation" in capsys.readouterr().err
