@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks.common import machine
 from benchmarks.common.command import TIMING, WRONG_USE, add_timing, carry_out
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.step_cost import training_step
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
+from benchmarks.training.steps import training_step
 
 KERNELS = ("tiles", "paddle")
 SWITCH = "CLIPDUET_DEPTHWISE"

@@ -20,14 +20,15 @@ from typing import Any
 from benchmarks.common import machine
 from benchmarks.common.command import hush, in_order, refuse, too_small
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import FORMAT, FORMAT_VERSION, dump
+from benchmarks.common.result_file import dump
+from benchmarks.deployments.accuracy import MODELS
 from benchmarks.deployments.answer_cache import Kept
 from benchmarks.deployments.answers import answer_all, check_bundles, shared_datasets
 from benchmarks.deployments.controls import time_controls
 from benchmarks.deployments.deployment import choose
-from benchmarks.gate.deployment_verdict import MODELS
 from benchmarks.gate.explanations import gate_sentences, reference_row
 from benchmarks.gate.records import bundle_record, cell_rows, choice_record, data_record
+from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap

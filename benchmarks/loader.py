@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Check and time; JSON-ready."""
-    from benchmarks.step_cost import training_step
+    from benchmarks.training.steps import training_step
     from train.config import load_config
     from train.recognizers import build_recognizer
     from train.splits import build_dataset

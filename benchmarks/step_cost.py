@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +18,9 @@ from benchmarks.common import machine
 from benchmarks.common.command import TIMING, WRONG_USE, add_config, add_timing, carry_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.timing.latency import Timings, summarise, time_in_turns
-
-if TYPE_CHECKING:
-    from train.config import Config
-    from train.recognizers import Recognizer
+from benchmarks.training.steps import PAIR, build_steps
 
 GOAL = 1.1
-PAIR = "pair"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,78 +88,6 @@ def pair_ratio(timings: dict[str, Timings]) -> dict[str, Any]:
         for pair, *parts in zip(timings[PAIR].medians, *(t.medians for t in alone), strict=True)
     ]
     return {"ratio": whole, "ratio_spread": [min(each), max(each)]}
-
-
-def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
-    """One training step of the pair, and of each of its networks alone, on the same clips."""
-    from train.config import clip_spec
-    from train.models.pixels import PixelInput
-    from train.recognizers import build_recognizer
-
-    preprocess = clip_spec(cfg, "train").preprocess
-    pixels = PixelInput(preprocess.mean, preprocess.std)
-    networks: dict[str, dict[str, Any]] = {}
-    for entry in cfg.model["models"]:
-        networks |= entry
-    flags = cfg.model.get("freeze_params_list") or [False] * len(networks)
-    whole = build_recognizer(cfg.model, seed=seed, pixels=pixels)
-    steps: dict[str, Callable[[], object]] = {PAIR: training_step(cfg, whole, seed=seed)}
-    for (role, block), frozen in zip(networks.items(), flags, strict=True):
-        # The role keeps its loss to the labels; a frozen network only goes forward.
-        alone = {
-            **cfg.model,
-            "models": [{role: block}],
-            "freeze_params_list": [frozen],
-            "loss": {
-                mode: [
-                    {"name": "DistillationCELoss", "model_name_pairs": [role, "GroundTruth"]},
-                ]
-                for mode in ("Train", "Val")
-            },
-        }
-        name = role if role != PAIR else f"{role} alone"
-        network = build_recognizer(alone, seed=seed, pixels=pixels)
-        steps[name] = training_step(cfg, network, seed=seed)
-    return steps
-
-
-def training_step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable[[], float]:
-    """A function that takes one step on the same random clips each time and returns the loss."""
-    import paddle
-
-    from train.config import clip_spec
-    from train.losses import Target
-    from train.models.pixels import PixelInput
-    from train.optim import build_optimizer
-    from train.precision import build_precision
-
-    spec = clip_spec(cfg, "train")
-    rng = np.random.default_rng(seed)
-    batch = cfg.DATASET.batch_size
-    clips = rng.integers(0, 256, (batch, *spec.clip_shape), dtype=np.uint8)
-    labels = rng.integers(0, cfg.class_num, batch)
-    pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
-    precision = build_precision(cfg, note=lambda text: None)
-    learning = bool(recognizer.trainable_parameters())
-    optimizer = (
-        build_optimizer(recognizer, cfg.optimizer, steps_per_epoch=1000, epochs=cfg.epochs)[0]
-        if learning
-        else None
-    )
-    recognizer.train()
-
-    def step() -> float:
-        target = Target(paddle.to_tensor(labels))
-        with paddle.set_grad_enabled(learning):
-            outputs = recognizer(pixels(paddle.to_tensor(clips)))
-            # At the end of the run, when every ramp is up: the dearest step there is.
-            loss = paddle.add_n(list(recognizer.losses(outputs, target, progress=1.0).values()))
-        if optimizer is not None:
-            precision.backward(loss)
-            precision.update(optimizer, recognizer.parameter_groups())
-        return float(loss)
-
-    return step
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ import numpy.typing as npt
 from benchmarks.deployments.deployment import Cell
 from benchmarks.stats import paired
 
+MODELS = ("baseline", "student")
+
 FAILED = -1  # prediction and rank of a clip that could not be read; it counts as wrong
 
 # Two float32 runtimes may sum in another order; they may not compute something else.

@@ -9,10 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.deployments.accuracy import parity_problem
+from benchmarks.deployments.accuracy import MODELS, parity_problem
 from benchmarks.deployments.answer_cache import Kept
 from benchmarks.deployments.deployment import Cell, LeftOut
-from benchmarks.gate.deployment_verdict import MODELS
 from infer.bundle import Bundle
 from infer.errors import BackendUnavailable, ClipDuetError
 from infer.runtimes import Runtime, open_runtime

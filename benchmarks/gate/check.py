@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.deployments.accuracy import Answers, macro_f1
-from benchmarks.gate.deployment_verdict import MODELS
+from benchmarks.deployments.accuracy import MODELS, Answers, macro_f1
 from benchmarks.gate.one_class import collapsed
 from benchmarks.gate.verdict import REFERENCE, judge
 from benchmarks.stats.paired import mcnemar_exact

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.deployments.accuracy import Answers, agreement, macro_f1, macro_f1_gain
-from benchmarks.gate.deployment_verdict import MODELS, Given, cell_verdict, correct
+from benchmarks.deployments.accuracy import MODELS, Answers, agreement, macro_f1, macro_f1_gain
+from benchmarks.gate.deployment_verdict import Given, cell_verdict, correct
 from benchmarks.gate.verdict import Rule, evidence
 from benchmarks.stats import paired
 from benchmarks.stats.gains import gain_record

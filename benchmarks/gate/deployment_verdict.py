@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.deployments.accuracy import Answers
+from benchmarks.deployments.accuracy import MODELS, Answers
 from benchmarks.gate.one_class import collapsed
 from benchmarks.gate.verdict import GAIN, NO_GAIN_LEVEL, REFERENCE, Rule, verdict
 from benchmarks.stats.evidence import evidence, need_to_tell
 from benchmarks.stats.gains import Right
 from benchmarks.stats.need import NO_NEED
 from benchmarks.stats.resample import Resampled
-
-MODELS = ("baseline", "student")
 
 # By model and cell: the answers of each trained pair.
 Given = Mapping[str, Mapping[str, Sequence[Answers]]]

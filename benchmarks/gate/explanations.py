@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from benchmarks.gate.gain_sentences import gain_sentence
 from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR
 from benchmarks.pages import numbers
 from benchmarks.stats.paired import mcnemar_exact
@@ -32,7 +33,7 @@ def gate_sentences(results: Mapping[str, Any]) -> list[str]:
     """The outcome in one sentence, the gain that is to be kept, and a sentence a deployment."""
     said = [
         summary(results),
-        numbers.gain_sentence(results["reference"], reference_row(results)["gain"]),
+        gain_sentence(results["reference"], reference_row(results)["gain"]),
     ]
     return said + reference_notes(results) + verdict_sentences(results)
 

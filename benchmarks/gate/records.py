@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.deployments.accuracy import answers_of, is_same_network, largest_difference
+from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network, largest_difference
 from benchmarks.deployments.answers import Answered, Bundles
 from benchmarks.deployments.deployment import Cell, Choice, LeftOut, deployed_bytes
 from benchmarks.gate.compare import compare_cells
-from benchmarks.gate.deployment_verdict import MODELS
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats.resample import Bootstrap
 from infer.backends import find_artifact

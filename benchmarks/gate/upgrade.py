@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.check import stored_answers
-from benchmarks.gate.deployment_verdict import MODELS, cell_verdict, correct
+from benchmarks.gate.deployment_verdict import cell_verdict, correct
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap

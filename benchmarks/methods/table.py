@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.pages import numbers
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import Section, Table, machine_rows, side_by_side
+from benchmarks.study.sentences import unsettled
 
 
 def sentence(row: Mapping[str, Any]) -> str:
@@ -26,7 +27,7 @@ def sentence(row: Mapping[str, Any]) -> str:
     if not gain["distinguishable"]:
         return f"{text}: {numbers.NOT_DISTINGUISHABLE}"
     if not gain["distinguishable_by_seeds"]:
-        text += f"; {numbers.unsettled(gain)}"
+        text += f"; {unsettled(gain)}"
     return text
 
 

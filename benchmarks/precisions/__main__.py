@@ -27,7 +27,7 @@ from benchmarks.precisions.graphs import KINDS, SPLITS, Network, graphs, network
 from benchmarks.precisions.pooled import METHODS, REFERENCE, pool
 from benchmarks.precisions.sections import sections
 from benchmarks.stats import paired
-from benchmarks.study.__main__ import CONFIGS, SEEDS
+from benchmarks.study.jobs import CONFIGS, SEEDS
 from infer.bundle import sha256_of
 from infer.files import write_text
 

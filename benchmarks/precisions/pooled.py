@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gate.verdict import Evidence, evidence
 from benchmarks.stats import paired
+from benchmarks.stats.evidence import Evidence, evidence
 
 ROLES = ("baseline", "student")
 REFERENCE = "fp32"

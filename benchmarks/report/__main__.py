@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import STUDY_FORMAT, dump, load
+from benchmarks.common.result_file import dump
+from benchmarks.gate.result_file import load
 from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
 from benchmarks.report.content import content, title
 from benchmarks.report.table import as_csv
+from benchmarks.study.result_file import load as load_study
 from infer.errors import ClipDuetError, explained
 from infer.files import write_text
 
@@ -59,7 +61,7 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     results = load(results_file)
     repeated: Mapping[str, Any] | None = None
     if study is not None:
-        repeated = load(study, format=STUDY_FORMAT)
+        repeated = load_study(study)
     elif STUDY.is_file():
         repeated = _of_the_same(results)
     sections = content(results, repeated)
@@ -78,7 +80,7 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
 def _of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The study at its default place, if it can be read and is about the same clips."""
     try:
-        study = load(STUDY, format=STUDY_FORMAT)
+        study = load_study(STUDY)
     except BenchmarkError as error:
         # Nobody asked for it, and what was measured is worth its report without it.
         print(f"left out: {error}", file=sys.stderr)

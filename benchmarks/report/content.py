@@ -12,6 +12,7 @@ from benchmarks.pages.parts import Section, Table, bounds, machine_rows
 from benchmarks.report.gate_sections import gate_section, left_section
 from benchmarks.report.speed_sections import speed_section
 from benchmarks.study.sections import study_section
+from benchmarks.study.sentences import study_sentence
 
 SHOWN_FAILURES = 20
 
@@ -51,7 +52,7 @@ def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Sectio
             "The intervals above cover the choice of test clips, not the luck of training: they "
             "are about one training run of each model. The study repeats the training:"
         )
-        sentences.append(numbers.study_sentence(study, study["cells"][0]))
+        sentences.append(study_sentence(study, study["cells"][0]))
     return Section("How sure are we", sentences)
 
 

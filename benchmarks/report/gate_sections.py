@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.gate import explanations
+from benchmarks.gate.gain_sentences import change_sentence, gain_sentence, left_sentences
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Plot, Section, Table, mark
 from benchmarks.pages.plots import Mark, Row, interval_plot
@@ -26,7 +27,7 @@ def gate_section(results: Results) -> Section:
     gain = explanations.reference_row(results)["gain"]
     sentences = [
         explanations.summary(results),
-        numbers.gain_sentence(results["reference"], gain),
+        gain_sentence(results["reference"], gain),
         *explanations.reference_notes(results),
     ]
     bullets = [
@@ -50,11 +51,11 @@ def left_section(results: Results) -> Section:
         f"{numbers.percent(whole['baseline']['top1']['point'], 2)} of the clips correctly, the "
         f"student that learned with a peer {numbers.percent(whole['student']['top1']['point'], 2)}."
     ]
-    sentences += numbers.left_sentences(results)
+    sentences += left_sentences(results)
     if not others:
         sentences.append("Only one deployment was measured, so there is nothing to compare.")
     bullets = [
-        numbers.change_sentence(model, row["cell"], reference, row[model])
+        change_sentence(model, row["cell"], reference, row[model])
         for row in others
         for model in ("baseline", "student")
         if row[model]["change"]["only_first"] + row[model]["change"]["only_second"]

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.common import machine
 from benchmarks.common.command import carry_through, refuse, too_small
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import STUDY_FORMAT, STUDY_VERSION, dump
-from benchmarks.pages import numbers
+from benchmarks.common.result_file import dump
 from benchmarks.pages.markdown import markdown
 from benchmarks.stats import paired
+from benchmarks.study.jobs import CONFIGS, SEEDS
 from benchmarks.study.measure import DYNAMIC, EXPORTED, measure
 from benchmarks.study.pooled import ROLES, as_csv, by_class, pool
+from benchmarks.study.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.study.sections import study_section
+from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import CHECKPOINTS, Job, check_environment, train_all
 from infer.bundle import sha256_of
 from infer.files import write_text
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
     from train.config import Config
     from train.data.dataset import ClipDataset
 
-CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
-SEEDS = (11, 12, 13, 14, 15)
 LEAST = {"parallel": 1, "threads": 1, "resamples": 100, "bootstrap_seed": 0, "seeds": 0}
 
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_and_write(options: argparse.Namespace) -> list[str]:
     study = run(options)
     write_study(study, options.out)
-    sentences = [numbers.study_sentence(study, cell) for cell in study["cells"]]
+    sentences = [study_sentence(study, cell) for cell in study["cells"]]
     return [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]
 
 
@@ -132,8 +132,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     keys = [cell.key for cell in cells]
     labels = [sample.label for sample in dataset.samples]
     return {
-        "format": STUDY_FORMAT,
-        "format_version": STUDY_VERSION,
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
         "created": machine.now(),
         "command": machine.command_line(),
         "conditions": {

@@ -10,6 +10,9 @@ from pathlib import Path
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.training.runs import CHECKPOINTS, Job
 
+CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
+SEEDS = (11, 12, 13, 14, 15)
+
 
 def add_jobs(
     jobs: dict[str, Job], path: Path, seed: int, *, runs: Path, overrides: tuple[str, ...]

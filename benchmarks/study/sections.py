@@ -16,6 +16,7 @@ from benchmarks.pages.parts import (
     side_by_side,
 )
 from benchmarks.pages.plots import Row, interval_plot
+from benchmarks.study.sentences import study_sentence
 
 MOST_CLASSES = 20
 """Of more classes the table shows those that changed most."""
@@ -23,7 +24,7 @@ MOST_CLASSES = 20
 
 def study_section(study: Mapping[str, Any]) -> list[Section]:
     """The study on its own: sentences, a plot a deployment, all seeds, conditions."""
-    sentences = [numbers.study_sentence(study, cell) for cell in study["cells"]]
+    sentences = [study_sentence(study, cell) for cell in study["cells"]]
     sentences.append(
         "The interval of the mean resamples seeds and clips together. The one of the seeds alone "
         "is Student's t over their gains; with few seeds it is the one to trust about other seeds."

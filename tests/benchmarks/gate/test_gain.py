@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from benchmarks import gain
-from benchmarks.common.result_file import load
 from benchmarks.deployments import answers, deployment
 from benchmarks.deployments.answer_cache import Kept
 from benchmarks.deployments.deployment import Cell
 from benchmarks.gain import main
+from benchmarks.gate.result_file import load
 from infer.backends import BACKENDS
 from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.errors import BackendUnavailable

@@ -17,12 +17,14 @@ import numpy as np
 import paddle
 import pytest
 
-from benchmarks.common.result_file import dump, load
+from benchmarks.common.result_file import dump
 from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main as report
 from benchmarks.study import measure
 from benchmarks.study import pooled as study_results
 from benchmarks.study.__main__ import differences, main, write_study
+from benchmarks.study.result_file import load
+from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import Job, eta, train_all
 from infer.bundle import sha256_of
 from train.config import load_config
@@ -47,27 +49,27 @@ def test_identical_runs_have_no_gain(make_study: MakeResults) -> None:
     pooled = study["pooled"]["dynamic:fp32"]
     assert pooled["crossed"]["point"] == pooled["crossed"]["low"] == 0
     assert not pooled["distinguishable"] and not pooled["distinguishable_by_seeds"]
-    assert numbers.NOT_DISTINGUISHABLE in numbers.study_sentence(study, "dynamic:fp32")
+    assert numbers.NOT_DISTINGUISHABLE in study_sentence(study, "dynamic:fp32")
 
 
 def test_the_words_follow_the_evidence(make_study: MakeResults) -> None:
-    strong = numbers.study_sentence(make_study(), "dynamic:fp32")
+    strong = study_sentence(make_study(), "dynamic:fp32")
     assert "more right answers in 5 of 5 seeds" in strong and "confirm" in strong
     assert numbers.NOT_DISTINGUISHABLE not in strong
-    one = numbers.study_sentence(make_study(gains=(0.05,)), "dynamic:fp32")
+    one = study_sentence(make_study(gains=(0.05,)), "dynamic:fp32")
     assert "one seed says nothing about others" in one
-    lost = numbers.study_sentence(make_study(gains=(-0.03, -0.04, -0.035)), "dynamic:fp32")
+    lost = study_sentence(make_study(gains=(-0.03, -0.04, -0.035)), "dynamic:fp32")
     assert "a loss, with fewer right answers in 3 of 3 seeds" in lost
-    mixed = numbers.study_sentence(make_study(gains=(0.05, -0.05, 0.03)), "dynamic:fp32")
+    mixed = study_sentence(make_study(gains=(0.05, -0.05, 0.03)), "dynamic:fp32")
     assert numbers.NOT_DISTINGUISHABLE in mixed
-    few = numbers.study_sentence(make_study(gains=(0.02, 0.10)), "dynamic:fp32")
+    few = study_sentence(make_study(gains=(0.02, 0.10)), "dynamic:fp32")
     assert "seeds alone, being few, do not settle it" in few
 
 
 def test_files_agree_with_each_other(make_study: MakeResults, tmp_path: Path) -> None:
     study = make_study()
     write_study(study, tmp_path)
-    assert load(tmp_path / "results.json", format="clipduet-study") == json.loads(dump(study))
+    assert load(tmp_path / "results.json") == json.loads(dump(study))
     rows = list(csv.DictReader(io.StringIO((tmp_path / "results.csv").read_text())))
     assert len(rows) == 10 and {row["cell"] for row in rows} == set(study["cells"])
     for row in rows:
@@ -232,13 +234,13 @@ def test_a_whole_study_and_one_more_seed(
 ) -> None:
     monkeypatch.chdir(root)
     assert main(study_arguments(tiny, "3")) == 0
-    first = load(tiny / "out" / "results.json", format="clipduet-study")
+    first = load(tiny / "out" / "results.json")
     assert first["cells"] == ["dynamic:fp32"] and first["differences_besides_model"] == []
     kept = {file: file.read_bytes() for file in (tiny / "runs").glob("*-3/*.pdparams")}
     assert len(kept) == 2
     assert main(study_arguments(tiny, "3", "4")) == 0
     assert kept == {file: file.read_bytes() for file in kept}  # nothing was trained twice
-    study = load(tiny / "out" / "results.json", format="clipduet-study")
+    study = load(tiny / "out" / "results.json")
     assert study["seeds"] == [3, 4] and len(study["runs"]) == 4
     assert study["per_seed"]["dynamic:fp32"][0] == first["per_seed"]["dynamic:fp32"][0]
     for run in study["runs"]:

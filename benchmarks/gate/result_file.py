@@ -1,0 +1,29 @@
+"""The gate's result file, checked against the answers that it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common.result_file import complete, read
+from benchmarks.gate.check import verify
+from benchmarks.gate.upgrade import OLD_VERSION, with_new_verdicts
+
+FORMAT = "clipduet-benchmark"
+FORMAT_VERSION = 3
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a result file; an old one comes in the form of today.
+
+    Raises:
+        BenchmarkError: missing, not JSON, another format, or figures that its clips contradict.
+    """
+    value = read(
+        path, format=FORMAT, versions=(OLD_VERSION, FORMAT_VERSION), made_by="make benchmark"
+    )
+    with complete(path):
+        if value["format_version"] == OLD_VERSION:
+            value = with_new_verdicts(value, path) | {"format_version": FORMAT_VERSION}
+        verify(value, path)
+    return value

@@ -1,0 +1,35 @@
+"""The study's gain as sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.pages.numbers import NOT_DISTINGUISHABLE, cell_name, level, points, span
+
+
+def study_sentence(study: Mapping[str, Any], cell: str) -> str:
+    """The pooled gain of a study in one deployment, and whether it can be told from zero."""
+    pooled, seeds = study["pooled"][cell], len(study["seeds"])
+    gain = pooled["crossed"]
+    text = (
+        f"Over {seeds} {'seed' if seeds == 1 else 'seeds'} and {study['data']['listed']} clips, "
+        f"in {cell_name(cell)}, the mean gain of the DML student is {points(gain['point'])} points "
+        f"({level(gain)} interval {span(gain)})"
+    )
+    if not pooled["distinguishable"]:
+        return f"{text}: {NOT_DISTINGUISHABLE}."
+    word = "gain" if gain["point"] > 0 else "loss"
+    if seeds == 1:
+        return f"{text}: a {word} with this seed; one seed says nothing about others."
+    more = "more" if gain["point"] > 0 else "fewer"
+    count = pooled["seeds_gaining"] if gain["point"] > 0 else pooled["seeds_losing"]
+    text += f": a {word}, with {more} right answers in {count} of {seeds} seeds"
+    if pooled["distinguishable_by_seeds"]:
+        return f"{text}; the seeds alone confirm it ({span(pooled['seeds'])})."
+    return f"{text}; but {unsettled(pooled)}."
+
+
+def unsettled(pooled: Mapping[str, Any]) -> str:
+    """What to say of a gain that is one over seeds and clips, and not over seeds alone."""
+    return f"the seeds alone, being few, do not settle it ({span(pooled['seeds'])})"
