@@ -132,14 +132,21 @@ def test_imports_only_point_right(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "line"),
-    [("infer", "import train"), ("train", "import export"), ("infer", "import paddle")],
+    ("module", "line"),
+    [
+        ("infer/__init__.py", "import train"),
+        ("train/__init__.py", "import export"),
+        ("infer/__init__.py", "import paddle"),
+        ("benchmarks/stats/paired.py", "import benchmarks.gate.verdict"),
+        ("benchmarks/stats/resample.py", "import benchmarks.stats.paired"),
+    ],
 )
-def test_a_wrong_import_is_noticed(root: Path, tmp_path: Path, room: str, line: str) -> None:
+def test_a_wrong_import_is_noticed(root: Path, tmp_path: Path, module: str, line: str) -> None:
     shutil.copy(root / "setup.cfg", tmp_path)
     for name in ROOMS:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").write_text(line if name == room else "")
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / module).open("a") as file:
+        file.write(f"\n{line}\n")
     done = _lint_imports(tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "BROKEN" in done.stdout
