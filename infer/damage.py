@@ -25,6 +25,7 @@ class LastPackets:
     def __init__(self, video: Any) -> None:
         self._video = video
         self._first: int | None = None  # of the video, in its own units
+        self._last = 0
         self._ends: dict[int, tuple[int, Any]] = {}
 
     def see(self, packet: Any) -> None:
@@ -33,11 +34,17 @@ class LastPackets:
         if time is None:
             return
         stream = packet.stream_index
-        if stream == self._video.index and (self._first is None or time < self._first):
-            self._first = time
+        if stream == self._video.index:
+            self._last = time if self._first is None else max(self._last, time)
+            self._first = time if self._first is None else min(self._first, time)
         end = time + (packet.duration or 0)
         if stream not in self._ends or end > self._ends[stream][0]:
             self._ends[stream] = end, packet.time_base
+
+    @property
+    def seconds(self) -> float:
+        """From the first to the last time stamp of the video."""
+        return float((self._last - (self._first or 0)) * (self._video.time_base or 0))
 
     def lost(self, path: Path, container: Any) -> str:
         """What shows that the file's end is missing, or ""."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from infer.inputs import Inputs, Row
 from infer.journal import Journal, key_of
 from infer.labels import Labels
 from infer.pipeline import Prediction, predict_videos
+from infer.preprocess import load_clips
+from infer.reading_options import limits_of
 from infer.runtimes import Clips, Logits, Runtime, open_runtime
 from infer.spec import ClipSpec
 from infer.terminal import Says
@@ -160,6 +163,7 @@ def _answers(
         batch_size=args.batch_size,
         workers=min(args.threads or cores(), MOST_DECODERS),
         k=args.top_k,
+        load=functools.partial(load_clips, limits=limits_of(args)),
     )
     # The first videos are being decoded by now; the network loads meanwhile.
     together = min(args.batch_size, len(videos)) * spec.clips
@@ -211,5 +215,6 @@ def _about(args: Namespace, bundle: Bundle) -> dict[str, Any]:
         "precision": args.precision,
         "number of answers (--top-k)": args.top_k,
         "number of clips": _spec(args, bundle).sampling.views,
+        "limit of videos": asdict(limits_of(args)),
         "set of package versions": versions,
     }

@@ -52,6 +52,10 @@ class VideoError(ClipDuetError):
         return f"{self.path}: {self.reason}"
 
 
+NO_MEMORY = "not enough memory for its frames"
+"""The reason where the system gave none."""
+
+
 class SpecError(ClipDuetError):
     """A sampling or preprocessing spec that cannot be followed."""
 

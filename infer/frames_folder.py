@@ -11,10 +11,11 @@ import string
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from infer.errors import VideoError
+from infer.errors import VideoError, os_reason
+from infer.limits import LIMITS, Limits
+from infer.pictures import read_picture
 from infer.video import Each, Frames, Pick, VideoInfo
 
 SUFFIX = "img_{:05}.jpg"
@@ -86,6 +87,7 @@ def read_frames_folder(
     suffix: str = SUFFIX,
     frames: int | None = None,
     each: Each | None = None,
+    limits: Limits = LIMITS,
 ) -> tuple[Frames, VideoInfo]:
     """Read chosen frames of a folder of pictures, numbered from 1, or from 0 if that is there.
 
@@ -94,9 +96,11 @@ def read_frames_folder(
             `suffix.format(1)` or `suffix.format(0)`.
         suffix: file name with one place for the number.
         frames: pictures the list claims; None: count them up to the first gap.
+        limits: how many and how large they may be.
 
     Raises:
-        VideoError: no such folder, no pictures, or a wanted picture is missing or unreadable.
+        VideoError: no such folder, no pictures, too many, or a wanted picture is missing,
+            unreadable or too large.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -106,25 +110,31 @@ def read_frames_folder(
         frames = 0
         while (folder / suffix.format(first + frames)).is_file():
             frames += 1
+            limits.check_frames(folder, frames)
+    limits.check_frames(folder, frames)
     if frames < 1:
         neither = f"neither {suffix.format(0)} nor {suffix.format(1)} is there"
         raise VideoError(folder, f"no frames: {neither}")
     wanted = list(pick(frames))
     kept: dict[int, Frames] = {}
-    height = width = 0
+    height = width = read = 0
     for number in sorted(set(wanted)):
         name = suffix.format(first + number)
         try:
-            data = np.frombuffer((folder / name).read_bytes(), np.uint8)
-        except OSError:
+            read += (folder / name).stat().st_size
+            limits.check_bytes(folder, read)
+            picture = read_picture(folder / name, limits)
+        except FileNotFoundError:
             gaps = numbering(folder, suffix, claimed=frames).gaps
             reason = f"frame {name} is missing ({frames} claimed; not there: {gaps or name})"
             raise VideoError(folder, reason) from None
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        picture = cv2.imdecode(data, flags) if data.size else None
-        if picture is None:
-            raise VideoError(folder, f"frame {name} is not a readable picture")
-        frame = np.ascontiguousarray(picture[:, :, ::-1], dtype=np.uint8)
+        except OSError as error:
+            raise VideoError(folder, f"frame {name} cannot be read: {os_reason(error)}") from None
+        except VideoError as error:
+            if error.path == folder:
+                raise
+            raise VideoError(folder, f"frame {name} {error.reason}") from None
+        frame = np.ascontiguousarray(picture[:, :, ::-1])
         height, width = frame.shape[:2]
         kept[number] = each(frame) if each else frame
     sizes = {frame.shape for frame in kept.values()}

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.errors import BackendError, VideoError
+from infer.errors import NO_MEMORY, BackendError, VideoError
 from infer.preprocess import load_clips
 from infer.rank import Ranked, top_k
 from infer.spec import ClipSpec
@@ -118,7 +118,7 @@ def _load(video: Path, spec: ClipSpec, load: Load) -> _Loaded:
     except VideoError as problem:
         error = problem.reason
     except MemoryError:
-        error = "not enough memory for its frames"
+        error = NO_MEMORY
     except cv2.error as problem:
         # One video's odd frames must not end the others' predictions.
         error = f"its frames cannot be resized: {problem.err}"

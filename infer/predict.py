@@ -93,6 +93,8 @@ def _run(args: argparse.Namespace, say: Says) -> int:
 def _parser(prog: str) -> argparse.ArgumentParser:
     from infer.backends import BACKENDS
     from infer.hardware import MOST_DECODERS
+    from infer.option_values import from_one, from_zero
+    from infer.reading_options import add_reading_options
 
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -122,21 +124,21 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add(
         "--device",
-        type=_from_zero,
+        type=from_zero,
         default=0,
         metavar="N",
         help="which GPU, for backends that run on one (default: 0)",
     )
     add(
         "--batch-size",
-        type=_from_one,
+        type=from_one,
         default=1,
         metavar="N",
         help="videos through the network at once (default: 1)",
     )
     add(
         "--max-batch",
-        type=_from_one,
+        type=from_one,
         metavar="N",
         help="clips through the network at once, at most (default: as the bundle says)",
     )
@@ -145,16 +147,16 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         action="store_true",
         help="run a black batch first, so that the first video's seconds are like the others'",
     )
-    add("--top-k", type=_from_one, default=5, metavar="K", help="answers a video (default: 5)")
+    add("--top-k", type=from_one, default=5, metavar="K", help="answers a video (default: 5)")
     add(
         "--num-clips",
-        type=_from_one,
+        type=from_one,
         metavar="N",
         help="moments of a video to take clips at, scores averaged (default: as the bundle says)",
     )
     add(
         "--threads",
-        type=_from_one,
+        type=from_one,
         metavar="N",
         help=f"threads of the network, and as many that decode, up to {MOST_DECODERS} (default: "
         "all cores)",
@@ -185,19 +187,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="insist on FILE.partial, if there is one (--no-resume: drop it; default: take it if "
         "bundle and settings are the same)",
     )
+    add_reading_options(parser)
     return parser
-
-
-def _from_one(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
-def _from_zero(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
 
 
 def _load_bundle(named: str | None) -> Bundle:

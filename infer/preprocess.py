@@ -16,6 +16,7 @@ import numpy as np
 
 from infer.errors import BackendError, SpecError, VideoError
 from infer.frames_folder import read_frames_folder
+from infer.limits import LIMITS, Limits
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec, PreprocessSpec
 from infer.video import Frames, VideoInfo, read_video
@@ -27,21 +28,23 @@ def load_clips(
     *,
     frames: int | None = None,
     suffix: str = "img_{:05}.jpg",
+    limits: Limits = LIMITS,
 ) -> tuple[Frames, VideoInfo]:
     """The clips of one video, as evaluation and deployment see them.
 
     Args:
         path: a video file, or a folder of numbered pictures.
         frames, suffix: only for folders, see `read_frames_folder`.
+        limits: how large the video may be.
 
     Returns:
         uint8 [views * crops, T, crop, crop, 3] RGB, the crops of a view next to each other, and
         what is known about the file.
 
     Raises:
-        VideoError: the file gives no frames.
+        VideoError: the file gives no frames, or is larger than allowed.
     """
-    scaled, info = read_scaled(path, spec, frames=frames, suffix=suffix)
+    scaled, info = read_scaled(path, spec, frames=frames, suffix=suffix, limits=limits)
     return crop_frames(scaled, spec.preprocess), info
 
 
@@ -52,17 +55,19 @@ def read_scaled(
     rng: np.random.Generator | None = None,
     frames: int | None = None,
     suffix: str = "img_{:05}.jpg",
+    limits: Limits = LIMITS,
 ) -> tuple[Frames, VideoInfo]:
     """Sampled and scaled, not yet cropped: the place where training puts its augmentation.
 
     Args:
         rng: None: the views of evaluation. A generator: one training draw (views = 1).
+        limits: how large the video may be.
 
     Returns:
         uint8 [views, T, h, w, 3] RGB, a fresh array.
 
     Raises:
-        VideoError: the file gives no frames.
+        VideoError: the file gives no frames, or is larger than allowed.
     """
     chosen: list[list[int]] = []
     # A file may announce more frames than it has, then the draw is repeated with the true count:
@@ -82,9 +87,11 @@ def read_scaled(
             raise VideoError(path, str(error)) from None
 
     if os.path.isdir(path):
-        unique, info = read_frames_folder(path, pick, suffix=suffix, frames=frames, each=scale)
+        unique, info = read_frames_folder(
+            path, pick, suffix=suffix, frames=frames, each=scale, limits=limits
+        )
     else:
-        unique, info = read_video(path, pick, each=scale)
+        unique, info = read_video(path, pick, each=scale, limits=limits)
     place = {frame: k for k, frame in enumerate(sorted({i for clip in chosen for i in clip}))}
     return unique[np.array([[place[i] for i in clip] for clip in chosen])], info
 

@@ -6,7 +6,6 @@ frames that really decode; a file that has other than what its packets announce 
 
 from __future__ import annotations
 
-import contextlib
 import struct
 import sys
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -18,9 +17,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from infer.announced import Announced, announced, too_large
 from infer.containers import check_file, open_video
-from infer.damage import LastPackets, cut_off_or
-from infer.errors import VideoError
+from infer.damage import cut_off_or
+from infer.errors import NO_MEMORY, VideoError
+from infer.limits import LIMITS, Limits
 
 Frames = npt.NDArray[np.uint8]
 Pick = Callable[[int], Sequence[int]]
@@ -52,7 +53,7 @@ class VideoInfo:
 
 
 def read_video(
-    path: str | Path, pick: Pick, *, each: Each | None = None
+    path: str | Path, pick: Pick, *, each: Each | None = None, limits: Limits = LIMITS
 ) -> tuple[Frames, VideoInfo]:
     """Read chosen frames of a video.
 
@@ -62,32 +63,35 @@ def read_video(
             file becomes a frame, so what counts is its last answer.
         each: applied to every kept frame (uint8 [H, W, 3] to uint8 [h, w, 3]) as soon as it is
             decoded, for example to shrink it, so that large frames never pile up.
+        limits: how large the video may be.
 
     Returns:
         uint8 [n, H, W, 3] RGB, rotated and mirrored as the file says, and what is known about
         the file. Frames that change size within a file come out in the size of the first one.
 
     Raises:
-        VideoError: missing, empty, not a video, or nothing decodes.
+        VideoError: missing, empty, not a video, larger than allowed, or nothing decodes.
     """
     path = Path(path)
-    check_file(path)
-    announced = _announced(path)
-    wanted = list(pick(max(announced.packets, 1)))
-    kept, found = _decode(path, set(wanted), each)
-    if found.frames != announced.packets:
+    check_file(path, limits)
+    told = announced(path, limits)
+    wanted = list(pick(max(told.packets, 1)))
+    kept, found = _decode(path, set(wanted), each, limits)
+    if found.frames != told.packets:
         wanted = list(pick(found.frames))
         if not kept.keys() >= set(wanted):
-            kept, again = _decode(path, set(wanted), each)
+            kept, again = _decode(path, set(wanted), each, limits)
             if again.frames != found.frames:
                 raise VideoError(path, "decodes differently every time")
     missing = sorted(set(wanted) - kept.keys())
     if missing or not wanted:
         raise ValueError(f"pick gave {missing or 'nothing'} for a video of {found.frames} frames")
-    return np.stack([kept[i] for i in wanted]), _info(path, announced, found)
+    return np.stack([kept[i] for i in wanted]), _info(path, told, found)
 
 
-def each_frame(path: str | Path, each: Callable[[Frames], None]) -> VideoInfo:
+def each_frame(
+    path: str | Path, each: Callable[[Frames], None], *, limits: Limits = LIMITS
+) -> VideoInfo:
     """Call `each` with every frame of a video, in order: uint8 [H, W, 3] RGB, as `read_video`
     gives them, one at a time in memory. What `each` raises ends the reading.
 
@@ -95,16 +99,16 @@ def each_frame(path: str | Path, each: Callable[[Frames], None]) -> VideoInfo:
         VideoError: as `read_video`.
     """
     path = Path(path)
-    check_file(path)
+    check_file(path, limits)
     nothing = np.empty(0, np.uint8)
 
     def use(frame: Frames) -> Frames:
         each(frame)
         return nothing
 
-    announced = _announced(path)
-    _, found = _decode(path, range(sys.maxsize), use)
-    return _info(path, announced, found)
+    told = announced(path, limits)
+    _, found = _decode(path, range(sys.maxsize), use, limits)
+    return _info(path, told, found)
 
 
 @dataclass
@@ -115,51 +119,27 @@ class _Found:
     height: int = 0
     frames: int = 0
     damaged: bool = False
+    left_out: str = ""
 
 
-def _info(path: Path, announced: _Announced, found: _Found) -> VideoInfo:
+def _info(path: Path, told: Announced, found: _Found) -> VideoInfo:
     return VideoInfo(
         path=path,
         codec=found.codec,
         width=found.width,
         height=found.height,
         fps=found.fps,
-        header_frames=announced.header,
+        header_frames=told.header,
         frames=found.frames,
-        damaged=found.damaged or bool(announced.lost),
-        lost=announced.lost,
+        damaged=found.damaged or bool(told.lost),
+        lost="; ".join(filter(None, (told.lost, found.left_out))),
     )
 
 
-@dataclass(frozen=True)
-class _Announced:
-    """header: frames the header claims; packets: frames to expect, packets that will be shown;
-    lost: as in `VideoInfo`."""
-
-    header: int | None
-    packets: int
-    lost: str
-
-
-def _announced(path: Path) -> _Announced:
-    """Counting the packets takes a moment, decoding a file twice because its header counts others
-    takes much longer."""
-    container, stream = open_video(path)
-    with container:
-        packets = 0
-        ends = LastPackets(stream)
-        with contextlib.suppress(av.FFmpegError, OSError):
-            for packet in container.demux():
-                ends.see(packet)
-                if packet.stream is stream:
-                    packets += bool(packet.size) and not packet.is_discard
-        return _Announced(max(int(stream.frames), 0) or None, packets, ends.lost(path, container))
-
-
 def _decode(
-    path: Path, wanted: Container[int], each: Each | None
+    path: Path, wanted: Container[int], each: Each | None, limits: Limits
 ) -> tuple[dict[int, Frames], _Found]:
-    container, stream = open_video(path)
+    container, stream = open_video(path, limits)
     with container:
         rate = stream.average_rate or stream.guessed_rate
         found = _Found(stream.codec_context.name, float(rate) if rate else None)
@@ -167,7 +147,14 @@ def _decode(
         turn: tuple[bool, bool, bool] | None = None
         size = (0, 0)
         for frame in _frames(container, stream):
-            if frame is None:
+            if _is_too_large(frame, stream, limits):
+                most = f"{limits.pixels:,} pixels (--max-pixels of predict)"
+                found.left_out = f"left out: frames of more than {most}"
+                found.damaged = True
+                continue
+            if isinstance(frame, MemoryError):
+                raise VideoError(path, NO_MEMORY)
+            if isinstance(frame, Exception):
                 found.damaged = True
                 continue
             if found.frames == 0:
@@ -179,32 +166,46 @@ def _decode(
                 picture = _rgb(path, frame, size, turn)
                 kept[found.frames] = each(picture) if each else picture
             found.frames += 1
+            limits.check_frames(path, found.frames)
     if found.frames == 0:
-        raise VideoError(path, cut_off_or(path, f"no frame decodes ({found.codec})"))
+        why = f"no frame decodes ({found.codec})"
+        raise VideoError(
+            path, f"{why}; {found.left_out}" if found.left_out else cut_off_or(path, why)
+        )
     return kept, found
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames in order; None stands for a place where the bitstream is broken."""
+    """Frames in order; an exception stands for a place where the bitstream is broken."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
         except StopIteration:
             return
-        except (av.FFmpegError, OSError):
-            yield None
+        except (av.FFmpegError, OSError) as error:
+            yield error
             break
         if packet.is_corrupt:  # the file ends inside it, or its container says so
-            yield None
+            yield _Corrupt()
         try:
             yield from packet.decode()
-        except (av.FFmpegError, OSError):
-            yield None
+        except (av.FFmpegError, OSError) as error:
+            yield error
     try:  # the file broke off: what the decoder still holds
         yield from stream.codec_context.decode(None)
-    except (av.FFmpegError, OSError):
-        yield None
+    except (av.FFmpegError, OSError) as error:
+        yield error
+
+
+class _Corrupt(Exception):
+    """A packet that its container calls corrupt."""
+
+
+def _is_too_large(frame: Any, stream: Any, limits: Limits) -> bool:
+    if isinstance(frame, Exception):
+        return too_large(frame, stream, limits)
+    return bool(frame.width * frame.height > limits.pixels)
 
 
 def _turn(frame: Any) -> tuple[bool, bool, bool]:

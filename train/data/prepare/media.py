@@ -19,8 +19,10 @@ import av
 import cv2
 import numpy as np
 
+from infer.containers import open_video
 from infer.errors import ClipDuetError, VideoError
 from infer.frames_folder import numbering
+from infer.pictures import read_picture
 from infer.preprocess import scale_frame
 from infer.spec import PreprocessSpec
 from infer.video import Frames, VideoInfo, each_frame
@@ -125,8 +127,10 @@ def _look_at_pictures(path: str, work: Work) -> Outcome:
     if work.check != "none":
         for number in range(first, end) if work.check == "full" else (first,):
             picture = folder / frame_name(work.pictures, number)
-            if cv2.imdecode(np.fromfile(picture, np.uint8), cv2.IMREAD_COLOR) is None:
-                raise VideoError(folder, f"frame {picture.name} is not a readable picture")
+            try:
+                read_picture(picture)
+            except VideoError as error:
+                raise VideoError(folder, f"frame {picture.name} {error.reason}") from None
     return Outcome(path, frames=end - first, damaged=bool(found.missing), gaps=found.gaps)
 
 
@@ -213,11 +217,9 @@ def _encode(source: Path, part: Path, short_side: int | None) -> VideoInfo:
 
 
 def _rate(path: Path) -> Fraction:
-    try:
-        with av.open(f"file:{path}") as container:
-            rate = container.streams.video[0].average_rate
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(path, f"cannot be read: {error.strerror}") from error
+    container, stream = open_video(path)
+    with container:
+        rate = stream.average_rate
     return Fraction(rate).limit_denominator(1001) if rate else Fraction(25)
 
 
