@@ -9,7 +9,6 @@ accuse nobody.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,8 +43,10 @@ def one_class(given: Answers, labels: npt.ArrayLike) -> dict[str, int] | None:
     # On clips of one class, the same wrong answer to all of them may be a mere confusion.
     if len(np.unique(truth)) < 2 or others >= LEFT * expected:
         return None
+    from scipy.stats import binom
+
     # One clip more of the class itself: what the list lacks may still be there.
-    if _at_most(others, len(said), expected / (len(said) + 1)) >= LEVEL:
+    if binom.cdf(others, len(said), expected / (len(said) + 1)) >= LEVEL:
         return None
     return {"class": most, "answers": int(counts.max()), "clips": len(said)}
 
@@ -65,13 +66,3 @@ def collapsed(
         for pair, given in enumerate(pairs)
         if (found := one_class(given, labels)) is not None
     ]
-
-
-def _at_most(count: int, trials: int, share: float) -> float:
-    """Chance of at most `count` successes in `trials` tries."""
-    logs = [
-        math.lgamma(trials + 1) - math.lgamma(k + 1) - math.lgamma(trials - k + 1)
-        + k * math.log(share) + (trials - k) * math.log1p(-share)
-        for k in range(count + 1)
-    ]  # fmt: skip
-    return math.fsum(map(math.exp, logs))

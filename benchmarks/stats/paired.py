@@ -2,15 +2,13 @@
 
 Everything is paired over clips. Answers are bool vectors [clips], or [pairs, clips] where several
 trained pairs of models answered the same clips; the latter are resampled over pairs and clips
-(`benchmarks.stats.resample`). Pure NumPy.
+(`benchmarks.stats.resample`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -75,15 +73,12 @@ def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is not a share: give 0 <= successes <= trials")
+    from scipy.stats import binomtest
+
     share = successes / trials
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    shrink = 1 + z * z / trials
-    centre = (share + z * z / (2 * trials)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2))
+    found = binomtest(successes, trials).proportion_ci(level, method="wilson")
     # At 0 and 1 the bound equals the share exactly; rounding must not push it past.
-    return Interval(
-        share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), level
-    )
+    return Interval(share, max(0.0, min(share, found.low)), min(1.0, max(share, found.high)), level)
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:
@@ -93,10 +88,10 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
     """
     if only_a < 0 or only_b < 0:
         raise ValueError(f"discordant counts must not be negative, got {only_a} and {only_b}")
+    from scipy.stats import binomtest
+
     total = only_a + only_b
-    tail = sum(math.comb(total, k) for k in range(min(only_a, only_b) + 1))
-    # Integers throughout: exact for any count, the one division is correctly rounded.
-    return min(1.0, float(2 * tail / 2**total))
+    return float(binomtest(only_a, total).pvalue) if total else 1.0
 
 
 def resampled(

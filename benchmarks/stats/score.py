@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from benchmarks.stats.resample import LEVEL, Interval
 
-STEPS = 45  # halvings: a ten-millionth of a millionth of where they began
+PRECISION = 2.0**-45  # of a root, as a share of where it is looked for
 POWER = 0.8
 
 Weighted = Sequence[tuple[float, float]]  # values and their shares, which sum to one
@@ -109,28 +109,15 @@ def _bound(seen: Weighted, count: int, mean: float, low: float, z: float) -> flo
     if mean <= low:
         return low
 
+    from scipy.optimize import brentq
+
     def excess(limit: float) -> float:
         """Above zero where the data contradict the limit."""
         return (mean - limit) ** 2 * count - z * z * _variance_below(seen, limit, low)
 
-    below, above = low, mean
-    far, near = excess(below), excess(above)
-    enough = (mean - low) * 2.0**-STEPS
-    # Regula falsi, and a halving each third time, which takes over where the curve is steep.
-    for step in range(3 * STEPS):
-        if above - below <= enough:
-            break
-        middle = (below + above) / 2
-        if step % 3 and near < 0:
-            middle = min(max(above - near * (above - below) / (near - far), below), above)
-        found = excess(middle)
-        if found > 0:
-            below, far = middle, found
-            near = near / 2 if step % 3 else near
-        else:
-            above, near = middle, found
-            far = far / 2 if step % 3 else far
-    return above
+    # Below the mean seen, where values that are all equal leave no variance.
+    highest = mean - (mean - low) * PRECISION
+    return float(brentq(excess, low, highest, xtol=(mean - low) * PRECISION))
 
 
 def _variance(seen: Weighted, mean: float, limit: float, low: float, high: float) -> float:
@@ -147,14 +134,13 @@ def _variance_below(seen: Weighted, limit: float, low: float) -> float:
     """
     if limit <= low:
         return 0.0
-    steepest = 1 / (limit - low)
-    tilt = steepest
-    if _pull(seen, limit, tilt) < 0:
-        gentle, steep = 0.0, steepest
-        for _ in range(STEPS):
-            tilt = (gentle + steep) / 2
-            gentle, steep = (tilt, steep) if _pull(seen, limit, tilt) > 0 else (gentle, tilt)
-        tilt = gentle
+    from scipy.optimize import brentq
+
+    tilt = 1 / (limit - low)
+    if _pull(seen, limit, 0.0) <= 0:
+        tilt = 0.0  # The limit is the mean seen, to rounding.
+    elif _pull(seen, limit, tilt) < 0:
+        tilt = brentq(lambda one: _pull(seen, limit, one), 0.0, tilt, xtol=tilt * PRECISION)
     weights = [
         (value - limit, share / (1 + tilt * (value - limit)))
         for value, share in seen
@@ -165,11 +151,11 @@ def _variance_below(seen: Weighted, limit: float, low: float) -> float:
 
 
 def _pull(seen: Weighted, limit: float, tilt: float) -> float:
-    """Mean minus limit under a tilt; minus infinity where the weight at the lower end is."""
+    """Mean minus limit under a tilt; very low where the weight at the lower end is."""
     total = 0.0
     for value, share in seen:
         weight = 1 + tilt * (value - limit)
         if weight <= 1e-15:
-            return -math.inf
+            return -1e300  # finite: the search for a root needs a number
         total += share * (value - limit) / weight
     return total
