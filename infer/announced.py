@@ -16,6 +16,7 @@ from infer.containers import limit_frames, open_video
 from infer.damage import LastPackets
 from infer.errors import VideoError
 from infer.limits import Limits
+from infer.mp4_tables import check_tables
 
 _PROBED = 1 << 23
 """Bytes of packets that may go by before a first frame decodes."""
@@ -45,6 +46,7 @@ def announced(path: Path, limits: Limits) -> Announced:
     Raises:
         VideoError: there is no video, or one that is larger than allowed.
     """
+    check_tables(path)
     container, stream = open_video(path, limits, probe=False)
     with container:
         sizes = [_size(other) for other in _videos(container)]

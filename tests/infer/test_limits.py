@@ -270,3 +270,45 @@ def test_limits_are_numbers_above_zero(option, capsys):
     with pytest.raises(ValueError, match="frames"):
         Limits(frames=0)
     assert LIMITS.pixels >= 8192 * 4320
+
+
+def all_of_one_size(data: bytearray, count: int) -> None:
+    at = data.index(b"stsz") + 8
+    struct.pack_into(">II", data, at, 1, count)
+    struct.pack_into(">I", data, data.index(b"stsc") + 16, count)
+
+
+def all_in_one_run(data: bytearray, count: int) -> None:
+    struct.pack_into(">II", data, data.index(b"trun") + 4, 1, count)
+
+
+def compressed(data: bytearray, count: int) -> None:
+    all_of_one_size(data, count)
+    begin = data.index(b"moov") - 4
+    (size,) = struct.unpack_from(">I", data, begin)
+    table = zlib.compress(data[begin : begin + size])
+    parts = (b"cmvd", struct.pack(">I", size) + table), (b"dcom", b"zlib")
+    inside = b"".join(struct.pack(">I", 8 + len(p)) + kind + p for kind, p in reversed(parts))
+    box = struct.pack(">I", 8 + len(inside)) + b"cmov" + inside
+    data[begin : begin + size] = struct.pack(">I", 8 + len(box)) + b"moov" + box
+
+
+@pytest.mark.parametrize(
+    ("claim", "flags"),
+    [(all_of_one_size, ""), (compressed, ""), (all_in_one_run, "frag_keyframe+empty_moov")],
+)
+def test_tables_that_claim_more_than_a_file_can_hold(tmp_path, claim, flags):
+    """FFmpeg would take 70 bytes of memory for each of them."""
+    path = tmp_path / "a.mp4"
+    with av.open(str(path), "w", options={"movflags": flags} if flags else {}) as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(stream.encode())
+    _, info = read_video(path, all_of)
+    assert (info.frames, info.damaged) == (3, False)
+    data = bytearray(path.read_bytes())
+    claim(data, 1_000_001)
+    path.write_bytes(data)
+    assert "1,000,001" in reason(read_video, path, all_of)
