@@ -156,7 +156,7 @@ qat: $(if $(own),setup,train) ## fine-tune for 8 bits, and export that (bundles/
 	    -o $(run)_qat --resume $(addprefix --override ,$(OVERRIDES))
 	@$(PY) -m export --checkpoint $(qat_from) $(run_config) --qat $(run)_qat \
 	    -o $(or $(BUNDLE),bundles/$(notdir $(run))_qat) $(if $(GOAL),--int8-goal $(GOAL)) \
-	    $(addprefix --override ,$(OVERRIDES))
+	    --require int8 $(addprefix --override ,$(OVERRIDES))
 
 engine: setup $(if $(ready),,export) ## build a TensorRT engine for this machine's GPU (BUNDLE= PRECISION=)
 	@$(PY) -m export.tensorrt --bundle $(bundle) $(addprefix --precision ,$(PRECISION)) $(ENGINE_OPTIONS)

@@ -45,6 +45,9 @@ def parser() -> argparse.ArgumentParser:
         "accuracy on; 0 takes all (default: 256)")  # fmt: skip
     add("--no-fp16", action="store_true", help="leave the artefact of float16 out")
     add("--no-int8", action="store_true", help="leave the quantised artefacts out")
+    add("--require", type=_names, action="extend", default=[], metavar="PRECISIONS", help="fp16, "
+        "int8, or all that are made, separated by commas: one that fails is an error; without, the "
+        "bundle is written without it, with a warning at the end (fp32: always)")  # fmt: skip
     add("--calibration-clips", type=int, default=128, help="training clips that set the ranges "
         "of int8 (default: 128)")  # fmt: skip
     add("--activations", choices=("int8", "uint8", "both"), default="both", help="8-bit "
@@ -69,12 +72,17 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 done, 1 an artefact could not be made or verified, 2 a mistake in config, checkpoint,
-        lists or options, 130 interrupted. But for 0 no bundle was written or changed.
+        0 done, perhaps without a precision that failed and was not required; 1 a required
+        artefact could not be made or verified; 2 a mistake in config, checkpoint, lists or
+        options; 130 interrupted. But for 0 no bundle was written or changed.
     """
     options = parser().parse_args(arguments)
     # Before anything imports Polygraphy, which would pip-install what it misses.
@@ -82,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(options)
     except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}\nNo bundle was written.", file=sys.stderr)
         return error.exit_status
     except ImportError as error:
         print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
@@ -129,8 +137,10 @@ def _run(options: argparse.Namespace) -> int:
                 goal=_goal(options),
                 most_float=MOST if options.int8_most is None else options.int8_most,
                 qat=Path(options.qat) if options.qat else None,
+                require=tuple(options.require),
             ),
             say=lambda line: print(line, flush=True),
+            warn=lambda line: print(line, file=sys.stderr, flush=True),
         )
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from paddle import nn
 
 from export import data, origin, verify
-from export.artifacts import ACTIVATIONS, FP16, FP32, LABELS, ONNX_FILES, TOLERANCES, Options, Say
+from export.artifacts import Say
 from export.collapse import check_collapse
 from export.deploy import DeployNet
 from export.fuse import fuse
-from export.goal import check_goal, score
+from export.goal import check_goal, check_loss, score
+from export.left_out import LeftOut
+from export.limits import FLOAT32, INT8_BATCHES, Limits
+from export.options import ACTIVATIONS, FP16, FP32, LABELS, LIMITS, ONNX_FILES, Options
 from export.strip import Stripped
 from infer.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes import Runtime, open_runtime
 from infer.spec import ClipSpec
 from train.evaluate import Evaluation, evaluate
 from train.models.pixels import PixelInput
@@ -30,7 +33,9 @@ def input_layer(spec: ClipSpec) -> PixelInput:
     return PixelInput(spec.preprocess.mean, spec.preprocess.std)
 
 
-def check_tensors(folder: Path, net: DeployNet, stripped: Stripped, built: dict[str, Any]) -> None:
+def check_tensors(
+    folder: Path, net: DeployNet, stripped: Stripped, built: dict[str, Any], left: LeftOut
+) -> None:
     """No artefact holds a number that is not the Student's."""
     own = {name: tensor.numpy() for name, tensor in net.tensors().items()}
     raw = {name: tensor.numpy() for name, tensor in stripped.network.state_dict().items()}
@@ -47,121 +52,169 @@ def check_tensors(folder: Path, net: DeployNet, stripped: Stripped, built: dict[
     origin.check_origin(ONNX_FILES[FP32], origin.onnx_tensors(model), own, foreign)
     origin.check_origin("paddle", origin.paddle_tensors(folder / "paddle"), own, foreign)
     if FP16 in built:
-        halves = origin.onnx_tensors(onnx.load(str(folder / ONNX_FILES[FP16])))
-        origin.check_half_origin(ONNX_FILES[FP16], halves, own, foreign)
+        with left.unless_required(FP16):
+            halves = origin.onnx_tensors(onnx.load(str(folder / ONNX_FILES[FP16])))
+            origin.check_half_origin(ONNX_FILES[FP16], halves, own, foreign)
     for key in (key for key in ACTIVATIONS if key in built):
-        quantized = origin.onnx_tensors(onnx.load(str(folder / ONNX_FILES[key])))
-        check = (
-            origin.check_trained_origin
-            if "training" in built[key]["quantization"]
-            else origin.check_quantized_origin
-        )
-        check(ONNX_FILES[key], quantized, own)
+        with left.unless_required(key):
+            quantized = origin.onnx_tensors(onnx.load(str(folder / ONNX_FILES[key])))
+            check = (
+                origin.check_trained_origin
+                if "training" in built[key]["quantization"]
+                else origin.check_quantized_origin
+            )
+            check(ONNX_FILES[key], quantized, own)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The trained network's answers.
+
+    Attributes:
+        run: the network.
+        found: on the validation list.
+        alone: logits of each clip for the comparisons of batches, by itself.
+        scale: the largest |logit| of all these clips.
+    """
+
+    run: verify.Run
+    found: Evaluation
+    alone: np.ndarray
+    scale: float
+
+
+def reference_of(
+    spec: ClipSpec, stripped: Stripped, checks: data.Verification, *, options: Options, say: Say
+) -> Reference:
+    """Ask the trained network about every clip that anything is verified on.
+
+    Raises:
+        UnreadableError: more of them cannot be read than the config allows.
+    """
+    trained = verify.dynamic(nn.Sequential(input_layer(spec), stripped.network))
+    largest = [0.0]
+
+    def watched(clips: np.ndarray) -> np.ndarray:
+        logits = trained(clips)
+        largest.append(float(np.abs(logits).max()))
+        return logits
+
+    found = _evaluate(watched, checks, options, "trained network")
+    for path, reason in found.failed:
+        say(f"failed    {path}: {reason}; it counts as wrong")
+    beyond = excess(
+        found.failed,
+        listed=len(found.paths),
+        limit=checks.max_unreadable,
+        what=f"clips of {checks.list_file}",
+    )
+    if beyond is not None:
+        raise beyond
+    say(f"accuracy  trained network: {_figures(found)}")
+    alone = np.concatenate([watched(clip[None]) for clip in checks.clips])
+    return Reference(trained, found, alone, max(largest))
 
 
 def check_answers(
     folder: Path,
-    stripped: Stripped,
+    reference: Reference,
     checks: data.Verification,
     classes: list[str],
     built: dict[str, Any],
     *,
     options: Options,
+    left: LeftOut,
     say: Say,
 ) -> None:
-    """Compare every artefact with the trained network and add the figures to its entry."""
+    """Compare every artefact with the trained network and add the figures to its entry.
+
+    Raises:
+        VerificationError: one that is required does not compute what the network computes.
+    """
     bundle = Bundle.load(folder)
-    trained = verify.dynamic(nn.Sequential(input_layer(bundle.spec), stripped.network))
-    with ExitStack() as stack:
-        runs: dict[str, verify.Run] = {}
-        for key, entry in built.items():
-            runtime = open_runtime(
-                # This artefact, and not what would be the best one here.
-                replace(bundle, artifacts={key: bundle.artifacts[key]}),
-                backend="onnxruntime" if entry["format"] == "onnx" else "paddle",
-                precision=entry["precision"],
-                threads=options.threads,
-            )
-            runs[key] = stack.enter_context(runtime).run
-        _check_batches(trained, runs, checks, built, options, say)
-        reference = _evaluate(trained, checks, options, "trained network")
-        for path, reason in reference.failed:
-            say(f"failed    {path}: {reason}; it counts as wrong")
-        beyond = excess(
-            reference.failed,
-            listed=len(reference.paths),
-            limit=checks.max_unreadable,
-            what=f"clips of {checks.list_file}",
-        )
-        if beyond is not None:
-            raise beyond
-        say(f"accuracy  trained network: {_figures(reference)}")
-        for key, run in runs.items():
-            found = _evaluate(run, checks, options, LABELS[key])
-            entry = built[key]
-            if key in TOLERANCES:
-                entry["parity"]["list"] = verify.check_answers(
-                    LABELS[key], reference, found, tolerance=TOLERANCES[key]
-                )
-                note = ""
-            else:
-                collapse = check_collapse(LABELS[key], reference, found, classes)
-                lost = score(reference, found)
-                entry["parity"] = {
-                    **_loose_parity(reference, found),
-                    "loss": lost.to_dict(),
-                    "collapse": collapse,
-                }
-                if options.goal is not None:
-                    so = "training" in entry["quantization"]
-                    check_goal(LABELS[key], options.goal, lost, trained=so)
-                note = (
-                    f", {entry['parity']['top1_agreement']:.2%} of the answers as before, expected "
-                    f"loss {lost.expected:.2f} points"
-                )
-            entry["accuracy"] = _accuracy(checks, found)
-            say(f"accuracy  {LABELS[key]}: {_figures(found)}{note}")
-
-
-def _check_batches(
-    trained: verify.Run,
-    runs: dict[str, verify.Run],
-    checks: data.Verification,
-    built: dict[str, Any],
-    options: Options,
-    say: Say,
-) -> None:
-    """In any batch an artefact of floats gives the trained network's logits, others their own."""
     sizes = sorted({1, 2, 3, options.max_batch} & set(range(1, options.max_batch + 1)))
 
-    def largest(label: str, run: verify.Run, reference: verify.Run, tolerance: float) -> verify.Gap:
+    def in_batches(label: str, run: verify.Run, limits: Limits, *, itself: bool) -> verify.Gap:
         return verify.check_batches(
-            {label: run},
-            reference,
+            label,
+            run,
+            None if itself else reference.alone,
             checks.clips,
             paths=checks.paths,
             batch_sizes=sizes,
-            tolerance=tolerance,
-        )[label]
-
-    largest("Paddle's dynamic graph", trained, trained, verify.TOLERANCE)
-    for key, run in runs.items():
-        if key not in TOLERANCES:
-            largest(LABELS[key], run, run, verify.BATCH_TOLERANCE_INT8)
-            continue
-        result = largest(LABELS[key], run, trained, TOLERANCES[key])
-        built[key]["parity"] = {
-            "reference": "trained network, Paddle dynamic graph, one clip at a time",
-            "clips": len(checks.clips),
-            "batch_sizes": sizes,
-            "max_difference": result.largest,
-            "max_share": result.share,
-            "tolerance": TOLERANCES[key],
-        }
-        say(
-            f"parity    {LABELS[key]}: {result.share:.1e} of the largest logit (allowed "
-            f"{TOLERANCES[key]:.0e}), batches of {', '.join(map(str, sizes))}"
+            limits=limits,
+            scale=reference.scale,
         )
+
+    in_batches("Paddle's dynamic graph", reference.run, FLOAT32, itself=True)
+    for key, entry in built.items():
+        with left.unless_required(key), _opened(bundle, key, entry, options) as runtime:
+            # Of floats an artefact gives the trained network's logits in any batch, else its own.
+            limits = LIMITS.get(key)
+            result = in_batches(
+                LABELS[key], runtime.run, limits or INT8_BATCHES, itself=limits is None
+            )
+            if limits is not None:
+                say(
+                    f"parity    {LABELS[key]}: {result.share:.1e} of the largest logit (allowed "
+                    f"{limits.largest:.0e}), batches of {', '.join(map(str, sizes))}"
+                )
+            found = _evaluate(runtime.run, checks, options, LABELS[key])
+            if limits is None:
+                parity, note = _judged(key, entry, reference.found, found, classes, options)
+            else:
+                note = ""
+                parity = {
+                    "reference": "trained network, Paddle dynamic graph, one clip at a time",
+                    "clips": len(checks.clips),
+                    "batch_sizes": sizes,
+                    "max_difference": result.largest,
+                    "max_share": result.share,
+                    "tolerance": limits.largest,
+                    "list": verify.check_answers(
+                        LABELS[key], reference.found, found, limits=limits
+                    ),
+                }
+            entry |= {"parity": parity, "accuracy": _accuracy(checks, found)}
+            say(f"accuracy  {LABELS[key]}: {_figures(found)}{note}")
+
+
+def _opened(bundle: Bundle, key: str, entry: dict[str, Any], options: Options) -> Runtime:
+    return open_runtime(
+        # This artefact, and not what would be the best one here.
+        replace(bundle, artifacts={key: bundle.artifacts[key]}),
+        backend="onnxruntime" if entry["format"] == "onnx" else "paddle",
+        precision=entry["precision"],
+        threads=options.threads,
+    )
+
+
+def _judged(
+    key: str,
+    entry: dict[str, Any],
+    reference: Evaluation,
+    found: Evaluation,
+    classes: list[str],
+    options: Options,
+) -> tuple[dict[str, Any], str]:
+    """The ``parity`` entry of a quantised artefact that lost no more than it may, and a note.
+
+    Raises:
+        VerificationError: it forgot classes, or loses more than it may.
+    """
+    collapse = check_collapse(LABELS[key], reference, found, classes)
+    lost = score(reference, found)
+    parity = {**_loose_parity(reference, found), "loss": lost.to_dict(), "collapse": collapse}
+    trained = "training" in entry["quantization"]
+    if options.goal is None:
+        check_loss(LABELS[key], lost, trained=trained)
+    else:
+        check_goal(LABELS[key], options.goal, lost, trained=trained)
+    note = (
+        f", {parity['top1_agreement']:.2%} of the answers as before, expected "
+        f"loss {lost.expected:.2f} points"
+    )
+    return parity, note
 
 
 def _evaluate(

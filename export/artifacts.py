@@ -1,55 +1,29 @@
-"""The files of a bundle: what each is called, and how it is written."""
+"""The files of a bundle: how each is written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from export import data, verify
+from export import data
 from export.calibration import Calibration
 from export.convert import OPSET, save_paddle, to_onnx
 from export.deploy import DeployNet
 from export.describe import ExportError
 from export.finite import check_finite
-from export.goal import Goal
 from export.half import to_half
 from export.int8_files import Int8, copy_trained, write_int8
+from export.left_out import LeftOut
+from export.options import ACTIVATIONS, FP16, FP32, ONNX_FILES, PADDLE, Options
 from export.qdq import Activations
-from export.quantize import KEEP_FLOAT, calibrate
+from export.quantize import calibrate
 from export.quiet import captured
-from export.ranges import Calibrator
-from export.sensitivity import MOST
 from infer.bundle import describe_file
 
 Say = Callable[[str], None]
-
-FP32, FP16, PADDLE = "onnx.fp32", "onnx.fp16", "paddle.fp32"
-INT8, INT8_X86 = "onnx.int8", "onnx.int8.x86"
-ONNX_FILES = {
-    FP32: "model.fp32.onnx",
-    FP16: "model.fp16.onnx",
-    INT8: "model.int8.onnx",
-    INT8_X86: "model.int8.x86.onnx",
-}
-LABELS = {
-    FP32: "ONNX Runtime fp32",
-    FP16: "ONNX Runtime fp16",
-    INT8: "ONNX Runtime int8",
-    INT8_X86: "ONNX Runtime int8 for x86",
-    PADDLE: "Paddle Inference",
-}
-ACTIVATIONS: dict[str, Activations] = {INT8: "int8", INT8_X86: "uint8"}
-"""The quantised artefacts: symmetric for every engine, and what x86 CPUs run faster."""
-TOLERANCES = {
-    FP32: verify.TOLERANCE,
-    FP16: verify.TOLERANCE_FP16,
-    PADDLE: verify.TOLERANCE,
-}
-"""Artefacts of floats, and how far their logits may be from the trained network's."""
 
 CALIBRATING = (
     ("--calibrator", "calibrator"),
@@ -59,57 +33,6 @@ CALIBRATING = (
     ("--int8-most", "most_float"),
 )
 """Options of the command, and their names here, that say how to calibrate and quantise."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What an export can be told.
-
-    Attributes:
-        name: the bundle's name; None: that of its folder.
-        max_batch: the largest batch that is verified and that runtimes will run at once.
-        fp16: make the artefact of float16 too.
-        int8: the quantised artefacts to make, keys of ``ACTIVATIONS``.
-        calibration_clips: training clips that set their ranges.
-        calibrator: how ranges follow from the values seen (:mod:`export.ranges`).
-        reduce_range: 7-bit weights, for x86 CPUs without VNNI.
-        keep_float: nodes that are not quantised (:func:`export.quantize.quantize`).
-        verify_clips: samples of the validation list to compare accuracy on; 0: all.
-        threads: CPU threads of the runtimes; None: all cores.
-        workers: threads that read clips ahead.
-        goal: what the quantised artefacts must reach on these samples; layers are kept in float
-            where need be. None: there is no goal.
-        most_float: largest share of the multiply-adds to keep in float for it.
-        qat: folder of a fine-tune (:mod:`export.qat`) whose graphs become the quantised artefacts.
-    """
-
-    name: str | None = None
-    max_batch: int = 32
-    fp16: bool = True
-    int8: tuple[str, ...] = tuple(ACTIVATIONS)
-    calibration_clips: int = 128
-    calibrator: Calibrator = "percentile"
-    reduce_range: bool = False
-    keep_float: tuple[str, ...] = KEEP_FLOAT
-    verify_clips: int = 256
-    threads: int | None = None
-    workers: int = 1
-    goal: Goal | None = None
-    most_float: float = MOST
-    qat: Path | None = None
-
-    def __post_init__(self) -> None:
-        for name, value, least in (
-            ("max-batch", self.max_batch, 1),
-            ("calibration-clips", self.calibration_clips, 1),
-            ("verify-clips", self.verify_clips, 0),
-            ("threads", 1 if self.threads is None else self.threads, 1),
-            ("workers", self.workers, 0),
-            ("int8-goal", 0 if self.goal is None else self.goal.loss, 0),
-            ("int8-most", self.most_float, 0),
-        ):
-            if value < least:
-                raise ExportError(f"{name} is {value}, allowed: {least} or more")
 
 
 def calibrated_kinds(options: Options, trained: Mapping[str, Any] | None) -> list[Activations]:
@@ -153,6 +76,7 @@ def build(
     trained: Mapping[str, Any] | None,
     *,
     options: Options,
+    left: LeftOut,
     say: Say,
 ) -> dict[str, Any]:
     """Write every artefact; returns their entries for ``bundle.json``, without figures yet.
@@ -164,6 +88,7 @@ def build(
         calibration: clips that set 8-bit ranges; None: nothing is calibrated.
         trained: what :func:`export.qat.load_trained` found; None: nothing was trained for 8 bits.
         options: of the export.
+        left: gets those that cannot be made.
         say: gets a line for each file.
     """
     program, weights = save_paddle(net, folder / "paddle")
@@ -173,9 +98,10 @@ def build(
     built[FP32]["opset"] = OPSET
     _say_built(say, "onnx", built[FP32], f"{len(model.graph.node)} nodes, opset {OPSET}")
     if options.fp16:
-        built[FP16] = _halved(folder, checks, options, say)
+        with left.unless_required(FP16):
+            built[FP16] = _halved(folder, checks, options, say)
     if options.int8:
-        built |= _quantised(folder, calibration, checks, trained, options, say)
+        built |= _quantised(folder, calibration, checks, trained, options, left, say)
     names = [str(path.relative_to(folder)) for path in (program, weights)]
     built[PADDLE] = _entry(folder, "paddle", "fp32", names)
     _say_built(say, "paddle", built[PADDLE], "inference model")
@@ -199,23 +125,25 @@ def _quantised(
     checks: data.Verification,
     trained: Mapping[str, Any] | None,
     options: Options,
+    left: LeftOut,
     say: Say,
 ) -> dict[str, Any]:
     """Write every quantised artefact: those that were trained, and the others by calibration."""
     built: dict[str, Any] = {}
-    left: dict[str, Activations] = {}
+    others: dict[str, Activations] = {}
     for key in options.int8:
         activations, target = ACTIVATIONS[key], folder / ONNX_FILES[key]
         if trained is None or activations not in trained["trained"]:
-            left[key] = activations
+            others[key] = activations
             continue
         record = copy_trained(trained, target, activations=activations)
         note = f"{activations} activations, trained for {record['training']['epochs']} epochs"
         built[key] = _int8_entry(folder, key, record)
         _say_built(say, "int8", built[key], note)
     if calibration is not None:
-        built |= _calibrated(folder, left, calibration, checks, options, say)
-    return {key: built[key] for key in options.int8}
+        with left.unless_required(*others):
+            built |= _calibrated(folder, others, calibration, checks, options, left, say)
+    return {key: built[key] for key in options.int8 if key in built}
 
 
 def _calibrated(
@@ -224,6 +152,7 @@ def _calibrated(
     calibration: Calibration,
     checks: data.Verification,
     options: Options,
+    left: LeftOut,
     say: Say,
 ) -> dict[str, Any]:
     """Calibrate once, and write the artefacts of ``kinds``."""
@@ -242,15 +171,18 @@ def _calibrated(
     )
     built = {}
     for key, activations in kinds.items():
-        record = write_int8(
-            calibrated,
-            folder / ONNX_FILES[key],
-            how,
-            activations=activations,
-            calibration=calibration,
-            dataset=checks.dataset,
-            say=say,
-        )
+        with left.unless_required(key):
+            record = write_int8(
+                calibrated,
+                folder / ONNX_FILES[key],
+                how,
+                activations=activations,
+                calibration=calibration,
+                dataset=checks.dataset,
+                say=say,
+            )
+        if key in left.reasons:
+            continue
         built[key] = _int8_entry(folder, key, record)
         note = f"{activations} activations, calibrated on {calibrated.clips} clips"
         _say_built(say, "int8", built[key], note)

@@ -7,11 +7,14 @@ from pathlib import Path
 import paddle
 
 from export import accept, data, verify
-from export.artifacts import ACTIVATIONS, Options, Say, build, calibrated_kinds
+from export.artifacts import Say, build, calibrated_kinds
 from export.deploy import DeployNet
 from export.describe import classes_of, count, describe, provenance, record_of
 from export.folder import staged
 from export.fuse import fuse
+from export.left_out import LeftOut
+from export.limits import FLOAT32
+from export.options import ACTIVATIONS, ONNX_FILES, Options
 from export.qat import load_trained
 from export.strip import Stripped, strip
 from infer.bundle import Bundle, sha256_of, write_bundle_json
@@ -31,11 +34,13 @@ def export_bundle(
     *,
     options: Options | None = None,
     say: Say = lambda line: None,
+    warn: Say | None = None,
 ) -> Path:
     """Make a bundle of a checkpoint's Student, and verify it before it appears.
 
-    An existing bundle at ``output`` is replaced on success only; on any failure nothing new is
-    left behind.
+    A precision that cannot be made, or that fails its verification, is left out unless the options
+    require it. An existing bundle at ``output`` is replaced on success only; on any other failure
+    nothing new is left behind.
 
     Args:
         cfg: the run's config.
@@ -44,15 +49,16 @@ def export_bundle(
         output: the bundle's folder.
         options: None for the defaults.
         say: gets a line for each step done.
+        warn: gets what was left out, and why, at the end; None: ``say`` does.
 
     Returns:
         The bundle's folder.
 
     Raises:
         StripError: config and checkpoint do not belong together.
-        ConversionError: a converter failed.
-        VerificationError: an artefact does not compute what the trained network computes, or
-            misses the goal of the options.
+        ConversionError: a converter failed, of fp32 or of a precision that is required.
+        VerificationError: an artefact of these does not compute what the trained network
+            computes, or misses the goal of the options.
         ClipDuetError: other mistakes in config, lists, options or output.
     """
     options = options or Options()
@@ -77,9 +83,14 @@ def export_bundle(
     calibration = None
     if calibrated_kinds(options, trained):
         calibration = data.calibration(cfg, count=options.calibration_clips, say=say)
+    left = LeftOut(options.required)
     with staged(output) as folder:
+        spec = clip_spec(cfg)
+        reference = accept.reference_of(spec, stripped, checks, options=options, say=say)
         net = _fused(cfg, stripped, checks, say)
-        built = build(folder, net, checks, calibration, trained, options=options, say=say)
+        built = build(
+            folder, net, checks, calibration, trained, options=options, left=left, say=say
+        )
         description = describe(
             cfg,
             stripped,
@@ -91,12 +102,20 @@ def export_bundle(
         description["origin"] = provenance(cfg, checkpoint, record)
         description["artifacts"] = built
         write_bundle_json(folder, description)
-        accept.check_tensors(folder, net, stripped, built)
+        accept.check_tensors(folder, net, stripped, built, left)
         say(f"origin    {description['model']['parameters']:,} weights, all of them the Student's")
-        accept.check_answers(folder, stripped, checks, classes, built, options=options, say=say)
+        left.drop(folder, built, ONNX_FILES)
+        accept.check_answers(
+            folder, reference, checks, classes, built, options=options, left=left, say=say
+        )
+        left.drop(folder, built, ONNX_FILES)
+        if left.reasons:
+            description["left_out"] = left.reasons
         write_bundle_json(folder, description)
         Bundle.load(folder)
     say(f"done      {output}")
+    for line in left.warnings(ONNX_FILES):
+        (warn or say)(line)
     return output
 
 
@@ -105,12 +124,12 @@ def _fused(cfg: Config, stripped: Stripped, checks: data.Verification, say: Say)
     spec = clip_spec(cfg)
     fused = fuse(stripped.network)
     with paddle.no_grad():
-        frames = accept.input_layer(spec)(paddle.to_tensor(checks.clips[:2]))
+        frames = accept.input_layer(spec)(paddle.to_tensor(checks.clips))
     result = verify.check_fusion(stripped.network, fused, frames)
     net = DeployNet(fused, spec)
     before, after = len(stripped.network.state_dict()), len(net.network.state_dict())
     say(
         f"fuse      {before} tensors to {after}; differs by {result.share:.1e} of the largest "
-        f"logit (allowed {verify.TOLERANCE:.0e}), batch norms randomised too"
+        f"logit (allowed {FLOAT32.largest:.0e}), batch norms randomised too"
     )
     return net

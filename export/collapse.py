@@ -100,10 +100,10 @@ def find_collapse(reference: Evaluation, found: Evaluation) -> Collapse:
     for label in present:
         own = labels == label
         right, still = before[own] == label, after[own] == label
-        if _chance(int(right.sum()), 0) >= allowed:
+        if sign_test(int(right.sum()), 0) >= allowed:
             blind.append(label)
         lost, won = int((right & ~still).sum()), int((~right & still).sum())
-        chance = _chance(lost, won)
+        chance = sign_test(lost, won)
         if chance < allowed and still.sum() < LEFT * right.sum():
             falls.append(
                 Fall(label, int(own.sum()), float(right.mean()), float(still.mean()), chance)
@@ -139,8 +139,8 @@ def check_collapse(
         for fall in result.falls
     ]
     lines.append(
-        "  Nothing was written. Let layers stay in float: --int8-goal 0.5; train for 8 bits: make "
-        "qat; or export without it: --no-int8"
+        "  Let layers stay in float: --int8-goal 0.5; train for 8 bits: make qat; or export "
+        "without it: --no-int8"
     )
     raise VerificationError("\n".join(lines))
 
@@ -152,7 +152,7 @@ def _one_class(before: np.ndarray, after: np.ndarray) -> int | None:
     return int(after[0]) if (1 - other / len(after)) ** len(after) < LEVEL else None
 
 
-def _chance(lost: int, won: int) -> float:
-    """Chance of at least ``lost`` heads in ``lost + won`` tosses."""
+def sign_test(lost: int, won: int) -> float:
+    """The exact one-sided sign test: chance of at least ``lost`` heads in ``lost + won`` tosses."""
     total = lost + won
     return sum(math.comb(total, k) for k in range(lost, total + 1)) / 2**total

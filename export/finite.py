@@ -88,7 +88,7 @@ def check_finite(
                     raise VerificationError(
                         f"{Path(path).name} computes {kind} in {node.name or tensor} "
                         f"({node.op_type}, {value.dtype} {list(value.shape)}), first on {name}\n"
-                        "  Nothing was written. Its values leave the range of float16; train with "
+                        "  Its values leave the range of float16; train with "
                         "weight decay or export without it: --no-fp16"
                     )
     return looked

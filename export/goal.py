@@ -17,8 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from export.collapse import LEVEL, sign_test
 from export.verify import VerificationError
 from train.evaluate import Evaluation
+
+MOST_LOST = 10.0
+"""Points that a quantised network may lose where no goal is set: one that certainly loses more is
+broken, whatever its roundings."""
 
 TEMPERATURES = 0.1, 10.0
 """A network that is right on every clip would fit best with 0."""
@@ -163,18 +168,39 @@ def check_goal(what: str, goal: Goal, found: Score, *, trained: bool = False) ->
     if found.reaches(goal):
         return
     least = "" if goal.least is None else f", and at least {goal.least:g} % right"
-    if trained:
-        remedy = (
-            "train longer (epochs, learning rate in the --qat file), or allow more: --int8-goal"
-        )
-    else:
-        remedy = (
-            "quantisation-aware training is next: make qat, or python -m export.qat and then "
-            "python -m export --qat FOLDER; or allow more: --int8-goal"
-        )
     raise GoalError(
         f"{what} misses the goal of at most {goal.loss:g} points lost{least}: {found}\n"
-        f"  Nothing was written. {remedy[0].upper()}{remedy[1:]}"
+        f"  {_remedy(trained=trained)}"
+    )
+
+
+def check_loss(what: str, found: Score, *, trained: bool = False) -> None:
+    """Refuse a network that is broken, where no goal is set.
+
+    Lost answers tell that where they are more than luck explains (the exact sign test of
+    :mod:`export.collapse`), and where they were none that nearly tied.
+
+    Args:
+        what: the artefact.
+        found: what became of it.
+        trained: it has been through quantisation-aware training.
+
+    Raises:
+        GoalError: says by how much, and what to do next.
+    """
+    certain = sign_test(found.lost, found.won) < LEVEL
+    if certain and found.loss > MOST_LOST and found.expected > MOST_LOST:
+        raise GoalError(
+            f"{what} loses more than {MOST_LOST:g} points: {found}\n  {_remedy(trained=trained)}"
+        )
+
+
+def _remedy(*, trained: bool) -> str:
+    if trained:
+        return "Train longer (epochs, learning rate in the --qat file), or allow more: --int8-goal"
+    return (
+        "Quantisation-aware training is next: make qat, or python -m export.qat and then "
+        "python -m export --qat FOLDER; or allow more: --int8-goal"
     )
 
 

@@ -12,6 +12,7 @@ from export.calibration import Calibration
 from export.goal import Goal, GoalError
 from export.qdq import Activations
 from export.quantize import Calibrated, quantize
+from export.quiet import captured
 from export.trials import Trials, spare, work_of
 from train.evaluate import ListedClips
 
@@ -87,18 +88,19 @@ def write_int8(
                 f"int8 with {activations} activations misses the goal of at most "
                 f"{how.goal.loss:g} points lost, even with {found.work:.0%} of the multiply-adds "
                 f"in float ({', '.join(found.layers) or 'no layer helps'}): {found.after}\n"
-                "  Nothing was written. Quantisation-aware training is next: make qat, or python "
+                "  Quantisation-aware training is next: make qat, or python "
                 "-m export.qat and then python -m export --qat FOLDER; or allow more: --int8-goal"
             )
         kept += found.layers
         record["search"] = found.to_dict()
-    quantize(
-        calibrated,
-        activations=activations,
-        keep_float=kept,
-        reduce_range=how.reduce_range,
-        target=target,
-    )
+    with captured("Quantising"):
+        quantize(
+            calibrated,
+            activations=activations,
+            keep_float=kept,
+            reduce_range=how.reduce_range,
+            target=target,
+        )
     return {**record, "keep_float": kept}
 
 

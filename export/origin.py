@@ -153,7 +153,7 @@ def check_trained_origin(what: str, tensors: Arrays, own: Arrays) -> None:
         raise VerificationError(
             f"{what} is not the Student any more: the fine-tune moved weights by more than "
             f"{MOVED:.0%}{_shown(far)}\n"
-            "  Nothing was written. A fine-tune for 8 bits moves weights by a few per cent: lower "
+            "  A fine-tune for 8 bits moves weights by a few per cent: lower "
             "OPTIMIZER.learning_rate in the file after --qat and run python -m export.qat again"
         )
 
@@ -203,7 +203,7 @@ def _raise_if(what: str, wrong: list[str]) -> None:
         return
     raise VerificationError(
         f"{what} does not hold the Student's weights and nothing else:{_shown(wrong)}\n"
-        "  Nothing was written. This is a bug of the export: please report it with this message."
+        "  This is a bug of the export: please report it with this message."
     )
 
 

@@ -178,6 +178,7 @@ def _ship(options: argparse.Namespace, bundle: Bundle, checkpoint: str) -> str:
         command += ["--name", bundle.name]
     if "onnx.fp16" not in bundle.artifacts:
         command.append("--no-fp16")
+    command += ["--require", "int8"]
     return shlex.join(["python", "-m", "export", *command])
 
 

@@ -95,7 +95,12 @@ def find_artifact(bundle: Bundle, backend: str, precision: str) -> Artifact:
     has = f"it has: {there}" if there else "it has none for this backend"
     near = get_close_matches(precision, PRECISIONS, n=1) if precision not in PRECISIONS else []
     hint = f" (did you mean {near[0]}?)" if near else ""
-    raise BackendError(f"{bundle.root} has no {precision} model for {backend}{hint}; {has}")
+    failed = bundle.left_out.keys() & set(artifact_keys(backend, precision))
+    why = "; ".join(f"left out at export: {bundle.left_out[key]}" for key in sorted(failed))
+    raise BackendError(
+        f"{bundle.root} has no {precision} model for {backend}{hint}; {has}"
+        + (f"\n{why}" if why else "")
+    )
 
 
 def precisions(bundle: Bundle, backend: str) -> dict[str, str]:

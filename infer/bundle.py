@@ -112,6 +112,12 @@ class Bundle:
     raw: Mapping[str, Any]
 
     @property
+    def left_out(self) -> Mapping[str, str]:
+        """Artefacts that failed at export, by key, and why; not those that nobody asked for."""
+        found: Mapping[str, str] = self.raw.get("left_out", {})
+        return found
+
+    @property
     def model(self) -> Mapping[str, Any]:
         """Settings of the network: backbone, head, class_num, num_seg, parameters."""
         model: Mapping[str, Any] = self.raw["model"]

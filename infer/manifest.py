@@ -70,6 +70,9 @@ def bundle_problems(data: object) -> list[str]:
     for key in ("model", "origin"):
         if key in data and not isinstance(data[key], Mapping):
             out.append(f"{key} is not a mapping")
+    left_out = data.get("left_out", {})
+    if not isinstance(left_out, Mapping) or not all(map(_text, left_out.values())):
+        out.append("left_out must map artefacts to why they were left out, each a text")
     classes = data.get("classes")
     if "classes" in data:
         if not isinstance(classes, list) or not classes or not all(map(_text, classes)):

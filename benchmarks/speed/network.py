@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.graphs import float_input, without_shifts
-from export.artifacts import ACTIVATIONS, ONNX_FILES
 from export.convert import BATCH, INPUT, OPSET, OUTPUT, save_paddle, to_onnx
 from export.deploy import DeployNet
 from export.fuse import fuse
+from export.options import ACTIVATIONS, ONNX_FILES
 from export.quantize import calibrate, quantize
 from export.verify import randomise
 from infer.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import export.int8_files
 from export.bundle import export_bundle
 from export.collapse import check_collapse, find_collapse
 from export.verify import VerificationError
+from infer.bundle import Bundle
 from tests.export.conftest import QUICK
 from train.evaluate import Evaluation
 
@@ -114,7 +116,7 @@ def test_clips_that_cannot_be_read_are_left_out() -> None:
     assert not found.found
 
 
-def test_no_bundle_is_left_of_a_network_that_collapsed(
+def test_a_network_that_collapsed_is_left_out(
     experiment: Callable[..., Any],
     clips: Path,
     tmp_path: Path,
@@ -138,5 +140,15 @@ def test_no_bundle_is_left_of_a_network_that_collapsed(
     monkeypatch.setattr(export.int8_files, "quantize", destroy)
     monkeypatch.setattr(export.origin, "check_quantized_origin", lambda *_: None)
     with pytest.raises(VerificationError, match=r"answers '\w+' for all 40 clips"):
-        export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=QUICK)
+        export_bundle(
+            made.cfg,
+            made.checkpoint,
+            tmp_path / "bundle",
+            options=replace(QUICK, require=("int8",)),
+        )
     assert not list(tmp_path.iterdir())
+    folder = export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=QUICK)
+    bundle = Bundle.load(folder)
+    assert set(bundle.artifacts) == {"onnx.fp32", "onnx.fp16", "paddle.fp32"}
+    assert not list(folder.glob("*int8*"))
+    assert set(bundle.raw["left_out"]) == {"onnx.int8", "onnx.int8.x86"}

@@ -95,7 +95,6 @@ def test_the_check_notices_a_wrong_fold(experiment: Callable[..., Any]) -> None:
         "[2, 5]",
         "allowed: 0.0001",
         "worst clip",
-        "Nothing was written",
     ):
         assert words in str(caught.value)
 

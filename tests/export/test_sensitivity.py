@@ -181,12 +181,14 @@ def test_an_export_records_what_its_goal_needed(
         assert artifacts[key]["parity"]["loss"]["clips"] == 4
 
 
-def test_an_export_that_misses_its_goal_leaves_nothing(
+def test_an_export_that_misses_its_required_goal_leaves_nothing(
     experiment: Callable[..., Any], tmp_path: Path
 ) -> None:
     made = experiment("single")
     said: list[str] = []
-    options = dataclasses.replace(QUICK, goal=Goal(0.5, least=101), most_float=0.3)
+    options = dataclasses.replace(
+        QUICK, goal=Goal(0.5, least=101), most_float=0.3, require=("int8",)
+    )
     with pytest.raises(GoalError, match="Quantisation-aware training is next"):
         export_bundle(
             made.cfg, made.checkpoint, tmp_path / "bundle", options=options, say=said.append
