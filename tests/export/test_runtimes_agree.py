@@ -16,8 +16,9 @@ import pytest
 from paddle import nn
 
 from export import data
+from export.limits import INT8_BATCHES
 from export.quantize import calibrate, quantize
-from export.verify import BATCH_TOLERANCE_INT8, dynamic, gap
+from export.verify import dynamic, gap
 from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.runtimes import Clips, open_runtime
 from tests.export.conftest import SATURATES
@@ -83,7 +84,7 @@ def test_low_precision_is_near_and_the_same_in_any_batch(
         alone = np.concatenate([runtime.run(x[i : i + 1]) for i in range(9)])
     # Not exact: it is really the low precision that runs.
     assert 1e-4 < gap(reference, together).share < share
-    assert gap(alone, together).share < BATCH_TOLERANCE_INT8
+    assert gap(alone, together).share < INT8_BATCHES.typical
 
 
 @pytest.mark.parametrize("kind", KINDS)
