@@ -54,7 +54,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup data train train-baseline train-dml export predict sensitivity qat engine triton benchmark report \
-    demo study doctor test test-gpu torture lint clean
+    demo study doctor docs test test-gpu torture lint clean
 
 help: ## list the targets
 	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
@@ -96,6 +96,10 @@ $(VENV)/setup: $(VENV)/made setup.cfg pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/setup
 	$(call install,dev,what tests and checks need)
+	@touch $@
+
+$(VENV)/docs: $(VENV)/made setup.cfg pyproject.toml constraints.txt
+	$(call install,docs,what the documentation needs)
 	@touch $@
 
 setup: $(VENV)/setup ## create .venv with the pinned versions of constraints.txt
@@ -225,6 +229,10 @@ lint: $(VENV)/dev ## style, types and the direction of imports
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+docs: $(VENV)/docs ## the documentation as a site (build/site); a broken link or anchor is an error
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build
+	@echo "The site: build/site/index.html"
 
 clean: ## remove .venv and caches; ALL=1 also data, runs, bundles and the demo's report
 	@rm -rf $(VENV) *.egg-info build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -34,7 +34,8 @@ def load_clips(
 
     Args:
         path: a video file, or a folder of numbered pictures.
-        frames, suffix: only for folders, see `read_frames_folder`.
+        frames: how many pictures a folder is listed with, see `read_frames_folder`.
+        suffix: the pattern of a folder's file names.
         limits: how large the video may be.
 
     Returns:
