@@ -34,6 +34,7 @@ from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap
 from benchmarks.timing.costs import Timing, time_all
 from infer.bundle import Bundle
+from infer.decoder import decoder_warning, installed
 from infer.errors import ClipDuetError, explained, listed
 from infer.files import check_writable, write_text
 from infer.signals import exit_status
@@ -239,6 +240,10 @@ def _load(options: argparse.Namespace) -> dict[str, list[Bundle]]:
                 problems.append(str(error))
     if problems:
         raise BenchmarkError(problems[0] if len(problems) == 1 else listed("bundles", problems))
+    here = installed()
+    warnings = [decoder_warning(one.decoder, here) for model in MODELS for one in bundles[model]]
+    for warning in dict.fromkeys(filter(None, warnings)):
+        print(warning, file=sys.stderr)
     return bundles
 
 

@@ -16,12 +16,13 @@ from export.convert import BATCH, INPUT, OUTPUT
 from export.deploy import DeployNet
 from export.strip import Stripped
 from infer.bundle import FORMAT_VERSION, sha256_of
+from infer.decoder import installed
 from infer.errors import ClipDuetError
 from train.checkpoint import BEST, BEST_RECORD
 from train.config import Config, class_names
 from train.identity import deployed, differences
 
-TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy")
+TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy", "pillow")
 
 
 class ExportError(ClipDuetError):
@@ -104,6 +105,8 @@ def provenance(cfg: Config, checkpoint: Path, recorded: dict[str, Any]) -> dict[
         "config": cfg.source,
         "config_sha256": cfg.sha256(),
         "checkpoint": {**record, "file": str(checkpoint), "sha256": sha256_of(checkpoint)},
+        # What read the clips that its figures were measured on; opening it compares.
+        "decoder": installed(),
         "tools": {name: found for name in TOOLS if (found := _version(name))},
         "created": _now(),
         "seed": record.get("seed", cfg.seed),

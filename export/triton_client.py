@@ -18,6 +18,7 @@ try:
     import numpy as np
 
     from infer.bundle import Bundle
+    from infer.decoder import decoder_warning, installed
     from infer.errors import BackendError, ClipDuetError
     from infer.inputs import find_videos
     from infer.pipeline import predict_videos
@@ -42,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         bundle = Bundle.load(Path(__file__).resolve().parent)
+        warning = decoder_warning(bundle.decoder, installed())
+        if warning:
+            print(warning, file=sys.stderr)
         server = Server(bundle, options.model, options.url)
         inputs = find_videos(options.videos)
         failed = len(inputs.missing)

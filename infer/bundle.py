@@ -123,6 +123,15 @@ class Bundle:
         model: Mapping[str, Any] = self.raw["model"]
         return model
 
+    @property
+    def decoder(self) -> Mapping[str, str]:
+        """Versions of what read its videos at export, as `infer.decoder.installed` gives them.
+
+        Empty where it does not say.
+        """
+        found: Mapping[str, str] = self.raw.get("origin", {}).get("decoder", {})
+        return found
+
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
         """Read and check `bundle.json` (checksums of other files: when an artefact is opened).

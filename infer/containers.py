@@ -9,6 +9,7 @@ from typing import Any
 import av
 
 from infer.damage import cut_off_or
+from infer.decoder import check_decoder
 from infer.errors import NO_MEMORY, VideoError
 from infer.file_kind import not_a_video
 from infer.limits import LIMITS, Limits
@@ -56,7 +57,9 @@ def open_video(path: Path, limits: Limits = LIMITS, *, probe: bool = True) -> tu
     Raises:
         VideoError: there is none, and why; that the file was cut off comes before all else. Or its
             frames are larger than allowed.
+        ClipDuetError: the installed PyAV would read it wrong.
     """
+    check_decoder(str(av.__version__))
     options = {
         "protocol_whitelist": "file",
         "format_whitelist": formats(),

@@ -21,12 +21,14 @@ from typing import Any
 from infer.backends import BACKENDS, precisions
 from infer.bundle import Bundle
 from infer.command import run_and_exit
+from infer.decoder import NAMES, check_decoder, differences, shown_versions
 from infer.engines import built_engines, built_precisions
 from infer.errors import ClipDuetError, os_reason
 from infer.hardware import cores, cpu, nvidia_gpus
 from infer.isolated import ask
 from infer.statuses import Status, statuses
 from infer.terminal import Says, abandon, has_stdout, printable
+from infer.versions import OLDEST, is_older
 
 BASE = ("numpy", "cv2", "av")
 """What every prediction imports."""
@@ -61,6 +63,7 @@ def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[st
             lambda name: ask("infer.isolated", "version_of", [name], seconds=seconds), BASE
         )
         gpus = pool.submit(ask, "infer.doctor", "gpus", seconds=seconds)
+        decoder = pool.submit(ask, "infer.decoder", "installed", seconds=seconds)
         found = statuses(seconds=seconds)
         base = dict(zip(BASE, asked, strict=True))
     packages = _packages()
@@ -69,12 +72,20 @@ def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[st
         for name, answer in base.items()
         if answer.problem is not None
     ]
+    reads = not problems
     for first, second in RIVALS:
         if first in packages and second in packages:
             problems.append(
                 f"{first} and {second} are both installed and own the same files; keep one: "
                 f"pip uninstall {first} {second}, then install the one you want"
             )
+    here: dict[str, str] = decoder.result().value or {}
+    try:
+        check_decoder(here.get("av", ""))
+    except ClipDuetError as error:
+        problems.append(str(error))
+        reads = False
+    problems += _too_old(packages)
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "executable": sys.executable,
@@ -83,10 +94,15 @@ def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[st
         "gpus": gpus.result().value
         or {"found": [], "cuda": None, "problem": gpus.result().problem},
         "packages": packages,
+        "decoder": {"installed": here, "oldest": _oldest(), "reads": reads},
         "backends": [asdict(status) for status in found],
     }
     if bundle is not None:
         report["bundle"] = _of_bundle(bundle, found, set(report["cpu"]["features"]))
+        report["bundle"]["decoder"] = {
+            "recorded": dict(bundle.decoder),
+            "differs": differences(bundle.decoder, here),
+        }
         problems += report["bundle"].pop("problems")
     report["problems"] = problems
     return report
@@ -98,10 +114,28 @@ def gpus() -> dict[str, Any]:
 
 
 def can_run(report: dict[str, Any]) -> bool:
-    """Whether a backend runs, and the bundle in it if one was given."""
+    """Whether a backend runs, and the bundle in it if one was given, and videos can be read."""
+    if not report["decoder"]["reads"]:
+        return False
     if "bundle" in report:
         return any(report["bundle"]["runs"].values())
     return any(status["runs"] for status in report["backends"])
+
+
+def _oldest() -> dict[str, str]:
+    """The oldest versions of what reads and resizes, by the names in `infer.decoder.installed`."""
+    return {"av": OLDEST["av"], "opencv": OLDEST["opencv-python-headless"]}
+
+
+def _too_old(packages: dict[str, str]) -> list[str]:
+    """Packages older than any that was tested; PyAV is refused elsewhere."""
+    return [
+        f"{name} {packages[name]} is older than {oldest}, the oldest that was tested: answers may "
+        "differ or be wrong. To change that: "
+        f"pip install -c constraints.txt {name}"
+        for name, oldest in OLDEST.items()
+        if name != "av" and name in packages and is_older(packages[name], oldest)
+    ]
 
 
 def _packages() -> dict[str, str]:
@@ -161,6 +195,11 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
         yield from _wrapped(f"GPU       none: {gpus['problem']}{cuda}")
     shown = ", ".join(f"{name} {number}" for name, number in report["packages"].items())
     yield from _wrapped(f"packages  {shown or 'none'}")
+    decoder = report["decoder"]
+    if decoder["installed"]:
+        here = shown_versions(decoder["installed"])
+        needed = ", ".join(f"{NAMES[name]} {oldest}" for name, oldest in decoder["oldest"].items())
+        yield from _wrapped(f"decoder   {here}; needed: {needed} or newer")
     yield ""
     yield "backends"
     for status in report["backends"]:
@@ -191,6 +230,10 @@ def _bundle_lines(bundle: dict[str, Any]) -> Iterator[str]:
             yield f"{'':23}engines: {', '.join(bundle['engines']) or f'none yet: {command}'}"
     if not bundle["runs"]:
         yield "  nothing can run it here"
+    recorded = shown_versions(bundle["decoder"]["recorded"]) or "not recorded"
+    differs = bundle["decoder"]["differs"]
+    note = f"; another major version: {', '.join(differs)}: pixels may differ" if differs else ""
+    yield from _wrapped(f"  {'decoder at export':<21}{recorded}{note}", 23)
 
 
 def _wrapped(text: str, indent: int = 10) -> list[str]:

@@ -73,6 +73,7 @@ def bundle_problems(data: object) -> list[str]:
     left_out = data.get("left_out", {})
     if not isinstance(left_out, Mapping) or not all(map(_text, left_out.values())):
         out.append("left_out must map artefacts to why they were left out, each a text")
+    out += _decoder_problems(data.get("origin"))
     classes = data.get("classes")
     if "classes" in data:
         if not isinstance(classes, list) or not classes or not all(map(_text, classes)):
@@ -99,6 +100,20 @@ def bundle_problems(data: object) -> list[str]:
     if "artifacts" in data:
         out += _artifacts_problems(data["artifacts"])
     return out
+
+
+def _decoder_problems(origin: object) -> list[str]:
+    """Bundles of earlier versions do not say what read their videos."""
+    if not isinstance(origin, Mapping) or "decoder" not in origin:
+        return []
+    versions = origin["decoder"]
+    if not isinstance(versions, Mapping):
+        return ["origin.decoder is not a mapping"]
+    return [
+        f"origin.decoder.{shown_key(name)} is {shown(version)}; allowed: a text"
+        for name, version in versions.items()
+        if not _text(version)
+    ]
 
 
 def _model_problems(model: object, classes: list[str] | None, spec: ClipSpec | None) -> list[str]:

@@ -70,6 +70,7 @@ def _run(args: argparse.Namespace, say: Says) -> int:
     if not screen and os.path.realpath(args.output) in map(os.path.realpath, inputs.videos):
         raise ClipDuetError(f"--output {args.output} is one of the videos; name another file")
     bundle = _load_bundle(args.bundle)
+    _about_decoder(bundle, say)
     if not screen and bundle.root.resolve() in Path(args.output).resolve().parents:
         raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
     labels = _labels(args, bundle, inputs)
@@ -205,6 +206,17 @@ def _load_bundle(named: str | None) -> Bundle:
             "(`make demo` does everything from the start), --bundle names another"
         )
     return Bundle.load(folder)
+
+
+def _about_decoder(bundle: Bundle, say: Says) -> None:
+    """Refuse a decoder that reads wrong, before any video; tell of one that may differ."""
+    from infer.decoder import check_decoder, decoder_warning, installed
+
+    here = installed()
+    check_decoder(here["av"])
+    warning = decoder_warning(bundle.decoder, here)
+    if warning:
+        say(warning)
 
 
 def _labels(args: argparse.Namespace, bundle: Bundle, inputs: Inputs) -> Labels | None:

@@ -27,6 +27,7 @@ from export.describe import ExportError
 from export.fuse import fuse
 from export.verify import VerificationError, gap
 from infer.bundle import Bundle
+from infer.decoder import installed
 from infer.runtimes import open_runtime
 from train.config import clip_spec
 from train.identity import deployed
@@ -92,6 +93,7 @@ def test_the_description_is_complete(kind: str, exported: Callable[..., Any]) ->
     assert source["config_sha256"] == made.experiment.cfg.sha256()
     assert source["checkpoint"]["file"] == str(made.experiment.checkpoint)
     assert {"paddlepaddle", "paddle2onnx", "onnx", "onnxruntime"} <= set(source["tools"])
+    assert source["decoder"] == installed() == bundle.decoder
     assert any("parity" in line for line in made.said)
 
 
