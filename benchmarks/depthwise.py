@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Time both kernels; JSON-ready."""
-    from train.config import load_config
-    from train.recognizers import build_recognizer
+    from train.config.load import load_config
+    from train.distill.recognizers import build_recognizer
 
     cfg = load_config(options.config)
     steps: dict[str, Callable[[], object]] = {}

@@ -54,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Check and time; JSON-ready."""
     from benchmarks.training.steps import training_step
-    from train.config import load_config
-    from train.recognizers import build_recognizer
-    from train.splits import build_dataset
+    from train.config.load import load_config
+    from train.data.splits import build_dataset
+    from train.distill.recognizers import build_recognizer
 
     # Memory would hold the clips after their first epoch; it is reading that is measured.
     cfg = load_config(options.config, [*options.override, "DATASET.cache=false"])

@@ -29,7 +29,7 @@ from infer.preprocess import crop_frames, scale_frames
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
 from infer.video import Frames, read_video
-from train.config import Config, clip_spec, load_config, split_files
+from train.config.load import Config, clip_spec, load_config, split_files
 from train.data.lists import FRAME_SUFFIX, Sample
 
 REFERENCE = "pil"
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Compare every filter with Pillow's; JSON-ready."""
-    from train.splits import build_dataset
+    from train.data.splits import build_dataset
 
     cfg = load_config(options.config, options.override, trust=options.trust)
     spec = clip_spec(cfg, options.split)
@@ -162,7 +162,7 @@ class _Network:
 
     def __init__(self, cfg: Config, checkpoint: Path) -> None:
         from export.strip import strip
-        from train.checkpoint import load_file, model_weights
+        from train.checkpoints.checkpoint import load_file, model_weights
         from train.models.pixels import PixelInput
 
         weights = model_weights(load_file(checkpoint, trust=cfg.trust), source=checkpoint)

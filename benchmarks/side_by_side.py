@@ -17,7 +17,7 @@ from benchmarks.common.errors import BenchmarkError
 from benchmarks.training.runs import Job, train_all
 from infer.errors import ClipDuetError
 from infer.signals import exit_status
-from train.reporter import columns, fitting
+from train.engine.reporter import columns, fitting
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Time all steps; JSON-ready."""
-    from train.config import load_config
+    from train.config.load import load_config
 
     cfg = load_config(options.config, options.override)
     if cfg.model["framework"] != "RecognizerDistillation":

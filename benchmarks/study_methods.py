@@ -37,7 +37,7 @@ from infer.bundle import sha256_of
 from infer.files import write_text
 
 if TYPE_CHECKING:
-    from train.config import Config
+    from train.config.load import Config
     from train.data.dataset import ClipDataset
 
 FOLDER = Path("configs/methods")
@@ -157,7 +157,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def _methods(options: argparse.Namespace) -> list[Method]:
     """The baseline and the methods, read and checked before anything is trained."""
-    from train.config import load_config
+    from train.config.load import load_config
 
     wrong = too_small(options, LEAST)
     if len(set(options.seeds)) < LEAST_SEEDS:
@@ -188,7 +188,7 @@ def _kept(
     Raises:
         BenchmarkError: something of it would be lost.
     """
-    from train.config import load_config
+    from train.config.load import load_config
 
     file = options.out / "results.json"
     stored = stored_study(file)
@@ -222,9 +222,9 @@ def _kept(
 
 def _test_sets(methods: Sequence[Method]) -> tuple[dict[Any, ClipDataset], dict[str, Any]]:
     """The test clips by how they are sampled, read once, and what the result says of them."""
-    from train.config import clip_spec, split_files
+    from train.config.load import clip_spec, split_files
     from train.data.fingerprint import fingerprint
-    from train.splits import build_dataset
+    from train.data.splits import build_dataset
 
     sets: dict[Any, ClipDataset] = {}
     lists = set()
@@ -258,8 +258,8 @@ def _measure(
     list_sha256: str,
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """What every student that was trained answers and cost."""
-    from train.config import clip_spec
-    from train.splits import build_dataset
+    from train.config.load import clip_spec
+    from train.data.splits import build_dataset
 
     configs = {method.name: method.cfg for method in methods}
     answers = {}

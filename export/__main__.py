@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
-    from train.config import load_config, run_config
+    from train.config.load import load_config, run_config
 
     config = options.config or run_config(Path(options.checkpoint))
     cfg = load_config(config, options.override, trust=options.trust)

@@ -23,9 +23,9 @@ from export.strip import Stripped
 from infer.bundle import Bundle
 from infer.runtimes import Runtime, open_runtime
 from infer.spec import ClipSpec
-from train.evaluate import Evaluation, evaluate
+from train.data.unreadable import excess
+from train.evaluation.evaluate import Evaluation, evaluate
 from train.models.pixels import PixelInput
-from train.unreadable import excess
 
 
 def input_layer(spec: ClipSpec) -> PixelInput:

@@ -18,8 +18,8 @@ from export.options import ACTIVATIONS, ONNX_FILES, Options
 from export.qat import load_trained
 from export.strip import Stripped, strip
 from infer.bundle import Bundle, sha256_of, write_bundle_json
-from train.checkpoint import load_file, model_weights
-from train.config import Config, clip_spec
+from train.checkpoints.checkpoint import load_file, model_weights
+from train.config.load import Config, clip_spec
 
 __all__ = ["ACTIVATIONS", "Options", "export_bundle"]
 

@@ -14,7 +14,7 @@ from infer.bundle import sha256_of
 from infer.errors import ClipDuetError, VideoError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
-from train.unreadable import Failed, excess, reasons
+from train.data.unreadable import Failed, excess, reasons
 
 
 class CalibrationError(ClipDuetError):

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from export.verify import VerificationError
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 LEVEL = 0.01
 """Largest chance, of each of the two tests, to accuse a network that lost nothing."""

@@ -11,11 +11,11 @@ from export.calibration import Calibration, draw_calibration
 from export.verify import VerificationError
 from infer.errors import ClipDuetError, VideoError
 from infer.spec import ClipSpec
-from train.config import Config, clip_spec, split_files
+from train.config.load import Config, clip_spec, split_files
+from train.config.schema.data import Split
 from train.data.dataset import ClipDataset
 from train.data.lists import ListError, Sample
-from train.schema_data import Split
-from train.splits import build_dataset
+from train.data.splits import build_dataset
 
 CACHE_BYTES = 1 << 30
 """Verification clips stay in memory up to here: every runtime sees them without decoding again."""

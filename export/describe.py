@@ -18,9 +18,9 @@ from export.strip import Stripped
 from infer.bundle import FORMAT_VERSION, sha256_of
 from infer.decoder import installed
 from infer.errors import ClipDuetError
-from train.checkpoint import BEST, BEST_RECORD
-from train.config import Config, class_names
-from train.identity import deployed, differences
+from train.checkpoints.checkpoint import BEST, BEST_RECORD
+from train.config.identity import deployed, differences
+from train.config.load import Config, class_names
 
 TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy", "pillow")
 

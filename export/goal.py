@@ -19,7 +19,7 @@ import numpy as np
 
 from export.collapse import LEVEL, sign_test
 from export.verify import VerificationError
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 MOST_LOST = 10.0
 """Points that a quantised network may lose where no goal is set: one that certainly loses more is

@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor
 from paddle.nn import functional as F
 
-from train.ops.depthwise import depthwise_conv2d
+from train.models.depthwise import depthwise_conv2d
 
 Values = Sequence[Any]
 """Inputs of a node: tensors, and arrays for what says shapes, axes and pads."""

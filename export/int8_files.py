@@ -14,7 +14,7 @@ from export.qdq import Activations
 from export.quantize import Calibrated, quantize
 from export.quiet import captured
 from export.trials import Trials, spare, work_of
-from train.evaluate import ListedClips
+from train.evaluation.evaluate import ListedClips
 
 Say = Callable[[str], None]
 

@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from train.config import load_config, run_config
+    from train.config.load import load_config, run_config
 
     checkpoint = Path(options.checkpoint)
     config = options.config or run_config(checkpoint)
@@ -99,7 +99,7 @@ def _run(options: argparse.Namespace) -> int:
     warnings.filterwarnings("ignore", message="No ccache found")
     import paddle
 
-    from train.stopping import stop_requests
+    from train.engine.stopping import stop_requests
 
     paddle.disable_signal_handler()
     kinds = KINDS if options.activations == "both" else (options.activations,)
@@ -149,8 +149,8 @@ def fine_tune(
     """
     from export.qat_training import train_graph
     from train.data.loader import batches_in_epoch
-    from train.outlook import Place
-    from train.splits import training_datasets
+    from train.data.splits import training_datasets
+    from train.stages.outlook import Place
 
     if cfg.mix is not None:
         raise QatError("MIX blends clips, and the teacher wants clips of bytes: set MIX: null")
@@ -267,8 +267,8 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
     from export.fuse import fuse
     from export.quantize import calibrate, quantize
     from export.strip import strip
-    from train.checkpoint import load_file, model_weights
-    from train.config import clip_spec
+    from train.checkpoints.checkpoint import load_file, model_weights
+    from train.config.load import clip_spec
 
     content = load_file(checkpoint, trust=cfg.trust)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
@@ -286,7 +286,7 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
 
 
 def _settings(cfg: Any) -> Mapping[str, Any]:
-    from train.schema import Qat
+    from train.config.schema.experiment import Qat
 
     settings: dict[str, Any] = (cfg.QAT or Qat()).model_dump()
     return settings

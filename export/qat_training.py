@@ -22,16 +22,16 @@ from export.sessions import cpu_session
 from export.verify import compare
 from infer.errors import ClipDuetError, VideoError
 from infer.files import replacing
-from train.build_terms import label_term
-from train.config import Config
+from train.config.load import Config
+from train.config.schema.experiment import Qat
 from train.data.dataset import ClipDataset
-from train.loop import train
+from train.distill.build_terms import label_term
+from train.distill.recognizers import STUDENT, Recognizer
+from train.distill.terms import Outputs, Term
+from train.engine.loop import train
+from train.engine.reporter import Reporter
 from train.losses import Target, kl_divergence
-from train.outlook import Place
-from train.recognizers import STUDENT, Recognizer
-from train.reporter import Reporter
-from train.schema import Qat
-from train.terms import Outputs, Term
+from train.stages.outlook import Place
 
 TEACHER = "Teacher"
 

@@ -24,7 +24,7 @@ from infer.missing import why_not
 if TYPE_CHECKING:
     from export.spare import Search
     from infer.bundle import Bundle
-    from train.config import Config
+    from train.config.load import Config
 
 Say = Callable[[str], None]
 
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
     from export.spare import rank, table
     from export.trials import Trials, spare, work_of
     from infer.bundle import Bundle
-    from train.config import load_config, run_config
+    from train.config.load import load_config, run_config
 
     for name, least in (("calibration_clips", 1), ("clips", 0), ("most", 0.0)):
         if getattr(options, name) < least:
@@ -203,7 +203,7 @@ def _say_result(found: Search, ship: str, say: Say) -> None:
 
 
 def _check_pixels(cfg: Config, bundle: Bundle) -> None:
-    from train.config import clip_spec
+    from train.config.load import clip_spec
 
     if clip_spec(cfg) != bundle.spec:
         raise ClipDuetError(

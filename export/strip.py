@@ -15,9 +15,9 @@ import numpy as np
 from paddle import nn
 
 from infer.errors import ClipDuetError
+from train.config.schema.model import CONNECTORS, STUDENT
+from train.distill.recognizers import PARTS
 from train.models import build_network
-from train.recognizers import PARTS
-from train.schema_model import CONNECTORS, STUDENT
 
 Arrays = dict[str, np.ndarray]
 

@@ -14,7 +14,7 @@ from export.qdq import Activations, Graph, asked
 from export.quantize import KEEP_FLOAT, Calibrated, kept_in_float, quantize
 from export.sessions import cpu_session
 from export.spare import Say, Search, search
-from train.evaluate import Evaluation, ListedClips, evaluate
+from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
 
 BATCH = 16
 

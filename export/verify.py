@@ -19,7 +19,7 @@ from paddle import nn
 from export.fuse import fuse
 from export.limits import FLOAT32, Limits
 from infer.errors import ClipDuetError
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 Run = Callable[[np.ndarray], np.ndarray]
 

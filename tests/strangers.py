@@ -8,7 +8,7 @@ from typing import Any
 
 import paddle
 
-from train.checksum import seal
+from train.checkpoints.checksum import seal
 
 
 class _Run:

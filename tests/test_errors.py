@@ -16,7 +16,7 @@ import infer
 import train
 from infer.errors import BackendUnavailable, ClipDuetError, VideoError
 from infer.files import WriteError
-from train.config_errors import ConfigError, Mistake
+from train.config.errors import ConfigError, Mistake
 from train.data.lists import ListError
 
 SAMPLES: dict[type[ClipDuetError], tuple[Any, ...]] = {

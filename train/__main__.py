@@ -17,7 +17,7 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
 
 from infer.errors import ClipDuetError, explained
 from infer.missing import why_not
-from train.launched import end_with_the_launcher
+from train.distributed.launcher import end_with_the_launcher
 
 EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
 
@@ -101,27 +101,27 @@ def _quiet() -> None:
 
 def _run(options: argparse.Namespace, overrides: list[str]) -> int:
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
-    from train.config import load_config
+    from train.config.load import load_config
 
     cfg = load_config(options.config, overrides, trust=options.trust)
     if cfg.ignored:
         print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
     _quiet()
-    from train.before import left, make
-    from train.splits import training_datasets
+    from train.data.splits import training_datasets
+    from train.stages.before import left, make
 
     stages = left(cfg)
     # Where something comes first, the rehearsal reads the lists.
     datasets = None if stages else training_datasets(cfg)
     import paddle
 
-    from train.loop import train
-    from train.outlook import places
-    from train.rehearsal import rehearse
-    from train.reporter import Reporter
-    from train.run import check_begun
-    from train.stopping import stop_requests
-    from train.team import NETWORK_ERRORS, join
+    from train.distributed.team import NETWORK_ERRORS, join
+    from train.engine.loop import train
+    from train.engine.reporter import Reporter
+    from train.engine.run import check_begun
+    from train.engine.stopping import stop_requests
+    from train.stages.dry_run import rehearse
+    from train.stages.outlook import places
 
     paddle.disable_signal_handler()
     folder = Path(cfg.output_dir)

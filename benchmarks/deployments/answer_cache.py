@@ -21,7 +21,7 @@ from infer.bundle import Bundle
 from infer.engines import FOLDER
 from infer.files import replacing
 from train.data.lists import Sample
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 
 class Kept:

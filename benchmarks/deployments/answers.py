@@ -18,7 +18,7 @@ from infer.runtimes import Runtime, open_runtime
 from infer.spec import ClipSpec
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
-from train.evaluate import Evaluation, evaluate
+from train.evaluation.evaluate import Evaluation, evaluate
 
 CACHE_BYTES = 2**30  # decoded clips are kept between cells when they fit in this
 BATCH = 8

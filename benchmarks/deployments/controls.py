@@ -17,7 +17,7 @@ from benchmarks.stats import paired
 from infer.bundle import Bundle
 from infer.runtimes import Clips, Logits, Runtime
 from train.data.dataset import ClipDataset
-from train.evaluate import evaluate
+from train.evaluation.evaluate import evaluate
 
 KINDS = ("frames in random order", "one frame repeated")
 

@@ -19,7 +19,7 @@ from infer.backends import find_artifact
 from infer.bundle import Bundle, sha256_of
 from train.data.fingerprint import fingerprint
 from train.data.lists import Sample
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 
 def cell_rows(

@@ -32,9 +32,9 @@ from infer.bundle import sha256_of
 from infer.files import write_text
 
 if TYPE_CHECKING:
-    from train.config import Config
+    from train.config.load import Config
     from train.data.dataset import ClipDataset
-    from train.evaluate import Evaluation
+    from train.evaluation.evaluate import Evaluation
 
 FORMAT, FORMAT_VERSION = "clipduet-precisions", 2
 ANSWERS = "answers.json"
@@ -187,7 +187,7 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dataset(cfg: Config, split: Any) -> ClipDataset:
-    from train.splits import build_dataset
+    from train.data.splits import build_dataset
 
     cached = cfg.DATASET.model_copy(update={"cache": True})
     return build_dataset(cfg.model_copy(update={"DATASET": cached}), split)
@@ -197,7 +197,7 @@ def _evaluate(file: Path, dataset: ClipDataset, threads: int) -> Evaluation:
     """What an ONNX file answers in ONNX Runtime, as it runs by default."""
     import onnxruntime as ort
 
-    from train.evaluate import evaluate
+    from train.evaluation.evaluate import evaluate
 
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads

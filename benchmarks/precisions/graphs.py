@@ -23,7 +23,7 @@ from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.files import write_text
 
 if TYPE_CHECKING:
-    from train.config import Config
+    from train.config.load import Config
 
 KINDS: tuple[Literal["int8", "uint8"], ...] = ("int8", "uint8")
 SPLITS = ("valid", "test")
@@ -57,7 +57,7 @@ class Network:
 
 def networks(options: argparse.Namespace) -> list[Network]:
     """Every run that is wanted, with what is wrong told before anything is made."""
-    from train.config import load_config
+    from train.config.load import load_config
 
     pairs = [text.partition("=")[::2] for text in options.configs]
     if not all(name and path for name, path in pairs):
@@ -87,7 +87,7 @@ def networks(options: argparse.Namespace) -> list[Network]:
 def _fingerprints(cfg: Config) -> dict[str, str]:
     """What each list holds: its text alone would be the same for clips that were made anew."""
     from train.data.fingerprint import fingerprint
-    from train.splits import build_dataset
+    from train.data.splits import build_dataset
 
     splits: tuple[Any, ...] = ("train", *SPLITS)
     return {split: fingerprint(build_dataset(cfg, split).samples) for split in splits}

@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Build, compare, time; JSON-ready."""
     from benchmarks.speed.network import FLOAT_INPUT, build, drawn_clips
-    from train.config import load_config
+    from train.config.load import load_config
 
     wanted = options.cells or list(CELLS)
     if REFERENCE not in wanted:

@@ -20,9 +20,9 @@ from export.quantize import calibrate, quantize
 from export.verify import randomise
 from infer.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
 from infer.spec import ClipSpec
-from train.config import Config, clip_spec
+from train.config.load import Config, clip_spec
 from train.data.motion_clips import MotionSpec, draw_clip
-from train.recognizers import build_recognizer
+from train.distill.recognizers import build_recognizer
 
 CALIBRATION_CLIPS = 4
 FLOAT_INPUT = "float_input.onnx"

@@ -33,7 +33,7 @@ from infer.bundle import sha256_of
 from infer.files import write_text
 
 if TYPE_CHECKING:
-    from train.config import Config
+    from train.config.load import Config
     from train.data.dataset import ClipDataset
 
 LEAST = {"parallel": 1, "threads": 1, "resamples": 100, "bootstrap_seed": 0, "seeds": 0}
@@ -90,9 +90,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, pool; JSON-ready."""
-    from train.config import class_names
+    from train.config.load import class_names
+    from train.config.schema.before import Training
     from train.data.fingerprint import fingerprint
-    from train.schema_before import Training
 
     experiments = _experiments(options)
     dataset = _test_set(experiments, options)
@@ -215,7 +215,7 @@ def _say(line: str) -> None:
 
 def _experiments(options: argparse.Namespace) -> list[Experiment]:
     """Both configs, read and checked before anything is trained."""
-    from train.config import load_config
+    from train.config.load import load_config
 
     wrong = too_small(options, LEAST)
     if len(set(options.seeds)) < len(options.seeds):
@@ -240,7 +240,7 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
 
 
 def _list_file(cfg: Config, options: argparse.Namespace) -> Path:
-    from train.config import split_files
+    from train.config.load import split_files
 
     if options.data is not None:
         return Path(options.data)
@@ -252,10 +252,10 @@ def _list_file(cfg: Config, options: argparse.Namespace) -> Path:
 
 def _test_set(experiments: Sequence[Experiment], options: argparse.Namespace) -> ClipDataset:
     """The test clips, the same for both; read once."""
-    from train.config import clip_spec
+    from train.config.load import clip_spec
     from train.data.dataset import ClipDataset
     from train.data.lists import read_list
-    from train.splits import build_dataset
+    from train.data.splits import build_dataset
 
     cfg = experiments[0].cfg
     specs = {clip_spec(one.cfg, "test") for one in experiments}

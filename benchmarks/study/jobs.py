@@ -25,8 +25,8 @@ def add_jobs(
         BenchmarkError: two configs would train into one folder.
         ConfigError: a config has mistakes.
     """
-    from train.config import load_config
-    from train.schema_before import Training
+    from train.config.load import load_config
+    from train.config.schema.before import Training
 
     needed = []
     cfg = load_config(path, overrides)
@@ -72,8 +72,8 @@ def recipe_sha256(path: Path, overrides: Sequence[str] = ()) -> str:
     Raises:
         ConfigError: a config has mistakes.
     """
-    from train.config import load_config
-    from train.schema_before import Training
+    from train.config.load import load_config
+    from train.config.schema.before import Training
 
     cfg = load_config(path, overrides)
     before = {}

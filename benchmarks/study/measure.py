@@ -22,10 +22,10 @@ from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.files import write_text
 from infer.runtimes import open_runtime
-from train.evaluate import Evaluation, evaluate
+from train.evaluation.evaluate import Evaluation, evaluate
 
 if TYPE_CHECKING:
-    from train.config import Config
+    from train.config.load import Config
     from train.data.dataset import ClipDataset
 
 DYNAMIC = Cell("dynamic", "fp32")
@@ -95,7 +95,7 @@ def measure(
 
 def seconds_of(checkpoint: Path) -> float:
     """How long the training of a checkpoint took."""
-    from train.checkpoint import load_file
+    from train.checkpoints.checkpoint import load_file
 
     return float(load_file(checkpoint)["progress"]["seconds"])
 
@@ -114,9 +114,9 @@ def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluatio
     """The student of a checkpoint, as it was trained, before any export."""
     import paddle
 
-    from train.checkpoint import load_file, model_weights, set_weights
+    from train.checkpoints.checkpoint import load_file, model_weights, set_weights
+    from train.distill.recognizers import build_recognizer
     from train.models.pixels import PixelInput
-    from train.recognizers import build_recognizer
 
     pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
     recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
@@ -184,7 +184,7 @@ def _cost(folder: Path) -> dict[str, Any]:
     else the machine does only adds. ``seconds_before`` are those of the trainings in the run's
     folder that it builds on.
     """
-    from train.checkpoint import load_file
+    from train.checkpoints.checkpoint import load_file
 
     last = CHECKPOINTS["last"]
     progress = load_file(folder / last)["progress"]

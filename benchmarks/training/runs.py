@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.common.errors import BenchmarkError
 from infer.files import write_text
 from infer.signals import stoppable
-from train.reporter import duration
+from train.engine.reporter import duration
 
 CHECKPOINTS = {"best": "best.pdparams", "last": "latest.ckpt"}
 LOG = "train.log"

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from train.config import Config
-    from train.recognizers import Recognizer
+    from train.config.load import Config
+    from train.distill.recognizers import Recognizer
 
 PAIR = "pair"
 
 
 def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
     """One training step of the pair, and of each of its networks alone, on the same clips."""
-    from train.config import clip_spec
+    from train.config.load import clip_spec
+    from train.distill.recognizers import build_recognizer
     from train.models.pixels import PixelInput
-    from train.recognizers import build_recognizer
 
     preprocess = clip_spec(cfg, "train").preprocess
     pixels = PixelInput(preprocess.mean, preprocess.std)
@@ -51,11 +51,11 @@ def training_step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable
     """A function that takes one step on the same random clips each time and returns the loss."""
     import paddle
 
-    from train.config import clip_spec
+    from train.config.load import clip_spec
+    from train.engine.optim import build_optimizer
+    from train.engine.precision import build_precision
     from train.losses import Target
     from train.models.pixels import PixelInput
-    from train.optim import build_optimizer
-    from train.precision import build_precision
 
     spec = clip_spec(cfg, "train")
     rng = np.random.default_rng(seed)

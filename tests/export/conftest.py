@@ -16,8 +16,8 @@ import yaml
 from export.bundle import Options, export_bundle
 from export.verify import randomise
 from infer.hardware import cpu
-from train.config import Config, load_config
-from train.recognizers import Recognizer, build_recognizer
+from train.config.load import Config, load_config
+from train.distill.recognizers import Recognizer, build_recognizer
 
 SEGMENTS, CROP, CLASSES = 4, 32, 5
 SATURATES = platform.machine() == "x86_64" and not {"avx_vnni", "avx512_vnni"} & set(cpu().features)

@@ -18,7 +18,7 @@ from export.collapse import check_collapse, find_collapse
 from export.verify import VerificationError
 from infer.bundle import Bundle
 from tests.export.conftest import QUICK
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 CLASSES = ["left", "right", "up", "down"]
 

@@ -29,9 +29,9 @@ from export.verify import VerificationError, gap
 from infer.bundle import Bundle
 from infer.decoder import installed
 from infer.runtimes import open_runtime
-from train.config import clip_spec
-from train.identity import deployed
-from train.recognizers import build_recognizer
+from train.config.identity import deployed
+from train.config.load import clip_spec
+from train.distill.recognizers import build_recognizer
 
 KINDS = ["single", "attention", "pair", "resnet"]
 QUICK = Options(max_batch=3, calibration_clips=3, threads=1, workers=0)

@@ -23,7 +23,7 @@ from export.fuse import fuse
 from export.quiet import ConversionError, captured
 from export.shift import delay_shift
 from export.verify import dynamic, randomise
-from train.config import clip_spec
+from train.config.load import clip_spec
 from train.models import build_network
 from train.models.pixels import PixelInput
 

@@ -19,7 +19,7 @@ from export.calibration import CalibrationError
 from export.quantize import KEEP_FLOAT, calibrate, kept_in_float, quantize
 from infer.preprocess import load_clips
 from tests.export.conftest import CROP, SEGMENTS
-from train.config import clip_spec, load_config
+from train.config.load import clip_spec, load_config
 
 KINDS = ["single", "attention", "pair", "resnet"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from export.goal import Goal, GoalError, check_goal, check_loss, score, temperature_of
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 
 def evaluation(logits: np.ndarray, labels: np.ndarray) -> Evaluation:

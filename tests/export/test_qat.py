@@ -28,7 +28,7 @@ from export.verify import VerificationError
 from infer.bundle import Bundle, sha256_of
 from infer.runtimes import open_runtime
 from tests.export.conftest import QUICK, SATURATES
-from train.config import load_config
+from train.config.load import load_config
 
 KINDS = ["attention", "pair", "resnet"]
 SETTINGS = {

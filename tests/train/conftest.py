@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.train.config_cases import PAIR
+from tests.train.config.config_cases import PAIR
 
 WriteClip = Callable[..., Path]
 
@@ -20,7 +20,7 @@ WriteClip = Callable[..., Path]
 def no_process_is_left() -> Iterator[None]:
     """A test that fails leaves no training behind."""
     yield
-    teams = sys.modules.get("tests.train.teams")  # not loaded where nothing is launched
+    teams = sys.modules.get("tests.train.distributed.teams")  # not loaded where nothing is launched
     while teams is not None and teams.STARTED:
         teams.kill(teams.STARTED.pop())
 

@@ -13,13 +13,13 @@ import pytest
 
 from export.strip import strip
 from infer.preprocess import crop_frames, scale_frames
-from train.checkpoint import load_file, model_weights
-from train.config import Config, clip_spec, load_config
-from train.loop import train
+from train.checkpoints.checkpoint import load_file, model_weights
+from train.checkpoints.pretrained import load_weights
+from train.config.load import Config, clip_spec, load_config
+from train.data.splits import training_datasets
+from train.distill.recognizers import build_recognizer
+from train.engine.loop import train
 from train.models.pixels import PixelInput
-from train.pretrained import load_weights
-from train.recognizers import build_recognizer
-from train.splits import training_datasets
 
 CONFIGS = {
     "v2/pptsm_lcnet_k400_8frames_uniform": 8,

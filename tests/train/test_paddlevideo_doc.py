@@ -16,9 +16,9 @@ import yaml
 from export.data import verification
 from tests.train.tiny import ALONE, PAIR
 from train.__main__ import main
-from train.config import class_names, load_config
-from train.recognizers import build_recognizer
-from train.splits import training_datasets
+from train.config.load import class_names, load_config
+from train.data.splits import training_datasets
+from train.distill.recognizers import build_recognizer
 
 NAMES = ["playing chess", "juggling balls", "abseiling"]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from train.checkpoint import LATEST, load_file
-from train.config import load_config
-from train.loop import train
-from train.progress import Progress
-from train.splits import training_datasets
+from train.checkpoints.checkpoint import LATEST, load_file
+from train.config.load import load_config
+from train.data.splits import training_datasets
+from train.engine.loop import train
+from train.engine.progress import Progress
 
 STUDENT = {
     "backbone": {

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from infer.bundle import sha256_of
 from infer.errors import ClipDuetError, explained, listed
 from infer.inputs import VIDEO_SUFFIXES
-from train.data.class_file import class_lines
+from train.config.class_file import class_lines
 from train.data.lists import unlistable, write_lines
 
 SPLITS = ("train", "val", "test")

@@ -8,7 +8,7 @@ from paddle.nn import functional as F
 from paddle.nn.initializer import KaimingNormal, Normal
 from paddle.regularizer import L2Decay
 
-from train.ops.depthwise import depthwise_conv2d
+from train.models.depthwise import depthwise_conv2d
 
 BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
 """What has statistics of the batch."""
@@ -59,7 +59,7 @@ class DepthwiseConv2D(nn.Conv2D):
     """``nn.Conv2D`` with one filter a channel, and a faster kernel where it trains on a CPU.
 
     Same parameters and the same values as ``nn.Conv2D(groups=channels)``; see
-    :mod:`train.ops.depthwise`.
+    :mod:`train.models.depthwise`.
     """
 
     def __init__(self, channels: int, kernel_size: int, stride: int, *, bias: bool) -> None:

@@ -15,7 +15,7 @@ from benchmarks.deployments.deployment import Cell
 from benchmarks.gate.compare import figures
 from benchmarks.stats.resample import Bootstrap
 from train.data.lists import Sample
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 BOOTSTRAP: Bootstrap = {"resamples": 500, "seed": 0, "level": 0.95}
 

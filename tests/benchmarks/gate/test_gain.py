@@ -25,7 +25,7 @@ from infer.errors import BackendUnavailable
 from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
 from infer.statuses import Status
 from train.data.lists import Sample
-from train.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 SPEC = ClipSpec(SamplingSpec(num_seg=2), PreprocessSpec(short_size=16, fixed_ratio=False, crop=16))

@@ -18,8 +18,8 @@ from benchmarks.precisions import graphs
 from benchmarks.precisions.pooled import METHODS, pool
 from benchmarks.precisions.sections import sections
 from tests.export.conftest import MODELS, config_of
-from train.config import load_config
-from train.recognizers import build_recognizer
+from train.config.load import load_config
+from train.distill.recognizers import build_recognizer
 
 BOOTSTRAP: Any = {"resamples": 400, "seed": 0, "level": 0.95}
 CLIPS = 2000

@@ -27,7 +27,7 @@ from benchmarks.study.result_file import load
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import Job, eta, train_all
 from infer.bundle import sha256_of
-from train.config import load_config
+from train.config.load import load_config
 
 MakeResults = Callable[..., dict[str, Any]]
 

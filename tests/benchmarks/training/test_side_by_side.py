@@ -16,7 +16,7 @@ from benchmarks.common import machine
 from benchmarks.side_by_side import main as side_by_side
 from benchmarks.training.runs import conditions_of
 from tests.terminal import on_terminal
-from train.config import load_config
+from train.config.load import load_config
 
 
 def test_trainings_side_by_side(

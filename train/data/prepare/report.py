@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from train.data.class_file import class_lines
+from train.config.class_file import class_lines
 from train.data.lists import unlistable, write_lines
 from train.data.prepare.formats import Plan
 from train.data.prepare.media import Outcome

@@ -1,0 +1,356 @@
+"""A checkpoint is data: what Paddle and NumPy write is read as they read it, the rest refused."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import re
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from train.checkpoints.checkpoint import CheckpointError, load_file
+
+MADE_UP = re.compile(r"(generated_tensor|eager_tmp)_\d+")
+"""Paddle numbers tensors that have no name, or an empty one: at each reading anew."""
+
+
+def same_name(a: str, b: str) -> bool:
+    found = MADE_UP.fullmatch(a), MADE_UP.fullmatch(b)
+    return a == b or (None not in found and found[0][1] == found[1][1])  # type: ignore[index]
+
+
+def equal(a: Any, b: Any) -> bool:
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return list(a) == list(b) and all(equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(equal, a, b))
+    if isinstance(a, paddle.Tensor):
+        return same_name(a.name, b.name) and a.dtype == b.dtype and equal(a.numpy(), b.numpy())
+    if isinstance(a, (np.ndarray, np.generic)):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return bool(a == b)
+
+
+def dense(values: np.ndarray) -> Any:
+    tensor = paddle.base.core.DenseTensor()
+    tensor.set(values, paddle.CPUPlace())
+    return tensor
+
+
+def layer() -> paddle.nn.Layer:
+    return paddle.nn.Sequential(paddle.nn.Linear(3, 4), paddle.nn.BatchNorm1D(4))
+
+
+WEIGHT = np.arange(12, dtype=np.float32).reshape(3, 4)
+CONTENTS: dict[str, Callable[[], Any]] = {
+    "state dict": lambda: layer().state_dict(),
+    "latest": lambda: {"format": 1, "model": dict(layer().state_dict()), "average": None,
+                       "progress": {"history": [{"top1": 0.5, 3: "x"}], "skipped": ["a\udc80"],
+                                    "big": 1 << 127, "pair": (1, 2.5), "state": True}},
+    "optimiser": lambda: {"LR_Scheduler": {"last_epoch": 3, "last_lr": 0.1},
+                          "w": layer()[0].weight},
+    "dense": lambda: {"w": dense(WEIGHT), "n": [dense(WEIGHT)]},
+    "scalars": lambda: {"a": np.float64(2.5), "b": np.bool_(True), "c": np.int32(-1)},
+    "nested": lambda: OrderedDict(a=[layer()[0].weight, {"b": (1, "x", None)}]),
+    "one tensor": lambda: layer()[0].weight,
+    "types": lambda: {name: paddle.ones([2, 1, 3]).astype(name) for name in
+                      ("bool", "int8", "uint8", "int64", "float16", "bfloat16", "float64",
+                       "complex64")},
+    "empty": lambda: {"w": paddle.zeros([0, 4])},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("kind", CONTENTS)
+def test_what_paddle_writes_is_read_as_paddle_reads_it(
+    kind: str, protocol: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "any.pdparams"
+    paddle.save(CONTENTS[kind](), str(file), protocol=protocol)
+    assert equal(load_file(file), paddle.load(str(file)))
+
+
+PLAIN: dict[str, Any] = {
+    "of Paddle 1.8": {"conv.weight": WEIGHT, "bn": WEIGHT[0], "StructuredToParameterName@@":
+                      {"conv.weight": "conv2d_0.w_0", "bn": "bn_0.w_0"}},
+    "table of some": {"a": WEIGHT, "b": WEIGHT, "StructuredToParameterName@@": {"a": "x"}},
+    "static": {"conv2d_0.w_0": WEIGHT, "lr": np.float32(1), "step": 3},
+    "cut up": {"small": WEIGHT, "big@@.0": WEIGHT.ravel()[:8], "big@@.1": WEIGHT.ravel()[8:],
+               "UnpackBigParamInfor@@": {"big": {"OriginShape": (2, 6),
+                                                 "slices": ["big@@.0", "big@@.1"]}},
+               "StructuredToParameterName@@": {"small": "s", "big": "b"}},
+    "Fortran's order": {"w": np.asfortranarray(WEIGHT), "t": WEIGHT.T,
+                        "z": np.float32(3).reshape(())},
+    "shared": {"a": WEIGHT, "b": WEIGHT},
+    "a pair among arrays": {"a": ("name", WEIGHT), "b": WEIGHT},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("kind", PLAIN)
+def test_pickled_arrays_are_read_as_paddle_reads_them(
+    kind: str, protocol: int, tmp_path: Path
+) -> None:
+    if protocol == 5 and sys.version_info < (3, 8):
+        pytest.skip("no protocol 5")
+    file = tmp_path / "any.pdparams"
+    file.write_bytes(pickle.dumps(PLAIN[kind], protocol=protocol))
+    assert equal(load_file(file), paddle.load(str(file)))
+
+
+def test_arrays_of_numpy_1_and_of_python_2_are_read(tmp_path: Path) -> None:
+    data = pickle.dumps({"w": WEIGHT, "s": np.float64(3)}, protocol=2)
+    assert b"numpy._core" in data
+    file = tmp_path / "old.pdparams"
+    file.write_bytes(data.replace(b"numpy._core.", b"numpy.core."))
+    assert equal(load_file(file), paddle.load(str(file)))
+    # cPickle of Python 2: byte strings (U) for keys and numbers, 'b' for the code.
+    raw = np.array([1.0, 2.0], "<f4").tobytes()
+    python_2 = (
+        b"\x80\x02}U\x01wcnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b"
+        b"\x87R(K\x01K\x02\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff"
+        b"\xffJ\xff\xff\xff\xffK\x00tb\x89U\x08" + raw + b"tbs."
+    )
+    file.write_bytes(python_2)
+    assert equal(load_file(file), paddle.load(str(file)))
+    assert load_file(file)["w"].tolist() == [1.0, 2.0]
+    ordered = b"\x80\x02ccollections\nOrderedDict\n]]U\x01aK\x01eaa\x85R."
+    file.write_bytes(ordered.replace(b"]]U\x01aK\x01eaa", b"](](U\x01aK\x01ee"))
+    assert load_file(file) == pickle.loads(file.read_bytes()) == OrderedDict(a=1)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+    | hnp.arrays(st.sampled_from([np.float32, np.int64, np.bool_]), hnp.array_shapes(min_side=0)),
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner)
+    | st.dictionaries(st.text("abc._1", min_size=1, max_size=5), inner, max_size=3),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@example(content={"": ("", np.zeros(0, np.float32))}, protocol=2)
+@given(content=st.dictionaries(st.text("abc._1"), values, max_size=4), protocol=st.integers(2, 5))
+def test_any_plain_data_is_read_as_paddle_reads_it(
+    tmp_path_factory: pytest.TempPathFactory, content: Any, protocol: int
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "drawn.pdparams"
+    file.write_bytes(pickle.dumps(content, protocol=protocol))
+    assert equal(load_file(file), paddle.load(str(file)))
+
+
+class Call:
+    """Pickles as a call of a function."""
+
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self._reduced = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+class Stated:
+    """Pickles as an instance that gets a state."""
+
+    def __setstate__(self, state: Any) -> None:
+        Path(state["path"]).touch()
+
+    def __getstate__(self) -> Any:
+        return {"path": PATH}
+
+
+PATH = "/nowhere"
+
+
+def short(text: bytes) -> bytes:
+    return b"\x8c" + bytes([len(text)]) + text
+
+
+def payloads(victim: Path) -> dict[str, bytes]:
+    """Pickles that would make a file ``victim``, or are made to be refused, by what they do."""
+    touch = f"open({str(victim)!r}, 'w')"
+    path = str(victim)
+
+    def dumped(value: Any, protocol: int = 4) -> bytes:
+        return pickle.dumps({"w": WEIGHT, "x": value}, protocol=protocol)
+
+    evil = io.BytesIO()
+    pickler = pickle.Pickler(evil, 4)
+    pickler.persistent_id = lambda value: touch if value is WEIGHT else None  # type: ignore[method-assign]
+    pickler.dump({"w": WEIGHT})
+    inner = pickle.dumps(Call(exec, touch))
+    objects = np.array([Call(exec, touch)], dtype=object)
+    text = touch.encode()
+    return {
+        "os.system": dumped(Call(__import__("os").system, f"touch {path}")),
+        "exec": dumped(Call(exec, touch)),
+        "exec of protocol 0": dumped(Call(exec, touch), 0),
+        "exec of protocol 2": dumped(Call(exec, touch), 2),
+        "eval": dumped(Call(eval, touch)),
+        "eval of data": dumped(Call(eval, "data", {"data": 1, "__builtins__": {}})),
+        "a file": dumped(Call(open, path, "w")),
+        "a path": dumped(Call(Path.touch, Path(path))),
+        "a pickle in it": dumped(Call(pickle.loads, inner)),
+        "objects in an array": dumped(objects),
+        "a type of objects": dumped(np.dtype("f4,O")),
+        "numpy.load": dumped(Call(np.load, path, None, True)),
+        "a file of numbers": dumped(Call(np.memmap, path, "f4", "w+", 0, (4,))),
+        "getattr": dumped(Call(getattr, WEIGHT, "tofile")),
+        "a state": dumped(Stated()),
+        "a layer": dumped(Call(paddle.nn.Linear, 2, 2)),
+        "a function's code": b"\x80\x02cbuiltins\neval\n}X\x08\x00\x00\x00__code__Nsb.",
+        "a state of a dict": b"\x80\x04}}" + short(b"a") + b"K\x01sb.",
+        "a subclass of an array": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n"
+        b"cnumpy\nmemmap\nK\x00\x85C\x01b\x87R.",
+        "an object type": b"\x80\x02cnumpy\ndtype\nX\x02\x00\x00\x00O8K\x00K\x01\x87R.",
+        "a class": dumped(np.ndarray),
+        "_codecs.decode": b"\x80\x02c_codecs\ndecode\n" + short(text) + short(b"rot13") + b"\x86R.",
+        "another codec": b"\x80\x02c_codecs\nencode\n" + short(text) + short(b"rot13") + b"\x86R.",
+        "bytes as a call": b"\x80\x02cbuiltins\nbytes\nJ\xff\xff\xff\x7f\x85R.",
+        "a new object": b"\x80\x02cos\nsystem\n" + short(b"touch " + path.encode()) + b"\x85\x81.",
+        "inst": b"(S'touch " + path.encode() + b"'\nios\nsystem\n.",
+        "obj": b"(cos\nsystem\nS'touch " + path.encode() + b"'\no.",
+        "a persistent id": evil.getvalue(),
+        "an extension": b"\x80\x02\x82\x01.",
+        "a buffer": b"\x80\x05\x97.",
+        "dotted names": b"\x80\x04" + short(b"builtins") + short(b"eval.__call__") + b"\x93"
+        + short(text) + b"\x85R.",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", payloads(Path(PATH)))
+def test_what_would_run_is_refused_by_name(kind: str, tmp_path: Path, monkeypatch: Any) -> None:
+    victim = tmp_path / "victim"
+    monkeypatch.setitem(globals(), "PATH", str(victim))
+    file = tmp_path / "stranger.pdparams"
+    file.write_bytes(payloads(victim)[kind])
+    with pytest.raises(CheckpointError) as caught:
+        load_file(file)
+    assert not victim.exists()
+    message = str(caught.value)
+    assert str(file) in message and "\n" not in message
+    names = {"os.system": "posix.system", "exec": "exec", "a path": "pathlib",
+             "a layer": "Linear", "a pickle in it": "_pickle.loads", "a state": "Stated",
+             "getattr": "getattr"}  # fmt: skip
+    assert names.get(kind, "") in message
+    if kind in names:
+        assert "--trust" in message
+
+
+@pytest.mark.parametrize("kind", ["exec", "a state", "a file"])
+def test_the_payloads_do_what_they_say(kind: str, tmp_path: Path, monkeypatch: Any) -> None:
+    victim = tmp_path / "victim"
+    monkeypatch.setitem(globals(), "PATH", str(victim))
+    file = tmp_path / "trusted.pdparams"
+    file.write_bytes(payloads(victim)[kind])
+    # An open file is no data, and Paddle says so after it was opened.
+    with contextlib.suppress(CheckpointError):
+        load_file(file, trust=True)
+    assert victim.exists()
+
+
+def array(shape: bytes, data: bytes) -> bytes:
+    return (
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01" + shape
+        + b"cnumpy\ndtype\nX\x02\x00\x00\x00f4K\x00K\x01\x87R(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff"
+        b"\xff\xffJ\xff\xff\xff\xffK\x00tb\x89" + data + b"tb"
+    )  # fmt: skip
+
+
+BOMBS = {
+    "bytes beyond the end": b"\x80\x04\x8e" + (1 << 40).to_bytes(8, "little") + b"x.",
+    "a text beyond the end": b"\x80\x04X\xff\xff\xff\x7fx.",
+    "a long number": b"\x80\x02\x8b\xff\xff\xff\x7f\x01.",
+    "digits": b"L" + b"9" * 100_000 + b"L\n.",
+    "a large array": b"\x80\x04" + array(b"J\xff\xff\xff\x7f\x85", b"C\x04abcd") + b".",
+    "a large empty array": b"\x80\x04cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+    b"J\xff\xff\xff\x7f\x85C\x01d\x87R.",
+    "a negative shape": b"\x80\x04" + array(b"J\xff\xff\xff\xff\x85", b"C\x04abcd") + b".",
+    "lists that multiply": b"\x80\x04]" + b"".join(
+        b"q" + bytes([i]) + b"0"[:0] + b"](" + (b"h" + bytes([i])) * 10 + b"e" for i in range(30)
+    ) + b".",
+    "an array many times": b"\x80\x04("
+    + array(b"M\x00\x04\x85", b"B\x00\x10\x00\x00" + bytes(4096))
+    + b"q\x00" + b"h\x00" * 1000 + b"t.",
+    "a list in itself": b"\x80\x04]q\x00h\x00a.",
+    "deep lists": b"\x80\x04" + b"]" * 100_000 + b"a" * 99_999 + b".",
+    "deep marks": b"(" * 100_000 + b".",
+    "keys of one hash": b"\x80\x04}(" + b"".join(
+        b"\x8a\x0a" + (i * ((1 << 61) - 1)).to_bytes(10, "little", signed=True) + b"N"
+        for i in range(5000)
+    ) + b"u.",
+    "a list as a key": b"\x80\x04}]Ns.",
+    "an odd number of keys": b"\x80\x04}(NNNu.",
+    "nothing on the stack": b"\x80\x040.",
+    "a reduce of nothing": b"\x80\x04R.",
+    "too much on the stack": b"\x80\x04NN.",
+    "a tuple of nothing": b"\x80\x04N\x87.",
+    "an unknown opcode": b"\x80\x04\xf0.",
+    "a key of control characters": b"\x80\x04}" + short(b"\x1b[2J") + b"Ns.",
+    "names of what is not there": pickle.dumps({"StructuredToParameterName@@": {"a": "b"}}),
+    "a table that is none": pickle.dumps({"w": WEIGHT, "StructuredToParameterName@@": 3}),
+    "parts of another size": pickle.dumps({"a": WEIGHT, "UnpackBigParamInfor@@": {
+        "w": {"OriginShape": (1 << 40,), "slices": ["a"]}}}),
+    "parts many times": pickle.dumps({"a": WEIGHT, "UnpackBigParamInfor@@": {
+        "w": {"OriginShape": (-1,), "slices": ["a"] * 1000}}}),
+    "more after the end": pickle.dumps({"w": WEIGHT}) + b"N.",
+    "zeros": bytes(5000),
+    "a model of Paddle": b"\n\x12\x08\x00\x10\xff",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_what_is_larger_than_its_bytes_or_broken_is_refused(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "bomb.pdparams"
+    file.write_bytes(BOMBS[kind])
+    with pytest.raises(CheckpointError, match=r"bomb\.pdparams is not"):
+        load_file(file)
+
+
+@pytest.mark.parametrize(
+    "claim", [b"\x95" + (1 << 62).to_bytes(8, "little") + b"N.", b"Nr\xff\xff\xff\xffq\x00."]
+)
+def test_a_large_claim_without_meaning_takes_no_memory(claim: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "claim.pdparams"
+    file.write_bytes(b"\x80\x04" + claim)
+    assert load_file(file) is None
+
+
+@given(cut=st.floats(0, 1, exclude_max=True))
+def test_a_file_that_was_cut_off_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, cut: float
+) -> None:
+    whole = pickle.dumps({"w": WEIGHT, "n": 3}, protocol=4)
+    file = tmp_path_factory.getbasetemp() / "cut.pdparams"
+    file.write_bytes(whole[: int(cut * len(whole))])
+    with pytest.raises(CheckpointError, match=r"cut\.pdparams is not a readable checkpoint"):
+        load_file(file)
+
+
+@given(data=st.data())
+def test_no_change_of_a_file_makes_anything_but_data_or_an_error(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    changed = bytearray(
+        pickle.dumps({"w": WEIGHT, "n": [3, "x"]}, protocol=data.draw(st.integers(2, 5)))
+    )
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    file = tmp_path_factory.getbasetemp() / "changed.pdparams"
+    file.write_bytes(changed)
+    try:
+        load_file(file)
+    except CheckpointError as error:
+        assert "changed.pdparams is not" in str(error) and "\n" not in str(error)  # noqa: PT017

@@ -1,0 +1,302 @@
+"""What loads, and what a config then says."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.train.config.config_cases import PAIR
+from train.config.load import (
+    Config,
+    ConfigError,
+    class_names,
+    clip_spec,
+    load_config,
+    parse_model,
+    pipeline_of,
+    split_files,
+    transform_blocks,
+)
+from train.config.yaml_file import parse_document
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+OURS = sorted(file.name for file in CONFIGS.glob("*.yaml") if "MODEL:" in file.read_text())
+
+
+def test_paddlevideos_layout_loads_with_our_defaults(pair):
+    cfg = load_config(pair)
+    assert cfg.optimizer["weight_decay"] == {"name": "L2", "value": 1e-4}
+    assert cfg.optimizer["learning_rate"]["warmup_start_lr"] == 0.005
+    assert (cfg.class_num, cfg.epochs, cfg.seed, cfg.output_dir) == (3, 12, 0, "runs/pair")
+    assert cfg.mix == {"name": "Mixup", "alpha": 0.2}
+    assert [list(entry) for entry in cfg.model["models"]] == [["Teacher"], ["Student"]]
+    assert cfg.model["loss"]["Train"][2]["temperature"] == 1.0
+    assert not cfg.amp.enabled and cfg.grad_clip is None and cfg.PRECISEBN is None
+
+
+def test_keys_without_meaning_are_named_and_nothing_else_is(pair):
+    assert sorted(load_config(pair).ignored) == [
+        "INFERENCE",
+        "METRIC",
+        "PIPELINE.train.decode.backend",
+        "PIPELINE.valid.decode.backend",
+        "log_level",
+    ]
+
+
+def test_checked_blocks_are_what_the_builders_take(pair):
+    from train.data.augment.transforms import build_transforms
+    from train.data.mix import build_mix
+    from train.distill.recognizers import build_recognizer
+    from train.engine.optim import build_optimizer
+
+    cfg = load_config(pair, ["MODEL.freeze_params_list=[true, false]", "grad_clip=5"])
+    recognizer = build_recognizer(cfg.model, seed=cfg.seed)
+    assert recognizer.roles == ["Teacher", "Student"] and recognizer.frozen == {"Teacher"}
+    names = [type(transform).__name__ for transform in build_transforms(transform_blocks(cfg))]
+    assert names == ["MultiScaleCrop", "RandomCrop", "RandomFlip"]
+    assert build_mix(cfg.mix) is not None
+    _, scheduler = build_optimizer(recognizer, cfg.optimizer, steps_per_epoch=2, epochs=cfg.epochs)
+    assert scheduler() == pytest.approx(0.005)
+    assert cfg.optimizer["grad_clip"]["value"] == 5.0
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_configs_of_the_repository_load(name, monkeypatch):
+    for variable in ("RAILWAY_ROOT", "KINETICS400_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
+    cfg = load_config(CONFIGS / name)
+    assert not cfg.ignored
+    assert clip_spec(cfg, "valid").clip_shape == clip_spec(cfg, "train").clip_shape
+    assert split_files(cfg, "train").list_file.name == "train.list"
+    assert cfg.class_num == {"pp": 400, "ra": 4}.get(name[:2], cfg.class_num)
+
+
+@pytest.mark.parametrize("kind", ["railway", "motions", "pptsm_v2_8f"])
+def test_a_pair_differs_from_its_baseline_in_the_model_alone(kind):
+    single = CONFIGS / ("pptsm_v2_8f.yaml" if kind.endswith("8f") else f"{kind}_baseline.yaml")
+    both = CONFIGS / f"{kind}_dml.yaml"
+    a, b = (load_config(file).to_dict() for file in (single, both))
+    (student,) = [m["Student"] for m in b["MODEL"]["models"] if "Student" in m]
+    assert student["backbone"] == a["MODEL"]["backbone"]
+    # The recipe halves its batch, and with it its rate, for the second network.
+    keys = {"PIPELINE", "MIX", "epochs", "seed", "amp"} | (
+        {"DATASET", "OPTIMIZER", "grad_clip"} if not kind.endswith("8f") else set()
+    )
+    assert {key: a[key] for key in keys} == {key: b[key] for key in keys}
+
+
+PLAIN = {
+    "framework": "Recognizer2D",
+    "backbone": {"name": "PPTSM_v2", "pretrained": "data/x.pdparams", "num_seg": 16},
+    "head": {"name": "MoViNetHead"},
+}
+TEACHER = {
+    "backbone": {"name": "ResNetTweaksTSM", "depth": 50, "num_seg": 16},
+    "head": {"name": "ppTSMHead", "num_classes": 400, "in_channels": 2048, "num_seg": 16},
+}
+ITSELF = {"backbone": PLAIN["backbone"], "head": PLAIN["head"]}
+
+
+def distillation(teacher):
+    truth = [{"name": "DistillationCELoss", "model_name_pairs": ["Student", "GroundTruth"]}]
+    return {
+        "framework": "RecognizerDistillation",
+        "freeze_params_list": [False, False],
+        "models": [{"Teacher": teacher}, {"Student": ITSELF}],
+        "loss": {
+            "Train": [
+                *truth,
+                {"name": "DistillationCELoss", "model_name_pairs": ["Teacher", "GroundTruth"]},
+                {"name": "DistillationDMLLoss", "model_name_pairs": ["Student", "Teacher"]},
+            ],
+            "Val": truth,
+        },
+    }
+
+
+@pytest.mark.parametrize("block", [PLAIN, distillation(TEACHER), distillation(ITSELF)])
+def test_model_block_alone(block):
+    model = parse_model(block)
+    assert model == parse_model({"MODEL": block})
+    student = model if "backbone" in model else model["models"][1]["Student"]
+    assert student["backbone"]["class_num"] == 400  # the recipe's default
+    assert student["backbone"]["num_seg"] == 16
+
+
+def test_model_block_alone_is_checked():
+    block = distillation({**TEACHER, "head": {**TEACHER["head"], "in_channels": 512}})
+    with pytest.raises(ConfigError, match=r"in_channels: is 512, must be 2048"):
+        parse_model(block)
+
+
+# --- PaddleVideo's own files --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"),
+    [
+        ("v2/pptsm_lcnet_k400_8frames_uniform", 8),
+        ("v2/pptsm_lcnet_k400_16frames_uniform", 16),
+        ("v2/pptsm_lcnet_k400_8frames_uniform_dml_distillation", 8),
+        ("v2/pptsm_lcnet_k400_16frames_uniform_dml_distillation", 16),
+        ("pptsm_k400_frames_uniform", 8),
+        ("pptsm_k400_videos_uniform", 8),
+        ("pptsm_k400_frames_dense", 8),
+        ("pptsm_k400_frames_dense_r101", 8),
+    ],
+)
+def test_paddlevideos_files_load_unchanged(paddlevideo, name, frames):
+    cfg = load_config(paddlevideo / "configs/recognition/pptsm" / f"{name}.yaml")
+    assert clip_spec(cfg).clip_shape == (frames, 224, 224, 3)
+    dense = "dense" in name
+    assert clip_spec(cfg, "train").sampling.kind == ("dense" if dense else "uniform")
+    assert {"METRIC", "log_level"} <= set(cfg.ignored)
+    assert clip_spec(cfg, "test").clips == (30 if dense else 1)
+
+
+@pytest.mark.parametrize("pair", ["", "_dml"])
+@pytest.mark.parametrize("frames", [8, 16])
+def test_our_recipe_is_paddlevideos(paddlevideo, frames, pair):
+    name = f"pptsm_lcnet_k400_{frames}frames_uniform" + ("_dml_distillation" if pair else "")
+    theirs = load_config(paddlevideo / "configs/recognition/pptsm/v2" / f"{name}.yaml")
+    ours = load_config(CONFIGS / f"pptsm_v2_{frames}f{pair}.yaml")
+    for split in ("train", "valid", "test"):
+        assert pipeline_of(ours, split).blocks() == pipeline_of(theirs, split).blocks()
+        assert pipeline_of(ours, split).sample == pipeline_of(theirs, split).sample
+    rate = {**ours.optimizer["learning_rate"], "max_epoch": ours.epochs}
+    assert {**ours.optimizer, "learning_rate": rate} == theirs.optimizer
+    assert json.dumps(ours.model).replace("data/pretrained/", "data/") == json.dumps(theirs.model)
+    assert (ours.epochs, ours.mix) == (theirs.epochs, theirs.mix)
+    assert ours.dataset.batch_size == theirs.dataset.batch_size
+
+
+def test_guides_model_blocks_parse(paddlevideo):
+    guide = (paddlevideo / "docs/zh-CN/distillation.md").read_text(encoding="utf-8")
+    blocks = [text.split("```")[0] for text in guide.split("```yaml")[1:]]
+    parsed = [parse_model(parse_document(text, "guide").data) for text in blocks]
+    assert [model["framework"] for model in parsed] == [
+        "Recognizer2D",
+        "RecognizerDistillation",
+        "RecognizerDistillation",
+    ]
+
+
+# --- what follows from a config ------------------------------------------------------------------
+
+
+def test_clip_spec_follows_the_pipeline(pair):
+    cfg = load_config(
+        pair,
+        [
+            "PIPELINE.valid.sample.select_left=true",
+            "PIPELINE.valid.transform.Scale={short_size: 56, fixed_ratio: false, backend: cv2}",
+        ],
+    )
+    spec = clip_spec(cfg)
+    assert spec.clip_shape == (4, 48, 48, 3)
+    assert spec.sampling.select_left and spec.sampling.views == 1
+    assert (spec.preprocess.short_size, spec.preprocess.fixed_ratio) == (56, False)
+    assert spec.preprocess.resize == "bilinear"
+    assert spec.preprocess.mean == (0.485, 0.456, 0.406)
+    assert clip_spec(cfg, "test") == spec
+    train = clip_spec(cfg, "train")
+    assert (train.preprocess.short_size, train.preprocess.resize) == (64, "area")
+    assert train.preprocess.crop == 48 and not train.sampling.select_left
+
+
+def test_dense_evaluation_takes_ten_views_unless_told(pair):
+    dense = "PIPELINE.valid.sample.dense_sample=true"
+    assert clip_spec(load_config(pair, [dense])).sampling.views == 10
+    cfg = load_config(pair, [dense, "PIPELINE.valid.sample.views=3"])
+    assert (clip_spec(cfg).sampling.kind, clip_spec(cfg).sampling.views) == ("dense", 3)
+
+
+def test_a_test_pipeline_of_another_shape_cannot_be_deployed(pair):
+    block = yaml.safe_load(PAIR)["PIPELINE"]["valid"]
+    block["transform"][1]["CenterCrop"]["target_size"] = 64
+    cfg = load_config(pair, [f"PIPELINE.test={json.dumps(block)}"])
+    with pytest.raises(ConfigError, match=r"differ: valid \(4, 48, 48, 3\) and test \(4, 64"):
+        clip_spec(cfg)
+
+
+def test_class_names_and_flips_that_swap_them(pair, tmp_path):
+    cfg = load_config(pair)
+    assert class_names(cfg) == ["0", "1", "2"]
+    (tmp_path / "classes.txt").write_text("left\nright\nup\n")
+    named = [f"DATASET.root={tmp_path}", "DATASET.classes=classes.txt"]
+    cfg = load_config(pair, [*named, "DATASET.label_flip={left: right}"])
+    assert class_names(cfg) == ["left", "right", "up"]
+    # PaddleVideo's label lists hold the label too.
+    (tmp_path / "numbered.txt").write_text("0 air drumming\n1 bowling\n2 0\n")
+    numbered = load_config(pair, [*named, "DATASET.classes=numbered.txt"])
+    assert class_names(numbered) == ["air drumming", "bowling", "0"]
+    assert transform_blocks(cfg)[3]["RandomFlip"] == {"p": 0.5, "labels": {0: 1, 1: 0}}
+    by_number = load_config(pair, [*named, "DATASET.label_flip={0: 1}"])
+    assert transform_blocks(by_number) == transform_blocks(cfg)
+    wrong = load_config(pair, [*named, "DATASET.label_flip={left: rihgt}"])
+    with pytest.raises(ConfigError, match="did you mean right"):
+        transform_blocks(wrong)
+    (tmp_path / "classes.txt").write_text("left\nright\n")
+    with pytest.raises(ConfigError, match="names 2 classes, the networks tell 3 apart"):
+        class_names(cfg)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        class_names(load_config(pair, ["DATASET.classes=nowhere.txt"]))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_provenance_is_complete(name):
+    cfg = load_config(CONFIGS / name)
+    data = json.loads(json.dumps(cfg.to_dict()))
+    assert Config(**data) == cfg or Config(**data).to_dict() == cfg.to_dict()
+    assert Config(**data).sha256() == cfg.sha256()
+
+
+def test_checksum_follows_meaning_not_spelling(pair):
+    first = load_config(pair).sha256()
+    data = yaml.safe_load(PAIR.replace("1e-4", "0.0001").replace("5e-3", "0.005"))
+    pair.write_text("# a remark\n" + yaml.safe_dump(data, sort_keys=True))
+    assert load_config(pair).sha256() == first
+    assert load_config(pair, ["seed=0", "log_level=DEBUG"]).sha256() == first
+    assert load_config(pair, ["seed=1"]).sha256() != first
+
+
+def test_configs_do_not_change_after_loading(pair):
+    cfg = load_config(pair)
+    with pytest.raises(ValueError, match="frozen"):
+        cfg.epochs = 3
+    cfg.model["loss"]["Train"].clear()
+    assert len(cfg.model["loss"]["Train"]) == 3
+
+
+def test_a_second_file_goes_on_top_and_may_replace_a_block(pair, tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text(
+        "epochs: 7\nOPTIMIZER: {_replace_: true, name: AdamW, learning_rate: 0.5}\n"
+        "QAT: {temperature: 2.0}\n"
+    )
+    cfg = load_config(pair, over=over)
+    assert cfg.epochs == 7
+    assert cfg.optimizer["learning_rate"] == {"name": "Constant", "learning_rate": 0.5}
+    assert cfg.QAT is not None and cfg.QAT.temperature == 2.0
+    assert cfg.model == load_config(pair).model
+    assert load_config(pair, ["epochs=9"], over=over).epochs == 9
+
+
+def test_mistakes_of_a_second_file_are_told_with_its_lines(pair, tmp_path):
+    over = tmp_path / "over.yaml"
+    over.write_text("epochs: 7\nQAT: {temperature: 0}\n")
+    with pytest.raises(ConfigError, match=r"QAT\.temperature.*over\.yaml:2"):
+        load_config(pair, over=over)
+
+
+def test_the_checksum_is_of_what_differs_from_the_defaults(pair, tmp_path):
+    checksum = load_config(pair).sha256()
+    for same in ("EMA=null", "sync_bn=true", "log_interval=10", "output_dir=elsewhere"):
+        assert load_config(pair, [same]).sha256() == checksum, same
+    for other in ("EMA={}", "sync_bn=false", "seed=1", "OPTIMIZER.weight_decay=0.125"):
+        assert load_config(pair, [other]).sha256() != checksum, other
+    over = tmp_path / "over.yaml"
+    over.write_text("QAT: {temperature: 2.0}\n")
+    assert load_config(pair, over=over).sha256() != load_config(pair).sha256()

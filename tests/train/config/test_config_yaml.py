@@ -1,0 +1,160 @@
+"""Inheritance, overrides and environment of configs."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.train.config.config_cases import PAIR, mistakes, write
+from train.config.load import (
+    ConfigError,
+    load_config,
+    split_files,
+)
+from train.config.yaml_file import parse_document
+
+
+def test_bases_merge_mappings_and_replace_lists(tmp_path, pair):
+    write(
+        tmp_path,
+        fast="epochs: 3\nOPTIMIZER:\n  learning_rate:\n    max_epoch: 3\n",
+        child="_BASE_: [pair.yaml, fast.yaml]\nOPTIMIZER:\n  momentum: 0.8\nMIX: null\n"
+        "PIPELINE:\n  valid:\n    transform:\n      - Scale: {short_size: 48}\n"
+        "      - CenterCrop: {target_size: 48}\n"
+        "      - Normalization: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}\n",
+        grandchild="_BASE_: child.yaml\nOPTIMIZER:\n  _replace_: true\n  name: AdamW\n"
+        "  learning_rate: 1e-3\n",
+    )
+    child = load_config(tmp_path / "child.yaml")
+    assert child.epochs == 3 and child.mix is None
+    assert child.optimizer["momentum"] == 0.8 and child.optimizer["use_nesterov"] is True
+    assert [next(iter(b)) for b in child.pipeline.valid.blocks()] == [
+        "Scale",
+        "CenterCrop",
+        "Normalization",
+    ]
+    grandchild = load_config(tmp_path / "grandchild.yaml")
+    assert grandchild.optimizer["name"] == "AdamW"
+    assert grandchild.optimizer["learning_rate"] == {"name": "Constant", "learning_rate": 1e-3}
+    assert grandchild.output_dir == "runs/grandchild"
+
+
+def test_mistakes_name_the_file_they_come_from(tmp_path, pair):
+    write(tmp_path, child="_BASE_: pair.yaml\nepochs: none\n")
+    pair.write_text(PAIR.replace("momentum: 0.9", "momentum: 9"))
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "child.yaml", ["seed=-1"])
+    message = str(caught.value)
+    assert f"OPTIMIZER.momentum: must be below 1, not 9 ({pair}:94)" in message
+    assert 'epochs: must be a whole number, not "none" (line 2)' in message
+    assert "seed: must be at least 0, not -1 (-o seed)" in message
+
+
+def test_circles_and_missing_bases_are_named(tmp_path):
+    write(tmp_path, a="_BASE_: b.yaml\n", b="_BASE_: c.yaml\n", c="_BASE_: b.yaml\n")
+    write(tmp_path, d="_BASE_: nowhere.yaml\n", e="_BASE_: 3\n")
+    with pytest.raises(ConfigError, match=r"circle: .*b\.yaml -> .*c\.yaml -> .*b\.yaml"):
+        load_config(tmp_path / "a.yaml")
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml cannot be read"):
+        load_config(tmp_path / "d.yaml")
+    assert "a list of files" in mistakes(tmp_path / "e.yaml")["_BASE_"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    momentum=st.floats(0, 1, exclude_max=True),
+    workers=st.integers(0, 10**6),
+    cache=st.booleans(),
+    name=st.text(st.characters(max_codepoint=0xD7FF, exclude_characters="$\0")),
+    ramp=st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted),
+)
+def test_overrides_arrive_as_written(pair, momentum, workers, cache, name, ramp):
+    values = {
+        "OPTIMIZER.momentum": momentum,
+        "DATASET.num_workers": workers,
+        "DATASET.cache": cache,
+        "model_name": name,
+        "MODEL.loss.Train.2.ramp": ramp,
+    }
+    texts = [f"{path}={json.dumps(value)}" for path, value in values.items()]
+    cfg = load_config(pair, texts)
+    assert cfg.OPTIMIZER.momentum == momentum and cfg.dataset.num_workers == workers
+    assert cfg.dataset.cache is cache and cfg.model_name == name
+    assert cfg.model["loss"]["Train"][2]["ramp"] == ramp
+    again = load_config(pair, reversed(texts))
+    assert again.sha256() == cfg.sha256()
+
+
+def test_overrides_reach_into_lists_and_the_last_one_wins(pair):
+    cfg = load_config(
+        pair,
+        [
+            "MODEL.models.0.Teacher.backbone.width=0.5",
+            "MODEL.models.Teacher.head.in_channels=256",
+            "PIPELINE.train.transform.RandomFlip.p=0.25",
+            "epochs=7",
+            "epochs=5",
+            "amp.enabled=true",
+        ],
+    )
+    assert cfg.model["models"][0]["Teacher"]["backbone"]["width"] == 0.5
+    assert cfg.pipeline.train.blocks()[3] == {"RandomFlip": {"p": 0.25}}
+    assert cfg.epochs == 5 and cfg.amp.enabled
+
+
+def test_ambiguous_and_malformed_overrides(pair):
+    double = "PIPELINE.train.transform.1={RandomCrop: {target_size: 48}}"
+    found = mistakes(pair, double, "PIPELINE.train.transform.RandomCrop.target_size=48")
+    assert "say 1 or 2" in found["PIPELINE.train.transform"]
+    assert "not of the form a.b.c=value" in mistakes(pair, "epochs")[""]
+    assert "not valid YAML" in mistakes(pair, "epochs=[1")[""]
+
+
+def test_environment_is_expanded_in_texts(pair, monkeypatch):
+    monkeypatch.setenv("CLIPS", "/data/my clips")
+    monkeypatch.delenv("NOWHERE", raising=False)
+    cfg = load_config(
+        pair,
+        [
+            "DATASET.root=${CLIPS}/k400",
+            "output_dir='${NOWHERE:-runs}/$${x}'",
+            "DATASET.train.file_path=${NOWHERE:-a}-${CLIPS:-b}.list",
+        ],
+    )
+    assert cfg.dataset.root == "/data/my clips/k400"
+    assert cfg.output_dir == "runs/${x}"
+    assert cfg.dataset.train.file_path == "a-/data/my clips.list"
+    files = split_files(cfg, "train")
+    assert files.list_file == Path("/data/my clips/k400/a-/data/my clips.list")
+    assert files.root == Path("/data/my clips/k400/videos")
+
+
+def test_missing_variables_are_mistakes_unless_overridden(pair, monkeypatch):
+    monkeypatch.delenv("NOWHERE", raising=False)
+    pair.write_text(PAIR.replace("batch_size: 4", "batch_size: 4\n    root: ${NOWHERE}/x"))
+    found = mistakes(pair, "epochs=-1")
+    assert "environment variable NOWHERE" in found["DATASET.root"] and "epochs" in found
+    assert load_config(pair, ["DATASET.root=/x"]).dataset.root == "/x"
+    assert "no valid ${NAME}" in mistakes(pair, "DATASET.root=${1}")["DATASET.root"]
+    assert "no valid ${NAME}" in mistakes(pair, "DATASET.root=${A:-${B}}")["DATASET.root"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-4", 1e-4), ("5", 5), ("-1.5E+3", -1500.0), ("no", "no"), ("1:30", "1:30"), ("~", None),
+     ("2024-01-02", "2024-01-02"), ("False", False), ("'1e-4'", "1e-4"), ("[1, .5]", [1, 0.5])],
+)  # fmt: skip
+def test_scalars_are_those_of_yaml_1_2(text, value):
+    got = parse_document(text, "x").data
+    assert got == value and type(got) is type(value)
+
+
+def test_anchors_and_merge_keys_work_and_circles_are_said():
+    text = "a: &a {x: 1, y: 2}\nb: &b {<<: *a, y: 3}\nc: [*a, *b, *b]\n"
+    assert parse_document(text, "x").data == yaml.safe_load(text)
+    assert not parse_document(text, "x").mistakes
+    circular = parse_document("a: &a [*a]\n", "x")
+    assert circular.broken and "alias" in circular.mistakes[0].text

@@ -1,0 +1,57 @@
+"""The tiled depthwise kernel equals Paddle's, forward and backward."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from paddle.nn import functional as F
+
+from train.models import depthwise
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    batch=st.sampled_from([1, 3, 32, 33, 70]),
+    channels=st.integers(1, 5),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    kernel=st.sampled_from([1, 3, 5]),
+    stride=st.integers(1, 2),
+    seed=st.integers(0, 1000),
+)
+def test_values_and_gradients_equal_paddle(
+    batch: int, channels: int, height: int, width: int, kernel: int, stride: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    image = rng.normal(size=(batch, channels, height, width)).astype(np.float32)
+    filters = rng.normal(size=(channels, 1, kernel, kernel)).astype(np.float32)
+    results = []
+    for tiled in (True, False):
+        x, w = (paddle.to_tensor(a, stop_gradient=False) for a in (image, filters))
+        if tiled:
+            y = depthwise.depthwise_conv2d(x, w, None, stride=stride, padding=kernel // 2)
+        else:
+            y = F.conv2d(x, w, stride=stride, padding=kernel // 2, groups=channels)
+        (y * y).sum().backward()
+        results.append([t.numpy() for t in (y, x.grad, w.grad)])
+    for own, paddles in zip(*results, strict=True):
+        np.testing.assert_allclose(own, paddles, rtol=1e-4, atol=1e-4 * (1 + np.abs(paddles).max()))
+
+
+def test_the_kernel_is_used_only_where_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    apply = depthwise._Depthwise.apply
+    monkeypatch.setattr(
+        depthwise._Depthwise, "apply", lambda *args: (calls.append(1), apply(*args))[1]
+    )
+    x, w = paddle.ones([1, 2, 4, 4]), paddle.ones([2, 1, 3, 3])
+    depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
+    assert len(calls) == 1
+    with paddle.no_grad():
+        depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
+    monkeypatch.setenv("CLIPDUET_DEPTHWISE", "paddle")
+    depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
+    assert len(calls) == 1

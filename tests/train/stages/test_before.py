@@ -1,0 +1,363 @@
+"""What comes before a run: teachers that are trained, generations, clips that are labelled."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import yaml
+
+from tests.train.tiny import ALONE, KD, STUDENT, TEACHER, distilled, same, weights
+from train.__main__ import main
+from train.checkpoints.checkpoint import BEST, LATEST, load_file
+from train.checkpoints.teachers import load_networks
+from train.config.identity import identity
+from train.config.load import ConfigError, load_config
+from train.data.lists import read_list
+from train.distill.recognizers import build_recognizer
+from train.models.pixels import PixelInput
+from train.stages.before import make, plan
+from train.stages.pseudo_labels import surest
+
+FOLDER = Path(__file__).parents[3] / "configs" / "methods"
+
+
+def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
+    method: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    file = method("kd", distilled(KD), BEFORE={"TEACHER": {"train": "teacher.yaml"}})
+    output = tmp_path / "out"
+    arguments = ["-c", str(file), "--output", str(output), "--seed", "7", "--resume"]
+    assert main(arguments) == 0
+    teacher = output / "before" / "teacher"
+    assert json.loads((teacher / "best.json").read_text())["seed"] == 7
+    trained = {k: v.numpy() for k, v in load_file(teacher / BEST).items()}
+    for own, key in (("backbone.", "Teacher.0."), ("head.", "Teacher.1.")):
+        for name, value in trained.items():
+            if name.startswith(own):
+                kept = weights(output)[key + name.removeprefix(own)]
+                np.testing.assert_array_equal(kept, value)
+    before = (teacher / LATEST).stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert (teacher / LATEST).stat().st_mtime_ns == before
+    said = capsys.readouterr().err
+    assert (
+        "stage 1 of 2: pretraining the teacher" in said
+        and "Teacher: all of the network from" in said
+    )
+
+    # A run that has begun holds its teacher, wherever it is kept since.
+    (output / "before").rename(tmp_path / "before")
+    assert main([*arguments[:-1], "-o", "epochs=2"]) == 2
+    assert "holds a run already" in capsys.readouterr().err and not (output / "before").exists()
+    moved = output.rename(tmp_path / "moved")
+    assert main(["-c", str(file), "--output", str(moved), "--seed", "7", "--resume"]) == 0
+    assert not (moved / "before").exists()
+    assert load_config(file, [f"output_dir={moved}"]).sha256() == load_config(file).sha256()
+    output, teacher = moved, tmp_path / "before" / "teacher"
+
+    # Its own config goes on with it, and trains it again, whatever lies beside that.
+    own = ["-c", str(output / "config.yaml"), "--output"]
+    (tmp_path / "teacher.yaml").rename(tmp_path / "away.yaml")
+    assert main([*own, str(output), "--resume"]) == 0
+    (tmp_path / "away.yaml").rename(tmp_path / "teacher.yaml")
+    assert main([*own, str(tmp_path / "again")]) == 0
+    assert same(weights(tmp_path / "again"), weights(output))
+
+    monkeypatch.setenv("TEACHER", str(teacher / BEST))
+    other = tmp_path / "other"
+    assert main(["-c", str(file), "--output", str(other), "--seed", "7"]) == 0
+    assert not (other / "before").exists()
+    assert same(weights(other), weights(output))
+
+
+def test_wrong_layers_are_told_before_a_teacher_is_trained(
+    method: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    rkd = {"name": "DistillationRKDLoss", "s_key": "backbone.stage.1", "t_key": "backbone.res5b"}
+    file = method("rkd", distilled(rkd), BEFORE={"TEACHER": {"train": "teacher.yaml"}})
+    output = tmp_path / "out"
+    assert main(["-c", str(file), "--output", str(output)]) == 2
+    told = capsys.readouterr().err
+    assert f"{file}: 1 mistake" in told and "no layer 'backbone.stage.1'; the nearest" in told
+    assert not output.exists()
+
+
+def test_all_mistakes_are_told_before_a_teacher_is_trained(
+    method: Callable[..., Path], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    backbone = {**TEACHER["backbone"], "pretrained": "/nowhere/imagenet.pdparams"}
+    own = method("teacher", {"framework": "Recognizer2D", **TEACHER, "backbone": backbone})
+    narrow = {
+        "backbone": {**TEACHER["backbone"], "width": 0.25},
+        "head": {**TEACHER["head"], "in_channels": 128},
+    }
+    before = {"TEACHER": {"train": "teacher.yaml", "override": ["DATASET.batch_size=13"]}}
+    file = method("kd", distilled(KD, **narrow), BEFORE=before, weights="/nowhere/all.pdparams")
+    output = tmp_path / "out"
+    changes = ["GRADIENT_ACCUMULATION.global_batch_size=17"]
+    changes += [f"DATASET.classes={tmp_path / 'two.txt'}", f"output_dir={output}"]
+    arguments = ["-c", str(file), *(part for change in changes for part in ("-o", change))]
+    assert main(arguments) == 2
+    of_teacher, of_run = capsys.readouterr().err.split(f"{file}: 4 mistakes in the config")
+    assert f"{own}: 2 mistakes in the config" in of_teacher
+    assert "MODEL.backbone.pretrained: no checkpoint at /nowhere/imagenet.pdparams" in of_teacher
+    assert "12 training clips do not fill one batch of 13" in of_teacher
+    assert "two.txt names 2 classes, the networks tell 3 apart" in of_run
+    assert "weights: no checkpoint at /nowhere/all.pdparams" in of_run
+    target = output / "before" / "teacher" / BEST
+    assert f"MODEL.models.0.Teacher.pretrained: {target} does not fit" in of_run
+    assert "0.conv1_1._conv.weight [4, 3, 3, 3], expected [8, 3, 3, 3]" in of_run
+    assert f"{target}: what {own} will train" in of_run
+    assert "global_batch_size is 17, allowed: multiples of 4" in of_run
+    assert not output.exists()
+
+
+def test_mistakes_in_labelling_are_told_before_a_teacher_is_trained(
+    method: Callable[..., Path], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    labeller = method("student", ALONE)
+    listed = {"format": "VideoDataset", "file_path": "train.list"}
+    labelling = {"label": "student.yaml", "weights": "${TEACHER}", "clips": listed, "top_k": 1}
+    before = {"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling}
+    file = method("semi", ALONE, BEFORE=before)
+    output = tmp_path / "out"
+    arguments = ["-c", str(file), "--output", str(output)]
+    arguments += ["-o", "DATASET.train.file_path=${PSEUDO}"]
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert f"{file}: 2 mistakes" in told and str(labeller) not in told
+    assert "BEFORE.PSEUDO.weights: " in told and "does not fit the config's networks" in told
+    # One clip of each of the three classes, at most.
+    assert "3 training clips do not fill one batch of 4" in told
+    assert main([*arguments, "-o", "BEFORE.PSEUDO.clips.file_path=none.list"]) == 2
+    told = capsys.readouterr().err
+    assert "BEFORE.PSEUDO.clips: " in told and "none.list: the list cannot be read" in told
+    assert "do not fill" not in told and not output.exists()
+
+
+def test_generations_build_on_each_other(method: Callable[..., Path]) -> None:
+    method("first", ALONE)
+    refined = distilled(KD, **STUDENT)
+    method("second", refined, BEFORE={"TEACHER": {"train": "first.yaml"}})
+    third = method("third", refined, BEFORE={"TEACHER": {"train": "second.yaml"}})
+    stages = plan(load_config(third, ["output_dir=x"]))
+    assert [Path(stage.cfg.source).stem for stage in stages] == ["first", "second"]
+    assert [stage.target.parent.parts[-1] for stage in stages] == ["teacher", "teacher"]
+    assert stages[1].cfg.model["models"][0]["Teacher"]["pretrained"] == str(stages[0].target)
+    assert plan(load_config(third, ["output_dir=x"]), environment={"TEACHER": "file"}) == []
+
+
+def test_labels_are_refined_by_the_last_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEACHER", str(tmp_path / "second.pdparams"))
+    second, third = (load_config(FOLDER / f"{n}.yaml") for n in ("refinery_second", "refinery"))
+    donor = build_recognizer(second.model, seed=1)
+    paddle.save(donor.state_dict(), str(tmp_path / "second.pdparams"))
+    recognizer = build_recognizer(third.model, seed=2)
+    load_networks(recognizer, third.model)
+    networks = (recognizer.networks["Teacher"], donor.student)
+    assert same(*({k: v.numpy() for k, v in n.state_dict().items()} for n in networks))
+
+
+def test_a_run_says_where_its_other_configs_are(
+    method: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    listed = {"format": "VideoDataset", "file_path": "train.list"}
+    labelling = {"label": "teacher.yaml", "weights": "${TEACHER}", "clips": listed}
+    before = {"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling}
+    monkeypatch.chdir(tmp_path)
+    cfg = load_config(method("x", distilled(KD), BEFORE=before).relative_to(tmp_path))
+    kept = tmp_path / "elsewhere" / "config.yaml"
+    kept.parent.mkdir()
+    data = cfg.to_dict()
+    kept.write_text(yaml.safe_dump(data))
+    monkeypatch.chdir(kept.parent)
+    again = load_config(kept)
+    assert again.to_dict() == data
+    assert again.sha256() == cfg.sha256() and identity(again) == identity(cfg)
+    assert not any("relative_to" in block for block in identity(cfg)["BEFORE"].values())
+    found = [Path(stage.cfg.source).resolve() for stage in plan(again)]
+    assert found == [tmp_path / "teacher.yaml"] * 2
+
+
+def test_configs_that_need_each_other_are_refused(
+    method: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    method("a", distilled(KD), BEFORE={"TEACHER": {"train": "b.yaml"}})
+    file = method("b", distilled(KD), BEFORE={"TEACHER": {"train": "a.yaml"}})
+    assert main(["-c", str(file)]) == 2
+    assert "needs itself" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "where", "words"),
+    [
+        ({"teacher": {"train": "x.yaml"}}, "BEFORE.teacher", "in capitals, such as TEACHER"),
+        ({"TEACHER": {"trian": "x.yaml"}}, "BEFORE.TEACHER", ""),
+        ({"TEACHER": {"train": "x.yaml", "overide": []}}, "BEFORE.TEACHER", ""),
+    ],
+)
+def test_mistakes_in_what_comes_before(
+    method: Callable[..., Path], before: dict[str, Any], where: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(method("x", ALONE, BEFORE=before))
+    told = {".".join(map(str, m.where)): m.text for m in caught.value.mistakes}
+    assert any(place.startswith(where) and words in text for place, text in told.items()), told
+
+
+@pytest.mark.parametrize(
+    ("clips", "train", "where", "words"),
+    [
+        ({}, {"suffix": ".webm"}, "suffix", "holds whole paths: set it to nothing"),
+        ({"suffix": ".mp4"}, {"suffix": ".mp4"}, "suffix", "holds whole paths: set it to nothing"),
+        ({"format": "FrameDataset"}, {}, "format", "is FrameDataset"),
+        ({"format": "FrameDataset"}, {"format": "FrameDataset", "suffix": "{:03}.png"}, "suffix",
+         "BEFORE.PSEUDO.clips.suffix is \"img_{:05}.jpg\": they name the same frames"),
+        ({"suffix": ".mp4"}, {}, "", ""),
+        ({"format": "FrameDataset"}, {"format": "FrameDataset", "suffix": "img_{:05}.jpg"}, "", ""),
+    ],
+)  # fmt: skip
+def test_a_list_of_labelled_clips_is_read_as_it_is_written(
+    method: Callable[..., Path],
+    clips: dict[str, str],
+    train: dict[str, str],
+    where: str,
+    words: str,
+) -> None:
+    listed = {"format": "VideoDataset", "file_path": "unlabelled.list", **clips}
+    labelling = {"label": "teacher.yaml", "weights": "x.pdparams", "clips": listed}
+    file = method("semi", ALONE, BEFORE={"PSEUDO": labelling})
+    config = yaml.safe_load(file.read_text())
+    config["DATASET"]["train"] |= {"file_path": "${PSEUDO}", **train}
+    frames = config["DATASET"]["train"]["format"] == "FrameDataset"
+    config["PIPELINE"]["train"]["decode"]["name"] = "FrameDecoder" if frames else "VideoDecoder"
+    file.write_text(yaml.safe_dump(config))
+    if not where:
+        assert load_config(file).DATASET.train.suffix == train.get("suffix", "")
+        return
+    with pytest.raises(ConfigError) as caught:
+        load_config(file)
+    (mistake,) = caught.value.mistakes
+    assert mistake.where == ("DATASET", "train", where) and words in mistake.text
+
+
+def test_a_teacher_labels_clips_for_a_student(
+    method: Callable[..., Path], clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips / "no video.mp4").write_bytes(b"no video " * 100)
+    names = [f"{index}.mp4" for index in range(12)] + ["no video.mp4"]
+    (clips / "unlabelled.list").write_text("\n".join(names))
+    method("teacher", {"framework": "Recognizer2D", **TEACHER}, epochs=2)
+    listed = {"format": "VideoDataset", "file_path": "unlabelled.list"}
+    labelling = {"label": "teacher.yaml", "weights": "${TEACHER}", "clips": listed, "top_k": 5}
+    start = tmp_path / "start.pdparams"
+    paddle.save(build_recognizer(ALONE, seed=0).state_dict(), str(start))
+    before = {"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling}
+    file = method("semi", ALONE, BEFORE=before, weights=str(start))
+    config = yaml.safe_load(file.read_text())
+    config["DATASET"] |= {"train": {**listed, "file_path": "${PSEUDO}"}, "batch_size": 2}
+    file.write_text(yaml.safe_dump(config))
+    output = tmp_path / "out"
+    arguments = ["-c", str(file), "--output", str(output), "--resume"]
+    assert main(arguments) == 0
+    list_file = output / "before" / "pseudo.list"
+    samples = read_list(list_file, root=clips, num_classes=3)
+    assert all(sample.path.is_file() for sample in samples)
+    about = json.loads(list_file.with_suffix(".json").read_text())
+    assert about["clips"] == 13 and len(about["failed"]) == 1 and "no video" in about["failed"][0]
+    counts = np.bincount([sample.label for sample in samples], minlength=3)
+    assert about["by_class"] == counts.tolist() and counts.max() <= 5
+    assert about["chosen"] == len(samples)
+    written = list_file.stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert list_file.stat().st_mtime_ns == written
+    assert "PSEUDO" in capsys.readouterr().err
+    # A run that has begun makes a list that is gone again, and needs nothing else.
+    text = list_file.read_text()
+    list_file.unlink()
+    start.unlink()
+    assert main(arguments) == 0
+    assert list_file.read_text() == text
+
+
+def test_clips_are_labelled_again_where_they_or_the_config_changed(
+    method: Callable[..., Path], clips: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "clips"
+    shutil.copytree(clips, root)
+    teacher = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=0)
+    paddle.save(teacher.state_dict(), str(tmp_path / "teacher.pdparams"))
+    label = method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    listed = {"format": "VideoDataset", "file_path": "train.list"}
+    weights = str(tmp_path / "teacher.pdparams")
+    labelling = {"label": "teacher.yaml", "weights": weights, "clips": listed}
+    file = method("semi", ALONE, BEFORE={"PSEUDO": labelling})
+
+    def made() -> int:
+        changes = [f"DATASET.root={root}", f"output_dir={tmp_path / 'out'}"]
+        (stage,) = plan(load_config(file, changes))
+        make(stage, should_stop=lambda: False)
+        return stage.target.stat().st_mtime_ns
+
+    first = made()
+    assert made() == first
+    with (root / "0.mp4").open("ab") as clip:
+        clip.write(bytes(8))
+    second = made()
+    assert second != first and made() == second
+    label.write_text(label.read_text().replace("short_size: 36", "short_size: 40"))
+    third = made()
+    assert third != second and made() == third
+
+
+def test_labelling_takes_no_more_clips_at_once_than_an_evaluation(
+    method: Callable[..., Path], clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Views of a video are clips of a batch: dense sampling takes ten of each, or thirty."""
+    teacher = build_recognizer({"framework": "Recognizer2D", **TEACHER}, seed=0)
+    weights = str(tmp_path / "teacher.pdparams")
+    paddle.save(teacher.state_dict(), weights)
+    label = method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    config = yaml.safe_load(label.read_text())
+    config["PIPELINE"]["valid"]["sample"]["views"] = 5
+    label.write_text(yaml.safe_dump(config))
+    listed = {"format": "VideoDataset", "file_path": "train.list"}
+    labelling = {"label": "teacher.yaml", "weights": weights, "clips": listed}
+    file = method("semi", ALONE, BEFORE={"PSEUDO": labelling})
+    (stage,) = plan(load_config(file, [f"output_dir={tmp_path / 'out'}"]))
+    seen, forward = [], PixelInput.forward
+
+    def watched(self: PixelInput, taken: paddle.Tensor) -> paddle.Tensor:
+        seen.append(taken.shape[0])
+        return forward(self, taken)
+
+    monkeypatch.setattr(PixelInput, "forward", watched)
+    make(stage, should_stop=lambda: False)
+    assert sum(seen) == 12 * 5 and max(seen) <= stage.cfg.DATASET.batch_size == 4
+    scores = json.loads(stage.target.with_suffix(".json").read_text())
+    assert scores["chosen"] == 12 and 1 / 3 <= scores["least_score"] <= 1
+
+
+def test_the_surest_of_each_class_are_kept() -> None:
+    scores = np.array(
+        [[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [np.nan, np.nan], [0.2, 0.8], [0.8, 0.2]]
+    )
+    assert surest(scores, top_k=2) == [0, 4, 5]
+    assert surest(scores, top_k=None) == [0, 1, 2, 4, 5]

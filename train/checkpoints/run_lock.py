@@ -1,0 +1,50 @@
+"""One process at a time in the folder of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infer.errors import ClipDuetError
+from train.checkpoints.checkpoint import BEST, BEST_RECORD, LATEST
+from train.config.load import RUN_CONFIG
+
+LOCK = "lock"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a run's folder and keep other trainings out of it for the body.
+
+    The lock goes with the process, however that ends; the file stays.
+
+    Raises:
+        ClipDuetError: the folder cannot be written, or another process trains in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ClipDuetError(f"--output {folder} cannot be written: {reason}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ClipDuetError(
+                f"process {file.read().strip() or '(unknown)'} is training in {folder}: wait for "
+                "it or end it, or choose another --output"
+            ) from None
+        # What a killed training was writing when it died.
+        for name in (LATEST, BEST, BEST_RECORD, RUN_CONFIG):
+            for pattern in ("????????", "*.partial"):  # the first: of older versions
+                for partial in folder.glob(f".{name}.{pattern}"):
+                    partial.unlink(missing_ok=True)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

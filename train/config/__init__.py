@@ -1,0 +1,1 @@
+"""One experiment: read from YAML, checked, with every mistake told at once."""

@@ -1,0 +1,52 @@
+"""The BEFORE block: what must be there before a run can start, and how to make it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from train.config.schema.common import STRICT, Positive
+from train.config.schema.data import ListFile
+
+
+def _variable(name: str) -> str:
+    if not name.isidentifier() or not name.isupper():
+        raise ValueError(f"{name!r} must be the name of a variable in capitals, such as TEACHER")
+    return name
+
+
+class Training(BaseModel):
+    """The variable is the best checkpoint of another config, trained with this run's seed."""
+
+    model_config = STRICT
+
+    train: Annotated[str, Field(min_length=1)]
+    """The other config, relative to this one."""
+    relative_to: str = ""
+    """Folder that ``train`` is relative to; empty: this config's. A run writes it into its own
+    config.yaml, which lies elsewhere; it is no part of what a run is."""
+    override: list[str] = []
+    """``a.b.c=value``: what to change in it."""
+
+
+class Labelling(BaseModel):
+    """The variable is a list of clips with the labels that a trained network gives them."""
+
+    model_config = STRICT
+
+    label: Annotated[str, Field(min_length=1)]
+    """The config that the network was trained with, relative to this one."""
+    relative_to: str = ""
+    """Folder that ``label`` is relative to, as for a training."""
+    weights: Annotated[str, Field(min_length=1)]
+    """Its checkpoint."""
+    clips: ListFile
+    """The clips, relative to this config's ``DATASET.root``; their labels are not looked at."""
+    top_k: Positive | None = None
+    """The surest clips to keep of every class; none: all."""
+
+
+Variable = Annotated[str, AfterValidator(_variable)]
+Before = dict[Variable, Training | Labelling]
+"""By variable, which texts of the config use as ``${NAME}``; one that is set is not made."""

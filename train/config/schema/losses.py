@@ -1,0 +1,231 @@
+"""The terms of ``MODEL.loss``: who learns what from whom. Names are PaddleVideo's and PaddleClas's.
+
+Every term has a weight and a warm-up. Where only one of two networks learns, it stands first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from train.config.schema.common import STRICT, Positive, Share
+
+
+def _rising(ramp: list[float] | None) -> list[float] | None:
+    if ramp is not None and ramp[0] > ramp[1]:
+        raise ValueError(f"must rise: {ramp[0]} is above {ramp[1]}")
+    return ramp
+
+
+def _pairs(value: list[Any]) -> list[Any]:
+    for pair in [value] if all(isinstance(name, str) for name in value) else value:
+        names = isinstance(pair, list) and all(isinstance(name, str) for name in pair)
+        if not names or len(pair) != 2:
+            raise ValueError("must be two names, or a list of such pairs")
+    return value
+
+
+def _some_layers(value: str | list[str]) -> str | list[str]:
+    if not value:
+        raise ValueError("must be the path of a layer, or a list of such")
+    return value
+
+
+Weight = Annotated[float, Field(ge=0)]
+"""Factor of a term."""
+Ramp = Annotated[
+    Annotated[list[Share], Field(min_length=2, max_length=2)] | None, AfterValidator(_rising)
+]
+"""Shares of the run between which a term's factor rises linearly from 0; none: at once."""
+Pairs = Annotated[list[Any], AfterValidator(_pairs)]
+"""``[Student, Teacher]``, or a list of such pairs, each of which is a term of its own."""
+Temperature = Annotated[float, Field(gt=0)]
+"""Divides the logits; the term is multiplied by its square."""
+Layers = Annotated[str | list[str], AfterValidator(_some_layers)]
+"""Layers by path, ``backbone.stages.3``: their outputs, or with ``:input`` their inputs."""
+
+
+class LabelLoss(BaseModel):
+    """Cross-entropy of one network to the labels; both names mean the same."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationCELoss", "CrossEntropyLoss"]
+    model_name_pairs: Pairs
+    """A network and GroundTruth."""
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+
+
+class MutualLoss(BaseModel):
+    """Symmetric KL divergence between two networks, both of which learn from it."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationDMLLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    temperature: Temperature = 1.0
+    act: Literal["softmax"] = "softmax"
+    """PaddleVideo's key; its other values are no probabilities of classes."""
+    eps: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Added to the probabilities within the logarithms; 1e-12 is PaddleVideo's default."""
+
+
+class KLDivLoss(BaseModel):
+    """The first network learns the second's probabilities (Hinton et al.)."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationKLDivLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    temperature: Temperature = 4.0
+
+
+class JSDivLoss(BaseModel):
+    """As DistillationKLDivLoss, by the Jensen-Shannon divergence, which is bounded."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationJSDivLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    temperature: Temperature = 1.0
+
+
+class DKDLoss(BaseModel):
+    """Distillation of the label's class and of the others, weighed apart (Zhao et al.)."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationDKDLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    temperature: Temperature = 1.0
+    alpha: Weight = 1.0
+    """Factor of the label's part."""
+    beta: Weight = 1.0
+    """Factor of the others' part."""
+    use_target_as_gt: bool = False
+    """The teacher's best class in place of the labels."""
+
+
+class DISTLoss(BaseModel):
+    """Correlations with the teacher, over classes and over clips (Huang et al.)."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationDISTLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    temperature: Temperature = 1.0
+    beta: Weight = 1.0
+    """Factor of the part over classes."""
+    gamma: Weight = 1.0
+    """Factor of the part over clips."""
+
+
+class RKDLoss(BaseModel):
+    """Distances and angles between the clips of a batch (Park et al.)."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationRKDLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    s_key: str | None = None
+    """The first network's layer, averaged over space and frames; none: the logits."""
+    t_key: str | None = None
+    """The second network's."""
+    distance_weight: Weight = 25.0
+    angle_weight: Weight = 50.0
+
+
+class DistanceLoss(BaseModel):
+    """Plain distance of features, from which both networks learn (PaddleClas's UDML)."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationDistanceLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    mode: Literal["l1", "l2", "smooth_l1"] = "l2"
+    s_key: Layers
+    t_key: Layers
+    connector: bool | None = None
+    """Map the first's channels to the second's; none: unless both are built and tapped alike."""
+
+
+class OverHaulLoss(BaseModel):
+    """Margin ReLU of the teacher, connector of the student, partial L2 (Heo et al.)."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationOverHaulLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    s_key: Layers
+    """Layers of the first network, before the ReLU."""
+    t_key: Layers
+    """Layers of the second network, before the ReLU."""
+    t_norm: Layers | None = None
+    """The batch norms that the margins come from; none: ``t_key`` are batch norms themselves."""
+    connector: bool | None = None
+    """Map the first's channels to the second's; none: unless both are built and tapped alike."""
+
+
+class AFDLoss(BaseModel):
+    """Attention over all pairs of layers (Ji et al.); both names mean the same."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationAFDLoss", "AFDLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    s_key: Layers
+    t_key: Layers
+    qk_dim: Positive = 128
+    """Length of queries and keys."""
+
+
+FEATURES = (DistanceLoss, OverHaulLoss, AFDLoss)
+"""Losses of layers, which are tapped in training only; RKD is one where it names layers."""
+
+MUTUAL = (MutualLoss, DistanceLoss)
+"""Losses that both networks learn from."""
+
+Loss = Annotated[
+    LabelLoss
+    | MutualLoss
+    | KLDivLoss
+    | JSDivLoss
+    | DKDLoss
+    | DISTLoss
+    | RKDLoss
+    | DistanceLoss
+    | OverHaulLoss
+    | AFDLoss,
+    Field(discriminator="name"),
+]
+
+
+def pairs_of(names: list[Any]) -> list[tuple[str, str]]:
+    """``model_name_pairs`` as a list of pairs."""
+    flat = bool(names) and isinstance(names[0], str)
+    return [(a, b) for a, b in ([names] if flat else names)]
+
+
+def layers_of(keys: str | list[str] | None) -> list[str]:
+    """``s_key`` and its like as a list."""
+    return [] if keys is None else [keys] if isinstance(keys, str) else list(keys)

@@ -1,0 +1,253 @@
+"""From a YAML file to plain data: inheritance, overrides, environment, origin of each value.
+
+What one text may hold: :mod:`train.config.yaml_text`.
+
+``_BASE_: other.yaml`` (or a list, later ones win), relative to the file that says it, is read
+first. Then mappings merge key by key, and everything else, lists included, replaces what was
+there. A mapping that holds ``_replace_: true`` replaces as a whole, which is what a block wants
+that changes its ``name``.
+
+``${VAR}`` and ``${VAR:-default}`` in a text are replaced from the environment after everything is
+merged, so an overridden value needs no variable; ``$${`` stands for ``${``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from infer.limited_files import read_text
+from train.config.errors import Location, Mistake, dotted, shown, unknown_name
+from train.config.yaml_text import DEEPEST, MOST_BYTES, Document, drop_below, parse_document
+
+MOST_FILES, MOST_BASES = 100, 20
+"""Files that one config may read by ``_BASE_``, and how deep these may lie in each other."""
+
+BASE, REPLACE = "_BASE_", "_replace_"
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def load_document(file: Path, *, under: Document | None = None) -> Document:
+    """Read a YAML file with all its bases. Mistakes are in the result, not raised.
+
+    ``under`` is what the file's bases go on top of.
+    """
+    return _load(file, chain=(), read=[], under=under)
+
+
+def merge(base: Document, over: Document) -> Document:
+    """``over`` on top of ``base``, by the rules of the module docstring."""
+    replaced: set[Location] = set()
+    data = _merge(base.data, over.data, (), replaced)
+    origins = {
+        where: origin
+        for where, origin in base.origins.items()
+        if not any(where[:size] in replaced for size in range(len(where) + 1))
+    }
+    origins.update(over.origins)
+    return Document(data, origins, base.mistakes + over.mistakes, base.broken or over.broken)
+
+
+def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
+    """Set values in place from ``a.b.c=value`` texts; values are typed as YAML types them.
+
+    A list takes an index, or a name where its entries are mappings with that name as only key:
+    ``MODEL.models.Teacher.backbone.depth=18``. Missing keys are added and left to validation.
+    """
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        origin = f"-o {path}"
+        parts = [part.strip() for part in path.split(".")]
+        if not equals or not all(parts):
+            what = f"override {shown(text)} is not of the form a.b.c=value"
+            document.mistakes.append(Mistake((), what))
+            continue
+        if len(parts) > DEEPEST:
+            what = f"override {shown(text)} leads more than {DEEPEST} deep"
+            document.mistakes.append(Mistake((), what))
+            continue
+        parsed = parse_document(value, origin)
+        if parsed.mistakes:
+            document.mistakes += parsed.mistakes
+            continue
+        where = _set(document, parts, parsed.data)
+        if isinstance(where, Mistake):
+            document.mistakes.append(replace(where, origin=origin))
+            continue
+        drop_below(document.origins, where)
+        document.origins[where] = origin
+
+
+def expand_environment(document: Document, environment: Mapping[str, str] | None = None) -> None:
+    """Replace ``${VAR}`` in all texts, in place; a missing variable is a mistake."""
+    values = os.environ if environment is None else environment
+
+    def expand(value: Any, where: Location) -> Any:
+        if isinstance(value, dict):
+            return {key: expand(item, (*where, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [expand(item, (*where, index)) for index, item in enumerate(value)]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+
+        def substitute(match: re.Match[str]) -> str:
+            if match[0] == "$${":
+                return "${"
+            name, has_default, default = (match[1] or "").partition(":-")
+            if not _NAME.fullmatch(name) or "${" in default:
+                what = f"{shown(value)} holds no valid ${{NAME}} or ${{NAME:-default}}"
+            elif name in values and (values[name] or not has_default):
+                return values[name]
+            elif has_default:
+                return default
+            else:
+                what = (
+                    f"{shown(value)} needs the environment variable {name}, which is not set; "
+                    f"set it, or give the value by -o {dotted(where)}=..."
+                )
+            document.mistakes.append(Mistake(where, what, document.origin(where)))
+            return match[0]
+
+        return _VARIABLE.sub(substitute, value)
+
+    document.data = expand(document.data, ())
+
+
+def _load(
+    file: Path, chain: tuple[Path, ...], *, read: list[Path], under: Document | None = None
+) -> Document:
+    """Read a file that ``chain`` leads to; ``read`` are all files read before."""
+
+    def fail(what: str, origin: str = "") -> Document:
+        return Document({}, {}, [Mistake((BASE,) if chain else (), what, origin)], True)
+
+    try:
+        resolved = file.resolve()
+        if resolved in chain:
+            circle = (*chain[chain.index(resolved) :], resolved)
+            return fail(f"files inherit in a circle: {' -> '.join(map(_short, circle))}")
+        if len(chain) > MOST_BASES:
+            return fail(f"files inherit more than {MOST_BASES} deep, here {_short(resolved)}")
+        if len(read) >= MOST_FILES:
+            return fail(f"more than {MOST_FILES} files are inherited, here {_short(resolved)}")
+        read.append(resolved)
+        text = read_text(file, most=MOST_BYTES)
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return fail(f"{file} is not text in UTF-8 (byte {error.start})", f"{file}:{line}")
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return fail(f"{file} cannot be read: {reason}")
+    document = parse_document(text, str(file))
+    if document.data is None and not document.mistakes:
+        document.data = {}
+    if not isinstance(document.data, dict):
+        if not document.mistakes:
+            what = f"must hold a mapping, not {shown(document.data)}"
+            document.mistakes.append(Mistake((), what, str(file)))
+        document.data = {}
+        document.broken = True
+        return document
+    bases = document.data.pop(BASE, [])
+    origin = document.origins.pop((BASE,), str(file))
+    names = [bases] if isinstance(bases, str) else bases
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        what = f"must be a file or a list of files, not {shown(bases)}"
+        document.mistakes.append(Mistake((BASE,), what, origin))
+        names = []
+    inherited = under or Document({})
+    for name in names:
+        base = _load(file.parent / name, (*chain, resolved), read=read)
+        for index, mistake in enumerate(base.mistakes):
+            if not mistake.origin:
+                base.mistakes[index] = Mistake(mistake.where, mistake.text, origin)
+        inherited = merge(inherited, base)
+    return merge(inherited, document)
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _merge(base: Any, over: Any, where: Location, replaced: set[Location]) -> Any:
+    """``over`` on top of ``base``; the places of what it replaces go to ``replaced``."""
+    replaces = isinstance(over, dict) and over.get(REPLACE) is True
+    if not isinstance(base, dict) or not isinstance(over, dict) or replaces:
+        replaced.add(where)
+        return _without_marks(over)
+    merged = dict(base)
+    for key, value in over.items():
+        if key != REPLACE or value is not True:
+            merged[key] = _merge(base.get(key), value, (*where, key), replaced)
+    return merged
+
+
+def _without_marks(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_marks(v) for k, v in value.items() if k != REPLACE or v is not True}
+    if isinstance(value, list):
+        return [_without_marks(item) for item in value]
+    return value
+
+
+def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake:
+    """Set a value in the data; its location, or what is wrong with the path."""
+    where: Location = ()
+    here = document.data
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(here, list):
+            found = _in_list(here, part, where)
+            if isinstance(found, Mistake):
+                return found
+            entry, named = found
+            where += (entry, named) if named is not None else (entry,)
+            here, key = (here[entry], named) if named is not None else (here, entry)
+        elif isinstance(here, dict):
+            # Keys of a few mappings may be numbers in YAML (label_flip: {0: 1}).
+            number = _number(part)
+            key = number if number is not None and part not in here and number in here else part
+            where += (key,)
+        else:
+            what = f"is {shown(here)}, not a mapping: {'.'.join(parts)} leads nowhere"
+            return Mistake(where, what)
+        if last:
+            here[key] = value
+        elif isinstance(here, dict) and here.get(key) is None:
+            here[key] = {}
+            document.origins[where] = f"-o {'.'.join(parts)}"
+            here = here[key]
+        else:
+            here = here[key]
+    return where
+
+
+def _in_list(here: list[Any], part: str, where: Location) -> tuple[int, str | None] | Mistake:
+    number = _number(part)
+    if number is not None:
+        if number < len(here):
+            return number, None
+        allowed = f"0 to {len(here) - 1}" if here else "none, the list is empty"
+        return Mistake(where, f"has no entry {part}; allowed: {allowed}")
+    singles = [next(iter(e)) if isinstance(e, dict) and len(e) == 1 else None for e in here]
+    if singles.count(part) == 1:
+        return singles.index(part), part
+    if singles.count(part) > 1:
+        places = [str(index) for index, name in enumerate(singles) if name == part]
+        return Mistake(where, f"holds {part} more than once; say {' or '.join(places)}")
+    names = [str(name) for name in singles if name is not None]
+    return Mistake(where, unknown_name("entry", part, names))
+
+
+def _number(part: str) -> int | None:
+    """A part of a path as an index or a number for a key."""
+    return int(part) if part.isdecimal() and len(part) < 19 else None

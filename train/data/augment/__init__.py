@@ -1,0 +1,1 @@
+"""Training transforms on the frames of a clip."""

@@ -1,0 +1,1 @@
+"""The networks of a run and the losses that tie them together."""

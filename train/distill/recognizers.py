@@ -1,0 +1,299 @@
+"""The networks of a run and the losses that tie them together, from a config's MODEL block.
+
+``Recognizer2D`` is one network learning from the labels; ``RecognizerDistillation`` is several
+that also learn from each other. Names, structure and state-dict keys are PaddleVideo's.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import paddle
+from paddle import Tensor, nn
+
+from train.config.errors import Location
+from train.config.schema.losses import layers_of
+from train.config.schema.model import CONNECTORS, STUDENT
+from train.distill.build_terms import build_terms, label_term
+from train.distill.taps import tapped
+from train.distill.terms import Outputs, Term
+from train.distill.trainable import freeze_others
+from train.losses import Target
+from train.models import build_network
+from train.models.layers import BATCH_NORMS
+from train.models.pixels import PixelInput, input_adapter
+
+PARTS = {"backbone.": "0.", "head.": "1."}
+"""Keys of a checkpoint of one network, and of its ``Sequential(backbone, head)``."""
+
+Parameters = list[paddle.base.framework.EagerParamBase]
+
+
+class Recognizer(nn.Layer):
+    """Networks by role and the loss terms between them.
+
+    Input of ``forward``: float32 ``[N * T, 3, H, W]``, normalised (see
+    :class:`train.models.pixels.PixelInput`). Output: logits ``[N, classes]`` by role.
+
+    Attributes:
+        roles: names of the networks, in the order of the config.
+        frozen: those of them that take no gradient and stay in evaluation mode.
+        update: ``together`` or ``alternating``, see :attr:`turns`.
+        precisions: by role, for networks that do not compute at the run's.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Sequential],
+        terms: Mapping[str, Sequence[Term]],
+        *,
+        frozen: frozenset[str] = frozenset(),
+        update: str = "together",
+        adapters: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+        precisions: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.roles = list(networks)
+        self.frozen, self.update = frozen, update
+        self._terms = terms
+        self._networks = dict(networks)
+        self._adapters, self.precisions = dict(adapters or {}), dict(precisions or {})
+        self._taps = {
+            role: sorted(
+                {path for term in terms["Train"] for own, path in term.taps if own == role}
+            )
+            for role in networks
+        }
+        self._register()
+        own = {str(i): t.layer for i, t in enumerate(terms["Train"]) if t.layer is not None}
+        if own:
+            self.add_sublayer(CONNECTORS, nn.LayerDict(own))
+        for role in frozen:
+            for parameter in self._networks[role].parameters():
+                parameter.stop_gradient = True
+        # Batch norms of layers that do not learn keep their statistics, as all of a frozen one do.
+        self._still = [
+            layer
+            for role, network in networks.items()
+            for layer in network.sublayers()
+            if isinstance(layer, BATCH_NORMS) and (role in frozen or layer.weight.stop_gradient)
+        ]
+
+    def _register(self) -> None:
+        for role, network in self._networks.items():
+            self.add_sublayer(role, network)
+
+    @property
+    def networks(self) -> dict[str, nn.Sequential]:
+        """The networks by role."""
+        return dict(self._networks)
+
+    @property
+    def student(self) -> nn.Sequential:
+        """The network that is deployed."""
+        return self._networks[STUDENT]
+
+    def forward(self, inputs: Tensor, *, draw: str | None = None) -> Outputs:
+        """Logits by role; ``draw`` names the step, from which each network's dropout follows."""
+        outputs = Outputs({})
+        for role in self._networks:
+            self.run(role, inputs, outputs, draw=draw)
+        return outputs
+
+    def run(self, role: str, inputs: Tensor, outputs: Outputs, *, draw: str | None = None) -> None:
+        """Put what one network says of ``inputs`` into ``outputs``; see :meth:`forward`."""
+        network = self._networks[role]
+        if draw is not None:
+            _seed(draw, role)
+        if role in self._adapters:
+            inputs = self._adapters[role](inputs)
+        learning = paddle.is_grad_enabled() and role not in self.frozen
+        # In evaluation nobody asks for features.
+        paths = self._taps[role] if self.training else ()
+        with paddle.set_grad_enabled(learning), tapped(network, paths) as features:
+            if role in self.precisions:
+                with paddle.amp.auto_cast(dtype=self.precisions[role]):
+                    outputs[role] = network(inputs)
+            else:
+                outputs[role] = network(inputs)
+        outputs.features.update({(role, path): value for path, value in features.items()})
+
+    def losses(
+        self,
+        outputs: Outputs,
+        target: Target,
+        *,
+        mode: str = "Train",
+        progress: float = 1.0,
+        learner: str | None = None,
+    ) -> dict[str, Tensor]:
+        """Weighted loss terms by name; their sum is the loss.
+
+        Args:
+            outputs: logits ``[N, classes]`` by role, and features in training.
+            target: the batch's labels.
+            mode: ``Train`` or ``Val``, the list of terms to use.
+            progress: share of the run that is over, 0..1, for terms with a ramp. A term whose
+                factor is 0 is left out and costs nothing.
+            learner: only the terms that teach this network; None: all.
+        """
+        return {
+            term.name: term.factor(progress) * term.compute(outputs, target)
+            for term in self._terms[mode]
+            if (learner is None or learner in term.learners)
+            and term.counts(outputs.clips, progress)
+        }
+
+    def can_learn(self, clips: int, progress: float) -> bool:
+        """Whether any term of the training takes a batch of so many clips, over all processes."""
+        return any(term.counts(clips, progress) for term in self._terms["Train"])
+
+    def can_lose(self, outputs: Outputs, *, mode: str) -> bool:
+        """Whether ``outputs`` hold all that the terms of a mode look at."""
+        terms = self._terms.get(mode, ())
+        return bool(terms) and all(
+            set(term.reads) <= set(outputs) and not term.taps for term in terms
+        )
+
+    def is_read(self, role: str) -> bool:
+        """Whether a term of the training looks at a network's logits."""
+        return any(role in term.reads for term in self._terms["Train"])
+
+    def tapped(self, role: str) -> list[str]:
+        """The layers of a network, by path, that the training looks into."""
+        return list(self._taps[role])
+
+    def train(self) -> None:
+        """Training mode, but for frozen networks: their batch norms must not move."""
+        super().train()
+        for role in self.frozen:
+            self._networks[role].eval()
+        for layer in self._still:
+            layer.eval()
+
+    @property
+    def still(self) -> frozenset[str]:
+        """Keys of the state that no training changes: those of frozen networks."""
+        return frozenset(
+            f"{role}.{key}" for role in self.frozen for key in self._networks[role].state_dict()
+        )
+
+    @property
+    def norms(self) -> list[nn.Layer]:
+        """The batch norms whose statistics follow the training, those of losses too."""
+        still = set(map(id, self._still))
+        return [
+            layer
+            for layer in self.sublayers()
+            if isinstance(layer, BATCH_NORMS) and id(layer) not in still
+        ]
+
+    @property
+    def turns(self) -> list[tuple[str | None, bool]]:
+        """Who takes an optimiser step for a batch, in turn, and whether it is the last.
+
+        None stands for all at once; alternating, as in the DML paper, each learning network has
+        its own turn.
+        """
+        learners = [role for role in self.roles if role not in self.frozen]
+        if self.update == "together" or len(learners) < 2:
+            return [(None, True)]
+        return [(role, role == learners[-1]) for role in learners]
+
+    def trainable_parameters(self) -> Parameters:
+        """Parameters that take a gradient, of all networks and losses."""
+        return [p for group in self.parameter_groups() for p in group]
+
+    def parameter_groups(self) -> list[Parameters]:
+        """The same, network by network, and then those of the losses."""
+        groups = [network.parameters() for network in self._networks.values()]
+        if CONNECTORS in self._sub_layers:
+            groups.append(self._sub_layers[CONNECTORS].parameters())
+        return [[p for p in group if not p.stop_gradient] for group in groups]
+
+
+class _Single(Recognizer):
+    """One network whose keys are ``backbone.*`` and ``head.*``, as Recognizer2D's are."""
+
+    def _register(self) -> None:
+        backbone, head = self._networks[STUDENT]
+        self.add_sublayer("backbone", backbone)
+        self.add_sublayer("head", head)
+
+
+def build_recognizer(
+    model: Mapping[str, Any], *, seed: int, pixels: PixelInput | None = None
+) -> Recognizer:
+    """Build the networks and losses of a MODEL block (validated by :mod:`train.config.load`).
+
+    Every network's initial weights come from a generator seeded by ``seed`` and its role alone,
+    so the student of a pair starts where the same student starts that trains without one: a
+    comparison of the two then compares the training, not the draw.
+
+    Args:
+        model: ``framework``, and ``backbone`` and ``head`` or ``models`` and ``loss``.
+        seed: the run's seed.
+        pixels: the normalisation of the clips, which a network with another one is told.
+
+    Raises:
+        ConfigError: a layer that the losses, or ``trainable``, name is not there.
+    """
+    blocks = blocks_of(model)
+    networks = {}
+    for role, block in blocks.items():
+        _seed(seed, role)
+        networks[role] = build_network(block)
+    patterns = {role: layers_of(block.get("trainable")) for role, block in blocks.items()}
+    freeze_others(networks, patterns, places_of(model))
+    if model["framework"] == "Recognizer2D":
+        smoothing = float(model["head"].get("ls_eps") or 0.0)
+        terms = {
+            "Train": [label_term(STUDENT, label_smoothing=smoothing)],
+            "Val": [label_term(STUDENT)],
+        }
+        return _Single(networks, terms)
+    flags = model.get("freeze_params_list") or [False] * len(networks)
+    terms = {
+        mode: build_terms(loss, networks, blocks, seed_layer=partial(_seed, seed, mode))
+        for mode, loss in model["loss"].items()
+    }
+    return Recognizer(
+        networks,
+        terms,
+        frozen=frozenset(role for role, flag in zip(networks, flags, strict=True) if flag),
+        update=model.get("update", "together"),
+        adapters={
+            r: input_adapter(pixels, **b["input"]) for r, b in blocks.items() if b.get("input")
+        },
+        precisions={role: block["amp"] for role, block in blocks.items() if block.get("amp")},
+    )
+
+
+def blocks_of(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The networks' settings by role, in the order of the config."""
+    if model["framework"] == "Recognizer2D":
+        return {STUDENT: model}
+    return {role: block for entry in model["models"] for role, block in entry.items()}
+
+
+def sequential_key(key: str) -> str | None:
+    """The key in ``Sequential(backbone, head)`` of a key of one network's checkpoint."""
+    for own, new in PARTS.items():
+        if key.startswith(own):
+            return new + key.removeprefix(own)
+    return None
+
+
+def places_of(model: Mapping[str, Any]) -> dict[str, Location]:
+    """Where the config has the networks' settings, by role."""
+    if model["framework"] == "Recognizer2D":
+        return {STUDENT: ("MODEL",)}
+    entries = enumerate(model["models"])
+    return {role: ("MODEL", "models", index, role) for index, entry in entries for role in entry}
+
+
+def _seed(*parts: object) -> None:
+    paddle.seed(zlib.crc32("/".join(map(str, parts)).encode()))

@@ -1,0 +1,288 @@
+"""The training loop: epochs over the list, validation, checkpoints.
+
+A run is a function of its config and seed. The order of the clips, every random draw and the
+learning rate follow from the seed and the number of the step, never from what came before, so a
+run that was killed and continued takes the very steps of one that was not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import yaml
+
+from infer.files import write_text
+from train.checkpoints.checkpoint import save_best
+from train.checkpoints.run_lock import claimed
+from train.config.load import RUN_CONFIG, Config
+from train.data.class_table import class_table
+from train.data.dataset import ClipDataset
+from train.data.loader import Batch, epoch_batches
+from train.data.unreadable import Failed, UnreadableError, excess, reasons
+from train.distill.recognizers import STUDENT
+from train.distill.terms import Outputs
+from train.distributed.redistribute import deal
+from train.distributed.team import Team
+from train.engine.memory import peak_memory
+from train.engine.precise_bn import recompute_statistics
+from train.engine.probe import probe
+from train.engine.progress import Progress
+from train.engine.reporter import Reporter
+from train.engine.run import Networks, Run, average_statistics, check_weights, open_run, save
+from train.engine.step import Part, parts_of, take_step
+from train.evaluation.evaluate import Evaluation
+from train.evaluation.sharded import evaluate_together
+from train.losses import Target
+
+
+def train(
+    cfg: Config,
+    *,
+    train_set: ClipDataset,
+    valid_set: ClipDataset,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    team: Team | None = None,
+    networks: Networks | None = None,
+) -> Progress:
+    """Train the networks of a config; checkpoints go to ``cfg.output_dir``.
+
+    Args:
+        cfg: the experiment.
+        train_set: its training clips.
+        valid_set: its validation clips.
+        resume: go on from ``latest.ckpt`` if there is one.
+        reporter: shows progress; none shows nothing.
+        should_stop: looked at after every step; when it is true, a checkpoint is written first.
+        team: the processes that train together; None: this one alone.
+        networks: what to train instead of what the config builds, filled with what it starts
+            from.
+
+    Raises:
+        KeyboardInterrupt: ``should_stop`` said so.
+        ClipDuetError: the folder holds a run and ``resume`` is off, or the run there has another
+            config or other clips, or another process is at it.
+        DivergedError: the loss is NaN or infinite; the last checkpoint is untouched.
+        UnreadableError: more clips cannot be read than ``cfg.max_unreadable`` allows, by a sample
+            before the first step or by all clips of an epoch; or an epoch had no step.
+    """
+    team, folder = team or Team(), Path(cfg.output_dir)
+    reporter = reporter or Reporter(None)
+    with claimed(folder) if team.leads else nullcontext():
+        run = open_run(
+            cfg,
+            train_set=train_set,
+            valid_set=valid_set,
+            team=team,
+            resume=resume,
+            note=reporter.note,
+            networks=networks,
+        )
+        if run.progress.epoch < cfg.epochs:
+            _tell_classes(run, reporter)
+            probe(
+                {"training": train_set, "validation": valid_set},
+                limit=cfg.max_unreadable,
+                seed=cfg.seed,
+                note=reporter.note,
+                team=team,
+            )
+        if team.leads:
+            # What export needs of it, overrides included.
+            write_text(folder / RUN_CONFIG, yaml.safe_dump(cfg.to_dict(), sort_keys=False))
+        while run.progress.epoch < cfg.epochs:
+            _epoch(run, reporter, should_stop)
+        # Whatever reads what this run wrote comes after.
+        team.wait()
+    return run.progress
+
+
+def _tell_classes(run: Run, reporter: Reporter) -> None:
+    """How many clips each class has, of the lists that have labels."""
+    data = run.cfg.DATASET
+    splits = {"training": (data.train, run.train), "validation": (data.valid, run.valid)}
+    labelled = {name: clips.samples for name, (file, clips) in splits.items() if file.labelled}
+    for line in class_table(run.deployed["classes"], labelled):
+        reporter.note(line)
+
+
+def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> None:
+    progress = run.progress
+    run.recognizer.train()
+    batches = _batches(run, progress.epoch, start=progress.batch)
+    batches = itertools.islice(batches, run.steps_per_epoch * run.parts - progress.batch)
+    started = time.monotonic()
+    pending: list[Part] = []
+    failed: list[Failed] = []
+    for number, part in enumerate(parts_of(run, _timed(run, batches)), start=progress.batch + 1):
+        failed += part.failed
+        for path, reason in part.failed:
+            reporter.note(f"skipped: {path}: {reason}")
+        if part.useful:
+            pending.append(part)
+        elif part.left_out:
+            reporter.note(f"left out: {part.left_out}")
+        if number % run.parts:
+            continue
+        if pending:
+            progress.add(take_step(run, pending))
+        pending, progress.batch = [], number
+        reporter.step(run)
+        every, stop = run.cfg.checkpoint_every_steps, _agreed(run, should_stop)
+        if stop or (every and progress.step % every == 0):
+            progress.seconds += time.monotonic() - started
+            started = time.monotonic()
+            save(run)
+        if stop:
+            raise KeyboardInterrupt
+        so_far = f"training clips, so far in epoch {progress.epoch + 1},"
+        _check_read(run, failed, run.train, so_far)
+    if not progress.counts:
+        raise UnreadableError("\n  ".join([
+            f"epoch {progress.epoch + 1} ended without a step: nothing could be learnt from its "
+            f"{run.steps_per_epoch * run.clips_per_step} clips", *reasons(failed),
+        ]))  # fmt: skip
+    check_weights(run)
+    average_statistics(run)
+    _precise_bn(run)
+    with run.average.in_place() if run.average is not None else nullcontext():
+        result = evaluate_together(
+            lambda clips: _logits(run, clips),
+            run.valid,
+            team=run.team,
+            batch_size=run.cfg.DATASET.valid_batch_size or run.cfg.DATASET.batch_size,
+            workers=run.cfg.DATASET.num_workers,
+        )
+        if not progress.history:
+            for path, reason in result.failed:
+                reporter.note(f"validation: {path}: {reason}; it counts as wrong")
+    _check_read(run, result.failed, run.valid, "validation clips")
+    with run.average.in_place() if run.average is not None else nullcontext():
+        progress.seconds += time.monotonic() - started
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        record = _record(run, result)
+        progress.sums, progress.counts, progress.waiting = {}, {}, 0.0
+        progress.history.append(record)
+        if result.top1 > progress.best["top1"]:
+            progress.best = {"epoch": progress.epoch, "top1": result.top1}
+            if run.team.leads:
+                save_best(run.folder, run.recognizer, _best_record(run))
+    if progress.epoch % run.cfg.save_interval == 0 or progress.epoch == run.cfg.epochs:
+        save(run)
+    reporter.epoch(run, record)
+
+
+def _check_read(run: Run, failed: Sequence[Failed], clips: ClipDataset, what: str) -> None:
+    """Stop where too many clips of an epoch cannot be read; what was learnt so far is kept.
+
+    Raises:
+        UnreadableError: they are more than the config allows.
+    """
+    error = excess(failed, listed=len(clips), limit=run.cfg.max_unreadable, what=what)
+    if error is not None:
+        if run.progress.step:
+            save(run)
+        raise error
+
+
+def _batches(run: Run, epoch: int, *, start: int = 0) -> Iterator[Batch]:
+    return epoch_batches(
+        run.train,
+        batch_size=run.cfg.DATASET.batch_size,
+        seed=run.cfg.seed,
+        epoch=epoch,
+        shuffle=True,
+        drop_last=True,
+        workers=run.cfg.DATASET.num_workers,
+        start=start,
+        share=(run.team.rank, run.team.size),
+    )
+
+
+def _timed(run: Run, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same, with the time that passes before each of them added up."""
+    while True:
+        begin = time.monotonic()
+        batch = next(batches, None)
+        if batch is None:
+            return
+        run.progress.waiting += time.monotonic() - begin
+        yield batch
+
+
+def _agreed(run: Run, should_stop: Callable[[], bool]) -> bool:
+    """Whether anybody wants to stop: then all do, at the same step."""
+    return run.team.sums([should_stop()])[0] > 0
+
+
+def _precise_bn(run: Run) -> None:
+    """Recompute batch-norm statistics before the validations that the config names."""
+    block, epoch = run.cfg.PRECISEBN, run.progress.epoch
+    if block is None or (epoch % block.preciseBN_interval and epoch != run.cfg.epochs - 1):
+        return
+    count = min(block.num_iters_preciseBN, run.steps_per_epoch)
+    # Epochs after the last one: other clips and draws than training, the same after a resume.
+    dealt = (deal(batch, run.team) for batch in _batches(run, run.cfg.epochs + epoch))
+    inputs = (
+        run.pixels(paddle.to_tensor(batch.clips)) for batch, shares in dealt if all(shares.clips)
+    )
+    with run.precision.autocast():
+        recompute_statistics(run.recognizer, run.recognizer, itertools.islice(inputs, count))
+    average_statistics(run)
+
+
+@paddle.no_grad()
+def _logits(run: Run, clips: np.ndarray) -> np.ndarray:
+    """The student's logits, float32 ``[N, classes]``, for uint8 clips ``[N, T, H, W, 3]``.
+
+    At the run's precision: weights of level O2 take no float32 input outside of it.
+    """
+    run.recognizer.eval()
+    with run.precision.autocast():
+        logits = run.recognizer.student(run.pixels(paddle.to_tensor(clips)))
+    # NumPy has no bfloat16: it would be given the bits as integers.
+    return logits.astype("float32").numpy()
+
+
+def _record(run: Run, result: Evaluation) -> dict[str, Any]:
+    return {
+        "epoch": run.progress.epoch,
+        "step": run.progress.step,
+        "rate": float(run.optimizer.get_lr()),
+        **{f"train.{name}": round(value, 6) for name, value in run.progress.means().items()},
+        **_valid_loss(run, result),
+        f"valid.{STUDENT}.top1": result.top1,
+        "valid.failed": len(result.failed),
+        "seconds": round(run.progress.seconds, 1),
+        "waiting": round(run.progress.waiting, 1),
+        "memory": peak_memory(),
+    }
+
+
+def _valid_loss(run: Run, result: Evaluation) -> dict[str, float]:
+    """The ``Val`` loss over the clips that could be read; none where it wants other networks."""
+    read = result.decoded
+    outputs = Outputs({STUDENT: paddle.to_tensor(result.logits[read])})
+    if not read.any() or not run.recognizer.can_lose(outputs, mode="Val"):
+        return {}
+    target = Target(paddle.to_tensor(result.labels[read]))
+    terms = run.recognizer.losses(outputs, target, mode="Val")
+    return {"valid.loss": round(sum(float(term) for term in terms.values()), 6)}
+
+
+def _best_record(run: Run) -> dict[str, Any]:
+    return {
+        **run.progress.best,
+        "seed": run.cfg.seed,
+        "config": run.cfg.source,
+        "config_sha256": run.cfg.sha256(),
+        "settings": run.deployed,
+    }

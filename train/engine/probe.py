@@ -1,0 +1,113 @@
+"""A look at some clips of each list before a training: can they be read at all?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from infer.errors import VideoError
+from infer.frames_folder import Numbering
+from train.data.dataset import ClipDataset
+from train.data.unreadable import excess, reasons
+from train.distributed.team import Team
+
+PROBED = 64
+"""Clips of a list that are opened; all of a shorter one."""
+WORKERS = 4
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found of a clip.
+
+    Attributes:
+        path: of the clip.
+        problem: why it cannot be read, or "".
+        claimed: frames that the list claims of a folder.
+        numbering: of the folder's pictures; None of a video, and of what cannot be read.
+    """
+
+    path: str
+    problem: str = ""
+    claimed: int = 0
+    numbering: Numbering | None = None
+
+
+def probe(
+    datasets: Mapping[str, ClipDataset],
+    *,
+    limit: float,
+    seed: int,
+    note: Callable[[str], None],
+    team: Team | None = None,
+) -> None:
+    """Open a sample of the clips of each list, decode a frame of each, and say what was found.
+
+    The same seed draws the same clips. The processes of a team share the work.
+
+    Args:
+        datasets: by their words in messages, such as "training".
+        limit: percent of a list that may be unreadable.
+        seed: draws the clips.
+        note: takes a line.
+        team: the processes that call this together; None: this one alone.
+
+    Raises:
+        UnreadableError: a list has more unreadable clips than the limit, as far as its sample
+            tells; see :func:`train.data.unreadable.excess`.
+    """
+    told: list[str] = []
+    for name, dataset in datasets.items():
+        listed = len(dataset)
+        draw = np.random.default_rng([seed, listed]).permutation(listed)[:PROBED]
+        looks = _looks(dataset, sorted(draw.tolist()), team or Team())
+        failed = [(look.path, look.problem) for look in looks if look.problem]
+        error = excess(failed, seen=len(draw), listed=listed, limit=limit, what=f"{name} clips")
+        if error is not None:
+            raise error
+        unread = f", {len(failed)} unreadable" if failed else ""
+        told.append(f"{len(draw)} of {listed} {name} clips{unread}")
+        for line in (*reasons(failed), *_about_folders(looks)):
+            note(f"{name}: {line}")
+    note(f"looked at {' and '.join(told)}")
+
+
+def _looks(dataset: ClipDataset, indices: list[int], team: Team) -> list[Look]:
+    def look(index: int) -> Look:
+        sample = dataset.samples[index]
+        try:
+            dataset.look(index)
+            return Look(str(sample.path), "", sample.frames or 0, dataset.numbering(index))
+        except VideoError as error:
+            return Look(str(sample.path), error.reason)
+
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="probe") as pool:
+        mine = list(pool.map(look, indices[team.rank :: team.size]))
+    return sorted((one for part in team.gather(mine) for one in part), key=lambda one: one.path)
+
+
+def _about_folders(looks: Sequence[Look]) -> Iterator[str]:
+    """How frames are numbered where that is not from 1, and where they are not those claimed."""
+    folders = [(look, look.numbering) for look in looks if look.numbering is not None]
+    from_0 = sum(found.first == 0 for _, found in folders)
+    if from_0:
+        yield f"frames are numbered from 0 in {from_0} of {len(folders)} folders, and read so"
+    gaps = [(look, found) for look, found in folders if found.missing]
+    if gaps:
+        look, found = gaps[0]
+        yield (
+            f"warning: {len(gaps)} of {len(folders)} folders lack frames that the list claims, "
+            f"such as {look.path}: {look.claimed} claimed, {found.pictures} there, "
+            f"not there: {found.gaps}"
+        )
+    more = [(look, found) for look, found in folders if found.pictures > look.claimed]
+    if more:
+        look, found = more[0]
+        yield (
+            f"warning: {len(more)} of {len(folders)} folders hold more frames than the list "
+            f"claims, such as {look.path}: {look.claimed} claimed, {found.pictures} there; the "
+            "last ones are not used"
+        )

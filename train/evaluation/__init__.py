@@ -1,0 +1,1 @@
+"""Accuracy over every clip of a list, by one process or several."""
