@@ -38,7 +38,8 @@ from infer.decoder import decoder_warning, installed
 from infer.errors import ClipDuetError, explained, listed
 from infer.files import check_writable, write_text
 from infer.signals import exit_status
-from train.data.lists import FORMATS, read_list
+from train.config.list_format import FORMATS
+from train.data.lists import read_list
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,8 +29,9 @@ from infer.preprocess import crop_frames, scale_frames
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
 from infer.video import Frames, read_video
+from train.config.list_format import FRAME_SUFFIX
 from train.config.load import Config, clip_spec, load_config, split_files
-from train.data.lists import FRAME_SUFFIX, Sample
+from train.data.lists import Sample
 
 REFERENCE = "pil"
 OTHERS = ("area", "bilinear")

@@ -150,7 +150,7 @@ def fine_tune(
     from export.qat_training import train_graph
     from train.data.loader import batches_in_epoch
     from train.data.splits import training_datasets
-    from train.stages.outlook import Place
+    from train.engine.place import Place
 
     if cfg.mix is not None:
         raise QatError("MIX blends clips, and the teacher wants clips of bytes: set MIX: null")

@@ -29,9 +29,9 @@ from train.distill.build_terms import label_term
 from train.distill.recognizers import STUDENT, Recognizer
 from train.distill.terms import Outputs, Term
 from train.engine.loop import train
+from train.engine.place import Place
 from train.engine.reporter import Reporter
 from train.losses import Target, kl_divergence
-from train.stages.outlook import Place
 
 TEACHER = "Teacher"
 

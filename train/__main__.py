@@ -117,11 +117,11 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> int:
 
     from train.distributed.team import NETWORK_ERRORS, join
     from train.engine.loop import train
+    from train.engine.place import places
     from train.engine.reporter import Reporter
     from train.engine.run import check_begun
     from train.engine.stopping import stop_requests
     from train.stages.dry_run import rehearse
-    from train.stages.outlook import places
 
     paddle.disable_signal_handler()
     folder = Path(cfg.output_dir)

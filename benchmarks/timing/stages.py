@@ -19,7 +19,8 @@ from infer.runtimes import Clips, Logits
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
 from infer.video import Frames, read_video
-from train.data.lists import FRAME_SUFFIX, Sample
+from train.config.list_format import FRAME_SUFFIX
+from train.data.lists import Sample
 
 Clock = Callable[[], float]
 

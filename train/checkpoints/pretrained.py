@@ -18,7 +18,8 @@ from paddle import nn
 
 from train.checkpoints.checkpoint import CheckpointError, load_file, model_weights, some
 from train.config.errors import dotted
-from train.distill.recognizers import STUDENT, Recognizer, blocks_of, places_of, sequential_key
+from train.config.networks import blocks_of, places_of
+from train.distill.recognizers import STUDENT, Recognizer, sequential_key
 from train.models.resnet_tweaks_tsm import BLOCKS, block_name
 
 LEAST_MATCH = 0.5

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from infer.spec import SamplingSpec
 from train.config.errors import Location, Mistake, dotted, shown, unknown_name
+from train.config.list_format import FRAME_SUFFIX
 from train.config.model_checks import (
     Placed,
     attempt,
@@ -25,7 +26,6 @@ from train.config.schema.data import SPLITS, Dataset, ListFile, PipelineSplit
 from train.config.schema.experiment import LearningRate
 from train.config.schema.losses import RKDLoss
 from train.config.schema.model import STUDENT
-from train.data.lists import FRAME_SUFFIX
 
 DENSE_WINDOW = SamplingSpec().window
 

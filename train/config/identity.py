@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from train.config.load import Config, class_names
+from train.config.networks import blocks_of
 from train.config.schema.model import STUDENT
-from train.distill.recognizers import blocks_of
 
 IRRELEVANT = (
     *("output_dir", "log_interval", "model_name", "save_interval", "checkpoint_every_steps"),

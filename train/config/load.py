@@ -31,12 +31,12 @@ from train.config.errors import (
     pydantic_mistakes,
     unknown_name,
 )
+from train.config.list_format import ListFormat
 from train.config.model_checks import check_model
 from train.config.schema.data import PipelineSplit, Split
 from train.config.schema.experiment import IGNORED, Config
 from train.config.schema.model import ModelOnly
 from train.config.yaml_file import Document, apply_overrides, expand_environment, load_document
-from train.data.lists import ListFormat
 
 __all__ = [
     "Config",

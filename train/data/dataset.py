@@ -15,9 +15,10 @@ from infer.preprocess import center_crop, load_clips, read_scaled, scale_frame
 from infer.sampling import sample_indices
 from infer.spec import ClipSpec
 from infer.video import read_video
+from train.config.list_format import FRAME_SUFFIX
 from train.data.augment.transforms import AugmentError, Transform, apply_transforms
 from train.data.first_frame import check_first_frame
-from train.data.lists import FRAME_SUFFIX, Sample
+from train.data.lists import Sample
 
 
 class ClipDataset:

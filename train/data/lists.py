@@ -15,15 +15,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from infer.errors import ClipDuetError
 from infer.files import write_text
+from train.config.list_format import FORMATS, FRAME_SUFFIX, ListFormat
 
-ListFormat = Literal["VideoDataset", "FrameDataset"]
-
-FORMATS: tuple[ListFormat, ...] = ("VideoDataset", "FrameDataset")
-FRAME_SUFFIX = "img_{:05}.jpg"  # PaddleVideo's default name of a folder's frames
 UNLABELLED = -1  # the label of a clip that has none
 SHOWN = 20  # wrong lines that the message spells out; the rest is counted
 

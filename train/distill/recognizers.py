@@ -14,7 +14,7 @@ from typing import Any
 import paddle
 from paddle import Tensor, nn
 
-from train.config.errors import Location
+from train.config.networks import blocks_of, places_of
 from train.config.schema.losses import layers_of
 from train.config.schema.model import CONNECTORS, STUDENT
 from train.distill.build_terms import build_terms, label_term
@@ -272,27 +272,12 @@ def build_recognizer(
     )
 
 
-def blocks_of(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The networks' settings by role, in the order of the config."""
-    if model["framework"] == "Recognizer2D":
-        return {STUDENT: model}
-    return {role: block for entry in model["models"] for role, block in entry.items()}
-
-
 def sequential_key(key: str) -> str | None:
     """The key in ``Sequential(backbone, head)`` of a key of one network's checkpoint."""
     for own, new in PARTS.items():
         if key.startswith(own):
             return new + key.removeprefix(own)
     return None
-
-
-def places_of(model: Mapping[str, Any]) -> dict[str, Location]:
-    """Where the config has the networks' settings, by role."""
-    if model["framework"] == "Recognizer2D":
-        return {STUDENT: ("MODEL",)}
-    entries = enumerate(model["models"])
-    return {role: ("MODEL", "models", index, role) for index, entry in entries for role in entry}
 
 
 def _seed(*parts: object) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from paddle import Tensor, nn
 
-from train.distributed.gather import Shares
+from train.distributed.shards import Shards
 from train.losses import Target
 
 Tap = tuple[str, str]
@@ -24,30 +24,30 @@ class Outputs(dict[str, Tensor]):
 
     Attributes:
         features: what was tapped, by role and path.
-        shares: what other processes see of the batch; None: there are no others.
+        shards: what other processes see of the batch; None: there are no others.
     """
 
     def __init__(
         self,
         logits: Mapping[str, Tensor],
         features: Mapping[Tap, Tensor] | None = None,
-        shares: Shares | None = None,
+        shards: Shards | None = None,
     ) -> None:
         super().__init__(logits)
         self.features = dict(features or {})
-        self.shares = shares
+        self.shards = shards
 
     @property
     def clips(self) -> int:
         """Clips of the batch, over all processes."""
-        return int(next(iter(self.values())).shape[0]) if self.shares is None else self.shares.total
+        return int(next(iter(self.values())).shape[0]) if self.shards is None else self.shards.total
 
     def whole(self, rows: Tensor) -> Tensor:
         """``[n, D]``, a row a clip, to ``[N, D]`` of all processes, for losses between clips.
 
-        Gradients are those of the whole batch, see :meth:`train.distributed.gather.Shares.whole`.
+        Gradients are those of the whole batch, see :meth:`train.distributed.shards.Shards.whole`.
         """
-        return rows if self.shares is None else self.shares.whole(rows)
+        return rows if self.shards is None else self.shards.whole(rows)
 
     def seen_by(self, role: str) -> Outputs:
         """The same, with no way for a gradient into any network but one."""
@@ -58,7 +58,7 @@ class Outputs(dict[str, Tensor]):
         return Outputs(
             {owner: view(owner, value) for owner, value in self.items()},
             {tap: view(tap[0], value) for tap, value in self.features.items()},
-            self.shares,
+            self.shards,
         )
 
 

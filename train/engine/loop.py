@@ -28,13 +28,12 @@ from train.data.loader import Batch, epoch_batches
 from train.data.unreadable import Failed, UnreadableError, excess, reasons
 from train.distill.recognizers import STUDENT
 from train.distill.terms import Outputs
-from train.distributed.redistribute import deal
+from train.distributed.shards import redistribute
 from train.distributed.team import Team
-from train.engine.memory import peak_memory
 from train.engine.precise_bn import recompute_statistics
 from train.engine.probe import probe
 from train.engine.progress import Progress
-from train.engine.reporter import Reporter
+from train.engine.reporter import Reporter, peak_memory
 from train.engine.run import Networks, Run, average_statistics, check_weights, open_run, save
 from train.engine.step import Part, parts_of, take_step
 from train.evaluation.evaluate import Evaluation
@@ -230,9 +229,9 @@ def _precise_bn(run: Run) -> None:
         return
     count = min(block.num_iters_preciseBN, run.steps_per_epoch)
     # Epochs after the last one: other clips and draws than training, the same after a resume.
-    dealt = (deal(batch, run.team) for batch in _batches(run, run.cfg.epochs + epoch))
+    dealt = (redistribute(batch, run.team) for batch in _batches(run, run.cfg.epochs + epoch))
     inputs = (
-        run.pixels(paddle.to_tensor(batch.clips)) for batch, shares in dealt if all(shares.clips)
+        run.pixels(paddle.to_tensor(batch.clips)) for batch, shards in dealt if all(shards.clips)
     )
     with run.precision.autocast():
         recompute_statistics(run.recognizer, run.recognizer, itertools.islice(inputs, count))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import resource
+import sys
 import time
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from infer.errors import ClipDuetError
-from train.stages.outlook import Place
+from train.engine.place import Place
 
 if TYPE_CHECKING:
     from train.engine.run import Run
@@ -219,3 +221,13 @@ def _scalar_writer(folder: str) -> Any:
             "or leave --visualdl out"
         ) from error
     return LogWriter(logdir=folder)
+
+
+def peak_memory() -> int:
+    """The most bytes held at once: on the GPU where there is one, else by the process."""
+    import paddle
+
+    if paddle.device.get_device().startswith("gpu"):
+        return int(paddle.device.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

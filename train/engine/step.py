@@ -13,8 +13,7 @@ from paddle import Tensor
 from train.data.loader import Batch
 from train.data.unreadable import Failed
 from train.distill.terms import Outputs
-from train.distributed.gather import Shares
-from train.distributed.redistribute import deal
+from train.distributed.shards import Shards, redistribute
 from train.engine.run import Run
 from train.losses import Target
 
@@ -25,29 +24,29 @@ class Part:
 
     Attributes:
         batch: what this process sees of it.
-        shares: how many clips each process sees.
+        shards: how many clips each process sees.
         failed: path and reason of its clips that could not be read, of all processes.
         useful: whether anything can be learnt from it.
     """
 
     batch: Batch
-    shares: Shares
+    shards: Shards
     failed: Sequence[Failed]
     useful: bool
 
     @property
     def clips(self) -> int:
         """How many clips all processes learn from."""
-        return self.shares.total if self.useful else 0
+        return self.shards.total if self.useful else 0
 
     @property
     def left_out(self) -> str | None:
         """Why clips that could be read teach nothing."""
-        if self.useful or not self.shares.total:
+        if self.useful or not self.shards.total:
             return None
-        if not all(self.shares.clips):
-            return f"of a batch fewer clips than processes could be read: {self.shares.total}"
-        return f"too few clips in a batch for any term of the loss: {self.shares.total}"
+        if not all(self.shards.clips):
+            return f"a batch has fewer readable clips than processes: {self.shards.total}"
+        return f"too few clips in a batch for any term of the loss: {self.shards.total}"
 
 
 def parts_of(run: Run, batches: Iterable[Batch]) -> Iterator[Part]:
@@ -59,12 +58,12 @@ def parts_of(run: Run, batches: Iterable[Batch]) -> Iterator[Part]:
     whole = run.cfg.DATASET.batch_size * run.team.size
     for batch in batches:
         failed = [(str(run.train.samples[i].path), error.reason) for i, error in batch.failed]
-        batch, shares = deal(batch, run.team)
-        if shares.total < whole:
+        batch, shards = redistribute(batch, run.team)
+        if shards.total < whole:
             failed = [clip for part in run.team.gather(failed) for clip in part]
             run.progress.skipped += [f"{path}: {reason}" for path, reason in failed]
-        useful = all(shares.clips) and run.recognizer.can_learn(shares.total, run.share)
-        yield Part(batch, shares, failed, useful)
+        useful = all(shards.clips) and run.recognizer.can_learn(shards.total, run.share)
+        yield Part(batch, shards, failed, useful)
 
 
 def take_step(run: Run, parts: list[Part]) -> dict[str, float]:
@@ -100,7 +99,7 @@ def _learn(run: Run, part: Part, place: int, clips: int, *, update: bool) -> dic
     with run.precision.autocast():
         inputs = run.pixels(paddle.to_tensor(pixels))
         outputs = run.recognizer(inputs, draw=draw)
-    outputs.shares = part.shares
+    outputs.shards = part.shards
     here = len(batch.labels)
     terms: dict[str, float] = {}
     for learner, last in run.recognizer.turns:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,38 +23,11 @@ from train.config.errors import ConfigError, Mistake
 from train.config.load import before_path, load_config
 from train.config.schema.before import Labelling
 from train.config.schema.experiment import Config
+from train.stages.stage import Stage
 
 if TYPE_CHECKING:
     from train.distributed.team import Team
     from train.engine.reporter import Reporter
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One thing to make.
-
-    Attributes:
-        name: the variable.
-        cfg: the config to train, or the one that the labelling network was trained with.
-        target: the file that the variable names.
-        labelling: what to label, or None for a training.
-        owner: the config that needs it.
-    """
-
-    name: str
-    cfg: Config
-    target: Path
-    labelling: Labelling | None
-    owner: Config
-
-    @property
-    def title(self) -> str:
-        """What it does, in a few words."""
-        if self.labelling is not None:
-            return f"labelling clips for {self.name}"
-        role = self.name.endswith(("TEACHER", "STUDENT"))
-        name = f"the {self.name.lower().replace('_', ' ')}" if role else self.name
-        return f"pretraining {name}"
 
 
 def plan(cfg: Config, *, environment: Mapping[str, str] | None = None) -> list[Stage]:

@@ -25,11 +25,12 @@ from train.data.lists import Sample
 from train.data.splits import training_datasets
 from train.distill.recognizers import Recognizer
 from train.distributed.team import Team
+from train.engine.place import Cost
 from train.engine.probe import probe
 from train.engine.run import Networks, Run, built_networks, open_run
-from train.stages.before import Stage
-from train.stages.outlook import Cost, cost_of_labelling, cost_of_training
 from train.stages.pseudo_labels import clips_to_label, dataset_to_label, labeller
+from train.stages.stage import Stage
+from train.stages.step_times import cost_of_labelling, cost_of_training
 
 T = TypeVar("T")
 

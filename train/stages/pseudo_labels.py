@@ -23,17 +23,18 @@ from infer.rank import softmax
 from train.checkpoints.checkpoint import load_file, set_weights
 from train.checkpoints.teachers import network_weights
 from train.config.load import Config, clip_spec
+from train.config.networks import blocks_of
 from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
 from train.data.lists import Sample, read_list, write_lines
 from train.data.unreadable import Failed, excess
-from train.distill.recognizers import STUDENT, Recognizer, blocks_of, build_recognizer
+from train.distill.recognizers import STUDENT, Recognizer, build_recognizer
 from train.evaluation.evaluate import evaluate
 from train.models.pixels import PixelInput
 
 if TYPE_CHECKING:
     from train.engine.reporter import Reporter
-    from train.stages.before import Stage
+    from train.stages.stage import Stage
 
 
 def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:

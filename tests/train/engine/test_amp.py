@@ -18,8 +18,7 @@ from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same
 from train.checkpoints.checkpoint import BEST, LATEST, load_file
 from train.config.load import load_config
 from train.distill.recognizers import build_recognizer
-from train.engine.loss_scale import LossScale
-from train.engine.precision import Precision
+from train.engine.precision import LossScale, Precision
 from train.engine.run import DivergedError, Run
 from train.losses import AttentionTransfer, dist, rkd_angle, rkd_distance
 
@@ -112,7 +111,7 @@ def test_a_pair_trains_validates_and_goes_on_after_a_kill(
     dtype: str,
 ) -> None:
     """With clipping and an average; the loss scale changes within the run."""
-    monkeypatch.setattr("train.engine.loss_scale.PATIENCE", 2)
+    monkeypatch.setattr("train.engine.precision.PATIENCE", 2)
     file = experiment(
         PAIR, epochs=2, amp=amp(level, dtype), grad_clip=0.5, EMA={"decay": 0.5},
         checkpoint_every_steps=1,

@@ -18,13 +18,13 @@ from train.__main__ import main
 from train.config.load import load_config
 from train.data.splits import training_datasets
 from train.distributed.team import Team
+from train.engine.place import Cost, Place, places
 from train.engine.precision import Precision
 from train.engine.progress import Progress
 from train.engine.reporter import Reporter, duration, fitting, folded
 from train.engine.run import Run, built_networks
 from train.stages.before import left
 from train.stages.dry_run import rehearse
-from train.stages.outlook import Cost, Place, places
 
 WIDTH = 70
 

@@ -26,8 +26,9 @@ from infer.pictures import read_picture
 from infer.preprocess import scale_frame
 from infer.spec import PreprocessSpec
 from infer.video import Frames, VideoInfo, each_frame
+from train.config.list_format import FRAME_SUFFIX
 from train.data.first_frame import check_first_frame
-from train.data.lists import FRAME_SUFFIX, frame_name
+from train.data.lists import frame_name
 
 Check = Literal["none", "quick", "full"]
 

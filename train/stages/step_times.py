@@ -1,4 +1,4 @@
-"""Which of its stages a run is at, and how long those that come after it will take.
+"""How long the stages of a run will take: a few steps of each, timed before the first begins.
 
 A run that trains its teacher first is two trainings, whose steps differ. Before the first one
 begins, a few steps of each are timed on noise; how long the steps of the first one really take,
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from infer.errors import ClipDuetError
+from train.engine.place import Cost
 
 if TYPE_CHECKING:
     from train.distill.recognizers import Recognizer
@@ -24,67 +24,13 @@ ENOUGH, MOST = 2.0, 6
 """Seconds and steps after which a stage has been timed."""
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a stage takes: how many steps are left, and the seconds of one of them, on noise."""
-
-    steps: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a stage stands in its run.
-
-    Attributes:
-        number: from 1.
-        total: stages of the run, itself included.
-        name: what it does.
-        later: all stages after it, in steps of this one; None: not known.
-    """
-
-    number: int = 1
-    total: int = 1
-    name: str = "training"
-    later: float | None = 0.0
-
-    @property
-    def short(self) -> str:
-        """What begins a line; "" for the only stage."""
-        return f"stage {self.number}/{self.total}" if self.total > 1 else ""
-
-    @property
-    def long(self) -> str:
-        """What begins a stage."""
-        return f"stage {self.number} of {self.total}: {self.name}"
-
-
-def places(names: Sequence[str], costs: Sequence[Cost | None]) -> list[Place]:
-    """The place of every stage.
-
-    Args:
-        names: of the stages in their order, the run's own last.
-        costs: of each; None where it is not known.
-    """
-    found = []
-    for number, (name, own) in enumerate(zip(names, costs, strict=True), start=1):
-        rest = [cost.steps * cost.seconds for cost in costs[number:] if cost is not None]
-        known = len(rest) == len(names) - number
-        if not rest and known:
-            later: float | None = 0.0
-        else:
-            later = sum(rest) / own.seconds if known and own is not None else None
-        found.append(Place(number, len(names), name, later))
-    return found
-
-
 def cost_of_training(run: Run) -> Cost | None:
     """Take steps of a run that is then thrown away; None: it takes none alone, or fails.
 
     Its networks learn from noise.
     """
     from train.data.loader import Batch
-    from train.distributed.gather import Shares
+    from train.distributed.shards import Shards
     from train.engine.step import Part, take_step
 
     steps = run.steps_per_epoch * run.cfg.epochs - run.progress.step
@@ -94,7 +40,7 @@ def cost_of_training(run: Run) -> Cost | None:
     rng = np.random.default_rng(0)
     clips = rng.integers(0, 256, (size, *run.train.clip_shape), np.uint8)
     labels = rng.integers(0, run.cfg.class_num, size)
-    part = Part(Batch(clips, labels, np.arange(size)), Shares((size,)), (), True)
+    part = Part(Batch(clips, labels, np.arange(size)), Shards((size,)), (), True)
     run.recognizer.train()
     seconds = _timed(lambda: take_step(run, [part] * run.parts))
     return None if seconds is None else Cost(steps, seconds)
