@@ -10,7 +10,7 @@ from typing import Any
 from export.quiet import ConversionError
 from export.verify import VerificationError
 from infer.errors import BackendError, BundleError
-from train.evaluate import EvaluationError
+from train.evaluation.evaluate import EvaluationError
 
 FAILURES = (ConversionError, VerificationError, EvaluationError, BackendError, BundleError)
 """What a file fails with that cannot be made, opened or run, or computes something else. A mistake
