@@ -25,7 +25,7 @@ from infer.bundle import Bundle
 from infer.errors import BackendError
 from infer.runtimes import open_runtime
 from tests.export.conftest import QUICK
-from train.config import clip_spec
+from train.config.load import clip_spec
 
 FLOATS = {"onnx.fp32", "onnx.fp16", "paddle.fp32"}
 EIGHT = {"onnx.int8", "onnx.int8.x86"}
