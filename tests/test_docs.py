@@ -54,6 +54,25 @@ def test_every_link_and_anchor_exists(root: Path) -> None:
     assert broken_links(root) == []
 
 
+def test_every_file_that_a_contributor_is_told_of_exists(root: Path) -> None:
+    text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(
+        re.findall(r"`((?:infer|train|export|benchmarks|tests|docs|configs)/[^`\s]+)`", text)
+    )
+    assert len(named) > 20
+    missing = {path for path in named if "NAME" not in path and not (root / path).exists()}
+    assert missing == set()
+
+
+def test_pre_commit_runs_what_lint_runs(root: Path) -> None:
+    config = (root / ".pre-commit-config.yaml").read_text(encoding="utf-8")
+    hooks = set(re.findall(r"entry: ([^,]+),", config))
+    lint = re.search(r"^lint: .*\n((?:\t.+\n)+)", (root / "Makefile").read_text(), re.MULTILINE)
+    assert lint
+    commands = {line.strip("\t@").replace("$(VENV)", ".venv") for line in lint[1].splitlines()}
+    assert hooks == commands
+
+
 @pytest.mark.parametrize("target", ["missing.md", "docs/gate.md#missing", "#missing"])
 def test_a_broken_link_is_found(root: Path, tmp_path: Path, target: str) -> None:
     shutil.copytree(root / "docs", tmp_path / "docs")
