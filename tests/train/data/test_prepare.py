@@ -17,10 +17,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from tests.train.test_prepare_download import Server, server  # noqa: F401
 
 from infer.frames_folder import read_frames_folder
 from infer.video import read_video
+from tests.train.data.test_prepare_download import Server, server  # noqa: F401
 from train.config.schema.data import Dataset, ListFile
 from train.config.yaml_file import parse_document
 from train.data.lists import read_list

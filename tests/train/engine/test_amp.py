@@ -1,4 +1,4 @@
-"""Mixed precision, emulated: see tests/train/half.py for what of it runs here as on a GPU."""
+"""Mixed precision, emulated: tests/train/engine/half.py says what runs here as on a GPU."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import paddle
 import pytest
-from tests.train.test_distillation import TERMS, batch, built, model
-from tests.train.test_losses import RESPONSES
 
 from infer.errors import ClipDuetError
+from tests.train.distill.test_distillation import TERMS, batch, built, model
 from tests.train.engine.half import emulate
+from tests.train.losses.test_losses import RESPONSES
 from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same
 from train.checkpoints.checkpoint import BEST, LATEST, load_file
 from train.config.load import load_config
