@@ -54,6 +54,15 @@ def test_every_link_and_anchor_exists(root: Path) -> None:
     assert broken_links(root) == []
 
 
+@pytest.mark.parametrize("room", ["train", "benchmarks"])
+def test_the_page_on_the_layout_names_every_folder_of_a_room(root: Path, room: str) -> None:
+    text = (root / "docs/architecture.md").read_text(encoding="utf-8")
+    tree = re.search(rf"^{room}/.*\n((?: +.*\n)+)", text, re.MULTILINE)
+    assert tree
+    named = set(re.findall(r"(?:^| ) {1,2}(\w+)/", tree[1], re.MULTILINE))
+    assert named == {init.parent.name for init in (root / room).glob("*/__init__.py")}
+
+
 def test_every_file_that_a_contributor_is_told_of_exists(root: Path) -> None:
     text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(
