@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from export.qdq import Activations
 from export.quantize import calibrate
 from export.quiet import captured
 from infer.bundle import describe_file
+from infer.stands_alone import onnx_metadata
 
 Say = Callable[[str], None]
 
@@ -75,6 +76,7 @@ def build(
     calibration: Calibration | None,
     trained: Mapping[str, Any] | None,
     *,
+    classes: Sequence[str],
     options: Options,
     left: LeftOut,
     say: Say,
@@ -87,13 +89,17 @@ def build(
         checks: clips on which no tensor may be infinite.
         calibration: clips that set 8-bit ranges; None: nothing is calibrated.
         trained: what :func:`export.qat.load_trained` found; None: nothing was trained for 8 bits.
+        classes: names, which every ONNX file says.
         options: of the export.
         left: gets those that cannot be made.
         say: gets a line for each file.
     """
     program, weights = save_paddle(net, folder / "paddle")
     built: dict[str, Any] = {}
-    model = to_onnx(program, weights, folder / ONNX_FILES[FP32], net.tensor_names())
+    metadata = onnx_metadata(classes, net.spec)
+    model = to_onnx(
+        program, weights, folder / ONNX_FILES[FP32], net.tensor_names(), metadata=metadata
+    )
     built[FP32] = _entry(folder, "onnx", "fp32", [ONNX_FILES[FP32]])
     built[FP32]["opset"] = OPSET
     _say_built(say, "onnx", built[FP32], f"{len(model.graph.node)} nodes, opset {OPSET}")
@@ -101,7 +107,7 @@ def build(
         with left.unless_required(FP16):
             built[FP16] = _halved(folder, checks, options, say)
     if options.int8:
-        built |= _quantised(folder, calibration, checks, trained, options, left, say)
+        built |= _quantised(folder, calibration, checks, trained, metadata, options, left, say)
     names = [str(path.relative_to(folder)) for path in (program, weights)]
     built[PADDLE] = _entry(folder, "paddle", "fp32", names)
     _say_built(say, "paddle", built[PADDLE], "inference model")
@@ -124,6 +130,7 @@ def _quantised(
     calibration: Calibration | None,
     checks: data.Verification,
     trained: Mapping[str, Any] | None,
+    metadata: Mapping[str, str],
     options: Options,
     left: LeftOut,
     say: Say,
@@ -136,7 +143,7 @@ def _quantised(
         if trained is None or activations not in trained["trained"]:
             others[key] = activations
             continue
-        record = copy_trained(trained, target, activations=activations)
+        record = copy_trained(trained, target, activations=activations, metadata=metadata)
         note = f"{activations} activations, trained for {record['training']['epochs']} epochs"
         built[key] = _int8_entry(folder, key, record)
         _say_built(say, "int8", built[key], note)

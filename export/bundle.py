@@ -89,7 +89,15 @@ def export_bundle(
         reference = accept.reference_of(spec, stripped, checks, options=options, say=say)
         net = _fused(cfg, stripped, checks, say)
         built = build(
-            folder, net, checks, calibration, trained, options=options, left=left, say=say
+            folder,
+            net,
+            checks,
+            calibration,
+            trained,
+            classes=classes,
+            options=options,
+            left=left,
+            say=say,
         )
         description = describe(
             cfg,

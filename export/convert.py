@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,14 @@ def _counting_from_zero() -> Iterator[None]:
                 framework._name_struct = found
 
 
-def to_onnx(program: Path, weights: Path, target: Path, names: dict[str, str]) -> onnx.ModelProto:
+def to_onnx(
+    program: Path,
+    weights: Path,
+    target: Path,
+    names: dict[str, str],
+    *,
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
     """Convert a Paddle inference model to ONNX, check it, simplify it and write it.
 
     Args:
@@ -81,6 +88,8 @@ def to_onnx(program: Path, weights: Path, target: Path, names: dict[str, str]) -
         weights: ``inference.pdiparams``.
         target: the file to write.
         names: see :meth:`export.deploy.DeployNet.tensor_names`.
+        metadata: what the file says of itself, see :func:`infer.stands_alone.onnx_metadata`. The
+            files that are made of it say the same.
 
     Raises:
         ConversionError: a step failed; the message holds what the converter wrote.
@@ -106,6 +115,7 @@ def to_onnx(program: Path, weights: Path, target: Path, names: dict[str, str]) -
         _rename(model, names)
         _label_ends(model)
         model.producer_name, model.graph.name = "ClipDuet", "clip to logits"
+        onnx.helper.set_model_props(model, dict(metadata or {}))
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, str(target))
     return model

@@ -105,7 +105,11 @@ def write_int8(
 
 
 def copy_trained(
-    record: Mapping[str, Any], target: Path, *, activations: Activations
+    record: Mapping[str, Any],
+    target: Path,
+    *,
+    activations: Activations,
+    metadata: Mapping[str, str],
 ) -> dict[str, Any]:
     """Take the file that :mod:`export.qat` trained.
 
@@ -113,12 +117,20 @@ def copy_trained(
         record: of :func:`export.qat.load_trained`.
         target: the file to write.
         activations: kind of Q/DQ graph.
+        metadata: what it has to say of itself; the run may be older, or have had other names of
+            classes.
 
     Returns:
         The ``quantization`` entry of ``bundle.json``.
     """
+    import onnx
+
     trained = record["trained"][activations]
     shutil.copyfile(trained["path"], target)
+    model = onnx.load(str(target))
+    if {entry.key: entry.value for entry in model.metadata_props} != metadata:
+        onnx.helper.set_model_props(model, dict(metadata))
+        onnx.save(model, str(target))
     return {
         "method": "quantisation-aware training",
         "activations": activations,

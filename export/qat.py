@@ -264,9 +264,11 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
 
     from export.convert import save_paddle, to_onnx
     from export.deploy import DeployNet
+    from export.describe import classes_of
     from export.fuse import fuse
     from export.quantize import calibrate, quantize
     from export.strip import strip
+    from infer.stands_alone import onnx_metadata
     from train.checkpoints.checkpoint import load_file, model_weights
     from train.config.load import clip_spec
 
@@ -275,7 +277,13 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
     net = DeployNet(fuse(stripped.network), clip_spec(cfg))
     with tempfile.TemporaryDirectory() as scratch:
         program, weights = save_paddle(net, Path(scratch))
-        model = to_onnx(program, weights, Path(scratch) / FP32, net.tensor_names())
+        model = to_onnx(
+            program,
+            weights,
+            Path(scratch) / FP32,
+            net.tensor_names(),
+            metadata=onnx_metadata(classes_of(cfg), net.spec),
+        )
         calibrated = calibrate(Path(scratch) / FP32, clips, calibrator=calibrator)
     graphs: dict[Path, Any] = {folder / FP32: model}
     for kind in KINDS:

@@ -18,6 +18,7 @@ from infer.files import write_text
 from infer.manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
 from infer.moved_aside import whereabouts
 from infer.spec import ClipSpec
+from infer.stands_alone import onnx_problems
 from infer.strict_json import JsonProblem, read_json, value_problems
 
 __all__ = [
@@ -50,6 +51,7 @@ class Artifact:
     key        "onnx.fp32": format and precision
     parity     how far it is from the network it was made from, as verified at export
     accuracy   what it reached on the validation list at export
+    classes, spec   of bundle.json, which an ONNX file says too
     """
 
     key: str
@@ -59,6 +61,8 @@ class Artifact:
     parity: Mapping[str, Any]
     accuracy: Mapping[str, Any]
     root: Path
+    classes: tuple[str, ...] = ()
+    spec: ClipSpec | None = None
 
     @property
     def paths(self) -> list[Path]:
@@ -71,10 +75,11 @@ class Artifact:
         return sum(f.bytes for f in self.files)
 
     def verify(self) -> None:
-        """Check sizes and checksums.
+        """Check sizes and checksums; and of an ONNX file what it says of itself and of others.
 
         Raises:
-            AlteredError: a file is missing or is not the one that was exported.
+            AlteredError: a file is missing or is not the one that was exported, it has weights in
+                a file that is not listed, or it says other classes or another spec.
             BundleError: a file cannot be read, which says nothing about what is in it.
         """
         problems, unread = [], []
@@ -89,6 +94,14 @@ class Artifact:
                 problems.append(f"{entry.file} is missing: {error.strerror}")
             except OSError as error:
                 unread.append(f"{entry.file}: {os_reason(error)}")
+        if self.format == "onnx" and self.spec is not None and not problems and not unread:
+            first, listed_files = self.files[0].file, [entry.file for entry in self.files]
+            try:
+                problems += onnx_problems(
+                    self.paths[0], first, listed_files, self.classes, self.spec
+                )
+            except OSError as error:
+                unread.append(f"{first}: {os_reason(error)}")
         if problems:
             title = f"{self.root}: artefact {self.key} cannot be trusted, export it again"
             raise AlteredError(listed(title, problems + unread))
@@ -153,6 +166,7 @@ class Bundle:
             problems = seal_problems(raw) + problems
         if problems:
             raise BundleError(listed(str(file), problems))
+        classes, spec = tuple(raw["classes"]), ClipSpec.from_dict(raw["spec"])
         artifacts = {
             key: Artifact(
                 key=key,
@@ -164,14 +178,16 @@ class Bundle:
                 parity=entry.get("parity", {}),
                 accuracy=entry.get("accuracy", {}),
                 root=root,
+                classes=classes,
+                spec=spec,
             )
             for key, entry in raw["artifacts"].items()
         }
         return cls(
             root=root,
             name=raw["name"],
-            classes=tuple(raw["classes"]),
-            spec=ClipSpec.from_dict(raw["spec"]),
+            classes=classes,
+            spec=spec,
             input_name=raw["input"]["name"],
             output_name=raw["output"]["name"],
             max_batch=raw["max_batch"],

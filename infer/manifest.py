@@ -175,9 +175,17 @@ def _artifacts_problems(data: object) -> list[str]:
         if not isinstance(files, list) or not files:
             out.append(f"{where}.files must be a list of at least one file")
             continue
+        if entry.get("format") == "onnx" and not _is_onnx(files[0]):
+            # By another suffix a runtime takes it for another format, with weights of its own.
+            out.append(f"{where}.files[0] must be an ONNX file: its name must end with .onnx")
         for k, file in enumerate(files):
             out += _file_problems(f"{where}.files[{k}]", file)
     return out
+
+
+def _is_onnx(data: object) -> bool:
+    name = data.get("file") if isinstance(data, Mapping) else None
+    return not isinstance(name, str) or name.endswith(".onnx")
 
 
 def _file_problems(where: str, data: object) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,9 @@ from export.fuse import fuse
 from export.quiet import ConversionError, captured
 from export.shift import delay_shift
 from export.verify import dynamic, randomise
+from infer.bundle import Bundle, write_bundle_json
+from infer.errors import AlteredError
+from infer.spec import ClipSpec
 from train.config.load import clip_spec
 from train.models import build_network
 from train.models.pixels import PixelInput
@@ -70,6 +75,37 @@ def test_pixels_go_in_and_logits_come_out(kind: str, exported: Callable[..., Any
         for port in (entry, end)
     ]
     assert shapes == [["batch", 4, 32, 32, 3], ["batch", 5]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_file_says_what_goes_in_and_what_comes_out(
+    kind: str, exported: Callable[..., Any]
+) -> None:
+    """As anybody sees it who opens the file with a plain runtime."""
+    made = exported(kind)
+    cfg = made.experiment.cfg
+    files = sorted(made.folder.glob("*.onnx"))
+    assert len(files) == 4
+    for file in files:
+        said = session(file).get_modelmeta().custom_metadata_map
+        assert json.loads(said["clipduet.classes"]) == ["left", "right", "up", "down", "still"]
+        parts = {name: json.loads(said[f"clipduet.{name}"]) for name in ("sampling", "preprocess")}
+        assert ClipSpec.from_dict(parts) == clip_spec(cfg)
+
+
+def test_a_bundle_whose_classes_are_in_another_order_does_not_open(
+    exported: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Also where whoever reversed them made the checksum fit."""
+    folder = shutil.copytree(exported("attention").folder, tmp_path / "bundle")
+    data = json.loads((folder / "bundle.json").read_text())
+    write_bundle_json(folder, {**data, "classes": data["classes"][::-1]})
+    bundle = Bundle.load(folder)
+    files = [key for key, one in bundle.artifacts.items() if one.format == "onnx"]
+    assert len(files) == 4
+    for key in files:
+        with pytest.raises(AlteredError, match=r"classes\[0\] is 'left' in its metadata"):
+            bundle.artifact(key)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,12 +20,14 @@ from export import qat
 from export.__main__ import main as export_command
 from export.bundle import export_bundle
 from export.graph_net import GraphNet
+from export.int8_files import copy_trained
 from export.origin import check_trained_origin, onnx_tensors
 from export.qat import QatError, fine_tune, load_trained
 from export.quantize import calibrate, quantize
 from export.quiet import ConversionError
 from export.verify import VerificationError
 from infer.bundle import Bundle, sha256_of
+from infer.onnx_file import read_onnx_file
 from infer.runtimes import open_runtime
 from tests.export.conftest import QUICK, SATURATES
 from train.config.load import load_config
@@ -200,6 +202,26 @@ def test_a_bundle_takes_the_trained_graphs(
     clips = np.zeros((2, 4, 32, 32, 3), np.uint8)
     with open_runtime(bundle, backend="onnxruntime", precision="int8", threads=1) as runtime:
         assert runtime.run(clips).shape == (2, 5)
+
+
+def test_what_was_trained_says_what_the_bundle_says(tmp_path: Path) -> None:
+    """A fine-tune from before files said anything, or with other names, and one with these."""
+    node = onnx.helper.make_node("Identity", ["clip"], ["logits"])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], []))
+    wanted = {"clipduet.classes": '["a", "b"]'}
+    for said in ({}, {"clipduet.classes": '["b", "a"]'}, wanted):
+        onnx.helper.set_model_props(model, said)
+        onnx.save(model, str(tmp_path / "trained.onnx"))
+        before = (tmp_path / "trained.onnx").read_bytes()
+        record = {
+            "trained": {"int8": {"path": tmp_path / "trained.onnx"}},
+            "calibrator": "minmax",
+            "calibration": {},
+        }
+        copy_trained(record, tmp_path / "b.onnx", activations="int8", metadata=wanted)
+        assert read_onnx_file(tmp_path / "b.onnx").metadata == wanted
+        assert (tmp_path / "trained.onnx").read_bytes() == before
+    assert (tmp_path / "b.onnx").read_bytes() == before
 
 
 @pytest.mark.parametrize(
