@@ -222,8 +222,12 @@ def _turn(frame: Any) -> tuple[bool, bool, bool]:
 
 
 def _rgb(path: Path, frame: Any, size: tuple[int, int], turn: tuple[bool, bool, bool]) -> Frames:
+    width, height = size
     try:
-        picture: Frames = frame.to_ndarray(format="rgb24", width=size[0], height=size[1])
+        # One thread: FFmpeg would start as many as there are cores for each frame anew.
+        picture: Frames = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
+    except MemoryError:
+        raise VideoError(path, NO_MEMORY) from None
     except (av.FFmpegError, ValueError) as error:
         name = frame.format.name
         raise VideoError(path, f"its pixels ({name}) do not convert to RGB: {error}") from None
