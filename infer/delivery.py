@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import sys
 from argparse import Namespace
@@ -24,8 +23,7 @@ from infer.inputs import Inputs, Row
 from infer.journal import Journal, key_of
 from infer.labels import Labels
 from infer.pipeline import Prediction, predict_videos
-from infer.preprocess import load_clips
-from infer.reading_options import limits_of
+from infer.reading_options import limits_of, reader
 from infer.runtimes import Clips, Logits, Runtime, open_runtime
 from infer.spec import ClipSpec
 from infer.terminal import Says
@@ -155,34 +153,36 @@ def _answers(
     def run(clips: Clips) -> Logits:
         return runtimes[0].run(clips)
 
-    answers = predict_videos(
-        videos,
-        run,
-        spec,
-        bundle.classes,
-        batch_size=args.batch_size,
-        workers=min(args.threads or cores(), MOST_DECODERS),
-        k=args.top_k,
-        load=functools.partial(load_clips, limits=limits_of(args)),
-    )
-    # The first videos are being decoded by now; the network loads meanwhile.
-    together = min(args.batch_size, len(videos)) * spec.clips
-    runtimes.append(
-        open_runtime(
-            bundle,
-            backend=args.backend,
-            precision=args.precision,
-            threads=args.threads,
-            max_batch=args.max_batch,
-            device=args.device,
-            # Decoding shares the cores.
-            spinning=False,
-            warm_up=(together,) if args.warm_up else (),
-            expected_clips=len(videos) * spec.clips,
-            say=say,
+    workers = min(args.threads or cores(), MOST_DECODERS)
+    with contextlib.ExitStack() as opened:
+        answers = predict_videos(
+            videos,
+            run,
+            spec,
+            bundle.classes,
+            batch_size=args.batch_size,
+            workers=workers,
+            k=args.top_k,
+            load=opened.enter_context(reader(args, min(workers, len(videos)))),
         )
-    )
-    with runtimes[0]:
+        # The first videos are being decoded by now; the network loads meanwhile.
+        together = min(args.batch_size, len(videos)) * spec.clips
+        runtimes.append(
+            open_runtime(
+                bundle,
+                backend=args.backend,
+                precision=args.precision,
+                threads=args.threads,
+                max_batch=args.max_batch,
+                device=args.device,
+                # Decoding shares the cores.
+                spinning=False,
+                warm_up=(together,) if args.warm_up else (),
+                expected_clips=len(videos) * spec.clips,
+                say=say,
+            )
+        )
+        opened.enter_context(runtimes[0])
         try:
             yield _with_progress(answers, len(videos), say)
         finally:

@@ -62,7 +62,7 @@ def ask(
         arguments: JSON-ready, as what it returns must be.
         seconds: it is killed after so long.
     """
-    paths = json.dumps([str(ROOT), *(os.path.abspath(p) if p else os.getcwd() for p in sys.path)])
+    paths = json.dumps(search_path())
     command = [sys.executable, "-c", _CHILD, paths, module, function, json.dumps(list(arguments))]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         try:
@@ -81,10 +81,21 @@ def ask(
             answer = json.loads(out.read())
             return Answer(answer.get("value"), answer.get("problem"))
         except (ValueError, AttributeError):
-            return Answer(problem=_ending(status, err))
+            return Answer(problem=ending(status, err))
 
 
-def _ending(status: int, err: Any) -> str:
+def search_path() -> list[str]:
+    """`sys.path` for a new process, with this package in it."""
+    return [str(ROOT), *(os.path.abspath(path) if path else os.getcwd() for path in sys.path)]
+
+
+def ending(status: int, err: Any) -> str:
+    """How a process ended.
+
+    Args:
+        status: of `subprocess`.
+        err: file with what it wrote to stderr.
+    """
     err.seek(0)
     lines = [line.strip() for line in err.read().decode(errors="replace").splitlines()]
     said = next((f"; it said: {line[:300]}" for line in reversed(lines) if line), "")

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.errors import NO_MEMORY, BackendError, VideoError
-from infer.preprocess import load_clips
+from infer.errors import BackendError, VideoError
+from infer.preprocess import load_clips, reason_of
 from infer.rank import Ranked, top_k
 from infer.spec import ClipSpec
 from infer.video import Frames, VideoInfo
@@ -115,13 +115,8 @@ def _load(video: Path, spec: ClipSpec, load: Load) -> _Loaded:
             warning = f"{info.lost or 'damaged in places'}; {info.frames} frames decode"
             if info.header_frames is not None:
                 warning += f", the header claims {info.header_frames}"
-    except VideoError as problem:
-        error = problem.reason
-    except MemoryError:
-        error = NO_MEMORY
-    except cv2.error as problem:
-        # One video's odd frames must not end the others' predictions.
-        error = f"its frames cannot be resized: {problem.err}"
+    except (VideoError, MemoryError, cv2.error) as problem:
+        error = reason_of(problem)
     return _Loaded(video, clips, time.perf_counter() - start, error, warning)
 
 

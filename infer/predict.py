@@ -58,7 +58,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.pred
 def _run(args: argparse.Namespace, say: Says) -> int:
     from infer.errors import ClipDuetError
     from infer.inputs import find_videos
+    from infer.reading_options import check_reading_options
 
+    check_reading_options(args)
     inputs = find_videos(args.video)
     for name, why in inputs.missing:
         say(f"error: {name}: {why}")

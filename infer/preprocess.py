@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from infer.errors import BackendError, SpecError, VideoError
+from infer.errors import NO_MEMORY, BackendError, SpecError, VideoError
 from infer.frames_folder import read_frames_folder
 from infer.limits import LIMITS, Limits
 from infer.sampling import sample_indices
@@ -47,6 +47,19 @@ def load_clips(
     """
     scaled, info = read_scaled(path, spec, frames=frames, suffix=suffix, limits=limits)
     return crop_frames(scaled, spec.preprocess), info
+
+
+def reason_of(error: Exception) -> str | None:
+    """Why a video gives no clips, from what `load_clips` raised; None: it is not the video."""
+    if isinstance(error, VideoError):
+        return error.reason
+    if isinstance(error, MemoryError):
+        return NO_MEMORY
+    if isinstance(error, cv2.error):
+        # One video's odd frames must not end the others' predictions.
+        no_memory = error.code == cv2.Error.StsNoMem
+        return NO_MEMORY if no_memory else f"its frames cannot be resized: {error.err}"
+    return None
 
 
 def read_scaled(
