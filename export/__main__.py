@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import warnings
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING
 from export.sensitivity import MOST
 from infer.errors import ClipDuetError
 from infer.missing import why_not
+from infer.signals import exit_status, keep_handlers, stoppable
 
 if TYPE_CHECKING:
     from export.goal import Goal
 
-EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
+EXIT_WRONG_USE = 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,22 +82,24 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, perhaps without a precision that failed and was not required; 1 a required
         artefact could not be made or verified; 2 a mistake in config, checkpoint, lists or
-        options; 130 interrupted. But for 0 no bundle was written or changed.
+        options; 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 no bundle was
+        written or changed.
     """
     options = parser().parse_args(arguments)
     # Before anything imports Polygraphy, which would pip-install what it misses.
     os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
     try:
-        return _run(options)
+        with stoppable():
+            return _run(options)
     except ClipDuetError as error:
         print(f"error: {error}\nNo bundle was written.", file=sys.stderr)
         return error.exit_status
     except ImportError as error:
         print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
         return EXIT_WRONG_USE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; no bundle was written", file=sys.stderr)
-        return EXIT_STOPPED
+        return exit_status(stop)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -108,42 +110,38 @@ def _run(options: argparse.Namespace) -> int:
     cfg = load_config(config, options.override, trust=options.trust)
     # Paddle wonders about a compiler cache that nothing here needs.
     warnings.filterwarnings("ignore", message="No ccache found")
-    import paddle
+    with keep_handlers():
+        import paddle
 
+        paddle.disable_signal_handler()
     from export.bundle import ACTIVATIONS, Options, export_bundle
     from export.quantize import KEEP_FLOAT
 
-    # A stop asked for by the system cleans up as Ctrl-C does.
-    paddle.disable_signal_handler()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        export_bundle(
-            cfg,
-            options.checkpoint,
-            options.output,
-            options=Options(
-                name=options.name,
-                max_batch=options.max_batch,
-                fp16=not options.no_fp16,
-                int8=()
-                if options.no_int8
-                else tuple(k for k, a in ACTIVATIONS.items() if options.activations in (a, "both")),
-                calibration_clips=options.calibration_clips,
-                verify_clips=options.verify_clips,
-                calibrator=options.calibrator,
-                reduce_range=options.reduce_range,
-                threads=options.threads,
-                keep_float=(*KEEP_FLOAT, *options.keep_float),
-                goal=_goal(options),
-                most_float=MOST if options.int8_most is None else options.int8_most,
-                qat=Path(options.qat) if options.qat else None,
-                require=tuple(options.require),
-            ),
-            say=lambda line: print(line, flush=True),
-            warn=lambda line: print(line, file=sys.stderr, flush=True),
-        )
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    export_bundle(
+        cfg,
+        options.checkpoint,
+        options.output,
+        options=Options(
+            name=options.name,
+            max_batch=options.max_batch,
+            fp16=not options.no_fp16,
+            int8=()
+            if options.no_int8
+            else tuple(k for k, a in ACTIVATIONS.items() if options.activations in (a, "both")),
+            calibration_clips=options.calibration_clips,
+            verify_clips=options.verify_clips,
+            calibrator=options.calibrator,
+            reduce_range=options.reduce_range,
+            threads=options.threads,
+            keep_float=(*KEEP_FLOAT, *options.keep_float),
+            goal=_goal(options),
+            most_float=MOST if options.int8_most is None else options.int8_most,
+            qat=Path(options.qat) if options.qat else None,
+            require=tuple(options.require),
+        ),
+        say=lambda line: print(line, flush=True),
+        warn=lambda line: print(line, file=sys.stderr, flush=True),
+    )
     return 0
 
 

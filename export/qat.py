@@ -26,8 +26,9 @@ from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
 from infer.missing import why_not
+from infer.signals import exit_status, keep_handlers, stoppable
 
-EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
+EXIT_WRONG_USE = 2
 
 Say = Callable[[str], None]
 
@@ -72,21 +73,22 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 done, 1 the loss diverged or a conversion failed, 2 a mistake in config, checkpoint or
-        options, 130 interrupted.
+        options, 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
     """
     options = parser().parse_args(arguments)
     os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
     try:
-        return _run(options)
+        with stoppable():
+            return _run(options)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
     except ImportError as error:
         print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
         return EXIT_WRONG_USE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
-        return EXIT_STOPPED
+        return exit_status(stop)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -97,19 +99,22 @@ def _run(options: argparse.Namespace) -> int:
     output = f"output_dir={json.dumps(options.output)}"
     cfg = load_config(config, [*options.override, output], over=options.qat, trust=options.trust)
     warnings.filterwarnings("ignore", message="No ccache found")
-    import paddle
+    with keep_handlers():
+        import paddle
 
+        paddle.disable_signal_handler()
     from train.engine.stopping import stop_requests
 
-    paddle.disable_signal_handler()
     kinds = KINDS if options.activations == "both" else (options.activations,)
+    # There is nothing to finish before the training, so a signal ends that at once.
+    start = begin(cfg, checkpoint, resume=options.resume, say=lambda line: print(line, flush=True))
     with stop_requests() as should_stop:
         record = fine_tune(
             cfg,
             checkpoint,
             activations=kinds,
             resume=options.resume,
-            say=lambda line: print(line, flush=True),
+            start=start,
             should_stop=should_stop,
         )
     for kind in kinds:
@@ -127,6 +132,7 @@ def fine_tune(
     *,
     activations: Sequence[str] = KINDS,
     resume: bool = False,
+    start: Mapping[str, Any] | None = None,
     say: Say = lambda line: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
@@ -137,6 +143,7 @@ def fine_tune(
         checkpoint: the run's weights.
         activations: kinds of Q/DQ graphs, see :mod:`export.qdq`.
         resume: go on where an earlier call was stopped.
+        start: what :func:`begin` returned; None: it is called here.
         say: gets a line for each step done.
         should_stop: looked at after every step of the training.
 
@@ -152,10 +159,8 @@ def fine_tune(
     from train.data.splits import training_datasets
     from train.engine.place import Place
 
-    if cfg.mix is not None:
-        raise QatError("MIX blends clips, and the teacher wants clips of bytes: set MIX: null")
     folder = Path(cfg.output_dir)
-    start = _start(cfg, checkpoint, folder, resume=resume, say=say)
+    start = start or begin(cfg, checkpoint, resume=resume, say=say)
     datasets = training_datasets(cfg)
     record = {"format": FORMAT, **start, "trained": _result(folder)["trained"]}
     batch = cfg.DATASET.batch_size
@@ -227,10 +232,26 @@ def _read(file: Path, needed: Sequence[str]) -> dict[str, Any]:
     return dict(record)
 
 
-def _start(cfg: Any, checkpoint: Path, folder: Path, *, resume: bool, say: Say) -> dict[str, Any]:
-    """The fp32 graph and the Q/DQ graphs to start from; made once, then found again."""
+def begin(cfg: Any, checkpoint: Path, *, resume: bool, say: Say) -> dict[str, Any]:
+    """The fp32 graph and the Q/DQ graphs to start from; made once, then found again.
+
+    Args:
+        cfg: see :func:`fine_tune`.
+        checkpoint: the run's weights.
+        resume: go on where an earlier call was stopped.
+        say: gets a line when they are made.
+
+    Returns:
+        What ``start.json`` holds.
+
+    Raises:
+        QatError: the folder holds another fine-tune, or the settings do not fit.
+    """
     from export import data
 
+    if cfg.mix is not None:
+        raise QatError("MIX blends clips, and the teacher wants clips of bytes: set MIX: null")
+    folder = Path(cfg.output_dir)
     wanted = {
         "checkpoint": str(checkpoint),
         "checkpoint_sha256": sha256_of(checkpoint) if checkpoint.is_file() else None,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from infer.errors import ClipDuetError
 from infer.files import write_text
 from infer.missing import why_not
+from infer.signals import exit_status, keep_handlers, stoppable
 
 if TYPE_CHECKING:
     from export.spare import Search
@@ -71,29 +72,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 the goal holds, 1 it cannot be reached within ``--most``, 2 wrong use, 130 interrupted.
+        0 the goal holds, 1 it cannot be reached within ``--most``, 2 wrong use, 130
+        interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
     """
     options = parser().parse_args(arguments)
     warnings.filterwarnings("ignore", message="No ccache found")
     try:
-        result = run(options, say=lambda line: print(line, flush=True))
-        if options.out:
-            write_text(options.out, json.dumps(result, indent=1) + "\n")
+        with stoppable():
+            result = run(options, say=lambda line: print(line, flush=True))
+            if options.out:
+                write_text(options.out, json.dumps(result, indent=1) + "\n")
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except ImportError as error:
         print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped", file=sys.stderr)
-        return 130
+        return exit_status(stop)
     return 0 if result["reached"] else 1
 
 
 def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
     """Rank and search; JSON-ready."""
     # Imported here, so that a machine without the extras is told what to install.
+    with keep_handlers():
+        import paddle
+
+        paddle.disable_signal_handler()
     from export import data
     from export.goal import Goal
     from export.quantize import calibrate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +35,9 @@ from infer.engines import (
 from infer.errors import BackendError, BundleError, ClipDuetError
 from infer.runtimes.cuda_memory import Gpu, cuda_errors
 from infer.runtimes.trt import TensorRTRuntime, machine, problem
+from infer.signals import exit_status, stoppable
 
-EXIT_FAILED, EXIT_WRONG_USE, EXIT_STOPPED = 1, 2, 130
+EXIT_FAILED, EXIT_WRONG_USE = 1, 2
 
 ALLOWED = {"fp32": 0.01, "fp16": 0.05, "int8": 0.5}
 """Largest difference from ONNX Runtime on noise, as a share of the largest logit: an engine beyond
@@ -70,20 +70,19 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 done, 1 no engine could be built or written, 2 wrong use, or no TensorRT or GPU here,
-        130 stopped. But for 0 the engines are those that were there before.
+        130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 the engines are those
+        that were there before.
     """
     options = parser().parse_args(arguments)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        build(options, say=lambda line: print(line, flush=True))
+        with stoppable():
+            build(options, say=lambda line: print(line, flush=True))
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED if isinstance(error, EngineError) else EXIT_WRONG_USE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; no engine was written", file=sys.stderr)
-        return EXIT_STOPPED
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return exit_status(stop)
     return 0
 
 

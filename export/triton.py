@@ -27,6 +27,7 @@ from export.folder import OutputError
 from infer.bundle import BUNDLE_JSON, Bundle
 from infer.engines import Stamp, built_engines, read_engine, read_stamp
 from infer.errors import BackendError, BundleError, ClipDuetError
+from infer.signals import exit_status, stoppable
 
 LABELS = "labels.txt"
 CLIENT = Path(__file__).with_name("triton_client.py")
@@ -77,23 +78,32 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns 0 done, 2 wrong use or an output that cannot be written."""
+    """Run the command.
+
+    Returns:
+        0 done, 2 wrong use or an output that cannot be written, 130 interrupted, 143 or 129 ended
+        by SIGTERM or SIGHUP. But for 0 no repository was written.
+    """
     options = parser().parse_args(arguments)
     try:
         for name, least in (("instances", 1), ("delay", 0)):
             if getattr(options, name) < least:
                 raise BackendError(f"{name} is {getattr(options, name)}; allowed: from {least}")
-        write_repository(
-            Bundle.load(options.bundle),
-            Path(options.out),
-            precisions=options.precision,
-            engines=options.engine,
-            serving=Serving(f"KIND_{options.kind.upper()}", options.instances, options.delay),
-            say=print,
-        )
+        with stoppable():
+            write_repository(
+                Bundle.load(options.bundle),
+                Path(options.out),
+                precisions=options.precision,
+                engines=options.engine,
+                serving=Serving(f"KIND_{options.kind.upper()}", options.instances, options.delay),
+                say=print,
+            )
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt as stop:
+        print("\nstopped; no repository was written", file=sys.stderr)
+        return exit_status(stop)
     return 0
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-_ONE_REQUEST = 2.0
+ONE_REQUEST = 2.0
 """Seconds in which further signals belong to the first one: `timeout` and service managers send
 two, and the second must not end the clean-up after the first."""
 
@@ -66,7 +66,7 @@ def stoppable() -> Iterator[None]:
         if os.getpid() != owner:  # a forked worker has nothing to put in order
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        again = bool(heard) and time.monotonic() - heard[-1] < _ONE_REQUEST
+        again = bool(heard) and time.monotonic() - heard[-1] < ONE_REQUEST
         if not again:
             heard.append(time.monotonic())
             raise Stopped(number)

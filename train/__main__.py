@@ -17,9 +17,10 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
 
 from infer.errors import ClipDuetError, explained
 from infer.missing import why_not
+from infer.signals import exit_status, keep_handlers, stoppable
 from train.distributed.launcher import end_with_the_launcher
 
-EXIT_WRONG_USE, EXIT_STOPPED = 2, 130
+EXIT_WRONG_USE = 2
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 done, 1 the loss diverged or too many clips cannot be read, 2 a mistake in config, lists
-        or options, 130 interrupted.
+        or options, 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
     """
     end_with_the_launcher()
     options = parser().parse_args(arguments)
@@ -78,7 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.max_unreadable is not None:
         overrides.append(f"max_unreadable={options.max_unreadable:g}")
     try:
-        return _run(options, overrides)
+        with stoppable():
+            return _run(options, overrides)
     except ClipDuetError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -88,9 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {explained(error)}", file=sys.stderr)
         return EXIT_WRONG_USE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
-        return EXIT_STOPPED
+        return exit_status(stop)
 
 
 def _quiet() -> None:
@@ -107,14 +109,16 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> int:
     if cfg.ignored:
         print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
     _quiet()
+    with keep_handlers():
+        import paddle
+
+        paddle.disable_signal_handler()
     from train.data.splits import training_datasets
     from train.stages.before import left, make
 
     stages = left(cfg)
     # Where something comes first, the rehearsal reads the lists.
     datasets = None if stages else training_datasets(cfg)
-    import paddle
-
     from train.distributed.team import NETWORK_ERRORS, join
     from train.engine.loop import train
     from train.engine.place import places
@@ -123,7 +127,6 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> int:
     from train.engine.stopping import stop_requests
     from train.stages.dry_run import rehearse
 
-    paddle.disable_signal_handler()
     folder = Path(cfg.output_dir)
     check_begun(folder, resume=options.resume)
     team = join()

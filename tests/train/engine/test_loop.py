@@ -17,8 +17,10 @@ import numpy as np
 import paddle
 import pytest
 
+from infer import signals
 from infer.errors import ClipDuetError
 from infer.files import WriteError
+from infer.signals import Stopped, exit_status
 from tests.train.engine.kills import command, killed_and_resumed
 from tests.train.tiny import ALONE, LOSSES, PAIR, STUDENT, TEACHER, run, same, weights
 from train.__main__ import main
@@ -39,6 +41,7 @@ from train.distill.recognizers import build_recognizer
 from train.engine.loop import train
 from train.engine.precise_bn import recompute_statistics
 from train.engine.run import DivergedError, Run
+from train.engine.stopping import stop_requests
 from train.models.pixels import PixelInput
 
 
@@ -169,7 +172,7 @@ def test_kill_9_at_any_moment_then_resume_equals_an_uninterrupted_run(
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_run_without_a_traceback(
     experiment: Callable[..., Path],
     tmp_path: Path,
@@ -184,8 +187,41 @@ def test_signals_end_a_run_without_a_traceback(
         time.sleep(0.01)
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert "--resume goes on" in errors and "Traceback" not in errors
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.endswith(".partial")]
+
+
+def test_a_stop_that_is_sent_twice_is_one_and_a_second_one_is_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`timeout` sends its signal to the process and to its group."""
+
+    def work() -> None:
+        with stop_requests() as should_stop:
+            assert not should_stop()
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+            assert should_stop()
+            monkeypatch.setattr(signals, "ONE_REQUEST", 0.0)
+            signal.raise_signal(signal.SIGTERM)
+            pytest.fail("the second request did not end it")
+
+    with pytest.raises(Stopped) as caught:
+        work()
+    assert exit_status(caught.value) == 143
+
+
+def test_ctrl_c_twice_is_at_once() -> None:
+    def work() -> None:
+        with stop_requests() as should_stop:
+            signal.raise_signal(signal.SIGINT)
+            assert should_stop()
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("the second request did not end it")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
 
 
 def test_a_finished_run_is_left_as_it_is_and_another_is_not_overwritten(
