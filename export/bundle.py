@@ -16,6 +16,7 @@ from export.left_out import LeftOut
 from export.limits import FLOAT32
 from export.options import ACTIVATIONS, ONNX_FILES, Options
 from export.qat import load_trained
+from export.recorded import recorded_of
 from export.strip import Stripped, strip
 from infer.bundle import Bundle, sha256_of, write_bundle_json
 from train.checkpoints.checkpoint import load_file, model_weights
@@ -49,7 +50,8 @@ def export_bundle(
         output: the bundle's folder.
         options: None for the defaults.
         say: gets a line for each step done.
-        warn: gets what was left out, and why, at the end; None: ``say`` does.
+        warn: gets what was left out, and why, and that training recorded another accuracy, at the
+            end; None: ``say`` does.
 
     Returns:
         The bundle's folder.
@@ -87,6 +89,7 @@ def export_bundle(
     with staged(output) as folder:
         spec = clip_spec(cfg)
         reference = accept.reference_of(spec, stripped, checks, options=options, say=say)
+        recorded = recorded_of(record, checks.whole, reference.found)
         net = _fused(cfg, stripped, checks, say)
         built = build(
             folder,
@@ -108,6 +111,8 @@ def export_bundle(
             max_batch=options.max_batch,
         )
         description["origin"] = provenance(cfg, checkpoint, record)
+        if recorded is not None:
+            description["origin"]["recorded_accuracy"] = recorded.to_dict()
         description["artifacts"] = built
         write_bundle_json(folder, description)
         accept.check_tensors(folder, net, stripped, built, left)
@@ -122,6 +127,8 @@ def export_bundle(
         write_bundle_json(folder, description)
         Bundle.load(folder)
     say(f"done      {output}")
+    if recorded is not None and not recorded.explained:
+        (warn or say)(recorded.warning(checks.list_file))
     for line in left.warnings(ONNX_FILES):
         (warn or say)(line)
     return output

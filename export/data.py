@@ -31,6 +31,7 @@ class Verification:
         clips: uint8 ``[n, T, H, W, 3]``, the first view of the first videos that can be read.
         paths: their paths.
         max_unreadable: percent of them that may be unreadable.
+        whole: every sample of the list.
     """
 
     dataset: ClipDataset
@@ -38,6 +39,7 @@ class Verification:
     clips: np.ndarray
     paths: tuple[str, ...]
     max_unreadable: float = 100.0
+    whole: tuple[Sample, ...] = ()
 
 
 def verification(cfg: Config, *, count: int, parity: int) -> Verification:
@@ -52,7 +54,7 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
         ListError: the list has wrong lines.
         VerificationError: none of its videos can be read.
     """
-    samples = _samples(cfg, "valid")
+    samples = whole = _samples(cfg, "valid")
     if 0 < count < len(samples):
         samples = [samples[i] for i in np.linspace(0, len(samples) - 1, count).round().astype(int)]
     spec = clip_spec(cfg)
@@ -81,6 +83,7 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
         np.stack(clips),
         tuple(paths),
         cfg.max_unreadable,
+        tuple(whole),
     )
 
 

@@ -173,7 +173,7 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
         if result.top1 > progress.best["top1"]:
             progress.best = {"epoch": progress.epoch, "top1": result.top1}
             if run.team.leads:
-                save_best(run.folder, run.recognizer, _best_record(run))
+                save_best(run.folder, run.recognizer, _best_record(run, result))
     if progress.epoch % run.cfg.save_interval == 0 or progress.epoch == run.cfg.epochs:
         save(run)
     reporter.epoch(run, record)
@@ -277,11 +277,19 @@ def _valid_loss(run: Run, result: Evaluation) -> dict[str, float]:
     return {"valid.loss": round(sum(float(term) for term in terms.values()), 6)}
 
 
-def _best_record(run: Run) -> dict[str, Any]:
+def _best_record(run: Run, result: Evaluation) -> dict[str, Any]:
+    device = paddle.device.get_device().partition(":")[0]
     return {
         **run.progress.best,
         "seed": run.cfg.seed,
         "config": run.cfg.source,
         "config_sha256": run.cfg.sha256(),
+        # Export compares: which clips these were, and what rounded.
+        "validation": {
+            "clips": run.clips["validation"],
+            "failed": len(result.failed),
+            "device": device,
+            "amp": run.precision.dtype,
+        },
         "settings": run.deployed,
     }
