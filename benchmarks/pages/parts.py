@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.pages import numbers
-from benchmarks.pages.plots import Mark
+from benchmarks.pages.charts import Mark, Rows, Scatter
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing, and a legend of (CSS class, words)."""
+    """A chart under its caption, and a legend of (CSS class, words)."""
 
     caption: str
-    svg: str
+    chart: Rows | Scatter
     legend: Sequence[tuple[str, str]] = ()
 
 

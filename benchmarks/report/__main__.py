@@ -23,6 +23,7 @@ from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load as load_study
 from infer.errors import ClipDuetError, explained
 from infer.files import write_text
+from infer.missing import why_not
 
 STUDY = Path("reports/study/results.json")
 
@@ -45,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ClipDuetError, OSError) as error:
         print(f"error: {explained(error)}", file=sys.stderr)
         return 2
+    except ImportError as error:
+        print(f"error: {why_not(error, extra='report')}", file=sys.stderr)
+        return 2
     print(f"written: {options.out / 'index.html'}, report.md, results.csv")
     return 0
 
@@ -66,8 +70,9 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
         repeated = _of_the_same(results)
     sections = content(results, repeated)
     when = f"Measured {results['created']} on {results['conditions']['machine']['cpu']}"
+    page = html_page.render(title(results), when, sections)
     write_text(folder / "report.md", markdown(title(results), when, sections))
-    write_text(folder / "index.html", html_page.render(title(results), when, sections))
+    write_text(folder / "index.html", page)
     write_text(folder / "results.csv", as_csv(results))
     copy = folder / "results.json"
     given = results_file.read_text(encoding="utf-8")

@@ -8,9 +8,8 @@ from typing import Any
 from benchmarks.gate import explanations
 from benchmarks.gate.gain_sentences import change_sentence, gain_sentence, left_sentences
 from benchmarks.pages import numbers
+from benchmarks.pages.charts import Level, Point, Row, Rows, Scatter
 from benchmarks.pages.parts import Badge, Plot, Section, Table, mark
-from benchmarks.pages.plots import Mark, Row, interval_plot
-from benchmarks.pages.scatter import Level, Point, scatter_plot
 
 Results = Mapping[str, Any]
 
@@ -89,17 +88,16 @@ def accuracy_against_latency(results: Results) -> Plot:
             )
         )
     margin = results["rule"]["margin"]
-    levels = [Level(100 * base, "", "level-line")]
-    levels.append(Level(100 * (base - margin), f"margin \u2212{100 * margin:g}", "zero"))
+    limit = Level(100 * (base - margin), f"margin \u2212{100 * margin:g}", "dashed")
     return Plot(
         "Top-1 of the student over the time from file to label (p50, one clip at a time). The "
         "bars are 95 % intervals of the difference from the reference, which the same clips "
         "settle better than either accuracy alone.",
-        scatter_plot(
+        Scatter(
             "Accuracy against latency",
             points,
-            levels,
-            x_axis="milliseconds a clip",
+            [Level(100 * base), limit],
+            axis="milliseconds a clip",
             y_axis="top-1, %",
         ),
         _legend(results),
@@ -148,17 +146,15 @@ def _gains(results: Results) -> Plot:
     rows = [
         Row(
             numbers.short_name(row["cell"]),
-            [mark(row["gain"], row["verdict"]["verdict"])],
             numbers.interval(row["gain"]),
+            [mark(row["gain"], row["verdict"]["verdict"])],
         )
         for row in results["cells"]
     ]
     return Plot(
         "The gain before and after deployment, with paired 95 % intervals. An interval that "
         "crosses the line leaves open whether there is a gain.",
-        interval_plot(
-            "Gain by deployment", rows, axis="gain in top-1, percentage points", zero=True
-        ),
+        Rows("Gain by deployment", rows, axis="gain in top-1, percentage points", zero=True),
         _legend(results),
     )
 
@@ -166,18 +162,15 @@ def _gains(results: Results) -> Plot:
 def _accuracies(results: Results) -> Plot:
     rows = []
     for row in results["cells"]:
-        marks: list[Mark] = [
-            mark(row["baseline"]["top1"], "baseline"),
-            mark(row["student"]["top1"]),
-        ]
+        marks = [mark(row[model]["top1"], model) for model in ("baseline", "student")]
         text = " \u2192 ".join(
             numbers.percent(row[model]["top1"]["point"], 2) for model in ("baseline", "student")
         )
-        rows.append(Row(numbers.short_name(row["cell"]), marks, text))
+        rows.append(Row(numbers.short_name(row["cell"]), text, marks))
     return Plot(
         "Top-1 accuracy, with 95 % intervals of each model alone. The difference is known better "
         "than these intervals suggest, because both models see the same clips.",
-        interval_plot("Top-1 accuracy by deployment", rows, axis="top-1, %"),
+        Rows("Top-1 accuracy by deployment", rows, axis="top-1, %"),
         [("baseline", "baseline"), ("student", "DML student")],
     )
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.pages import numbers
+from benchmarks.pages.charts import Row, Rows
 from benchmarks.pages.parts import Plot, Section, Table
-from benchmarks.pages.plots import Bar, bar_plot
 from benchmarks.report.gate_sections import accuracy_against_latency
 from benchmarks.timing.stages import STAGES, TOTAL
 
@@ -51,17 +51,17 @@ def _stage_plot(speed: Mapping[str, Any]) -> Plot:
     for row in speed["cells"]:
         stages, total = row["stages"], row["stages"][TOTAL]
         bars.append(
-            Bar(
+            Row(
                 numbers.short_name(row["cell"]),
-                [(stage, 1000 * stages[stage]["p50"]) for stage in STAGES],
-                1000 * total["p99"],
                 f"{numbers.milliseconds(total['p50'])} … {numbers.milliseconds(total['p99'])} ms",
+                parts=[(stage, 1000 * stages[stage]["p50"]) for stage in STAGES],
+                tail=1000 * total["p99"],
             )
         )
     return Plot(
         "From file to label: medians of the stages, the line on to the p99 of the whole.",
-        bar_plot("Latency by stage", bars, axis="milliseconds a clip"),
-        [*((stage, stage) for stage in STAGES), ("tail", "to p99")],
+        Rows("Latency by stage", bars, axis="milliseconds a clip"),
+        [*((stage, stage) for stage in STAGES), ("soft", "to p99")],
     )
 
 

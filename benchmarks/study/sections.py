@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.pages import numbers
+from benchmarks.pages.charts import Row, Rows
 from benchmarks.pages.parts import (
     Plot,
     Section,
@@ -15,7 +16,6 @@ from benchmarks.pages.parts import (
     mark,
     side_by_side,
 )
-from benchmarks.pages.plots import Row, interval_plot
 from benchmarks.study.sentences import study_sentence
 
 MOST_CLASSES = 20
@@ -95,16 +95,14 @@ def _class_table(classes: Sequence[Mapping[str, Any]], cell: str) -> Table:
 def _seed_plot(study: Mapping[str, Any], cell: str) -> Plot:
     pooled = study["pooled"][cell]["crossed"]
     rows = [
-        Row(f"seed {row['seed']}", [mark(row["gain"])], numbers.interval(row["gain"]))
+        Row(f"seed {row['seed']}", numbers.interval(row["gain"]), [mark(row["gain"])])
         for row in study["per_seed"][cell]
     ]
-    rows.append(Row("mean", [mark(pooled, "pooled")], numbers.interval(pooled)))
+    rows.append(Row("mean", numbers.interval(pooled), [mark(pooled, "pooled")]))
     name = numbers.cell_name(cell)
     return Plot(
         f"Gain of the DML student by seed, {name}.",
-        interval_plot(
-            f"Gain by seed in {name}", rows, axis="gain in top-1, percentage points", zero=True
-        ),
+        Rows(f"Gain by seed in {name}", rows, axis="gain in top-1, percentage points", zero=True),
     )
 
 

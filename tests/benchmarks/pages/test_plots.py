@@ -1,57 +1,104 @@
-"""Labels of a scatter plot: all there, inside the drawing, and not on top of each other."""
+"""Charts as SVG: well-formed, named, themed, the same each time; labels that cover nothing."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from xml.etree import ElementTree
 
-from hypothesis import given
+import numpy as np
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.pages.plots import WIDTH
-from benchmarks.pages.scatter import HEIGHT, LETTER, Level, Point, scatter_plot
+from benchmarks.pages import plots
+from benchmarks.pages.charts import Level, Mark, Point, Row, Rows, Scatter
+from benchmarks.pages.labels import free_boxes
 
-WIDTHS = {"start": 0.0, "middle": 0.5, "end": 1.0}
-TEXT = re.compile(r'<text class="(?:point|level) (\w+)" x="([\d.]+)" y="([\d.]+)">([^<]+)</text>')
+matplotlib = pytest.importorskip("matplotlib")
 
-
-def drawn(points: list[tuple[float, float, float]]) -> str:
-    marks = [
-        Point(f"Runtime {n} int8", x, y, y - spread, y + spread, "pass")
-        for n, (x, y, spread) in enumerate(points)
-    ]
-    return scatter_plot("Plot", marks, [Level(70.0, "margin")], x_axis="ms", y_axis="top-1, %")
+ODD = "A $x$ & <b>B</b> \u2192 C"
 
 
-@given(
-    st.lists(
-        st.tuples(st.floats(0.5, 300), st.floats(60, 80), st.floats(0, 3)), min_size=1, max_size=9
-    )
-)
-def test_labels_are_all_there_and_inside(points: list[tuple[float, float, float]]) -> None:
-    found = TEXT.findall(drawn(points))
-    assert {text for *_, text in found} == {f"Runtime {n} int8" for n in range(len(points))} | {
-        "margin"
-    }
-    for anchor, at, baseline, text in found:
-        width = LETTER * len(text)
-        left = float(at) - WIDTHS[anchor] * width
-        assert left >= 0 and left + width <= WIDTH and 0 < float(baseline) < HEIGHT
+def scatter(*latencies: float) -> Scatter:
+    points = [Point(f"P{n} {ODD}", x, 70 + n, 69, 75, "pass") for n, x in enumerate(latencies)]
+    return Scatter("Plane", points, [Level(71.0), Level(70.0, "limit", "dashed")], "ms", "%")
 
 
-def test_labels_of_points_side_by_side_do_not_cover_each_other() -> None:
-    found = TEXT.findall(drawn([(10 + n / 4, 70 + n / 10, 0.5) for n in range(7)]))
-    boxes = []
-    for anchor, at, baseline, text in found:
-        left = float(at) - WIDTHS[anchor] * LETTER * len(text)
-        boxes.append((left, float(baseline) - 11, left + LETTER * len(text), float(baseline) + 3))
-    for number, one in enumerate(boxes):
-        for other in boxes[:number]:
-            wide = min(one[2], other[2]) - max(one[0], other[0])
-            high = min(one[3], other[3]) - max(one[1], other[1])
-            assert wide <= 0 or high <= 0
+CHARTS = {
+    "intervals": Rows(
+        "Gain <1>",
+        [
+            Row(ODD, "+1", [Mark(1.0, -1.0, 2.0, "baseline"), Mark(1.0, 0.5, None)]),
+            Row("open", "", [Mark(0.3, None, None, "unclear")]),
+        ],
+        "points",
+        zero=True,
+    ),
+    "bars": Rows(
+        "Time", [Row("a", "3 ms", parts=[("read", 1.0), ("rank", 2.0)], tail=4.0)] * 2, "ms"
+    ),
+    "scatter": scatter(2, 3, 5, 5),
+}
+
+
+def texts(drawing: str) -> list[str]:
+    return [one.text or "" for one in ElementTree.fromstring(drawing).iter("text")]
+
+
+@pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
+def test_a_chart_is_one_named_element_that_refers_to_itself_alone(chart: Rows | Scatter) -> None:
+    drawing = plots.svg(chart)
+    root = ElementTree.fromstring(drawing)
+    assert root.tag == "svg" and root.get("role") == "img" and "viewBox" in root.attrib
+    assert root[0].tag == "title" and root[0].text == chart.title
+    labels = [one.label for one in (chart.rows if isinstance(chart, Rows) else chart.points)]
+    assert root[1].tag == "desc" and all(label in (root[1].text or "") for label in labels)
+    assert {*labels} <= {*texts(drawing)}
+    ids = [one.get("id") for one in root.iter() if "id" in one.attrib]
+    used = {one.get("href") for one in root.iter("use")}
+    assert len(ids) == len({*ids}) and used <= {f"#{one}" for one in ids}
+    assert "http" not in drawing and "url(" not in drawing
+
+
+@pytest.mark.parametrize("chart", CHARTS.values(), ids=CHARTS)
+def test_colours_are_those_of_the_page(chart: Rows | Scatter) -> None:
+    drawing = plots.svg(chart)
+    assert not re.search(r"#[0-9a-f]{6}\b", drawing)
+    style = (Path(plots.__file__).parent / "page.css").read_text(encoding="utf-8")
+    light, dark = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    for theme in (light, dark):
+        assert {*re.findall(r"var\((--\w+)\)", drawing)} <= {*re.findall(r"(--\w+):", theme)}
+        assert {f"--{name}" for name in plots.STYLES} <= {*re.findall(r"(--\w+):", theme)}
+
+
+def test_the_same_bytes_each_time_whatever_the_user_has_set() -> None:
+    before = {name: plots.svg(chart) for name, chart in CHARTS.items()}
+    with matplotlib.rc_context({"grid.linewidth": 3, "svg.hashsalt": "other"}):
+        assert {name: plots.svg(chart) for name, chart in CHARTS.items()} == before
+        assert matplotlib.rcParams["grid.linewidth"] == 3
 
 
 def test_latencies_far_apart_are_drawn_on_a_logarithmic_axis() -> None:
-    ticks = re.findall(r'class="tick" [^>]*>([\d.]+)<', drawn([(2, 70, 1), (150, 71, 1)]))
-    assert {"2", "5", "10", "100"} <= set(ticks)
-    assert "100" not in re.findall(r'class="tick" [^>]*>([\d.]+)<', drawn([(20, 70, 1)]))
+    assert {"2", "5", "10", "100"} <= {*texts(plots.svg(scatter(2, 150)))}
+    assert "100" not in texts(plots.svg(scatter(20, 70)))
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(st.floats(0, 320), st.floats(0, 260)), min_size=1, max_size=9),
+    st.floats(20, 130),
+)
+def test_labels_are_inside_and_cover_nothing(
+    points: list[tuple[float, float]], width: float
+) -> None:
+    places, inside = np.array(points), np.array([0.0, 0.0, 320.0, 260.0])
+    marks = np.hstack([places - 3, places + 3])
+    found = free_boxes(places, np.array([[width, 12.0]] * len(points)), marks, inside)
+    assert found.shape == (len(points), 4)
+    assert np.allclose(found[:, 2:] - found[:, :2], (width, 12.0))
+    assert (found[:, :2] >= inside[:2]).all() and (found[:, 2:] <= inside[2:]).all()
+    everything = [*found, *marks]
+    for number, one in enumerate(found):
+        for other in everything[number + 1 :]:
+            assert (one[:2] >= other[2:]).any() or (other[:2] >= one[2:]).any()
