@@ -31,6 +31,7 @@ from infer.spec import ClipSpec
 from infer.video import Frames, read_video
 from train.config.list_format import FRAME_SUFFIX
 from train.config.load import Config, clip_spec, load_config, split_files
+from train.config.trust import add_trust
 from train.data.lists import Sample
 
 REFERENCE = "pil"
@@ -50,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--checkpoint", type=Path, help="weights: compare logits and answers too")
     add("--split", choices=("valid", "test"), default="valid", help="default: %(default)s")
     add("--count", type=int, default=0, help="clips, evenly over the list; 0 (default): all")
-    add("--trust", action="store_true", help="read a checkpoint that holds more than arrays, dicts "
-        "and numbers: it may run any code, so only one whose maker you trust")  # fmt: skip
+    add_trust(parser)
     add("--out", type=Path, help="result file (JSON)")
     options = parser.parse_args(arguments)
     result = carry_out(measure, options, least={"count": 0})

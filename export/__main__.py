@@ -13,6 +13,7 @@ from export.sensitivity import MOST
 from infer.errors import ClipDuetError
 from infer.missing import why_not
 from infer.signals import exit_status, keep_handlers, stoppable
+from train.config.trust import add_trust
 
 if TYPE_CHECKING:
     from export.goal import Goal
@@ -66,8 +67,7 @@ def parser() -> argparse.ArgumentParser:
         "python -m export.qat")  # fmt: skip
     add("--reduce-range", action="store_true", help="int8 weights of 7 bits, for ONNX Runtime on "
         "x86 CPUs without VNNI")  # fmt: skip
-    add("--trust", action="store_true", help="read checkpoints that hold more than arrays, dicts "
-        "and numbers: they may run any code, so only those of makers you trust")  # fmt: skip
+    add_trust(parser)
     add("--threads", type=int, help="CPU threads of the runtimes (default: all cores)")
     return parser
 

@@ -27,6 +27,7 @@ from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
 from infer.missing import why_not
 from infer.signals import exit_status, keep_handlers, stoppable
+from train.config.trust import add_trust
 
 EXIT_WRONG_USE = 2
 
@@ -63,8 +64,7 @@ def parser() -> argparse.ArgumentParser:
     add("--activations", choices=(*KINDS, "both"), default="both", help="symmetric int8 for every "
         "engine, uint8 for x86 CPUs (default: both)")  # fmt: skip
     add("--resume", action="store_true", help="go on with the fine-tune in the folder, if any")
-    add("--trust", action="store_true", help="read checkpoints that hold more than arrays, dicts "
-        "and numbers: they may run any code, so only those of makers you trust")  # fmt: skip
+    add_trust(parser)
     return parser
 
 

@@ -18,6 +18,7 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
 from infer.errors import ClipDuetError, explained
 from infer.missing import why_not
 from infer.signals import exit_status, keep_handlers, stoppable
+from train.config.trust import add_trust
 from train.distributed.launcher import end_with_the_launcher
 
 EXIT_WRONG_USE = 2
@@ -54,8 +55,7 @@ def parser() -> argparse.ArgumentParser:
         help="share of a list's clips that may be unreadable (default: the config's, 5)",
     )
     add("--resume", action="store_true", help="go on with the run in the folder, if there is one")
-    add("--trust", action="store_true", help="read checkpoints that hold more than arrays, dicts "
-        "and numbers: they may run any code, so only those of makers you trust")  # fmt: skip
+    add_trust(parser)
     add("--visualdl", action="store_true", help="write scalars for VisualDL to OUTPUT/vdl")
     return parser
 

@@ -152,36 +152,18 @@ def evaluate(
     batch_size: int,
     workers: int,
     progress: str | None = None,
+    may_all_fail: bool = False,
 ) -> Evaluation:
     """Read every clip of `dataset` as deployment would, run the network, collect its answers.
 
     run: uint8 [n, T, H, W, 3] -> logits [n, classes], n at most `batch_size`.
     workers: threads that read ahead; 0 reads in the caller.
     progress: words before a progress bar, which appears on a terminal only; None for no bar.
+    may_all_fail: return also if none of the clips can be read: the caller says what that means.
 
     Raises:
         EvaluationError: the network returns something else than finite logits for each clip, or
             has fewer classes than the list; or none of the clips can be read.
-    """
-    found = evaluate_any(run, dataset, batch_size=batch_size, workers=workers, progress=progress)
-    if not found.decoded.any():
-        what = f"none of the {len(found.paths)} listed clips can be read, so nothing is measured:"
-        raise EvaluationError("\n  ".join([what, *reasons(found.failed)]))
-    return found
-
-
-def evaluate_any(
-    run: Run,
-    dataset: ListedClips,
-    *,
-    batch_size: int,
-    workers: int,
-    progress: str | None = None,
-) -> Evaluation:
-    """As `evaluate`, also where none of the clips can be read: the caller says what that means.
-
-    Raises:
-        EvaluationError: as there, but for that.
     """
     samples = dataset.samples
     rows: list[np.ndarray | None] = [None] * len(samples)
@@ -212,7 +194,7 @@ def evaluate_any(
     classes = next((len(row) for row in rows if row is not None), int(labels.max(initial=0)) + 1)
     missing = np.full(classes, np.nan, np.float32)
     paths = tuple(str(sample.path) for sample in samples)
-    return Evaluation(
+    found = Evaluation(
         logits=np.stack([missing if row is None else row for row in rows])
         if rows
         else np.empty((0, classes), np.float32),
@@ -220,6 +202,10 @@ def evaluate_any(
         paths=paths,
         failed=tuple((paths[index], failed[index]) for index in sorted(failed)),
     )
+    if not (found.decoded.any() or may_all_fail):
+        what = f"none of the {len(paths)} listed clips can be read, so nothing is measured:"
+        raise EvaluationError("\n  ".join([what, *reasons(found.failed)]))
+    return found
 
 
 def _run(run: Run, clips: np.ndarray, batch_size: int) -> np.ndarray:

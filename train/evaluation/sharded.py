@@ -8,7 +8,7 @@ import numpy as np
 
 from train.data.lists import Sample
 from train.distributed.team import Team
-from train.evaluation.evaluate import Evaluation, ListedClips, Run, evaluate_any
+from train.evaluation.evaluate import Evaluation, ListedClips, Run, evaluate
 
 
 class _Share:
@@ -40,17 +40,19 @@ class _Share:
 def evaluate_together(
     run: Run, dataset: ListedClips, *, team: Team, batch_size: int, workers: int
 ) -> Evaluation:
-    """What `train.evaluation.evaluate.evaluate_any` returns, for every process, of shared work.
+    """What `train.evaluation.evaluate.evaluate` returns, for every process, of shared work.
+
+    Also if none of the clips can be read: the caller says what that means.
 
     Raises:
         EvaluationError: as there.
     """
     if team.size == 1:
-        return evaluate_any(run, dataset, batch_size=batch_size, workers=workers)
+        return evaluate(run, dataset, batch_size=batch_size, workers=workers, may_all_fail=True)
     share = _Share(dataset, team)
     mine = None
     if len(share):
-        mine = evaluate_any(run, share, batch_size=batch_size, workers=workers)
+        mine = evaluate(run, share, batch_size=batch_size, workers=workers, may_all_fail=True)
     parts = [part for part in team.gather(mine) if part is not None]
     listed = len(dataset.samples)
     logits = np.full((listed, max(part.classes for part in parts)), np.nan, np.float32)
