@@ -24,6 +24,11 @@ os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
+from infer.mkl import use_avx2_on_amd
+
+# Set when Paddle is first loaded, it would be there for the tests after that one alone.
+use_avx2_on_amd()
+
 import json
 import signal
 import subprocess
@@ -35,6 +40,8 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from tests.leftovers import nothing_is_left_behind  # noqa: F401  (for every test)
 
 # Timing is no property of the code under test: a busy machine must not fail a test.
 settings.register_profile("clipduet", deadline=None, max_examples=50)
