@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -85,8 +86,11 @@ class Artifact:
         problems, unread = [], []
         for entry, path in zip(self.files, self.paths, strict=True):
             try:
-                size = path.stat().st_size
-                if size != entry.bytes:
+                state = path.stat()
+                size = state.st_size
+                if not stat.S_ISREG(state.st_mode):  # a pipe or a device may never end
+                    problems.append(f"{entry.file} is not a regular file")
+                elif size != entry.bytes:
                     problems.append(f"{entry.file} has {size} bytes instead of {entry.bytes}")
                 elif sha256_of(path) != entry.sha256:
                     problems.append(f"{entry.file} was changed after export (SHA-256 differs)")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import os
 
@@ -12,68 +11,10 @@ import pytest
 from infer import predict
 from infer.bundle import Bundle, write_bundle_json
 from infer.errors import BundleError
-from infer.manifest import CHECKSUM, checksum
+from infer.manifest import CHECKSUM
+from tests.changed_json import EVIL, NEVER, changed, contents, places, put, resealed, without
 
 DEEP = "[" * 100_000 + "]" * 100_000
-EVIL = {
-    "null": None,
-    "true": True,
-    "a text": "x",
-    "no text": "",
-    "a list": [],
-    "a mapping": {},
-    "below zero": -1,
-    "huge": 10**30,
-    "a fraction": 0.5,
-    "NUL": "a\0b",
-    "half a character": "a\ud800",
-    "a list of null": [None],
-    "nested": {"a": [{"b": None}]},
-    "100 levels": json.loads("[" * 100 + "]" * 100),
-    "infinite": float("inf"),
-    "no number": float("nan"),
-}
-NEVER = ("NUL", "half a character", "100 levels", "infinite", "no number")
-"""Wrong wherever they stand."""
-
-
-def contents(folder):
-    return json.loads((folder / "bundle.json").read_text())
-
-
-def put(folder, data):
-    (folder / "bundle.json").write_text(json.dumps(data))
-
-
-def places(value, at=()):
-    """The path to everything in a JSON value, itself left out."""
-    children = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for key, child in children:
-        yield (*at, key)
-        yield from places(child, (*at, key))
-
-
-def changed(data, place, value):
-    out = copy.deepcopy(data)
-    inner = out
-    for key in place[:-1]:
-        inner = inner[key]
-    inner[place[-1]] = value
-    return out
-
-
-def resealed(data):
-    """As someone writes it who knows how the checksum is made."""
-    try:
-        return {**data, CHECKSUM: checksum(data)}
-    except ValueError:  # NaN and infinities have none
-        return {key: value for key, value in data.items() if key != CHECKSUM}
 
 
 def used(bundle):
@@ -132,12 +73,7 @@ def test_every_field_left_out(make_bundle):
     for place in places(data):
         if place == (CHECKSUM,):
             continue
-        other = copy.deepcopy(data)
-        inner = other
-        for key in place[:-1]:
-            inner = inner[key]
-        del inner[place[-1]]
-        put(folder, other)
+        put(folder, without(data, place))
         with pytest.raises(BundleError, match=r"bundle\.json"):
             Bundle.load(folder)
 
@@ -201,6 +137,22 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "bundle.json")
     with pytest.raises(BundleError, match="not a regular file"):
         Bundle.load(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless"])
+def test_an_artifact_that_is_no_file_is_not_waited_for(make_bundle, kind):
+    folder = make_bundle()
+    file = folder / "model.fp32.onnx"
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    data = contents(folder)
+    data["artifacts"]["onnx.fp32"]["files"][0]["bytes"] = 0  # what both seem to have
+    put(folder, resealed(data))
+    with pytest.raises(BundleError, match=r"model\.fp32\.onnx is not a regular file"):
+        Bundle.load(folder).artifact("onnx.fp32")
 
 
 def test_a_file_that_would_fill_memory_is_not_read(tmp_path):
