@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import warnings
 from pathlib import Path
@@ -86,8 +85,6 @@ def main(arguments: list[str] | None = None) -> int:
         written or changed.
     """
     options = parser().parse_args(arguments)
-    # Before anything imports Polygraphy, which would pip-install what it misses.
-    os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
     try:
         with stoppable():
             return _run(options)

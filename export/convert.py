@@ -27,6 +27,7 @@ INPUT, OUTPUT, BATCH = "clip", "logits", "batch"
 OPSET = 17
 """Read by ONNX Runtime from 1.12, OpenVINO, and TensorRT from 8.6."""
 PADDLE_STEM = "inference"
+INSTALLS = "POLYGRAPHY_AUTOINSTALL_DEPS"
 
 
 def save_paddle(net: DeployNet, folder: Path) -> list[Path]:
@@ -94,9 +95,7 @@ def to_onnx(
     Raises:
         ConversionError: a step failed; the message holds what the converter wrote.
     """
-    # Polygraphy, which paddle2onnx calls, would otherwise pip-install what it misses.
-    os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
-    with captured("Converting to ONNX"):
+    with captured("Converting to ONNX"), _nothing_installed():
         import onnx
         import onnxslim
         import paddle2onnx
@@ -119,6 +118,22 @@ def to_onnx(
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, str(target))
     return model
+
+
+@contextmanager
+def _nothing_installed() -> Iterator[None]:
+    """Keep Polygraphy from pip-installing what it misses, which paddle2onnx turns on."""
+    from polygraphy import config
+
+    config.AUTOINSTALL_DEPS = False  # read from the environment before, and not again
+    before = os.environ.get(INSTALLS)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(INSTALLS, None)
+        else:
+            os.environ[INSTALLS] = before
 
 
 def _restore_slopes(model: onnx.ModelProto, program: dict[str, Any]) -> None:

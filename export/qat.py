@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import warnings
@@ -76,7 +75,6 @@ def main(arguments: list[str] | None = None) -> int:
         options, 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
     """
     options = parser().parse_args(arguments)
-    os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
     try:
         with stoppable():
             return _run(options)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -152,6 +153,8 @@ def read_engine(engine: Path, stamp: Stamp) -> bytes:
         BundleError: it cannot be read, was cut off or changed.
     """
     try:
+        if not stat.S_ISREG(engine.stat().st_mode):  # a pipe or a device may never end
+            raise BundleError(f"{engine} is not a regular file: build it again")
         plan = engine.read_bytes()
     except OSError as error:
         raise BundleError(f"{engine} cannot be read: {error.strerror or error}") from None

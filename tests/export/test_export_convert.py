@@ -213,6 +213,29 @@ def test_converting_twice_gives_the_same_bytes(
     assert files[0] == files[1]
 
 
+def test_converting_lets_nothing_be_installed(
+    experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import polygraphy.backend.onnx
+    from polygraphy import config
+
+    made = experiment("single")
+    net = DeployNet(fuse(made.recognizer.student), clip_spec(made.cfg))
+    program, weights = save_paddle(net, tmp_path)
+    monkeypatch.setattr(config, "AUTOINSTALL_DEPS", True)  # as paddle2onnx has it
+    monkeypatch.delenv("POLYGRAPHY_AUTOINSTALL_DEPS")
+    seen = []
+
+    def spied(model: Any) -> Any:
+        seen.append(config.AUTOINSTALL_DEPS)
+        return fold(model)
+
+    fold = polygraphy.backend.onnx.fold_constants
+    monkeypatch.setattr(polygraphy.backend.onnx, "fold_constants", spied)
+    to_onnx(program, weights, tmp_path / "model.onnx", net.tensor_names())
+    assert seen == [False] and "POLYGRAPHY_AUTOINSTALL_DEPS" not in os.environ
+
+
 def test_a_graph_that_cannot_be_repaired_is_refused(
     experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
@@ -233,6 +234,15 @@ def only_tensorrt(monkeypatch):
     """As if that ran here, and nothing else."""
     runs = [Status("tensorrt", True, "", HERE.tensorrt)]
     monkeypatch.setattr(doctor, "statuses", lambda **settings: runs)
+
+
+def test_an_engine_that_is_a_pipe_is_not_waited_for(bundle):
+    path = put(bundle)
+    stamp = read_stamp(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BundleError, match="not a regular file"):
+        read_engine(path, stamp)
 
 
 def test_doctor_wants_an_engine_where_only_tensorrt_runs(bundle, only_tensorrt, capsys):
