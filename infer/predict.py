@@ -202,7 +202,12 @@ def _load_bundle(named: str | None) -> Bundle:
     folder = Path(named) if named else DEFAULT_BUNDLE
     if not named and not folder.exists() and (ROOT / folder).exists():
         folder = ROOT / folder
-    if not (folder / "bundle.json").is_file() and not whereabouts(folder):
+    try:
+        os.lstat(folder / "bundle.json")
+        there = True  # and if it is no file, what it is instead is the message
+    except (FileNotFoundError, NotADirectoryError):
+        there = False
+    if not there and not whereabouts(folder):
         raise BundleError(
             f"no bundle in {folder}: `make export` makes one from a trained checkpoint "
             "(`make demo` does everything from the start), --bundle names another"

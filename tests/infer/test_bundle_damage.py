@@ -133,10 +133,12 @@ def test_what_is_no_json(tmp_path, capsys, text, reason):
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_what_is_no_file_is_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / "bundle.json")
     with pytest.raises(BundleError, match="not a regular file"):
         Bundle.load(tmp_path)
+    assert predict.main(["--bundle", str(tmp_path), "--video", str(tmp_path)]) == 2
+    assert "not a regular file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["pipe", "endless"])
