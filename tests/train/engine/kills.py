@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,18 @@ def command(file: Path, output: Path, *more: str) -> list[str]:
 
 
 def killed_and_resumed(
-    file: Path, output: Path, environment: dict[str, str], *, kills: int
+    file: Path, output: Path, environment: dict[str, str], *, signals: Iterable[signal.Signals]
 ) -> Path:
-    """Train with ``--resume`` to the end, killed with SIGKILL so many times before.
+    """Train with ``--resume`` to the end, ended by each of the signals before.
 
-    Each kill comes up to 0.3 seconds after a new checkpoint.
+    Each comes up to 0.3 seconds after a new checkpoint.
 
     Returns:
         The last checkpoint.
     """
     rng = np.random.default_rng()
     latest = output / LATEST
-    for _ in range(kills):
+    for number in signals:
         process = _start(file, output, environment)
         before = latest.stat().st_mtime_ns if latest.exists() else 0
         while process.poll() is None and not (
@@ -37,8 +38,9 @@ def killed_and_resumed(
         ):
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=300)
+        assert "Traceback" not in errors, errors
     process = _start(file, output, environment)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors

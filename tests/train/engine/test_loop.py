@@ -164,7 +164,8 @@ def test_kill_9_at_any_moment_then_resume_equals_an_uninterrupted_run(
 ) -> None:
     file = experiment(PAIR, epochs=10, checkpoint_every_steps=1)
     whole = run(file, f"output_dir={tmp_path / 'whole'}")
-    latest = killed_and_resumed(file, tmp_path / "killed", environment, kills=2)
+    twice = [signal.SIGKILL] * 2
+    latest = killed_and_resumed(file, tmp_path / "killed", environment, signals=twice)
     progress = load_file(latest)["progress"]
     assert progress["step"] == whole.step
     assert progress["best"] == whole.best
