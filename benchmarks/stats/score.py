@@ -101,7 +101,9 @@ def _weighted(values: npt.ArrayLike, low: float, high: float) -> tuple[Weighted,
         raise ValueError(f"values go from {data.min()} to {data.max()}, allowed: {low} to {high}")
     found, counts = np.unique(data, return_counts=True)
     shares = counts / data.size
-    return list(zip(found.tolist(), shares.tolist(), strict=True)), data.size, float(data.mean())
+    # Rounding may put the mean of equal values beside them, and outside the ends.
+    mean = min(max(float(data.mean()), float(found[0])), float(found[-1]))
+    return list(zip(found.tolist(), shares.tolist(), strict=True)), data.size, mean
 
 
 def _bound(seen: Weighted, count: int, mean: float, low: float, z: float) -> float:
