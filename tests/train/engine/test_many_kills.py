@@ -13,7 +13,7 @@ from tests.train.engine.kills import killed_and_resumed
 from tests.train.tiny import PAIR, run, same, weights
 from train.checkpoints.checkpoint import load_file
 
-pytestmark = [pytest.mark.torture, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.torture, pytest.mark.timeout(7200)]
 
 
 @pytest.mark.parametrize(
