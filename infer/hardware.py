@@ -112,6 +112,20 @@ def _limit(group: Path) -> int | None:
         return None
 
 
+def peak_bytes() -> int | None:
+    """The largest resident memory of this process so far; None where the system does not tell.
+
+    Linux tells it of the program that runs now. `getrusage` would also count the process that
+    started this one, before it was replaced.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    values = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return 1024 * int(values[0]) if values else None
+
+
 def cpuinfo(file: Path = CPUINFO) -> dict[str, str]:
     """What the kernel tells of the first processor, names in lower case; empty where it does not.
 

@@ -17,22 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from infer.hardware import peak_bytes
+
 RUNS = 3
 TIMEOUT = 600
-
-
-def peak_bytes() -> int | None:
-    """The largest resident memory of this process so far; None where the system does not tell.
-
-    Linux tells it of the program that runs now. `getrusage` would also count the process that
-    started this one, before it was replaced.
-    """
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    values = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
-    return 1024 * int(values[0]) if values else None
 
 
 def measure_memory(bundle: Path, cell: str, *, threads: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from infer.errors import ClipDuetError
+from infer.hardware import peak_bytes
 from train.engine.place import Place
 
 if TYPE_CHECKING:
@@ -229,5 +230,8 @@ def peak_memory() -> int:
 
     if paddle.device.get_device().startswith("gpu"):
         return int(paddle.device.cuda.max_memory_allocated())
+    own = peak_bytes()
+    if own is not None:
+        return own
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
