@@ -162,7 +162,7 @@ class _Network:
     """The trained student as a function of clips."""
 
     def __init__(self, cfg: Config, checkpoint: Path) -> None:
-        from export.strip import strip
+        from export.network.strip import strip
         from train.checkpoints.checkpoint import load_file, model_weights
         from train.models.pixels import PixelInput
 

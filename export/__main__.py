@@ -15,7 +15,7 @@ from infer.signals import exit_status, keep_handlers, stoppable
 from train.config.trust import add_trust
 
 if TYPE_CHECKING:
-    from export.goal import Goal
+    from export.int8.goal import Goal
 
 EXIT_WRONG_USE = 2
 
@@ -111,8 +111,8 @@ def _run(options: argparse.Namespace) -> int:
         import paddle
 
         paddle.disable_signal_handler()
-    from export.bundle import ACTIVATIONS, Options, export_bundle
-    from export.quantize import KEEP_FLOAT
+    from export.assemble.bundle import ACTIVATIONS, Options, export_bundle
+    from export.int8.quantize import KEEP_FLOAT
 
     export_bundle(
         cfg,
@@ -143,7 +143,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _goal(options: argparse.Namespace) -> Goal | None:
-    from export.goal import Goal
+    from export.int8.goal import Goal
 
     if options.int8_goal is None:
         for name, value in (("least", options.int8_least), ("most", options.int8_most)):

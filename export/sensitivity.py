@@ -23,7 +23,7 @@ from infer.missing import why_not
 from infer.signals import exit_status, keep_handlers, stoppable
 
 if TYPE_CHECKING:
-    from export.spare import Search
+    from export.int8.search import Search
     from infer.bundle import Bundle
     from train.config.load import Config
 
@@ -101,11 +101,11 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
         import paddle
 
         paddle.disable_signal_handler()
-    from export import data
-    from export.goal import Goal
-    from export.quantize import calibrate
-    from export.spare import rank, table
-    from export.trials import Trials, spare, work_of
+    from export.clips import selection
+    from export.int8.goal import Goal
+    from export.int8.quantize import calibrate
+    from export.int8.search import rank, table
+    from export.int8.trials import Trials, spare, work_of
     from infer.bundle import Bundle
     from train.config.load import load_config, run_config
 
@@ -119,8 +119,8 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
     config = options.config or run_config(Path(recorded), of="the bundle's run")
     cfg = load_config(config, options.override)
     _check_pixels(cfg, bundle)
-    checks = data.verification(cfg, count=options.clips, parity=1)
-    calibration = data.calibration(cfg, count=options.calibration_clips, say=say)
+    checks = selection.verification(cfg, count=options.clips, parity=1)
+    calibration = selection.calibration(cfg, count=options.calibration_clips, say=say)
     calibrated = calibrate(
         file, calibration.clips, calibrator=options.calibrator, threads=options.threads
     )

@@ -15,7 +15,7 @@ HEAVY = (
     *("paddle", "onnx", "onnxruntime", "openvino", "tensorrt", "paddle2onnx"),
     *("numba", "scipy", "PIL", "tritonclient", "visualdl", "jinja2", "matplotlib"),
 )
-FILES = ("infer/predict.py", "train/__main__.py", "export/triton_client.py")
+FILES = ("infer/predict.py", "train/__main__.py", "export/triton/client.py")
 """Commands that are run by their path too."""
 
 BLOCK = f"""
@@ -58,7 +58,7 @@ def test_help_is_clean_and_imports_nothing_heavy(command: list[str], tmp_path: P
     usage = done.stdout.split("\n")[0]
     assert usage.startswith("usage: ")
     # The client is copied and run as client.py.
-    if command[0] == "-m" and command[1] not in ("infer", "export.triton_client"):
+    if command[0] == "-m" and command[1] not in ("infer", "export.triton.client"):
         assert usage.startswith(f"usage: python -m {command[1]} ")
 
 

@@ -161,7 +161,7 @@ def _answers(
     wanted: dict[str, str],
     options: argparse.Namespace,
 ) -> dict[str, Any]:
-    from export.goal import score, temperature_of
+    from export.int8.goal import score, temperature_of
 
     found: dict[str, Any] = {method: {"sha256": sha} for method, sha in wanted.items()}
     found["labels"] = {}

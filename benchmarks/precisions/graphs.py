@@ -127,7 +127,7 @@ def _bundle(network: Network, options: argparse.Namespace) -> Path:
 
 def _tuned(network: Network, options: argparse.Namespace, say: Say) -> dict[str, Path]:
     """Graphs of a fine-tune; one that was stopped goes on."""
-    from export.qat import RESULT, load_trained
+    from export.qat.__main__ import RESULT, load_trained
 
     folder, done = network.folder / "qat", set[str]()
     if (folder / RESULT).is_file():
@@ -157,10 +157,10 @@ def _command(network: Network, words: Sequence[str], options: argparse.Namespace
 
 def _spared(network: Network, fp32: Path, options: argparse.Namespace, say: Say) -> dict[str, Path]:
     """Graphs with layers spared until the goal holds, by the code of an export."""
-    from export import data
-    from export.goal import Goal, GoalError
-    from export.int8_files import Int8, write_int8
-    from export.quantize import KEEP_FLOAT, calibrate
+    from export.clips import selection
+    from export.int8.files import Int8, write_int8
+    from export.int8.goal import Goal, GoalError
+    from export.int8.quantize import KEEP_FLOAT, calibrate
     from export.sensitivity import MOST
 
     how = Int8(KEEP_FLOAT, False, Goal(options.goal), MOST, options.threads)
@@ -174,8 +174,10 @@ def _spared(network: Network, fp32: Path, options: argparse.Namespace, say: Say)
                 made[f"goal.{kind}"] = target
             continue
         if calibrated is None or calibration is None or checks is None:
-            calibration = data.calibration(network.cfg, count=options.calibration_clips, say=say)
-            checks = data.verification(network.cfg, count=0, parity=1)
+            calibration = selection.calibration(
+                network.cfg, count=options.calibration_clips, say=say
+            )
+            checks = selection.verification(network.cfg, count=0, parity=1)
             calibrated = calibrate(fp32, calibration.clips, threads=options.threads)
         try:
             found = write_int8(

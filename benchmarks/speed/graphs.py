@@ -6,10 +6,10 @@ import onnx
 from onnx import TensorProto, helper
 
 from benchmarks.common.errors import BenchmarkError
-from export.convert import INPUT
+from export.network.convert import INPUT
 
 PIXELS = "pixels"
-"""Name of the node that takes the mean off the pixels (see :mod:`export.convert`)."""
+"""Name of the node that takes the mean off the pixels (see :mod:`export.network.convert`)."""
 
 
 def float_input(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed.graphs import float_input, without_shifts
-from export.convert import BATCH, INPUT, OPSET, OUTPUT, save_paddle, to_onnx
-from export.deploy import DeployNet
-from export.fuse import fuse
-from export.options import ACTIVATIONS, ONNX_FILES
-from export.quantize import calibrate, quantize
-from export.verify import randomise
+from export.assemble.options import ACTIVATIONS, ONNX_FILES
+from export.int8.quantize import calibrate, quantize
+from export.network.convert import BATCH, INPUT, OPSET, OUTPUT, save_paddle, to_onnx
+from export.network.deploy import DeployNet
+from export.network.fuse import fuse
+from export.verify.parity import randomise
 from infer.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
 from infer.spec import ClipSpec
 from train.config.load import Config, clip_spec

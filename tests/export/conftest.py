@@ -13,8 +13,8 @@ import paddle
 import pytest
 import yaml
 
-from export.bundle import Options, export_bundle
-from export.verify import randomise
+from export.assemble.bundle import Options, export_bundle
+from export.verify.parity import randomise
 from infer.hardware import cpu
 from train.config.load import Config, load_config
 from train.distill.recognizers import Recognizer, build_recognizer

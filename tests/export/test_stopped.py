@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from export import data, sensitivity, triton
+from export import sensitivity
+from export.clips import selection
+from export.triton import __main__ as triton
 from infer.bundle import Bundle
 from train.checkpoints.checkpoint import LATEST
 
@@ -107,7 +109,7 @@ def test_a_ranking_that_is_stopped_says_so(
 ) -> None:
     made, out = exported("single"), tmp_path / "found.json"
     before = signal.getsignal(number)
-    monkeypatch.setattr(data, "calibration", lambda *_, **__: signal.raise_signal(number))
+    monkeypatch.setattr(selection, "calibration", lambda *_, **__: signal.raise_signal(number))
     arguments = ["--bundle", str(made.folder), "-c", str(made.experiment.config)]
     assert sensitivity.main([*arguments, "--out", str(out)]) == 128 + number
     assert "stopped" in capsys.readouterr().err

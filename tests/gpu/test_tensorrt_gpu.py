@@ -14,9 +14,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export import tensorrt as command
-from export.half import to_half
-from export.quantize import calibrate, quantize
+from export.int8.quantize import calibrate, quantize
+from export.network.float16 import to_half
+from export.tensorrt import __main__ as command
 from infer.bundle import Bundle, describe_file, write_bundle_json
 from infer.engines import stamp_path
 from infer.errors import BackendError, BundleError

@@ -8,11 +8,9 @@ import threading
 import time
 from hashlib import sha256
 
-import fake_tensorrt
 import numpy as np
 import onnx
 import pytest
-from fake_cuda import FakeCuda
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
@@ -23,6 +21,8 @@ from infer.errors import BackendError, BundleError
 from infer.runtimes import open_runtime
 from infer.runtimes import trt as trt_module
 from infer.runtimes.trt import TensorRTRuntime, buffer_bytes
+from tests import fake_tensorrt
+from tests.fake_cuda import FakeCuda
 
 NEWEST = fake_tensorrt.VERSIONS[-1]
 

@@ -10,9 +10,10 @@ import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import fake_tensorrt
 import pytest
-from fake_cuda import FakeCuda
+
+from tests import fake_tensorrt
+from tests.fake_cuda import FakeCuda
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "the module"
@@ -25,7 +26,7 @@ VARIABLES = {
         "engine": "ICudaEngine",
         "context": "IExecutionContext",
     },
-    "export/engine_build.py": {
+    "export/tensorrt/build.py": {
         "trt": MODULE,
         "builder": "Builder",
         "network": "INetworkDefinition",
@@ -206,7 +207,7 @@ def test_no_variable_of_the_table_is_out_of_date():
 def test_a_use_of_something_that_is_not_there_is_found():
     source = "def f(config, trt):\n    config.max_workspace_size = 1\n"
     source += "    if hasattr(trt, 'IProgressMonitor'):\n        trt.IProgressMonitor\n"
-    reader = Reader("x.py", VARIABLES["export/engine_build.py"], {})
+    reader = Reader("x.py", VARIABLES["export/tensorrt/build.py"], {})
     reader.visit(ast.parse(source))
     wrong = {
         version: [str(u) for u in reader.uses if reached(u, s) and not has(s, u.kind, u.name)]

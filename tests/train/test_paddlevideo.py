@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 import pytest
 
-from export.strip import strip
+from export.network.strip import strip
 from infer.preprocess import crop_frames, scale_frames
 from train.checkpoints.checkpoint import load_file, model_weights
 from train.checkpoints.pretrained import load_weights

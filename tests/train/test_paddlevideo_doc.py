@@ -13,7 +13,7 @@ import paddle
 import pytest
 import yaml
 
-from export.data import verification
+from export.clips.selection import verification
 from tests.train.tiny import ALONE, PAIR
 from train.__main__ import main
 from train.config.load import class_names, load_config

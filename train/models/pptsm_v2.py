@@ -119,7 +119,7 @@ class DepthwiseSeparable(nn.Layer):
     """Depthwise then pointwise convolution; optionally re-parameterised, gated, shortcut.
 
     With ``rep`` the depthwise part is a sum of k x k, ..., 3 x 3, 1 x 1 branches while training
-    and the single convolution ``dw_conv`` once :mod:`export.fuse` has folded them together
+    and the single convolution ``dw_conv`` once :mod:`export.network.fuse` has folded them together
     (``fused`` is then true). Both sets of parameters are part of the public checkpoint's keys.
     """
 
@@ -152,7 +152,7 @@ class DepthwiseSeparable(nn.Layer):
         else:
             self.pw_conv = ConvBN(in_channels, out_channels, 1)
         self.split_pw = stage.split_pw
-        # Set by :mod:`export.shift`, which moves the network's shift in here.
+        # Set by :mod:`export.network.shift`, which moves the network's shift in here.
         self.delayed_shift: nn.Layer | None = None
 
     def forward(self, x: Tensor) -> Tensor:

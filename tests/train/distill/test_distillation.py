@@ -11,7 +11,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from export.strip import strip
+from export.network.strip import strip
 from infer.errors import ClipDuetError
 from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same, weights
 from train.checkpoints.checkpoint import BEST, load_file

@@ -1,0 +1,152 @@
+"""From a checkpoint to a verified bundle, step by step; the one place that knows the order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import paddle
+
+from export.assemble import accept
+from export.assemble.artifacts import Say, build, calibrated_kinds
+from export.assemble.describe import classes_of, count, describe, provenance, record_of
+from export.assemble.folder import staged
+from export.assemble.left_out import LeftOut
+from export.assemble.options import ACTIVATIONS, ONNX_FILES, Options
+from export.clips import selection
+from export.network.deploy import DeployNet
+from export.network.fuse import fuse
+from export.network.strip import Stripped, strip
+from export.qat.__main__ import load_trained
+from export.verify import parity
+from export.verify.limits import FLOAT32
+from export.verify.recorded import recorded_of
+from infer.bundle import Bundle, sha256_of, write_bundle_json
+from train.checkpoints.checkpoint import load_file, model_weights
+from train.config.load import Config, clip_spec
+
+__all__ = ["ACTIVATIONS", "Options", "export_bundle"]
+
+PARITY_CLIPS = 8
+"""Different clips in the comparisons of batches; larger batches repeat them."""
+
+
+def export_bundle(
+    cfg: Config,
+    checkpoint: str | Path,
+    output: str | Path,
+    *,
+    options: Options | None = None,
+    say: Say = lambda line: None,
+    warn: Say | None = None,
+) -> Path:
+    """Make a bundle of a checkpoint's Student, and verify it before it appears.
+
+    A precision that cannot be made, or that fails its verification, is left out unless the options
+    require it. An existing bundle at ``output`` is replaced on success only; on any other failure
+    nothing new is left behind.
+
+    Args:
+        cfg: the run's config.
+        checkpoint: ``best.pdparams`` or ``latest.ckpt`` of a run, or any state dict with
+            PaddleVideo's keys.
+        output: the bundle's folder.
+        options: None for the defaults.
+        say: gets a line for each step done.
+        warn: gets what was left out, and why, and that training recorded another accuracy, at the
+            end; None: ``say`` does.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        StripError: config and checkpoint do not belong together.
+        ConversionError: a converter failed, of fp32 or of a precision that is required.
+        VerificationError: an artefact of these does not compute what the trained network
+            computes, or misses the goal of the options.
+        ClipDuetError: other mistakes in config, lists, options or output.
+    """
+    options = options or Options()
+    checkpoint, output = Path(checkpoint), Path(output)
+    content = load_file(checkpoint, trust=cfg.trust)
+    stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
+    others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
+    say(f"strip     Student, {count(stripped.network):,} numbers{others}")
+    record = record_of(checkpoint, content)
+    if "settings" not in record and clip_spec(cfg).preprocess.resize != "pil":
+        say(
+            "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
+            "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
+        )
+    classes = classes_of(cfg)
+    checks = selection.verification(
+        cfg, count=options.verify_clips, parity=min(PARITY_CLIPS, options.max_batch)
+    )
+    trained = None
+    if options.qat is not None:
+        trained = load_trained(options.qat, checkpoint_sha256=sha256_of(checkpoint))
+    calibration = None
+    if calibrated_kinds(options, trained):
+        calibration = selection.calibration(cfg, count=options.calibration_clips, say=say)
+    left = LeftOut(options.required)
+    with staged(output) as folder:
+        spec = clip_spec(cfg)
+        reference = accept.reference_of(spec, stripped, checks, options=options, say=say)
+        recorded = recorded_of(record, checks.whole, reference.found)
+        net = _fused(cfg, stripped, checks, say)
+        built = build(
+            folder,
+            net,
+            checks,
+            calibration,
+            trained,
+            classes=classes,
+            options=options,
+            left=left,
+            say=say,
+        )
+        description = describe(
+            cfg,
+            stripped,
+            net,
+            classes,
+            name=options.name or output.resolve().name,
+            max_batch=options.max_batch,
+        )
+        description["origin"] = provenance(cfg, checkpoint, record)
+        if recorded is not None:
+            description["origin"]["recorded_accuracy"] = recorded.to_dict()
+        description["artifacts"] = built
+        write_bundle_json(folder, description)
+        accept.check_tensors(folder, net, stripped, built, left)
+        say(f"origin    {description['model']['parameters']:,} weights, all of them the Student's")
+        left.drop(folder, built, ONNX_FILES)
+        accept.check_answers(
+            folder, reference, checks, classes, built, options=options, left=left, say=say
+        )
+        left.drop(folder, built, ONNX_FILES)
+        if left.reasons:
+            description["left_out"] = left.reasons
+        write_bundle_json(folder, description)
+        Bundle.load(folder)
+    say(f"done      {output}")
+    if recorded is not None and not recorded.explained:
+        (warn or say)(recorded.warning(checks.list_file))
+    for line in left.warnings(ONNX_FILES):
+        (warn or say)(line)
+    return output
+
+
+def _fused(cfg: Config, stripped: Stripped, checks: selection.Verification, say: Say) -> DeployNet:
+    """The network to ship, compared with the one that was trained."""
+    spec = clip_spec(cfg)
+    fused = fuse(stripped.network)
+    with paddle.no_grad():
+        frames = accept.input_layer(spec)(paddle.to_tensor(checks.clips))
+    result = parity.check_fusion(stripped.network, fused, frames)
+    net = DeployNet(fused, spec)
+    before, after = len(stripped.network.state_dict()), len(net.network.state_dict())
+    say(
+        f"fuse      {before} tensors to {after}; differs by {result.share:.1e} of the largest "
+        f"logit (allowed {FLOAT32.largest:.0e}), batch norms randomised too"
+    )
+    return net

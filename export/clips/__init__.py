@@ -1,0 +1,1 @@
+"""The clips that an export verifies and calibrates on."""

@@ -1,0 +1,1 @@
+"""INT8 by calibration: ranges, Q/DQ placement, layers that stay in float."""

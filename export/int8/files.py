@@ -1,0 +1,141 @@
+"""The 8-bit files of a bundle: by calibration alone, with layers spared, or trained for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from export.clips.calibration import Calibration
+from export.int8.goal import Goal, GoalError
+from export.int8.qdq import Activations
+from export.int8.quantize import Calibrated, quantize
+from export.int8.trials import Trials, spare, work_of
+from export.network.captured_output import captured
+from train.evaluation.evaluate import ListedClips
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How an 8-bit file is made.
+
+    Attributes:
+        keep_float: nodes that compute with floats, see :func:`export.int8.quantize.quantize`.
+        reduce_range: 7-bit weights.
+        goal: what must be reached, by sparing layers where need be; None: there is no goal.
+        most: largest share of the multiply-adds that sparing may leave in float.
+        threads: of ONNX Runtime; None: all cores.
+    """
+
+    keep_float: Sequence[str]
+    reduce_range: bool
+    goal: Goal | None
+    most: float
+    threads: int | None
+
+
+def write_int8(
+    calibrated: Calibrated,
+    target: Path,
+    how: Int8,
+    *,
+    activations: Activations,
+    calibration: Calibration,
+    dataset: ListedClips,
+    say: Say,
+) -> dict[str, Any]:
+    """Quantise, and spare layers until the goal holds.
+
+    Args:
+        calibrated: the fp32 graph.
+        target: the file to write.
+        how: settings.
+        activations: kind of Q/DQ graph.
+        calibration: the clips that the ranges came from.
+        dataset: validation clips to judge the goal on.
+        say: gets a line for each layer that is spared.
+
+    Returns:
+        The ``quantization`` entry of ``bundle.json``.
+
+    Raises:
+        GoalError: no set of layers within ``how.most`` is enough.
+    """
+    kept = list(how.keep_float)
+    record: dict[str, Any] = {
+        "method": "post-training",
+        "activations": activations,
+        "calibrator": calibrated.calibrator,
+        "reduce_range": how.reduce_range,
+        "calibration": calibration.to_dict(),
+    }
+    if how.goal is not None:
+        trials = Trials(
+            calibrated,
+            dataset,
+            activations=activations,
+            keep_float=kept,
+            reduce_range=how.reduce_range,
+            threads=how.threads,
+        )
+        found = spare(trials, work_of(calibrated.model), how.goal, most=how.most, say=say)
+        if not found.found:
+            raise GoalError(
+                f"int8 with {activations} activations misses the goal of at most "
+                f"{how.goal.loss:g} points lost, even with {found.work:.0%} of the multiply-adds "
+                f"in float ({', '.join(found.layers) or 'no layer helps'}): {found.after}\n"
+                "  Quantisation-aware training is next: make qat, or python "
+                "-m export.qat and then python -m export --qat FOLDER; or allow more: --int8-goal"
+            )
+        kept += found.layers
+        record["search"] = found.to_dict()
+    with captured("Quantising"):
+        quantize(
+            calibrated,
+            activations=activations,
+            keep_float=kept,
+            reduce_range=how.reduce_range,
+            target=target,
+        )
+    return {**record, "keep_float": kept}
+
+
+def copy_trained(
+    record: Mapping[str, Any],
+    target: Path,
+    *,
+    activations: Activations,
+    metadata: Mapping[str, str],
+) -> dict[str, Any]:
+    """Take the file that :mod:`export.qat` trained.
+
+    Args:
+        record: of :func:`export.qat.trained.load_trained`.
+        target: the file to write.
+        activations: kind of Q/DQ graph.
+        metadata: what it has to say of itself; the run may be older, or have had other names of
+            classes.
+
+    Returns:
+        The ``quantization`` entry of ``bundle.json``.
+    """
+    import onnx
+
+    trained = record["trained"][activations]
+    shutil.copyfile(trained["path"], target)
+    model = onnx.load(str(target))
+    if {entry.key: entry.value for entry in model.metadata_props} != metadata:
+        onnx.helper.set_model_props(model, dict(metadata))
+        onnx.save(model, str(target))
+    return {
+        "method": "quantisation-aware training",
+        "activations": activations,
+        "calibrator": record["calibrator"],
+        "calibration": record["calibration"],
+        # Not how long it took: two fine-tunes that came to the same make the same bundle.
+        "training": {k: v for k, v in trained.items() if k not in ("file", "path", "seconds")},
+    }

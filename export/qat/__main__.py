@@ -1,0 +1,323 @@
+"""``python -m export.qat``: let a trained network get used to 8 bits (quantisation-aware training).
+
+For a network that loses more by :mod:`export.int8.quantize` than it may. The fused fp32 network is
+quantised as for export; then the Q/DQ graph itself is trained for a few epochs
+(:mod:`export.qat.graph_net`), with the fp32 network as its teacher: it learns to answer as it did
+before, not the labels anew (Hinton et al., 2015, with the network's own past for a teacher). Each
+kind of activations is a training of its own, since their roundings lie elsewhere.
+
+``python -m export --qat FOLDER`` puts the result into a bundle, in place of what post-training
+quantisation would give.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from infer.bundle import sha256_of
+from infer.errors import ClipDuetError
+from infer.files import replacing, write_text
+from infer.missing import why_not
+from infer.signals import exit_status, keep_handlers, stoppable
+from train.config.trust import add_trust
+
+EXIT_WRONG_USE = 2
+
+Say = Callable[[str], None]
+
+KINDS: tuple[Literal["int8", "uint8"], ...] = ("int8", "uint8")
+FORMAT = "clipduet-qat"
+START, RESULT = "start.json", "qat.json"
+FP32, START_GRAPH, TRAINED = "fp32.onnx", "start.onnx", "trained.onnx"
+STARTED = ("checkpoint_sha256", "calibration_clips", "calibrator", "calibration")
+TRAINED_FACTS = ("file", "sha256", "epochs", "steps", "seconds", "validation_top1")
+REPAIR = "put the file back, or make the fine-tune again with another --output"
+
+
+class QatError(ClipDuetError):
+    """A fine-tune that cannot be done, or one that does not belong to what it is asked for."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.qat",
+        description="Fine-tune the Student of a checkpoint with 8-bit rounding in it; `python -m "
+        "export --qat` makes a bundle of the result.",
+    )
+    add = parser.add_argument
+    add("--checkpoint", required=True, help="best.pdparams or latest.ckpt of a run")
+    add("-c", "--config", help="the run's config (default: config.yaml beside the checkpoint)")
+    add("--qat", required=True, metavar="FILE", help="settings of the fine-tune, read on top of "
+        "the config, such as configs/motions_qat.yaml")  # fmt: skip
+    add("-o", "--output", required=True, metavar="FOLDER", help="folder of the fine-tune")
+    add("--override", action="append", default=[], metavar="A.B=VALUE",
+        help="change a setting; may be given several times")  # fmt: skip
+    add("--activations", choices=(*KINDS, "both"), default="both", help="symmetric int8 for every "
+        "engine, uint8 for x86 CPUs (default: both)")  # fmt: skip
+    add("--resume", action="store_true", help="go on with the fine-tune in the folder, if any")
+    add_trust(parser)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 done, 1 the loss diverged or a conversion failed, 2 a mistake in config, checkpoint or
+        options, 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        with stoppable():
+            return _run(options)
+    except ClipDuetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status
+    except ImportError as error:
+        print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
+        return EXIT_WRONG_USE
+    except KeyboardInterrupt as stop:
+        print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        return exit_status(stop)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from train.config.load import load_config, run_config
+
+    checkpoint = Path(options.checkpoint)
+    config = options.config or run_config(checkpoint)
+    output = f"output_dir={json.dumps(options.output)}"
+    cfg = load_config(config, [*options.override, output], over=options.qat, trust=options.trust)
+    warnings.filterwarnings("ignore", message="No ccache found")
+    with keep_handlers():
+        import paddle
+
+        paddle.disable_signal_handler()
+    from train.engine.stopping import stop_requests
+
+    kinds = KINDS if options.activations == "both" else (options.activations,)
+    # There is nothing to finish before the training, so a signal ends that at once.
+    start = begin(cfg, checkpoint, resume=options.resume, say=lambda line: print(line, flush=True))
+    with stop_requests() as should_stop:
+        record = fine_tune(
+            cfg,
+            checkpoint,
+            activations=kinds,
+            resume=options.resume,
+            start=start,
+            should_stop=should_stop,
+        )
+    for kind in kinds:
+        one = record["trained"][kind]
+        print(
+            f"{options.output}/{kind}: {one['epochs']} epochs, {one['steps']} steps, "
+            f"{one['seconds']:.0f} s; validation top-1 {one['validation_top1']:.4f}"
+        )
+    return 0
+
+
+def fine_tune(
+    cfg: Any,
+    checkpoint: Path,
+    *,
+    activations: Sequence[str] = KINDS,
+    resume: bool = False,
+    start: Mapping[str, Any] | None = None,
+    say: Say = lambda line: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any]:
+    """Train the Q/DQ graphs of a checkpoint's Student; everything lies in ``cfg.output_dir``.
+
+    Args:
+        cfg: the run's config with the settings of the fine-tune on top.
+        checkpoint: the run's weights.
+        activations: kinds of Q/DQ graphs, see :mod:`export.int8.qdq`.
+        resume: go on where an earlier call was stopped.
+        start: what :func:`begin` returned; None: it is called here.
+        say: gets a line for each step done.
+        should_stop: looked at after every step of the training.
+
+    Returns:
+        What ``qat.json`` holds: where it started, and what became of each kind.
+
+    Raises:
+        KeyboardInterrupt: ``should_stop`` said so; what was done is kept.
+        QatError: the folder holds another fine-tune, or the settings do not fit.
+    """
+    from export.qat.fine_tune import train_graph
+    from train.data.loader import batches_in_epoch
+    from train.data.splits import training_datasets
+    from train.engine.place import Place
+
+    folder = Path(cfg.output_dir)
+    start = start or begin(cfg, checkpoint, resume=resume, say=say)
+    datasets = training_datasets(cfg)
+    record = {"format": FORMAT, **start, "trained": _result(folder)["trained"]}
+    batch = cfg.DATASET.batch_size
+    if cfg.GRADIENT_ACCUMULATION is not None:
+        batch = cfg.GRADIENT_ACCUMULATION.global_batch_size
+    steps = batches_in_epoch(len(datasets[0]), batch_size=batch, drop_last=True) * cfg.epochs
+    for number, kind in enumerate(activations, start=1):
+        later = steps * (len(activations) - number)
+        name = f"fine-tuning with {kind} activations"
+        found = train_graph(
+            cfg, folder / kind, datasets, teacher=folder / FP32, resume=resume,
+            should_stop=should_stop, place=Place(number, len(activations), name, later),
+        )  # fmt: skip
+        file = folder / kind / TRAINED
+        record["trained"][kind] = {**found, "file": f"{kind}/{TRAINED}", "sha256": sha256_of(file)}
+        write_text(folder / RESULT, json.dumps(record, indent=1) + "\n")
+    return record
+
+
+def load_trained(folder: Path, *, checkpoint_sha256: str) -> dict[str, Any]:
+    """What a finished fine-tune left, checked: ``qat.json``, with absolute paths of the files.
+
+    Raises:
+        QatError: there is none, it started from another checkpoint, or a file has changed.
+    """
+    if not (folder / RESULT).exists():
+        raise QatError(
+            f"{folder} holds no finished fine-tune (no {RESULT}); make it: python -m export.qat"
+        )
+    record = _result(folder)
+    if record["checkpoint_sha256"] != checkpoint_sha256:
+        raise QatError(
+            f"the fine-tune in {folder} started from {record['checkpoint']}, which is not the "
+            "checkpoint to export (its SHA-256 differs): run python -m export.qat on this one"
+        )
+    for one in record["trained"].values():
+        path = folder / one["file"]
+        if not path.is_file() or sha256_of(path) != one["sha256"]:
+            raise QatError(f"{path} is not the file that the fine-tune wrote; run it again")
+        one["path"] = path
+    return record
+
+
+def _result(folder: Path) -> dict[str, Any]:
+    """What an earlier call finished; nothing, if none did."""
+    file = folder / RESULT
+    if not file.exists():
+        return {"trained": {}}
+    record = _read(file, ("checkpoint", *STARTED, "trained"))
+    trained = record["trained"]
+    whole = isinstance(trained, dict) and all(
+        kind in KINDS and isinstance(one, dict) and one.keys() >= set(TRAINED_FACTS)
+        for kind, one in trained.items()
+    )
+    if record.get("format") != FORMAT or not whole:
+        raise QatError(f"{file} is no record of a fine-tune; {REPAIR}")
+    return record
+
+
+def _read(file: Path, needed: Sequence[str]) -> dict[str, Any]:
+    """A record of this module. Raises QatError: it is damaged."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise QatError(f"{file} cannot be read: {error}; {REPAIR}") from error
+    lacking = [key for key in needed if key not in record] if isinstance(record, dict) else needed
+    if lacking:
+        raise QatError(f"{file} is damaged, it lacks {', '.join(lacking)}; {REPAIR}")
+    return dict(record)
+
+
+def begin(cfg: Any, checkpoint: Path, *, resume: bool, say: Say) -> dict[str, Any]:
+    """The fp32 graph and the Q/DQ graphs to start from; made once, then found again.
+
+    Args:
+        cfg: see :func:`fine_tune`.
+        checkpoint: the run's weights.
+        resume: go on where an earlier call was stopped.
+        say: gets a line when they are made.
+
+    Returns:
+        What ``start.json`` holds.
+
+    Raises:
+        QatError: the folder holds another fine-tune, or the settings do not fit.
+    """
+    from export.clips import selection
+
+    if cfg.mix is not None:
+        raise QatError("MIX blends clips, and the teacher wants clips of bytes: set MIX: null")
+    folder = Path(cfg.output_dir)
+    wanted = {
+        "checkpoint": str(checkpoint),
+        "checkpoint_sha256": sha256_of(checkpoint) if checkpoint.is_file() else None,
+        "calibration_clips": _settings(cfg)["calibration_clips"],
+        "calibrator": _settings(cfg)["calibrator"],
+    }
+    if (folder / START).is_file():
+        if not resume:
+            raise QatError(
+                f"{folder} holds a fine-tune already: add --resume to go on with it, or choose "
+                "another --output"
+            )
+        stored = _read(folder / START, STARTED)
+        changed = [key for key in wanted if key != "checkpoint" and stored[key] != wanted[key]]
+        if changed:
+            raise QatError(
+                f"{folder} holds a fine-tune that started elsewhere ({', '.join(changed)} differ); "
+                "choose another --output"
+            )
+        return stored
+    calibration = selection.calibration(cfg, count=wanted["calibration_clips"], say=say)
+    _write_graphs(cfg, checkpoint, folder, calibration.clips, wanted["calibrator"])
+    start = {**wanted, "calibration": calibration.to_dict()}
+    write_text(folder / START, json.dumps(start, indent=1) + "\n")
+    say(f"start     {checkpoint}, ranges of {len(calibration.clips)} training clips")
+    return start
+
+
+def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrator: Any) -> None:
+    import onnx
+
+    from export.assemble.describe import classes_of
+    from export.int8.quantize import calibrate, quantize
+    from export.network.convert import save_paddle, to_onnx
+    from export.network.deploy import DeployNet
+    from export.network.fuse import fuse
+    from export.network.strip import strip
+    from infer.stands_alone import onnx_metadata
+    from train.checkpoints.checkpoint import load_file, model_weights
+    from train.config.load import clip_spec
+
+    content = load_file(checkpoint, trust=cfg.trust)
+    stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
+    net = DeployNet(fuse(stripped.network), clip_spec(cfg))
+    with tempfile.TemporaryDirectory() as scratch:
+        program, weights = save_paddle(net, Path(scratch))
+        model = to_onnx(
+            program,
+            weights,
+            Path(scratch) / FP32,
+            net.tensor_names(),
+            metadata=onnx_metadata(classes_of(cfg), net.spec),
+        )
+        calibrated = calibrate(Path(scratch) / FP32, clips, calibrator=calibrator)
+    graphs: dict[Path, Any] = {folder / FP32: model}
+    for kind in KINDS:
+        graphs[folder / kind / START_GRAPH] = quantize(calibrated, activations=kind)
+    for path, graph in graphs.items():
+        with replacing(path) as file:
+            onnx.save(graph, str(file))
+
+
+def _settings(cfg: Any) -> Mapping[str, Any]:
+    from train.config.schema.experiment import Qat
+
+    settings: dict[str, Any] = (cfg.QAT or Qat()).model_dump()
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""The fine-tune itself: a Q/DQ graph learns from the fp32 graph that it was made of."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import paddle
+from paddle import Tensor, nn
+
+from export.network.convert import INPUT
+from export.network.sessions import cpu_session
+from export.qat.__main__ import START_GRAPH, TRAINED
+from export.qat.graph_net import GraphNet
+from export.verify.limits import INT8_BATCHES
+from export.verify.origin import onnx_tensors
+from export.verify.parity import compare
+from infer.errors import ClipDuetError, VideoError
+from infer.files import replacing
+from train.config.load import Config
+from train.config.schema.experiment import Qat
+from train.data.dataset import ClipDataset
+from train.distill.build_terms import label_term
+from train.distill.recognizers import STUDENT, Recognizer
+from train.distill.terms import Outputs, Term
+from train.engine.loop import train
+from train.engine.place import Place
+from train.engine.reporter import Reporter
+from train.losses import Target, kl_divergence
+
+TEACHER = "Teacher"
+
+
+def train_graph(
+    cfg: Config,
+    folder: Path,
+    datasets: tuple[ClipDataset, ClipDataset],
+    *,
+    teacher: Path,
+    resume: bool,
+    should_stop: Callable[[], bool],
+    place: Place | None = None,
+) -> dict[str, Any]:
+    """Train ``folder/start.onnx`` and write ``folder/trained.onnx``.
+
+    Args:
+        cfg: epochs, optimiser, ``QAT``.
+        folder: gets checkpoints, too, as any run does.
+        datasets: training and validation clips.
+        teacher: the fp32 ONNX file.
+        resume: go on from the last checkpoint.
+        should_stop: looked at after every step.
+        place: which of several trainings this is.
+
+    Returns:
+        Epochs, steps, seconds and the validation's top-1 at the end.
+    """
+    own = cfg.model_copy(update={"output_dir": str(folder)})
+    settings = cfg.QAT or Qat()
+    student = GraphNet(
+        onnx.load(str(folder / START_GRAPH)),
+        onnx_tensors(onnx.load(str(teacher))),
+        step_rate=settings.step_rate,
+    )
+    recognizer = _recognizer(settings, student, teacher)
+    place = place or Place(name="fine-tuning for 8 bits")
+    reporter = Reporter(sys.stderr, place=place)
+    reporter.line(f"{place.long}  {folder}  a Q/DQ graph learns from {teacher.name}")
+    try:
+        progress = train(
+            own,
+            train_set=datasets[0],
+            valid_set=datasets[1],
+            resume=resume,
+            reporter=reporter,
+            should_stop=should_stop,
+            networks=(recognizer, nn.Identity()),
+        )
+    finally:
+        reporter.close()
+    # The end of the run, not the epoch that happened to be best: they differ by a few clips.
+    model = student.to_onnx()
+    _check(student, model, datasets[1])
+    with replacing(folder / TRAINED) as file:
+        onnx.save(model, str(file))
+    return {
+        "epochs": progress.epoch,
+        "steps": progress.step,
+        "seconds": round(progress.seconds, 1),
+        "validation_top1": progress.history[-1][f"valid.{STUDENT}.top1"],
+        "settings": settings.model_dump(),
+        "optimizer": cfg.optimizer,
+    }
+
+
+def _recognizer(settings: Qat, student: GraphNet, teacher: Path) -> Recognizer:
+    def distillation(outputs: Outputs, target: Target) -> Tensor:
+        return kl_divergence(outputs[STUDENT], outputs[TEACHER], temperature=settings.temperature)
+
+    terms = [Term(f"{STUDENT}-{TEACHER}.KD", distillation, learners=(STUDENT,))]
+    if settings.label_weight:
+        labels = label_term(STUDENT)
+        terms.append(Term(labels.name, labels.compute, settings.label_weight, learners=(STUDENT,)))
+    return Recognizer(
+        {TEACHER: OnnxTeacher(teacher), STUDENT: student},
+        {"Train": terms, "Val": [label_term(STUDENT)]},
+        frozen=frozenset({TEACHER}),
+    )
+
+
+class OnnxTeacher(nn.Layer):
+    """An ONNX file as a layer without parameters: uint8 clips to logits, and no gradient."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        asked = int(os.environ.get("OMP_NUM_THREADS") or 0)
+        self._session = cpu_session(file, threads=asked or None)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return paddle.to_tensor(self._session.run(None, {INPUT: clips.numpy()})[0])
+
+
+def _check(student: GraphNet, model: onnx.ModelProto, dataset: ClipDataset) -> None:
+    """What is written computes what was trained."""
+    clips, paths = [], []
+    for index, sample in enumerate(dataset.samples):
+        try:
+            clips.append(dataset.read(index, rng=None)[0][0])
+            paths.append(str(sample.path))
+        except VideoError:
+            continue
+        if len(clips) == 8:
+            break
+    if not clips:
+        raise ClipDuetError("no clip of the validation list can be read")
+    batch = np.stack(clips)
+    student.eval()
+    with paddle.no_grad():
+        trained = student(paddle.to_tensor(batch)).numpy()
+    # 8-bit kernels round sums otherwise: that is for export to look at.
+    written = cpu_session(model, exact=True).run(None, {INPUT: batch})[0]
+    # A sum in another order may end on the other side of a rounding here as in another batch.
+    compare("The trained Q/DQ graph", trained, written, clips=paths, limits=INT8_BATCHES)

@@ -1,0 +1,1 @@
+"""TensorRT engines, built for the GPU that will run them."""

@@ -1,0 +1,217 @@
+"""``python -m export.tensorrt --bundle B --precision fp16``: build an engine for this GPU."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+
+from export.network.sessions import cpu_session
+from export.tensorrt.build import Settings, build_plan
+from export.tensorrt.files import EngineError, Say, locked, write_all
+from export.tensorrt.graph import Graph, for_tensorrt
+from infer.backends import BACKENDS
+from infer.bundle import Bundle
+from infer.engines import (
+    FOLDER,
+    Machine,
+    Profile,
+    Stamp,
+    differences,
+    engine_path,
+    onnx_sha256,
+    read_engine,
+    read_stamp,
+    stamp_path,
+)
+from infer.errors import BackendError, BundleError, ClipDuetError
+from infer.runtimes.cuda_memory import Gpu, cuda_errors
+from infer.runtimes.trt import TensorRTRuntime, machine, problem
+from infer.signals import exit_status, stoppable
+
+EXIT_FAILED, EXIT_WRONG_USE = 1, 2
+
+ALLOWED = {"fp32": 0.01, "fp16": 0.05, "int8": 0.5}
+"""Largest difference from ONNX Runtime on noise, as a share of the largest logit: an engine beyond
+it computes something else. What a precision costs is measured on real clips, by the benchmark."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.tensorrt",
+        description="Build a TensorRT engine of a bundle's ONNX file, for the GPU and the TensorRT "
+        "of this machine, check it against ONNX Runtime, and put it into BUNDLE/engines.",
+    )
+    add = parser.add_argument
+    add("--bundle", required=True, help="folder that `python -m export` made")
+    add("--precision", default="fp16", help="of the ONNX file: fp32, fp16, int8 (default: fp16)")
+    add("--min-batch", type=int, default=1, help="fewest clips in a batch (default: 1)")
+    add("--opt-batch", type=int, help="clips it is tuned for (default: 8, or --max-batch)")
+    add("--max-batch", type=int, help="most clips in a batch (default: the bundle's)")
+    add("--workspace", type=int, metavar="MIB", help="GPU memory one layer may use (default: all)")
+    add("--tf32", action="store_true", help="multiply fp32 with 10 bits of mantissa")
+    add("--timing-cache", metavar="FILE", help="remembers timings (default: in BUNDLE/engines)")
+    add("--force", action="store_true", help="build even if the same engine is there already")
+    add("--device", type=int, default=0, help="number of the GPU (default: 0)")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 done, 1 no engine could be built or written, 2 wrong use, or no TensorRT or GPU here,
+        130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 the engines are those
+        that were there before.
+    """
+    options = parser().parse_args(arguments)
+    try:
+        with stoppable():
+            build(options, say=lambda line: print(line, flush=True))
+    except ClipDuetError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED if isinstance(error, EngineError) else EXIT_WRONG_USE
+    except KeyboardInterrupt as stop:
+        print("\nstopped; no engine was written", file=sys.stderr)
+        return exit_status(stop)
+    return 0
+
+
+def build(options: argparse.Namespace, *, say: Say) -> Path:
+    """Build, check and write one engine, unless the same is there; returns its path.
+
+    Raises:
+        ClipDuetError: see :func:`main`.
+    """
+    bundle = Bundle.load(options.bundle)
+    precision = options.precision
+    sha = onnx_sha256(bundle, precision)
+    if options.workspace is not None and options.workspace < 1:
+        raise BackendError(f"workspace is {options.workspace}; allowed: from 1 (MiB)")
+    most = bundle.max_batch if options.max_batch is None else options.max_batch
+    tuned = max(min(8, most), options.min_batch) if options.opt_batch is None else options.opt_batch
+    profile = Profile(options.min_batch, tuned, most)
+    why = problem(options.device)
+    if why is not None:
+        raise BackendError(
+            f"no engine can be built here: {why}\nAn engine runs on the kind of GPU it was built "
+            f"on: run this command there, after {BACKENDS['tensorrt'].install}"
+        )
+    gpu = Gpu(options.device)
+    here = machine(gpu)
+    path = engine_path(bundle, precision, here, profile)
+    cache = f"timing-sm{here.compute_capability}-trt{here.tensorrt}.cache"
+    settings = Settings(
+        profile=profile,
+        workspace_mib=options.workspace,
+        tf32=options.tf32,
+        timing_cache=Path(options.timing_cache or bundle.root / FOLDER / cache),
+    )
+    told = {"workspace_mib": settings.workspace_mib, "tf32": settings.tf32}
+    with locked(bundle.root / FOLDER / ".lock", say):
+        if not options.force and _is_there(path, sha, here, told):
+            say(f"done      {path} is there already (--force builds it again)")
+            return path
+        artifact = bundle.artifact(f"onnx.{precision}")
+        say(f"build     {artifact.files[0].file} for {here.gpu} with TensorRT {here.tensorrt}")
+        say(f"          batches of {profile} (fewest-tuned for-most); this takes minutes")
+        started = time.monotonic()
+        graph = for_tensorrt(artifact.paths[0])
+        plan = _build_interruptibly(graph, bundle, precision, settings, gpu, say)
+        stamp = Stamp(
+            engine_bytes=len(plan),
+            engine_sha256=sha256(plan).hexdigest(),
+            onnx_file=artifact.files[0].file,
+            onnx_sha256=sha,
+            precision=precision,
+            machine=here,
+            profile=profile,
+            options=told,
+            build_seconds=round(time.monotonic() - started, 1),
+            parity={},
+        )
+        parity = compare(bundle, plan, stamp, device=options.device)
+        say(f"parity    differs from ONNX Runtime by {parity['share']:.1e} of the largest logit")
+        stamp = replace(stamp, parity=parity)
+        write_all({path: plan, stamp_path(path): stamp.to_json().encode()})
+    say(f"done      {path}, {len(plan) / 1e6:.2f} MB, {stamp.build_seconds:.0f} s")
+    return path
+
+
+def compare(bundle: Bundle, plan: bytes, stamp: Stamp, *, device: int) -> dict[str, Any]:
+    """How far an engine's logits are from those of ONNX Runtime with the same ONNX file.
+
+    The clips are noise, and the darkest and the brightest there can be: sums leave the range of
+    fp16 there first. One more than fits into a batch, so that a partial one runs too.
+
+    Raises:
+        EngineError: they are not finite, or further away than rounding can explain.
+    """
+    import onnxruntime as ort
+
+    count = stamp.profile.max_batch + 1
+    rng = np.random.default_rng(0)
+    clips = rng.integers(0, 256, (count, *bundle.spec.clip_shape), dtype=np.uint8)
+    clips[0], clips[-1] = 0, 255
+    session = cpu_session(bundle.root / stamp.onnx_file)
+    feed, wanted = bundle.input_name, [bundle.output_name]
+    expected = np.concatenate([session.run(wanted, {feed: clip[None]})[0] for clip in clips])
+    with TensorRTRuntime(
+        bundle, precision=stamp.precision, device=device, engine=(plan, stamp)
+    ) as runtime:
+        logits = runtime.run(clips)
+    gap = float(np.abs(logits - expected).max())
+    share = gap / max(float(np.abs(expected).max()), 1e-6)
+    allowed = ALLOWED.get(stamp.precision, max(ALLOWED.values()))
+    if not np.isfinite(logits).all():
+        raise EngineError(f"the {stamp.precision} engine gives logits that are not finite")
+    if not share <= allowed:
+        raise EngineError(
+            f"the {stamp.precision} engine computes something else: its logits differ from ONNX "
+            f"Runtime's by {share:.2g} of the largest (allowed: {allowed}); it was not written"
+        )
+    agree = int((logits.argmax(1) == expected.argmax(1)).sum())
+    reference = f"ONNX Runtime {ort.__version__}, CPU"
+    return {"reference": reference, "clips": count, "share": share, "gap": gap, "agree": agree}
+
+
+def _is_there(path: Path, sha: str, here: Machine, told: dict[str, Any]) -> bool:
+    """Whether that engine was built already, from the same file, in the same way."""
+    try:
+        stamp = read_stamp(path)
+        read_engine(path, stamp)
+    except BundleError:
+        return False
+    return not differences(stamp, onnx_sha256=sha, machine=here) and stamp.options == told
+
+
+def _build_interruptibly(
+    graph: Graph, bundle: Bundle, precision: str, settings: Settings, gpu: Gpu, say: Say
+) -> bytes:
+    """Build in another thread: Python answers Ctrl-C in the main one, which would be in C++."""
+    stop = Event()
+
+    def work() -> bytes:
+        with gpu.active(), cuda_errors("TensorRT cannot build"):
+            return build_plan(graph, bundle, precision, settings, say=say, stopped=stop.is_set)
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            return future.result()
+        except BaseException:
+            stop.set()
+            raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Prove that what is shipped computes what was trained."""

@@ -1,0 +1,339 @@
+"""A Triton model repository: what is in it, and that Triton's own schema takes its config."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import threading
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from export.triton import __main__ as triton
+from infer.bundle import Bundle, describe_file, write_bundle_json
+from infer.engines import Machine, Profile, Stamp, engine_path, stamp_path
+from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+
+SPEC = ClipSpec(SamplingSpec(num_seg=2), PreprocessSpec(short_size=32, fixed_ratio=False, crop=32))
+CLASSES = ["red", "grün", 'the "blue" one']
+
+
+def write_bundle(
+    folder, classes=tuple(CLASSES), name="my colours", keys=("onnx.fp32", "onnx.fp16")
+):
+    folder.mkdir(exist_ok=True)
+    nodes = [
+        helper.make_node("Cast", ["clip"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["means"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Gemm", ["means", "weights"], ["logits"]),
+    ]
+    clip = helper.make_tensor_value_info("clip", TensorProto.UINT8, ["batch", *SPEC.clip_shape])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
+    weights = numpy_helper.from_array(np.eye(3, dtype=np.float32), "weights")
+    graph = helper.make_graph(nodes, "g", [clip], [logits], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    artifacts = {}
+    for key in keys:
+        kind = key.removeprefix("onnx.")
+        model.producer_name = kind
+        onnx.save(model, str(folder / f"model.{kind}.onnx"))
+        file = describe_file(folder, f"model.{kind}.onnx")
+        artifacts[key] = {"format": "onnx", "precision": kind.split(".")[0], "files": [file]}
+    data = {
+        "format_version": 1,
+        "name": name,
+        "model": {},
+        "classes": list(classes),
+        "spec": SPEC.to_dict(),
+        "input": {"name": "clip", "dtype": "uint8", "shape": ["batch", *SPEC.clip_shape]},
+        "output": {"name": "logits", "dtype": "float32", "shape": ["batch", 3]},
+        "max_batch": 16,
+        "artifacts": artifacts,
+        "origin": {},
+    }
+    write_bundle_json(folder, data)
+    return folder
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_bundle(tmp_path / "bundle")
+
+
+def add_engine(folder, gpu="NVIDIA L4", profile=(1, 4, 8), sha=None, precision="fp16"):
+    bundle = Bundle.load(folder)
+    machine, plan = Machine("11.4.0.106", gpu, "8.9"), b"a plan"
+    path = engine_path(bundle, precision, machine, Profile(*profile))
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(plan)
+    file = bundle.artifacts[f"onnx.{precision}"].files[0]
+    stamp = Stamp(
+        *(len(plan), sha256(plan).hexdigest(), file.file, sha or file.sha256, precision),
+        *(machine, Profile(*profile), {}, 1.0, {}),
+    )
+    stamp_path(path).write_text(stamp.to_json())
+    return path
+
+
+def write(bundle, out, *options):
+    return triton.main(["--bundle", str(bundle), "--out", str(out), *options])
+
+
+@pytest.fixture(scope="module")
+def parse():
+    """`parse(file)`: read a config.pbtxt as Triton does, by its own schema."""
+    spec = importlib.util.find_spec("tritonclient")
+    if spec is None or spec.origin is None:
+        pytest.skip("tritonclient, which has Triton's schema, is not installed")
+    file = Path(spec.origin).parent / "grpc" / "model_config_pb2.py"
+    # By its path: the package around it wants gRPC.
+    spec = importlib.util.spec_from_file_location("model_config_pb2", file)
+    schema = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(schema)
+    from google.protobuf import text_format
+
+    def parse(path):
+        return text_format.Parse(path.read_text("utf-8"), schema.ModelConfig()), schema
+
+    return parse
+
+
+def test_the_repository_has_what_triton_looks_for(bundle, tmp_path, capsys):
+    plan = add_engine(bundle)
+    assert write(bundle, tmp_path / "repo") == 0
+    files = sorted(str(p.relative_to(tmp_path / "repo")) for p in (tmp_path / "repo").rglob("*.*"))
+    assert files == [
+        "client/bundle.json",
+        "client/client.py",
+        *(
+            f"models/my_colours_{model}/{file}"
+            for model, weights in (
+                ("onnx_fp16", "onnx"),
+                ("onnx_fp32", "onnx"),
+                ("tensorrt_fp16", "plan"),
+            )
+            for file in (f"1/model.{weights}", "config.pbtxt", "labels.txt")
+        ),
+    ]
+    models = tmp_path / "repo" / "models"
+    fp16 = (bundle / "model.fp16.onnx").read_bytes()
+    assert (models / "my_colours_onnx_fp16" / "1" / "model.onnx").read_bytes() == fp16
+    assert (models / "my_colours_tensorrt_fp16/1/model.plan").read_bytes() == plan.read_bytes()
+    labels = (models / "my_colours_onnx_fp32" / "labels.txt").read_text("utf-8")
+    assert labels.splitlines() == CLASSES
+    said = capsys.readouterr().out
+    assert "needs a server with NVIDIA L4, TensorRT 11.4.0.106" in said
+    assert f"tritonserver --model-repository {models}" in said
+
+
+def test_triton_s_schema_takes_the_config(bundle, tmp_path, parse):
+    add_engine(bundle)
+    options = ["--kind", "cpu", "--instances", "2", "--delay", "500"]
+    assert write(bundle, tmp_path / "repo", *options) == 0
+    for name, backend, batch, preferred, kind in (
+        ("my_colours_onnx_fp32", "onnxruntime", 16, 8, "KIND_CPU"),
+        ("my_colours_tensorrt_fp16", "tensorrt", 8, 4, "KIND_GPU"),
+    ):
+        config, schema = parse(tmp_path / "repo" / "models" / name / "config.pbtxt")
+        assert (config.name, config.backend, config.max_batch_size) == (name, backend, batch)
+        (clip,), (logits,) = config.input, config.output
+        assert (clip.name, clip.data_type) == ("clip", schema.DataType.Value("TYPE_UINT8"))
+        assert (logits.name, logits.data_type) == ("logits", schema.DataType.Value("TYPE_FP32"))
+        assert (list(clip.dims), list(logits.dims)) == ([2, 32, 32, 3], [3])
+        assert logits.label_filename == "labels.txt"
+        assert list(config.dynamic_batching.preferred_batch_size) == [preferred]
+        assert config.dynamic_batching.max_queue_delay_microseconds == 500
+        (group,) = config.instance_group
+        assert (group.count, group.Kind.Name(group.kind)) == (2, kind)
+        assert [sample.batch_size for sample in config.model_warmup] == [1, batch]
+        for sample in config.model_warmup:
+            assert list(sample.inputs["clip"].dims) == [2, 32, 32, 3]
+            assert sample.inputs["clip"].random_data
+            assert sample.inputs["clip"].data_type == clip.data_type
+
+
+@pytest.mark.parametrize("keys", [("onnx.int8", "onnx.int8.x86"), ("onnx.int8.x86",)])
+def test_int8_for_x86_is_a_model_of_its_own_on_the_cpu(tmp_path, parse, keys):
+    bundle = write_bundle(tmp_path / "bundle", keys=("onnx.fp32", *keys))
+    options = ["--precision", "int8", "--kind", "gpu"]
+    assert write(bundle, tmp_path / "repo", *options) == 0
+    models = tmp_path / "repo" / "models"
+    names = {f"my_colours_{key.replace('.', '_')}": key for key in keys}
+    assert {path.name for path in models.iterdir()} == set(names)
+    for name, key in names.items():
+        served = (models / name / "1" / "model.onnx").read_bytes()
+        assert served == (bundle / f"model.{key.removeprefix('onnx.')}.onnx").read_bytes()
+        config, _ = parse(models / name / "config.pbtxt")
+        (group,) = config.instance_group
+        kind = "KIND_CPU" if key.endswith("x86") else "KIND_GPU"
+        assert (config.name, group.Kind.Name(group.kind)) == (name, kind)
+
+
+def test_an_engine_of_a_file_that_the_bundle_no_longer_has_is_left_out(tmp_path, capsys):
+    keys = ("onnx.fp32", "onnx.int8", "onnx.int8.x86")
+    bundle = write_bundle(tmp_path / "bundle", keys=keys)
+    add_engine(bundle, precision="int8")
+    write_bundle(bundle, keys=("onnx.fp32", "onnx.int8.x86"))
+    assert write(bundle, tmp_path / "repo") == 0
+    assert "it was built from another model.int8.onnx" in capsys.readouterr().out
+
+
+def test_one_precision_alone(bundle, tmp_path, capsys):
+    add_engine(bundle)
+    assert write(bundle, tmp_path / "repo", "--precision", "fp32") == 0
+    assert [p.name for p in (tmp_path / "repo" / "models").iterdir()] == ["my_colours_onnx_fp32"]
+    assert "left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ({"sha": "0" * 64}, "it was built from another model.fp16.onnx"),
+        ({"profile": (2, 4, 8)}, "it takes no fewer than 2 clips, a request may be one"),
+    ],
+)
+def test_an_engine_that_cannot_be_served_is_left_out_or_an_error_if_named(
+    bundle, tmp_path, capsys, engine, said
+):
+    path = add_engine(bundle, **engine)
+    assert write(bundle, tmp_path / "repo") == 0
+    assert said in capsys.readouterr().out
+    assert not list((tmp_path / "repo").rglob("*.plan"))
+    assert write(bundle, tmp_path / "named", "--engine", str(path)) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "named").exists()
+
+
+def test_of_several_engines_one_is_named(bundle, tmp_path, capsys):
+    first, _ = add_engine(bundle), add_engine(bundle, gpu="NVIDIA H100")
+    assert write(bundle, tmp_path / "repo") == 2
+    assert "several fp16 engines" in capsys.readouterr().err
+    assert write(bundle, tmp_path / "repo", "--engine", str(first)) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--precision", "int8"], "no ONNX file in int8; it has: onnx.fp32"),
+        (["--instances", "0"], "instances is 0; allowed: from 1"),
+        (["--delay", "-1"], "delay is -1; allowed: from 0"),
+        (["--engine", "nowhere.engine"], "nowhere.engine has no stamp"),
+    ],
+)
+def test_wrong_use(bundle, tmp_path, capsys, options, said):
+    assert write(bundle, tmp_path / "repo", *options) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "repo").exists()
+
+
+def test_damage_and_folders_in_use(bundle, tmp_path, capsys):
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "mine").write_text("")
+    assert write(bundle, tmp_path / "repo") == 2
+    assert "is in use; choose another folder" in capsys.readouterr().err
+    assert write(bundle, tmp_path / "repo" / "mine" / "below") == 2
+    assert "cannot be written: File exists" in capsys.readouterr().err
+    add_engine(bundle).write_bytes(b"a plaN")
+    assert write(bundle, tmp_path / "other") == 2
+    assert "was changed after it was built" in capsys.readouterr().err
+    lines = write_bundle(tmp_path / "lines", classes=("a\nb", "c", "d"))
+    assert write(lines, tmp_path / "other") == 2
+    assert "a class name has a line break" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+class Kserve(BaseHTTPRequestHandler):
+    """As much of Triton's HTTP interface as the client uses, served by ONNX Runtime."""
+
+    session: ort.InferenceSession
+    batches: list[int]
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, body, headers=()):
+        self.send_response(200)
+        for name, value in (*headers, ("Content-Length", str(len(body)))):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        assert self.path == "/v2/models/colours/config"
+        self.answer(json.dumps({"max_batch_size": 2}).encode())
+
+    def do_POST(self):
+        assert self.path == "/v2/models/colours/infer"
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        head = int(self.headers["Inference-Header-Content-Length"])
+        (tensor,) = json.loads(body[:head])["inputs"]
+        assert (tensor["name"], tensor["datatype"]) == ("clip", "UINT8")
+        clips = np.frombuffer(body[head:], np.uint8).reshape(tensor["shape"])
+        self.batches.append(len(clips))
+        (logits,) = self.session.run(["logits"], {"clip": clips})
+        output = {"name": "logits", "datatype": "FP32", "shape": list(logits.shape)}
+        output["parameters"] = {"binary_data_size": logits.nbytes}
+        start = json.dumps({"model_name": "colours", "outputs": [output]}).encode()
+        size = ("Inference-Header-Content-Length", str(len(start)))
+        self.answer(start + logits.tobytes(), [size])
+
+
+def test_the_client_labels_videos(bundle, tmp_path, write_clip):
+    if importlib.util.find_spec("geventhttpclient") is None:
+        pytest.skip("tritonclient[http] is not installed")
+    assert write(bundle, tmp_path / "repo") == 0
+    Kserve.session = ort.InferenceSession(str(bundle / "model.fp32.onnx"))
+    Kserve.batches = []
+    pixels = np.full((6, 32, 32, 3), 40, np.uint8)
+    pixels[..., 1] = 200
+    write_clip(tmp_path / "green.mp4", pixels)
+    server = HTTPServer(("127.0.0.1", 0), Kserve)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        done = client(tmp_path, "green.mp4", url=f"127.0.0.1:{server.server_port}")
+        assert done.returncode == 0, done.stderr
+        assert f"{tmp_path / 'green.mp4'}: grün (" in done.stdout and Kserve.batches == [1]
+        done = client(tmp_path, "none.mp4", url=f"127.0.0.1:{server.server_port}")
+        assert done.returncode == 1 and "none.mp4: " in done.stdout
+        done = client(tmp_path, "none*.mp4", url=f"127.0.0.1:{server.server_port}")
+        assert done.returncode == 1 and "no file matches this pattern" in done.stderr
+    finally:
+        server.shutdown()
+        server.server_close()
+    done = client(tmp_path, "green.mp4", url=f"127.0.0.1:{server.server_port}")
+    assert done.returncode == 2 and "does not serve colours" in done.stderr
+
+
+def test_the_client_says_what_it_needs(bundle, tmp_path):
+    if importlib.util.find_spec("geventhttpclient") is not None:
+        pytest.skip("tritonclient[http] is installed")
+    assert write(bundle, tmp_path / "repo") == 0
+    done = client(tmp_path, "green.mp4", url="127.0.0.1:1")
+    assert done.returncode == 2 and "pip install tritonclient[http]" in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["infer", "numpy"])
+def test_the_client_says_how_to_install_the_rest(bundle, tmp_path, monkeypatch, missing):
+    assert write(bundle, tmp_path / "repo") == 0
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{missing!r}] = None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = client(tmp_path, "green.mp4", url="127.0.0.1:1")
+    assert done.returncode == 2 and "pip install -c constraints.txt ." in done.stderr
+    assert missing in done.stderr and "Traceback" not in done.stderr
+
+
+def client(folder, video, url):
+    """Run the client as its user does."""
+    root = Path(__file__).resolve().parents[3]
+    run = [sys.executable, str(folder / "repo" / "client" / "client.py"), str(folder / video)]
+    run += ["--model", "colours", "--url", url]
+    paths = [str(root), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    return subprocess.run(run, capture_output=True, text=True, timeout=120, env=environment)
