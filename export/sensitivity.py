@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from export.int8.defaults import MOST
 from infer.errors import ClipDuetError
 from infer.files import write_text
 from infer.missing import why_not
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-MOST = 0.25
-"""Largest share of the multiply-adds to keep in float: with more, INT8 is hardly worth its name."""
 
 ARTIFACTS = {"int8": "onnx.int8", "uint8": "onnx.int8.x86"}
 """Which artefact of a bundle has which activations."""
@@ -159,7 +158,7 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
 
 def _ship(options: argparse.Namespace, bundle: Bundle, checkpoint: str) -> str:
     """The export that searches as this did: every option of it whose default is another."""
-    from export.__main__ import parser as export_parser
+    from export.command_line import parser as export_parser
 
     command = ["--checkpoint", checkpoint or "CHECKPOINT", "-o", str(bundle.root)]
     defaults = vars(export_parser().parse_args(command))

@@ -127,7 +127,7 @@ def _bundle(network: Network, options: argparse.Namespace) -> Path:
 
 def _tuned(network: Network, options: argparse.Namespace, say: Say) -> dict[str, Path]:
     """Graphs of a fine-tune; one that was stopped goes on."""
-    from export.qat.__main__ import RESULT, load_trained
+    from export.qat.trained import RESULT, load_trained
 
     folder, done = network.folder / "qat", set[str]()
     if (folder / RESULT).is_file():
@@ -158,10 +158,10 @@ def _command(network: Network, words: Sequence[str], options: argparse.Namespace
 def _spared(network: Network, fp32: Path, options: argparse.Namespace, say: Say) -> dict[str, Path]:
     """Graphs with layers spared until the goal holds, by the code of an export."""
     from export.clips import selection
+    from export.int8.defaults import MOST
     from export.int8.files import Int8, write_int8
     from export.int8.goal import Goal, GoalError
     from export.int8.quantize import KEEP_FLOAT, calibrate
-    from export.sensitivity import MOST
 
     how = Int8(KEEP_FLOAT, False, Goal(options.goal), MOST, options.threads)
     made: dict[str, Path] = {}

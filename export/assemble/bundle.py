@@ -8,7 +8,7 @@ import paddle
 
 from export.assemble import accept
 from export.assemble.artifacts import Say, build, calibrated_kinds
-from export.assemble.describe import classes_of, count, describe, provenance, record_of
+from export.assemble.describe import count, describe, provenance, record_of
 from export.assemble.folder import staged
 from export.assemble.left_out import LeftOut
 from export.assemble.options import ACTIVATIONS, ONNX_FILES, Options
@@ -16,13 +16,13 @@ from export.clips import selection
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
 from export.network.strip import Stripped, strip
-from export.qat.__main__ import load_trained
+from export.qat.trained import load_trained
 from export.verify import parity
 from export.verify.limits import FLOAT32
 from export.verify.recorded import recorded_of
 from infer.bundle import Bundle, sha256_of, write_bundle_json
 from train.checkpoints.checkpoint import load_file, model_weights
-from train.config.load import Config, clip_spec
+from train.config.load import Config, classes_of, clip_spec
 
 __all__ = ["ACTIVATIONS", "Options", "export_bundle"]
 

@@ -20,7 +20,7 @@ from infer.decoder import installed
 from infer.errors import ClipDuetError
 from train.checkpoints.checkpoint import BEST, BEST_RECORD
 from train.config.identity import deployed, differences
-from train.config.load import Config, class_names
+from train.config.load import Config
 
 TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy", "pillow")
 
@@ -138,13 +138,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def classes_of(cfg: Config) -> list[str]:
-    """The config's class names, or ``class_0``, ``class_1``, ..."""
-    if cfg.DATASET.classes is None:
-        return [f"class_{index}" for index in range(cfg.class_num)]
-    return class_names(cfg)
 
 
 def count(network: nn.Layer) -> int:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.assemble.describe import ExportError
+from export.int8.defaults import MOST
 from export.int8.goal import Goal
 from export.int8.qdq import Activations
 from export.int8.quantize import KEEP_FLOAT
 from export.int8.ranges import Calibrator
-from export.sensitivity import MOST
 from export.verify.limits import FLOAT16, FLOAT32
 
 FP32, FP16, PADDLE = "onnx.fp32", "onnx.fp16", "paddle.fp32"

@@ -19,8 +19,21 @@ import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from export.qat.trained import (
+    FORMAT,
+    FP32,
+    KINDS,
+    RESULT,
+    START,
+    START_GRAPH,
+    STARTED,
+    TRAINED,
+    QatError,
+    read_record,
+    result,
+)
 from infer.bundle import sha256_of
 from infer.errors import ClipDuetError
 from infer.files import replacing, write_text
@@ -31,18 +44,6 @@ from train.config.trust import add_trust
 EXIT_WRONG_USE = 2
 
 Say = Callable[[str], None]
-
-KINDS: tuple[Literal["int8", "uint8"], ...] = ("int8", "uint8")
-FORMAT = "clipduet-qat"
-START, RESULT = "start.json", "qat.json"
-FP32, START_GRAPH, TRAINED = "fp32.onnx", "start.onnx", "trained.onnx"
-STARTED = ("checkpoint_sha256", "calibration_clips", "calibrator", "calibration")
-TRAINED_FACTS = ("file", "sha256", "epochs", "steps", "seconds", "validation_top1")
-REPAIR = "put the file back, or make the fine-tune again with another --output"
-
-
-class QatError(ClipDuetError):
-    """A fine-tune that cannot be done, or one that does not belong to what it is asked for."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -160,7 +161,7 @@ def fine_tune(
     folder = Path(cfg.output_dir)
     start = start or begin(cfg, checkpoint, resume=resume, say=say)
     datasets = training_datasets(cfg)
-    record = {"format": FORMAT, **start, "trained": _result(folder)["trained"]}
+    record = {"format": FORMAT, **start, "trained": result(folder)["trained"]}
     batch = cfg.DATASET.batch_size
     if cfg.GRADIENT_ACCUMULATION is not None:
         batch = cfg.GRADIENT_ACCUMULATION.global_batch_size
@@ -176,58 +177,6 @@ def fine_tune(
         record["trained"][kind] = {**found, "file": f"{kind}/{TRAINED}", "sha256": sha256_of(file)}
         write_text(folder / RESULT, json.dumps(record, indent=1) + "\n")
     return record
-
-
-def load_trained(folder: Path, *, checkpoint_sha256: str) -> dict[str, Any]:
-    """What a finished fine-tune left, checked: ``qat.json``, with absolute paths of the files.
-
-    Raises:
-        QatError: there is none, it started from another checkpoint, or a file has changed.
-    """
-    if not (folder / RESULT).exists():
-        raise QatError(
-            f"{folder} holds no finished fine-tune (no {RESULT}); make it: python -m export.qat"
-        )
-    record = _result(folder)
-    if record["checkpoint_sha256"] != checkpoint_sha256:
-        raise QatError(
-            f"the fine-tune in {folder} started from {record['checkpoint']}, which is not the "
-            "checkpoint to export (its SHA-256 differs): run python -m export.qat on this one"
-        )
-    for one in record["trained"].values():
-        path = folder / one["file"]
-        if not path.is_file() or sha256_of(path) != one["sha256"]:
-            raise QatError(f"{path} is not the file that the fine-tune wrote; run it again")
-        one["path"] = path
-    return record
-
-
-def _result(folder: Path) -> dict[str, Any]:
-    """What an earlier call finished; nothing, if none did."""
-    file = folder / RESULT
-    if not file.exists():
-        return {"trained": {}}
-    record = _read(file, ("checkpoint", *STARTED, "trained"))
-    trained = record["trained"]
-    whole = isinstance(trained, dict) and all(
-        kind in KINDS and isinstance(one, dict) and one.keys() >= set(TRAINED_FACTS)
-        for kind, one in trained.items()
-    )
-    if record.get("format") != FORMAT or not whole:
-        raise QatError(f"{file} is no record of a fine-tune; {REPAIR}")
-    return record
-
-
-def _read(file: Path, needed: Sequence[str]) -> dict[str, Any]:
-    """A record of this module. Raises QatError: it is damaged."""
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise QatError(f"{file} cannot be read: {error}; {REPAIR}") from error
-    lacking = [key for key in needed if key not in record] if isinstance(record, dict) else needed
-    if lacking:
-        raise QatError(f"{file} is damaged, it lacks {', '.join(lacking)}; {REPAIR}")
-    return dict(record)
 
 
 def begin(cfg: Any, checkpoint: Path, *, resume: bool, say: Say) -> dict[str, Any]:
@@ -262,7 +211,7 @@ def begin(cfg: Any, checkpoint: Path, *, resume: bool, say: Say) -> dict[str, An
                 f"{folder} holds a fine-tune already: add --resume to go on with it, or choose "
                 "another --output"
             )
-        stored = _read(folder / START, STARTED)
+        stored = read_record(folder / START, STARTED)
         changed = [key for key in wanted if key != "checkpoint" and stored[key] != wanted[key]]
         if changed:
             raise QatError(
@@ -281,7 +230,6 @@ def begin(cfg: Any, checkpoint: Path, *, resume: bool, say: Say) -> dict[str, An
 def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrator: Any) -> None:
     import onnx
 
-    from export.assemble.describe import classes_of
     from export.int8.quantize import calibrate, quantize
     from export.network.convert import save_paddle, to_onnx
     from export.network.deploy import DeployNet
@@ -289,7 +237,7 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
     from export.network.strip import strip
     from infer.stands_alone import onnx_metadata
     from train.checkpoints.checkpoint import load_file, model_weights
-    from train.config.load import clip_spec
+    from train.config.load import classes_of, clip_spec
 
     content = load_file(checkpoint, trust=cfg.trust)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)

@@ -15,8 +15,8 @@ from paddle import Tensor, nn
 
 from export.network.convert import INPUT
 from export.network.sessions import cpu_session
-from export.qat.__main__ import START_GRAPH, TRAINED
 from export.qat.graph_net import GraphNet
+from export.qat.trained import START_GRAPH, TRAINED
 from export.verify.limits import INT8_BATCHES
 from export.verify.origin import onnx_tensors
 from export.verify.parity import compare

@@ -72,7 +72,7 @@ def recorded_of(
     """Compare what training recorded with what was measured.
 
     Args:
-        record: what the run recorded of the checkpoint (:func:`export.assemble.describe.record_of`).
+        record: what the run recorded of the checkpoint (`export.assemble.describe.record_of`).
         whole: the validation list.
         found: the trained network on some of its clips, or all.
 

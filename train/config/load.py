@@ -213,6 +213,13 @@ def class_names(cfg: Config) -> list[str]:
     return names
 
 
+def classes_of(cfg: Config) -> list[str]:
+    """The config's class names, or ``class_0``, ``class_1``, ..."""
+    if cfg.DATASET.classes is None:
+        return [f"class_{index}" for index in range(cfg.class_num)]
+    return class_names(cfg)
+
+
 def run_config(checkpoint: Path, *, of: str | None = None) -> Path:
     """The settings that a run leaves beside its checkpoints.
 

@@ -22,8 +22,9 @@ from export.int8.files import copy_trained
 from export.int8.quantize import calibrate, quantize
 from export.network.captured_output import ConversionError
 from export.qat import __main__ as qat
-from export.qat.__main__ import QatError, fine_tune, load_trained
+from export.qat.__main__ import fine_tune
 from export.qat.graph_net import GraphNet
+from export.qat.trained import QatError, load_trained
 from export.verify.origin import check_trained_origin, onnx_tensors
 from export.verify.parity import VerificationError
 from infer.bundle import Bundle, sha256_of
