@@ -33,11 +33,11 @@ from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap
 from benchmarks.timing.costs import Timing, time_all
-from infer.bundle import Bundle
-from infer.decoder import decoder_warning, installed
-from infer.errors import ClipDuetError, explained, listed
-from infer.files import check_writable, write_text
-from infer.signals import exit_status
+from infer.bundle.bundle import Bundle
+from infer.containers.decoder import decoder_warning, installed
+from infer.system.errors import ClipDuetError, explained, listed
+from infer.system.files import check_writable, write_text
+from infer.system.signals import exit_status
 from train.config.list_format import FORMATS
 from train.data.lists import read_list
 

@@ -23,12 +23,12 @@ from tqdm import tqdm
 from benchmarks.common import machine
 from benchmarks.common.command import WRONG_USE, carry_out
 from benchmarks.common.errors import BenchmarkError
-from infer.errors import VideoError
-from infer.frames_folder import read_frames_folder
-from infer.preprocess import crop_frames, scale_frames
-from infer.sampling import sample_indices
-from infer.spec import ClipSpec
-from infer.video import Frames, read_video
+from infer.clips.decode import Frames, read_video
+from infer.clips.frames_folder import read_frames_folder
+from infer.clips.preprocess import crop_frames, scale_frames
+from infer.clips.sampling import sample_indices
+from infer.clips.spec import ClipSpec
+from infer.system.errors import VideoError
 from train.config.list_format import FRAME_SUFFIX
 from train.config.load import Config, clip_spec, load_config, split_files
 from train.config.trust import add_trust

@@ -15,8 +15,8 @@ from pathlib import Path
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.training.runs import Job, train_all
-from infer.errors import ClipDuetError
-from infer.signals import exit_status
+from infer.system.errors import ClipDuetError
+from infer.system.signals import exit_status
 from train.engine.reporter import columns, fitting
 
 

@@ -33,8 +33,8 @@ from benchmarks.study.jobs import add_jobs, needed, recipe_sha256
 from benchmarks.study.measure import DYNAMIC, measure, seconds_of
 from benchmarks.study.pooled import pool
 from benchmarks.training.runs import CHECKPOINTS, Job, check_environment, train_all
-from infer.bundle import sha256_of
-from infer.files import write_text
+from infer.bundle.bundle import sha256_of
+from infer.system.files import write_text
 
 if TYPE_CHECKING:
     from train.config.load import Config

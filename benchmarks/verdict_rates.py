@@ -31,7 +31,7 @@ from benchmarks.gate.verdict import CHANGE, FAIL, PASS, UNCLEAR, Rule
 from benchmarks.stats.evidence import evidence
 from benchmarks.stats.resample import resample
 from benchmarks.stats.score import clips_if
-from infer.files import write_text
+from infer.system.files import write_text
 
 GAINS = (0.0, 0.01, 0.02, 0.03, 0.06)
 CLIPS = (75, 300, 1000, 2000, 5000)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from export.command_line import parser
 from export.int8.defaults import MOST
-from infer.errors import ClipDuetError
-from infer.missing import why_not
-from infer.signals import exit_status, keep_handlers, stoppable
+from infer.command.missing import why_not
+from infer.system.errors import ClipDuetError
+from infer.system.signals import exit_status, keep_handlers, stoppable
 
 if TYPE_CHECKING:
     from export.int8.goal import Goal

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.int8.defaults import MOST
-from infer.errors import ClipDuetError
-from infer.files import write_text
-from infer.missing import why_not
-from infer.signals import exit_status, keep_handlers, stoppable
+from infer.command.missing import why_not
+from infer.system.errors import ClipDuetError
+from infer.system.files import write_text
+from infer.system.signals import exit_status, keep_handlers, stoppable
 
 if TYPE_CHECKING:
     from export.int8.search import Search
-    from infer.bundle import Bundle
+    from infer.bundle.bundle import Bundle
     from train.config.load import Config
 
 Say = Callable[[str], None]
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
     from export.int8.quantize import calibrate
     from export.int8.search import rank, table
     from export.int8.trials import Trials, spare, work_of
-    from infer.bundle import Bundle
+    from infer.bundle.bundle import Bundle
     from train.config.load import load_config, run_config
 
     for name, least in (("calibration_clips", 1), ("clips", 0), ("most", 0.0)):

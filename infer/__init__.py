@@ -29,8 +29,8 @@ def _leave_out_current_folder() -> None:
 
 _leave_out_current_folder()
 
-from infer.telemetry import turn_off  # noqa: E402
-from infer.terminal import open_streams  # noqa: E402
+from infer.system.telemetry import turn_off  # noqa: E402
+from infer.system.terminal import open_streams  # noqa: E402
 
 if _is_command():
     open_streams()

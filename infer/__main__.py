@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from infer.predict import run_and_exit
 
         run_and_exit(given[1:], prog="clipduet predict")
-    from infer.command import run_and_exit as run
+    from infer.command.runner import run_and_exit as run
     from infer.doctor import main as doctor
 
     run(lambda: doctor(given[1:], prog="clipduet doctor"))

@@ -18,17 +18,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from infer.backends import BACKENDS, precisions
-from infer.bundle import Bundle
-from infer.command import run_and_exit
-from infer.decoder import NAMES, check_decoder, differences, shown_versions
-from infer.engines import built_engines, built_precisions
-from infer.errors import ClipDuetError, os_reason
-from infer.hardware import cores, cpu, nvidia_gpus
-from infer.isolated import ask
-from infer.statuses import Status, statuses
-from infer.terminal import Says, abandon, has_stdout, printable
-from infer.versions import OLDEST, is_older
+from infer.bundle.bundle import Bundle
+from infer.bundle.engines import built_engines, built_precisions
+from infer.command.runner import run_and_exit
+from infer.containers.decoder import NAMES, check_decoder, differences, shown_versions
+from infer.runtimes.registry import BACKENDS, precisions
+from infer.runtimes.statuses import Status, statuses
+from infer.system import subprocess_call
+from infer.system.errors import ClipDuetError, os_reason
+from infer.system.hardware import cores, cpu, nvidia_gpus
+from infer.system.subprocess_call import ask
+from infer.system.terminal import Says, abandon, has_stdout, printable
+from infer.system.versions import OLDEST, is_older
 
 BASE = ("numpy", "cv2", "av")
 """What every prediction imports."""
@@ -60,10 +61,11 @@ def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[st
     bundle = Bundle.load(folder) if folder is not None else None
     with ThreadPoolExecutor(max(2, cores())) as pool:
         asked = pool.map(
-            lambda name: ask("infer.isolated", "version_of", [name], seconds=seconds), BASE
+            lambda name: ask(subprocess_call.__name__, "version_of", [name], seconds=seconds),
+            BASE,
         )
         gpus = pool.submit(ask, "infer.doctor", "gpus", seconds=seconds)
-        decoder = pool.submit(ask, "infer.decoder", "installed", seconds=seconds)
+        decoder = pool.submit(ask, "infer.containers.decoder", "installed", seconds=seconds)
         found = statuses(seconds=seconds)
         base = dict(zip(BASE, asked, strict=True))
     packages = _packages()
@@ -123,7 +125,7 @@ def can_run(report: dict[str, Any]) -> bool:
 
 
 def _oldest() -> dict[str, str]:
-    """The oldest versions of what reads and resizes, by the names in `infer.decoder.installed`."""
+    """The oldest versions of what reads and resizes, named as by `installed`."""
     return {"av": OLDEST["av"], "opencv": OLDEST["opencv-python-headless"]}
 
 

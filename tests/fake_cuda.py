@@ -82,8 +82,8 @@ class FakeCuda:
     # --- what takes the place of the packages --------------------------------------------------
 
     def install(self, monkeypatch):
-        from infer import hardware
-        from infer.runtimes import cuda_memory
+        from infer.runtimes.tensorrt import cuda_memory
+        from infer.system import hardware
 
         found = [hardware.Gpu(k, f"Fake GPU {k}", "9.0", self.total) for k in range(self.devices)]
         problem = None if found else "the NVIDIA driver sees no GPU"

@@ -14,8 +14,8 @@ import benchmarks
 import export
 import infer
 import train
-from infer.errors import BackendUnavailable, ClipDuetError, VideoError
-from infer.files import WriteError
+from infer.system.errors import BackendUnavailable, ClipDuetError, VideoError
+from infer.system.files import WriteError
 from train.config.errors import ConfigError, Mistake
 from train.data.lists import ListError
 

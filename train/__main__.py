@@ -15,9 +15,9 @@ from pathlib import Path
 if __package__ in (None, ""):  # run as a file: Python put train/ first, the package is above it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from infer.errors import ClipDuetError, explained
-from infer.missing import why_not
-from infer.signals import exit_status, keep_handlers, stoppable
+from infer.command.missing import why_not
+from infer.system.errors import ClipDuetError, explained
+from infer.system.signals import exit_status, keep_handlers, stoppable
 from train.config.trust import add_trust
 from train.distributed.launcher import end_with_the_launcher
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
-from infer.errors import ClipDuetError, explained
-from infer.files import check_writable, write_text
-from infer.signals import exit_status, stoppable
+from infer.system.errors import ClipDuetError, explained
+from infer.system.files import check_writable, write_text
+from infer.system.signals import exit_status, stoppable
 
 WRONG_USE = 2
 
@@ -132,7 +132,7 @@ def carry_through(
 
 @contextmanager
 def in_order() -> Iterator[None]:
-    """Raise `infer.signals.Stopped` on SIGTERM and SIGHUP, also where Paddle is used."""
+    """Raise `infer.system.signals.Stopped` on SIGTERM and SIGHUP, also where Paddle is used."""
     with contextlib.suppress(ImportError):
         # Paddle takes these signals when it is imported: so before they are taken here.
         import paddle

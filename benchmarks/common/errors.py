@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 
 class BenchmarkError(ClipDuetError):

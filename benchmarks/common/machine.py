@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from infer.hardware import cores, cpuinfo
+from infer.system.hardware import cores, cpuinfo
 
 PACKAGES = (
     "numpy", "opencv-python", "opencv-python-headless", "av", "onnx", "onnxruntime",
@@ -25,7 +25,7 @@ PACKAGES = (
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",
-    "MKL_DEBUG_CPU_TYPE",  # not about threads, but as decisive: see infer.mkl
+    "MKL_DEBUG_CPU_TYPE",  # not about threads, but as decisive: see infer.system.mkl
 )  # fmt: skip
 # What decides how fast a convolution can be on x86 and Arm.
 CPU_FEATURES = (

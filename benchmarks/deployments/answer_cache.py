@@ -16,10 +16,10 @@ import numpy as np
 
 from benchmarks.common import machine
 from benchmarks.deployments.deployment import Cell
-from infer.backends import find_artifact
-from infer.bundle import Bundle
-from infer.engines import FOLDER
-from infer.files import replacing
+from infer.bundle.bundle import Bundle
+from infer.bundle.engines import FOLDER
+from infer.runtimes.registry import find_artifact
+from infer.system.files import replacing
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation
 

@@ -12,10 +12,10 @@ from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS, parity_problem
 from benchmarks.deployments.answer_cache import Kept
 from benchmarks.deployments.deployment import Cell, LeftOut
-from infer.bundle import Bundle
-from infer.errors import BackendUnavailable, ClipDuetError
+from infer.bundle.bundle import Bundle
+from infer.clips.spec import ClipSpec
 from infer.runtimes import Runtime, open_runtime
-from infer.spec import ClipSpec
+from infer.system.errors import BackendUnavailable, ClipDuetError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation, evaluate

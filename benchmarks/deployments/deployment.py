@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.common.errors import BenchmarkError
-from infer.backends import AUTO, BACKENDS, find_artifact, name_problem, precisions
-from infer.bundle import Bundle
-from infer.engines import Stamp
-from infer.engines import choose as choose_engine
-from infer.errors import ClipDuetError, listed
-from infer.statuses import Status, statuses
+from infer.bundle.bundle import Bundle
+from infer.bundle.engines import Stamp
+from infer.bundle.engines import choose as choose_engine
+from infer.runtimes.registry import AUTO, BACKENDS, find_artifact, name_problem, precisions
+from infer.runtimes.statuses import Status, statuses
+from infer.system.errors import ClipDuetError, listed
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 # The first that can run is the reference: what was trained, as little changed as possible.
@@ -189,10 +189,10 @@ def engine_problem(bundle: Bundle, precision: str) -> str | None:
 
 def _engine(bundle: Bundle, precision: str) -> Stamp:
     """The stamp of the engine that this machine's GPU would run."""
-    from infer.runtimes import trt
-    from infer.runtimes.cuda_memory import Gpu
+    from infer.runtimes.tensorrt import runtime
+    from infer.runtimes.tensorrt.cuda_memory import Gpu
 
-    return choose_engine(bundle, precision=precision, machine=trt.machine(Gpu()))[1]
+    return choose_engine(bundle, precision=precision, machine=runtime.machine(Gpu()))[1]
 
 
 def _somewhere(bundles: Sequence[Bundle], backend: str) -> list[Cell]:

@@ -15,8 +15,8 @@ from benchmarks.deployments.deployment import Cell, Choice, LeftOut, deployed_by
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats.resample import Bootstrap
-from infer.backends import find_artifact
-from infer.bundle import Bundle, sha256_of
+from infer.bundle.bundle import Bundle, sha256_of
+from infer.runtimes.registry import find_artifact
 from train.data.fingerprint import fingerprint
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation

@@ -28,8 +28,8 @@ from benchmarks.precisions.pooled import METHODS, REFERENCE, pool
 from benchmarks.precisions.sections import sections
 from benchmarks.stats import paired
 from benchmarks.study.jobs import CONFIGS, SEEDS
-from infer.bundle import sha256_of
-from infer.files import write_text
+from infer.bundle.bundle import sha256_of
+from infer.system.files import write_text
 
 if TYPE_CHECKING:
     from train.config.load import Config

@@ -19,8 +19,8 @@ from benchmarks.common.result_file import dump
 from benchmarks.precisions.pooled import REFERENCE, ROLES
 from benchmarks.study.measure import code_sha256
 from benchmarks.training.runs import check_environment
-from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
-from infer.files import write_text
+from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
+from infer.system.files import write_text
 
 if TYPE_CHECKING:
     from train.config.load import Config

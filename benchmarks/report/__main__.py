@@ -21,9 +21,9 @@ from benchmarks.pages.markdown import markdown
 from benchmarks.report.content import content, title
 from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load as load_study
-from infer.errors import ClipDuetError, explained
-from infer.files import write_text
-from infer.missing import why_not
+from infer.command.missing import why_not
+from infer.system.errors import ClipDuetError, explained
+from infer.system.files import write_text
 
 STUDY = Path("reports/study/results.json")
 

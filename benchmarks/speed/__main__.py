@@ -21,9 +21,9 @@ from benchmarks.common import machine
 from benchmarks.common.command import TIMING, WRONG_USE, add_config, carry_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
-from infer.bundle import Bundle
-from infer.errors import BackendUnavailable
+from infer.bundle.bundle import Bundle
 from infer.runtimes import open_runtime
+from infer.system.errors import BackendUnavailable
 
 CELLS = (
     "onnxruntime:fp32",

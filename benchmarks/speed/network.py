@@ -18,8 +18,8 @@ from export.network.convert import BATCH, INPUT, OPSET, OUTPUT, save_paddle, to_
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
 from export.verify.parity import randomise
-from infer.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
-from infer.spec import ClipSpec
+from infer.bundle.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
+from infer.clips.spec import ClipSpec
 from train.config.load import Config, clip_spec
 from train.data.motion_clips import MotionSpec, draw_clip
 from train.distill.recognizers import build_recognizer

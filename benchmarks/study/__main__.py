@@ -29,8 +29,8 @@ from benchmarks.study.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import CHECKPOINTS, Job, check_environment, train_all
-from infer.bundle import sha256_of
-from infer.files import write_text
+from infer.bundle.bundle import sha256_of
+from infer.system.files import write_text
 
 if TYPE_CHECKING:
     from train.config.load import Config

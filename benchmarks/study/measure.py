@@ -19,9 +19,9 @@ from benchmarks.common.result_file import dump
 from benchmarks.deployments.accuracy import answers_of
 from benchmarks.deployments.deployment import Cell
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
-from infer.bundle import BUNDLE_JSON, Bundle, sha256_of
-from infer.files import write_text
+from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.runtimes import open_runtime
+from infer.system.files import write_text
 from train.evaluation.evaluate import Evaluation, evaluate
 
 if TYPE_CHECKING:

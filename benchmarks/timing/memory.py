@@ -58,10 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     import numpy as np
 
-    import infer.pipeline  # noqa: F401  what a process that reads videos holds anyway
-    from infer.bundle import Bundle
-    from infer.errors import ClipDuetError
+    import infer.pipeline.predictions  # noqa: F401  what a process that reads videos holds anyway
+    from infer.bundle.bundle import Bundle
     from infer.runtimes import open_runtime
+    from infer.system.errors import ClipDuetError
 
     backend, _, precision = options.cell.partition(":")
     try:

@@ -1,7 +1,7 @@
 """One clip from file to label, by the functions that deployment runs, with a clock between them.
 
-`infer.preprocess.load_clips` scales each frame as soon as it is decoded; so the scaling is timed
-inside the reading and taken off it. What is timed is compared with what deployment does.
+`infer.clips.preprocess.load_clips` scales each frame as soon as it is decoded; so the scaling is
+timed inside the reading and taken off it. What is timed is compared with what deployment does.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infer.frames_folder import read_frames_folder
-from infer.preprocess import crop_frames, load_clips, scale_frame
-from infer.rank import Ranked, top_k
+from infer.clips.decode import Frames, read_video
+from infer.clips.frames_folder import read_frames_folder
+from infer.clips.preprocess import crop_frames, load_clips, scale_frame
+from infer.clips.sampling import sample_indices
+from infer.clips.spec import ClipSpec
+from infer.pipeline.rank import Ranked, top_k
 from infer.runtimes import Clips, Logits
-from infer.sampling import sample_indices
-from infer.spec import ClipSpec
-from infer.video import Frames, read_video
 from train.config.list_format import FRAME_SUFFIX
 from train.data.lists import Sample
 

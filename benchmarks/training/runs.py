@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.errors import BenchmarkError
-from infer.files import write_text
-from infer.signals import stoppable
+from infer.system.files import write_text
+from infer.system.signals import stoppable
 from train.engine.reporter import duration
 
 CHECKPOINTS = {"best": "best.pdparams", "last": "latest.ckpt"}

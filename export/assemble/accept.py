@@ -22,9 +22,9 @@ from export.verify import origin
 from export.verify import parity as verify
 from export.verify.collapse import check_collapse
 from export.verify.limits import FLOAT32, INT8_BATCHES, Limits
-from infer.bundle import Bundle
+from infer.bundle.bundle import Bundle
+from infer.clips.spec import ClipSpec
 from infer.runtimes import Runtime, open_runtime
-from infer.spec import ClipSpec
 from train.data.unreadable import excess
 from train.evaluation.evaluate import Evaluation, evaluate
 from train.models.pixels import PixelInput

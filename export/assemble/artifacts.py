@@ -21,8 +21,8 @@ from export.network.convert import OPSET, save_paddle, to_onnx
 from export.network.deploy import DeployNet
 from export.network.float16 import to_half
 from export.verify.finite import check_finite
-from infer.bundle import describe_file
-from infer.stands_alone import onnx_metadata
+from infer.bundle.bundle import describe_file
+from infer.bundle.onnx_metadata import onnx_metadata
 
 Say = Callable[[str], None]
 

@@ -20,7 +20,7 @@ from export.qat.trained import load_trained
 from export.verify import parity
 from export.verify.limits import FLOAT32
 from export.verify.recorded import recorded_of
-from infer.bundle import Bundle, sha256_of, write_bundle_json
+from infer.bundle.bundle import Bundle, sha256_of, write_bundle_json
 from train.checkpoints.checkpoint import load_file, model_weights
 from train.config.load import Config, classes_of, clip_spec
 

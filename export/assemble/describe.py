@@ -15,9 +15,9 @@ from paddle import nn
 from export.network.convert import BATCH, INPUT, OUTPUT
 from export.network.deploy import DeployNet
 from export.network.strip import Stripped
-from infer.bundle import FORMAT_VERSION, sha256_of
-from infer.decoder import installed
-from infer.errors import ClipDuetError
+from infer.bundle.bundle import FORMAT_VERSION, sha256_of
+from infer.containers.decoder import installed
+from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import BEST, BEST_RECORD
 from train.config.identity import deployed, differences
 from train.config.load import Config

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
-from infer.bundle import BUNDLE_JSON
-from infer.errors import ClipDuetError
-from infer.moved_aside import leftovers, newest
+from infer.bundle.bundle import BUNDLE_JSON
+from infer.bundle.moved_aside import leftovers, newest
+from infer.system.errors import ClipDuetError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a file that was opened fails with; such an error names no file."""

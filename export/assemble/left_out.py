@@ -9,7 +9,7 @@ from typing import Any
 
 from export.network.captured_output import ConversionError
 from export.verify.parity import VerificationError
-from infer.errors import BackendError, BundleError
+from infer.system.errors import BackendError, BundleError
 from train.evaluation.evaluate import EvaluationError
 
 FAILURES = (ConversionError, VerificationError, EvaluationError, BackendError, BundleError)

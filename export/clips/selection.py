@@ -9,8 +9,8 @@ import numpy as np
 
 from export.clips.calibration import Calibration, draw_calibration
 from export.verify.parity import VerificationError
-from infer.errors import ClipDuetError, VideoError
-from infer.spec import ClipSpec
+from infer.clips.spec import ClipSpec
+from infer.system.errors import ClipDuetError, VideoError
 from train.config.load import Config, clip_spec, split_files
 from train.config.schema.data import Split
 from train.data.dataset import ClipDataset

@@ -24,7 +24,7 @@ import numpy as np
 
 from export.int8.qdq import Activations, Graph, asked, insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 if TYPE_CHECKING:
     import onnx

@@ -21,7 +21,7 @@ import numpy as np
 
 from export.network.captured_output import ConversionError
 from export.network.sessions import cpu_session
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 if TYPE_CHECKING:
     import onnx

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 TAIL = 30
 """Lines of the chatter that a message repeats."""

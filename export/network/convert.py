@@ -89,8 +89,8 @@ def to_onnx(
         weights: ``inference.pdiparams``.
         target: the file to write.
         names: see :meth:`export.network.deploy.DeployNet.tensor_names`.
-        metadata: what the file says of itself, see :func:`infer.stands_alone.onnx_metadata`. The
-            files that are made of it say the same.
+        metadata: what the file says of itself, see `infer.bundle.onnx_metadata.onnx_metadata`.
+            The files that are made of it say the same.
 
     Raises:
         ConversionError: a step failed; the message holds what the converter wrote.

@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor, nn
 
 from export.network.shift import delay_shift
-from infer.spec import ClipSpec
+from infer.clips.spec import ClipSpec
 
 
 class DeployNet(nn.Layer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infer.hardware import threads_of
+from infer.system.hardware import threads_of
 
 if TYPE_CHECKING:
     import onnx

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from paddle import nn
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.config.schema.model import CONNECTORS, STUDENT
 from train.distill.recognizers import PARTS
 from train.models import build_network

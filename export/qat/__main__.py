@@ -34,11 +34,11 @@ from export.qat.trained import (
     read_record,
     result,
 )
-from infer.bundle import sha256_of
-from infer.errors import ClipDuetError
-from infer.files import replacing, write_text
-from infer.missing import why_not
-from infer.signals import exit_status, keep_handlers, stoppable
+from infer.bundle.bundle import sha256_of
+from infer.command.missing import why_not
+from infer.system.errors import ClipDuetError
+from infer.system.files import replacing, write_text
+from infer.system.signals import exit_status, keep_handlers, stoppable
 from train.config.trust import add_trust
 
 EXIT_WRONG_USE = 2
@@ -235,7 +235,7 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
     from export.network.deploy import DeployNet
     from export.network.fuse import fuse
     from export.network.strip import strip
-    from infer.stands_alone import onnx_metadata
+    from infer.bundle.onnx_metadata import onnx_metadata
     from train.checkpoints.checkpoint import load_file, model_weights
     from train.config.load import classes_of, clip_spec
 

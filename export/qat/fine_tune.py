@@ -20,8 +20,8 @@ from export.qat.trained import START_GRAPH, TRAINED
 from export.verify.limits import INT8_BATCHES
 from export.verify.origin import onnx_tensors
 from export.verify.parity import compare
-from infer.errors import ClipDuetError, VideoError
-from infer.files import replacing
+from infer.system.errors import ClipDuetError, VideoError
+from infer.system.files import replacing
 from train.config.load import Config
 from train.config.schema.experiment import Qat
 from train.data.dataset import ClipDataset

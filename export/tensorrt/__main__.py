@@ -18,9 +18,8 @@ from export.network.sessions import cpu_session
 from export.tensorrt.build import Settings, build_plan
 from export.tensorrt.files import EngineError, Say, locked, write_all
 from export.tensorrt.graph import Graph, for_tensorrt
-from infer.backends import BACKENDS
-from infer.bundle import Bundle
-from infer.engines import (
+from infer.bundle.bundle import Bundle
+from infer.bundle.engines import (
     FOLDER,
     Machine,
     Profile,
@@ -32,10 +31,11 @@ from infer.engines import (
     read_stamp,
     stamp_path,
 )
-from infer.errors import BackendError, BundleError, ClipDuetError
-from infer.runtimes.cuda_memory import Gpu, cuda_errors
-from infer.runtimes.trt import TensorRTRuntime, machine, problem
-from infer.signals import exit_status, stoppable
+from infer.runtimes.registry import BACKENDS
+from infer.runtimes.tensorrt.cuda_memory import Gpu, cuda_errors
+from infer.runtimes.tensorrt.runtime import TensorRTRuntime, machine, problem
+from infer.system.errors import BackendError, BundleError, ClipDuetError
+from infer.system.signals import exit_status, stoppable
 
 EXIT_FAILED, EXIT_WRONG_USE = 1, 2
 

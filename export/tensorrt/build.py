@@ -14,10 +14,10 @@ from typing import Any
 
 from export.tensorrt.files import EngineError, Say, locked, write_all
 from export.tensorrt.graph import Graph
-from infer.bundle import Bundle
-from infer.engines import Profile
-from infer.errors import listed
-from infer.runtimes.trt import make_logger
+from infer.bundle.bundle import Bundle
+from infer.bundle.engines import Profile
+from infer.runtimes.tensorrt.runtime import make_logger
+from infer.system.errors import listed
 
 SAY_EVERY = 5.0
 """Seconds between lines about progress."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from infer.errors import ClipDuetError
-from infer.files import WriteError, replacing
+from infer.system.errors import ClipDuetError
+from infer.system.files import WriteError, replacing
 
 Say = Callable[[str], None]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from export.tensorrt.files import EngineError
-from infer.errors import listed
+from infer.system.errors import listed
 
 if TYPE_CHECKING:
     import onnx

@@ -24,10 +24,10 @@ from pathlib import Path
 
 from export.assemble.folder import OutputError
 from export.tensorrt.files import Say
-from infer.bundle import BUNDLE_JSON, Bundle
-from infer.engines import Stamp, built_engines, read_engine, read_stamp
-from infer.errors import BackendError, BundleError, ClipDuetError
-from infer.signals import exit_status, stoppable
+from infer.bundle.bundle import BUNDLE_JSON, Bundle
+from infer.bundle.engines import Stamp, built_engines, read_engine, read_stamp
+from infer.system.errors import BackendError, BundleError, ClipDuetError
+from infer.system.signals import exit_status, stoppable
 
 LABELS = "labels.txt"
 CLIENT = Path(__file__).with_name("client.py")

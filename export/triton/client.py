@@ -17,12 +17,12 @@ from typing import Any
 try:
     import numpy as np
 
-    from infer.bundle import Bundle
-    from infer.decoder import decoder_warning, installed
-    from infer.errors import BackendError, ClipDuetError
-    from infer.inputs import find_videos
-    from infer.pipeline import predict_videos
+    from infer.bundle.bundle import Bundle
+    from infer.command.inputs import find_videos
+    from infer.containers.decoder import decoder_warning, installed
+    from infer.pipeline.predictions import predict_videos
     from infer.runtimes import Clips, Logits, in_parts
+    from infer.system.errors import BackendError, ClipDuetError
 except ImportError as error:
     # Python looks beside this file and among installed packages, not in the current folder.
     print(

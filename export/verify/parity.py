@@ -18,7 +18,7 @@ from paddle import nn
 
 from export.network.fuse import fuse
 from export.verify.limits import FLOAT32, Limits
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.evaluation.evaluate import Evaluation
 
 Run = Callable[[np.ndarray], np.ndarray]

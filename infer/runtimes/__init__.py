@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from infer.backends import (
+from infer.bundle.bundle import Bundle
+from infer.runtimes.registry import (
     AUTO,
     BACKENDS,
     artifact_keys,
@@ -23,8 +24,7 @@ from infer.backends import (
     name_problem,
     precisions,
 )
-from infer.bundle import Bundle
-from infer.errors import BackendError, BackendUnavailable, listed
+from infer.system.errors import BackendError, BackendUnavailable, listed
 
 __all__ = [
     "AUTO",
@@ -172,7 +172,7 @@ def _open(bundle: Bundle, backend: str, precision: str, options: Options) -> Run
     artifact.verify()
     if backend == "tensorrt":
         try:
-            trt: Any = importlib.import_module("infer.runtimes.trt")
+            trt: Any = importlib.import_module("infer.runtimes.tensorrt.runtime")
         except ImportError as error:
             raise BackendUnavailable(backend, str(error), BACKENDS[backend].install) from None
         runtime: Runtime = trt.TensorRTRuntime(

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from infer.backends import BACKENDS, artifact_keys, find_artifact
-from infer.bundle import Bundle
-from infer.engines import built_engines
-from infer.errors import AlteredError, BackendError, BundleError, listed
-from infer.hardware import gpu_problem
+from infer.bundle.bundle import Bundle
+from infer.bundle.engines import built_engines
+from infer.runtimes.registry import BACKENDS, artifact_keys, find_artifact
+from infer.system.errors import AlteredError, BackendError, BundleError, listed
+from infer.system.hardware import gpu_problem
 
 if TYPE_CHECKING:
     from infer.runtimes import Options, Runtime

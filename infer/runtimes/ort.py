@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from infer.backends import BACKENDS
-from infer.bundle import Artifact, Bundle
-from infer.errors import BackendError, BackendUnavailable, BundleError
-from infer.hardware import gpu_problem, threads_of
+from infer.bundle.bundle import Artifact, Bundle
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
-from infer.runtimes.graph import DOUBLE, End, check_graph, load_package, short
+from infer.runtimes.common import DOUBLE, End, check_graph, load_package, short
 from infer.runtimes.process import check_process, is_elsewhere, opened_here
-from infer.telemetry import turn_off_loaded
+from infer.runtimes.registry import BACKENDS
+from infer.system.errors import BackendError, BackendUnavailable, BundleError
+from infer.system.hardware import gpu_problem, threads_of
+from infer.system.telemetry import turn_off_loaded
 
 # Backend -> ONNX Runtime's name of what runs it, and the library that holds it.
 PROVIDERS = {

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from infer.bundle import Artifact, Bundle
-from infer.errors import BackendError, BackendUnavailable, BundleError
-from infer.hardware import threads_of
+from infer.bundle.bundle import Artifact, Bundle
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
-from infer.runtimes.graph import End, check_graph, load_package, short
+from infer.runtimes.common import End, check_graph, load_package, short
 from infer.runtimes.process import check_process, is_elsewhere, opened_here
-from infer.telemetry import hidden_from_openvino
+from infer.system.errors import BackendError, BackendUnavailable, BundleError
+from infer.system.hardware import threads_of
+from infer.system.telemetry import hidden_from_openvino
 
 # OpenVINO would choose bf16 by itself where the CPU has it. What 8 bits leave over is fp32.
 HINTS = {"bf16": "bf16"}

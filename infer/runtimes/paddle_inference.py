@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from infer.bundle import Artifact, Bundle
-from infer.errors import BackendError, BundleError
-from infer.hardware import cores
-from infer.mkl import use_avx2_on_amd
+from infer.bundle.bundle import Artifact, Bundle
 from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
-from infer.runtimes.graph import load_package, short
+from infer.runtimes.common import load_package, short
 from infer.runtimes.process import check_process, is_elsewhere, opened_here
-from infer.signals import keep_handlers
+from infer.system.errors import BackendError, BundleError
+from infer.system.hardware import cores
+from infer.system.mkl import use_avx2_on_amd
+from infer.system.signals import keep_handlers
 
 CACHED_SHAPES = 4
 """Batch sizes whose oneDNN kernels are kept; without a limit memory grows with every new size."""

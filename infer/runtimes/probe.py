@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from infer.backends import BACKENDS
-from infer.errors import BackendUnavailable
-from infer.runtimes.graph import DOUBLE, short
+from infer.runtimes.common import DOUBLE, short
 from infer.runtimes.ort import PROVIDERS, check_provider, import_ort, start_session
 from infer.runtimes.ov import import_openvino
 from infer.runtimes.paddle_inference import import_paddle
-from infer.statuses import Status, statuses
+from infer.runtimes.registry import BACKENDS
+from infer.runtimes.statuses import Status, statuses
+from infer.system.errors import BackendUnavailable
 
 __all__ = ["Status", "probe", "probe_json", "statuses"]
 
@@ -30,7 +30,7 @@ def probe(backend: str) -> Status:
     try:
         if backend == "tensorrt":
             release = _version("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
-            trt = module("infer.runtimes.trt")
+            trt = module("infer.runtimes.tensorrt.runtime")
             problem = trt.problem()
             if problem:
                 raise BackendUnavailable(backend, problem, BACKENDS[backend].install)

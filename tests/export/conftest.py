@@ -15,7 +15,7 @@ import yaml
 
 from export.assemble.bundle import Options, export_bundle
 from export.verify.parity import randomise
-from infer.hardware import cpu
+from infer.system.hardware import cpu
 from train.config.load import Config, load_config
 from train.distill.recognizers import Recognizer, build_recognizer
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from export.__main__ import main
-from infer.bundle import Bundle
-from infer.preprocess import load_clips
+from infer.bundle.bundle import Bundle
+from infer.clips.decode import read_video
+from infer.clips.preprocess import load_clips
+from infer.clips.sampling import sample_indices
 from infer.runtimes import open_runtime
-from infer.sampling import sample_indices
-from infer.video import read_video
 
 NAME = "v2/pptsm_lcnet_k400_8frames_uniform_dml_distillation.yaml"
 

@@ -18,7 +18,7 @@ import yaml
 from export import sensitivity
 from export.clips import selection
 from export.triton import __main__ as triton
-from infer.bundle import Bundle
+from infer.bundle.bundle import Bundle
 from train.checkpoints.checkpoint import LATEST
 
 SIGNALS = [signal.SIGTERM, signal.SIGHUP]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from infer.runtimes import trt
+from infer.runtimes.tensorrt import runtime
 
 PACKAGES = ("clipduet", "tensorrt", "pycuda", "cuda-bindings", "onnxruntime", "onnx", "numpy")
 OUTCOMES: dict[str, str] = {}
@@ -24,7 +24,7 @@ MEASURED: dict[str, object] = {}
 @pytest.fixture(scope="session", autouse=True)
 def gpu():
     """Skips without a GPU that TensorRT can use."""
-    why = trt.problem()
+    why = runtime.problem()
     if why is not None:
         pytest.skip(f"needs a GPU with TensorRT: {why}")
 
@@ -46,11 +46,11 @@ def pytest_runtest_logreport(report):
 
 def pytest_sessionfinish(session):
     folder = os.environ.get("CLIPDUET_GPU_REPORT")
-    if not folder or trt.problem() is not None:
+    if not folder or runtime.problem() is not None:
         return
-    from infer.runtimes.cuda_memory import Gpu
+    from infer.runtimes.tensorrt.cuda_memory import Gpu
 
-    here = trt.machine(Gpu())
+    here = runtime.machine(Gpu())
     versions = {}
     for name in PACKAGES:
         try:

@@ -17,11 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 from export.int8.quantize import calibrate, quantize
 from export.network.float16 import to_half
 from export.tensorrt import __main__ as command
-from infer.bundle import Bundle, describe_file, write_bundle_json
-from infer.engines import stamp_path
-from infer.errors import BackendError, BundleError
-from infer.runtimes.trt import TensorRTRuntime
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
+from infer.bundle.engines import stamp_path
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.runtimes.tensorrt.runtime import TensorRTRuntime
+from infer.system.errors import BackendError, BundleError
 
 SPEC = ClipSpec(SamplingSpec(num_seg=4), PreprocessSpec(short_size=64, fixed_ratio=False, crop=64))
 CLASSES = 10
@@ -176,7 +176,7 @@ def test_engines_give_the_logits_of_onnx_runtime_in_any_batch(bundle, record):
 def test_all_memory_is_given_back(bundle):
     import pycuda.driver as cuda
 
-    from infer.runtimes.cuda_memory import Gpu
+    from infer.runtimes.tensorrt.cuda_memory import Gpu
 
     precision = precisions(bundle)[0]
     build(bundle, precision, *BATCHES)

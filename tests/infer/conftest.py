@@ -12,8 +12,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from infer.bundle import describe_file, write_bundle_json
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.bundle.bundle import describe_file, write_bundle_json
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
 
 CLASSES = ["red", "green", "blue"]
 SPEC = ClipSpec(

@@ -12,8 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-from infer.errors import VideoError
-from infer.video import read_video
+from infer.clips.decode import read_video
+from infer.system.errors import VideoError
 
 LONGEST = 60  # seconds a copy may take
 

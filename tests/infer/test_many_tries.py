@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infer.bundle import Bundle
-from infer.pipeline import predict_videos
+from infer.bundle.bundle import Bundle
+from infer.pipeline.predictions import predict_videos
 from infer.runtimes import open_runtime
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(7200)]

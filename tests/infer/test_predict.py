@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from infer import delivery
-from infer.hardware import cores
+from infer.command import delivery
 from infer.predict import main
+from infer.system.hardware import cores
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / "infer" / "predict.py")]

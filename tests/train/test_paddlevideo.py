@@ -12,7 +12,7 @@ import paddle
 import pytest
 
 from export.network.strip import strip
-from infer.preprocess import crop_frames, scale_frames
+from infer.clips.preprocess import crop_frames, scale_frames
 from train.checkpoints.checkpoint import load_file, model_weights
 from train.checkpoints.pretrained import load_weights
 from train.config.load import Config, clip_spec, load_config

@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 import paddle
 from paddle.optimizer import Optimizer
 
-from infer.errors import ClipDuetError
-from infer.files import replacing, write_text
+from infer.system.errors import ClipDuetError
+from infer.system.files import replacing, write_text
 from train.checkpoints.checksum import ChecksumError, checked_size, seal
 from train.checkpoints.optimizer_state import optimizer_state, set_optimizer_state
 from train.checkpoints.paddle_format import as_paddle_loads

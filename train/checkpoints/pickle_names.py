@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from infer.terminal import printable
+from infer.system.terminal import printable
 
 MOST_DIMENSIONS = 32
 LARGEST_KEY = 1 << 60

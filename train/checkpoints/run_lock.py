@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import BEST, BEST_RECORD, LATEST
 from train.config.load import RUN_CONFIG
 

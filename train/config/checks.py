@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from infer.spec import SamplingSpec
+from infer.clips.spec import SamplingSpec
 from train.config.errors import Location, Mistake, dotted, shown, unknown_name
 from train.config.list_format import FRAME_SUFFIX
 from train.config.model_checks import (

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 _FIRST = re.compile(r"(\d+)(?:\s*[,;:\t]\s*|\s+)(\S.*)", re.ASCII)
 _LAST = re.compile(r"(.*\S)(?:\s*[,;:\t]\s*|\s+)(\d+)", re.ASCII)

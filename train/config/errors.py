@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 Location = tuple[str | int, ...]
 """Keys and list indices from the top of the config to a value."""

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from infer.errors import ClipDuetError
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.system.errors import ClipDuetError
 from train.config.checks import check_config, check_made_lists
 from train.config.class_file import ClassFileError, read_class_names
 from train.config.errors import (

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infer.limited_files import read_text
+from infer.system.limited_files import read_text
 from train.config.errors import Location, Mistake, dotted, shown, unknown_name
 from train.config.yaml_text import DEEPEST, MOST_BYTES, Document, drop_below, parse_document
 

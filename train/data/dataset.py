@@ -1,6 +1,6 @@
 """One sample of a list as uint8 pixels, by the sampling and scaling code that deployment runs.
 
-Training draws frames and augments them; evaluation is `infer.preprocess.load_clips` itself.
+Training draws frames and augments them; evaluation is `infer.clips.preprocess.load_clips` itself.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from infer.errors import VideoError
-from infer.frames_folder import Numbering, numbering, read_frames_folder
-from infer.preprocess import center_crop, load_clips, read_scaled, scale_frame
-from infer.sampling import sample_indices
-from infer.spec import ClipSpec
-from infer.video import read_video
+from infer.clips.decode import read_video
+from infer.clips.frames_folder import Numbering, numbering, read_frames_folder
+from infer.clips.preprocess import center_crop, load_clips, read_scaled, scale_frame
+from infer.clips.sampling import sample_indices
+from infer.clips.spec import ClipSpec
+from infer.system.errors import VideoError
 from train.config.list_format import FRAME_SUFFIX
 from train.data.augment.transforms import AugmentError, Transform, apply_transforms
 from train.data.first_frame import check_first_frame

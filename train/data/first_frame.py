@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from infer.video import Frames, each_frame
+from infer.clips.decode import Frames, each_frame
 
 
 class _Enough(Exception):

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from infer.bundle import sha256_of
-from infer.errors import ClipDuetError, explained, listed
-from infer.inputs import VIDEO_SUFFIXES
+from infer.bundle.bundle import sha256_of
+from infer.command.inputs import VIDEO_SUFFIXES
+from infer.system.errors import ClipDuetError, explained, listed
 from train.config.class_file import class_lines
 from train.data.lists import unlistable, write_lines
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from infer.errors import ClipDuetError
-from infer.files import write_text
+from infer.system.errors import ClipDuetError
+from infer.system.files import write_text
 from train.config.list_format import FORMATS, FRAME_SUFFIX, ListFormat
 
 UNLABELLED = -1  # the label of a clip that has none
@@ -32,8 +32,8 @@ class Sample:
     """One line of a list.
 
     `path` is a video file where `frames` is None, otherwise a folder that holds `frames` images,
-    numbered from 1, or from 0 (see `infer.frames_folder`). `line` is its line number in the list,
-    from 1.
+    numbered from 1, or from 0 (see `infer.clips.frames_folder`). `line` is its line number in the
+    list, from 1.
     """
 
     path: Path

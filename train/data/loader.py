@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from infer.errors import VideoError
+from infer.system.errors import VideoError
 
 _Read = tuple[np.ndarray, int] | VideoError
 

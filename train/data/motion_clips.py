@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from infer.errors import ClipDuetError, listed
+from infer.system.errors import ClipDuetError, listed
 
 CLASSES = (
     "moves_right",

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from infer.bundle import sha256_of
-from infer.errors import VideoError
-from infer.files import write_text
+from infer.bundle.bundle import sha256_of
+from infer.system.errors import VideoError
+from infer.system.files import write_text
 from train.data.first_frame import check_first_frame
 
 RECORD = "clips.sha256"

@@ -36,10 +36,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from infer.errors import ClipDuetError, explained
-from infer.files import WriteError, replacing, write_text, writing
-from infer.hardware import cores
-from infer.signals import exit_status, stoppable
+from infer.system.errors import ClipDuetError, explained
+from infer.system.files import WriteError, replacing, write_text, writing
+from infer.system.hardware import cores
+from infer.system.signals import exit_status, stoppable
 from train.data.motion_clips import (
     CLASSES,
     FORMAT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.config.load import Config, clip_spec, split_files, transform_blocks
 from train.config.schema.data import Split
 from train.data.augment.transforms import build_transforms

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 Failed = tuple[str, str]
 """A clip's path, and the reason why it cannot be read."""

@@ -21,7 +21,7 @@ import numpy as np
 import paddle
 from paddle import Tensor, distributed
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.distributed.launcher import meet_at_the_own_address, own_address
 
 NETWORK_ERRORS = (RuntimeError, ValueError, OSError)

@@ -18,7 +18,7 @@ import numpy as np
 import paddle
 import yaml
 
-from infer.files import write_text
+from infer.system.files import write_text
 from train.checkpoints.checkpoint import save_best
 from train.checkpoints.run_lock import claimed
 from train.config.load import RUN_CONFIG, Config

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infer.errors import VideoError
-from infer.frames_folder import Numbering
+from infer.clips.frames_folder import Numbering
+from infer.system.errors import VideoError
 from train.data.dataset import ClipDataset
 from train.data.unreadable import excess, reasons
 from train.distributed.team import Team

@@ -16,8 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from infer.errors import ClipDuetError
-from infer.hardware import peak_bytes
+from infer.system.errors import ClipDuetError
+from infer.system.hardware import peak_bytes
 from train.engine.place import Place
 
 if TYPE_CHECKING:

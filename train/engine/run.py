@@ -11,7 +11,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import LATEST, load_file, load_latest, save_latest
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks

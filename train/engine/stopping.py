@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from infer import signals
+from infer.system import signals
 
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
     """Yield a function that tells whether a stop was asked for; main thread only.
 
-    A KeyboardInterrupt that leaves the body becomes `infer.signals.Stopped` where SIGTERM or SIGHUP
-    asked for it, so that the exit status says so. What the process ignores stays ignored
+    A KeyboardInterrupt that leaves the body becomes `infer.system.signals.Stopped` where SIGTERM or
+    SIGHUP asked for it, so that the exit status says so. What the process ignores stays ignored
     (``nohup``), but for SIGINT, which shells let background processes ignore.
     """
     asked: list[int] = []

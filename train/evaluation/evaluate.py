@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from infer.errors import ClipDuetError
-from infer.rank import mean_scores
+from infer.pipeline.rank import mean_scores
+from infer.system.errors import ClipDuetError
 from train.data.lists import Sample
 from train.data.loader import ClipSource, epoch_batches
 from train.data.unreadable import reasons

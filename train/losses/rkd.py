@@ -6,7 +6,7 @@ import paddle
 from paddle import Tensor
 from paddle.nn import functional as F
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.losses.wide import full_precision, length
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import LATEST, load_file, set_weights
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks, network_weights

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.engine.place import Cost
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import pytest
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments import deployment
 from benchmarks.deployments.deployment import Cell, choose, deployed_bytes
-from infer.backends import BACKENDS
-from infer.bundle import Artifact, ArtifactFile, Bundle
-from infer.engines import Machine, Profile, Stamp, engine_path, stamp_path
-from infer.runtimes import cuda_memory, trt
-from infer.spec import ClipSpec
-from infer.statuses import Status
+from infer.bundle.bundle import Artifact, ArtifactFile, Bundle
+from infer.bundle.engines import Machine, Profile, Stamp, engine_path, stamp_path
+from infer.clips.spec import ClipSpec
+from infer.runtimes.registry import BACKENDS
+from infer.runtimes.statuses import Status
+from infer.runtimes.tensorrt import cuda_memory, runtime
 
 
 def bundle(name: str, *keys: str) -> Bundle:
@@ -138,7 +138,7 @@ def tensorrt(backends: dict[str, Status], monkeypatch: pytest.MonkeyPatch) -> No
     """TensorRT 11 runs here, on "GPU A"."""
     backends["tensorrt"] = Status("tensorrt", True, "", "11.0")
     monkeypatch.setattr(cuda_memory, "Gpu", FakeGpu)
-    monkeypatch.setattr(trt, "machine", lambda gpu: Machine("11.0", gpu.name, "9.0"))
+    monkeypatch.setattr(runtime, "machine", lambda gpu: Machine("11.0", gpu.name, "9.0"))
 
 
 def with_engine(name: str, folder: Path, gpu: str = "GPU A", sha: str = "now") -> Bundle:

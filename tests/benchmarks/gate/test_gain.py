@@ -19,11 +19,11 @@ from benchmarks.deployments.answer_cache import Kept
 from benchmarks.deployments.deployment import Cell
 from benchmarks.gain import main
 from benchmarks.gate.result_file import load
-from infer.backends import BACKENDS
-from infer.bundle import Bundle, describe_file, write_bundle_json
-from infer.errors import BackendUnavailable
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
-from infer.statuses import Status
+from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.runtimes.registry import BACKENDS
+from infer.runtimes.statuses import Status
+from infer.system.errors import BackendUnavailable
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation
 

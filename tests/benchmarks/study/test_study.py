@@ -26,7 +26,7 @@ from benchmarks.study.__main__ import differences, main, write_study
 from benchmarks.study.result_file import load
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import Job, eta, train_all
-from infer.bundle import sha256_of
+from infer.bundle.bundle import sha256_of
 from train.config.load import load_config
 
 MakeResults = Callable[..., dict[str, Any]]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from benchmarks.timing import memory
-from infer.bundle import describe_file, write_bundle_json
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.bundle.bundle import describe_file, write_bundle_json
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
 
 SPEC = ClipSpec(SamplingSpec(num_seg=2), PreprocessSpec(short_size=16, fixed_ratio=False, crop=16))
 

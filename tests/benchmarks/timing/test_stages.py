@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.timing import latency, stages
 from benchmarks.timing.stages import STAGES, answer, pixels_of_deployment
-from infer.rank import top_k
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.pipeline.rank import top_k
 from train.data.lists import Sample
 
 CLASSES = ("dark", "bright")

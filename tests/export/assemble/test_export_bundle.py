@@ -27,8 +27,8 @@ from export.network.deploy import DeployNet
 from export.network.fuse import fuse
 from export.verify import origin
 from export.verify.parity import VerificationError, gap
-from infer.bundle import Bundle
-from infer.decoder import installed
+from infer.bundle.bundle import Bundle
+from infer.containers.decoder import installed
 from infer.runtimes import open_runtime
 from train.config.identity import deployed
 from train.config.load import clip_spec

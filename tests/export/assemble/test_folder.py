@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from export.assemble.folder import OutputError, exchange, staged
-from infer.bundle import Bundle
-from infer.errors import BundleError
+from infer.bundle.bundle import Bundle
+from infer.system.errors import BundleError
 
 ROOT = Path(__file__).resolve().parents[3]
 # Stops where it is told to, as a process does that is killed there.

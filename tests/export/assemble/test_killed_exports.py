@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from infer.bundle import Bundle
+from infer.bundle.bundle import Bundle
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(3600)]
 KILLS = 24

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from export.clips import selection
 from export.clips.calibration import CalibrationError
 from export.int8.quantize import KEEP_FLOAT, calibrate, kept_in_float, quantize
-from infer.preprocess import load_clips
+from infer.clips.preprocess import load_clips
 from tests.export.conftest import CROP, SEGMENTS
 from train.config.load import clip_spec, load_config
 

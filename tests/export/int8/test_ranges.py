@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from export.int8.quantize import calibrate, quantize
 from export.int8.ranges import AT_ONCE, HALF, Histogram
 from export.network.captured_output import ConversionError
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 
 def seen(*parts: np.ndarray) -> Histogram:

@@ -25,9 +25,9 @@ from export.network.deploy import DeployNet
 from export.network.fuse import fuse
 from export.network.shift import delay_shift
 from export.verify.parity import dynamic, randomise
-from infer.bundle import Bundle, write_bundle_json
-from infer.errors import AlteredError
-from infer.spec import ClipSpec
+from infer.bundle.bundle import Bundle, write_bundle_json
+from infer.clips.spec import ClipSpec
+from infer.system.errors import AlteredError
 from train.config.load import clip_spec
 from train.models import build_network
 from train.models.pixels import PixelInput

@@ -18,7 +18,7 @@ from export.network.captured_output import ConversionError
 from export.network.float16 import to_half
 from export.verify.finite import check_finite, saturated_clips
 from export.verify.parity import VerificationError, gap
-from infer.bundle import Bundle
+from infer.bundle.bundle import Bundle
 from infer.runtimes import open_runtime
 
 WIDE = {"GlobalAveragePool", "ReduceMean", "ReduceSum", "Softmax"}

@@ -27,8 +27,8 @@ from export.qat.graph_net import GraphNet
 from export.qat.trained import QatError, load_trained
 from export.verify.origin import check_trained_origin, onnx_tensors
 from export.verify.parity import VerificationError
-from infer.bundle import Bundle, sha256_of
-from infer.onnx_file import read_onnx_file
+from infer.bundle.bundle import Bundle, sha256_of
+from infer.bundle.onnx_file import read_onnx_file
 from infer.runtimes import open_runtime
 from tests.export.conftest import QUICK, SATURATES
 from train.config.load import load_config

@@ -21,10 +21,10 @@ from export.tensorrt import __main__ as command
 from export.tensorrt import build as engine_build
 from export.tensorrt import files as engine_files
 from export.tensorrt.graph import for_tensorrt
-from infer.bundle import Bundle, describe_file, write_bundle_json
-from infer.engines import read_engine, read_stamp, stamp_path
-from infer.runtimes.trt import TensorRTRuntime
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
+from infer.bundle.engines import read_engine, read_stamp, stamp_path
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.runtimes.tensorrt.runtime import TensorRTRuntime
 from tests import fake_tensorrt
 from tests.fake_cuda import FakeCuda
 
@@ -314,7 +314,7 @@ def test_a_folder_that_takes_nothing(bundle, host, capsys, monkeypatch, code):
     def refuse(*args, **kwargs):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("infer.files.lock_file", refuse)
+    monkeypatch.setattr("infer.system.files.lock_file", refuse)
     assert build(bundle, "--force") == 1
     assert f"cannot be written: {os.strerror(code)}" in capsys.readouterr().err
     assert engines(bundle) == before

@@ -19,9 +19,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export.triton import __main__ as triton
-from infer.bundle import Bundle, describe_file, write_bundle_json
-from infer.engines import Machine, Profile, Stamp, engine_path, stamp_path
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
+from infer.bundle.engines import Machine, Profile, Stamp, engine_path, stamp_path
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
 
 SPEC = ClipSpec(SamplingSpec(num_seg=2), PreprocessSpec(short_size=32, fixed_ratio=False, crop=32))
 CLASSES = ["red", "grün", 'the "blue" one']

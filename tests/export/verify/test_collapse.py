@@ -16,7 +16,7 @@ import export.int8.files
 from export.assemble.bundle import export_bundle
 from export.verify.collapse import check_collapse, find_collapse
 from export.verify.parity import VerificationError
-from infer.bundle import Bundle
+from infer.bundle.bundle import Bundle
 from tests.export.conftest import QUICK
 from train.evaluation.evaluate import Evaluation
 

@@ -12,7 +12,7 @@ import pytest
 
 from export.assemble.bundle import Options, export_bundle
 from export.verify.recorded import Recorded, recorded_of
-from infer.bundle import Bundle
+from infer.bundle.bundle import Bundle
 from train.config.load import load_config
 from train.data.fingerprint import fingerprint
 from train.data.lists import Sample

@@ -19,7 +19,7 @@ from export.clips import selection
 from export.int8.quantize import calibrate, quantize
 from export.verify.limits import INT8_BATCHES
 from export.verify.parity import dynamic, gap
-from infer.bundle import Bundle, describe_file, write_bundle_json
+from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
 from infer.runtimes import Clips, open_runtime
 from tests.export.conftest import SATURATES
 from train.models.pixels import PixelInput
@@ -121,7 +121,7 @@ def test_memory_is_flat_over_changing_batches(exported: Callable[..., Any], back
     code = """
 import sys
 import numpy as np
-from infer.bundle import Bundle, describe_file, write_bundle_json
+from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
 from infer.runtimes import open_runtime
 
 def resident():

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from infer.errors import VideoError
-from infer.preprocess import load_clips
-from infer.sampling import sample_indices
-from infer.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.clips.preprocess import load_clips
+from infer.clips.sampling import sample_indices
+from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from infer.system.errors import VideoError
 from train.data.augment.transforms import AugmentError, build_transforms
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample, read_list

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infer.errors import VideoError
+from infer.system.errors import VideoError
 from train.data.loader import Batch, batches_in_epoch, epoch_batches, epoch_order
 
 

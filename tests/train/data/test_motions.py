@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer.video import read_video
+from infer.clips.decode import read_video
 from train.data.lists import read_list
 from train.data.motion_clips import CLASSES, MotionSpec, draw_clip, ways
 from train.data.motions import main, make_dataset

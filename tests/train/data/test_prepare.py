@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 import pytest
 
-from infer.frames_folder import read_frames_folder
-from infer.video import read_video
+from infer.clips.decode import read_video
+from infer.clips.frames_folder import read_frames_folder
 from tests.train.data.test_prepare_download import Server, server  # noqa: F401
 from train.config.schema.data import Dataset, ListFile
 from train.config.yaml_file import parse_document

@@ -12,7 +12,7 @@ import pytest
 from paddle import nn
 
 from export.network.strip import strip
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same, weights
 from train.checkpoints.checkpoint import BEST, load_file
 from train.checkpoints.teachers import load_networks

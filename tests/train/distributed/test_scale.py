@@ -21,7 +21,7 @@ import psutil
 import pytest
 import yaml
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from tests.train.distributed.teams import (
     CALM,
     CALM_PAIR,

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 import pytest
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from tests.train.distill.test_distillation import TERMS, batch, built, model
 from tests.train.engine.half import emulate
 from tests.train.losses.test_losses import RESPONSES

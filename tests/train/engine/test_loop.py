@@ -17,10 +17,10 @@ import numpy as np
 import paddle
 import pytest
 
-from infer import signals
-from infer.errors import ClipDuetError
-from infer.files import WriteError
-from infer.signals import Stopped, exit_status
+from infer.system import signals
+from infer.system.errors import ClipDuetError
+from infer.system.files import WriteError
+from infer.system.signals import Stopped, exit_status
 from tests.train.engine.kills import command, killed_and_resumed
 from tests.train.tiny import ALONE, LOSSES, PAIR, STUDENT, TEACHER, run, same, weights
 from train.__main__ import main

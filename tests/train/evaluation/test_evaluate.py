@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infer.errors import VideoError
+from infer.system.errors import VideoError
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation, EvaluationError, evaluate
 

@@ -158,7 +158,7 @@ class ScaleOptions(BaseModel):
 
     @property
     def filter(self) -> str:
-        """The resize of :class:`infer.spec.PreprocessSpec`."""
+        """The resize of :class:`infer.clips.spec.PreprocessSpec`."""
         return self.resize or ("bilinear" if self.backend == "cv2" else "area")
 
 

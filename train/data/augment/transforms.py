@@ -15,8 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from infer.errors import ClipDuetError
-from infer.preprocess import center_crop, resize_frame
+from infer.clips.preprocess import center_crop, resize_frame
+from infer.system.errors import ClipDuetError
 from train.data.augment.picture_ops import LUMA
 from train.data.augment.policies import AutoAugment, RandAugment
 
@@ -68,7 +68,7 @@ class MultiScaleCrop:
     steps apart in the list of scales. With `fix_crop` the place is one of a grid of 5 (corners and
     middle), or 13 with `more_fix_crop`; otherwise it is uniform. `allow_duplication` keeps corners
     in the draw that coincide because the box is as wide or as high as the frame (Wang et al. 2016,
-    temporal segment networks). `resize` is the filter, as in `infer.spec.PreprocessSpec`.
+    temporal segment networks). `resize` is the filter, as in `infer.clips.spec.PreprocessSpec`.
     """
 
     target_size: int

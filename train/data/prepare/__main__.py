@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from infer.errors import ClipDuetError, explained
-from infer.signals import exit_status, stoppable
+from infer.system.errors import ClipDuetError, explained
+from infer.system.signals import exit_status, stoppable
 from train.data.prepare.formats import AnnotationError, Plan
 from train.data.prepare.media import Work
 from train.data.prepare.obtain import by_hand, obtain

@@ -26,7 +26,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 BLOCK = 1 << 20
 TRIES = 5

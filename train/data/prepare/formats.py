@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infer.errors import ClipDuetError, listed
+from infer.system.errors import ClipDuetError, listed
 from train.data.prepare.walk import walk
 
 SHOWN = 20

@@ -19,13 +19,13 @@ import av
 import cv2
 import numpy as np
 
-from infer.containers import open_video
-from infer.errors import ClipDuetError, VideoError
-from infer.frames_folder import numbering
-from infer.pictures import read_picture
-from infer.preprocess import scale_frame
-from infer.spec import PreprocessSpec
-from infer.video import Frames, VideoInfo, each_frame
+from infer.clips.decode import Frames, VideoInfo, each_frame
+from infer.clips.frames_folder import numbering
+from infer.clips.pictures import read_picture
+from infer.clips.preprocess import scale_frame
+from infer.clips.spec import PreprocessSpec
+from infer.containers.formats import open_video
+from infer.system.errors import ClipDuetError, VideoError
 from train.config.list_format import FRAME_SUFFIX
 from train.data.first_frame import check_first_frame
 from train.data.lists import frame_name
@@ -162,7 +162,7 @@ def _extract(path: str, work: Work) -> Outcome:
         encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
         (part / frame_name(FRAME_SUFFIX, count)).write_bytes(encoded.tobytes())
 
-    # Reading raises no OSError: see infer.video.
+    # Reading raises no OSError: see infer.clips.decode.
     with writing(folder):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)

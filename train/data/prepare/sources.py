@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 from train.data.prepare import formats
 from train.data.prepare.formats import Plan
 

@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from infer.errors import ClipDuetError
+from infer.system.errors import ClipDuetError
 
 RAR_PROGRAMS: dict[str, Callable[[str, str], list[str]]] = {
     "unrar": lambda file, to: ["x", "-y", "-idq", file, f"{to}/"],

@@ -17,8 +17,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from infer.hardware import cores
-from infer.inputs import VIDEO_SUFFIXES
+from infer.command.inputs import VIDEO_SUFFIXES
+from infer.system.hardware import cores
 from train.data.prepare.media import Outcome, Work, use_one, writing
 from train.data.prepare.walk import walk
 from train.data.processes import pool

@@ -1,0 +1,1 @@
+"""From a video file to the pixels that a network sees."""

@@ -1,0 +1,243 @@
+"""From a video file to the uint8 clips a network takes: scale, crop, nothing else.
+
+Normalisation and layout are nodes of the exported graph. `load_clips` is the one function that
+evaluation in training and deployment both use; training calls `read_scaled`, changes the frames as
+it likes, and crops.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from infer.clips.decode import Frames, VideoInfo, read_video
+from infer.clips.frames_folder import read_frames_folder
+from infer.clips.sampling import sample_indices
+from infer.clips.spec import ClipSpec, PreprocessSpec
+from infer.containers.limits import LIMITS, Limits
+from infer.system.errors import NO_MEMORY, BackendError, SpecError, VideoError
+
+
+def load_clips(
+    path: str | Path,
+    spec: ClipSpec,
+    *,
+    frames: int | None = None,
+    suffix: str = "img_{:05}.jpg",
+    limits: Limits = LIMITS,
+) -> tuple[Frames, VideoInfo]:
+    """The clips of one video, as evaluation and deployment see them.
+
+    Args:
+        path: a video file, or a folder of numbered pictures.
+        frames: how many pictures a folder is listed with, see `read_frames_folder`.
+        suffix: the pattern of a folder's file names.
+        limits: how large the video may be.
+
+    Returns:
+        uint8 [views * crops, T, crop, crop, 3] RGB, the crops of a view next to each other, and
+        what is known about the file.
+
+    Raises:
+        VideoError: the file gives no frames, or is larger than allowed.
+    """
+    scaled, info = read_scaled(path, spec, frames=frames, suffix=suffix, limits=limits)
+    return crop_frames(scaled, spec.preprocess), info
+
+
+def reason_of(error: Exception) -> str | None:
+    """Why a video gives no clips, from what `load_clips` raised; None: it is not the video."""
+    if isinstance(error, VideoError):
+        return error.reason
+    if isinstance(error, MemoryError):
+        return NO_MEMORY
+    if isinstance(error, cv2.error):
+        # One video's odd frames must not end the others' predictions.
+        no_memory = error.code == cv2.Error.StsNoMem
+        return NO_MEMORY if no_memory else f"its frames cannot be resized: {error.err}"
+    return None
+
+
+def read_scaled(
+    path: str | Path,
+    spec: ClipSpec,
+    *,
+    rng: np.random.Generator | None = None,
+    frames: int | None = None,
+    suffix: str = "img_{:05}.jpg",
+    limits: Limits = LIMITS,
+) -> tuple[Frames, VideoInfo]:
+    """Sampled and scaled, not yet cropped: the place where training puts its augmentation.
+
+    Args:
+        rng: None: the views of evaluation. A generator: one training draw (views = 1).
+        limits: how large the video may be.
+
+    Returns:
+        uint8 [views, T, h, w, 3] RGB, a fresh array.
+
+    Raises:
+        VideoError: the file gives no frames, or is larger than allowed.
+    """
+    chosen: list[list[int]] = []
+    # A file may announce more frames than it has, then the draw is repeated with the true count:
+    # from the same state, so that it depends on the frames there are and on nothing else.
+    state = None if rng is None else rng.bit_generator.state
+
+    def pick(count: int) -> list[int]:
+        if rng is not None and state is not None:
+            rng.bit_generator.state = state
+        chosen[:] = sample_indices(count, spec.sampling, rng=rng)
+        return sorted({i for clip in chosen for i in clip})
+
+    def scale(frame: Frames) -> Frames:
+        try:
+            return scale_frame(frame, spec.preprocess)
+        except SpecError as error:
+            raise VideoError(path, str(error)) from None
+
+    if os.path.isdir(path):
+        unique, info = read_frames_folder(
+            path, pick, suffix=suffix, frames=frames, each=scale, limits=limits
+        )
+    else:
+        unique, info = read_video(path, pick, each=scale, limits=limits)
+    place = {frame: k for k, frame in enumerate(sorted({i for clip in chosen for i in clip}))}
+    return unique[np.array([[place[i] for i in clip] for clip in chosen])], info
+
+
+def scaled_size(width: int, height: int, spec: PreprocessSpec) -> tuple[int, int]:
+    """(width, height) after scaling, as PaddleVideo's `Scale` computes it.
+
+    A frame whose shorter side already is `short_size` stays as it is, whatever its shape.
+
+    Raises:
+        SpecError: a frame more than 100 times as long as it is wide, kept in its shape.
+    """
+    short = spec.short_size
+    if min(width, height) == short:
+        return width, height
+    if spec.fixed_ratio:
+        long = int(short * 4.0 / 3.0)
+    elif spec.keep_ratio is False:
+        long = short
+    else:
+        long_now, short_now = max(width, height), min(width, height)
+        if spec.do_round:
+            long = int(long_now * (short / short_now) + 0.5)
+        else:
+            long = int(long_now * short / short_now)
+        if long > 100 * short:
+            raise SpecError(f"a frame of {width}x{height} is too narrow to scale in its shape")
+    return (short, long) if width <= height else (long, short)
+
+
+def scale_frame(frame: Frames, spec: PreprocessSpec) -> Frames:
+    """uint8 [H, W, 3] to uint8 [h, w, 3]."""
+    height, width = frame.shape[:2]
+    size = scaled_size(width, height, spec)
+    if size == (width, height):
+        return frame
+    return resize_frame(frame, size, spec.resize)
+
+
+def resize_frame(frame: Frames, size: tuple[int, int], resize: str) -> Frames:
+    """uint8 [H, W, 3] to uint8 [h, w, 3] of `size` (w, h), by a filter of `PreprocessSpec`."""
+    return _RESIZE[resize](frame, size)
+
+
+def scale_frames(frames: Frames, spec: PreprocessSpec) -> Frames:
+    """uint8 [n, H, W, 3] to uint8 [n, h, w, 3]."""
+    return np.stack([scale_frame(frame, spec) for frame in frames])
+
+
+def crop_frames(frames: Frames, spec: PreprocessSpec) -> Frames:
+    """uint8 [views, T, h, w, 3] to a contiguous uint8 [views * crops, T, crop, crop, 3].
+
+    Raises:
+        SpecError: the frames are smaller than the crop.
+    """
+    if spec.crops == 1:
+        return np.ascontiguousarray(center_crop(frames, spec.crop))
+    cut = np.stack(three_crops(frames, spec.crop), axis=1)
+    return cut.reshape(-1, *cut.shape[2:])
+
+
+def three_crops(frames: Frames, size: int) -> list[Frames]:
+    """Squares of `size` at the left, at the right and in the middle, all at half the height.
+
+    Offsets are multiples of a whole quarter of the room, as in PaddleVideo's `GroupFullResSample`:
+    up to three columns at the right are in no crop.
+
+    Args:
+        frames: uint8 [..., H, W, 3].
+
+    Returns:
+        Three views, uint8 [..., size, size, 3].
+
+    Raises:
+        SpecError: the frames are smaller than the crop.
+    """
+    down, right = (room // 4 for room in _room(frames, size))
+    return [_cut(frames, size, 2 * down, quarters * right) for quarters in (0, 4, 2)]
+
+
+def center_crop(frames: Frames, size: int) -> Frames:
+    """The square of `size` at the centre: uint8 [..., H, W, 3] to a view [..., size, size, 3].
+
+    Half pixels are rounded as PaddleVideo's `CenterCrop` rounds them (to the even neighbour).
+
+    Raises:
+        SpecError: the frames are smaller than the crop.
+    """
+    height, width = _room(frames, size)
+    return _cut(frames, size, round(height / 2), round(width / 2))
+
+
+def _room(frames: Frames, size: int) -> tuple[int, int]:
+    """Rows and columns that a crop leaves out."""
+    height, width = frames.shape[-3:-1]
+    if height < size or width < size:
+        raise SpecError(
+            f"frames of {width}x{height} are smaller than the crop of {size}x{size}; "
+            f"scale them to a short side of at least {size} first"
+        )
+    return height - size, width - size
+
+
+def _cut(frames: Frames, size: int, top: int, left: int) -> Frames:
+    return frames[..., top : top + size, left : left + size, :]
+
+
+def _area(frame: Frames, size: tuple[int, int]) -> Frames:
+    # Area averaging means something only for an axis that shrinks: those first, then the others.
+    height, width = frame.shape[:2]
+    smaller = (min(size[0], width), min(size[1], height))
+    if smaller != (width, height):
+        frame = np.asarray(cv2.resize(frame, smaller, interpolation=cv2.INTER_AREA), np.uint8)
+    return frame if smaller == size else _bilinear(frame, size)
+
+
+def _bilinear(frame: Frames, size: tuple[int, int]) -> Frames:
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _pil(frame: Frames, size: tuple[int, int]) -> Frames:
+    try:
+        from PIL import Image
+    except ImportError:
+        raise BackendError(
+            "resize: pil needs Pillow: pip install 'clipduet[pil]', or use resize: area"
+        ) from None
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR), np.uint8)
+
+
+_RESIZE: dict[str, Callable[[Frames, tuple[int, int]], Frames]] = {
+    "area": _area,
+    "bilinear": _bilinear,
+    "pil": _pil,
+}

@@ -1,0 +1,220 @@
+"""Predictions from the network to where the user wants them: a stream as they come, or a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
+from infer.clips.spec import ClipSpec
+from infer.command.inputs import Inputs, Row
+from infer.command.journal import Journal, key_of
+from infer.command.labels import Labels
+from infer.command.output import form_of, stream, writer
+from infer.command.reading_options import limits_of, reader
+from infer.pipeline.predictions import Prediction, predict_videos
+from infer.runtimes import Clips, Logits, Runtime, open_runtime
+from infer.system.files import replacing
+from infer.system.hardware import MOST_DECODERS, cores
+from infer.system.terminal import Says
+
+PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "openvino", "paddlepaddle")
+"""What pixels and answers depend on."""
+
+
+def to_stream(
+    args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None, say: Says
+) -> int:
+    """Write every answer as soon as it is there; returns how many inputs failed."""
+    form = form_of(args.format, args.output)
+    owed = Counter(row.video for row in inputs.rows)
+    known: dict[int, Prediction] = {}
+    failed = 0
+    with (
+        _answers(args, bundle, inputs.videos, say) as answers,
+        stream(args.output) as out,
+        writer(form, out, [row.name for row in inputs.rows], labels) as write,
+    ):
+        elsewhere = out is not sys.stdout
+        for row in inputs.rows:
+            prediction = _problem(row)
+            if row.video is not None:
+                if row.video not in known:
+                    known[row.video] = next(answers)
+                prediction = replace(known[row.video], video=Path(row.name))
+                owed[row.video] -= 1
+                if not owed[row.video]:
+                    del known[row.video]
+                _tell(prediction, say, elsewhere, elsewhere or form == "table")
+            write(row.name, prediction)
+            out.flush()
+            failed += prediction.error is not None
+            if labels is not None:
+                labels.count(prediction)
+    return failed
+
+
+def to_file(
+    args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None, say: Says
+) -> int:
+    """Keep every answer beside the file, then write that whole; returns how many inputs failed."""
+    target = Path(os.path.realpath(args.output))
+    # From before they are read: one that changes meanwhile is another one next time.
+    keys = [key_of(video) for video in inputs.videos]
+    journal = Journal(target, _about(args, bundle), resume=args.resume)
+    keep = True
+    try:
+        if journal.differs:
+            other = " and ".join(journal.differs)
+            say(f"note: {journal.path} was of a run with another {other} and is dropped")
+        left = [place for place, key in enumerate(keys) if key not in journal]
+        if len(left) < len(keys):
+            done = len(keys) - len(left)
+            say(f"note: {done} of {len(keys)} videos were answered by a run that was stopped")
+        with _answers(args, bundle, [inputs.videos[place] for place in left], say) as answers:
+            for place, prediction in zip(left, answers, strict=True):
+                journal.add(keys[place], prediction)
+                _tell(prediction, say, True, True)
+        failed = _write(args, target, inputs, keys, journal, labels)
+        keep = False
+    except BaseException:
+        if journal.answers:
+            path, many = journal.path, journal.answers
+            say(f"stopped: {path} keeps {many} answers, and the same command goes on with them")
+        raise
+    finally:
+        journal.close(keep=keep)
+    return failed
+
+
+def _write(
+    args: Namespace,
+    target: Path,
+    inputs: Inputs,
+    keys: Sequence[str],
+    journal: Journal,
+    labels: Labels | None,
+) -> int:
+    failed = 0
+    with (
+        replacing(target) as path,
+        path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out,
+    ):
+        names = [row.name for row in inputs.rows]
+        with writer(form_of(args.format, args.output), out, names, labels) as write:
+            for row in inputs.rows:
+                prediction = _problem(row)
+                if row.video is not None:
+                    prediction = replace(journal.get(keys[row.video]), video=Path(row.name))
+                write(row.name, prediction)
+                failed += prediction.error is not None
+                if labels is not None:
+                    labels.count(prediction)
+        out.flush()
+        os.fsync(out.fileno())
+    return failed
+
+
+def _problem(row: Row) -> Prediction:
+    """The answer for a name without a video."""
+    return Prediction(Path(row.name), (), 0.0, row.problem)
+
+
+def _tell(prediction: Prediction, say: Says, errors: bool, warnings: bool) -> None:
+    if prediction.error is not None:
+        if errors:
+            say(f"error: {prediction.video}: {prediction.error}")
+    elif prediction.warning and warnings:
+        say(f"warning: {prediction.video}: {prediction.warning}")
+
+
+@contextlib.contextmanager
+def _answers(
+    args: Namespace, bundle: Bundle, videos: Sequence[Path], say: Says
+) -> Iterator[Iterator[Prediction]]:
+    """One prediction for each video, in order, with a progress line between them."""
+    if not videos:
+        yield iter(())
+        return
+    cv2.setNumThreads(1)  # videos are decoded side by side already
+    spec = _spec(args, bundle)
+    runtimes: list[Runtime] = []
+
+    def run(clips: Clips) -> Logits:
+        return runtimes[0].run(clips)
+
+    workers = min(args.threads or cores(), MOST_DECODERS)
+    with contextlib.ExitStack() as opened:
+        answers = predict_videos(
+            videos,
+            run,
+            spec,
+            bundle.classes,
+            batch_size=args.batch_size,
+            workers=workers,
+            k=args.top_k,
+            load=opened.enter_context(reader(args, min(workers, len(videos)))),
+        )
+        # The first videos are being decoded by now; the network loads meanwhile.
+        together = min(args.batch_size, len(videos)) * spec.clips
+        runtimes.append(
+            open_runtime(
+                bundle,
+                backend=args.backend,
+                precision=args.precision,
+                threads=args.threads,
+                max_batch=args.max_batch,
+                device=args.device,
+                # Decoding shares the cores.
+                spinning=False,
+                warm_up=(together,) if args.warm_up else (),
+                expected_clips=len(videos) * spec.clips,
+                say=say,
+            )
+        )
+        opened.enter_context(runtimes[0])
+        try:
+            yield _with_progress(answers, len(videos), say)
+        finally:
+            say.clear()
+
+
+def _with_progress(answers: Iterator[Prediction], total: int, say: Says) -> Iterator[Prediction]:
+    for done, prediction in enumerate(answers, 1):
+        say.clear()
+        yield prediction
+        say.progress(done, total)
+
+
+def _spec(args: Namespace, bundle: Bundle) -> ClipSpec:
+    if not args.num_clips:
+        return bundle.spec
+    return replace(bundle.spec, sampling=replace(bundle.spec.sampling, views=args.num_clips))
+
+
+def _about(args: Namespace, bundle: Bundle) -> dict[str, Any]:
+    """What a prediction depends on beside its video, by names for people."""
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return {
+        # It has the checksums of the other files.
+        "bundle": sha256_of(bundle.root / BUNDLE_JSON),
+        "backend": args.backend,
+        "precision": args.precision,
+        "number of answers (--top-k)": args.top_k,
+        "number of clips": _spec(args, bundle).sampling.views,
+        "limit of videos": asdict(limits_of(args)),
+        "set of package versions": versions,
+    }

@@ -1,0 +1,169 @@
+"""What a user named on the command line, turned into a list of videos."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from infer.system.errors import os_reason
+from infer.system.folders import Search
+
+VIDEO_SUFFIXES = (
+    *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
+    *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+)
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer that is owed.
+
+    Attributes:
+        name: what it is about, as it was named or found.
+        video: its place in `Inputs.videos`, or None.
+        problem: why there is no video, or "".
+    """
+
+    name: str
+    video: int | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is to be done.
+
+    Attributes:
+        rows: one for every name, in the order in which they were given.
+        videos: the files to read, each once, in the order of the rows.
+        notes: what was left out by rule, a sentence each.
+    """
+
+    rows: tuple[Row, ...]
+    videos: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def missing(self) -> tuple[tuple[str, str], ...]:
+        """(what was named, why it gives nothing)."""
+        return tuple((row.name, row.problem) for row in self.rows if row.video is None)
+
+
+@dataclass
+class _Found:
+    """What is behind one name of the command line."""
+
+    videos: list[Path] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    met_again: list[str] = field(default_factory=list)
+    other: Counter[str] = field(default_factory=Counter)
+    """Suffixes of files in folders that are not those of videos."""
+
+
+def find_videos(named: Sequence[str]) -> Inputs:
+    """Files as they are (whatever their suffix), folders searched through to the bottom for the
+    suffixes of videos, patterns with * ? [ ] and ** expanded; folders and patterns in sorted order.
+
+    A row for each name that was given or found; for one that comes again, one. Several names of
+    one file (links) are several rows and one video.
+    """
+    rows: dict[str, Row] = {}
+    places: dict[str, int] = {}
+    videos: list[Path] = []
+    other, met_again, repeated = Counter[str](), list[str](), 0
+    for name in named:
+        found = _expand(name)
+        other += found.other
+        met_again += found.met_again
+        for path in found.videos:
+            repeated += str(path) in rows
+            real = os.path.realpath(path)
+            if real not in places:
+                places[real] = len(videos)
+                videos.append(path)
+            rows.setdefault(str(path), Row(str(path), places[real]))
+        for where, why in found.problems:
+            rows.setdefault(where, Row(where, None, why))
+    return Inputs(tuple(rows.values()), tuple(videos), _notes(repeated, met_again, other))
+
+
+def _notes(repeated: int, met_again: Sequence[str], other: Counter[str]) -> tuple[str, ...]:
+    notes = []
+    if repeated:
+        many = "1 video was" if repeated == 1 else f"{repeated} videos were"
+        notes.append(f"{many} named more than once and answered once")
+    if met_again:
+        many = "1 link leads" if len(met_again) == 1 else f"{len(met_again)} links lead"
+        first = ", ".join(met_again[:3]) + (", ..." if len(met_again) > 3 else "")
+        notes.append(f"{many} to folders that are searched under another name: {first}")
+    if other:
+        many = "1 file was" if other.total() == 1 else f"{other.total()} files were"
+        kinds = [suffix or "none" for suffix, _ in other.most_common(4)]
+        suffixes = ", ".join(kinds[:3]) + (", ..." if len(kinds) > 3 else "")
+        notes.append(
+            f"{many} left out in folders, having no suffix of a video ({suffixes}); a file that "
+            "is named itself is read whatever its suffix"
+        )
+    return tuple(notes)
+
+
+def _expand(name: str) -> _Found:
+    """What is behind one name; no video without a problem."""
+    if not name:
+        return _Found(problems=[(name, "an empty name")])
+    # os.path leaves ~nobody as it is, and raises nothing for a name that the system refuses.
+    path = Path(os.path.expanduser(name))
+    found = _Found()
+    if os.path.isdir(path):
+        _search(path, found)
+        if not found.videos and not found.problems:
+            found.problems.append((name, "no videos in this folder"))
+        return found
+    if _ADDRESS.match(name) and not os.path.lexists(path):
+        why = "an address, which cannot be read yet: download it and name the file"
+        return _Found(problems=[(name, why)])
+    if os.path.lexists(path) or not glob.has_magic(name):
+        found.videos.append(path)  # a file that is missing is said when it is its turn
+        return found
+    search = Search()
+    for match in search.matches(str(path)):
+        if not os.path.isdir(match):
+            found.videos.append(Path(match))
+        elif "**" not in name:  # with **, what is inside matches by itself
+            _search(Path(match), found)
+    found.problems += search.problems
+    found.met_again += search.met_again
+    if not found.videos and not found.problems:
+        found.problems.append((name, "no file matches this pattern"))
+    return found
+
+
+def _search(folder: Path, found: _Found) -> None:
+    search = Search()
+    for _, entries in search.tree(str(folder)):
+        for entry in entries:
+            suffix = os.path.splitext(entry.name)[1].lower()
+            if suffix in VIDEO_SUFFIXES:
+                found.videos.append(Path(entry.path))
+            elif not suffix and entry.is_symlink() and (why := _dead(entry.path)):
+                # It may have led to a folder, for example on a disk that is not there now.
+                found.problems.append((entry.path, f"a link that leads nowhere: {why}"))
+            else:
+                found.other[suffix] += 1
+    found.problems += search.problems
+    found.met_again += search.met_again
+
+
+def _dead(link: str) -> str:
+    """Why a link leads nowhere; "" if it leads somewhere."""
+    try:
+        os.stat(link)
+    except OSError as error:
+        return os_reason(error)
+    return ""

@@ -1,0 +1,129 @@
+"""The true classes of videos, from a list of `path label` lines such as training reads.
+
+Lines are split from the right, so a path may hold spaces; blank lines and those that begin with #
+are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infer.system.errors import ClipDuetError, listed
+from infer.system.terminal import printable
+
+if TYPE_CHECKING:
+    from infer.pipeline.predictions import Prediction
+
+SHOWN = 20
+"""Wrong lines that the message spells out; the rest is counted."""
+
+
+@dataclass
+class Labels:
+    """The true class of each listed video, and how many of those that were seen are right.
+
+    Attributes:
+        classes: names, by number.
+        numbers: number of the class, by the video's real path.
+        seen, right, unread: videos with a label so far; unreadable ones count as wrong.
+    """
+
+    classes: Sequence[str]
+    numbers: Mapping[str, int]
+    seen: int = field(default=0, init=False)
+    right: int = field(default=0, init=False)
+    unread: int = field(default=0, init=False)
+
+    def of(self, video: Path) -> int | None:
+        """Number of the true class; None where the list does not have the video."""
+        return self.numbers.get(os.path.realpath(video))
+
+    def record(self, prediction: Prediction) -> dict[str, Any]:
+        """`true_label`, `true_index` and `correct`, JSON-ready; None for a video without label."""
+        number = self.of(prediction.video)
+        if number is None:
+            return {"true_label": None, "true_index": None, "correct": None}
+        correct = prediction.error is None and prediction.topk[0].index == number
+        return {"true_label": self.classes[number], "true_index": number, "correct": correct}
+
+    @property
+    def head(self) -> str:
+        """What stands above `cells` in a table."""
+        return f"{'':5}  {'true label':{self._width}}  "
+
+    def cells(self, prediction: Prediction) -> str:
+        """Mark and true label of a row of a table."""
+        found = self.record(prediction)
+        mark = {True: "right", False: "wrong", None: "-"}[found["correct"]]
+        return f"{mark:5}  {printable(str(found['true_label'] or '-')):{self._width}}  "
+
+    @property
+    def _width(self) -> int:
+        return max(len("true label"), *(len(printable(name)) for name in self.classes))
+
+    def count(self, prediction: Prediction) -> None:
+        """Take in one prediction for the summary."""
+        correct = self.record(prediction)["correct"]
+        if correct is not None:
+            self.seen += 1
+            self.right += bool(correct)
+            self.unread += prediction.error is not None
+
+    def summary(self) -> str:
+        """How many are right, in one line."""
+        text = f"{self.right} of {self.seen} videos with a true label are right"
+        return text + (f"; {self.unread} unreadable count as wrong" if self.unread else "")
+
+
+def read_labels(
+    file: Path, classes: Sequence[str], videos: Iterable[Path], *, root: Path | None = None
+) -> Labels:
+    """Read a list.
+
+    Args:
+        file: lines of `path label`; labels count from 0.
+        classes: names of the classes, which the labels number.
+        videos: those that will be asked for.
+        root: folder that relative paths start from; None: the list's own.
+
+    Raises:
+        ClipDuetError: it cannot be read, has wrong lines, or none of the videos.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ClipDuetError(f"--labels {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ClipDuetError(
+            f"--labels {file}: not a text file in UTF-8 (byte {error.start})"
+        ) from error
+    base = file.parent if root is None else root
+    numbers: dict[str, int] = {}
+    problems = []
+    for count, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or line.strip().startswith("#"):
+            continue
+        path, _, label = line.strip().replace("\t", " ").rpartition(" ")
+        if not path or not re.fullmatch(r"\d{1,9}", label) or int(label) >= len(classes):
+            allowed = f"`path label` with a label from 0 to {len(classes) - 1}"
+            problems.append(f"line {count}: {line.strip()[:80]!r}, allowed: {allowed}")
+            continue
+        if numbers.setdefault(os.path.realpath(base / path.strip()), int(label)) != int(label):
+            problems.append(f"line {count}: {path.strip()} has another label further up")
+    if problems:
+        more = len(problems) - SHOWN
+        shown = problems[:SHOWN] + ([f"... and {more} more"] if more > 0 else [])
+        raise ClipDuetError(listed(f"--labels {file}", shown))
+    labels = Labels(classes, numbers)
+    wanted = list(videos)
+    if wanted and all(labels.of(video) is None for video in wanted):
+        raise ClipDuetError(
+            f"--labels {file} has none of the {len(wanted)} videos; relative paths in it start "
+            f"from {base}: --root names another folder"
+        )
+    return labels

@@ -1,0 +1,144 @@
+"""How predictions are written: as a table for people, as JSON or as CSV."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from infer.system.terminal import printable
+
+if TYPE_CHECKING:
+    from infer.command.labels import Labels
+    from infer.pipeline.predictions import Prediction
+
+FORMATS = ("table", "json", "jsonl", "csv")
+SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+CSV_FIELDS = ("video", "label", "score", "topk", "seconds", "error", "warning", "index")
+"""What was added later stands last."""
+LABEL_FIELDS = ("true_label", "true_index", "correct")
+"""Where true labels are given."""
+
+Write = Callable[[str, "Prediction"], None]
+"""Takes a video's name and what came out for it."""
+
+
+def form_of(asked: str | None, output: str | None) -> str:
+    """``table``, ``array``, ``jsonl`` or ``csv``: a file named .json holds one JSON value."""
+    suffix = Path(output or "").suffix.lower()
+    form = asked or SUFFIXES.get(suffix, "table")
+    if form == "json":
+        return "array" if suffix == ".json" else "jsonl"
+    return form
+
+
+@contextlib.contextmanager
+def stream(named: str | None) -> Iterator[TextIO]:
+    """stdout, or the pipe or device of that name."""
+    if named in (None, "-"):
+        with contextlib.suppress(AttributeError, ValueError):
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        yield sys.stdout
+        return
+    with open(str(named), "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        yield file
+
+
+def record(name: str, prediction: Prediction, labels: Labels | None) -> dict[str, object]:
+    """A prediction as JSON: either ``error`` or the best answer and the ``topk``."""
+    true = {} if labels is None else labels.record(prediction)
+    if prediction.error is not None:
+        return {"video": name, **true, "error": prediction.error}
+    topk = [
+        {"label": one.label, "index": one.index, "score": round(one.score, 6)}
+        for one in prediction.topk
+    ]
+    found: dict[str, object] = {
+        "video": name,
+        **true,
+        **topk[0],
+        "topk": topk,
+        "seconds": round(prediction.seconds, 4),
+    }
+    if prediction.warning:
+        found["warning"] = prediction.warning
+    return found
+
+
+@contextlib.contextmanager
+def writer(
+    form: str, out: TextIO, names: Sequence[str], labels: Labels | None = None
+) -> Iterator[Write]:
+    """What writes one prediction; the end of the body completes what was written.
+
+    Args:
+        form: see `form_of`.
+        out: where to.
+        names: of all videos, for the width of a table's column.
+        labels: the true ones, which are shown and compared.
+    """
+    if form == "jsonl":
+        yield lambda name, prediction: _line(out, json.dumps(record(name, prediction, labels)))
+    elif form == "array":
+        yield from _array(out, labels)
+    elif form == "csv":
+        yield _csv(out, labels)
+    else:
+        yield _table(out, names, labels)
+
+
+def _array(out: TextIO, labels: Labels | None) -> Iterator[Write]:
+    before = "[\n"
+
+    def write(name: str, prediction: Prediction) -> None:
+        nonlocal before
+        out.write(before + json.dumps(record(name, prediction, labels)))
+        before = ",\n"
+
+    yield write
+    out.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def _csv(out: TextIO, labels: Labels | None) -> Write:
+    fields = CSV_FIELDS + (() if labels is None else LABEL_FIELDS)
+    table = csv.DictWriter(out, fields, lineterminator="\n")
+    table.writeheader()
+    # A file gets names as they are; a terminal would follow the codes in them.
+    shown = printable if out.isatty() else str
+
+    def write(name: str, prediction: Prediction) -> None:
+        row = record(name, prediction, labels)
+        if "topk" in row:
+            row["topk"] = json.dumps(row["topk"])
+        table.writerow({key: shown(v) if isinstance(v, str) else v for key, v in row.items()})
+
+    return write
+
+
+def _table(out: TextIO, names: Sequence[str], labels: Labels | None) -> Write:
+    head = "" if labels is None else labels.head
+    width = min(max(len(printable(name)) for name in names), 60)
+    _line(out, f"{'video':{width}}  {'score':>6}  {'seconds':>7}  {head}label")
+
+    def write(name: str, prediction: Prediction) -> None:
+        video = f"{printable(name):{width}}"
+        if prediction.error is not None:
+            _line(out, f"{video}  error: {printable(prediction.error)}")
+            return
+        best, *others = prediction.topk
+        label = ("" if labels is None else labels.cells(prediction)) + printable(best.label)
+        line = f"{video}  {best.score:6.4f}  {prediction.seconds:7.3f}  {label}"
+        if others:
+            rest = (f"{printable(one.label)} {one.score:.4f}" for one in others)
+            line += "  (" + ", ".join(rest) + ")"
+        _line(out, line)
+
+    return write
+
+
+def _line(out: TextIO, text: str) -> None:
+    out.write(text + "\n")

@@ -1,0 +1,90 @@
+"""Options of a command for the videos that it reads: limits, and isolation."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from infer.command.option_values import above_zero, from_one
+from infer.containers.limits import LIMITS, Limits
+from infer.system.errors import ClipDuetError
+
+if TYPE_CHECKING:
+    from infer.pipeline.predictions import Load
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add them to a command's parser."""
+    for name, kind, what in (
+        ("pixels", from_one, "pixels of a frame, width times height"),
+        ("frames", from_one, "frames of a video"),
+        ("seconds", above_zero, "seconds of a video, by its time stamps"),
+        ("bytes", from_one, "bytes of a video's file"),
+    ):
+        most = getattr(LIMITS, name)
+        parser.add_argument(
+            f"--max-{name}",
+            type=kind,
+            default=most,
+            metavar="N",
+            help=f"{what}, at most; more is an error (default: {most:,})",
+        )
+    add = parser.add_argument
+    add(
+        "--isolate",
+        action="store_true",
+        help="read videos in processes of their own: a video that crashes or hangs the decoder, or "
+        "takes too much memory, is one error, and the others are answered",
+    )
+    add(
+        "--read-timeout",
+        type=above_zero,
+        metavar="SECONDS",
+        help="with --isolate: seconds that the reading of a video may take (default: 600)",
+    )
+    add(
+        "--read-memory",
+        type=from_one,
+        metavar="MIB",
+        help="with --isolate: MiB of memory that the reading of a video may take (default: 2048)",
+    )
+
+
+def limits_of(args: argparse.Namespace) -> Limits:
+    """The limits that a command line asks for."""
+    return Limits(**{one.name: getattr(args, f"max_{one.name}") for one in fields(Limits)})
+
+
+def check_reading_options(args: argparse.Namespace) -> None:
+    """Raises ClipDuetError where an option is given without the one that it belongs to."""
+    for name in ("read_timeout", "read_memory"):
+        if getattr(args, name) is not None and not args.isolate:
+            raise ClipDuetError(f"--{name.replace('_', '-')} needs --isolate")
+
+
+@contextmanager
+def reader(args: argparse.Namespace, workers: int) -> Iterator[Load]:
+    """What reads a video as the command line asks for it, for `predict_videos`.
+
+    Args:
+        workers: videos that are read at once.
+
+    Raises:
+        ClipDuetError: no process can be started.
+    """
+    limits = limits_of(args)
+    if not args.isolate:
+        from infer.clips.preprocess import load_clips
+
+        yield functools.partial(load_clips, limits=limits)
+        return
+    from infer.isolation.reading import MEMORY, SECONDS, IsolatedReading
+
+    seconds = args.read_timeout or SECONDS
+    memory = args.read_memory << 20 if args.read_memory else MEMORY
+    with IsolatedReading(workers, limits=limits, seconds=seconds, memory=memory) as reading:
+        yield reading.load

@@ -1,0 +1,1 @@
+"""Video files before they are decoded: formats, what they announce, limits, damage."""

@@ -1,0 +1,1 @@
+"""Reading of videos in processes with limits of time and memory."""

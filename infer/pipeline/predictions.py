@@ -1,0 +1,149 @@
+"""Many videos through one network: decode in threads, run in batches, answer in input order.
+
+However many videos there are, the clips of at most 2 * batch_size + workers of them are in memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from infer.clips.decode import Frames, VideoInfo
+from infer.clips.preprocess import load_clips, reason_of
+from infer.clips.spec import ClipSpec
+from infer.pipeline.rank import Ranked, top_k
+from infer.system.errors import BackendError, VideoError
+
+Load = Callable[[Path, ClipSpec], tuple[Frames, VideoInfo]]
+Run = Callable[[Frames], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What came out for one video: either `topk` (best first) or `error`, never both.
+
+    seconds   reading and preprocessing of this video plus its share of the network's time
+    warning   what was lost although there is an answer, for example a damaged part; or None
+    """
+
+    video: Path
+    topk: tuple[Ranked, ...]
+    seconds: float
+    error: str | None = None
+    warning: str | None = None
+
+
+@dataclass
+class _Loaded:
+    """One video on its way; `clips` is dropped as soon as the network has seen it."""
+
+    video: Path
+    clips: Frames | None
+    seconds: float
+    error: str | None = None
+    warning: str | None = None
+
+
+def predict_videos(
+    videos: Iterable[Path],
+    run: Run,
+    spec: ClipSpec,
+    classes: Sequence[str],
+    *,
+    batch_size: int = 1,
+    workers: int = 2,
+    k: int = 5,
+    load: Load = load_clips,
+) -> Iterator[Prediction]:
+    """Predict videos one after the other; decoding of the first ones starts with the call.
+
+    Args:
+        videos: taken one by one as they are needed.
+        run: uint8 [n, T, H, W, 3] to logits [n, classes].
+        batch_size: videos that go through the network together, each with its `spec.clips` clips.
+            A batch holds consecutive videos, so answers do not depend on timing.
+        workers: decoding threads.
+        load: reads one video; raises VideoError.
+
+    Returns:
+        An iterator of one `Prediction` for every video, in order. Close it to stop early.
+    """
+    if batch_size < 1 or workers < 1:
+        raise ValueError(f"batch_size {batch_size} and workers {workers} must be at least 1")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    waiting: deque[Future[_Loaded]] = deque()
+    source = iter(videos)
+    window = batch_size + workers
+
+    def fill() -> None:
+        while len(waiting) < window:
+            video = next(source, None)
+            if video is None:
+                return
+            waiting.append(pool.submit(_load, video, spec, load))
+
+    fill()
+
+    def answers() -> Iterator[Prediction]:
+        try:
+            while waiting:
+                batch: list[_Loaded] = []
+                while waiting and len(batch) < batch_size:
+                    batch.append(waiting.popleft().result())
+                fill()
+                yield from _predict(batch, run, classes, k)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    return answers()
+
+
+def _load(video: Path, spec: ClipSpec, load: Load) -> _Loaded:
+    start = time.perf_counter()
+    clips, error, warning = None, None, None
+    try:
+        clips, info = load(video, spec)
+        if info.damaged:
+            warning = f"{info.lost or 'damaged in places'}; {info.frames} frames decode"
+            if info.header_frames is not None:
+                warning += f", the header claims {info.header_frames}"
+    except (VideoError, MemoryError, cv2.error) as problem:
+        error = reason_of(problem)
+    return _Loaded(video, clips, time.perf_counter() - start, error, warning)
+
+
+def _predict(
+    batch: list[_Loaded], run: Run, classes: Sequence[str], k: int
+) -> Iterator[Prediction]:
+    good = [item.clips for item in batch if item.clips is not None]
+    logits: list[npt.NDArray[np.float32]] = []
+    share, problem = 0.0, None
+    if good:
+        start = time.perf_counter()
+        try:
+            flat = run(np.concatenate(good) if len(good) > 1 else good[0])
+            logits = np.split(flat, np.cumsum([len(clips) for clips in good])[:-1])
+        except BackendError as error:
+            problem = str(error)
+        share = (time.perf_counter() - start) / len(good)
+    del good
+    place = iter(logits)
+    for item in batch:
+        seconds = item.seconds if item.clips is None else item.seconds + share
+        ranked: tuple[Ranked, ...] = ()
+        wrong = item.error or problem
+        if wrong is None:
+            try:
+                ranked = tuple(top_k(next(place), k, classes))
+            except BackendError as error:
+                wrong = str(error)
+        item.clips = None
+        yield Prediction(item.video, ranked, seconds, wrong, None if wrong else item.warning)

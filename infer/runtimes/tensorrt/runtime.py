@@ -1,0 +1,343 @@
+"""TensorRT, natively: runs an engine that `python -m export.tensorrt` built on this machine.
+
+A batch travels through one of two slots, each with its own memory on the host and on the GPU.
+While one slot computes, the other one uploads: copies have a stream of their own, and events hold
+the compute stream back until its pixels are there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from infer.bundle.bundle import Bundle
+from infer.bundle.engines import Machine, Profile, Stamp, choose, read_engine
+from infer.runtimes import Clips, Logits, check_clips
+from infer.runtimes.process import check_process, is_elsewhere, opened_here
+from infer.runtimes.registry import BACKENDS
+from infer.runtimes.tensorrt import cuda_graphs, cuda_memory
+from infer.runtimes.tensorrt.cuda_memory import Gpu, cuda_errors
+from infer.system.errors import BackendError, BackendUnavailable, BundleError
+
+SLOTS = 2
+
+
+def problem(device: int = 0) -> str | None:
+    """Why TensorRT cannot run on that GPU; None if it can."""
+    try:
+        import tensorrt  # noqa: F401
+    except Exception as error:  # a missing package, or libraries of it that do not load
+        return f"tensorrt cannot be imported ({error})"
+    # Asked before any object of TensorRT is made: without a GPU some crash instead of failing.
+    return cuda_memory.problem(device)
+
+
+def machine(gpu: Gpu) -> Machine:
+    """What engines are compared with."""
+    import tensorrt as trt
+
+    return Machine(trt.__version__, gpu.name, gpu.compute_capability)
+
+
+def buffer_bytes(batch: int, clip_shape: tuple[int, ...], classes: int) -> int:
+    """Bytes of all slots' uint8 clips and float32 logits: on the GPU, and again pinned on the host.
+
+    What TensorRT needs beside them for what is between the layers, it takes by itself.
+    """
+    return SLOTS * batch * (int(np.prod(clip_shape)) + 4 * classes)
+
+
+def make_logger() -> Any:
+    """A logger for TensorRT that keeps its errors (`errors`, `last`) and prints nothing."""
+    import tensorrt as trt
+
+    severe = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
+
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in severe:
+                self.errors.append(" ".join(msg.split()))
+
+        def last(self, count: int = 3) -> str:
+            return "; ".join(self.errors[-count:]) or "it gave no reason"
+
+    return Logger()
+
+
+@dataclass
+class _Slot:
+    """Memory of one batch; `pending` is (first clip, clips) of what it is busy with."""
+
+    pixels: Clips
+    logits: Logits
+    pixels_at: int
+    logits_at: int
+    uploaded: Any
+    done: Any
+    graph: cuda_graphs.Graph | None = None
+    pending: tuple[int, int] | None = None
+
+
+class TensorRTRuntime:
+    """Runs an engine of a bundle on one GPU; several threads may use it, one runs at a time.
+
+    `max_batch`: clips at once, at most; None: as many as the engine takes. `device`: the GPU's
+    number. `graphs`: replay full batches as CUDA graphs where cuda-bindings is installed;
+    `cuda_graph` says whether it does, `why_no_graph` why not. `engine`: a plan and its stamp that
+    are not in the bundle's folder yet.
+
+    Raises:
+        BackendError: TensorRT, the GPU or a fitting engine is missing.
+        BundleError: the engine's file is damaged, or does not fit the bundle.
+    """
+
+    backend = "tensorrt"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        precision: str = "fp32",
+        max_batch: int | None = None,
+        device: int = 0,
+        graphs: bool = True,
+        engine: tuple[bytes, Stamp] | None = None,
+    ) -> None:
+        if max_batch is not None and max_batch < 1:
+            raise BackendError(f"max_batch is {max_batch}; allowed: from 1")
+        why = problem(device)
+        if why is not None:
+            raise BackendUnavailable("tensorrt", why, BACKENDS["tensorrt"].install)
+        self.precision = precision
+        self.cuda_graph = False
+        self.why_no_graph = cuda_graphs.problem() if graphs else "it was not asked for"
+        self._bundle = bundle
+        self._process = opened_here(self)
+        self._lock = Lock()
+        self._slots: list[_Slot] = []
+        self._engine: Any = None
+        self._context: Any = None
+        self._copies: Any = None
+        self._computes: Any = None
+        self._gpu: Gpu | None = Gpu(device)
+        try:
+            name, plan, profile = self._find(machine(self._gpu), max_batch, engine)
+            self.max_batch = min(max_batch or profile.max_batch, profile.max_batch)
+            self._min_batch = profile.min_batch
+            with self._gpu.active(), cuda_errors("TensorRT cannot be set up"):
+                self._load(name, plan, profile)
+                self._allocate(self._gpu)
+                self._capture(self._gpu)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, clips: Clips) -> Logits:
+        """Logits float32 [n, classes] of uint8 [n, T, H, W, 3]; one thread at a time."""
+        check_process(self._process, self.backend)
+        with self._lock:
+            if self._gpu is None:
+                raise BackendError("this runtime was closed; open it again")
+            check_clips(clips, self._bundle)
+            logits = np.empty((len(clips), len(self._bundle.classes)), np.float32)
+            with self._gpu.active(), cuda_errors("TensorRT failed"):
+                try:
+                    for k, start in enumerate(range(0, len(clips), self.max_batch)):
+                        slot = self._slots[k % SLOTS]
+                        self._collect(slot, logits)
+                        self._submit(self._gpu, slot, clips[start : start + self.max_batch], start)
+                    # From the older to the younger of what is still under way.
+                    for slot in sorted(self._slots, key=lambda s: s.pending or (0, 0)):
+                        self._collect(slot, logits)
+                except BaseException:
+                    self._abandon()
+                    raise
+            return logits
+
+    def close(self) -> None:
+        """Free the engine and all memory; calling it twice is fine."""
+        if is_elsewhere(self._process):
+            return
+        with self._lock:
+            gpu, self._gpu = self._gpu, None
+            if gpu is None:
+                return
+            with gpu.active(), cuda_errors("TensorRT cannot be closed"):
+                try:
+                    self._drop_graphs()
+                finally:
+                    # Streams and events go with their last reference: here, where the context is,
+                    # even if the traceback of an error still knows a slot.
+                    for slot in self._slots:
+                        slot.uploaded = slot.done = None
+                    self._slots.clear()
+                    self._copies = self._computes = None
+                    self._context = self._engine = None
+                    gpu.close()
+
+    def _find(
+        self, here: Machine, max_batch: int | None, engine: tuple[bytes, Stamp] | None
+    ) -> tuple[str, bytes, Profile]:
+        """Name, plan and batches of the engine to run."""
+        if engine is not None:
+            plan, stamp = engine
+            return "the new engine", plan, stamp.profile
+        path, stamp = choose(
+            self._bundle, precision=self.precision, machine=here, max_batch=max_batch
+        )
+        return str(path), read_engine(path, stamp), stamp.profile
+
+    def _load(self, name: str, plan: bytes, profile: Profile) -> None:
+        import tensorrt as trt
+
+        logger = make_logger()
+        runtime = trt.Runtime(logger)
+        if logger.errors:
+            # With a driver that is too old, 11.4 gives a runtime that crashes when it is used, and
+            # when it is freed.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
+            raise BackendError(f"TensorRT does not start: {logger.last()}")
+        engine = runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise BundleError(f"{name} does not load in TensorRT: {logger.last()}")
+        _check_engine(engine, self._bundle, profile, name)
+        context = engine.create_execution_context()
+        if context is None:
+            raise BackendError(f"{name} gets no memory to run in: {logger.last()}")
+        # An engine needs its runtime and its logger as long as it lives.
+        self._engine = (engine, runtime, logger)
+        self._context = context
+
+    def _allocate(self, gpu: Gpu) -> None:
+        clip, classes = self._bundle.spec.clip_shape, len(self._bundle.classes)
+        self._copies, self._computes = gpu.cuda.Stream(), gpu.cuda.Stream()
+        for _ in range(SLOTS):
+            pixels = gpu.pinned((self.max_batch, *clip), np.uint8)
+            logits = gpu.pinned((self.max_batch, classes), np.float32)
+            addresses = gpu.device_memory(pixels.nbytes), gpu.device_memory(logits.nbytes)
+            events = gpu.cuda.Event(), gpu.cuda.Event()
+            self._slots.append(_Slot(pixels, logits, *addresses, *events))
+
+    def _capture(self, gpu: Gpu) -> None:
+        """Run every slot, which loads all kernels; capture it, and compare what a replay gives."""
+        for slot in self._slots:
+            noise = np.resize(np.arange(251, dtype=np.uint8), slot.pixels.shape)
+            first = self._once(gpu, slot, noise)
+            if self.why_no_graph is not None:
+                continue
+            self._once(gpu, slot, 255 - noise)  # a replay that does nothing must not look right
+            try:
+                slot.graph = cuda_graphs.Graph(self._computes.handle, partial(self._enqueue, slot))
+            except BackendError as error:
+                self.why_no_graph = str(error)
+                continue
+            if not np.array_equal(first, self._once(gpu, slot, noise), equal_nan=True):
+                self.why_no_graph = "a replayed CUDA graph gave other logits"
+        self.cuda_graph = self.why_no_graph is None
+        if not self.cuda_graph:
+            self._drop_graphs()
+
+    def _drop_graphs(self) -> None:
+        with ExitStack() as stack:
+            for slot in self._slots:
+                if slot.graph is not None:
+                    stack.callback(slot.graph.close)
+                    slot.graph = None
+
+    def _once(self, gpu: Gpu, slot: _Slot, clips: Clips) -> Logits:
+        """Logits of one batch in one slot."""
+        logits = np.empty((len(clips), len(self._bundle.classes)), np.float32)
+        self._submit(gpu, slot, clips, 0)
+        self._collect(slot, logits)
+        return logits
+
+    def _submit(self, gpu: Gpu, slot: _Slot, part: Clips, start: int) -> None:
+        """Queue one batch; the slot is busy until `_collect`."""
+        count = len(part)
+        size = max(count, self._min_batch)
+        slot.pixels[:count] = part
+        slot.pixels[count:size] = 0
+        gpu.cuda.memcpy_htod_async(slot.pixels_at, slot.pixels[:size], self._copies)
+        slot.uploaded.record(self._copies)
+        self._computes.wait_for_event(slot.uploaded)
+        if slot.graph is not None and size == self.max_batch:
+            slot.graph.launch(self._computes.handle)
+        else:
+            self._enqueue(slot, size)
+        gpu.cuda.memcpy_dtoh_async(slot.logits[:size], slot.logits_at, self._computes)
+        slot.done.record(self._computes)
+        slot.pending = (start, count)
+
+    def _enqueue(self, slot: _Slot, size: int | None = None) -> None:
+        """Queue the network over the first `size` clips of a slot; None: all of them."""
+        context, bundle = self._context, self._bundle
+        shape = (size or self.max_batch, *bundle.spec.clip_shape)
+        done = (
+            context.set_input_shape(bundle.input_name, shape)
+            and context.set_tensor_address(bundle.input_name, slot.pixels_at)
+            and context.set_tensor_address(bundle.output_name, slot.logits_at)
+            and context.execute_async_v3(self._computes.handle)
+        )
+        if not done:
+            _, _, logger = self._engine
+            raise BackendError(f"TensorRT did not run a batch of {shape[0]}: {logger.last()}")
+
+    def _collect(self, slot: _Slot, logits: Logits) -> None:
+        """Wait for a slot and copy what it computed to its place in `logits`."""
+        if slot.pending is not None:
+            start, count = slot.pending
+            slot.done.synchronize()
+            logits[start : start + count] = slot.logits[:count]
+            slot.pending = None
+
+    def _abandon(self) -> None:
+        """Wait until nothing is under way, so that the slots can be used again."""
+        for slot in self._slots:
+            slot.pending = None
+        try:
+            self._copies.synchronize()
+        finally:
+            self._computes.synchronize()
+
+    def __enter__(self) -> TensorRTRuntime:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _check_engine(engine: Any, bundle: Bundle, profile: Profile, name: str) -> None:
+    """The engine must take and give what bundle.json says, in the batches of its stamp."""
+    import tensorrt as trt
+
+    clip, classes = tuple(bundle.spec.clip_shape), len(bundle.classes)
+    ends = {engine.get_tensor_name(i) for i in range(engine.num_io_tensors)}
+    if ends != {bundle.input_name, bundle.output_name}:
+        want = sorted({bundle.input_name, bundle.output_name})
+        raise BundleError(f"{name} has the ends {sorted(ends)}, bundle.json says {want}")
+    wanted = [
+        (bundle.input_name, trt.TensorIOMode.INPUT, trt.uint8, (-1, *clip)),
+        (bundle.output_name, trt.TensorIOMode.OUTPUT, trt.float32, (-1, classes)),
+    ]
+    for end, mode, dtype, shape in wanted:
+        found = (engine.get_tensor_mode(end), engine.get_tensor_dtype(end))
+        sizes = tuple(engine.get_tensor_shape(end))
+        if found != (mode, dtype) or sizes != shape:
+            raise BundleError(
+                f"{name}: {end!r} is {found[0]} {found[1]} {sizes}, "
+                f"bundle.json says {mode} {dtype} {shape}"
+            )
+    batches = [shape[0] for shape in engine.get_tensor_profile_shape(bundle.input_name, 0)]
+    stamped = [profile.min_batch, profile.opt_batch, profile.max_batch]
+    if batches != stamped:
+        raise BundleError(f"{name} takes batches of {batches}, its stamp says {stamped}")

@@ -1,0 +1,115 @@
+"""The mistakes and misfortunes a user can meet, each with a message that says what to do."""
+
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from infer.system.terminal import printable
+
+
+class ClipDuetError(Exception):
+    """A problem the user can act on; command lines print it without a traceback.
+
+    Attributes:
+        exit_status: what a command ends with: 2 wrong use, 1 the work itself failed.
+    """
+
+    exit_status = 2
+
+    def __str__(self) -> str:
+        # It may quote a bundle, a config or a file's name, and ends on a terminal or in a log.
+        return printable(self._text(), keep="\n\t")
+
+    def _text(self) -> str:
+        return super().__str__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, whatever its ``__init__`` takes: it may be raised in another process."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[ClipDuetError], arguments: tuple[Any, ...], fields: dict[str, Any]
+) -> ClipDuetError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(fields)
+    return error
+
+
+class VideoError(ClipDuetError):
+    """One video cannot be used. `path` is the video, `reason` one line without the path."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = Path(path)
+        self.reason = reason
+
+    def _text(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+NO_MEMORY = "not enough memory for its frames"
+"""The reason where the system gave none."""
+
+
+class SpecError(ClipDuetError):
+    """A sampling or preprocessing spec that cannot be followed."""
+
+
+class BundleError(ClipDuetError):
+    """A bundle that is missing, incomplete, altered, or does not fit its own description."""
+
+
+class AlteredError(BundleError):
+    """Files of a bundle that are not those that were exported."""
+
+
+class BackendError(ClipDuetError):
+    """A runtime that is not installed, not able to load an artefact, or fails while running."""
+
+
+class BackendUnavailable(BackendError):
+    """A backend that cannot run on this machine as it is.
+
+    Attributes:
+        backend: its name.
+        reason: what is missing, without the name.
+        remedy: the command that would change it, or "".
+    """
+
+    def __init__(self, backend: str, reason: str, remedy: str = "") -> None:
+        super().__init__(backend, reason, remedy)
+        self.backend, self.reason, self.remedy = backend, reason, remedy
+
+    def _text(self) -> str:
+        text = f"{self.backend} cannot run here: {self.reason}"
+        return f"{text}. To change that: {self.remedy}" if self.remedy else text
+
+
+def os_reason(error: OSError) -> str:
+    """Why the system refused something, without the path, and what to do where that is known."""
+    reason = error.strerror or str(error)
+    # `resource` is imported above: where no file can be opened it could not be imported here.
+    if error.errno == errno.EMFILE:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f"{reason}: this process may have {most} open; `ulimit -n` sets how many"
+    return reason
+
+
+def explained(error: Exception) -> str:
+    """An error in words for a user: of the file system's, the file and the reason."""
+    if isinstance(error, OSError) and error.strerror:
+        reason = os_reason(error)
+        return reason if error.filename is None else f"{error.filename}: {reason}"
+    return str(error)
+
+
+def listed(title: str, problems: Sequence[str]) -> str:
+    """One message for all problems: on one line if there is one, else one line each."""
+    if len(problems) == 1:
+        return f"{title}: {problems[0]}"
+    return "\n".join([f"{title}: {len(problems)} problems", *(f"  - {p}" for p in problems)])

@@ -1,0 +1,173 @@
+"""Files written whole or not at all: a reader sees the old one or the whole new one."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infer.system.errors import ClipDuetError
+
+WRITERS = 32
+"""Numbers of temporary files that are looked at: more processes hardly write one file at once."""
+
+
+class WriteError(ClipDuetError):
+    """A file cannot be written; what was there before is still there."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(f"{path} cannot be written: {reason}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise WriteError, which names the file, for every ``OSError`` of the body.
+
+    Args:
+        path: what is named where the error does not say which file it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(Path(error.filename or path), error) from error
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before the work whether a file can be written after it; missing folders are made.
+
+    Raises:
+        WriteError: it cannot, as far as that can be known.
+    """
+    path = Path(os.path.realpath(path))
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield an empty file beside ``path`` that takes its place when the body succeeds.
+
+    Whatever stops the body, Ctrl-C included, ``path`` stays as it was. Missing folders are made;
+    of a link, the file that it points to is replaced. What a killed process has left is removed by
+    the next call for the same ``path``.
+
+    Raises:
+        WriteError: the file system says no, or the body met an ``OSError``.
+    """
+    path = Path(os.path.realpath(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial, lock = _claim(path)
+    except OSError as error:
+        raise WriteError(path, error) from error
+    try:
+        yield partial
+        os.chmod(partial, _mode(path))
+        os.replace(partial, path)
+    except BaseException as error:
+        # Not after the renaming: the name may be another writer's by then.
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise WriteError(path, error) from error
+        raise
+    finally:
+        os.close(lock)
+
+
+def lock_file(path: Path, *, create: bool = False) -> int | None:
+    """Open a file that no living process has locked, and lock it; its descriptor, or None.
+
+    Of a process that ends, however it does, the kernel drops the locks. Its number would say less:
+    in a container it is the same every time, and other containers' processes are not seen.
+
+    Args:
+        path: None is returned for what is no regular file of the user's own.
+        create: whether one that is not there is made, closed to other users.
+
+    Raises:
+        OSError: it is not there and cannot be made; ENOTSUP: the file system has no locks.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | (os.O_CREAT if create else 0)
+    while True:
+        try:
+            lock = os.open(path, flags, 0o600)
+        except OSError:
+            if create and not os.path.lexists(path):
+                raise
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            state = os.fstat(lock)
+            mine = stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid()
+            # It may have been renamed or removed by the process that held the lock until now.
+            same = os.path.lexists(path) and os.path.samestat(state, os.lstat(path))
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        except FileNotFoundError:
+            same = False
+        except OSError as error:
+            os.close(lock)
+            raise OSError(errno.ENOTSUP, "no locks on this file system") from error
+        if same and mine and state.st_nlink == 1:
+            return lock
+        os.close(lock)
+        if same:
+            return None
+
+
+def _claim(path: Path) -> tuple[Path, int]:
+    """An empty temporary file beside ``path``, and the lock that says that it is in use.
+
+    Names are numbered and the first free one is taken, so that those of dead processes are found
+    without a search through the folder, which may hold many files.
+    """
+    names = (path.with_name(f".{path.name}.{number}.partial") for number in itertools.count())
+    try:
+        partial, lock = next(
+            (name, lock) for name in names if (lock := lock_file(name, create=True)) is not None
+        )
+        # A writer that lives may hold a number between those of two that died.
+        for left in itertools.islice(names, WRITERS):
+            if os.path.lexists(left) and (other := lock_file(left)) is not None:
+                left.unlink(missing_ok=True)
+                os.close(other)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        lock, unique = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        return Path(unique), lock
+    os.ftruncate(lock, 0)
+    os.fchmod(lock, 0o600)
+    return partial, lock
+
+
+def _mode(path: Path) -> int:
+    """Permissions of the file that is replaced, or those of a new one."""
+    try:
+        return path.stat().st_mode & 0o777
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in UTF-8.
+
+    Raises:
+        WriteError: it cannot be written.
+    """
+    with replacing(path) as file:
+        file.write_text(text, encoding="utf-8")

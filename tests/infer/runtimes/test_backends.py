@@ -1,0 +1,89 @@
+"""Which file a backend runs, and what auto says that it took."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from infer.bundle.bundle import Bundle
+from infer.runtimes import open_runtime
+from infer.runtimes.registry import artifact_keys, find_artifact, precisions
+from infer.system.errors import BackendError, BundleError
+
+X86, PLAIN = "onnx.int8.x86", "onnx.int8"
+
+
+@pytest.mark.parametrize(
+    ("backend", "machine", "expected"),
+    [
+        ("onnxruntime", "x86_64", (X86, PLAIN)),
+        ("onnxruntime", "aarch64", (X86, PLAIN)),
+        ("openvino", "AMD64", (X86, PLAIN)),
+        ("openvino", "aarch64", (PLAIN, X86)),
+        ("onnxruntime-cuda", "x86_64", (PLAIN,)),
+        ("tensorrt", "x86_64", (PLAIN,)),
+        ("paddle", "x86_64", ("paddle.int8",)),
+    ],
+)
+def test_int8_for_x86_is_for_processors(backend, machine, expected, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    assert artifact_keys(backend, "int8") == expected
+    assert artifact_keys(backend, "fp16") == (f"{expected[0].split('.')[0]}.fp16",)
+
+
+def test_what_there_is_is_taken(make_bundle, add_artifact):
+    folder = make_bundle()
+    file = Bundle.load(folder).artifacts["onnx.fp32"].paths[0]
+    add_artifact(folder, PLAIN, file)
+    assert find_artifact(Bundle.load(folder), "onnxruntime", "int8").key == PLAIN
+    add_artifact(folder, X86, file)
+    bundle = Bundle.load(folder)
+    assert find_artifact(bundle, "onnxruntime", "int8").key == X86
+    assert find_artifact(bundle, "tensorrt", "int8").key == PLAIN
+    assert precisions(bundle, "onnxruntime") == {"fp32": "onnx.fp32", "int8": X86}
+
+
+def test_auto_says_which_file_it_took(make_bundle, add_artifact):
+    folder = make_bundle()
+    add_artifact(folder, X86, Bundle.load(folder).artifacts["onnx.fp32"].paths[0])
+    bundle, said = Bundle.load(folder), []
+    for precision in ("fp32", "int8"):
+        few = {"expected_clips": 1, "say": said.append}
+        with open_runtime(bundle, backend="auto", precision=precision, threads=1, **few) as opened:
+            assert opened.backend == "onnxruntime"
+    names = [bundle.artifacts[key].files[0].file for key in ("onnx.fp32", X86)]
+    assert said[0].startswith(f"backend: onnxruntime, {names[0]} (quick to load")
+    assert said[1].startswith(f"backend: onnxruntime, {names[1]} (quick to load, for one clip")
+
+
+@pytest.fixture
+def int8_bundle(make_bundle, add_artifact):
+    folder = make_bundle()
+    add_artifact(folder, X86, Bundle.load(folder).artifacts["onnx.fp32"].paths[0])
+    return Bundle.load(folder)
+
+
+def refuse(*args, **settings):
+    raise RuntimeError("no primitive for this CPU")
+
+
+def test_auto_goes_on_where_a_runtime_cannot_load_the_file(int8_bundle, monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    monkeypatch.setattr(openvino.Core, "compile_model", refuse)
+    said = []
+    with open_runtime(int8_bundle, backend="auto", precision="int8", say=said.append) as opened:
+        assert opened.backend == "onnxruntime"
+    assert "not openvino: " in said[0] and "no primitive for this CPU" in said[0]
+    onnxruntime = pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    with pytest.raises(BackendError, match="no backend can run") as caught:
+        open_runtime(int8_bundle, backend="auto", precision="int8")
+    assert str(caught.value).count("no primitive for this CPU") == 2
+
+
+def test_auto_does_not_go_around_an_altered_file(int8_bundle):
+    path = int8_bundle.artifacts[X86].paths[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(BundleError, match="changed after export"):
+        open_runtime(int8_bundle, backend="auto", precision="int8")
