@@ -23,7 +23,8 @@ from infer.bundle.engines import built_engines, built_precisions
 from infer.command.runner import run_and_exit
 from infer.containers.decoder import NAMES, check_decoder, differences, shown_versions
 from infer.runtimes.registry import BACKENDS, precisions
-from infer.runtimes.statuses import Status, statuses
+from infer.runtimes.status import Status
+from infer.runtimes.statuses import statuses
 from infer.system import subprocess_call
 from infer.system.errors import ClipDuetError, os_reason
 from infer.system.hardware import cores, cpu, nvidia_gpus

@@ -15,7 +15,7 @@ from benchmarks.deployments.answers import BATCH, open_cell
 from benchmarks.deployments.deployment import Cell
 from benchmarks.stats import paired
 from infer.bundle.bundle import Bundle
-from infer.runtimes import Clips, Logits, Runtime
+from infer.runtimes.base import Clips, Logits, Runtime
 from train.data.dataset import ClipDataset
 from train.evaluation.evaluate import evaluate
 

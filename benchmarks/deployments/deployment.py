@@ -13,7 +13,8 @@ from infer.bundle.bundle import Bundle
 from infer.bundle.engines import Stamp
 from infer.bundle.engines import choose as choose_engine
 from infer.runtimes.registry import AUTO, BACKENDS, find_artifact, name_problem, precisions
-from infer.runtimes.statuses import Status, statuses
+from infer.runtimes.status import Status
+from infer.runtimes.statuses import statuses
 from infer.system.errors import ClipDuetError, listed
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")

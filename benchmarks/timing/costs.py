@@ -21,7 +21,7 @@ from benchmarks.timing.latency import stages_in_turns, summarise, time_in_turns
 from benchmarks.timing.memory import measure_memory
 from benchmarks.timing.stages import answer, pixels_of_deployment
 from infer.bundle.bundle import Bundle
-from infer.runtimes import Clips, Logits, Runtime
+from infer.runtimes.base import Clips, Logits, Runtime
 from infer.system.errors import VideoError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample

@@ -18,7 +18,7 @@ from infer.clips.preprocess import crop_frames, load_clips, scale_frame
 from infer.clips.sampling import sample_indices
 from infer.clips.spec import ClipSpec
 from infer.pipeline.rank import Ranked, top_k
-from infer.runtimes import Clips, Logits
+from infer.runtimes.base import Clips, Logits
 from train.config.list_format import FRAME_SUFFIX
 from train.data.lists import Sample
 

@@ -21,7 +21,7 @@ try:
     from infer.command.inputs import find_videos
     from infer.containers.decoder import decoder_warning, installed
     from infer.pipeline.predictions import predict_videos
-    from infer.runtimes import Clips, Logits, in_parts
+    from infer.runtimes.base import Clips, Logits, in_parts
     from infer.system.errors import BackendError, ClipDuetError
 except ImportError as error:
     # Python looks beside this file and among installed packages, not in the current folder.

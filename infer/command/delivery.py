@@ -23,7 +23,8 @@ from infer.command.labels import Labels
 from infer.command.output import form_of, stream, writer
 from infer.command.reading_options import limits_of, reader
 from infer.pipeline.predictions import Prediction, predict_videos
-from infer.runtimes import Clips, Logits, Runtime, open_runtime
+from infer.runtimes import open_runtime
+from infer.runtimes.base import Clips, Logits, Runtime
 from infer.system.files import replacing
 from infer.system.hardware import MOST_DECODERS, cores
 from infer.system.terminal import Says

@@ -6,16 +6,15 @@ runtimes, of one backend or of different ones, live side by side in a process.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from infer.bundle.bundle import Bundle
+from infer.runtimes.base import MOST_THREADS, Clips, Logits, Options, Runtime, check_clips, in_parts
+from infer.runtimes.opening import open_known
 from infer.runtimes.registry import (
     AUTO,
     BACKENDS,
@@ -24,7 +23,7 @@ from infer.runtimes.registry import (
     name_problem,
     precisions,
 )
-from infer.system.errors import BackendError, BackendUnavailable, listed
+from infer.system.errors import BackendError, listed
 
 __all__ = [
     "AUTO",
@@ -40,67 +39,6 @@ __all__ = [
     "open_runtime",
     "precisions",
 ]
-
-Clips = npt.NDArray[np.uint8]
-Logits = npt.NDArray[np.float32]
-
-
-class Runtime(Protocol):
-    """A network ready to run; a context manager that owns its memory and frees it on exit.
-
-    `run` takes uint8 [n, T, H, W, 3], n at least 1 and as large as you like (it is split into
-    parts of `max_batch`), and returns float32 [n, classes], an array of its own that nothing
-    else writes to. A clip gives the same logits alone and in any batch, up to the rounding of one
-    float32 matrix product.
-
-    Threads: one at a time may use a runtime, unless its class promises more. Threads that work
-    at once open one each.
-
-    Processes: only the one that opened it may run it. In a process that was forked from that one
-    `run` is an error and `close` frees nothing.
-    """
-
-    @property
-    def backend(self) -> str:
-        """Name as in `BACKENDS`."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """The precision that was asked for: fp32, fp16, bf16, int8."""
-        ...
-
-    @property
-    def max_batch(self) -> int:
-        """Clips that go through the network at once, at most."""
-        ...
-
-    def run(self, clips: Clips) -> Logits:
-        """Logits of clips. Raises BackendError for a wrong shape or dtype."""
-        ...
-
-    def close(self) -> None:
-        """Give back what it holds; calling it twice is fine, running afterwards is an error."""
-        ...
-
-    def __enter__(self) -> Runtime: ...
-
-    def __exit__(self, *error: object) -> None: ...
-
-
-MOST_THREADS = 1024
-"""More are a slip of the keyboard, and starting them would take minutes."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of `open_runtime` that a backend sees, checked."""
-
-    threads: int | None
-    max_batch: int
-    device: int
-    streams: int
-    spinning: bool
 
 
 def _to_stderr(line: str) -> None:
@@ -154,9 +92,9 @@ def open_runtime(
     if backend == AUTO:
         from infer.runtimes.auto import open_best
 
-        runtime = open_best(bundle, _open, precision, options, expected_clips, say)
+        runtime = open_best(bundle, precision, options, expected_clips, say)
     else:
-        runtime = _open(bundle, backend, precision, options)
+        runtime = open_known(bundle, backend, precision, options)
     try:
         for size in warm_up:
             runtime.run(np.zeros((size, *bundle.spec.clip_shape), np.uint8))
@@ -164,32 +102,6 @@ def open_runtime(
         runtime.close()
         raise
     return runtime
-
-
-def _open(bundle: Bundle, backend: str, precision: str, options: Options) -> Runtime:
-    """The runtime of one known backend; heavy imports happen here."""
-    artifact = find_artifact(bundle, backend, precision)
-    artifact.verify()
-    if backend == "tensorrt":
-        try:
-            trt: Any = importlib.import_module("infer.runtimes.tensorrt.runtime")
-        except ImportError as error:
-            raise BackendUnavailable(backend, str(error), BACKENDS[backend].install) from None
-        runtime: Runtime = trt.TensorRTRuntime(
-            bundle, precision=precision, max_batch=options.max_batch, device=options.device
-        )
-        return runtime
-    if backend == "openvino":
-        from infer.runtimes.ov import OpenVinoRuntime
-
-        return OpenVinoRuntime(bundle, artifact, precision=precision, options=options)
-    if backend == "paddle":
-        from infer.runtimes.paddle_inference import PaddleRuntime
-
-        return PaddleRuntime(bundle, artifact, precision=precision, options=options)
-    from infer.runtimes.ort import OrtRuntime
-
-    return OrtRuntime(bundle, artifact, backend=backend, precision=precision, options=options)
 
 
 def _problems(bundle: Bundle, backend: str, options: Options, warm_up: Sequence[int]) -> list[str]:
@@ -224,19 +136,3 @@ def _number(name: str, value: Any, least: int, allowed: str, most: int | None = 
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     wrong = not whole or value < least or (most is not None and value > most)
     return [f"{name} is {value!r}; allowed: {allowed}"] if wrong else []
-
-
-def check_clips(clips: Clips, bundle: Bundle) -> None:
-    """Raises BackendError unless `clips` is uint8 [n, *bundle.spec.clip_shape] with n >= 1."""
-    shape = bundle.spec.clip_shape
-    if not isinstance(clips, np.ndarray) or clips.dtype != np.uint8:
-        found = getattr(clips, "dtype", type(clips).__name__)
-        raise BackendError(f"clips are {found}; this bundle takes uint8 pixels, 0 to 255, RGB")
-    if clips.ndim != 5 or clips.shape[1:] != shape or clips.shape[0] < 1:
-        want = ", ".join(str(n) for n in shape)
-        raise BackendError(f"clips have the shape {clips.shape}; this bundle takes (n, {want})")
-
-
-def in_parts(clips: Clips, size: int) -> list[Clips]:
-    """`clips` in contiguous parts of at most `size`, in order."""
-    return [np.ascontiguousarray(clips[i : i + size]) for i in range(0, len(clips), size)]

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import built_engines
+from infer.runtimes.opening import open_known
 from infer.runtimes.registry import BACKENDS, artifact_keys, find_artifact
 from infer.system.errors import AlteredError, BackendError, BundleError, listed
 from infer.system.hardware import gpu_problem
 
 if TYPE_CHECKING:
-    from infer.runtimes import Options, Runtime
-
-    Open = Callable[[Bundle, str, str, Options], Runtime]
+    from infer.runtimes.base import Options, Runtime
 
 FEW_CLIPS = 16
 """Up to so many clips, what OpenVINO saves in running them is less than it takes to load."""
@@ -43,7 +42,6 @@ def order(precision: str, *, expected_clips: int | None = None) -> tuple[str, ..
 
 def open_best(
     bundle: Bundle,
-    opener: Open,
     precision: str,
     options: Options,
     expected_clips: int | None,
@@ -62,7 +60,7 @@ def open_best(
         problem = _ruled_out(bundle, backend, precision, options)
         if problem is None:
             try:
-                runtime = opener(bundle, backend, precision, options)
+                runtime = open_known(bundle, backend, precision, options)
             except AlteredError:  # whoever ran it: this is not what was exported
                 raise
             except (BackendError, BundleError) as error:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from infer.bundle.bundle import Artifact, Bundle
-from infer.runtimes import Clips, Logits, Options, check_clips, in_parts
+from infer.runtimes.base import Clips, Logits, Options, check_clips, in_parts
 from infer.runtimes.common import DOUBLE, End, check_graph, load_package, short
 from infer.runtimes.process import check_process, is_elsewhere, opened_here
 from infer.runtimes.registry import BACKENDS

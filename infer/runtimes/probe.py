@@ -14,10 +14,10 @@ from infer.runtimes.ort import PROVIDERS, check_provider, import_ort, start_sess
 from infer.runtimes.ov import import_openvino
 from infer.runtimes.paddle_inference import import_paddle
 from infer.runtimes.registry import BACKENDS
-from infer.runtimes.statuses import Status, statuses
+from infer.runtimes.status import Status
 from infer.system.errors import BackendUnavailable
 
-__all__ = ["Status", "probe", "probe_json", "statuses"]
+__all__ = ["Status", "probe", "probe_json"]
 
 
 def probe(backend: str) -> Status:

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from infer.runtimes.registry import BACKENDS
+from infer.runtimes.status import Status
 from infer.system.hardware import cores
 from infer.system.subprocess_call import ask
 
-
-@dataclass(frozen=True)
-class Status:
-    """What became of trying a backend.
-
-    reason    why it cannot run; "" if it can
-    version   of its package, where that could be told
-    remedy    a command that would change it, or ""
-    """
-
-    backend: str
-    runs: bool
-    reason: str
-    version: str | None = None
-    remedy: str = ""
+PROBE = f"{__package__}.probe"
+"""Run in another process, and not imported here: it loads what this process is kept from."""
 
 
 def statuses(backends: Iterable[str] = tuple(BACKENDS), *, seconds: float = 60) -> list[Status]:
@@ -36,7 +23,7 @@ def statuses(backends: Iterable[str] = tuple(BACKENDS), *, seconds: float = 60) 
     """
 
     def one(backend: str) -> Status:
-        answer = ask("infer.runtimes.probe", "probe_json", [backend], seconds=seconds)
+        answer = ask(PROBE, "probe_json", [backend], seconds=seconds)
         if answer.problem is not None:
             reason = f"trying it failed: {answer.problem}"
             return Status(backend, False, reason, None, BACKENDS[backend].install)

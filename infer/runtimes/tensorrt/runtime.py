@@ -18,7 +18,7 @@ import numpy as np
 
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import Machine, Profile, Stamp, choose, read_engine
-from infer.runtimes import Clips, Logits, check_clips
+from infer.runtimes.base import Clips, Logits, check_clips
 from infer.runtimes.process import check_process, is_elsewhere, opened_here
 from infer.runtimes.registry import BACKENDS
 from infer.runtimes.tensorrt import cuda_graphs, cuda_memory

@@ -15,7 +15,7 @@ from infer.bundle.bundle import Artifact, ArtifactFile, Bundle
 from infer.bundle.engines import Machine, Profile, Stamp, engine_path, stamp_path
 from infer.clips.spec import ClipSpec
 from infer.runtimes.registry import BACKENDS
-from infer.runtimes.statuses import Status
+from infer.runtimes.status import Status
 from infer.runtimes.tensorrt import cuda_memory, runtime
 
 

@@ -22,7 +22,7 @@ from benchmarks.gate.result_file import load
 from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
 from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
 from infer.runtimes.registry import BACKENDS
-from infer.runtimes.statuses import Status
+from infer.runtimes.status import Status
 from infer.system.errors import BackendUnavailable
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation

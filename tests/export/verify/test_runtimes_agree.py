@@ -20,7 +20,8 @@ from export.int8.quantize import calibrate, quantize
 from export.verify.limits import INT8_BATCHES
 from export.verify.parity import dynamic, gap
 from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
-from infer.runtimes import Clips, open_runtime
+from infer.runtimes import open_runtime
+from infer.runtimes.base import Clips
 from tests.export.conftest import SATURATES
 from train.models.pixels import PixelInput
 

@@ -27,7 +27,7 @@ from infer.bundle.engines import (
     stamp_path,
 )
 from infer.runtimes import open_runtime
-from infer.runtimes.statuses import Status
+from infer.runtimes.status import Status
 from infer.system.errors import BackendError, BundleError
 
 HERE = Machine("11.4.0.106", "NVIDIA H100 80GB HBM3", "9.0")

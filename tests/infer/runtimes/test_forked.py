@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from infer.bundle.bundle import Bundle
-from infer.runtimes import Runtime, open_runtime
+from infer.runtimes import open_runtime
+from infer.runtimes.base import Runtime
 from infer.system.errors import BackendError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")

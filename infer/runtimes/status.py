@@ -1,0 +1,21 @@
+"""What became of trying a backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of trying a backend.
+
+    reason    why it cannot run; "" if it can
+    version   of its package, where that could be told
+    remedy    a command that would change it, or ""
+    """
+
+    backend: str
+    runs: bool
+    reason: str
+    version: str | None = None
+    remedy: str = ""
