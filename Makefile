@@ -85,6 +85,9 @@ define install
     /^ *(ERROR|error)/ { print } \
     /^pip-exit / { code = $$2 } \
     END { exit code }'
+@# What is installed is `clipduet`; train, export and benchmarks are found in the checkout.
+@$(PY) -c "import site; print(site.getsitepackages()[0])" | { read -r folder; \
+    echo "$(CURDIR)" > "$$folder/clipduet-checkout.pth"; }
 endef
 
 $(VENV)/setup: $(VENV)/made setup.cfg pyproject.toml constraints.txt

@@ -1,9 +1,37 @@
-"""From a video file to a label: read, sample, preprocess, run, rank. Deployable alone."""
+"""From a video file to a label: read, sample, preprocess, run, rank. Deployable alone.
 
+Installed, this package is called `clipduet`. Its public names are those of `__all__`; they are
+loaded when they are first used, and no runtime before a bundle is opened.
+"""
+
+from __future__ import annotations
+
+import importlib
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
-_COMMANDS = ("infer", "train", "export", "benchmarks")
+if TYPE_CHECKING:
+    from .api import Model, load
+    from .pipeline.predictions import Prediction
+    from .pipeline.rank import Ranked
+    from .system.errors import BackendError, BundleError, ClipDuetError
+
+__version__ = "0.2.0"
+
+__all__ = ["BackendError", "BundleError", "ClipDuetError", "Model", "Prediction", "Ranked", "load"]
+
+_PLACES = {
+    "BackendError": "system.errors",
+    "BundleError": "system.errors",
+    "ClipDuetError": "system.errors",
+    "Model": "api",
+    "Prediction": "pipeline.predictions",
+    "Ranked": "pipeline.rank",
+    "load": "api",
+}
+
+_COMMANDS = ("clipduet", "infer", "train", "export", "benchmarks")
 
 
 def _is_command() -> bool:
@@ -29,11 +57,21 @@ def _leave_out_current_folder() -> None:
 
 _leave_out_current_folder()
 
-from infer.system.telemetry import turn_off  # noqa: E402
-from infer.system.terminal import open_streams  # noqa: E402
+from .system.telemetry import turn_off  # noqa: E402
+from .system.terminal import open_streams  # noqa: E402
 
 if _is_command():
     open_streams()
 
 # Here, because every room imports this package before it imports ONNX Runtime.
 turn_off()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -17,11 +17,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     name = _parser().parse_args(given[:1]).command
     if name == "predict":
-        from infer.predict import run_and_exit
+        from .predict import run_and_exit
 
         run_and_exit(given[1:], prog="clipduet predict")
-    from infer.command.runner import run_and_exit as run
-    from infer.doctor import main as doctor
+    from .command.runner import run_and_exit as run
+    from .doctor import main as doctor
 
     run(lambda: doctor(given[1:], prog="clipduet doctor"))
 

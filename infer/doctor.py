@@ -18,19 +18,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from infer.bundle.bundle import Bundle
-from infer.bundle.engines import built_engines, built_precisions
-from infer.command.runner import run_and_exit
-from infer.containers.decoder import NAMES, check_decoder, differences, shown_versions
-from infer.runtimes.registry import BACKENDS, precisions
-from infer.runtimes.status import Status
-from infer.runtimes.statuses import statuses
-from infer.system import subprocess_call
-from infer.system.errors import ClipDuetError, os_reason
-from infer.system.hardware import cores, cpu, nvidia_gpus
-from infer.system.subprocess_call import ask
-from infer.system.terminal import Says, abandon, has_stdout, printable
-from infer.system.versions import OLDEST, is_older
+from .bundle.bundle import Bundle
+from .bundle.engines import built_engines, built_precisions
+from .command.runner import run_and_exit
+from .containers.decoder import NAMES, check_decoder, differences, shown_versions
+from .runtimes.registry import BACKENDS, precisions
+from .runtimes.status import Status
+from .runtimes.statuses import statuses
+from .system import subprocess_call
+from .system.errors import ClipDuetError, os_reason
+from .system.hardware import cores, cpu, nvidia_gpus
+from .system.subprocess_call import ask
+from .system.terminal import Says, abandon, has_stdout, printable
+from .system.versions import OLDEST, is_older
 
 BASE = ("numpy", "cv2", "av")
 """What every prediction imports."""
@@ -65,8 +65,10 @@ def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[st
             lambda name: ask(subprocess_call.__name__, "version_of", [name], seconds=seconds),
             BASE,
         )
-        gpus = pool.submit(ask, "infer.doctor", "gpus", seconds=seconds)
-        decoder = pool.submit(ask, "infer.containers.decoder", "installed", seconds=seconds)
+        gpus = pool.submit(ask, f"{__package__}.doctor", "gpus", seconds=seconds)
+        decoder = pool.submit(
+            ask, f"{__package__}.containers.decoder", "installed", seconds=seconds
+        )
         found = statuses(seconds=seconds)
         base = dict(zip(BASE, asked, strict=True))
     packages = _packages()

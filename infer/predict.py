@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a file: Python put infer/ first, the package is above it
     sys.path[0] = str(ROOT)
+    import infer
 
-from infer.command import runner  # noqa: E402
-from infer.command.output import FORMATS  # noqa: E402
-from infer.system.terminal import Says, abandon, has_stdout  # noqa: E402
+    __package__ = infer.__name__
+
+from .command import runner  # noqa: E402
+from .command.output import FORMATS  # noqa: E402
+from .system.terminal import Says, abandon, has_stdout  # noqa: E402
 
 if TYPE_CHECKING:
-    from infer.bundle.bundle import Bundle
-    from infer.command.inputs import Inputs
-    from infer.command.labels import Labels
+    from .bundle.bundle import Bundle
+    from .command.inputs import Inputs
+    from .command.labels import Labels
 
 DEFAULT_BUNDLE = Path("bundles", "dml")
 """Of the current folder, else of the checkout; an installed package has none beside it."""
@@ -33,7 +36,7 @@ DEFAULT_BUNDLE = Path("bundles", "dml")
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict") -> int:
     """The command line, which calls itself ``prog``; returns the exit status."""
     args = _parser(prog).parse_args(argv)
-    from infer.system.errors import ClipDuetError, os_reason
+    from .system.errors import ClipDuetError, os_reason
 
     say = Says()
     try:
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.pred
         say(f"error: {error.filename or 'output'}: {os_reason(error)}")
         return 2
     except ImportError as error:
-        from infer.command.missing import why_not
+        from .command.missing import why_not
 
         say(f"error: {why_not(error)}")
         return 2
@@ -56,9 +59,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.pred
 
 
 def _run(args: argparse.Namespace, say: Says) -> int:
-    from infer.command.inputs import find_videos
-    from infer.command.reading_options import check_reading_options
-    from infer.system.errors import ClipDuetError
+    from .command.inputs import find_videos
+    from .command.reading_options import check_reading_options
+    from .system.errors import ClipDuetError
 
     check_reading_options(args)
     inputs = find_videos(args.video)
@@ -76,7 +79,7 @@ def _run(args: argparse.Namespace, say: Says) -> int:
     if not screen and bundle.root.resolve() in Path(args.output).resolve().parents:
         raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
     labels = _labels(args, bundle, inputs)
-    from infer.command.delivery import to_file, to_stream
+    from .command.delivery import to_file, to_stream
 
     target = None if screen else Path(args.output)
     if target is None or (target.exists() and not target.is_file() and not target.is_dir()):
@@ -94,10 +97,10 @@ def _run(args: argparse.Namespace, say: Says) -> int:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    from infer.command.option_values import from_one, from_zero
-    from infer.command.reading_options import add_reading_options
-    from infer.runtimes.registry import BACKENDS
-    from infer.system.hardware import MOST_DECODERS
+    from .command.option_values import from_one, from_zero
+    from .command.reading_options import add_reading_options
+    from .runtimes.registry import BACKENDS
+    from .system.hardware import MOST_DECODERS
 
     parser = argparse.ArgumentParser(
         prog=prog,
@@ -195,9 +198,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _load_bundle(named: str | None) -> Bundle:
-    from infer.bundle.bundle import Bundle
-    from infer.bundle.moved_aside import whereabouts
-    from infer.system.errors import BundleError
+    from .bundle.bundle import Bundle
+    from .bundle.moved_aside import whereabouts
+    from .system.errors import BundleError
 
     folder = Path(named) if named else DEFAULT_BUNDLE
     if not named and not folder.exists() and (ROOT / folder).exists():
@@ -217,7 +220,7 @@ def _load_bundle(named: str | None) -> Bundle:
 
 def _about_decoder(bundle: Bundle, say: Says) -> None:
     """Refuse a decoder that reads wrong, before any video; tell of one that may differ."""
-    from infer.containers.decoder import check_decoder, decoder_warning, installed
+    from .containers.decoder import check_decoder, decoder_warning, installed
 
     here = installed()
     check_decoder(here["av"])
@@ -229,7 +232,7 @@ def _about_decoder(bundle: Bundle, say: Says) -> None:
 def _labels(args: argparse.Namespace, bundle: Bundle, inputs: Inputs) -> Labels | None:
     if not args.labels:
         return None
-    from infer.command.labels import read_labels
+    from .command.labels import read_labels
 
     root = Path(args.root) if args.root else None
     return read_labels(Path(args.labels), bundle.classes, inputs.videos, root=root)

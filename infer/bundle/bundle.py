@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from infer.bundle.manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
-from infer.bundle.moved_aside import whereabouts
-from infer.bundle.onnx_metadata import onnx_problems
-from infer.clips.spec import ClipSpec
-from infer.system.errors import AlteredError, BundleError, listed, os_reason
-from infer.system.files import write_text
-from infer.system.strict_json import JsonProblem, read_json, value_problems
+from ..clips.spec import ClipSpec
+from ..system.errors import AlteredError, BundleError, listed, os_reason
+from ..system.files import write_text
+from ..system.strict_json import JsonProblem, read_json, value_problems
+from .manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
+from .moved_aside import whereabouts
+from .onnx_metadata import onnx_problems
 
 __all__ = [
     "BUNDLE_JSON",

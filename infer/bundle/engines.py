@@ -18,9 +18,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from infer.bundle.bundle import Bundle
-from infer.system.errors import BackendError, BundleError, listed
-from infer.system.strict_json import JsonProblem, read_json, shown, value_problems
+from ..system.errors import BackendError, BundleError, listed
+from ..system.strict_json import JsonProblem, read_json, shown, value_problems
+from .bundle import Bundle
 
 FOLDER = "engines"
 STAMP_VERSION = 1

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from infer.clips.spec import ClipSpec, spec_problems
-from infer.system.strict_json import shown, shown_key, value_problems
+from ..clips.spec import ClipSpec, spec_problems
+from ..system.strict_json import shown, shown_key, value_problems
 
 FORMAT_VERSION = 1
 CHECKSUM = "manifest_sha256"

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from infer.bundle.onnx_file import OnnxProblem, read_onnx_file
-from infer.clips.spec import ClipSpec, spec_problems
-from infer.system.strict_json import JsonProblem, parse_json, shown, value_problems
+from ..clips.spec import ClipSpec, spec_problems
+from ..system.strict_json import JsonProblem, parse_json, shown, value_problems
+from .onnx_file import OnnxProblem, read_onnx_file
 
 CLASSES = "clipduet.classes"
 SAMPLING = "clipduet.sampling"

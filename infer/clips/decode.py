@@ -17,11 +17,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from infer.containers.announced import Announced, announced, too_large
-from infer.containers.damage import cut_off_or
-from infer.containers.formats import check_file, open_video
-from infer.containers.limits import LIMITS, Limits
-from infer.system.errors import NO_MEMORY, VideoError
+from ..containers.announced import Announced, announced, too_large
+from ..containers.damage import cut_off_or
+from ..containers.formats import check_file, open_video
+from ..containers.limits import LIMITS, Limits
+from ..system.errors import NO_MEMORY, VideoError
 
 Frames = npt.NDArray[np.uint8]
 Pick = Callable[[int], Sequence[int]]

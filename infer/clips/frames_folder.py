@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.clips.decode import Each, Frames, Pick, VideoInfo
-from infer.clips.pictures import read_picture
-from infer.containers.limits import LIMITS, Limits
-from infer.system.errors import VideoError, os_reason
+from ..containers.limits import LIMITS, Limits
+from ..system.errors import VideoError, os_reason
+from .decode import Each, Frames, Pick, VideoInfo
+from .pictures import read_picture
 
 SUFFIX = "img_{:05}.jpg"
 """PaddleVideo's default pattern of the pictures' names."""

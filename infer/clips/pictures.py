@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.containers.formats import formats, max_pixels
-from infer.containers.limits import LIMITS, Limits
-from infer.system.errors import VideoError
-from infer.system.limited_files import read_bytes
+from ..containers.formats import formats, max_pixels
+from ..containers.limits import LIMITS, Limits
+from ..system.errors import VideoError
+from ..system.limited_files import read_bytes
 
 _HEAD = 1 << 24
 """Bytes that a picture may have beside its pixels, of which none has more than 8 bytes."""

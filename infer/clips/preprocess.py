@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from infer.clips.decode import Frames, VideoInfo, read_video
-from infer.clips.frames_folder import read_frames_folder
-from infer.clips.sampling import sample_indices
-from infer.clips.spec import ClipSpec, PreprocessSpec
-from infer.containers.limits import LIMITS, Limits
-from infer.system.errors import NO_MEMORY, BackendError, SpecError, VideoError
+from ..containers.limits import LIMITS, Limits
+from ..system.errors import NO_MEMORY, BackendError, SpecError, VideoError
+from .decode import Frames, VideoInfo, read_video
+from .frames_folder import read_frames_folder
+from .sampling import sample_indices
+from .spec import ClipSpec, PreprocessSpec
 
 
 def load_clips(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from infer.clips.spec import SamplingSpec
+from .spec import SamplingSpec
 
 
 def sample_indices(

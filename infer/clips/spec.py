@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
-from infer.system.errors import SpecError, listed
-from infer.system.strict_json import shown, shown_key
+from ..system.errors import SpecError, listed
+from ..system.strict_json import shown, shown_key
 
 KINDS = ("uniform", "dense")
 RESIZES = ("area", "bilinear", "pil")

@@ -15,19 +15,19 @@ from typing import Any
 
 import cv2
 
-from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
-from infer.clips.spec import ClipSpec
-from infer.command.inputs import Inputs, Row
-from infer.command.journal import Journal, key_of
-from infer.command.labels import Labels
-from infer.command.output import form_of, stream, writer
-from infer.command.reading_options import limits_of, reader
-from infer.pipeline.predictions import Prediction, predict_videos
-from infer.runtimes import open_runtime
-from infer.runtimes.base import Clips, Logits, Runtime
-from infer.system.files import replacing
-from infer.system.hardware import MOST_DECODERS, cores
-from infer.system.terminal import Says
+from ..bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
+from ..clips.spec import ClipSpec
+from ..pipeline.predictions import Prediction, predict_videos
+from ..runtimes import open_runtime
+from ..runtimes.base import Clips, Logits, Runtime
+from ..system.files import replacing
+from ..system.hardware import MOST_DECODERS, cores
+from ..system.terminal import Says
+from .inputs import Inputs, Row
+from .journal import Journal, key_of
+from .labels import Labels
+from .output import form_of, stream, writer
+from .reading_options import limits_of, reader
 
 PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "openvino", "paddlepaddle")
 """What pixels and answers depend on."""

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from infer.pipeline.predictions import Prediction
-from infer.pipeline.rank import Ranked
-from infer.system.errors import ClipDuetError
-from infer.system.files import WriteError, lock_file
+from ..pipeline.predictions import Prediction
+from ..pipeline.rank import Ranked
+from ..system.errors import ClipDuetError
+from ..system.files import WriteError, lock_file
 
 KIND = "clipduet predictions"
 VERSION = 1

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infer.system.errors import ClipDuetError, listed
-from infer.system.terminal import printable
+from ..system.errors import ClipDuetError, listed
+from ..system.terminal import printable
 
 if TYPE_CHECKING:
-    from infer.pipeline.predictions import Prediction
+    from ..pipeline.predictions import Prediction
 
 SHOWN = 20
 """Wrong lines that the message spells out; the rest is counted."""
@@ -39,9 +39,9 @@ class Labels:
     right: int = field(default=0, init=False)
     unread: int = field(default=0, init=False)
 
-    def of(self, video: Path) -> int | None:
+    def of(self, video: Path | None) -> int | None:
         """Number of the true class; None where the list does not have the video."""
-        return self.numbers.get(os.path.realpath(video))
+        return None if video is None else self.numbers.get(os.path.realpath(video))
 
     def record(self, prediction: Prediction) -> dict[str, Any]:
         """`true_label`, `true_index` and `correct`, JSON-ready; None for a video without label."""

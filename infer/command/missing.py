@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-OWN = {"__main__", "infer", "train", "export", "benchmarks"}
+OWN = {"__main__", "clipduet", "infer", "train", "export", "benchmarks"}
 
 
 def need(packages: Sequence[str], *, extra: str) -> None:

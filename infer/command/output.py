@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from infer.system.terminal import printable
+from ..system.terminal import printable
 
 if TYPE_CHECKING:
-    from infer.command.labels import Labels
-    from infer.pipeline.predictions import Prediction
+    from ..pipeline.predictions import Prediction
+    from .labels import Labels
 
 FORMATS = ("table", "json", "jsonl", "csv")
 SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from infer.command.option_values import above_zero, from_one
-from infer.containers.limits import LIMITS, Limits
-from infer.system.errors import ClipDuetError
+from ..containers.limits import LIMITS, Limits
+from ..system.errors import ClipDuetError
+from .option_values import above_zero, from_one
 
 if TYPE_CHECKING:
-    from infer.pipeline.predictions import Load
+    from ..pipeline.predictions import Load
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
@@ -78,11 +78,11 @@ def reader(args: argparse.Namespace, workers: int) -> Iterator[Load]:
     """
     limits = limits_of(args)
     if not args.isolate:
-        from infer.clips.preprocess import load_clips
+        from ..clips.preprocess import load_clips
 
         yield functools.partial(load_clips, limits=limits)
         return
-    from infer.isolation.reading import MEMORY, SECONDS, IsolatedReading
+    from ..isolation.reading import MEMORY, SECONDS, IsolatedReading
 
     seconds = args.read_timeout or SECONDS
     memory = args.read_memory << 20 if args.read_memory else MEMORY

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from infer.system.signals import exit_status, stoppable
-from infer.system.terminal import Says, open_streams
+from ..system.signals import exit_status, stoppable
+from ..system.terminal import Says, open_streams
 
 
 def run_and_exit(main: Callable[[], int]) -> NoReturn:

@@ -12,11 +12,11 @@ from typing import Any
 
 import av
 
-from infer.containers.damage import LastPackets
-from infer.containers.formats import limit_frames, open_video
-from infer.containers.limits import Limits
-from infer.containers.mp4_tables import check_tables
-from infer.system.errors import VideoError
+from ..system.errors import VideoError
+from .damage import LastPackets
+from .formats import limit_frames, open_video
+from .limits import Limits
+from .mp4_tables import check_tables
 
 _PROBED = 1 << 23
 """Bytes of packets that may go by before a first frame decodes."""

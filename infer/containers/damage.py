@@ -13,7 +13,7 @@ from typing import Any
 
 import av
 
-from infer.containers.file_structures import CONTAINERS, FileReader
+from .file_structures import CONTAINERS, FileReader
 
 _DURATION = re.compile(rb"\x44\x89[\x84\x88]")
 """Matroska's element of the whole duration: identifier and size."""

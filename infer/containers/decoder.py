@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from infer.system.errors import ClipDuetError
-from infer.system.versions import OLDEST, is_older, major
+from ..system.errors import ClipDuetError
+from ..system.versions import OLDEST, is_older, major
 
 LIBRARIES = ("libavcodec", "libavformat", "libavutil", "libswscale")
 """Those of FFmpeg that pixels depend on."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import av
 
-from infer.containers.damage import cut_off_or
-from infer.containers.decoder import check_decoder
-from infer.containers.file_kind import not_a_video
-from infer.containers.limits import LIMITS, Limits
-from infer.system.errors import NO_MEMORY, VideoError
+from ..system.errors import NO_MEMORY, VideoError
+from .damage import cut_off_or
+from .decoder import check_decoder
+from .file_kind import not_a_video
+from .limits import LIMITS, Limits
 
 # Playlists, which would open other files or addresses (and wait for a live one to grow), and text
 # shown as pictures. They are not even tried.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from infer.system.errors import VideoError
+from ..system.errors import VideoError
 
 
 @dataclass(frozen=True)

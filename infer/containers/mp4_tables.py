@@ -12,8 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from infer.containers.file_structures import FileReader
-from infer.system.errors import VideoError
+from ..system.errors import VideoError
+from .file_structures import FileReader
 
 FEW = 1_000_000
 """Samples that no table is doubted for."""

@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from infer.clips.decode import Frames, VideoInfo
-from infer.clips.spec import ClipSpec
-from infer.containers.limits import LIMITS, Limits
-from infer.isolation.messages import Gone, receive, receive_into, send
-from infer.system.errors import BackendError, ClipDuetError, SpecError, VideoError
-from infer.system.subprocess_call import ending, search_path
+from ..clips.decode import Frames, VideoInfo
+from ..clips.spec import ClipSpec
+from ..containers.limits import LIMITS, Limits
+from ..system.errors import BackendError, ClipDuetError, SpecError, VideoError
+from ..system.subprocess_call import ending, search_path
+from .messages import Gone, receive, receive_into, send
 
 SECONDS = 600.0
 """That the reading of a video may take."""
@@ -38,14 +38,15 @@ MEMORY = 2 << 30
 _START = 120
 """Seconds that a process may take to begin, on a machine that is busy."""
 
+WORKER = f"{__package__}.worker"
 # The current folder, which `-c` puts first on the path, may hold a json.py.
 _CHILD = """
 import sys
 sys.path[:] = [path for path in sys.path if path]
 import json
-sys.path[:], settings = json.loads(sys.argv[1])
-from infer.isolation.worker import serve
-serve(**settings)
+import importlib
+sys.path[:], module, settings = json.loads(sys.argv[1])
+importlib.import_module(module).serve(**settings)
 """
 # The work is one thread's; libraries that are loaded beside it must not start any.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -196,7 +197,7 @@ class _Worker:
         self._said = tempfile.TemporaryFile("a+b")  # noqa: SIM115
         self._connection, inner = socket.socketpair()
         with inner:
-            both = json.dumps([search_path(), {"descriptor": inner.fileno(), **settings}])
+            both = json.dumps([search_path(), WORKER, {"descriptor": inner.fileno(), **settings}])
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-c", _CHILD, both],

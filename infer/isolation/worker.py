@@ -17,11 +17,11 @@ from typing import Any
 
 import cv2
 
-from infer.clips.preprocess import load_clips, reason_of
-from infer.clips.spec import ClipSpec
-from infer.containers.limits import Limits
-from infer.isolation.messages import Gone, receive, send
-from infer.system.errors import NO_MEMORY, ClipDuetError
+from ..clips.preprocess import load_clips, reason_of
+from ..clips.spec import ClipSpec
+from ..containers.limits import Limits
+from ..system.errors import NO_MEMORY, ClipDuetError
+from .messages import Gone, receive, send
 
 
 def serve(descriptor: int, memory: int, limits: Mapping[str, Any]) -> None:

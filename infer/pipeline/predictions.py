@@ -9,18 +9,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.clips.decode import Frames, VideoInfo
-from infer.clips.preprocess import load_clips, reason_of
-from infer.clips.spec import ClipSpec
-from infer.pipeline.rank import Ranked, top_k
-from infer.system.errors import BackendError, VideoError
+from ..clips.decode import Frames, VideoInfo
+from ..clips.preprocess import load_clips, reason_of
+from ..clips.spec import ClipSpec
+from ..system.errors import BackendError, VideoError
+from ..system.terminal import printable
+from .rank import Ranked, top_k
 
 Load = Callable[[Path, ClipSpec], tuple[Frames, VideoInfo]]
 Run = Callable[[Frames], npt.NDArray[np.float32]]
@@ -28,17 +30,46 @@ Run = Callable[[Frames], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What came out for one video: either `topk` (best first) or `error`, never both.
+    """What came out for one video: either `topk` or `error`, never both.
 
-    seconds   reading and preprocessing of this video plus its share of the network's time
-    warning   what was lost although there is an answer, for example a damaged part; or None
+    Attributes:
+        video: its path; None for frames that the caller had.
+        topk: the best classes, best first; empty where there is an error.
+        seconds: of reading and preprocessing, and its share of the network's time.
+        error: why there is no answer, or None.
+        warning: what was lost although there is an answer, such as a damaged part; or None.
     """
 
-    video: Path
+    video: Path | None
     topk: tuple[Ranked, ...]
     seconds: float
     error: str | None = None
     warning: str | None = None
+
+    @property
+    def label(self) -> str | None:
+        """Name of the best class; None where there is an error."""
+        return self.topk[0].label if self.topk else None
+
+    @property
+    def score(self) -> float | None:
+        """Probability of the best class, 0 to 1; None where there is an error."""
+        return self.topk[0].score if self.topk else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The prediction as plain data, ready for JSON."""
+        video = None if self.video is None else str(self.video)
+        own = {"video": video, "label": self.label, "score": self.score}
+        return own | {key: value for key, value in asdict(self).items() if key != "video"}
+
+    def __str__(self) -> str:
+        name = "frames" if self.video is None else str(self.video)
+        if self.error is not None:
+            said = f"{name}: error: {self.error}"
+        else:
+            best = ", ".join(f"{one.label} {one.score:.3f}" for one in self.topk)
+            said = f"{name}: {best}" + (f" (warning: {self.warning})" if self.warning else "")
+        return printable(said)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from infer.system.errors import BackendError
+from ..system.errors import BackendError
 
 
 @dataclass(frozen=True)

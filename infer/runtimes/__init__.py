@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from infer.bundle.bundle import Bundle
-from infer.runtimes.base import MOST_THREADS, Clips, Logits, Options, Runtime, check_clips, in_parts
-from infer.runtimes.opening import open_known
-from infer.runtimes.registry import (
+from ..bundle.bundle import Bundle
+from ..system.errors import BackendError, listed
+from .base import MOST_THREADS, Clips, Logits, Options, Runtime, check_clips, in_parts
+from .opening import open_known
+from .registry import (
     AUTO,
     BACKENDS,
     artifact_keys,
@@ -23,7 +24,6 @@ from infer.runtimes.registry import (
     name_problem,
     precisions,
 )
-from infer.system.errors import BackendError, listed
 
 __all__ = [
     "AUTO",
@@ -90,7 +90,7 @@ def open_runtime(
         title = f"{len(problems)} options of the runtime are wrong"
         raise BackendError(problems[0] if len(problems) == 1 else listed(title, problems))
     if backend == AUTO:
-        from infer.runtimes.auto import open_best
+        from .auto import open_best
 
         runtime = open_best(bundle, precision, options, expected_clips, say)
     else:

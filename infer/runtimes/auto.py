@@ -13,15 +13,15 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from infer.bundle.bundle import Bundle
-from infer.bundle.engines import built_engines
-from infer.runtimes.opening import open_known
-from infer.runtimes.registry import BACKENDS, artifact_keys, find_artifact
-from infer.system.errors import AlteredError, BackendError, BundleError, listed
-from infer.system.hardware import gpu_problem
+from ..bundle.bundle import Bundle
+from ..bundle.engines import built_engines
+from ..system.errors import AlteredError, BackendError, BundleError, listed
+from ..system.hardware import gpu_problem
+from .opening import open_known
+from .registry import BACKENDS, artifact_keys, find_artifact
 
 if TYPE_CHECKING:
-    from infer.runtimes.base import Options, Runtime
+    from .base import Options, Runtime
 
 FEW_CLIPS = 16
 """Up to so many clips, what OpenVINO saves in running them is less than it takes to load."""

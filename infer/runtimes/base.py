@@ -8,8 +8,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from infer.bundle.bundle import Bundle
-from infer.system.errors import BackendError
+from ..bundle.bundle import Bundle
+from ..system.errors import BackendError
 
 Clips = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]

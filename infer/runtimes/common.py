@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infer.bundle.bundle import Bundle
-from infer.runtimes.registry import BACKENDS
-from infer.system.errors import BackendUnavailable, BundleError
+from ..bundle.bundle import Bundle
+from ..system.errors import BackendUnavailable, BundleError
+from .registry import BACKENDS
 
 # An ONNX file, opset 13: y = x + x, both float32 [1].
 DOUBLE = bytes.fromhex(

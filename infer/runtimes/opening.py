@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from infer.bundle.bundle import Bundle
-from infer.runtimes.base import Options, Runtime
-from infer.runtimes.registry import BACKENDS, find_artifact
-from infer.system.errors import BackendUnavailable
+from ..bundle.bundle import Bundle
+from ..system.errors import BackendUnavailable
+from .base import Options, Runtime
+from .registry import BACKENDS, find_artifact
 
 
 def open_known(bundle: Bundle, backend: str, precision: str, options: Options) -> Runtime:
@@ -21,7 +21,7 @@ def open_known(bundle: Bundle, backend: str, precision: str, options: Options) -
     artifact.verify()
     if backend == "tensorrt":
         try:
-            trt: Any = importlib.import_module("infer.runtimes.tensorrt.runtime")
+            trt: Any = importlib.import_module(".tensorrt.runtime", __package__)
         except ImportError as error:
             raise BackendUnavailable(backend, str(error), BACKENDS[backend].install) from None
         runtime: Runtime = trt.TensorRTRuntime(
@@ -29,13 +29,13 @@ def open_known(bundle: Bundle, backend: str, precision: str, options: Options) -
         )
         return runtime
     if backend == "openvino":
-        from infer.runtimes.ov import OpenVinoRuntime
+        from .ov import OpenVinoRuntime
 
         return OpenVinoRuntime(bundle, artifact, precision=precision, options=options)
     if backend == "paddle":
-        from infer.runtimes.paddle_inference import PaddleRuntime
+        from .paddle_inference import PaddleRuntime
 
         return PaddleRuntime(bundle, artifact, precision=precision, options=options)
-    from infer.runtimes.ort import OrtRuntime
+    from .ort import OrtRuntime
 
     return OrtRuntime(bundle, artifact, backend=backend, precision=precision, options=options)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from infer.runtimes.common import DOUBLE, short
-from infer.runtimes.ort import PROVIDERS, check_provider, import_ort, start_session
-from infer.runtimes.ov import import_openvino
-from infer.runtimes.paddle_inference import import_paddle
-from infer.runtimes.registry import BACKENDS
-from infer.runtimes.status import Status
-from infer.system.errors import BackendUnavailable
+from ..system.errors import BackendUnavailable
+from .common import DOUBLE, short
+from .ort import PROVIDERS, check_provider, import_ort, start_session
+from .ov import import_openvino
+from .paddle_inference import import_paddle
+from .registry import BACKENDS
+from .status import Status
 
 __all__ = ["Status", "probe", "probe_json"]
 
@@ -30,7 +30,7 @@ def probe(backend: str) -> Status:
     try:
         if backend == "tensorrt":
             release = _version("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
-            trt = module("infer.runtimes.tensorrt.runtime")
+            trt = module(".tensorrt.runtime", __package__)
             problem = trt.problem()
             if problem:
                 raise BackendUnavailable(backend, problem, BACKENDS[backend].install)

@@ -11,7 +11,7 @@ import os
 from typing import Any
 from weakref import WeakSet
 
-from infer.system.errors import BackendError
+from ..system.errors import BackendError
 
 _OPEN: WeakSet[Any] = WeakSet()
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from infer.bundle.bundle import Artifact, Bundle
-from infer.system.errors import BackendError
+from ..bundle.bundle import Artifact, Bundle
+from ..system.errors import BackendError
 
 AUTO = "auto"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from infer.runtimes.registry import BACKENDS
-from infer.runtimes.status import Status
-from infer.system.hardware import cores
-from infer.system.subprocess_call import ask
+from ..system.hardware import cores
+from ..system.subprocess_call import ask
+from .registry import BACKENDS
+from .status import Status
 
 PROBE = f"{__package__}.probe"
 """Run in another process, and not imported here: it loads what this process is kept from."""

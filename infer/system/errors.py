@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from infer.system.terminal import printable
+from .terminal import printable
 
 
 class ClipDuetError(Exception):

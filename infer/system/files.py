@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infer.system.errors import ClipDuetError
+from .errors import ClipDuetError
 
 WRITERS = 32
 """Numbers of temporary files that are looked at: more processes hardly write one file at once."""

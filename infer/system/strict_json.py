@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from infer.system.errors import os_reason
-from infer.system.limited_files import read_bytes
+from .errors import os_reason
+from .limited_files import read_bytes
 
 MOST_BYTES = 64 << 20
 """Far above any description of a bundle; reading more would only fill memory."""

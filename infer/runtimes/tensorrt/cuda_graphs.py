@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from infer.system.errors import BackendError
+from ...system.errors import BackendError
 
 
 def problem() -> str | None:

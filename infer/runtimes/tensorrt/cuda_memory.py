@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from infer.system.errors import BackendError
-from infer.system.hardware import gpu_problem
+from ...system.errors import BackendError
+from ...system.hardware import gpu_problem
 
 
 def problem(device: int = 0) -> str | None:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from infer.bundle.bundle import Bundle
-from infer.bundle.engines import Machine, Profile, Stamp, choose, read_engine
-from infer.runtimes.base import Clips, Logits, check_clips
-from infer.runtimes.process import check_process, is_elsewhere, opened_here
-from infer.runtimes.registry import BACKENDS
-from infer.runtimes.tensorrt import cuda_graphs, cuda_memory
-from infer.runtimes.tensorrt.cuda_memory import Gpu, cuda_errors
-from infer.system.errors import BackendError, BackendUnavailable, BundleError
+from ...bundle.bundle import Bundle
+from ...bundle.engines import Machine, Profile, Stamp, choose, read_engine
+from ...system.errors import BackendError, BackendUnavailable, BundleError
+from ..base import Clips, Logits, check_clips
+from ..process import check_process, is_elsewhere, opened_here
+from ..registry import BACKENDS
+from . import cuda_graphs, cuda_memory
+from .cuda_memory import Gpu, cuda_errors
 
 SLOTS = 2
 

@@ -1,0 +1,210 @@
+"""The public API: load a bundle, classify videos, frames or clips.
+
+import clipduet
+
+with clipduet.load("bundles/dml") as model:
+    for prediction in model.predict(["a.mp4", "b.mp4"]):
+        print(prediction)
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .bundle.bundle import Bundle
+from .clips.preprocess import crop_frames, scale_frames
+from .clips.sampling import sample_indices
+from .pipeline.predictions import Prediction, predict_videos
+from .pipeline.rank import top_k as best
+from .runtimes import open_runtime
+from .system.errors import ClipDuetError
+from .system.hardware import MOST_DECODERS, cores
+
+if TYPE_CHECKING:
+    from .runtimes.base import Clips, Logits, Runtime
+
+
+class Model:
+    """A bundle that is ready to classify; made by `load`, a context manager.
+
+    Any number of threads may use one: the network runs for one of them at a time, reading and
+    preprocessing for all at once. Processes that are forked need a model of their own.
+
+    Attributes:
+        bundle: what the export wrote: classes, sampling, preprocessing, origin.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, *, threads: int | None) -> None:
+        self.bundle = bundle
+        self._runtime = runtime
+        self._threads = threads
+        self._running = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+        return self.bundle.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by their index."""
+        return tuple(self.bundle.classes)
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """Shape of one clip: frames, height, width, 3."""
+        return self.bundle.spec.clip_shape
+
+    @property
+    def backend(self) -> str:
+        """Name of the backend that runs it, such as ``onnxruntime``."""
+        return self._runtime.backend
+
+    @property
+    def precision(self) -> str:
+        """fp32, fp16, bf16 or int8."""
+        return self._runtime.precision
+
+    def predict(
+        self,
+        videos: str | Path | Iterable[str | Path],
+        *,
+        top_k: int = 5,
+        batch_size: int = 1,
+        workers: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Classify video files, or folders of frames.
+
+        Args:
+            videos: one path or any number of them, taken as they are needed.
+            top_k: classes in each prediction, at least 1.
+            batch_size: videos that go through the network together, at least 1.
+            workers: threads that read videos; None: one a core, at most `MOST_DECODERS`.
+
+        Returns:
+            A prediction for every video, in order, as soon as it is there. A video that cannot be
+            read gives one with an error, and the others go on. Reading begins with the call.
+
+        Raises:
+            ClipDuetError: an argument below 1.
+        """
+        paths = [videos] if isinstance(videos, str | Path) else videos
+        count = min(self._threads or cores(), MOST_DECODERS) if workers is None else workers
+        least = {"top_k": top_k, "batch_size": batch_size, "workers": count}
+        wrong = [f"{name} is {value}" for name, value in least.items() if value < 1]
+        if wrong:
+            raise ClipDuetError(f"{', '.join(wrong)}; allowed: 1 or more")
+        return predict_videos(
+            (Path(path) for path in paths),
+            self.logits,
+            self.bundle.spec,
+            self.bundle.classes,
+            batch_size=batch_size,
+            workers=count,
+            k=top_k,
+        )
+
+    def predict_frames(self, frames: np.ndarray, *, top_k: int = 5) -> Prediction:
+        """Classify the frames of one video that the caller has read.
+
+        They are sampled, scaled and cropped as those of a file.
+
+        Args:
+            frames: uint8 [T, H, W, 3], RGB, all frames in their order, at least one.
+            top_k: classes in the prediction, at least 1.
+
+        Raises:
+            ClipDuetError: frames of another shape or type, or too small for the crop.
+        """
+        if top_k < 1:
+            raise ClipDuetError(f"top_k is {top_k}; allowed: 1 or more")
+        found = np.asarray(frames)
+        good = found.dtype == np.uint8 and found.ndim == 4 and found.shape[-1] == 3
+        if not good or 0 in found.shape:
+            raise ClipDuetError(
+                f"frames are {found.dtype} of shape {found.shape}; needed: uint8 (T, H, W, 3), "
+                "RGB, at least one frame"
+            )
+        started = time.perf_counter()
+        chosen = sample_indices(len(found), self.bundle.spec.sampling)
+        wanted = sorted({index for clip in chosen for index in clip})
+        scaled = scale_frames(found[wanted], self.bundle.spec.preprocess)
+        place = {index: k for k, index in enumerate(wanted)}
+        views = scaled[np.array([[place[index] for index in clip] for clip in chosen])]
+        clips = crop_frames(views, self.bundle.spec.preprocess)
+        ranked = tuple(best(self.logits(clips), top_k, self.bundle.classes))
+        return Prediction(None, ranked, time.perf_counter() - started)
+
+    def logits(self, clips: Clips) -> Logits:
+        """Run the network on clips that are ready.
+
+        Args:
+            clips: uint8 [n, *clip_shape], RGB, n at least 1; larger than the bundle's largest
+                batch is fine.
+
+        Returns:
+            float32 [n, classes].
+
+        Raises:
+            BackendError: another shape or type, or a model that was closed.
+        """
+        with self._running:
+            return self._runtime.run(clips)
+
+    def close(self) -> None:
+        """Give back the memory; twice is fine, running afterwards is an error."""
+        with self._running:
+            self._runtime.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name}: {len(self.classes)} classes, {self.backend} {self.precision}>"
+
+
+def load(
+    bundle: str | Path,
+    *,
+    backend: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+    max_batch: int | None = None,
+    device: int = 0,
+) -> Model:
+    """Open a bundle that `export` wrote.
+
+    Args:
+        bundle: its folder.
+        backend: ``auto``, which takes the best that runs here, or one of ``onnxruntime``,
+            ``onnxruntime-cuda``, ``onnxruntime-tensorrt``, ``openvino``, ``paddle``, ``tensorrt``.
+        precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``; one that the bundle has.
+        threads: CPU threads of the network; None: all cores.
+        max_batch: most clips that go through the network at once; None: as verified at export.
+        device: number of the GPU.
+
+    Raises:
+        BundleError: no bundle, a damaged one, or files that were changed since the export.
+        BackendError: an option that is wrong, or a backend that cannot run here, and why.
+    """
+    opened = Bundle.load(bundle)
+    runtime = open_runtime(
+        opened,
+        backend=backend,
+        precision=precision,
+        threads=threads,
+        max_batch=max_batch,
+        device=device,
+        spinning=False,  # reading shares the cores
+        say=lambda line: None,
+    )
+    return Model(opened, runtime, threads=threads)

@@ -1,0 +1,112 @@
+"""The public API, as a program uses it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import infer
+from infer.clips.decode import read_video
+from infer.clips.preprocess import load_clips
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def model(make_bundle: Callable[..., Path]):
+    with infer.load(make_bundle(), backend="onnxruntime", threads=1) as opened:
+        yield opened
+
+
+def test_predictions_come_in_order_and_a_bad_file_is_one_of_them(
+    model: infer.Model, colour_clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video")
+    paths = [colour_clip("a.mp4", "red"), bad, colour_clip("b.mp4", "blue")]
+    found = list(model.predict(paths, top_k=2, batch_size=2))
+    assert [one.video for one in found] == paths
+    assert [one.label for one in found] == ["red", None, "blue"]
+    assert found[1].error is not None and found[1].score is None and found[1].topk == ()
+    assert len(found[0].topk) == 2 and found[0].score == found[0].topk[0].score
+    assert found[0].to_dict()["topk"][0] == {
+        "label": "red", "index": 0, "score": found[0].score
+    }  # fmt: skip
+    assert str(paths[0]) in str(found[0]) and "red" in str(found[0])
+    assert "error" in str(found[1])
+
+
+def test_one_path_is_a_list_of_one(model: infer.Model, colour_clip: Callable[..., Path]) -> None:
+    (found,) = model.predict(str(colour_clip("a.mp4", "green")))
+    assert found.label == "green"
+
+
+def test_frames_of_the_caller_get_the_answer_of_their_file(
+    model: infer.Model, colour_clip: Callable[..., Path]
+) -> None:
+    clip = colour_clip("a.mp4", "blue", frames=9, size=48)
+    (of_file,) = model.predict(clip)
+    frames, _ = read_video(clip, lambda count: list(range(count)))
+    of_frames = model.predict_frames(frames)
+    assert of_frames.video is None and of_frames.topk == of_file.topk
+    clips, _ = load_clips(clip, model.bundle.spec)
+    assert model.logits(clips).shape == (len(clips), len(model.classes))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        np.zeros((0, 32, 32, 3), np.uint8),
+        np.zeros((4, 32, 32, 3), np.float32),
+        np.zeros((32, 32, 3), np.uint8),
+        np.zeros((4, 3, 32, 32), np.uint8),
+    ],
+    ids=["none", "floats", "one frame", "channels first"],
+)
+def test_frames_that_are_none_are_refused(model: infer.Model, frames: np.ndarray) -> None:
+    with pytest.raises(infer.ClipDuetError, match="uint8"):
+        model.predict_frames(frames)
+
+
+@pytest.mark.parametrize("wrong", [{"top_k": 0}, {"batch_size": 0}, {"workers": -1}])
+def test_numbers_below_one_are_refused(model: infer.Model, wrong: dict[str, int]) -> None:
+    with pytest.raises(infer.ClipDuetError, match=next(iter(wrong))):
+        model.predict([], **wrong)
+
+
+def test_threads_share_a_model(model: infer.Model, colour_clip: Callable[..., Path]) -> None:
+    clips = [colour_clip(f"{k}.mp4", colour) for k, colour in enumerate(["red", "blue"] * 4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda path: next(model.predict(path)).label, clips))
+    assert found == ["red", "blue"] * 4
+
+
+def test_a_closed_model_says_so(model: infer.Model) -> None:
+    model.close()
+    model.close()
+    with pytest.raises(infer.BackendError, match="closed"):
+        model.logits(np.zeros((1, *model.clip_shape), np.uint8))
+
+
+def test_importing_loads_no_package_and_every_public_name_is_there() -> None:
+    code = """
+import sys
+import infer
+assert not {"numpy", "cv2", "av", "onnxruntime", "openvino"} & set(sys.modules)
+assert set(infer.__all__) <= set(dir(infer))
+for name in infer.__all__:
+    getattr(infer, name)
+assert not {"onnxruntime", "openvino", "paddle"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        infer.nonsense  # noqa: B018

@@ -1,0 +1,135 @@
+"""What `pip install .` puts on a machine: one package, which predicts without the checkout."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of this checkout, built with the setuptools that is installed."""
+    pytest.importorskip("setuptools", minversion="69")
+    folder = tmp_path_factory.mktemp("wheel")
+    source = tmp_path_factory.mktemp("source")
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        (source / name).write_bytes((ROOT / name).read_bytes())
+    for file in (ROOT / "infer").rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            target = source / file.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read_bytes())
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
+    command += ["--no-build-isolation", "--wheel-dir", str(folder), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel's files where nothing else of the checkout is; packages are those of the tests."""
+    site = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(site)
+    return site
+
+
+def run(site: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python code where the path is `site` and the installed packages, and no checkout."""
+    head = textwrap.dedent(
+        f"""
+        import sys
+        from pathlib import Path
+        others = [p for p in sys.path if p and not (Path(p) / "infer").is_dir()]
+        sys.path[:] = [{str(site)!r}, *others]
+        sys.meta_path[:] = [f for f in sys.meta_path if "editable" not in str(f)]
+        """
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return subprocess.run(
+        [sys.executable, "-c", head + textwrap.dedent(code), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=site,
+        env=environment,
+    )
+
+
+def test_one_name_is_installed_with_every_module_of_infer(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        names = file.namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"clipduet"}
+    inside = {name.removeprefix("clipduet/") for name in names if name.startswith("clipduet/")}
+    expected = {
+        str(path.relative_to(ROOT / "infer"))
+        for path in (ROOT / "infer").rglob("*")
+        if path.suffix == ".py" or path.name == "py.typed"
+    }
+    assert inside == expected
+
+
+def test_the_version_is_the_one_in_the_package(wheel: Path) -> None:
+    text = (ROOT / "infer" / "__init__.py").read_text()
+    version = re.search(r'__version__ = "([^"]+)"', text)
+    assert version is not None and f"-{version[1]}-" in wheel.name
+
+
+def test_it_predicts_by_api_and_by_command_without_the_checkout(
+    installed: Path, make_bundle: Callable[..., Path], colour_clip: Callable[..., Path]
+) -> None:
+    bundle, clip = make_bundle(), colour_clip("a.mp4", "red")
+    code = """
+        import json, sys
+        import clipduet
+        assert "train" not in sys.modules and "onnxruntime" not in sys.modules
+        with clipduet.load(sys.argv[1], backend="onnxruntime", threads=1) as model:
+            print(json.dumps([one.to_dict() for one in model.predict(sys.argv[2])]))
+        for name in ("infer", "train", "export", "benchmarks"):
+            try:
+                __import__(name)
+            except ImportError:
+                continue
+            raise SystemExit(f"{name} is there")
+        """
+    done = run(installed, code, str(bundle), str(clip))
+    assert done.returncode == 0, done.stderr
+    (by_api,) = json.loads(done.stdout)
+    assert by_api["label"] == "red" and by_api["error"] is None
+    command = """
+        import sys
+        from clipduet.__main__ import main
+        main(sys.argv[1:])
+        """
+    options = ("predict", "--bundle", str(bundle), "--video", str(clip), "--format", "json")
+    done = run(installed, command, *options, "--isolate")
+    assert done.returncode == 0, done.stderr
+    (by_command,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert by_command["topk"][0]["label"] == by_api["label"]
+    assert by_command["topk"][0]["score"] == pytest.approx(by_api["score"], abs=1e-6)
+
+
+def test_doctor_looks_at_every_backend_under_the_installed_name(installed: Path) -> None:
+    code = """
+        import sys
+        from clipduet.__main__ import main
+        main(["doctor", "--format", "json"])
+        """
+    done = run(installed, code)
+    report = json.loads(done.stdout)
+    problems = " ".join(str(one["reason"]) for one in report["backends"])
+    assert "ModuleNotFoundError: No module named 'infer'" not in problems
+    assert {one["backend"]: one["runs"] for one in report["backends"]}["onnxruntime"]
