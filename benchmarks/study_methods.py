@@ -183,7 +183,7 @@ def _methods(options: argparse.Namespace) -> list[Method]:
 def _kept(
     options: argparse.Namespace, methods: list[Method], given: Mapping[str, Any]
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """Answers of an earlier study, by method and seed; its other methods are added to ``methods``.
+    """Answers of an earlier study, by method and seed; its other methods are added to `methods`.
 
     Raises:
         BenchmarkError: something of it would be lost.

@@ -1,4 +1,4 @@
-"""``python -m export --checkpoint RUN/best.pdparams -c CONFIG -o BUNDLE``: make a bundle."""
+"""`python -m export --checkpoint RUN/best.pdparams -c CONFIG -o BUNDLE`: make a bundle."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""``python -m export.sensitivity``: which layers 8 bits hurt, and which to keep in float.
+"""`python -m export.sensitivity`: which layers 8 bits hurt, and which to keep in float.
 
 Works on a bundle's fp32 ONNX file. Ranges come from training clips, the comparison from validation
-clips; the test list is not touched. Nothing in the bundle changes: ``python -m export
---int8-goal`` runs the same search and ships what it finds, by the command that is printed.
+clips; the test list is not touched. Nothing in the bundle changes: `python -m export
+--int8-goal` runs the same search and ships what it finds, by the command that is printed.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 the goal holds, 1 it cannot be reached within ``--most``, 2 wrong use, 130
+        0 the goal holds, 1 it cannot be reached within `--most`, 2 wrong use, 130
         interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
     """
     options = parser().parse_args(arguments)

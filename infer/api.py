@@ -63,7 +63,7 @@ class Model:
 
     @property
     def backend(self) -> str:
-        """Name of the backend that runs it, such as ``onnxruntime``."""
+        """Name of the backend that runs it, such as `onnxruntime`."""
         return self._runtime.backend
 
     @property
@@ -185,9 +185,9 @@ def load(
 
     Args:
         bundle: its folder.
-        backend: ``auto``, which takes the best that runs here, or one of ``onnxruntime``,
-            ``onnxruntime-cuda``, ``onnxruntime-tensorrt``, ``openvino``, ``paddle``, ``tensorrt``.
-        precision: ``fp32``, ``fp16``, ``bf16`` or ``int8``; one that the bundle has.
+        backend: `auto`, which takes the best that runs here, or one of `onnxruntime`,
+            `onnxruntime-cuda`, `onnxruntime-tensorrt`, `openvino`, `paddle`, `tensorrt`.
+        precision: `fp32`, `fp16`, `bf16` or `int8`; one that the bundle has.
         threads: CPU threads of the network; None: all cores.
         max_batch: most clips that go through the network at once; None: as verified at export.
         device: number of the GPU.

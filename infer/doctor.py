@@ -253,7 +253,7 @@ def _wrapped(text: str, indent: int = 10) -> list[str]:
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.doctor") -> int:
-    """The command line, which calls itself ``prog``; returns the exit status."""
+    """The command line, which calls itself `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Say what is installed, which devices are seen, what can run and what cannot.",

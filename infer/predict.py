@@ -34,7 +34,7 @@ DEFAULT_BUNDLE = Path("bundles", "dml")
 
 
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict") -> int:
-    """The command line, which calls itself ``prog``; returns the exit status."""
+    """The command line, which calls itself `prog`; returns the exit status."""
     args = _parser(prog).parse_args(argv)
     from .system.errors import ClipDuetError, os_reason
 

@@ -1,6 +1,6 @@
-"""``python -m train -c CONFIG``: train what a config describes.
+"""`python -m train -c CONFIG`: train what a config describes.
 
-Over several processes: ``python -m paddle.distributed.launch train/__main__.py -c CONFIG``.
+Over several processes: `python -m paddle.distributed.launch train/__main__.py -c CONFIG`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ WRONG_USE = 2
 
 
 def add_timing(parser: argparse.ArgumentParser, *, seconds: float = 60.0) -> None:
-    """``--out``, ``--seconds`` and ``--repetitions``."""
+    """`--out`, `--seconds` and `--repetitions`."""
     parser.add_argument("--out", type=Path, help="result file (JSON)")
     parser.add_argument(
         "--seconds", type=float, default=seconds, help="about how long to time (%(default)s)"
@@ -32,7 +32,7 @@ def add_timing(parser: argparse.ArgumentParser, *, seconds: float = 60.0) -> Non
 
 
 def add_config(parser: argparse.ArgumentParser, default: str) -> None:
-    """``--config`` and ``--override``."""
+    """`--config` and `--override`."""
     parser.add_argument("-c", "--config", default=default, help="default: %(default)s")
     parser.add_argument(
         "-o",
@@ -73,7 +73,7 @@ def carry_out(
     *,
     least: Mapping[str, float] | None = None,
 ) -> dict[str, Any] | None:
-    """Measure, and write the result to ``options.out``, if given; None after a told mistake.
+    """Measure, and write the result to `options.out`, if given; None after a told mistake.
 
     least: the smallest allowed value of numbers among the options, looked at before any work.
 
@@ -107,7 +107,7 @@ def carry_through(
     """Do long work that writes its own files, print the lines it returns, and give the exit status.
 
     Args:
-        work: writes below ``options.out`` and returns what is to be said.
+        work: writes below `options.out` and returns what is to be said.
         options: of the command line.
         goes_on: from where the same command goes on after it was stopped.
 

@@ -23,7 +23,7 @@ KINDS = ("frames in random order", "one frame repeated")
 
 
 def without_time(clips: Clips, kind: str, rng: np.random.Generator) -> Clips:
-    """Take the time out of uint8 clips ``[n, T, H, W, 3]``; ``kind`` is one of :data:`KINDS`."""
+    """Take the time out of uint8 clips `[n, T, H, W, 3]`; `kind` is one of `KINDS`."""
     if kind == KINDS[0]:
         return np.stack([clip[rng.permutation(len(clip))] for clip in clips])
     return np.repeat(clips[:, clips.shape[1] // 2, None], clips.shape[1], axis=1)

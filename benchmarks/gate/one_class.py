@@ -31,7 +31,7 @@ def one_class(given: Answers, labels: npt.ArrayLike) -> dict[str, int] | None:
         labels: int [clips], the true classes.
 
     Returns:
-        ``class``, ``answers`` (how many of the clips get it) and ``clips`` (that could be read).
+        `class`, `answers` (how many of the clips get it) and `clips` (that could be read).
     """
     read = given.predictions >= 0
     said, truth = given.predictions[read], np.asarray(labels)[read]
@@ -54,7 +54,7 @@ def one_class(given: Answers, labels: npt.ArrayLike) -> dict[str, int] | None:
 def collapsed(
     models: Mapping[str, Sequence[Answers]], labels: npt.ArrayLike
 ) -> list[dict[str, Any]]:
-    """Every model that answers one class, with ``model`` and its trained ``pair`` from 0.
+    """Every model that answers one class, with `model` and its trained `pair` from 0.
 
     Args:
         models: by name the answers of each trained pair.

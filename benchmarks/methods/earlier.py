@@ -31,7 +31,7 @@ def kept_rows(
     Args:
         stored: what the file holds.
         file: its name, for messages.
-        given: what else must be equal, as the file's ``given`` has it.
+        given: what else must be equal, as the file's `given` has it.
         seeds: of the study; a row must have them all.
         recipes: checksum of every method's config, and of what it builds on, by name; a method
             that is not here has lost its config.

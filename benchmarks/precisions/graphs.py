@@ -35,8 +35,8 @@ class Network:
     """One finished run, and where its 8-bit graphs lie.
 
     Attributes:
-        role: ``baseline`` or ``student``.
-        name: of the run's folder, ``dml-11``.
+        role: `baseline` or `student`.
+        name: of the run's folder, `dml-11`.
         seed: of the run.
         config: its YAML file.
         cfg: what is in it, overrides applied.

@@ -28,8 +28,8 @@ def pool(
     A method that is lacking for one network, since it missed its goal there, is left out.
 
     Args:
-        runs: with ``role``, ``seed``, ``labels`` and ``methods``, see
-            :mod:`benchmarks.precisions`.
+        runs: with `role`, `seed`, `labels` and `methods`, see
+            `benchmarks.precisions`.
         seeds: the pairs.
         bootstrap: settings of the resampling.
     """

@@ -230,7 +230,7 @@ def _call(
     threads: int,
     streams: int = 1,
 ) -> Call:
-    """A runtime that stays open as long as ``stack``."""
+    """A runtime that stays open as long as `stack`."""
     backend, _, precision = cell.partition(":")
     runtime = stack.enter_context(
         open_runtime(bundle, backend=backend, precision=precision, threads=threads, streams=streams)

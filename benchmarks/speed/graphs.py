@@ -9,11 +9,11 @@ from benchmarks.common.errors import BenchmarkError
 from export.network.convert import INPUT
 
 PIXELS = "pixels"
-"""Name of the node that takes the mean off the pixels (see :mod:`export.network.convert`)."""
+"""Name of the node that takes the mean off the pixels (see `export.network.convert`)."""
 
 
 def float_input(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph from where the pixels are floats: input float32 ``[batch * T, 3, H, W]``.
+    """The graph from where the pixels are floats: input float32 `[batch * T, 3, H, W]`.
 
     Raises:
         BenchmarkError: the graph has no such place.
@@ -64,7 +64,7 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _behind(graph: onnx.GraphProto, name: str) -> list[onnx.NodeProto]:
-    """Every node that ``name`` is computed by."""
+    """Every node that `name` is computed by."""
     found, wanted = [], {name}
     for node in reversed(graph.node):
         if wanted & set(node.output):

@@ -1,7 +1,7 @@
 """A full-size network to time, from a config alone: random weights, every artefact of a bundle.
 
 How fast a network runs does not depend on what it has learned; that its answers survive is the
-gate's to show (:mod:`benchmarks.gain`), on networks that have.
+gate's to show (`benchmarks.gain`), on networks that have.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NO_SHIFT = {"onnx.fp32": "no_shift.fp32.onnx", "onnx.int8.x86": "no_shift.int8.o
 
 
 def drawn_clips(spec: ClipSpec, count: int, *, seed: int) -> np.ndarray:
-    """uint8 ``[count, T, H, W, 3]``: the embedded dataset's motions in full size."""
+    """uint8 `[count, T, H, W, 3]`: the embedded dataset's motions in full size."""
     size, frames = spec.preprocess.crop, spec.sampling.length
     # Twice: settings of the embedded dataset are for clips of 56 pixels.
     motion = MotionSpec(size=size + size % 2, frames=max(frames, 2), way=20 * size / 56, seed=seed)
@@ -42,7 +42,7 @@ def build(cfg: Config, folder: Path, *, max_batch: int, seed: int) -> tuple[Bund
     """Write a bundle of the config's student, and beside its files variants to compare with.
 
     Returns:
-        The bundle, and one of the same network without its shift; ``float_input.onnx`` lies in
+        The bundle, and one of the same network without its shift; `float_input.onnx` lies in
         their folder too.
     """
     import onnx

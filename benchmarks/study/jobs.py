@@ -17,7 +17,7 @@ SEEDS = (11, 12, 13, 14, 15)
 def add_jobs(
     jobs: dict[str, Job], path: Path, seed: int, *, runs: Path, overrides: tuple[str, ...]
 ) -> Job:
-    """Add a config's training to ``jobs``, by label, and before it the trainings that it needs.
+    """Add a config's training to `jobs`, by label, and before it the trainings that it needs.
 
     One that is there already, such as a teacher that another method has asked for, is shared.
 
@@ -67,7 +67,7 @@ def needed(job: Job, jobs: Mapping[str, Job]) -> list[Job]:
 def recipe_sha256(path: Path, overrides: Sequence[str] = ()) -> str:
     """Checksum of a config and, however far back, of those that it builds on.
 
-    ``Config.sha256`` is that of one file: a better teacher leaves it as it was.
+    `Config.sha256` is that of one file: a better teacher leaves it as it was.
 
     Raises:
         ConfigError: a config has mistakes.

@@ -180,8 +180,8 @@ def _quickest(history: Sequence[Mapping[str, Any]]) -> float:
 def _cost(folder: Path) -> dict[str, Any]:
     """Seconds and steps of a finished run; the seconds hold validation, not start-up.
 
-    ``seconds_per_step`` is that of the quickest epoch: the first one reads the clips, and whatever
-    else the machine does only adds. ``seconds_before`` are those of the trainings in the run's
+    `seconds_per_step` is that of the quickest epoch: the first one reads the clips, and whatever
+    else the machine does only adds. `seconds_before` are those of the trainings in the run's
     folder that it builds on.
     """
     from train.checkpoints.checkpoint import load_file

@@ -15,7 +15,7 @@ UNUSED = ("SimpleITK", "decord", "imgaug", "lmdb", "nibabel", "pandas", "skimage
 
 
 def use(checkout: Path) -> None:
-    """Make ``paddlevideo`` importable from a checkout.
+    """Make `paddlevideo` importable from a checkout.
 
     Raises:
         BenchmarkError: there is none.

@@ -142,7 +142,7 @@ def _end(running: Sequence[_Running], conditions: dict[str, Any]) -> None:
 
 
 def conditions_of(folder: Path) -> list[dict[str, Any]]:
-    """Under what ``parallel`` and ``threads`` a run was trained, each once; none: not recorded."""
+    """Under what `parallel` and `threads` a run was trained, each once; none: not recorded."""
     try:
         found: list[dict[str, Any]] = json.loads((folder / CONDITIONS).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -169,7 +169,7 @@ def check_environment(names: Iterable[str]) -> None:
     """Refuse variables that stand for what every run of a study makes for itself.
 
     Args:
-        names: of ``BEFORE`` in the configs, such as ``TEACHER``.
+        names: of `BEFORE` in the configs, such as `TEACHER`.
 
     Raises:
         BenchmarkError: one of them is set.

@@ -205,7 +205,7 @@ def _judged(
     classes: list[str],
     options: Options,
 ) -> tuple[dict[str, Any], str]:
-    """The ``parity`` entry of a quantised artefact that lost no more than it may, and a note.
+    """The `parity` entry of a quantised artefact that lost no more than it may, and a note.
 
     Raises:
         VerificationError: it forgot classes, or loses more than it may.

@@ -81,7 +81,7 @@ def build(
     left: LeftOut,
     say: Say,
 ) -> dict[str, Any]:
-    """Write every artefact; returns their entries for ``bundle.json``, without figures yet.
+    """Write every artefact; returns their entries for `bundle.json`, without figures yet.
 
     Args:
         folder: the bundle's.
@@ -164,7 +164,7 @@ def _calibrated(
     left: LeftOut,
     say: Say,
 ) -> dict[str, Any]:
-    """Calibrate once, and write the artefacts of ``kinds``."""
+    """Calibrate once, and write the artefacts of `kinds`."""
     calibrated = calibrate(
         folder / ONNX_FILES[FP32],
         tqdm(calibration.clips, desc="ranges of int8", unit="clip", leave=False, disable=None),

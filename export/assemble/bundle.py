@@ -42,18 +42,18 @@ def export_bundle(
     """Make a bundle of a checkpoint's Student, and verify it before it appears.
 
     A precision that cannot be made, or that fails its verification, is left out unless the options
-    require it. An existing bundle at ``output`` is replaced on success only; on any other failure
+    require it. An existing bundle at `output` is replaced on success only; on any other failure
     nothing new is left behind.
 
     Args:
         cfg: the run's config.
-        checkpoint: ``best.pdparams`` or ``latest.ckpt`` of a run, or any state dict with
+        checkpoint: `best.pdparams` or `latest.ckpt` of a run, or any state dict with
             PaddleVideo's keys.
         output: the bundle's folder.
         options: None for the defaults.
         say: gets a line for each step done.
         warn: gets what was left out, and why, and that training recorded another accuracy, at the
-            end; None: ``say`` does.
+            end; None: `say` does.
 
     Returns:
         The bundle's folder.

@@ -1,4 +1,4 @@
-"""What ``bundle.json`` says of a network: what it is, and where it came from."""
+"""What `bundle.json` says of a network: what it is, and where it came from."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def describe(
     name: str,
     max_batch: int,
 ) -> dict[str, Any]:
-    """``bundle.json`` but for artefacts and origin."""
+    """`bundle.json` but for artefacts and origin."""
     spec = net.spec
     return {
         "format_version": FORMAT_VERSION,
@@ -81,12 +81,12 @@ def record_of(checkpoint: Path, content: Any) -> dict[str, Any]:
 
 
 def provenance(cfg: Config, checkpoint: Path, recorded: dict[str, Any]) -> dict[str, Any]:
-    """The ``origin`` entry: config, checkpoint with what its run recorded, tools, time, seed.
+    """The `origin` entry: config, checkpoint with what its run recorded, tools, time, seed.
 
     Args:
         cfg: the config.
         checkpoint: the file.
-        recorded: :func:`record_of` it.
+        recorded: `record_of` it.
 
     Raises:
         ExportError: the run had other settings.
@@ -114,7 +114,7 @@ def provenance(cfg: Config, checkpoint: Path, recorded: dict[str, Any]) -> dict[
 
 
 def _now() -> str:
-    """The time in UTC; that of ``SOURCE_DATE_EPOCH``, in seconds since 1970, where it is set.
+    """The time in UTC; that of `SOURCE_DATE_EPOCH`, in seconds since 1970, where it is set.
 
     It is all that differs between two bundles of one checkpoint, and a build that must be
     repeatable to the byte fixes it this way (reproducible-builds.org).

@@ -26,14 +26,14 @@ class OutputError(ClipDuetError):
 
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside ``target`` that takes its place when the body succeeds.
+    """Yield an empty folder beside `target` that takes its place when the body succeeds.
 
-    Whatever stops the body, Ctrl-C included, the folder goes and ``target`` stays as it was. What
+    Whatever stops the body, Ctrl-C included, the folder goes and `target` stays as it was. What
     a process left that was killed is put in order by the next call for the same target. Where the
-    system can exchange two names, ``target`` is whole at every moment.
+    system can exchange two names, `target` is whole at every moment.
 
     Raises:
-        OutputError: ``target`` is a file, or a folder with something else than a bundle in it,
+        OutputError: `target` is a file, or a folder with something else than a bundle in it,
             or its parent cannot be written, or the disk is full.
     """
     # Of a link, the folder that it points to is replaced.
@@ -85,7 +85,7 @@ def exchange(one: Path, other: Path) -> bool:
 
 
 def _claim(target: Path) -> tuple[Path, int]:
-    """A new folder beside ``target``, and the lock that says that it is in use.
+    """A new folder beside `target`, and the lock that says that it is in use.
 
     Of a process that ends, however it does, the kernel drops the locks. Its number would say
     less: in a container it is the same every time, and other containers' processes are not seen.

@@ -30,7 +30,7 @@ class LeftOut:
 
     @contextmanager
     def unless_required(self, *keys: str) -> Iterator[None]:
-        """Note what the body fails with and go on behind it, if none of ``keys`` is required.
+        """Note what the body fails with and go on behind it, if none of `keys` is required.
 
         Args:
             keys: the artefacts that the body makes or verifies.
@@ -52,7 +52,7 @@ class LeftOut:
 
         Args:
             folder: the bundle's.
-            built: entries of ``bundle.json``.
+            built: entries of `bundle.json`.
             files: names of the files, by artefact.
         """
         for key in self.reasons:
@@ -60,7 +60,7 @@ class LeftOut:
             (folder / files[key]).unlink(missing_ok=True)
 
     def warnings(self, files: Mapping[str, str]) -> list[str]:
-        """What to tell of each at the end; ``files``: see :meth:`drop`."""
+        """What to tell of each at the end; `files`: see `drop`."""
         return [
             f"warning: {files[key]} is left out of the bundle: {reason}\n"
             f"  --require {key.split('.')[1]} makes this an error."

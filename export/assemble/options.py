@@ -45,18 +45,18 @@ class Options:
         name: the bundle's name; None: that of its folder.
         max_batch: the largest batch that is verified and that runtimes will run at once.
         fp16: make the artefact of float16 too.
-        int8: the quantised artefacts to make, keys of ``ACTIVATIONS``.
+        int8: the quantised artefacts to make, keys of `ACTIVATIONS`.
         calibration_clips: training clips that set their ranges.
-        calibrator: how ranges follow from the values seen (:mod:`export.int8.ranges`).
+        calibrator: how ranges follow from the values seen (`export.int8.ranges`).
         reduce_range: 7-bit weights, for x86 CPUs without VNNI.
-        keep_float: nodes that are not quantised (:func:`export.int8.quantize.quantize`).
+        keep_float: nodes that are not quantised (`export.int8.quantize.quantize`).
         verify_clips: samples of the validation list to compare accuracy on; 0: all.
         threads: CPU threads of the runtimes; None: all cores.
         workers: threads that read clips ahead.
         goal: what the quantised artefacts must reach on these samples; layers are kept in float
             where need be. None: there is no goal.
         most_float: largest share of the multiply-adds to keep in float for it.
-        qat: folder of a fine-tune (:mod:`export.qat`) whose graphs become the quantised artefacts.
+        qat: folder of a fine-tune (`export.qat`) whose graphs become the quantised artefacts.
         require: precisions without which there is no bundle: fp16, int8, or all that are made.
             Another one that fails is left out. fp32 is always required.
     """

@@ -28,8 +28,8 @@ class Calibration:
     Attributes:
         list_file: where they were listed.
         list_sha256: checksum of that file.
-        clips: uint8 ``[n, T, H, W, 3]``, evaluation sampling of the chosen videos.
-        chosen: lines ``path label`` of the videos, in the order of ``clips``.
+        clips: uint8 `[n, T, H, W, 3]`, evaluation sampling of the chosen videos.
+        chosen: lines `path label` of the videos, in the order of `clips`.
         failed: videos that were drawn and could not be read; others took their place.
     """
 
@@ -40,7 +40,7 @@ class Calibration:
     failed: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``bundle.json`` remembers of it."""
+        """What `bundle.json` remembers of it."""
         text = "".join(f"{line}\n" for line in self.chosen)
         return {
             "list": str(self.list_file),
@@ -60,7 +60,7 @@ def draw_calibration(
     held_out: Iterable[Sample],
     limit: float = 100.0,
 ) -> Calibration:
-    """Choose and read ``count`` training clips, the same for the same seed.
+    """Choose and read `count` training clips, the same for the same seed.
 
     Args:
         dataset: the training list in evaluation mode: deployment's frames and pixels.

@@ -28,7 +28,7 @@ class Verification:
     Attributes:
         dataset: some of the list, evenly spread, for accuracy.
         list_file: the list.
-        clips: uint8 ``[n, T, H, W, 3]``, the first view of the first videos that can be read.
+        clips: uint8 `[n, T, H, W, 3]`, the first view of the first videos that can be read.
         paths: their paths.
         max_unreadable: percent of them that may be unreadable.
         whole: every sample of the list.
@@ -93,7 +93,7 @@ def calibration(cfg: Config, *, count: int, say: Callable[[str], None]) -> Calib
     Raises:
         ListError: the training list has wrong lines.
         CalibrationError: the lists overlap, or no video can be read.
-        UnreadableError: more videos cannot be read than ``cfg.max_unreadable`` allows.
+        UnreadableError: more videos cannot be read than `cfg.max_unreadable` allows.
     """
     files = split_files(cfg, "train")
     if files is None:

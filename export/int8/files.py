@@ -24,7 +24,7 @@ class Int8:
     """How an 8-bit file is made.
 
     Attributes:
-        keep_float: nodes that compute with floats, see :func:`export.int8.quantize.quantize`.
+        keep_float: nodes that compute with floats, see `export.int8.quantize.quantize`.
         reduce_range: 7-bit weights.
         goal: what must be reached, by sparing layers where need be; None: there is no goal.
         most: largest share of the multiply-adds that sparing may leave in float.
@@ -60,10 +60,10 @@ def write_int8(
         say: gets a line for each layer that is spared.
 
     Returns:
-        The ``quantization`` entry of ``bundle.json``.
+        The `quantization` entry of `bundle.json`.
 
     Raises:
-        GoalError: no set of layers within ``how.most`` is enough.
+        GoalError: no set of layers within `how.most` is enough.
     """
     kept = list(how.keep_float)
     record: dict[str, Any] = {
@@ -111,17 +111,17 @@ def copy_trained(
     activations: Activations,
     metadata: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Take the file that :mod:`export.qat` trained.
+    """Take the file that `export.qat` trained.
 
     Args:
-        record: of :func:`export.qat.trained.load_trained`.
+        record: of `export.qat.trained.load_trained`.
         target: the file to write.
         activations: kind of Q/DQ graph.
         metadata: what it has to say of itself; the run may be older, or have had other names of
             classes.
 
     Returns:
-        The ``quantization`` entry of ``bundle.json``.
+        The `quantization` entry of `bundle.json`.
     """
     import onnx
 

@@ -79,7 +79,7 @@ class Score:
 
     @property
     def uncertainty(self) -> float:
-        """Half the width of the 95 % interval of :attr:`loss`, in points, by the normal
+        """Half the width of the 95 % interval of `loss`, in points, by the normal
         approximation for paired answers; other clips would give another loss by about so much."""
         changed = self.lost + self.won
         variance = changed - (self.lost - self.won) ** 2 / self.clips
@@ -110,7 +110,7 @@ def score(reference: Evaluation, found: Evaluation, *, temperature: float | None
     Args:
         reference: the trained network on labelled clips.
         found: the rounded network.
-        temperature: of ``reference``, where :func:`temperature_of` has found it before.
+        temperature: of `reference`, where `temperature_of` has found it before.
     """
     temperature = temperature or temperature_of(reference)
     read = reference.decoded & found.decoded
@@ -178,7 +178,7 @@ def check_loss(what: str, found: Score, *, trained: bool = False) -> None:
     """Refuse a network that is broken, where no goal is set.
 
     Lost answers tell that where they are more than luck explains (the exact sign test of
-    :mod:`export.verify.collapse`), and where they were none that nearly tied.
+    `export.verify.collapse`), and where they were none that nearly tied.
 
     Args:
         what: the artefact.

@@ -4,12 +4,12 @@ A tensor is rounded where a node that computes with 8 bits reads it, and every o
 reads the rounded values too, so that its producer may write bytes. Weights of convolutions are
 int8, symmetric, one scale per output channel.
 
-Two styles, for activations of ``int8`` and of ``uint8``:
+Two styles, for activations of `int8` and of `uint8`:
 
-- ``int8``: symmetric, every zero point 0, few pairs: in front of convolutions, behind the
+- `int8`: symmetric, every zero point 0, few pairs: in front of convolutions, behind the
   activation function of the one before, and around what moves values. TensorRT takes nothing else,
   and fuses convolution, residual and activation between two pairs. Biases stay floats.
-- ``uint8``: with zero points, and pairs around every sum, product, join, pool and leaky ReLU.
+- `uint8`: with zero points, and pairs around every sum, product, join, pool and leaky ReLU.
   ONNX Runtime has 8-bit kernels for these, and only takes one where all of its ends are bytes.
   Behind a ReLU all 256 steps are spent on what is above zero.
 """
@@ -109,7 +109,7 @@ def _result(graph: Graph, conv: Any) -> str:
 
 
 def placed(graph: Graph, tensors: Set[str], kept: Set[str], activations: Activations) -> set[str]:
-    """Those of :func:`asked` that get a pair: with ``int8`` none amid what only moves values."""
+    """Those of `asked` that get a pair: with `int8` none amid what only moves values."""
     if activations == "uint8":
         return set(tensors)
 
@@ -160,7 +160,7 @@ def insert(
 
     Args:
         model: fp32.
-        ranges: least and largest value of every tensor that :func:`asked` names.
+        ranges: least and largest value of every tensor that `asked` names.
         kept: names of nodes that compute with floats.
         activations: see above.
         reduce_range: weights of 7 bits.
@@ -243,7 +243,7 @@ class _Writer:
         self._replace(name, self._graph.read_by[name])
 
     def weights(self, node: Any, source_scale: np.float32, *, bits: int) -> None:
-        """Weights of a convolution, one scale per output channel; its bias for ``uint8``."""
+        """Weights of a convolution, one scale per output channel; its bias for `uint8`."""
         name = node.input[1]
         value = self.array(name).astype(np.float64)
         most = np.abs(value.reshape(len(value), -1)).max(axis=1)

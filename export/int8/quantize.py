@@ -7,7 +7,7 @@ classifier stay in float: together under one percent of the work, and where 8 bi
 does the mean over the segments.
 
 On an x86 CPU without VNNI, ONNX Runtime adds products of uint8 activations and int8 weights in
-16 bits, which may saturate; ``reduce_range`` then keeps weights to 7 bits. CPUs with VNNI (Intel
+16 bits, which may saturate; `reduce_range` then keeps weights to 7 bits. CPUs with VNNI (Intel
 from Cascade Lake, AMD from Zen 4) add in 32 bits and need no such care.
 """
 
@@ -35,7 +35,7 @@ KEEP_FLOAT: tuple[str, ...] = (
     r"global_attention",
     r"(backbone|head)\.fc",
 )
-"""Patterns (``re.search``) of node names that are not quantised."""
+"""Patterns (`re.search`) of node names that are not quantised."""
 
 LOOSE = ("Relu", "Sigmoid", "Reshape", "GlobalAveragePool", "ReduceMean", "Cast", "Transpose")
 """Operators without weights, which stay in float where all that is before or behind them does."""
@@ -48,7 +48,7 @@ class Calibrated:
     Attributes:
         model: the graph; not to be changed.
         histograms: of every tensor that may get 8 bits.
-        calibrator: how ranges follow from them; ``dataclasses.replace`` gives another.
+        calibrator: how ranges follow from them; `dataclasses.replace` gives another.
         clips: how many were seen.
     """
 
@@ -73,9 +73,9 @@ def calibrate(
     """Run clips through an fp32 file and remember what its tensors hold.
 
     Args:
-        fp32_path: ``model.fp32.onnx`` of :func:`export.network.convert.to_onnx`.
-        clips: uint8 ``[T, H, W, 3]`` each, at least one.
-        calibrator: see :mod:`export.int8.ranges`.
+        fp32_path: `model.fp32.onnx` of `export.network.convert.to_onnx`.
+        clips: uint8 `[T, H, W, 3]` each, at least one.
+        calibrator: see `export.int8.ranges`.
         threads: of ONNX Runtime; None: all cores.
 
     Raises:
@@ -120,12 +120,12 @@ def quantize(
     """The Q/DQ version of a calibrated graph; takes a fraction of a second.
 
     Args:
-        calibrated: of :func:`calibrate`; it stays as it is.
-        activations: ``int8``, symmetric, for every engine, and the only kind that TensorRT takes;
-            or ``uint8`` with zero points, placed for ONNX Runtime's kernels
-            (:mod:`export.int8.qdq`).
+        calibrated: of `calibrate`; it stays as it is.
+        activations: `int8`, symmetric, for every engine, and the only kind that TensorRT takes;
+            or `uint8` with zero points, placed for ONNX Runtime's kernels
+            (`export.int8.qdq`).
         keep_float: names of nodes that compute with floats, or patterns of such names
-            (``re.search``); a string that is a node's name means that node alone.
+            (`re.search`); a string that is a node's name means that node alone.
         target: the file to write; None: none.
         reduce_range: 7-bit weights, for x86 CPUs without VNNI.
 

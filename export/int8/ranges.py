@@ -3,9 +3,9 @@
 Calibration clips go through the fp32 file once, with the tensors as outputs. Of each its extremes
 and a histogram are kept; a range follows from them in one of three ways:
 
-- ``minmax``: everything that was seen.
-- ``percentile``: all but one value in 100,000; a few outliers would make every step coarser.
-- ``entropy``: the range whose 8-bit version loses the least information about the histogram
+- `minmax`: everything that was seen.
+- `percentile`: all but one value in 100,000; a few outliers would make every step coarser.
+- `entropy`: the range whose 8-bit version loses the least information about the histogram
   (Kullback-Leibler divergence; Migacz, "8-bit Inference with TensorRT", GTC 2017). Flat pictures
   make spikes in a histogram, which any wider step would smear: left alone, it would cut off
   whole per cents of them. One value in 1,000 is the most that it may.
@@ -36,9 +36,9 @@ AT_ONCE = 1 << 18
 """Values of one tensor and clip that are counted. Of more, every n-th is, beginning elsewhere with
 each clip, so that in the end every place was looked at; extremes are those of all."""
 LEFT_OUT = 1e-5
-"""Share of the values that ``percentile`` leaves out, half of it at either end."""
+"""Share of the values that `percentile` leaves out, half of it at either end."""
 LEVELS, STRIDE, CUT_OFF = 128, 16, 1e-3
-"""``entropy``: levels of 8 bits on one side of zero, bins between the ranges it tries, and the
+"""`entropy`: levels of 8 bits on one side of zero, bins between the ranges it tries, and the
 largest share of values other than zero that it cuts off."""
 
 
@@ -47,8 +47,8 @@ class Histogram:
     """Values of one tensor, seen bit by bit.
 
     Attributes:
-        limit: the bins reach from ``-limit`` to ``limit``; 0 before the first value.
-        counts: int64 ``[2 * HALF]``.
+        limit: the bins reach from `-limit` to `limit`; 0 before the first value.
+        counts: int64 `[2 * HALF]`.
         least, most: extremes.
         turns: how often values were added.
     """
@@ -125,7 +125,7 @@ class Histogram:
 
 
 def _divergence(counts: np.ndarray, end: int) -> float:
-    """Information lost when values beyond bin ``end`` are cut off and the rest has ``LEVELS``."""
+    """Information lost when values beyond bin `end` are cut off and the rest has `LEVELS`."""
     kept = counts[:end].copy()
     outside = counts[end:].sum()
     level = np.arange(end) * LEVELS // end
@@ -152,8 +152,8 @@ def collect(
     """Run clips and count the values of tensors.
 
     Args:
-        model: takes uint8 ``[batch, T, H, W, 3]``.
-        clips: uint8 ``[T, H, W, 3]`` each; one at a time is in memory.
+        model: takes uint8 `[batch, T, H, W, 3]`.
+        clips: uint8 `[T, H, W, 3]` each; one at a time is in memory.
         tensors: names of float32 tensors of the graph.
         threads: of ONNX Runtime; None: all cores.
 

@@ -1,7 +1,7 @@
 """Which layers hurt when they are rounded, and the fewest to keep in float so that a goal holds.
 
 Which answers turn is luck, so layers are compared by the KL divergence of the logits, to which
-every clip contributes. :mod:`export.int8.goal` decides when enough is enough.
+every clip contributes. `export.int8.goal` decides when enough is enough.
 
 The search is greedy: spare the layer that brings the divergence down most, again and again, until
 the goal holds. It looks at a layer anew only while what that brought earlier might make it the
@@ -54,7 +54,7 @@ class Search:
     Attributes:
         goal: what was looked for.
         before: the score with every layer rounded.
-        after: the score with those of ``layers`` spared.
+        after: the score with those of `layers` spared.
         layers: kept in float, in the order in which they were found.
         steps: each layer that was tried and kept, with the score it led to.
         work: share of the multiply-adds that is in float.
@@ -74,7 +74,7 @@ class Search:
         return self.after.reaches(self.goal)
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``bundle.json`` says of it."""
+        """What `bundle.json` says of it."""
         return {
             "goal": {"loss": self.goal.loss, "least": self.goal.least},
             "clips": self.before.clips,
@@ -179,9 +179,9 @@ def _best(
     room: float,
     work: Mapping[str, float],
 ) -> tuple[str, Score] | None:
-    """The layer that brings the divergence down most, taken off ``waiting``; None: none does.
+    """The layer that brings the divergence down most, taken off `waiting`; None: none does.
 
-    ``waiting`` holds each layer with the divergence that it is expected to lead to: what sparing
+    `waiting` holds each layer with the divergence that it is expected to lead to: what sparing
     it brought the last time it was tried, taken off the present one.
     """
     scores: dict[str, Score] = {}

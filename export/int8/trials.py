@@ -125,7 +125,7 @@ def work_of(model: onnx.ModelProto) -> dict[str, float]:
 def spare(
     trials: Trials, work: Mapping[str, float], goal: Goal, *, most: float, say: Say
 ) -> Search:
-    """:func:`export.int8.search.search` over the layers of ``trials``."""
+    """`export.int8.search.search` over the layers of `trials`."""
     return search(trials.layers, work, trials, goal, most=most, say=say)
 
 

@@ -1,6 +1,6 @@
 """Keep the chatter of converters off the terminal, and show it when one of them fails.
 
-Paddle, paddle2onnx and ONNX Runtime write to the file descriptors from C++, past ``sys.stdout``.
+Paddle, paddle2onnx and ONNX Runtime write to the file descriptors from C++, past `sys.stdout`.
 """
 
 from __future__ import annotations

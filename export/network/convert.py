@@ -1,8 +1,8 @@
 """A fused network as a Paddle inference model and as one ONNX file, from pixels to logits.
 
-Both take uint8 ``clip`` ``[batch, T, H, W, 3]`` RGB with any batch; normalisation and layout are
+Both take uint8 `clip` `[batch, T, H, W, 3]` RGB with any batch; normalisation and layout are
 nodes of the graph. The ONNX file is checked and simplified, its nodes and weights bear the names
-of the layers they came from, so that later steps can speak of ``backbone.stem.0.conv``.
+of the layers they came from, so that later steps can speak of `backbone.stem.0.conv`.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ INSTALLS = "POLYGRAPHY_AUTOINSTALL_DEPS"
 
 
 def save_paddle(net: DeployNet, folder: Path) -> list[Path]:
-    """Trace ``net`` and write a Paddle inference model; returns its program and weights file.
+    """Trace `net` and write a Paddle inference model; returns its program and weights file.
 
     Args:
         net: in evaluation mode.
-        folder: made if need be; gets ``inference.json`` and ``inference.pdiparams``.
+        folder: made if need be; gets `inference.json` and `inference.pdiparams`.
 
     Raises:
         ConversionError: Paddle cannot trace or write it.
@@ -85,10 +85,10 @@ def to_onnx(
     """Convert a Paddle inference model to ONNX, check it, simplify it and write it.
 
     Args:
-        program: ``inference.json`` of :func:`save_paddle`.
-        weights: ``inference.pdiparams``.
+        program: `inference.json` of `save_paddle`.
+        weights: `inference.pdiparams`.
         target: the file to write.
-        names: see :meth:`export.network.deploy.DeployNet.tensor_names`.
+        names: see `export.network.deploy.DeployNet.tensor_names`.
         metadata: what the file says of itself, see `infer.bundle.onnx_metadata.onnx_metadata`.
             The files that are made of it say the same.
 

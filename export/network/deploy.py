@@ -14,16 +14,16 @@ from infer.clips.spec import ClipSpec
 
 
 class DeployNet(nn.Layer):
-    """A network of :func:`export.network.fuse.fuse` with its input's normalisation.
+    """A network of `export.network.fuse.fuse` with its input's normalisation.
 
-    Input: uint8 ``[N, T, H, W, 3]`` RGB. Output: float32 logits ``[N, classes]``.
+    Input: uint8 `[N, T, H, W, 3]` RGB. Output: float32 logits `[N, classes]`.
 
-    Normalised pixels are ``(x - 255 mean) / (255 std)``. Only the subtraction is done here; the
+    Normalised pixels are `(x - 255 mean) / (255 std)`. Only the subtraction is done here; the
     factor goes into the weights of the first convolution, which is exact at the borders as well,
     since a zero of its padding stands for the mean before and after.
 
     Args:
-        network: ``Sequential(backbone, head)``; it is copied.
+        network: `Sequential(backbone, head)`; it is copied.
         spec: how clips are made; gives mean, standard deviation and size.
     """
 
@@ -42,7 +42,7 @@ class DeployNet(nn.Layer):
     def tensors(self) -> dict[str, Tensor]:
         """Every float tensor of the graph, by its name in our artefacts.
 
-        ``backbone.`` and ``head.`` stand for the numbers that the network's keys begin with.
+        `backbone.` and `head.` stand for the numbers that the network's keys begin with.
         """
         buffers = dict(self.network.named_buffers())
         found = {f"pixels.{name}": buffer for name, buffer in self.pixels.named_buffers()}
@@ -59,12 +59,12 @@ class DeployNet(nn.Layer):
 class CentredPixels(nn.Layer):
     """Lay out a batch of clips and take the mean off.
 
-    Input: uint8 ``[N, T, H, W, 3]`` RGB. Output: float32 ``[N * T, 3, H, W]``, ``x - 255 mean``.
+    Input: uint8 `[N, T, H, W, 3]` RGB. Output: float32 `[N * T, 3, H, W]`, `x - 255 mean`.
 
     Args:
         mean: a channel, of pixel / 255.
-        width: ``W``. The offset is stored for a whole row: runtimes that keep images as
-            ``[H, W, 3]`` then add runs of ``3 W`` numbers instead of three at a time, which took
+        width: `W`. The offset is stored for a whole row: runtimes that keep images as
+            `[H, W, 3]` then add runs of `3 W` numbers instead of three at a time, which took
             a fifth of a quantised network's time in ONNX Runtime.
     """
 
@@ -81,7 +81,7 @@ class CentredPixels(nn.Layer):
 
 
 def _scale_inputs(network: nn.Sequential, std: Sequence[float]) -> None:
-    """Let the first convolution take ``x - 255 mean`` instead of normalised pixels."""
+    """Let the first convolution take `x - 255 mean` instead of normalised pixels."""
     first = next(layer for layer in network.sublayers() if isinstance(layer, nn.Conv2D))
     scale = 1.0 / (255.0 * np.asarray(std, np.float64).reshape(1, 3, 1, 1))
     weight = first.weight.numpy().astype(np.float64) * scale

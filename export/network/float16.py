@@ -30,7 +30,7 @@ def to_half(source: str | Path, target: str | Path) -> onnx.ModelProto:
     """Write the float16 version of an fp32 ONNX file.
 
     Args:
-        source: ``model.fp32.onnx`` of :func:`export.network.convert.to_onnx`.
+        source: `model.fp32.onnx` of `export.network.convert.to_onnx`.
         target: the file to write.
 
     Raises:

@@ -22,7 +22,7 @@ def fuse(network: nn.Sequential) -> nn.Sequential:
     that a batch norm followed has a bias. The network itself is not changed.
 
     Args:
-        network: ``Sequential(backbone, head)`` of :func:`train.models.build_network`.
+        network: `Sequential(backbone, head)` of `train.models.build_network`.
 
     Raises:
         TypeError: a batch norm stands where nothing is known to fold it into.
@@ -49,7 +49,7 @@ def fuse(network: nn.Sequential) -> nn.Sequential:
 
 
 def folded(conv: nn.Conv2D, norm: nn.BatchNorm2D) -> tuple[np.ndarray, np.ndarray]:
-    """Weight ``[out, in / groups, K, K]`` and bias ``[out]``, float64, of conv then batch norm."""
+    """Weight `[out, in / groups, K, K]` and bias `[out]`, float64, of conv then batch norm."""
     gain = _float64(norm.weight) / np.sqrt(_float64(norm._variance) + norm._epsilon)
     bias = _float64(norm.bias) - _float64(norm._mean) * gain
     if conv.bias is not None:
@@ -76,7 +76,7 @@ def _fold_branches(layer: pptsm_v2.DepthwiseSeparable) -> None:
 
 
 def _fold_dropout(layer: pptsm_v2.PPTSMv2) -> None:
-    """Old dropout multiplies by 1 - p in evaluation; between it and ``fc`` there is only a mean."""
+    """Old dropout multiplies by 1 - p in evaluation; between it and `fc` there is only a mean."""
     if layer.last_conv is not None and layer.dropout.mode == "downscale_in_infer":
         keep = 1.0 - float(layer.dropout.p)
         layer.fc.weight.set_value((_float64(layer.fc.weight) * keep).astype(np.float32))

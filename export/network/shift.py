@@ -2,7 +2,7 @@
 
 A depthwise convolution looks at each channel and frame by itself, so it commutes with moving
 channels from frame to frame; with its stride of 2 a quarter of the numbers is left to move. Only
-the frames that nothing moves into differ: zero before the convolution, ``relu(bias)`` after it.
+the frames that nothing moves into differ: zero before the convolution, `relu(bias)` after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def delay_shift(network: nn.Sequential) -> None:
     """Let the first block of a fused student's third stage shift; other networks stay as they are.
 
     Args:
-        network: ``Sequential(backbone, head)`` of `export.network.fuse.fuse`; changed in place.
+        network: `Sequential(backbone, head)` of `export.network.fuse.fuse`; changed in place.
 
     Raises:
         TypeError: the network is not fused.
@@ -37,10 +37,10 @@ def delay_shift(network: nn.Sequential) -> None:
 class DelayedShift(nn.Layer):
     """Shift in time, with other values than zero where nothing moves in.
 
-    Input and output: float32 ``[N * num_seg, C, H, W]``.
+    Input and output: float32 `[N * num_seg, C, H, W]`.
 
     Args:
-        fill: float32 ``[C]``, what every position of such a frame holds.
+        fill: float32 `[C]`, what every position of such a frame holds.
         num_seg: frames a clip.
     """
 

@@ -31,7 +31,7 @@ class StripError(ClipDuetError):
     Attributes:
         missing: keys that the Student needs and the file lacks.
         unexpected: keys of the file that belong to no role of the config.
-        misshapen: ``key: file has [..], the network needs [..]``.
+        misshapen: `key: file has [..], the network needs [..]`.
         broken: keys whose values are not all finite.
     """
 
@@ -67,10 +67,10 @@ class Stripped:
     """What a checkpoint was made of.
 
     Attributes:
-        network: the Student, ``Sequential(backbone, head)`` in evaluation mode, filled.
-        settings: its ``backbone`` and ``head`` blocks.
+        network: the Student, `Sequential(backbone, head)` in evaluation mode, filled.
+        settings: its `backbone` and `head` blocks.
         others: the networks of the other roles that the file holds in full, filled as well:
-            :mod:`export.verify.parity` proves that nothing of them is in the artefacts.
+            `export.verify.parity` proves that nothing of them is in the artefacts.
         leftovers: tensors that belong to the losses, or to other roles without forming the network
             of the config.
     """
@@ -85,9 +85,9 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
     """Build the Student of a MODEL block and fill it from a checkpoint's state dict.
 
     Args:
-        weights: arrays or tensors by PaddleVideo's keys: ``backbone.*`` and ``head.*`` for a
-            Recognizer2D, ``ROLE.0.*`` and ``ROLE.1.*`` for a RecognizerDistillation, whose
-            ``*_student.pdparams`` hold ``0.*`` and ``1.*``.
+        weights: arrays or tensors by PaddleVideo's keys: `backbone.*` and `head.*` for a
+            Recognizer2D, `ROLE.0.*` and `ROLE.1.*` for a RecognizerDistillation, whose
+            `*_student.pdparams` hold `0.*` and `1.*`.
         model: the config's MODEL block.
         source: the file, for messages.
 
@@ -141,7 +141,7 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
 
 
 def _blocks(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The ``backbone`` and ``head`` settings by role, in the order of the config."""
+    """The `backbone` and `head` settings by role, in the order of the config."""
     if model["framework"] == "Recognizer2D":
         return {STUDENT: {"backbone": model["backbone"], "head": model["head"]}}
     blocks: dict[str, Mapping[str, Any]] = {}

@@ -1,12 +1,12 @@
-"""``python -m export.qat``: let a trained network get used to 8 bits (quantisation-aware training).
+"""`python -m export.qat`: let a trained network get used to 8 bits (quantisation-aware training).
 
-For a network that loses more by :mod:`export.int8.quantize` than it may. The fused fp32 network is
+For a network that loses more by `export.int8.quantize` than it may. The fused fp32 network is
 quantised as for export; then the Q/DQ graph itself is trained for a few epochs
-(:mod:`export.qat.graph_net`), with the fp32 network as its teacher: it learns to answer as it did
+(`export.qat.graph_net`), with the fp32 network as its teacher: it learns to answer as it did
 before, not the labels anew (Hinton et al., 2015, with the network's own past for a teacher). Each
 kind of activations is a training of its own, since their roundings lie elsewhere.
 
-``python -m export --qat FOLDER`` puts the result into a bundle, in place of what post-training
+`python -m export --qat FOLDER` puts the result into a bundle, in place of what post-training
 quantisation would give.
 """
 
@@ -135,22 +135,22 @@ def fine_tune(
     say: Say = lambda line: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Train the Q/DQ graphs of a checkpoint's Student; everything lies in ``cfg.output_dir``.
+    """Train the Q/DQ graphs of a checkpoint's Student; everything lies in `cfg.output_dir`.
 
     Args:
         cfg: the run's config with the settings of the fine-tune on top.
         checkpoint: the run's weights.
-        activations: kinds of Q/DQ graphs, see :mod:`export.int8.qdq`.
+        activations: kinds of Q/DQ graphs, see `export.int8.qdq`.
         resume: go on where an earlier call was stopped.
-        start: what :func:`begin` returned; None: it is called here.
+        start: what `begin` returned; None: it is called here.
         say: gets a line for each step done.
         should_stop: looked at after every step of the training.
 
     Returns:
-        What ``qat.json`` holds: where it started, and what became of each kind.
+        What `qat.json` holds: where it started, and what became of each kind.
 
     Raises:
-        KeyboardInterrupt: ``should_stop`` said so; what was done is kept.
+        KeyboardInterrupt: `should_stop` said so; what was done is kept.
         QatError: the folder holds another fine-tune, or the settings do not fit.
     """
     from export.qat.fine_tune import train_graph
@@ -183,13 +183,13 @@ def begin(cfg: Any, checkpoint: Path, *, resume: bool, say: Say) -> dict[str, An
     """The fp32 graph and the Q/DQ graphs to start from; made once, then found again.
 
     Args:
-        cfg: see :func:`fine_tune`.
+        cfg: see `fine_tune`.
         checkpoint: the run's weights.
         resume: go on where an earlier call was stopped.
         say: gets a line when they are made.
 
     Returns:
-        What ``start.json`` holds.
+        What `start.json` holds.
 
     Raises:
         QatError: the folder holds another fine-tune, or the settings do not fit.

@@ -26,18 +26,18 @@ def round_weight(weight: Tensor, step: Tensor) -> Tensor:
 
 
 def round_bias(bias: Tensor, step: Tensor) -> Tensor:
-    """The same for a bias of 32 bits, which may be too many steps for :func:`_rounded`."""
+    """The same for a bias of 32 bits, which may be too many steps for `_rounded`."""
     with paddle.no_grad():
         correction = paddle.round(bias / step) * step - bias
     return bias + correction
 
 
 def round_activation(x: Tensor, log_step: Tensor, *, low: int, high: int) -> Tensor:
-    """An activation as integers of ``low`` to ``high`` steps stand for it.
+    """An activation as integers of `low` to `high` steps stand for it.
 
     Args:
         x: float32, any shape.
-        log_step: float32 ``[1]``, the natural logarithm of the step.
+        log_step: float32 `[1]`, the natural logarithm of the step.
         low: smallest integer, the zero point taken off.
         high: largest integer, the zero point taken off.
     """
@@ -50,7 +50,7 @@ def round_activation(x: Tensor, log_step: Tensor, *, low: int, high: int) -> Ten
 
 
 def _rounded(x: Tensor) -> Tensor:
-    """To the nearest whole number, of two the even one, as runtimes do; ``paddle.round`` goes away
+    """To the nearest whole number, of two the even one, as runtimes do; `paddle.round` goes away
     from zero. Ties are no rare thing: half of all pixel values may lie on one.
 
     From 1.5 * 2 ** 23 on, neighbouring floats are 1 apart.

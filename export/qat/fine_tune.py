@@ -46,10 +46,10 @@ def train_graph(
     should_stop: Callable[[], bool],
     place: Place | None = None,
 ) -> dict[str, Any]:
-    """Train ``folder/start.onnx`` and write ``folder/trained.onnx``.
+    """Train `folder/start.onnx` and write `folder/trained.onnx`.
 
     Args:
-        cfg: epochs, optimiser, ``QAT``.
+        cfg: epochs, optimiser, `QAT`.
         folder: gets checkpoints, too, as any run does.
         datasets: training and validation clips.
         teacher: the fp32 ONNX file.

@@ -38,11 +38,11 @@ TINY = 1e-12
 
 
 class GraphNet(nn.Layer):
-    """A Q/DQ graph. Input: uint8 ``[N, T, H, W, 3]`` RGB. Output: logits float32 ``[N, classes]``.
+    """A Q/DQ graph. Input: uint8 `[N, T, H, W, 3]` RGB. Output: logits float32 `[N, classes]`.
 
     Args:
-        model: of :func:`export.int8.quantize.quantize`; the graph of an fp32 file works as well.
-        floats: the fp32 graph's tensors by name; rounded tensors of ``model`` are looked up there.
+        model: of `export.int8.quantize.quantize`; the graph of an fp32 file works as well.
+        floats: the fp32 graph's tensors by name; rounded tensors of `model` are looked up there.
         step_rate: how many times faster than the rest the logarithms of the steps learn.
 
     Raises:

@@ -24,7 +24,7 @@ class QatError(ClipDuetError):
 
 
 def load_trained(folder: Path, *, checkpoint_sha256: str) -> dict[str, Any]:
-    """What a finished fine-tune left, checked: ``qat.json``, with absolute paths of the files.
+    """What a finished fine-tune left, checked: `qat.json`, with absolute paths of the files.
 
     Raises:
         QatError: there is none, it started from another checkpoint, or a file has changed.

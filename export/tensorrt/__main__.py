@@ -1,4 +1,4 @@
-"""``python -m export.tensorrt --bundle B --precision fp16``: build an engine for this GPU."""
+"""`python -m export.tensorrt --bundle B --precision fp16`: build an engine for this GPU."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def build(options: argparse.Namespace, *, say: Say) -> Path:
     """Build, check and write one engine, unless the same is there; returns its path.
 
     Raises:
-        ClipDuetError: see :func:`main`.
+        ClipDuetError: see `main`.
     """
     bundle = Bundle.load(options.bundle)
     precision = options.precision

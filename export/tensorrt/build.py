@@ -51,7 +51,7 @@ def build_plan(
     """Build an engine for the GPU whose context is current; takes minutes.
 
     Args:
-        graph: of :func:`export.tensorrt.graph.for_tensorrt`.
+        graph: of `export.tensorrt.graph.for_tensorrt`.
         bundle: says what the input is called and how large a clip is.
         precision: that of the graph.
         settings: how to build.

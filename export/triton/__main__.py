@@ -1,4 +1,4 @@
-"""``python -m export.triton --bundle B --out REPO``: a bundle as a Triton model repository.
+"""`python -m export.triton --bundle B --out REPO`: a bundle as a Triton model repository.
 
     REPO/models/NAME_onnx_PRECISION/      config.pbtxt, labels.txt, 1/model.onnx
     REPO/models/NAME_onnx_int8_x86/       the same, of the file for CPUs

@@ -3,9 +3,9 @@
 A network of less precision may lose accuracy, and that is measured elsewhere. Here it is asked
 whether it is still the same classifier, and the question must not be answered by a few clips:
 
-- One class for everything: the trained network answers ``m`` of ``n`` clips with another class.
-  If answers were spread as before, all ``n`` would be that one class with the chance
-  ``(1 - m / n) ** n``.
+- One class for everything: the trained network answers `m` of `n` clips with another class.
+  If answers were spread as before, all `n` would be that one class with the chance
+  `(1 - m / n) ** n`.
 - A recall that collapsed: it is less than half of what it was, and of the clips of that class on
   which the two networks differ, so many are losses that a coin would explain them with less than
   the allowed chance (exact one-sided sign test of McNemar's pairs, shared among the classes after
@@ -75,7 +75,7 @@ class Collapse:
         return self.one_class is not None or bool(self.falls)
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``bundle.json`` says of a network that passed."""
+        """What `bundle.json` says of a network that passed."""
         return {
             "clips": self.clips,
             "level": LEVEL,
@@ -118,7 +118,7 @@ def check_collapse(
     """Refuse a network that forgot classes.
 
     Returns:
-        What was tested, for ``bundle.json``.
+        What was tested, for `bundle.json`.
 
     Raises:
         VerificationError: names the classes, with their recalls before and after.
@@ -153,6 +153,6 @@ def _one_class(before: np.ndarray, after: np.ndarray) -> int | None:
 
 
 def sign_test(lost: int, won: int) -> float:
-    """The exact one-sided sign test: chance of at least ``lost`` heads in ``lost + won`` tosses."""
+    """The exact one-sided sign test: chance of at least `lost` heads in `lost + won` tosses."""
     total = lost + won
     return sum(math.comb(total, k) for k in range(lost, total + 1)) / 2**total

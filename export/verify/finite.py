@@ -28,7 +28,7 @@ def saturated_clips(shape: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
     """Clips of extreme pixels and what they are called.
 
     Args:
-        shape: ``[T, H, W, 3]``.
+        shape: `[T, H, W, 3]`.
 
     Returns:
         Name and uint8 clip of this shape: black, white, each colour alone, and checkerboards of
@@ -60,8 +60,8 @@ def check_finite(
     """Run clips and the saturated ones, one at a time, and look at every tensor of floats.
 
     Args:
-        path: an ONNX file that takes uint8 ``clip`` ``[batch, T, H, W, 3]``.
-        clips: uint8 ``[n, T, H, W, 3]``, at least one.
+        path: an ONNX file that takes uint8 `clip` `[batch, T, H, W, 3]`.
+        clips: uint8 `[n, T, H, W, 3]`, at least one.
         names: what each is called in messages.
         threads: of ONNX Runtime; None: all cores.
 
@@ -95,7 +95,7 @@ def check_finite(
 
 
 def _groups(model: onnx.ModelProto) -> Iterator[list[str]]:
-    """Every tensor of floats that a node computes, in the graph's order, ``BYTES`` at a time."""
+    """Every tensor of floats that a node computes, in the graph's order, `BYTES` at a time."""
     import onnx
 
     one = onnx.ModelProto()

@@ -23,7 +23,7 @@ QUANTIZED = "_quantized"
 
 
 def check_origin(what: str, tensors: Arrays, own: Arrays, foreign: Arrays) -> int:
-    """Every float tensor is one of ``own``, every one of ``own`` is there, none is ``foreign``.
+    """Every float tensor is one of `own`, every one of `own` is there, none is `foreign`.
 
     Tensors are compared by content: names, a transposition and added axes of length 1 do not
     matter. Single numbers, which a converter may add, are not looked at.
@@ -82,7 +82,7 @@ def check_distinct(own: Arrays, raw: Arrays, foreign: Arrays) -> None:
 
 
 def check_half_origin(what: str, tensors: Arrays, own: Arrays, foreign: Arrays) -> int:
-    """As :func:`check_origin`, where an artefact's float16 tensors are ``own``, rounded.
+    """As `check_origin`, where an artefact's float16 tensors are `own`, rounded.
 
     Args:
         what: the artefact, for messages.
@@ -96,11 +96,11 @@ def check_half_origin(what: str, tensors: Arrays, own: Arrays, foreign: Arrays) 
 
 
 def check_quantized_origin(what: str, tensors: Arrays, own: Arrays) -> None:
-    """Every rounded tensor is one of ``own`` to within half a step.
+    """Every rounded tensor is one of `own` to within half a step.
 
     Args:
         what: the artefact, for messages.
-        tensors: its tensors by name: ``X_quantized`` with ``X_scale`` or ``X_quantized_scale``.
+        tensors: its tensors by name: `X_quantized` with `X_scale` or `X_quantized_scale`.
         own: the fused Student's, by the names of the fp32 artefact.
 
     Raises:
@@ -125,11 +125,11 @@ def check_quantized_origin(what: str, tensors: Arrays, own: Arrays) -> None:
 
 
 def check_trained_origin(what: str, tensors: Arrays, own: Arrays) -> None:
-    """Every rounded tensor is one of ``own`` that a fine-tune has moved a little.
+    """Every rounded tensor is one of `own` that a fine-tune has moved a little.
 
     Args:
         what: the artefact, for messages.
-        tensors: its tensors by name, see :func:`check_quantized_origin`.
+        tensors: its tensors by name, see `check_quantized_origin`.
         own: the fused Student's before the fine-tune.
 
     Raises:

@@ -48,12 +48,12 @@ class Gap:
 
 
 def gap(reference: np.ndarray, found: np.ndarray, *, scale: float | None = None) -> Gap:
-    """Compare logits ``[n, classes]``; NaN and infinity in ``found`` count as infinitely far.
+    """Compare logits `[n, classes]`; NaN and infinity in `found` count as infinitely far.
 
     Args:
         reference: logits of the trained network.
         found: logits to be judged.
-        scale: what differences are a share of; None: the largest |logit| of ``reference``.
+        scale: what differences are a share of; None: the largest |logit| of `reference`.
     """
     difference = np.abs(found.astype(np.float64) - reference.astype(np.float64)).max(axis=1)
     difference = np.where(np.isfinite(difference), difference, np.inf)
@@ -73,10 +73,10 @@ def compare(
     limits: Limits = FLOAT32,
     scale: float | None = None,
 ) -> Gap:
-    """Compare logits ``[n, classes]`` and refuse what is too far away, or answers otherwise.
+    """Compare logits `[n, classes]` and refuse what is too far away, or answers otherwise.
 
     Args:
-        what: which network, runtime and batch ``found`` comes from.
+        what: which network, runtime and batch `found` comes from.
         reference: logits of the trained network.
         found: logits to be judged.
         clips: path of each row.
@@ -136,7 +136,7 @@ def _row(values: np.ndarray) -> str:
 
 
 def dynamic(net: nn.Layer) -> Run:
-    """A network in Paddle's dynamic graph as a function of uint8 clips ``[n, T, H, W, 3]``."""
+    """A network in Paddle's dynamic graph as a function of uint8 clips `[n, T, H, W, 3]`."""
     net.eval()
 
     def run(clips: np.ndarray) -> np.ndarray:
@@ -155,8 +155,8 @@ def check_fusion(student: nn.Sequential, fused: nn.Sequential, frames: paddle.Te
 
     Args:
         student: the unfused network.
-        fused: what :func:`export.network.fuse.fuse` made of it.
-        frames: float32 ``[N * T, 3, H, W]``, normalised.
+        fused: what `export.network.fuse.fuse` made of it.
+        frames: float32 `[N * T, 3, H, W]`, normalised.
 
     Returns:
         The larger gap of the two comparisons.
@@ -210,7 +210,7 @@ def check_batches(
         run: the runtime.
         alone: the trained network's logits of each clip alone; None: only the runtime itself is
             compared.
-        clips: uint8 ``[n, T, H, W, 3]``; larger batches repeat them.
+        clips: uint8 `[n, T, H, W, 3]`; larger batches repeat them.
         paths: path of each clip.
         batch_sizes: sizes to try.
         limits: what rounding explains.
@@ -256,7 +256,7 @@ def check_answers(
 
     Returns:
         Largest and typical difference and share of clips with the same answer, for
-        ``bundle.json``.
+        `bundle.json`.
 
     Raises:
         VerificationError: logits or answers differ.
@@ -274,5 +274,5 @@ def check_answers(
 
 
 def agreement(reference: np.ndarray, found: np.ndarray) -> dict[str, float]:
-    """Share of clips ``[n, classes]`` with the same answer."""
+    """Share of clips `[n, classes]` with the same answer."""
     return {"top1_agreement": float((reference.argmax(axis=1) == found.argmax(axis=1)).mean())}

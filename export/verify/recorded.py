@@ -47,7 +47,7 @@ class Recorded:
     explained: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``bundle.json`` says of it."""
+        """What `bundle.json` says of it."""
         return asdict(self)
 
     def warning(self, list_file: str) -> str:
@@ -122,7 +122,7 @@ def _unclear(found: Evaluation, *, share: float) -> int:
 
 
 def _at_most(count: int, *, listed: int, right: int, drawn: int) -> float:
-    """Chance that of so many drawn clips at most ``count`` are right (hypergeometric)."""
+    """Chance that of so many drawn clips at most `count` are right (hypergeometric)."""
     ways = sum(
         math.comb(right, k) * math.comb(listed - right, drawn - k)
         for k in range(max(0, drawn - (listed - right)), min(count, right, drawn) + 1)

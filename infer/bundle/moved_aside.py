@@ -1,7 +1,7 @@
 """Where a bundle lies that was moved aside: what an export leaves that is killed while it replaces.
 
 Where the system can exchange two folders in one step there is never such a moment; where it cannot,
-the old bundle is renamed to ``.NAME.<8 hex digits>.previous`` before the new one takes its name.
+the old bundle is renamed to `.NAME.<8 hex digits>.previous` before the new one takes its name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def leftovers(target: Path) -> list[Path]:
-    """Folders beside a bundle's folder that an export of it made: ``.partial`` and ``.previous``.
+    """Folders beside a bundle's folder that an export of it made: `.partial` and `.previous`.
 
     Raises:
         OSError: the folder that they lie in cannot be read.

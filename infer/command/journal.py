@@ -45,7 +45,7 @@ class Journal:
 
         Raises:
             ClipDuetError: it cannot be written, another process writes it, it is another file, or
-                ``resume`` is true and it is of a run that differs.
+                `resume` is true and it is of a run that differs.
         """
         self.path = output.with_name(f"{output.name}.partial")
         self._about = {"file": KIND, "version": VERSION, **about}
@@ -144,7 +144,7 @@ class Journal:
         return Prediction(Path(row["video"]), topk, row["seconds"], row["error"], row["warning"])
 
     def close(self, *, keep: bool) -> None:
-        """Let the file go; ``keep``: unless there is nothing in it to go on with."""
+        """Let the file go; `keep`: unless there is nothing in it to go on with."""
         if not (keep and self.answers):
             with contextlib.suppress(OSError):
                 self.path.unlink()

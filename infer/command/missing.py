@@ -11,7 +11,7 @@ OWN = {"__main__", "clipduet", "infer", "train", "export", "benchmarks"}
 
 
 def need(packages: Sequence[str], *, extra: str) -> None:
-    """In the ``__init__`` of a package: end a ``python -m`` of one of its modules with advice.
+    """In the `__init__` of a package: end a `python -m` of one of its modules with advice.
 
     Only then: a program that imports the package may well do without some of them.
 
@@ -32,7 +32,7 @@ def need(packages: Sequence[str], *, extra: str) -> None:
 
 
 def advice(missing: str, *, extra: str = "") -> str:
-    """What to do about packages that are not there; ``extra``: of this project, or the base."""
+    """What to do about packages that are not there; `extra`: of this project, or the base."""
     what = f"'.[{extra}]'" if extra else "."
     return (
         f"{sys.executable} does not have {missing}: pip install -c constraints.txt {what}, or run "
@@ -41,7 +41,7 @@ def advice(missing: str, *, extra: str = "") -> str:
 
 
 def why_not(error: ImportError, *, extra: str = "") -> str:
-    """Which package an import failed for, why, and what to do; ``extra``: as for `advice`."""
+    """Which package an import failed for, why, and what to do; `extra`: as for `advice`."""
     if isinstance(error, ModuleNotFoundError):
         return advice(str(error.name), extra=extra)
     reason = " ".join(str(error).split())

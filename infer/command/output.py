@@ -28,7 +28,7 @@ Write = Callable[[str, "Prediction"], None]
 
 
 def form_of(asked: str | None, output: str | None) -> str:
-    """``table``, ``array``, ``jsonl`` or ``csv``: a file named .json holds one JSON value."""
+    """`table`, `array`, `jsonl` or `csv`: a file named .json holds one JSON value."""
     suffix = Path(output or "").suffix.lower()
     form = asked or SUFFIXES.get(suffix, "table")
     if form == "json":
@@ -49,7 +49,7 @@ def stream(named: str | None) -> Iterator[TextIO]:
 
 
 def record(name: str, prediction: Prediction, labels: Labels | None) -> dict[str, object]:
-    """A prediction as JSON: either ``error`` or the best answer and the ``topk``."""
+    """A prediction as JSON: either `error` or the best answer and the `topk`."""
     true = {} if labels is None else labels.record(prediction)
     if prediction.error is not None:
         return {"video": name, **true, "error": prediction.error}

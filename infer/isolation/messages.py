@@ -65,7 +65,7 @@ def receive(connection: socket.socket, until: float | None = None) -> dict[str, 
 
 
 def receive_into(connection: socket.socket, room: memoryview, until: float | None = None) -> None:
-    """Fill ``room``, bytes; arguments and errors as of `receive`."""
+    """Fill `room`, bytes; arguments and errors as of `receive`."""
     while len(room):
         # What has arrived is taken even if the time is over: this process may have been stopped.
         left = None if until is None else max(until - time.monotonic(), 0)

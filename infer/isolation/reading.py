@@ -56,7 +56,7 @@ class IsolatedReading:
     """Processes that read clips; its `load` stands in for `infer.clips.preprocess.load_clips`.
 
     Any number of threads may use one; as many videos as there are processes are read at once. Use
-    it in a ``with`` statement, or `close` it: the processes end with it, or with this process,
+    it in a `with` statement, or `close` it: the processes end with it, or with this process,
     however that ends.
     """
 

@@ -28,7 +28,7 @@ class ClipDuetError(Exception):
         return super().__str__()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As it is, whatever its ``__init__`` takes: it may be raised in another process."""
+        """As it is, whatever its `__init__` takes: it may be raised in another process."""
         return _restored, (type(self), self.args, self.__dict__)
 
 

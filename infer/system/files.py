@@ -28,7 +28,7 @@ class WriteError(ClipDuetError):
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise WriteError, which names the file, for every ``OSError`` of the body.
+    """Raise WriteError, which names the file, for every `OSError` of the body.
 
     Args:
         path: what is named where the error does not say which file it is.
@@ -56,14 +56,14 @@ def check_writable(path: str | Path) -> None:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield an empty file beside ``path`` that takes its place when the body succeeds.
+    """Yield an empty file beside `path` that takes its place when the body succeeds.
 
-    Whatever stops the body, Ctrl-C included, ``path`` stays as it was. Missing folders are made;
+    Whatever stops the body, Ctrl-C included, `path` stays as it was. Missing folders are made;
     of a link, the file that it points to is replaced. What a killed process has left is removed by
-    the next call for the same ``path``.
+    the next call for the same `path`.
 
     Raises:
-        WriteError: the file system says no, or the body met an ``OSError``.
+        WriteError: the file system says no, or the body met an `OSError`.
     """
     path = Path(os.path.realpath(path))
     try:
@@ -128,7 +128,7 @@ def lock_file(path: Path, *, create: bool = False) -> int | None:
 
 
 def _claim(path: Path) -> tuple[Path, int]:
-    """An empty temporary file beside ``path``, and the lock that says that it is in use.
+    """An empty temporary file beside `path`, and the lock that says that it is in use.
 
     Names are numbered and the first free one is taken, so that those of dead processes are found
     without a search through the folder, which may hold many files.

@@ -27,7 +27,7 @@ class Search:
     met_again: list[str] = field(default_factory=list)
 
     def tree(self, folder: str) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
-        """Every folder from ``folder`` downwards, each once, with what lies in it but folders.
+        """Every folder from `folder` downwards, each once, with what lies in it but folders.
 
         Links to folders are followed. A folder that is reached in several ways bears the name
         without a link, if there is one, else the first. Hidden names are left out. Sorted, a
@@ -64,7 +64,7 @@ class Search:
         yield from sorted(found.items(), key=lambda item: Path(item[0]).parts)
 
     def matches(self, pattern: str) -> list[str]:
-        """Names that a pattern with ``* ? [ ]`` and ``**`` matches, sorted, as `glob` finds them.
+        """Names that a pattern with `* ? [ ]` and `**` matches, sorted, as `glob` finds them.
 
         Other than `glob`, this notes folders that cannot be read, and takes a linked folder once.
         """

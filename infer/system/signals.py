@@ -52,7 +52,7 @@ def keep_handlers() -> Iterator[None]:
 def stoppable() -> Iterator[None]:
     """Raise `Stopped` in the main thread on SIGTERM and SIGHUP while the body runs.
 
-    A signal that the process ignores stays ignored (``nohup``). In another thread than the main
+    A signal that the process ignores stays ignored (`nohup`). In another thread than the main
     one this changes nothing: only the main thread may set handlers. Handlers are restored at the
     end.
     """

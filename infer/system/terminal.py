@@ -12,7 +12,7 @@ from typing import TextIO
 def printable(text: str, keep: str = "") -> str:
     """A text from a file or a name, without control characters, terminal codes and bidi overrides.
 
-    They are shown as escapes, such as ``\\\\x1b``; those in ``keep`` stay.
+    They are shown as escapes, such as `\\\\x1b`; those in `keep` stay.
     """
     if text.isprintable():
         return text
@@ -32,7 +32,7 @@ def has_stdout() -> bool:
 
 
 def open_streams() -> None:
-    """Give a command whose standard streams were closed (``>&-``) some that lead nowhere.
+    """Give a command whose standard streams were closed (`>&-`) some that lead nowhere.
 
     Else the next file that is opened gets the number 1, and what a library prints gets into it.
     """

@@ -1,9 +1,9 @@
 """What a run leaves on disk: where it stands, and its best weights.
 
-``latest.ckpt`` is one file with everything that continuing needs, ``best.pdparams`` a plain state
-dict with PaddleVideo's keys, ``config.yaml`` the run's settings, whole. All are written beside
+`latest.ckpt` is one file with everything that continuing needs, `best.pdparams` a plain state
+dict with PaddleVideo's keys, `config.yaml` the run's settings, whole. All are written beside
 their name and then renamed, so that a run killed at any moment leaves whole files; the two with
-weights end with a checksum (:mod:`train.checkpoints.checksum`), which is compared wherever one is
+weights end with a checksum (`train.checkpoints.checksum`), which is compared wherever one is
 read.
 """
 
@@ -49,7 +49,7 @@ def save_latest(
     *,
     average: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``latest.ckpt``: weights, their average, optimiser and ``progress`` (plain data)."""
+    """Write `latest.ckpt`: weights, their average, optimiser and `progress` (plain data)."""
     content = {
         "format": FORMAT,
         "model": _in_float32(recognizer),
@@ -68,13 +68,13 @@ def load_latest(
     trust: bool = False,
     prepare: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Restore weights and optimiser from ``latest.ckpt``.
+    """Restore weights and optimiser from `latest.ckpt`.
 
     Args:
         folder: of the run.
         recognizer: gets the weights.
         optimizer: gets its state.
-        trust: see :func:`load_file`.
+        trust: see `load_file`.
         prepare: called between the two.
 
     Returns:
@@ -94,13 +94,13 @@ def load_latest(
 
 
 def save_best(folder: Path, recognizer: Recognizer, record: Mapping[str, Any]) -> None:
-    """Write ``best.pdparams``, and ``best.json`` with what is known of it."""
+    """Write `best.pdparams`, and `best.json` with what is known of it."""
     _save(folder / BEST, _in_float32(recognizer))
     write_text(folder / BEST_RECORD, json.dumps(dict(record), indent=1) + "\n")
 
 
 def load_file(path: Path, *, trust: bool = False) -> Any:
-    """Read a ``.pdparams`` or ``.ckpt`` file: what ``paddle.load`` gives, without running it.
+    """Read a `.pdparams` or `.ckpt` file: what `paddle.load` gives, without running it.
 
     Args:
         path: the file.
@@ -161,7 +161,7 @@ def _kind(file: BinaryIO) -> str:
 
 
 def model_weights(content: Any, *, source: Path) -> dict[str, paddle.Tensor]:
-    """The state dict in a loaded ``.pdparams`` or ``.ckpt`` file, without what is no array.
+    """The state dict in a loaded `.pdparams` or `.ckpt` file, without what is no array.
 
     Raises:
         CheckpointError: there is none.

@@ -20,7 +20,7 @@ _MASTER = re.compile(r"fp32_master_\d+")
 
 
 def optimizer_state(networks: nn.Layer, optimizer: Optimizer) -> dict[str, Any]:
-    """Everything an optimiser knows of the parameters, by ``key|what``; master weights too."""
+    """Everything an optimiser knows of the parameters, by `key|what`; master weights too."""
     prefixes = _names(networks)
     whole = optimizer.state_dict()
     masters = {value.name: value for value in whole.pop(MASTERS, {}).values()}
@@ -38,7 +38,7 @@ def optimizer_state(networks: nn.Layer, optimizer: Optimizer) -> dict[str, Any]:
 
 
 def set_optimizer_state(networks: nn.Layer, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Restore what :func:`optimizer_state` has returned, for networks with the same keys."""
+    """Restore what `optimizer_state` has returned, for networks with the same keys."""
     prefixes = {key: prefix for prefix, key in _names(networks).items()}
     named: dict[str, Any] = {}
     masters = {}

@@ -1,4 +1,4 @@
-"""What ``paddle.load`` makes of the plain data in a file: tensors, with their names."""
+"""What `paddle.load` makes of the plain data in a file: tensors, with their names."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PARTS = "UnpackBigParamInfor@@"
 
 
 def as_paddle_loads(content: Any) -> Any:
-    """Do to a file's plain data what ``paddle.load`` does.
+    """Do to a file's plain data what `paddle.load` does.
 
     A state dict with a table of names, of Paddle 1.8 to 3, gets tensors of these names. Elsewhere
-    ``(name, array)`` stands for a tensor, as Paddle has written them since 2.1; in data without
+    `(name, array)` stands for a tensor, as Paddle has written them since 2.1; in data without
     any such pair every array is a tensor.
 
     Raises:

@@ -24,7 +24,7 @@ class MalformedPickleError(Exception):
 
 
 class ForbiddenError(Exception):
-    """A file that holds more than plain data; ``what`` names it."""
+    """A file that holds more than plain data; `what` names it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -121,7 +121,7 @@ def _scalar(dtype: Any, data: Any) -> np.generic:
 
 
 def _eval(text: Any, names: Any) -> Array:
-    """What Paddle writes for a ``DenseTensor``: ``eval("data", {"data": array})``."""
+    """What Paddle writes for a `DenseTensor`: `eval("data", {"data": array})`."""
     found = names.get("data") if type(names) is dict and len(names) == 1 else None
     if text != "data" or type(found) is not Array:
         raise ForbiddenError("builtins.eval")
@@ -136,7 +136,7 @@ def _encode(text: Any, encoding: Any) -> str:
 
 
 def _pair(items: Any) -> tuple[Any, ...]:
-    """What Paddle writes for a tensor: ``tuple((name, array))``."""
+    """What Paddle writes for a tensor: `tuple((name, array))`."""
     if type(items) is not tuple or len(items) != 2:
         raise ForbiddenError("builtins.tuple")
     return items

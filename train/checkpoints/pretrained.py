@@ -1,6 +1,6 @@
 """Start from other people's weights, and say exactly what was taken from them.
 
-``MODEL...backbone.pretrained`` fills one backbone, ``weights`` whole networks, heads included.
+`MODEL...backbone.pretrained` fills one backbone, `weights` whole networks, heads included.
 A file may hold the networks of a PaddleVideo training, those of a run here (the keys are the
 same), or an ImageNet network of PaddleClas. What it calls its entries is found out by trying.
 """
@@ -28,7 +28,7 @@ LEAST_MATCH = 0.5
 Weights = Mapping[str, Any]
 Read = Callable[[Path], Any]
 Reading = Callable[[str], str | None]
-"""From a key of the file to the key of ``Sequential(backbone, head)``, or None."""
+"""From a key of the file to the key of `Sequential(backbone, head)`, or None."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Loaded:
         source: the file.
         loaded: entries that were filled.
         reshaped: entries that kept their initial values because the file's have other shapes,
-            such as a classifier for other classes: ``key [file's], not [own]``.
+            such as a classifier for other classes: `key [file's], not [own]`.
         new: entries that the file lacks; they kept their initial values too.
         left_over: keys of the file that were not used.
     """
@@ -68,7 +68,7 @@ class Loaded:
 def load_pretrained(
     recognizer: Recognizer, model: Mapping[str, Any], *, read: Read = load_file
 ) -> dict[str, Loaded]:
-    """Load the ``pretrained`` file of every backbone that names one.
+    """Load the `pretrained` file of every backbone that names one.
 
     Args:
         recognizer: the networks.
@@ -129,7 +129,7 @@ def load_weights(
 def _fill(
     layer: nn.Layer, weights: Weights, readings: Sequence[Reading], *, prefix: str, source: Path
 ) -> Loaded:
-    """Fill a layer, whose keys lack ``prefix``, by the reading of the file that fits most of it."""
+    """Fill a layer, whose keys lack `prefix`, by the reading of the file that fits most of it."""
     own = layer.state_dict()
 
     def read(reading: Reading) -> dict[str, str]:
@@ -170,7 +170,7 @@ def _fill(
 
 
 def _recogniser_readings(role: str) -> list[Reading]:
-    """Checkpoints of several networks, of one, and PaddleVideo's ``*_student.pdparams``."""
+    """Checkpoints of several networks, of one, and PaddleVideo's `*_student.pdparams`."""
 
     def own(key: str) -> str | None:
         return key.removeprefix(f"{role}.") if key.startswith(f"{role}.") else None

@@ -1,6 +1,6 @@
 """Read a pickle as data: arrays, dicts, lists and numbers, and nothing that could run code.
 
-``pickle.load`` calls whatever a file names. Here nothing of a file is ever looked up or called: a
+`pickle.load` calls whatever a file names. Here nothing of a file is ever looked up or called: a
 few dozen opcodes build plain data, the handful of names that Paddle and NumPy write stand for what
 is done here in their place, and everything else is refused by its name. What a file may take of
 memory and time is bounded by its size: lengths beyond its end, arrays of other sizes than their
@@ -49,7 +49,7 @@ _BROKEN = (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError,
 
 
 def read_plain(file: BinaryIO, *, size: int) -> Any:
-    """Read the first ``size`` bytes of a file, which must be one pickle.
+    """Read the first `size` bytes of a file, which must be one pickle.
 
     Args:
         file: at its beginning.
@@ -80,7 +80,7 @@ def read_plain(file: BinaryIO, *, size: int) -> Any:
 
 
 class _Source:
-    """The bytes of a file, no more than there are; what ``pickletools`` reads from."""
+    """The bytes of a file, no more than there are; what `pickletools` reads from."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self.left = file, size

@@ -1,6 +1,6 @@
 """Start whole networks from checkpoints: a teacher that is to be believed, a student to fine-tune.
 
-Unlike an ImageNet backbone (:mod:`train.checkpoints.pretrained`) such a network is taken entirely
+Unlike an ImageNet backbone (`train.checkpoints.pretrained`) such a network is taken entirely
 or not at
 all: a teacher with a single layer of random numbers would teach noise.
 """
@@ -34,7 +34,7 @@ def load_networks(
     filled: Mapping[str, Collection[str]] | None = None,
     read: Read = load_file,
 ) -> list[str]:
-    """Fill the networks whose block names a checkpoint in ``pretrained``.
+    """Fill the networks whose block names a checkpoint in `pretrained`.
 
     Args:
         recognizer: the networks.
@@ -102,12 +102,12 @@ def _needed(recognizer: Recognizer, role: str) -> list[str]:
 def network_weights(
     path: Path, role: str | None, *, default: str = STUDENT, read: Read = load_file
 ) -> tuple[str, dict[str, Any]]:
-    """One network of a checkpoint, by the keys of ``Sequential(backbone, head)``.
+    """One network of a checkpoint, by the keys of `Sequential(backbone, head)`.
 
     Args:
-        path: a run's ``best.pdparams`` or ``latest.ckpt``, of one network or of several, or
-            PaddleVideo's, whose ``*_student.pdparams`` have the keys already.
-        role: whose weights; None: those of ``default`` if the file has it, else the Student's.
+        path: a run's `best.pdparams` or `latest.ckpt`, of one network or of several, or
+            PaddleVideo's, whose `*_student.pdparams` have the keys already.
+        role: whose weights; None: those of `default` if the file has it, else the Student's.
         default: a role.
         read: reads a file.
 

@@ -1,6 +1,6 @@
 """What must fit together across a whole config: frames, pixels, labels, schedule.
 
-As in :mod:`train.config.model_checks`, blocks that are not well-formed are left out.
+As in `train.config.model_checks`, blocks that are not well-formed are left out.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def check_config(raw: Mapping[str, Any]) -> Iterator[Mistake]:
 def check_made_lists(raw: Mapping[str, Any], made: Mapping[str, str]) -> Iterator[Mistake]:
     """Lists that BEFORE writes hold the whole paths of its clips; splits have to read them so.
 
-    ``made``: the files that BEFORE makes, by their variables.
+    `made`: the files that BEFORE makes, by their variables.
     """
     before = dig(raw, "BEFORE")
     for name, block in before.items() if isinstance(before, Mapping) else ():

@@ -1,7 +1,7 @@
 """Files of class names, in the forms that public datasets have them.
 
-One name a line, or a number and a name, or a name and a number: ``0 abseiling``, ``1,abseiling``,
-``abseiling 0``. Numbers begin at 0 or at 1, in any order; a first line such as ``id,name`` is a
+One name a line, or a number and a name, or a name and a number: `0 abseiling`, `1,abseiling`,
+`abseiling 0`. Numbers begin at 0 or at 1, in any order; a first line such as `id,name` is a
 header. Names may hold spaces, and stand in quotes. JSON is a list of names, or an object of names
 and numbers.
 """
@@ -67,7 +67,7 @@ def parse_class_names(text: str) -> list[str]:
 
 
 def class_lines(names: Sequence[str]) -> list[str]:
-    """Lines of a file that :func:`read_class_names` reads as these names."""
+    """Lines of a file that `read_class_names` reads as these names."""
     try:
         if parse_class_names("\n".join(names)) == list(names):
             return list(names)

@@ -27,7 +27,7 @@ MOST_ALIKE = 100
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong. ``where`` may be empty when the whole file is meant."""
+    """One thing that is wrong. `where` may be empty when the whole file is meant."""
 
     where: Location
     text: str
@@ -35,7 +35,7 @@ class Mistake:
 
 
 class ConfigError(ClipDuetError):
-    """A config cannot be used; the message and ``mistakes`` hold everything wrong with it."""
+    """A config cannot be used; the message and `mistakes` hold everything wrong with it."""
 
     def __init__(self, source: str, mistakes: Sequence[Mistake]) -> None:
         self.source = source
@@ -49,7 +49,7 @@ class ConfigError(ClipDuetError):
 
 
 def dotted(where: Location) -> str:
-    """``MODEL.models.0.Teacher``: a location as overrides write it."""
+    """`MODEL.models.0.Teacher`: a location as overrides write it."""
     return ".".join(str(part) for part in where)
 
 
@@ -63,7 +63,7 @@ def shown(value: Any) -> str:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name most like ``name``, or None if none is alike; case does not matter."""
+    """The allowed name most like `name`, or None if none is alike; case does not matter."""
     if len(name) > MOST_ALIKE:
         return None
     by_lower = {candidate.lower(): candidate for candidate in allowed}
@@ -75,7 +75,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
 
 
 def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """``unknown key; did you mean ...?`` with the nearest name, else the allowed ones."""
+    """`unknown key; did you mean ...?` with the nearest name, else the allowed ones."""
     names = sorted(allowed)
     guess = nearest(str(name), names)
     if guess is not None:
@@ -86,13 +86,13 @@ def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
 def pydantic_mistakes(
     error: ValidationError, *, model: type[BaseModel], raw: Any, under: Location = ()
 ) -> list[Mistake]:
-    """Translate what pydantic found in ``raw`` into mistakes at the user's own paths.
+    """Translate what pydantic found in `raw` into mistakes at the user's own paths.
 
     Args:
-        error: what validating ``raw`` against ``model`` raised.
+        error: what validating `raw` against `model` raised.
         model: the model, whose fields give the nearest names.
         raw: the data as the user wrote it.
-        under: location of ``raw`` in the config.
+        under: location of `raw` in the config.
     """
     schema = model.model_json_schema()
     mistakes = []
@@ -108,7 +108,7 @@ def pydantic_mistakes(
 
 
 def guessed_names(error: ValidationError, raw: Any) -> dict[Location, str]:
-    """For every block whose ``name`` is unknown but like a known one: its location and guess.
+    """For every block whose `name` is unknown but like a known one: its location and guess.
 
     Nothing within such a block was checked, because its name says what belongs there.
     """
@@ -138,7 +138,7 @@ def _on_one_line(path: str) -> str:
 
 
 def _user_location(loc: Location, raw: Any, kind: str) -> Location:
-    """``loc`` without the parts that the user did not write: names of union members."""
+    """`loc` without the parts that the user did not write: names of union members."""
     where: list[str | int] = []
     here = raw
     for depth, part in enumerate(loc):
@@ -212,7 +212,7 @@ def _not_among(value: Any, expected: str) -> str:
 
 
 def _keys_at(schema: Mapping[str, Any], loc: Location) -> set[str]:
-    """Names of the fields of the model at ``loc``, found by walking its JSON schema."""
+    """Names of the fields of the model at `loc`, found by walking its JSON schema."""
     nodes = _choices(schema, schema)
     for part in loc:
         nodes = [choice for node in nodes for choice in _step(schema, node, part)]

@@ -30,7 +30,7 @@ def identity(cfg: Config) -> dict[str, Any]:
 
 
 def completed(stored: dict[str, Any]) -> dict[str, Any]:
-    """A stored :func:`identity` with the defaults of settings that came after it was stored."""
+    """A stored `identity` with the defaults of settings that came after it was stored."""
     try:
         return identity(Config(**stored))
     except ValidationError:

@@ -1,7 +1,7 @@
 """Read an experiment from YAML: every mistake at once, or a checked config with all its defaults.
 
-The layout is PaddleVideo's, whose files load unchanged; see :mod:`train.config.schema.experiment`
-for every key, :mod:`train.config.yaml_file` for ``_BASE_``, overrides and ``${VAR}``.
+The layout is PaddleVideo's, whose files load unchanged; see `train.config.schema.experiment`
+for every key, `train.config.yaml_file` for `_BASE_`, overrides and `${VAR}`.
 
     cfg = load_config("configs/pptsm_v2_8f.yaml", ["epochs=10", "MODEL.backbone.scale=0.5"])
 """
@@ -62,7 +62,7 @@ DENSE_VIEWS = 10
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """Where a split is, with ``DATASET.root`` applied."""
+    """Where a split is, with `DATASET.root` applied."""
 
     list_file: Path
     root: Path
@@ -82,7 +82,7 @@ def load_config(
 
     Args:
         path: the file.
-        overrides: ``a.b.c=value`` texts, applied in order on top of the file.
+        overrides: `a.b.c=value` texts, applied in order on top of the file.
         over: a second file, whose settings go on top of the first's before the overrides do.
         trust: let checkpoints that the config or a command names hold more than arrays, dicts and
             numbers: Paddle reads them then, and runs what they ask for.
@@ -126,7 +126,7 @@ def before_path(output_dir: str, name: str, block: Any) -> Path:
 
 
 def parse_model(block: Mapping[str, Any]) -> dict[str, Any]:
-    """A MODEL block alone, checked and with all defaults; ``{"MODEL": {...}}`` works as well.
+    """A MODEL block alone, checked and with all defaults; `{"MODEL": {...}}` works as well.
 
     Raises:
         ConfigError: all mistakes.
@@ -150,9 +150,9 @@ def pipeline_of(cfg: Config, split: Split) -> PipelineSplit:
 
 
 def clip_spec(cfg: Config, split: Split = "valid") -> ClipSpec:
-    """How a video of that split becomes a clip; that of ``valid`` is what deployment does.
+    """How a video of that split becomes a clip; that of `valid` is what deployment does.
 
-    For ``train`` the crop is the size that the training transforms end at.
+    For `train` the crop is the size that the training transforms end at.
 
     Raises:
         ConfigError: the clips of validation and test differ in shape, which one exported network
@@ -188,7 +188,7 @@ def class_names(cfg: Config) -> list[str]:
     """Names of the classes by label.
 
     A file of names holds one a line, with its label or without; see
-    :mod:`train.config.class_file`.
+    `train.config.class_file`.
 
     Raises:
         ConfigError: the file of names cannot be read, or does not hold as many as the networks
@@ -214,7 +214,7 @@ def class_names(cfg: Config) -> list[str]:
 
 
 def classes_of(cfg: Config) -> list[str]:
-    """The config's class names, or ``class_0``, ``class_1``, ..."""
+    """The config's class names, or `class_0`, `class_1`, ..."""
     if cfg.DATASET.classes is None:
         return [f"class_{index}" for index in range(cfg.class_num)]
     return class_names(cfg)
@@ -239,10 +239,10 @@ def run_config(checkpoint: Path, *, of: str | None = None) -> Path:
 
 
 def transform_blocks(cfg: Config) -> list[dict[str, dict[str, Any]]]:
-    """The training transforms for ``build_transforms``; a flip knows which labels it swaps.
+    """The training transforms for `build_transforms`; a flip knows which labels it swaps.
 
     Raises:
-        ConfigError: ``DATASET.label_flip`` names a class that there is not.
+        ConfigError: `DATASET.label_flip` names a class that there is not.
     """
     blocks = cfg.PIPELINE.train.blocks()
     swaps = cfg.DATASET.label_flip
@@ -305,7 +305,7 @@ def _with_origins(mistakes: Sequence[Mistake], document: Document) -> list[Mista
 
 
 def _drop_ignored(raw: dict[str, Any]) -> Iterator[str]:
-    """Take keys without meaning out of ``raw``; yields their paths."""
+    """Take keys without meaning out of `raw`; yields their paths."""
     for pattern in IGNORED:
         for where, holder in list(_matches(raw, pattern)):
             del holder[pattern[-1]]

@@ -70,7 +70,7 @@ def check_model(model: Any) -> Iterator[Mistake]:
 
 
 def attempt(adapter: TypeAdapter[T], raw: Any) -> T | None:
-    """``raw`` as the type, or None where it is not well-formed."""
+    """`raw` as the type, or None where it is not well-formed."""
     try:
         return adapter.validate_python(raw)
     except ValidationError:
@@ -197,7 +197,7 @@ def _check_learners(loss: Any, frozen: set[str], where: Location) -> Iterator[Mi
 
 
 def _check_taught(role: str, terms: Sequence[Any]) -> Iterator[Mistake]:
-    """A network that is not frozen learns from the first step on; ``terms`` teach it."""
+    """A network that is not frozen learns from the first step on; `terms` teach it."""
     weighty = [loss for loss in terms if loss.loss_weight]
     if any(loss.ramp is None for loss in weighty):
         return

@@ -1,4 +1,4 @@
-"""The option ``--trust``, which means the same in every command that reads checkpoints."""
+"""The option `--trust`, which means the same in every command that reads checkpoints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Add ``--trust`` to a command line; see `train.checkpoints.checkpoint.load_file`."""
+    """Add `--trust` to a command line; see `train.checkpoints.checkpoint.load_file`."""
     parser.add_argument(
         "--trust",
         action="store_true",

@@ -1,14 +1,14 @@
 """From a YAML file to plain data: inheritance, overrides, environment, origin of each value.
 
-What one text may hold: :mod:`train.config.yaml_text`.
+What one text may hold: `train.config.yaml_text`.
 
-``_BASE_: other.yaml`` (or a list, later ones win), relative to the file that says it, is read
+`_BASE_: other.yaml` (or a list, later ones win), relative to the file that says it, is read
 first. Then mappings merge key by key, and everything else, lists included, replaces what was
-there. A mapping that holds ``_replace_: true`` replaces as a whole, which is what a block wants
-that changes its ``name``.
+there. A mapping that holds `_replace_: true` replaces as a whole, which is what a block wants
+that changes its `name`.
 
-``${VAR}`` and ``${VAR:-default}`` in a text are replaced from the environment after everything is
-merged, so an overridden value needs no variable; ``$${`` stands for ``${``.
+`${VAR}` and `${VAR:-default}` in a text are replaced from the environment after everything is
+merged, so an overridden value needs no variable; `$${` stands for `${`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from train.config.errors import Location, Mistake, dotted, shown, unknown_name
 from train.config.yaml_text import DEEPEST, MOST_BYTES, Document, drop_below, parse_document
 
 MOST_FILES, MOST_BASES = 100, 20
-"""Files that one config may read by ``_BASE_``, and how deep these may lie in each other."""
+"""Files that one config may read by `_BASE_`, and how deep these may lie in each other."""
 
 BASE, REPLACE = "_BASE_", "_replace_"
 
@@ -36,13 +36,13 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def load_document(file: Path, *, under: Document | None = None) -> Document:
     """Read a YAML file with all its bases. Mistakes are in the result, not raised.
 
-    ``under`` is what the file's bases go on top of.
+    `under` is what the file's bases go on top of.
     """
     return _load(file, chain=(), read=[], under=under)
 
 
 def merge(base: Document, over: Document) -> Document:
-    """``over`` on top of ``base``, by the rules of the module docstring."""
+    """`over` on top of `base`, by the rules of the module docstring."""
     replaced: set[Location] = set()
     data = _merge(base.data, over.data, (), replaced)
     origins = {
@@ -55,10 +55,10 @@ def merge(base: Document, over: Document) -> Document:
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
-    """Set values in place from ``a.b.c=value`` texts; values are typed as YAML types them.
+    """Set values in place from `a.b.c=value` texts; values are typed as YAML types them.
 
     A list takes an index, or a name where its entries are mappings with that name as only key:
-    ``MODEL.models.Teacher.backbone.depth=18``. Missing keys are added and left to validation.
+    `MODEL.models.Teacher.backbone.depth=18`. Missing keys are added and left to validation.
     """
     for text in overrides:
         path, equals, value = text.partition("=")
@@ -85,7 +85,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
 
 
 def expand_environment(document: Document, environment: Mapping[str, str] | None = None) -> None:
-    """Replace ``${VAR}`` in all texts, in place; a missing variable is a mistake."""
+    """Replace `${VAR}` in all texts, in place; a missing variable is a mistake."""
     values = os.environ if environment is None else environment
 
     def expand(value: Any, where: Location) -> Any:
@@ -122,7 +122,7 @@ def expand_environment(document: Document, environment: Mapping[str, str] | None
 def _load(
     file: Path, chain: tuple[Path, ...], *, read: list[Path], under: Document | None = None
 ) -> Document:
-    """Read a file that ``chain`` leads to; ``read`` are all files read before."""
+    """Read a file that `chain` leads to; `read` are all files read before."""
 
     def fail(what: str, origin: str = "") -> Document:
         return Document({}, {}, [Mistake((BASE,) if chain else (), what, origin)], True)
@@ -179,7 +179,7 @@ def _short(path: Path) -> str:
 
 
 def _merge(base: Any, over: Any, where: Location, replaced: set[Location]) -> Any:
-    """``over`` on top of ``base``; the places of what it replaces go to ``replaced``."""
+    """`over` on top of `base`; the places of what it replaces go to `replaced`."""
     replaces = isinstance(over, dict) and over.get(REPLACE) is True
     if not isinstance(base, dict) or not isinstance(over, dict) or replaces:
         replaced.add(where)

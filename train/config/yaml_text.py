@@ -1,6 +1,6 @@
 """YAML text to plain data: with the place of each value, within limits, by the rules of YAML 1.2.
 
-``1e-4`` is a number, ``no`` is text, ``1:30`` is text. A key that stands twice in one mapping is a
+`1e-4` is a number, `no` is text, `1:30` is text. A key that stands twice in one mapping is a
 mistake. A config has a few hundred values and lies a dozen levels deep; what is far beyond that,
 by itself or by aliases that multiply, is refused where it goes beyond, before it takes time.
 """
@@ -40,7 +40,7 @@ class Document:
     """A file is missing or is not YAML: what the data lacks says nothing."""
 
     def origin(self, where: Location) -> str:
-        """File and line of the value at ``where``, or of the nearest value around it."""
+        """File and line of the value at `where`, or of the nearest value around it."""
         for end in range(len(where), -1, -1):
             if where[:end] in self.origins:
                 return self.origins[where[:end]]
@@ -48,7 +48,7 @@ class Document:
 
 
 def parse_document(text: str, name: str) -> Document:
-    """Read YAML text; ``name`` stands for the file in origins. Mistakes are in the result."""
+    """Read YAML text; `name` stands for the file in origins. Mistakes are in the result."""
     document = Document()
     try:
         loader = _Loader(text)
@@ -171,7 +171,7 @@ def _construct(
     document: Document,
     parents: tuple[yaml.Node, ...],
 ) -> Any:
-    """Data of a node; lines go to ``document.origins``, duplicate keys to its mistakes."""
+    """Data of a node; lines go to `document.origins`, duplicate keys to its mistakes."""
     loader.values += 1
     if loader.values > MOST_VALUES:
         raise _LimitError(f"aliases multiply to more than {MOST_VALUES:,} values", node.start_mark)

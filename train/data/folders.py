@@ -2,10 +2,10 @@
 
     python -m train.data.folders --root clips --out clips/lists
 
-Two layouts are understood: ``class/clip.mp4`` and ``scene/class/clip.mp4``, a scene being what
+Two layouts are understood: `class/clip.mp4` and `scene/class/clip.mp4`, a scene being what
 clips of several classes have in common, such as a camera. Clips are dealt out class by class in
 the order of the SHA-256 of their bytes: the same files give the same lists on every machine, and
-copies of one file never stand in two lists. ``--val-scene`` and ``--test-scene`` hold out whole
+copies of one file never stand in two lists. `--val-scene` and `--test-scene` hold out whole
 scenes instead, which tells how the network does at a place it has never seen.
 """
 
@@ -44,7 +44,7 @@ class Clip:
 
 
 def find_clips(root: Path) -> list[Clip]:
-    """All video files below ``root``, by path; hidden files and folders are passed over.
+    """All video files below `root`, by path; hidden files and folders are passed over.
 
     Raises:
         FoldersError: no clips, clips outside a class folder, or two layouts at once.
@@ -109,8 +109,8 @@ def split_clips(
     """Deal the clips out to train, val and test.
 
     Args:
-        clips: what :func:`find_clips` found.
-        digests: what :func:`digest_clips` computed.
+        clips: what `find_clips` found.
+        digests: what `digest_clips` computed.
         val_share, test_share: share of each class's different files that goes there: rounded, at
             least one where the class has three or more, never the last one left for training.
         val_scenes, test_scenes: scenes that go there as a whole; the share of that split then
@@ -154,10 +154,10 @@ def split_clips(
 def write_lists(
     out: Path, splits: Mapping[str, Sequence[Clip]], *, overwrite: bool = False
 ) -> list[str]:
-    """Write ``classes.txt`` and a list for every split that has clips; returns the class names.
+    """Write `classes.txt` and a list for every split that has clips; returns the class names.
 
     Raises:
-        FoldersError: lists of other content are there, and ``overwrite`` is off.
+        FoldersError: lists of other content are there, and `overwrite` is off.
     """
     classes = sorted({clip.label for part in splits.values() for clip in part})
     labels = {name: index for index, name in enumerate(classes)}

@@ -90,7 +90,7 @@ MIXES: dict[str, Callable[..., Mix]] = {"Mixup": Mixup, "Cutmix": Cutmix, "Video
 
 
 def build_mix(settings: Mapping[str, Any] | None) -> Mix | None:
-    """The mix of a checked MIX block, ``{"name": "Mixup", "alpha": 0.2}``; None without one."""
+    """The mix of a checked MIX block, `{"name": "Mixup", "alpha": 0.2}`; None without one."""
     if not settings:
         return None
     options = dict(settings)

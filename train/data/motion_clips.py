@@ -101,7 +101,7 @@ def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int
     """Draw one clip.
 
     Returns:
-        uint8 ``[frames, size, size, 3]`` RGB, and the index of its class in :data:`CLASSES`.
+        uint8 `[frames, size, size, 3]` RGB, and the index of its class in `CLASSES`.
     """
     rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
     label = index % len(CLASSES)
@@ -138,7 +138,7 @@ MEAN_GREY = 90
 
 
 def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
-    """How place (x, y), size and angle change in a clip of class ``label``.
+    """How place (x, y), size and angle change in a clip of class `label`.
 
     What moves takes all values in turn and goes on from the last to the first. The others go to and
     fro once, by pairs of neighbours: up over every second pair, down over those between, in a pair
@@ -147,7 +147,7 @@ def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
     going one way.
 
     Returns:
-        float64 ``[4, frames]``, in each row the middles of ``frames`` equal parts of -1..1.
+        float64 `[4, frames]`, in each row the middles of `frames` equal parts of -1..1.
     """
     moving, backwards = divmod(label, 2)
     values = (np.arange(frames) * 2 + 1) / frames - 1
@@ -163,7 +163,7 @@ def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
 
 
 def _object(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A textured patch and its soft mask: float32 ``[p, p, 3]`` and ``[p, p]`` in 0..1.
+    """A textured patch and its soft mask: float32 `[p, p, 3]` and `[p, p]` in 0..1.
 
     The outline is a random closed curve that has no symmetry, so that turning it shows.
     """
@@ -179,7 +179,7 @@ def _object(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _place(image: np.ndarray, at: np.ndarray, zoom: float, angle: float, size: int) -> np.ndarray:
-    """Draw ``image`` with its centre at ``at`` (x, y), scaled and turned, on a black square."""
+    """Draw `image` with its centre at `at` (x, y), scaled and turned, on a black square."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, zoom)
     matrix[:, 2] += at - np.array([width / 2, height / 2])
@@ -187,7 +187,7 @@ def _place(image: np.ndarray, at: np.ndarray, zoom: float, angle: float, size: i
 
 
 def _texture(rng: np.random.Generator, size: int, *, cells: int) -> np.ndarray:
-    """Smooth colour noise, float32 ``[size, size, 3]`` in 0..255."""
+    """Smooth colour noise, float32 `[size, size, 3]` in 0..255."""
     grid = rng.uniform(0, 255, (cells, cells, 3)).astype(np.float32)
     return np.clip(cv2.resize(grid, (size, size), interpolation=cv2.INTER_CUBIC), 0, 255)
 

@@ -12,12 +12,12 @@ from infer.system.files import write_text
 from train.data.first_frame import check_first_frame
 
 RECORD = "clips.sha256"
-"""A line a clip, as ``sha256sum`` writes and checks them."""
+"""A line a clip, as `sha256sum` writes and checks them."""
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 
 
 def read_record(out: Path) -> dict[str, str]:
-    """Checksums by path below ``out``; lines that are none are passed over."""
+    """Checksums by path below `out`; lines that are none are passed over."""
     try:
         text = (out / RECORD).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -27,7 +27,7 @@ def read_record(out: Path) -> dict[str, str]:
 
 
 def write_record(out: Path, checksums: Mapping[str, str]) -> None:
-    """Keep checksums by path below ``out``.
+    """Keep checksums by path below `out`.
 
     Raises:
         WriteError: the file cannot be written.

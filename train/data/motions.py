@@ -12,8 +12,8 @@ move.
 
     python -m train.data.motions --out data/motions
 
-writes ``{train,val,test}/*.mp4``, ``{train,val,test}.list``, ``classes.txt`` and
-``dataset.json`` (settings, and of each split a SHA-256 over its list and the bytes of its clips).
+writes `{train,val,test}/*.mp4`, `{train,val,test}.list`, `classes.txt` and
+`dataset.json` (settings, and of each split a SHA-256 over its list and the bytes of its clips).
 It is deterministic, and resumes.
 """
 
@@ -62,7 +62,7 @@ MOST_ENCODINGS = 10
 
 
 def write_mp4(path: Path, frames: np.ndarray, *, fps: int) -> None:
-    """Write uint8 ``[n, H, W, 3]`` RGB frames as H.264, atomically and reproducibly.
+    """Write uint8 `[n, H, W, 3]` RGB frames as H.264, atomically and reproducibly.
 
     Raises:
         ClipDuetError: the encoder made another file every time.
@@ -112,7 +112,7 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
         SHA-256 of each split, over its list and the bytes of its files in order.
 
     Raises:
-        ClipDuetError: settings out of range, or ``out`` is no folder, or holds something else.
+        ClipDuetError: settings out of range, or `out` is no folder, or holds something else.
         WriteError: a file cannot be written, perhaps because the disk is full; the clips that are
             whole stay.
     """
@@ -190,7 +190,7 @@ def _write(
 
 
 def _earlier_settings(out: Path, record: Path) -> dict[str, Any] | None:
-    """What the dataset in ``out`` was made with; None where there is nothing yet.
+    """What the dataset in `out` was made with; None where there is nothing yet.
 
     Raises:
         ClipDuetError: what is there was not made by this module: it would be overwritten.
@@ -213,7 +213,7 @@ def _earlier_settings(out: Path, record: Path) -> dict[str, Any] | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: every field of :class:`MotionSpec` is an option."""
+    """The command line: every field of `MotionSpec` is an option."""
     parser = argparse.ArgumentParser(prog="python -m train.data.motions", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--out", type=Path, default=Path("data/motions"), help="folder to fill")

@@ -17,7 +17,7 @@ def build_dataset(
 ) -> ClipDataset:
     """The dataset of one split; training draws and augments, the others see what deployment sees.
 
-    ``samples`` stand for those of the list, if that is not there yet.
+    `samples` stand for those of the list, if that is not there yet.
 
     Raises:
         ListError: every wrong line of the list.
@@ -51,7 +51,7 @@ def training_datasets(
 ) -> tuple[ClipDataset, ClipDataset]:
     """The datasets for training and validation; the mistakes of both lists in one error.
 
-    ``given`` are the samples of splits whose lists are not there yet.
+    `given` are the samples of splits whose lists are not there yet.
     """
     found, problems = [], []
     splits: tuple[Split, ...] = ("train", "valid")

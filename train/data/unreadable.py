@@ -45,11 +45,11 @@ def excess(
     Args:
         failed: those that cannot be read.
         listed: clips of the list.
-        limit: percent of them that may be unreadable, see :func:`allowed`.
+        limit: percent of them that may be unreadable, see `allowed`.
         what: the clips in words, such as "training clips".
         seen: clips that were looked at, where they are a random sample of the list: then it is
             an error where a list within the limit gives such a sample with a probability below
-            :data:`DOUBT`. None: ``failed`` are all there are, or so many already.
+            `DOUBT`. None: `failed` are all there are, or so many already.
     """
     permitted = allowed(listed, limit)
     if seen is None or seen >= listed:
@@ -78,7 +78,7 @@ def reasons(failed: Sequence[Failed]) -> list[str]:
 
 
 def _tail(least: int, seen: int, marked: int, listed: int) -> float:
-    """Probability that a sample without replacement holds ``least`` or more of the marked ones."""
+    """Probability that a sample without replacement holds `least` or more of the marked ones."""
     ways = sum(
         math.comb(marked, k) * math.comb(listed - marked, seen - k)
         for k in range(least, min(marked, seen) + 1)

@@ -1,4 +1,4 @@
-"""From the blocks of ``MODEL.loss`` to terms."""
+"""From the blocks of `MODEL.loss` to terms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from train.losses import (
 
 @dataclass(frozen=True)
 class Response:
-    """A loss of two networks' logits; ``between``: it compares the clips of a batch."""
+    """A loss of two networks' logits; `between`: it compares the clips of a batch."""
 
     short: str
     loss: Callable[..., Tensor]
@@ -64,11 +64,11 @@ def build_terms(
     *,
     seed_layer: Callable[[int], object],
 ) -> list[Term]:
-    """The terms of one list of ``MODEL.loss``.
+    """The terms of one list of `MODEL.loss`.
 
     Args:
-        loss: its blocks (validated by :mod:`train.config.load`).
-        networks: ``Sequential(backbone, head)`` by role.
+        loss: its blocks (validated by `train.config.load`).
+        networks: `Sequential(backbone, head)` by role.
         blocks: the networks' settings by role.
         seed_layer: called with a term's number before it draws parameters.
 
@@ -100,7 +100,7 @@ def build_terms(
 
 
 def _build(block: Mapping[str, Any], sides: Sides) -> Term | None:
-    """None where the block's layers are wrong, which is then told in ``sides.mistakes``."""
+    """None where the block's layers are wrong, which is then told in `sides.mistakes`."""
     settings = {key: value for key, value in block.items() if key not in NO_SETTINGS}
     if block["name"] in RESPONSES:
         return _response(RESPONSES[block["name"]], sides, settings)

@@ -1,6 +1,6 @@
 """The networks of a run and the losses that tie them together, from a config's MODEL block.
 
-``Recognizer2D`` is one network learning from the labels; ``RecognizerDistillation`` is several
+`Recognizer2D` is one network learning from the labels; `RecognizerDistillation` is several
 that also learn from each other. Names, structure and state-dict keys are PaddleVideo's.
 """
 
@@ -27,7 +27,7 @@ from train.models.layers import BATCH_NORMS
 from train.models.pixels import PixelInput, input_adapter
 
 PARTS = {"backbone.": "0.", "head.": "1."}
-"""Keys of a checkpoint of one network, and of its ``Sequential(backbone, head)``."""
+"""Keys of a checkpoint of one network, and of its `Sequential(backbone, head)`."""
 
 Parameters = list[paddle.base.framework.EagerParamBase]
 
@@ -35,13 +35,13 @@ Parameters = list[paddle.base.framework.EagerParamBase]
 class Recognizer(nn.Layer):
     """Networks by role and the loss terms between them.
 
-    Input of ``forward``: float32 ``[N * T, 3, H, W]``, normalised (see
-    :class:`train.models.pixels.PixelInput`). Output: logits ``[N, classes]`` by role.
+    Input of `forward`: float32 `[N * T, 3, H, W]`, normalised (see
+    `train.models.pixels.PixelInput`). Output: logits `[N, classes]` by role.
 
     Attributes:
         roles: names of the networks, in the order of the config.
         frozen: those of them that take no gradient and stay in evaluation mode.
-        update: ``together`` or ``alternating``, see :attr:`turns`.
+        update: `together` or `alternating`, see `turns`.
         precisions: by role, for networks that do not compute at the run's.
     """
 
@@ -97,14 +97,14 @@ class Recognizer(nn.Layer):
         return self._networks[STUDENT]
 
     def forward(self, inputs: Tensor, *, draw: str | None = None) -> Outputs:
-        """Logits by role; ``draw`` names the step, from which each network's dropout follows."""
+        """Logits by role; `draw` names the step, from which each network's dropout follows."""
         outputs = Outputs({})
         for role in self._networks:
             self.run(role, inputs, outputs, draw=draw)
         return outputs
 
     def run(self, role: str, inputs: Tensor, outputs: Outputs, *, draw: str | None = None) -> None:
-        """Put what one network says of ``inputs`` into ``outputs``; see :meth:`forward`."""
+        """Put what one network says of `inputs` into `outputs`; see `forward`."""
         network = self._networks[role]
         if draw is not None:
             _seed(draw, role)
@@ -133,9 +133,9 @@ class Recognizer(nn.Layer):
         """Weighted loss terms by name; their sum is the loss.
 
         Args:
-            outputs: logits ``[N, classes]`` by role, and features in training.
+            outputs: logits `[N, classes]` by role, and features in training.
             target: the batch's labels.
-            mode: ``Train`` or ``Val``, the list of terms to use.
+            mode: `Train` or `Val`, the list of terms to use.
             progress: share of the run that is over, 0..1, for terms with a ramp. A term whose
                 factor is 0 is left out and costs nothing.
             learner: only the terms that teach this network; None: all.
@@ -152,7 +152,7 @@ class Recognizer(nn.Layer):
         return any(term.counts(clips, progress) for term in self._terms["Train"])
 
     def can_lose(self, outputs: Outputs, *, mode: str) -> bool:
-        """Whether ``outputs`` hold all that the terms of a mode look at."""
+        """Whether `outputs` hold all that the terms of a mode look at."""
         terms = self._terms.get(mode, ())
         return bool(terms) and all(
             set(term.reads) <= set(outputs) and not term.taps for term in terms
@@ -216,7 +216,7 @@ class Recognizer(nn.Layer):
 
 
 class _Single(Recognizer):
-    """One network whose keys are ``backbone.*`` and ``head.*``, as Recognizer2D's are."""
+    """One network whose keys are `backbone.*` and `head.*`, as Recognizer2D's are."""
 
     def _register(self) -> None:
         backbone, head = self._networks[STUDENT]
@@ -227,19 +227,19 @@ class _Single(Recognizer):
 def build_recognizer(
     model: Mapping[str, Any], *, seed: int, pixels: PixelInput | None = None
 ) -> Recognizer:
-    """Build the networks and losses of a MODEL block (validated by :mod:`train.config.load`).
+    """Build the networks and losses of a MODEL block (validated by `train.config.load`).
 
-    Every network's initial weights come from a generator seeded by ``seed`` and its role alone,
+    Every network's initial weights come from a generator seeded by `seed` and its role alone,
     so the student of a pair starts where the same student starts that trains without one: a
     comparison of the two then compares the training, not the draw.
 
     Args:
-        model: ``framework``, and ``backbone`` and ``head`` or ``models`` and ``loss``.
+        model: `framework`, and `backbone` and `head` or `models` and `loss`.
         seed: the run's seed.
         pixels: the normalisation of the clips, which a network with another one is told.
 
     Raises:
-        ConfigError: a layer that the losses, or ``trainable``, name is not there.
+        ConfigError: a layer that the losses, or `trainable`, name is not there.
     """
     blocks = blocks_of(model)
     networks = {}
@@ -273,7 +273,7 @@ def build_recognizer(
 
 
 def sequential_key(key: str) -> str | None:
-    """The key in ``Sequential(backbone, head)`` of a key of one network's checkpoint."""
+    """The key in `Sequential(backbone, head)` of a key of one network's checkpoint."""
     for own, new in PARTS.items():
         if key.startswith(own):
             return new + key.removeprefix(own)

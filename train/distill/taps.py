@@ -1,7 +1,7 @@
 """Look into a network while it runs: what comes out of a layer, or goes into it, by its path.
 
-A path is that of the layer in the network, beginning with ``backbone`` or ``head``:
-``backbone.stages.3`` is what comes out of the student's last stage, ``backbone.fc:input`` what
+A path is that of the layer in the network, beginning with `backbone` or `head`:
+`backbone.stages.3` is what comes out of the student's last stage, `backbone.fc:input` what
 goes into its classifier. Taps are hooks that are there during one forward pass and then gone: a
 network that is not tapped runs as if there were no such thing, and nothing is left to export.
 """
@@ -23,7 +23,7 @@ PROBE = 64
 
 
 def layers(network: nn.Sequential) -> dict[str, nn.Layer]:
-    """Every layer of ``Sequential(backbone, head)`` by its path."""
+    """Every layer of `Sequential(backbone, head)` by its path."""
     found: dict[str, nn.Layer] = {}
     for part, layer in zip(PARTS, network, strict=True):
         named = layer.named_sublayers()
@@ -45,7 +45,7 @@ def unknown_layer(path: str, network: nn.Sequential) -> str | None:
 
 @contextmanager
 def tapped(network: nn.Sequential, paths: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Within it, a forward pass leaves the features of ``paths`` in the mapping."""
+    """Within it, a forward pass leaves the features of `paths` in the mapping."""
     features: dict[str, Tensor] = {}
     # A network without taps is not even looked through.
     known = layers(network) if paths else {}
@@ -76,7 +76,7 @@ def feature_shapes(
     """Shapes of the features for one small clip; a layer that a forward pass leaves out has none.
 
     Args:
-        network: ``Sequential(backbone, head)``; its state does not change.
+        network: `Sequential(backbone, head)`; its state does not change.
         paths: of layers that there are.
         num_seg: frames of a clip.
     """

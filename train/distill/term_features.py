@@ -35,7 +35,7 @@ class Sides:
 
     Attributes:
         a, b: their roles.
-        networks: ``Sequential(backbone, head)`` by role.
+        networks: `Sequential(backbone, head)` by role.
         blocks: their settings by role.
         where: the term's place in the config.
         mistakes: takes what is wrong with its layers.
@@ -94,7 +94,7 @@ def _relation(
             taps.append((role, path))
 
     def embedding(outputs: Outputs, role: str, path: str | None) -> Tensor:
-        """``[N, D]``: the mean over space and over a clip's frames."""
+        """`[N, D]`: the mean over space and over a clip's frames."""
         if path is None:
             return outputs[role]
         feature = outputs.features[role, path]
@@ -188,7 +188,7 @@ def _overhaul(
 
 
 def _batch_norms(sides: Sides, paths: list[str], key: str) -> list[nn.Layer] | None:
-    """The layers that margins follow from; what is unknown of ``t_key`` is told already."""
+    """The layers that margins follow from; what is unknown of `t_key` is told already."""
     network, wrong = sides.networks[sides.b], list[str]()
     known = layers(network)
     for path in paths:

@@ -1,7 +1,7 @@
 """One summand of a loss: a function of what the networks said and of the labels.
 
 A term may look into layers and may bring parameters of its own, connectors and attention, which
-learn with the student and stay behind when it is exported. :mod:`train.distill.build_terms` makes
+learn with the student and stay behind when it is exported. `train.distill.build_terms` makes
 terms from a config.
 """
 
@@ -20,7 +20,7 @@ Tap = tuple[str, str]
 
 
 class Outputs(dict[str, Tensor]):
-    """Logits ``[N, classes]`` by role.
+    """Logits `[N, classes]` by role.
 
     Attributes:
         features: what was tapped, by role and path.
@@ -43,9 +43,9 @@ class Outputs(dict[str, Tensor]):
         return int(next(iter(self.values())).shape[0]) if self.shards is None else self.shards.total
 
     def whole(self, rows: Tensor) -> Tensor:
-        """``[n, D]``, a row a clip, to ``[N, D]`` of all processes, for losses between clips.
+        """`[n, D]`, a row a clip, to `[N, D]` of all processes, for losses between clips.
 
-        Gradients are those of the whole batch, see :meth:`train.distributed.shards.Shards.whole`.
+        Gradients are those of the whole batch, see `train.distributed.shards.Shards.whole`.
         """
         return rows if self.shards is None else self.shards.whole(rows)
 
@@ -70,7 +70,7 @@ class Term:
     """One summand of the loss.
 
     Attributes:
-        name: how logs call it, ``Student-Teacher.DML``.
+        name: how logs call it, `Student-Teacher.DML`.
         compute: from every network's outputs and the labels to a scalar.
         weight: factor at the end of the ramp.
         ramp: shares of the run between which the factor rises linearly from 0, or None.
@@ -96,7 +96,7 @@ class Term:
         return clips >= self.least and self.factor(progress) > 0
 
     def factor(self, progress: float) -> float:
-        """The term's factor after a share ``progress`` (0..1) of the run."""
+        """The term's factor after a share `progress` (0..1) of the run."""
         if self.ramp is None:
             return self.weight
         start, end = self.ramp

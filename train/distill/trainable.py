@@ -1,7 +1,7 @@
 """Let a few layers of a network learn and leave the others as they are, by their paths.
 
 What fine-tuning at another resolution wants (FixRes, Touvron et al., 2019): the classifier and
-the batch norms, ``["backbone.fc", "*.bn"]``.
+the batch norms, `["backbone.fc", "*.bn"]`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def freeze_others(
     """Take the gradient from all parameters but those in layers that match a pattern.
 
     Args:
-        networks: ``Sequential(backbone, head)`` by role.
+        networks: `Sequential(backbone, head)` by role.
         patterns: by role; a network without any keeps all of its gradients.
         places: the networks' blocks in the config, by role.
 

@@ -34,7 +34,7 @@ class Shards:
         return sum(self.clips)
 
     def whole(self, rows: Tensor) -> Tensor:
-        """``[n, D]``, a row a clip of this process, to ``[N, D]``, those of all; by all at once.
+        """`[n, D]`, a row a clip of this process, to `[N, D]`, those of all; by all at once.
 
         A loss of these rows is the same in every process. Its gradient by the own rows is scaled
         so that means over each process's clips, added up by their numbers and divided by that of

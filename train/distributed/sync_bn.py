@@ -18,7 +18,7 @@ from train.models.layers import BATCH_NORMS
 
 
 def synchronise(network: nn.Layer) -> None:
-    """Let every batch norm in ``network`` that trains use the statistics of all processes.
+    """Let every batch norm in `network` that trains use the statistics of all processes.
 
     The layers stay what they are, their keys and checkpoints too.
     """
@@ -28,7 +28,7 @@ def synchronise(network: nn.Layer) -> None:
 
 
 def _forward(layer: Any, alone: Any, inputs: Tensor) -> Tensor:
-    """``[N, C, ...]`` to the same shape."""
+    """`[N, C, ...]` to the same shape."""
     if not layer.training:
         return alone(inputs)
     channels, rest = inputs.shape[1], [axis for axis in range(inputs.ndim) if axis != 1]

@@ -1,6 +1,6 @@
 """Processes that train the same networks together, each on its share of every batch.
 
-``python -m paddle.distributed.launch --nproc_per_node 2 train/__main__.py -c CONFIG`` starts them;
+`python -m paddle.distributed.launch --nproc_per_node 2 train/__main__.py -c CONFIG` starts them;
 over NCCL on GPUs, over gloo on CPUs. The networks of all processes begin alike, see different
 clips, and take the same step: that of the whole batch in one process. No wrapper stands around
 them, so losses, taps and alternating updates are the same code for one process and for many.
@@ -69,7 +69,7 @@ class Team:
         return {name: total / weights for name, total in zip(values, totals, strict=True)}
 
     def add_gradients(self, parameters: Sequence[Tensor], *, divisor: float) -> None:
-        """Replace every gradient by its sum over all processes, divided by ``divisor``."""
+        """Replace every gradient by its sum over all processes, divided by `divisor`."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         with paddle.no_grad():
             if self.size > 1:

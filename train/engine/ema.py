@@ -1,7 +1,7 @@
 """The moving average of a run's weights, which often answers better than the last ones.
 
 Polyak and Juditsky's averaging in the exponential form of TensorFlow's: the decay begins small,
-``(1 + step) / (10 + step)``, so that the random start is soon forgotten.
+`(1 + step) / (10 + step)`, so that the random start is soon forgotten.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Average:
 
     @paddle.no_grad()
     def update(self, step: int) -> None:
-        """Take in the layer as it is after ``step`` steps."""
+        """Take in the layer as it is after `step` steps."""
         decay = min(self._decay, (1 + step) / (10 + step))
         own = self._own()
         for key, value in self._values.items():

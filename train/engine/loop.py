@@ -52,13 +52,13 @@ def train(
     team: Team | None = None,
     networks: Networks | None = None,
 ) -> Progress:
-    """Train the networks of a config; checkpoints go to ``cfg.output_dir``.
+    """Train the networks of a config; checkpoints go to `cfg.output_dir`.
 
     Args:
         cfg: the experiment.
         train_set: its training clips.
         valid_set: its validation clips.
-        resume: go on from ``latest.ckpt`` if there is one.
+        resume: go on from `latest.ckpt` if there is one.
         reporter: shows progress; none shows nothing.
         should_stop: looked at after every step; when it is true, a checkpoint is written first.
         team: the processes that train together; None: this one alone.
@@ -66,11 +66,11 @@ def train(
             from.
 
     Raises:
-        KeyboardInterrupt: ``should_stop`` said so.
-        ClipDuetError: the folder holds a run and ``resume`` is off, or the run there has another
+        KeyboardInterrupt: `should_stop` said so.
+        ClipDuetError: the folder holds a run and `resume` is off, or the run there has another
             config or other clips, or another process is at it.
         DivergedError: the loss is NaN or infinite; the last checkpoint is untouched.
-        UnreadableError: more clips cannot be read than ``cfg.max_unreadable`` allows, by a sample
+        UnreadableError: more clips cannot be read than `cfg.max_unreadable` allows, by a sample
             before the first step or by all clips of an epoch; or an epoch had no step.
     """
     team, folder = team or Team(), Path(cfg.output_dir)
@@ -240,7 +240,7 @@ def _precise_bn(run: Run) -> None:
 
 @paddle.no_grad()
 def _logits(run: Run, clips: np.ndarray) -> np.ndarray:
-    """The student's logits, float32 ``[N, classes]``, for uint8 clips ``[N, T, H, W, 3]``.
+    """The student's logits, float32 `[N, classes]`, for uint8 clips `[N, T, H, W, 3]`.
 
     At the run's precision: weights of level O2 take no float32 input outside of it.
     """
@@ -267,7 +267,7 @@ def _record(run: Run, result: Evaluation) -> dict[str, Any]:
 
 
 def _valid_loss(run: Run, result: Evaluation) -> dict[str, float]:
-    """The ``Val`` loss over the clips that could be read; none where it wants other networks."""
+    """The `Val` loss over the clips that could be read; none where it wants other networks."""
     read = result.decoded
     outputs = Outputs({STUDENT: paddle.to_tensor(result.logits[read])})
     if not read.any() or not run.recognizer.can_lose(outputs, mode="Val"):

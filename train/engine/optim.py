@@ -21,8 +21,8 @@ def build_schedule(rate: Mapping[str, Any], *, steps_per_epoch: int, epochs: int
     """The learning rate as a function of the step.
 
     Args:
-        rate: ``OPTIMIZER.learning_rate``: ``CustomWarmupCosineDecay``, ``CosineAnnealingDecay``
-            or ``Constant``.
+        rate: `OPTIMIZER.learning_rate`: `CustomWarmupCosineDecay`, `CosineAnnealingDecay`
+            or `Constant`.
         steps_per_epoch: steps in one epoch.
         epochs: length of the run, where the block does not say when its cosine ends.
     """
@@ -56,11 +56,11 @@ def build_optimizer(
     """Build the optimiser of all trainable parameters, and its learning-rate scheduler.
 
     Batch norms and biases do not decay; single layers learn at their own multiple of the rate
-    (:func:`train.models.layers.tsm_linear`). Clipping is :mod:`train.engine.precision`'s.
+    (`train.models.layers.tsm_linear`). Clipping is `train.engine.precision`'s.
 
     Args:
         recognizer: the networks.
-        block: ``OPTIMIZER`` with all defaults (``train.config.load.Config.optimizer``).
+        block: `OPTIMIZER` with all defaults (`train.config.load.Config.optimizer`).
         steps_per_epoch: steps in one epoch.
         epochs: length of the run.
     """

@@ -1,7 +1,7 @@
 """Batch-norm statistics of the weights as they are, instead of a trail of past ones.
 
 Running averages lag behind weights that move with every step. Before a validation, the recipe's
-``PRECISEBN`` recomputes them with fixed weights as true averages over training batches (Wu and
+`PRECISEBN` recomputes them with fixed weights as true averages over training batches (Wu and
 Johnson, Rethinking "Batch" in BatchNorm, 2021, section 3).
 """
 
@@ -17,12 +17,12 @@ from paddle import Tensor, nn
 def recompute_statistics(
     network: nn.Layer, forward: Callable[[Tensor], object], batches: Iterable[Tensor]
 ) -> int:
-    """Set every trained batch norm of ``network`` to its averages over ``batches``.
+    """Set every trained batch norm of `network` to its averages over `batches`.
 
     Args:
         network: in training mode; batch norms that are not (those of frozen parts) stay.
         forward: runs the network on one batch.
-        batches: inputs of ``forward``.
+        batches: inputs of `forward`.
 
     Returns:
         The number of batches averaged; with none, nothing changes.

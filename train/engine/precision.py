@@ -22,8 +22,8 @@ class Precision:
     """How a step computes: the forward context, and backward with scaling and clipping.
 
     Args:
-        dtype: ``float16`` or ``bfloat16`` for mixed precision, None for float32.
-        level: Paddle's level of mixed precision, ``O1`` or ``O2``.
+        dtype: `float16` or `bfloat16` for mixed precision, None for float32.
+        level: Paddle's level of mixed precision, `O1` or `O2`.
         clip: largest norm of a network's gradient, or None.
     """
 
@@ -71,7 +71,7 @@ class Precision:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
+        """Go on from a `state`."""
         if self.scale is not None:
             vars(self.scale).update(state.get("scale", {}))
 
@@ -106,7 +106,7 @@ class Precision:
 
 
 def _clip(parameters: Sequence[Tensor], largest: float | None) -> None:
-    """Shorten the gradient of ``parameters``, taken as one vector, to a norm of ``largest``."""
+    """Shorten the gradient of `parameters`, taken as one vector, to a norm of `largest`."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients or largest is None:
         return
@@ -122,7 +122,7 @@ def _clip(parameters: Sequence[Tensor], largest: float | None) -> None:
 
 
 def build_precision(cfg: Config, *, note: Callable[[str], None]) -> Precision:
-    """The precision and clipping of a config; on a CPU float32, and ``note`` is told so."""
+    """The precision and clipping of a config; on a CPU float32, and `note` is told so."""
     block = cfg.optimizer["grad_clip"]
     clip = None if block is None else float(block["value"])
     if not cfg.amp.enabled:

@@ -57,7 +57,7 @@ def probe(
 
     Raises:
         UnreadableError: a list has more unreadable clips than the limit, as far as its sample
-            tells; see :func:`train.data.unreadable.excess`.
+            tells; see `train.data.unreadable.excess`.
     """
     told: list[str] = []
     for name, dataset in datasets.items():

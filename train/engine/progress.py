@@ -17,7 +17,7 @@ class Progress:
         step: optimiser steps taken.
         best: the best validation so far: epoch, top1 (or -1 before the first).
         history: one record an epoch.
-        skipped: training clips that could not be read, as ``path: reason``.
+        skipped: training clips that could not be read, as `path: reason`.
         seconds: time spent training, over all sittings.
         waiting: seconds of the current epoch that went by waiting for clips.
         sums, counts: of the current epoch's training figures.

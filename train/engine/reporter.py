@@ -33,7 +33,7 @@ BAR_WIDTH = len("100%  ")
 
 
 class Reporter:
-    """Writes to ``stream``; None writes nothing.
+    """Writes to `stream`; None writes nothing.
 
     Args:
         stream: where to.
@@ -116,7 +116,7 @@ class Reporter:
     def _line(
         self, run: Run, epoch: int, train: dict[str, float], valid: float | None = None
     ) -> str:
-        """Where the run stands; ``valid``: the top-1 of an epoch that is complete."""
+        """Where the run stands; `valid`: the top-1 of an epoch that is complete."""
         speed, left = self._pace(run)
         best = run.progress.best["top1"]
         if valid is not None:

@@ -33,7 +33,7 @@ from train.models.pixels import PixelInput
 Note = Callable[[str], None]
 
 Networks = tuple[Recognizer, nn.Layer]
-"""What learns, and the layer that makes its input of uint8 clips ``[N, T, H, W, 3]``."""
+"""What learns, and the layer that makes its input of uint8 clips `[N, T, H, W, 3]`."""
 
 
 class DivergedError(ClipDuetError):
@@ -114,10 +114,10 @@ def open_run(
 ) -> Run:
     """Build a run's networks and fill them: from its folder, from checkpoints, or by its seed.
 
-    ``networks`` are taken instead, where there are any, and filled from the folder alone.
+    `networks` are taken instead, where there are any, and filled from the folder alone.
 
     Raises:
-        ClipDuetError: the folder holds a run and ``resume`` is off, or one that is another.
+        ClipDuetError: the folder holds a run and `resume` is off, or one that is another.
     """
     recognizer, pixels = networks or built_networks(cfg)
     run = Run(
@@ -150,7 +150,7 @@ def built_networks(cfg: Config) -> Networks:
     """What a config trains, as it is before any checkpoint.
 
     Raises:
-        ConfigError: a layer that the losses, or ``trainable``, name is not there.
+        ConfigError: a layer that the losses, or `trainable`, name is not there.
     """
     preprocess = clip_spec(cfg, "train").preprocess
     pixels = PixelInput(preprocess.mean, preprocess.std)
@@ -170,7 +170,7 @@ def _fill(cfg: Config, recognizer: Recognizer) -> list[str]:
 
 
 def save(run: Run) -> None:
-    """Write ``latest.ckpt``, by one process for all.
+    """Write `latest.ckpt`, by one process for all.
 
     Raises:
         DivergedError: a weight is no number.
@@ -214,7 +214,7 @@ def average_statistics(run: Run) -> None:
 
 
 def _parts(cfg: Config, batch: int) -> int:
-    """Batches whose gradients make one step; ``batch``: clips of all processes in one."""
+    """Batches whose gradients make one step; `batch`: clips of all processes in one."""
     block = cfg.GRADIENT_ACCUMULATION
     if block is None:
         return 1
@@ -231,7 +231,7 @@ def check_begun(folder: Path, *, resume: bool) -> bool:
     """Whether a folder holds a run that has begun.
 
     Raises:
-        ClipDuetError: it does, and ``resume`` is off.
+        ClipDuetError: it does, and `resume` is off.
     """
     begun = (folder / LATEST).exists()
     if begun and not resume:
@@ -265,7 +265,7 @@ def _continue(run: Run) -> None:
 
 
 def _check_conditions(run: Run, stored: dict[str, Any]) -> None:
-    """Clips, processes and weights are as the run began; takes them out of ``stored``."""
+    """Clips, processes and weights are as the run began; takes them out of `stored`."""
     stored.pop("settings", None)
     precision = stored.pop("precision", {})
     weights = precision.get("weights", "float32")

@@ -89,7 +89,7 @@ def take_step(run: Run, parts: list[Part]) -> dict[str, float]:
 
 
 def _learn(run: Run, part: Part, place: int, clips: int, *, update: bool) -> dict[str, float]:
-    """Add the gradient of one part, the step's ``place``-th, and step if it is the last one."""
+    """Add the gradient of one part, the step's `place`-th, and step if it is the last one."""
     batch = part.batch
     # Draws follow from the step and the place of the clips in it alone: the same after a resume,
     # and dropout the same for a student that trains alone and one in a pair.

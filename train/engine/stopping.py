@@ -23,7 +23,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
     A KeyboardInterrupt that leaves the body becomes `infer.system.signals.Stopped` where SIGTERM or
     SIGHUP asked for it, so that the exit status says so. What the process ignores stays ignored
-    (``nohup``), but for SIGINT, which shells let background processes ignore.
+    (`nohup`), but for SIGINT, which shells let background processes ignore.
     """
     asked: list[int] = []
     last = 0.0

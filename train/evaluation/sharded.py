@@ -12,7 +12,7 @@ from train.evaluation.evaluate import Evaluation, ListedClips, Run, evaluate
 
 
 class _Share:
-    """Every ``size``-th sample of a dataset, from the ``rank``-th on."""
+    """Every `size`-th sample of a dataset, from the `rank`-th on."""
 
     def __init__(self, dataset: ListedClips, team: Team) -> None:
         self._dataset = dataset

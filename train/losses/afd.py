@@ -48,7 +48,7 @@ class AttentionTransfer(nn.Layer):
 
     @full_precision
     def forward(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-        """The loss for features ``[N, C, H, W]`` of each layer; none flows into the teacher."""
+        """The loss for features `[N, C, H, W]` of each layer; none flows into the teacher."""
         teacher = [feature.detach() for feature in teacher]
         attention = self.attention(student, teacher)
         loss = paddle.zeros([], dtype=attention.dtype)
@@ -60,7 +60,7 @@ class AttentionTransfer(nn.Layer):
         return loss
 
     def attention(self, student: list[Tensor], teacher: list[Tensor]) -> Tensor:
-        """``[N, teacher's layers, student's layers]``; the last axis sums to 1."""
+        """`[N, teacher's layers, student's layers]`; the last axis sums to 1."""
         queries = [f(t.mean(axis=[2, 3])) for f, t in zip(self.queries, teacher, strict=True)]
         keys = [F.relu(f(s.mean(axis=[2, 3]))) for f, s in zip(self.keys, student, strict=True)]
         count = len(student)
@@ -83,6 +83,6 @@ class _LinearBN(nn.Layer):
 
 
 def _value(feature: Tensor, size: Sequence[int]) -> Tensor:
-    """``[N, H * W]`` of length 1: where the layer is active, at the given resolution."""
+    """`[N, H * W]` of length 1: where the layer is active, at the given resolution."""
     energy = (feature * feature).mean(axis=1, keepdim=True)
     return F.normalize(F.adaptive_avg_pool2d(energy, list(size)).flatten(start_axis=1), axis=1)

@@ -20,15 +20,15 @@ def dist(
     beta: float = 1.0,
     gamma: float = 1.0,
 ) -> Tensor:
-    """``temperature**2 * (beta * inter + gamma * intra)`` (Huang et al., 2022).
+    """`temperature**2 * (beta * inter + gamma * intra)` (Huang et al., 2022).
 
     Each is one minus the mean Pearson correlation of student and teacher: over the classes of a
     clip (inter), and over the clips of a class (intra). A batch of one has no spread over clips:
     its intra part is 1, without a gradient. No gradient flows into the teacher.
 
     Args:
-        student: logits, float ``[N, C]``.
-        teacher: logits, float ``[N, C]``.
+        student: logits, float `[N, C]`.
+        teacher: logits, float `[N, C]`.
         temperature: divides the logits before the softmax.
         beta: weight of the inter-class part.
         gamma: weight of the intra-class part.
@@ -39,6 +39,6 @@ def dist(
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's, row by row, ``[N]``; next to 0 for a row that hardly varies."""
+    """Pearson's, row by row, `[N]`; next to 0 for a row that hardly varies."""
     a, b = (x - x.mean(axis=1, keepdim=True) for x in (a, b))
     return (a * b).sum(axis=1) / (length(a) * length(b) + NO_SPREAD).squeeze(-1)

@@ -17,6 +17,6 @@ def feature_distance(student: Tensor, teacher: Tensor, *, mode: str = "l2") -> T
     Args:
         student: float, any shape.
         teacher: float, the same shape.
-        mode: ``l1``, ``l2`` (squared) or ``smooth_l1``.
+        mode: `l1`, `l2` (squared) or `smooth_l1`.
     """
     return MODES[mode](student, teacher)

@@ -24,15 +24,15 @@ def decoupled(
     beta: float = 1.0,
     use_target_as_gt: bool = False,
 ) -> Tensor:
-    """``temperature**2 * (alpha * TCKD + beta * NCKD)`` (Zhao et al., 2022).
+    """`temperature**2 * (alpha * TCKD + beta * NCKD)` (Zhao et al., 2022).
 
     TCKD is the KL divergence of (label's class, all others), NCKD that among the others. In plain
     distillation the second is weighed by the teacher's doubt, and a sure teacher teaches little.
     No gradient flows into the teacher.
 
     Args:
-        student: logits, float ``[N, C]`` with C of at least 2.
-        teacher: logits, float ``[N, C]``.
+        student: logits, float `[N, C]` with C of at least 2.
+        teacher: logits, float `[N, C]`.
         target: the labels; a mixed clip counts both of its by their shares.
         temperature: divides the logits before the softmax.
         alpha: weight of TCKD.
@@ -54,7 +54,7 @@ def decoupled(
 
 
 def _target(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    """KL divergence ``[N]`` of the two probabilities: that of the label, and that of the rest.
+    """KL divergence `[N]` of the two probabilities: that of the label, and that of the rest.
 
     1 - p would be 0 for a sure network; the rest's logarithm is a sum over the others.
     """
@@ -70,7 +70,7 @@ def _target(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
 
 
 def _others(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
-    """KL divergence ``[N]`` among the classes that are not the label."""
+    """KL divergence `[N]` among the classes that are not the label."""
     log_p, log_t = (log_softmax(_without(logits, labels)) for logits in (student, teacher))
     return (log_t.exp() * (log_t - log_p)).sum(axis=1)
 

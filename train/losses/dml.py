@@ -18,17 +18,17 @@ def mutual(
     act: Literal["softmax"] = "softmax",
     eps: float = 0.0,
 ) -> Tensor:
-    """Symmetric KL divergence, (KL(p||q) + KL(q||p)) / 2, times ``temperature`` squared.
+    """Symmetric KL divergence, (KL(p||q) + KL(q||p)) / 2, times `temperature` squared.
 
     At temperature 1 this is the term of PaddleVideo's DistillationDMLLoss (after Zhang et al.,
     Deep Mutual Learning, 2018). Gradients flow into both networks. Computed from
     log-probabilities, so that far-apart logits give neither infinities nor the bias of an epsilon.
-    PaddleVideo adds 1e-12 to the probabilities before it takes logarithms; ``eps=1e-12`` gives its
+    PaddleVideo adds 1e-12 to the probabilities before it takes logarithms; `eps=1e-12` gives its
     value, which is smaller where a probability is not much larger than that.
 
     Args:
-        logits_a: float ``[N, C]``.
-        logits_b: float ``[N, C]``.
+        logits_a: float `[N, C]`.
+        logits_b: float `[N, C]`.
         temperature: divides the logits before the softmax.
         act: what turns logits into probabilities; PaddleVideo's key.
         eps: added to every probability within the logarithms; 0: nothing.

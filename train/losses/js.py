@@ -12,15 +12,15 @@ from train.losses.wide import full_precision, log_softmax
 
 @full_precision
 def js_divergence(student: Tensor, teacher: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """(KL(p||m) + KL(q||m)) / 2 with m = (p + q) / 2, times ``temperature`` squared.
+    """(KL(p||m) + KL(q||m)) / 2 with m = (p + q) / 2, times `temperature` squared.
 
     Symmetric as the mutual loss, but at most log 2 however sure and wrong the student is, so that
     single clips do not rule a batch (Cui et al., Beyond Self-Supervision, 2021). No gradient
     flows into the teacher.
 
     Args:
-        student: logits, float ``[N, C]``.
-        teacher: logits, float ``[N, C]``.
+        student: logits, float `[N, C]`.
+        teacher: logits, float `[N, C]`.
         temperature: divides the logits before the softmax.
     """
     log_p = log_softmax(student / temperature)

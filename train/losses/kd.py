@@ -20,8 +20,8 @@ def kl_divergence(student: Tensor, teacher: Tensor, *, temperature: float = 4.0)
     the teacher.
 
     Args:
-        student: logits, float ``[N, C]``.
-        teacher: logits, float ``[N, C]``.
+        student: logits, float `[N, C]`.
+        teacher: logits, float `[N, C]`.
         temperature: divides the logits before the softmax.
     """
     log_p = log_softmax(student / temperature)

@@ -14,7 +14,7 @@ def cross_entropy(logits: Tensor, target: Target, *, label_smoothing: float = 0.
     """Cross-entropy to the labels, to both labels of mixed clips by their shares.
 
     Args:
-        logits: float ``[N, C]``.
+        logits: float `[N, C]`.
         target: the labels.
         label_smoothing: share of the target spread evenly over all classes.
     """

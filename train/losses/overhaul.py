@@ -26,11 +26,11 @@ def margins(weight: Tensor, bias: Tensor) -> Tensor:
     negative part 0; a student that says -1 where the teacher says -2 is right already.
 
     Args:
-        weight: the batch norm's scale ``[C]``.
-        bias: its shift ``[C]``.
+        weight: the batch norm's scale `[C]`.
+        bias: its shift `[C]`.
 
     Returns:
-        ``[C]`` of the same type: the mean of the negative part, or -3 |weight| where hardly
+        `[C]` of the same type: the mean of the negative part, or -3 |weight| where hardly
         anything is negative.
     """
     scale, mean = weight.astype("float64").abs(), bias.astype("float64")
@@ -50,9 +50,9 @@ def partial_l2(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
     flows into the teacher.
 
     Args:
-        student: features before the ReLU, float ``[N, C, H, W]``.
-        teacher: features before the ReLU, float ``[N, C, H, W]``.
-        margin: ``[C]``, see :func:`margins`.
+        student: features before the ReLU, float `[N, C, H, W]`.
+        teacher: features before the ReLU, float `[N, C, H, W]`.
+        margin: `[C]`, see `margins`.
     """
     wanted = paddle.maximum(teacher.detach(), margin.reshape([1, -1, 1, 1]))
     counts = paddle.logical_or(student > wanted, wanted > 0).astype(student.dtype)
@@ -62,7 +62,7 @@ def partial_l2(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
 class Connector(nn.Layer):
     """1 x 1 convolution and batch norm: from the student's channels to the teacher's.
 
-    Input: float ``[N, in_channels, H, W]``. Output: float ``[N, out_channels, H, W]``. It learns
+    Input: float `[N, in_channels, H, W]`. Output: float `[N, out_channels, H, W]`. It learns
     with the student, is part of the run's checkpoints, and is no part of what is exported.
     """
 

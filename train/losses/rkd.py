@@ -22,8 +22,8 @@ def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
     PaddleClas, includes every clip's distance to itself. No gradient flows into the teacher.
 
     Args:
-        student: embeddings, float ``[N, D]``.
-        teacher: embeddings, float ``[N, E]``.
+        student: embeddings, float `[N, D]`.
+        teacher: embeddings, float `[N, E]`.
 
     Raises:
         BatchError: N is 1.
@@ -36,12 +36,12 @@ def rkd_distance(student: Tensor, teacher: Tensor) -> Tensor:
 def rkd_angle(student: Tensor, teacher: Tensor) -> Tensor:
     """Huber loss over all triples of the cosine at one clip between two others (Park et al., 2019).
 
-    Costs ``N**3`` numbers. Two clips make no angle: there it is 0. No gradient flows into the
+    Costs `N**3` numbers. Two clips make no angle: there it is 0. No gradient flows into the
     teacher.
 
     Args:
-        student: embeddings, float ``[N, D]``.
-        teacher: embeddings, float ``[N, E]``.
+        student: embeddings, float `[N, D]`.
+        teacher: embeddings, float `[N, E]`.
 
     Raises:
         BatchError: N is 1.
@@ -59,7 +59,7 @@ def _check_clips(embedding: Tensor) -> None:
 
 
 def _distances(embedding: Tensor) -> Tensor:
-    """``[N, N]``, in units of their mean. Differences, not products: those of near clips cancel."""
+    """`[N, N]`, in units of their mean. Differences, not products: those of near clips cancel."""
     distances = length(embedding.unsqueeze(0) - embedding.unsqueeze(1)).squeeze(-1)
     positive = (distances > 0).astype(distances.dtype)
     count, total = positive.sum(), distances.sum()
@@ -67,7 +67,7 @@ def _distances(embedding: Tensor) -> Tensor:
 
 
 def _cosines(embedding: Tensor) -> Tensor:
-    """``[N, N, N]``: at the first clip, between the directions to the second and the third."""
+    """`[N, N, N]`: at the first clip, between the directions to the second and the third."""
     ways = embedding.unsqueeze(0) - embedding.unsqueeze(1)
     far = length(ways)
     unit = ways / paddle.where(far > 0, far, paddle.ones_like(far))

@@ -12,9 +12,9 @@ class Target:
     """The labels of a batch.
 
     Attributes:
-        labels: int64 ``[N]``.
-        labels_b: int64 ``[N]``, the second label of each mixed clip, or None.
-        lam: float32 ``[N]``, the share of ``labels`` in each mixed clip, or None.
+        labels: int64 `[N]`.
+        labels_b: int64 `[N]`, the second label of each mixed clip, or None.
+        lam: float32 `[N]`, the share of `labels` in each mixed clip, or None.
     """
 
     labels: Tensor

@@ -1,4 +1,4 @@
-"""The networks of the recipe, built from the ``backbone`` and ``head`` blocks of a config."""
+"""The networks of the recipe, built from the `backbone` and `head` blocks of a config."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def _build(kinds: Mapping[str, type[nn.Layer]], block: Mapping[str, Any]) -> nn.
 
 
 def build_backbone(block: Mapping[str, Any]) -> nn.Layer:
-    """Build a backbone from ``{"name": "PPTSM_v2", ...}``; unknown names raise ``KeyError``."""
+    """Build a backbone from `{"name": "PPTSM_v2", ...}`; unknown names raise `KeyError`."""
     return _build(BACKBONES, block)
 
 
 def build_head(block: Mapping[str, Any]) -> nn.Layer:
-    """Build a head from ``{"name": "ppTSMHead", ...}``; unknown names raise ``KeyError``."""
+    """Build a head from `{"name": "ppTSMHead", ...}`; unknown names raise `KeyError`."""
     return _build(HEADS, block)
 
 
 def build_network(block: Mapping[str, Any]) -> nn.Sequential:
-    """Build ``Sequential(backbone, head)``: float ``[N * T, 3, H, W]`` to logits ``[N, classes]``.
+    """Build `Sequential(backbone, head)`: float `[N * T, 3, H, W]` to logits `[N, classes]`.
 
-    The sequence gives the keys of the public pair checkpoints: ``0.`` backbone, ``1.`` head.
+    The sequence gives the keys of the public pair checkpoints: `0.` backbone, `1.` head.
     """
     return nn.Sequential(build_backbone(block["backbone"]), build_head(block["head"]))

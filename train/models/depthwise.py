@@ -2,9 +2,9 @@
 
 Paddle's CPU kernel for it runs on one thread, image by image, and takes most of a small
 student's step. This one vectorises over the batch: each channel's images are gathered into a
-``[H, W, LANES]`` tile that stays in the cache, every output pixel is then a handful of
+`[H, W, LANES]` tile that stays in the cache, every output pixel is then a handful of
 multiply-adds over contiguous lanes, forward and backward. Measured by
-``python -m benchmarks.depthwise``. Values equal ``F.conv2d`` up to the rounding of the sums.
+`python -m benchmarks.depthwise`. Values equal `F.conv2d` up to the rounding of the sums.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def depthwise_conv2d(
     """Convolve each channel with its own filter.
 
     Args:
-        x: float32 ``[N, C, H, W]``.
-        weight: float32 ``[C, 1, K, K]``.
-        bias: float32 ``[C]`` or None.
+        x: float32 `[N, C, H, W]`.
+        weight: float32 `[C, 1, K, K]`.
+        bias: float32 `[C]` or None.
         stride: the same in both directions.
         padding: zeros on every side.
 
     Returns:
-        float32 ``[N, C, H', W']`` with ``H' = (H + 2 * padding - K) // stride + 1``.
+        float32 `[N, C, H', W']` with `H' = (H + 2 * padding - K) // stride + 1`.
     """
     if _use_tiles(x):
         y = _Depthwise.apply(x, weight, stride, padding)

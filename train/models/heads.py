@@ -18,7 +18,7 @@ class MoViNetHead(nn.Layer):
 class PPTSMHead(nn.Layer):
     """Global pooling, dropout, mean over segments, one linear layer (PaddleVideo's ppTSMHead).
 
-    Input: features ``[N * num_seg, in_channels, H, W]``. Output: logits ``[N, num_classes]``.
+    Input: features `[N * num_seg, in_channels, H, W]`. Output: logits `[N, num_classes]`.
     """
 
     def __init__(

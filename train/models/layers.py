@@ -28,7 +28,7 @@ def tsm_linear(in_features: int, out_features: int, *, std: float | None = None)
     """A linear layer that learns 5x (weight) and 10x (bias) faster than the rest.
 
     These are the rates that the TSM recipe gives to layers that no ImageNet checkpoint fills
-    (Lin et al., TSM, 2019; PaddleVideo's ppTSMHead). ``std`` sets a normal initialisation.
+    (Lin et al., TSM, 2019; PaddleVideo's ppTSMHead). `std` sets a normal initialisation.
     """
     return nn.Linear(
         in_features,
@@ -45,21 +45,21 @@ def tsm_linear(in_features: int, out_features: int, *, std: float | None = None)
 def temporal_shift(x: Tensor, num_seg: int) -> Tensor:
     """Shift 1/num_seg of the channels one frame back and as many one frame forward.
 
-    ``x``: float ``[N * num_seg, C, H, W]``, shape kept. (Lin et al., TSM, 2019.)
+    `x`: float `[N * num_seg, C, H, W]`, shape kept. (Lin et al., TSM, 2019.)
     """
     return F.temporal_shift(x, num_seg, 1.0 / num_seg)
 
 
 def segment_mean(x: Tensor, num_seg: int) -> Tensor:
-    """Average per-frame features ``[N * num_seg, C, 1, 1]`` into clip features ``[N, C]``."""
+    """Average per-frame features `[N * num_seg, C, 1, 1]` into clip features `[N, C]`."""
     return paddle.mean(paddle.reshape(x, [-1, num_seg, x.shape[1]]), axis=1)
 
 
 class DepthwiseConv2D(nn.Conv2D):
-    """``nn.Conv2D`` with one filter a channel, and a faster kernel where it trains on a CPU.
+    """`nn.Conv2D` with one filter a channel, and a faster kernel where it trains on a CPU.
 
-    Same parameters and the same values as ``nn.Conv2D(groups=channels)``; see
-    :mod:`train.models.depthwise`.
+    Same parameters and the same values as `nn.Conv2D(groups=channels)`; see
+    `train.models.depthwise`.
     """
 
     def __init__(self, channels: int, kernel_size: int, stride: int, *, bias: bool) -> None:

@@ -13,8 +13,8 @@ from paddle.nn import functional as F
 class PixelInput(nn.Layer):
     """Normalise and lay out a batch of clips.
 
-    Input: uint8 (or float in 0..255, after mixing) ``[N, T, H, W, 3]`` RGB. Output: float32
-    ``[N * T, 3, H, W]``, ``(pixel / 255 - mean) / std`` a channel.
+    Input: uint8 (or float in 0..255, after mixing) `[N, T, H, W, 3]` RGB. Output: float32
+    `[N * T, 3, H, W]`, `(pixel / 255 - mean) / std` a channel.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
@@ -47,7 +47,7 @@ def input_adapter(
         size: height and width for the other; None: the same.
 
     Returns:
-        A function from float32 ``[N * T, 3, H, W]`` to the same frames for the other.
+        A function from float32 `[N * T, 3, H, W]` to the same frames for the other.
 
     Raises:
         ValueError: a normalisation is wanted, but that of the input is not known.

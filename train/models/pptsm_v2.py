@@ -45,13 +45,13 @@ SHIFT_BEFORE_STAGE = 2
 
 
 def scaled_width(channels: float, divisor: int = 8) -> int:
-    """Round to a multiple of ``divisor`` without losing more than a tenth (MobileNet's rule)."""
+    """Round to a multiple of `divisor` without losing more than a tenth (MobileNet's rule)."""
     width = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return width + divisor if width < 0.9 * channels else width
 
 
 class ConvBN(nn.Layer):
-    """Convolution, batch norm and, unless ``act`` is false, ReLU."""
+    """Convolution, batch norm and, unless `act` is false, ReLU."""
 
     def __init__(
         self,
@@ -118,9 +118,9 @@ class GlobalAttention(nn.Layer):
 class DepthwiseSeparable(nn.Layer):
     """Depthwise then pointwise convolution; optionally re-parameterised, gated, shortcut.
 
-    With ``rep`` the depthwise part is a sum of k x k, ..., 3 x 3, 1 x 1 branches while training
-    and the single convolution ``dw_conv`` once :mod:`export.network.fuse` has folded them together
-    (``fused`` is then true). Both sets of parameters are part of the public checkpoint's keys.
+    With `rep` the depthwise part is a sum of k x k, ..., 3 x 3, 1 x 1 branches while training
+    and the single convolution `dw_conv` once `export.network.fuse` has folded them together
+    (`fused` is then true). Both sets of parameters are part of the public checkpoint's keys.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class DepthwiseSeparable(nn.Layer):
         else:
             self.pw_conv = ConvBN(in_channels, out_channels, 1)
         self.split_pw = stage.split_pw
-        # Set by :mod:`export.network.shift`, which moves the network's shift in here.
+        # Set by `export.network.shift`, which moves the network's shift in here.
         self.delayed_shift: nn.Layer | None = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -177,7 +177,7 @@ class DepthwiseSeparable(nn.Layer):
 class PPTSMv2(nn.Layer):
     """PP-TSMv2: per-frame PP-LCNetV2, one temporal shift, mean over segments, one linear layer.
 
-    Input: float32 ``[N * num_seg, 3, H, W]``, normalised. Output: logits ``[N, class_num]``.
+    Input: float32 `[N * num_seg, 3, H, W]`, normalised. Output: logits `[N, class_num]`.
 
     Args:
         class_num: number of classes.

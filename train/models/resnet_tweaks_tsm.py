@@ -30,7 +30,7 @@ def block_name(depth: int, stage: int, index: int) -> str:
 
 
 class ConvBN(nn.Layer):
-    """Convolution and batch norm, halving the resolution by average pooling if ``pool``."""
+    """Convolution and batch norm, halving the resolution by average pooling if `pool`."""
 
     def __init__(
         self,
@@ -105,8 +105,8 @@ class BasicBlock(nn.Layer):
 class ResNetTweaksTSM(nn.Layer):
     """ResNet-vd TSM without its classifier.
 
-    Input: float32 ``[N * num_seg, 3, H, W]``, normalised. Output: features
-    ``[N * num_seg, C, H / 32, W / 32]``, C being 512 times the width, of bottlenecks 2048 times.
+    Input: float32 `[N * num_seg, 3, H, W]`, normalised. Output: features
+    `[N * num_seg, C, H / 32, W / 32]`, C being 512 times the width, of bottlenecks 2048 times.
 
     Args:
         depth: 18, 34, 50, 101 or 152.

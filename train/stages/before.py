@@ -8,8 +8,8 @@ A config says so in its BEFORE block, by the variables that the rest of it uses:
       models:
         - Teacher: {..., pretrained: "${TEACHER}"}
 
-Who has a checkpoint sets the variable, ``TEACHER=file python -m train ...``; for everybody else
-the teacher is trained in ``OUTPUT/before/teacher``, which resumes as the run itself does.
+Who has a checkpoint sets the variable, `TEACHER=file python -m train ...`; for everybody else
+the teacher is trained in `OUTPUT/before/teacher`, which resumes as the run itself does.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def left(cfg: Config) -> list[Stage]:
     Its checkpoint holds the networks that it started from, so their configs need not be there.
 
     Raises:
-        ConfigError: as for :func:`plan`.
+        ConfigError: as for `plan`.
     """
     folder = Path(cfg.output_dir)
     if folder.is_dir():
@@ -76,7 +76,7 @@ def make(
     The processes of a team train together; one of them labels, and the others wait.
 
     Raises:
-        KeyboardInterrupt: ``should_stop`` said so.
+        KeyboardInterrupt: `should_stop` said so.
         ClipDuetError: the training diverged, or the clips cannot be labelled.
     """
     if stage.labelling is not None:

@@ -85,7 +85,7 @@ def rehearse(stages: Sequence[Stage], cfg: Config, *, team: Team) -> list[Cost |
 
 
 def _tried(act: Callable[[], T], mistakes: list[Mistake], where: Location = ()) -> T | None:
-    """What ``act`` returns; None where it raises, and ``mistakes`` then has what."""
+    """What `act` returns; None where it raises, and `mistakes` then has what."""
     try:
         return act()
     except ConfigError as error:
@@ -96,7 +96,7 @@ def _tried(act: Callable[[], T], mistakes: list[Mistake], where: Location = ()) 
 
 
 def _starts(cfg: Config, made: _Made, team: Team, *, target: Path | None = None) -> list[Mistake]:
-    """Start a training; ``target`` will hold its best weights."""
+    """Start a training; `target` will hold its best weights."""
     mistakes: list[Mistake] = []
     networks = _tried(lambda: built_networks(cfg), mistakes)
     _tried(lambda: class_names(cfg), mistakes)

@@ -43,7 +43,7 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
     Clips that cannot be read are left out and named there.
 
     Raises:
-        UnreadableError: more clips cannot be read than ``max_unreadable`` of the config that
+        UnreadableError: more clips cannot be read than `max_unreadable` of the config that
             needs the labels allows.
         ClipDuetError: the network's checkpoint does not fit.
     """
@@ -107,7 +107,7 @@ def surest(scores: np.ndarray, *, top_k: int | None) -> list[int]:
     """Rows whose best class is theirs with the highest scores of that class, in order.
 
     Args:
-        scores: probabilities ``[N, classes]``; a row with NaN, which could not be read, is never
+        scores: probabilities `[N, classes]`; a row with NaN, which could not be read, is never
             chosen.
         top_k: rows to keep of each class; None: all.
     """
@@ -148,7 +148,7 @@ def dataset_to_label(stage: Stage, samples: Sequence[Sample]) -> ClipDataset:
 
 
 def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, Sequence[Failed]]:
-    """Probabilities ``[N, classes]``, NaN for clips that cannot be read, and why those cannot."""
+    """Probabilities `[N, classes]`, NaN for clips that cannot be read, and why those cannot."""
     block, cfg = stage.labelling, stage.cfg
     assert block is not None
     weights = Path(block.weights)

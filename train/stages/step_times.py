@@ -49,7 +49,7 @@ def cost_of_training(run: Run) -> Cost | None:
 def cost_of_labelling(
     network: Recognizer, shape: Sequence[int], *, batch: int, clips: int
 ) -> Cost | None:
-    """The same of a network that labels clips of ``shape``, ``[T, H, W, 3]``; a step is a batch."""
+    """The same of a network that labels clips of `shape`, `[T, H, W, 3]`; a step is a batch."""
     import paddle
 
     frames, height, width, _ = shape

@@ -24,10 +24,10 @@ class Training(BaseModel):
     train: Annotated[str, Field(min_length=1)]
     """The other config, relative to this one."""
     relative_to: str = ""
-    """Folder that ``train`` is relative to; empty: this config's. A run writes it into its own
+    """Folder that `train` is relative to; empty: this config's. A run writes it into its own
     config.yaml, which lies elsewhere; it is no part of what a run is."""
     override: list[str] = []
-    """``a.b.c=value``: what to change in it."""
+    """`a.b.c=value`: what to change in it."""
 
 
 class Labelling(BaseModel):
@@ -38,15 +38,15 @@ class Labelling(BaseModel):
     label: Annotated[str, Field(min_length=1)]
     """The config that the network was trained with, relative to this one."""
     relative_to: str = ""
-    """Folder that ``label`` is relative to, as for a training."""
+    """Folder that `label` is relative to, as for a training."""
     weights: Annotated[str, Field(min_length=1)]
     """Its checkpoint."""
     clips: ListFile
-    """The clips, relative to this config's ``DATASET.root``; their labels are not looked at."""
+    """The clips, relative to this config's `DATASET.root`; their labels are not looked at."""
     top_k: Positive | None = None
     """The surest clips to keep of every class; none: all."""
 
 
 Variable = Annotated[str, AfterValidator(_variable)]
 Before = dict[Variable, Training | Labelling]
-"""By variable, which texts of the config use as ``${NAME}``; one that is set is not made."""
+"""By variable, which texts of the config use as `${NAME}`; one that is set is not made."""

@@ -28,7 +28,7 @@ def _classes(value: Any) -> Any:
 
 
 def _label_flip(value: Any) -> Any:
-    """``{left: right}`` both ways, as text: mirroring twice undoes itself."""
+    """`{left: right}` both ways, as text: mirroring twice undoes itself."""
     if not isinstance(value, dict):
         if value not in ("allowed", "forbidden"):
             raise ValueError("must be allowed, forbidden, or a mapping {class: class}")
@@ -44,7 +44,7 @@ def _label_flip(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-"""Nothing, as in ``suffix:`` or ``-o ...suffix=``, is an empty text."""
+"""Nothing, as in `suffix:` or `-o ...suffix=`, is an empty text."""
 Classes = Annotated[str | list[str] | None, BeforeValidator(_classes)]
 LabelFlip = Annotated[
     Literal["allowed", "forbidden"] | dict[str, str], BeforeValidator(_label_flip)
@@ -57,11 +57,11 @@ class ListFile(BaseModel):
     model_config = STRICT
 
     format: Literal["VideoDataset", "FrameDataset"]
-    """``path label`` a line for videos, ``path frames label`` for folders of frames."""
+    """`path label` a line for videos, `path frames label` for folders of frames."""
     file_path: Annotated[str, Field(min_length=1)]
-    """The list, relative to ``DATASET.root``."""
+    """The list, relative to `DATASET.root`."""
     data_prefix: Text = ""
-    """Folder that the paths in the list start from, relative to ``DATASET.root``."""
+    """Folder that the paths in the list start from, relative to `DATASET.root`."""
     labelled: bool = True
     """False: the lines need no label, and one that is there is not looked at; training only."""
     suffix: Text = ""
@@ -101,7 +101,7 @@ class Dataset(BaseModel):
     cache: bool = False
     """Keep decoded clips in memory: for small datasets."""
     label_flip: LabelFlip = "allowed"
-    """Whether a mirrored clip keeps its label: ``allowed`` (it does), ``forbidden`` (it must not
+    """Whether a mirrored clip keeps its label: `allowed` (it does), `forbidden` (it must not
     be mirrored), or the pairs of classes, by name or number, that mirroring swaps."""
 
 
@@ -134,7 +134,7 @@ class Sample(BaseModel):
 
 
 class ScaleOptions(BaseModel):
-    """Resize so that the short side is ``short_size``."""
+    """Resize so that the short side is `short_size`."""
 
     model_config = STRICT
 
@@ -158,7 +158,7 @@ class ScaleOptions(BaseModel):
 
     @property
     def filter(self) -> str:
-        """The resize of :class:`infer.clips.spec.PreprocessSpec`."""
+        """The resize of `infer.clips.spec.PreprocessSpec`."""
         return self.resize or ("bilinear" if self.backend == "cv2" else "area")
 
 
@@ -189,7 +189,7 @@ class MultiScaleCropOptions(BaseModel):
     scales: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | None = None
     """Sides of the box as shares of the short side; none: 1, 0.875, 0.75, 0.66."""
     max_distort: Annotated[int, Field(ge=0)] = 1
-    """How many steps of ``scales`` the two sides may be apart."""
+    """How many steps of `scales` the two sides may be apart."""
     fix_crop: bool = True
     """Places on a grid; false: anywhere."""
     allow_duplication: bool = False
@@ -203,7 +203,7 @@ class MultiScaleCropOptions(BaseModel):
 
 
 class RandomFlipOptions(BaseModel):
-    """Mirror left and right; see ``DATASET.label_flip``."""
+    """Mirror left and right; see `DATASET.label_flip`."""
 
     model_config = STRICT
 
@@ -229,7 +229,7 @@ class ChannelShuffleOptions(BaseModel):
 
 
 class RandomShiftOptions(BaseModel):
-    """Move the picture by up to ``pixels`` each way."""
+    """Move the picture by up to `pixels` each way."""
 
     model_config = STRICT
 
@@ -278,7 +278,7 @@ class Image2ArrayOptions(BaseModel):
 
 
 class NormalizationOptions(BaseModel):
-    """Subtract ``mean``, divide by ``std``, of pixels from 0 to 1: a node of the network here."""
+    """Subtract `mean`, divide by `std`, of pixels from 0 to 1: a node of the network here."""
 
     model_config = STRICT
 
@@ -308,7 +308,7 @@ class Step(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_bare_names(cls, value: Any) -> Any:
-        """``- RandomFlip:`` means RandomFlip with its defaults."""
+        """`- RandomFlip:` means RandomFlip with its defaults."""
         if isinstance(value, dict):
             if len(value) != 1:
                 raise ValueError(f"must hold one transform, it holds {', '.join(value) or 'none'}")
@@ -339,7 +339,7 @@ class PipelineSplit(BaseModel):
     transform: list[Step]
 
     def blocks(self) -> list[dict[str, dict[str, Any]]]:
-        """The transform list as plain data with all defaults: ``[{"RandomCrop": {...}}]``."""
+        """The transform list as plain data with all defaults: `[{"RandomCrop": {...}}]`."""
         return [{step.name: step.options.model_dump()} for step in self.transform]
 
     def find(self, name: str) -> Any:

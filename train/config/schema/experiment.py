@@ -30,13 +30,13 @@ IGNORED: tuple[tuple[str, ...], ...] = (
     ("PIPELINE", "*", "transform", "*", "CenterCrop", "backend"),
 )
 """Keys of PaddleVideo that choose its device, logger, decoder or metric printer: no result here
-depends on them. ``INFERENCE`` repeats the evaluation pipeline and must agree with it."""
+depends on them. `INFERENCE` repeats the evaluation pipeline and must agree with it."""
 
 Rate = Annotated[float, Field(ge=0)]
 
 
 def _number_to(block: str, key: str) -> BeforeValidator:
-    """Let a plain number stand for ``{"name": block, key: number}``."""
+    """Let a plain number stand for `{"name": block, key: number}`."""
 
     def widen(value: Any) -> Any:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -63,7 +63,7 @@ class CustomWarmupCosineDecay(BaseModel):
 
 
 class CosineAnnealingDecay(BaseModel):
-    """A cosine from ``learning_rate`` to ``eta_min``."""
+    """A cosine from `learning_rate` to `eta_min`."""
 
     model_config = STRICT
 
@@ -186,7 +186,7 @@ class PreciseBN(BaseModel):
 
 
 class Qat(BaseModel):
-    """The fine-tune for 8 bits that may follow a training (:mod:`export.qat`)."""
+    """The fine-tune for 8 bits that may follow a training (`export.qat`)."""
 
     model_config = STRICT
 
@@ -302,7 +302,7 @@ class Config(BaseModel):
         return class_num(self.MODEL)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, defaults included, as plain data; ``Config(**it)`` is the same config.
+        """Everything, defaults included, as plain data; `Config(**it)` is the same config.
 
         Files that BEFORE makes are called by their variables, and where its configs are is said:
         the data may be kept in another folder than the file was.

@@ -1,4 +1,4 @@
-"""The terms of ``MODEL.loss``: who learns what from whom. Names are PaddleVideo's and PaddleClas's.
+"""The terms of `MODEL.loss`: who learns what from whom. Names are PaddleVideo's and PaddleClas's.
 
 Every term has a weight and a warm-up. Where only one of two networks learns, it stands first.
 """
@@ -39,11 +39,11 @@ Ramp = Annotated[
 ]
 """Shares of the run between which a term's factor rises linearly from 0; none: at once."""
 Pairs = Annotated[list[Any], AfterValidator(_pairs)]
-"""``[Student, Teacher]``, or a list of such pairs, each of which is a term of its own."""
+"""`[Student, Teacher]`, or a list of such pairs, each of which is a term of its own."""
 Temperature = Annotated[float, Field(gt=0)]
 """Divides the logits; the term is multiplied by its square."""
 Layers = Annotated[str | list[str], AfterValidator(_some_layers)]
-"""Layers by path, ``backbone.stages.3``: their outputs, or with ``:input`` their inputs."""
+"""Layers by path, `backbone.stages.3`: their outputs, or with `:input` their inputs."""
 
 
 class LabelLoss(BaseModel):
@@ -179,7 +179,7 @@ class OverHaulLoss(BaseModel):
     t_key: Layers
     """Layers of the second network, before the ReLU."""
     t_norm: Layers | None = None
-    """The batch norms that the margins come from; none: ``t_key`` are batch norms themselves."""
+    """The batch norms that the margins come from; none: `t_key` are batch norms themselves."""
     connector: bool | None = None
     """Map the first's channels to the second's; none: unless both are built and tapped alike."""
 
@@ -221,11 +221,11 @@ Loss = Annotated[
 
 
 def pairs_of(names: list[Any]) -> list[tuple[str, str]]:
-    """``model_name_pairs`` as a list of pairs."""
+    """`model_name_pairs` as a list of pairs."""
     flat = bool(names) and isinstance(names[0], str)
     return [(a, b) for a, b in ([names] if flat else names)]
 
 
 def layers_of(keys: str | list[str] | None) -> list[str]:
-    """``s_key`` and its like as a list."""
+    """`s_key` and its like as a list."""
     return [] if keys is None else [keys] if isinstance(keys, str) else list(keys)

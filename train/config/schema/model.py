@@ -129,7 +129,7 @@ class Network(BaseModel):
     pretrained_role: str | None = None
     """Whose weights to take from a file of several; none: the same name's, else the Student's."""
     trainable: Layers | None = None
-    """The layers that learn, by path, where ``*`` stands for anything; none: all of them."""
+    """The layers that learn, by path, where `*` stands for anything; none: all of them."""
     input: Input | None = None
     """What it wants to see; none: what the Student sees."""
     amp: Literal["float16", "bfloat16"] | None = None
@@ -158,11 +158,11 @@ class Recognizer2D(BaseModel):
     pretrained_role: str | None = None
     """Whose weights to take from a file of several; none: the Student's."""
     trainable: Layers | None = None
-    """The layers that learn, by path, where ``*`` stands for anything; none: all of them."""
+    """The layers that learn, by path, where `*` stands for anything; none: all of them."""
 
 
 class RecognizerDistillation(BaseModel):
-    """Several networks that also learn from each other; ``Student`` is the one deployed."""
+    """Several networks that also learn from each other; `Student` is the one deployed."""
 
     model_config = STRICT
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 Operation = Callable[[np.ndarray, float], np.ndarray]
-"""From uint8 ``[T, H, W, 3]`` and a strength to the same of the same shape."""
+"""From uint8 `[T, H, W, 3]` and a strength to the same of the same shape."""
 
 FILL = (128, 128, 128)
 """Grey for what moves into the picture."""
@@ -23,7 +23,7 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def _affine(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Each output pixel comes from ``matrix @ (x, y, 1)``, counted from the middle."""
+    """Each output pixel comes from `matrix @ (x, y, 1)`, counted from the middle."""
     height, width = frames.shape[1:3]
     middle = np.array([[1, 0, (width - 1) / 2], [0, 1, (height - 1) / 2], [0, 0, 1]])
     whole = (middle @ np.vstack([matrix, [0, 0, 1]]) @ np.linalg.inv(middle))[:2]
@@ -40,12 +40,12 @@ def _affine(frames: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def shear_x(frames: np.ndarray, strength: float) -> np.ndarray:
-    """Rows slide by ``strength`` times their distance from the middle."""
+    """Rows slide by `strength` times their distance from the middle."""
     return _affine(frames, np.array([[1, strength, 0], [0, 1, 0]]))
 
 
 def shear_y(frames: np.ndarray, strength: float) -> np.ndarray:
-    """Columns slide by ``strength`` times their distance from the middle."""
+    """Columns slide by `strength` times their distance from the middle."""
     return _affine(frames, np.array([[1, 0, 0], [strength, 1, 0]]))
 
 
@@ -66,7 +66,7 @@ def rotate(frames: np.ndarray, strength: float) -> np.ndarray:
 
 
 def _blend(frames: np.ndarray, other: np.ndarray | float, strength: float) -> np.ndarray:
-    """Away from ``other`` for a strength above 0, towards it below; rounded and clipped once."""
+    """Away from `other` for a strength above 0, towards it below; rounded and clipped once."""
     mixed = other + (1 + strength) * (frames.astype(np.float32) - other)
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 
@@ -96,13 +96,13 @@ def sharpness(frames: np.ndarray, strength: float) -> np.ndarray:
 
 
 def posterize(frames: np.ndarray, strength: float) -> np.ndarray:
-    """Keep the highest ``8 - strength`` bits."""
+    """Keep the highest `8 - strength` bits."""
     bits = int(np.clip(round(8 - strength), 1, 8))
     return frames & np.uint8(0xFF << (8 - bits) & 0xFF)
 
 
 def solarize(frames: np.ndarray, strength: float) -> np.ndarray:
-    """Invert what is above ``256 - strength``."""
+    """Invert what is above `256 - strength`."""
     return np.where(frames >= 256 - strength, 255 - frames, frames)
 
 

@@ -248,7 +248,7 @@ def build_transforms(
 ) -> tuple[Transform, ...]:
     """The transforms of a checked PIPELINE.train.transform list.
 
-    ``[{"RandomCrop": {"target_size": 224}}]``; :mod:`train.config.schema.data` says what may stand
+    `[{"RandomCrop": {"target_size": 224}}]`; `train.config.schema.data` says what may stand
     there.
 
     Raises:

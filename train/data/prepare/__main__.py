@@ -1,8 +1,8 @@
-"""``python -m train.data.prepare NAME --root DIR``: lists, labels and classes of a public dataset.
+"""`python -m train.data.prepare NAME --root DIR`: lists, labels and classes of a public dataset.
 
-Below DIR, ``annotations/`` holds the official annotation files and ``videos/`` the videos, at any
-depth; ``--download`` brings them there where they are to be had by a plain URL. The lists of all
-official splits, the class names and a report of missing and broken videos go to ``lists/``.
+Below DIR, `annotations/` holds the official annotation files and `videos/` the videos, at any
+depth; `--download` brings them there where they are to be had by a plain URL. The lists of all
+official splits, the class names and a report of missing and broken videos go to `lists/`.
 """
 
 from __future__ import annotations

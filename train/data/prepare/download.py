@@ -1,6 +1,6 @@
 """Fetch files over HTTP: what is there already is not fetched again, whatever was interrupted.
 
-A file grows as ``NAME.part`` beside a note of which version of the file it is (its ETag or date).
+A file grows as `NAME.part` beside a note of which version of the file it is (its ETag or date).
 A connection that breaks is taken up where it broke; a server that cannot do that, or that has
 another version by now, begins anew. Only a file of the announced length and, where one is known,
 the right checksum gets its name.
@@ -87,7 +87,7 @@ def sizes(urls: Iterable[str]) -> dict[str, int | None]:
 
 
 def check_space(folder: Path, wanted: int) -> None:
-    """Raise DownloadError unless ``wanted`` bytes fit on the disk of ``folder``."""
+    """Raise DownloadError unless `wanted` bytes fit on the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     if wanted > free:
         raise DownloadError(
@@ -97,12 +97,12 @@ def check_space(folder: Path, wanted: int) -> None:
 
 
 def fetch(url: str, target: Path, *, checksum: str | None = None) -> None:
-    """Bring a file to ``target``, going on with what an earlier call left of it.
+    """Bring a file to `target`, going on with what an earlier call left of it.
 
     Args:
         url: the file.
         target: its path here; one that exists is left alone.
-        checksum: ``md5:...`` or ``sha256:...``, or None.
+        checksum: `md5:...` or `sha256:...`, or None.
 
     Raises:
         DownloadError: the address is wrong, the server gives up, the checksum differs, or the disk

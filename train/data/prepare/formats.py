@@ -30,7 +30,7 @@ class Entry:
     """A listed video.
 
     Attributes:
-        key: file name without ending, or ``folder/name`` where names repeat between folders.
+        key: file name without ending, or `folder/name` where names repeat between folders.
         label: its class, or None where the makers keep it to themselves.
     """
 
@@ -54,7 +54,7 @@ class Plan:
 
 
 def kinetics(folder: Path) -> Plan:
-    """``label,youtube_id,time_start,time_end,split``, a header and a clip a line; test may lack
+    """`label,youtube_id,time_start,time_end,split`, a header and a clip a line; test may lack
     labels. Labels number the class names in alphabetical order, as everybody's lists do.
     """
     prefixes = ("", "kinetics_", "kinetics400_", "kinetics_400_", "kinetics-400_")
@@ -90,8 +90,8 @@ def kinetics(folder: Path) -> Plan:
 
 
 def ucf101(folder: Path) -> Plan:
-    """``classInd.txt`` (``1 ApplyEyeMakeup``); ``trainlist01.txt`` to ``03`` (``Class/file.avi
-    1``) and ``testlist01.txt`` to ``03`` (``Class/file.avi``).
+    """`classInd.txt` (`1 ApplyEyeMakeup`); `trainlist01.txt` to `03` (`Class/file.avi
+    1`) and `testlist01.txt` to `03` (`Class/file.avi`).
     """
     lists = {
         f"{part}{number}": [f"{part}list{number:02d}.txt"]
@@ -121,7 +121,7 @@ def ucf101(folder: Path) -> Plan:
 
 
 def hmdb51(folder: Path) -> Plan:
-    """``CLASS_test_split1.txt`` to ``3`` for every class: ``name.avi 1``, where 1 is training, 2
+    """`CLASS_test_split1.txt` to `3` for every class: `name.avi 1`, where 1 is training, 2
     test, 0 neither.
     """
     found = {
@@ -163,9 +163,9 @@ def hmdb51(folder: Path) -> Plan:
 
 
 def something_something(folder: Path) -> Plan:
-    """``labels.json`` (``{"Approaching something": "0"}``), ``train.json`` and
-    ``validation.json`` (``[{"id": "1", "template": "Approaching [something]"}]``), ``test.json``
-    (ids only) and ``test-answers.csv`` (``id;label``).
+    """`labels.json` (`{"Approaching something": "0"}`), `train.json` and
+    `validation.json` (`[{"id": "1", "template": "Approaching [something]"}]`), `test.json`
+    (ids only) and `test-answers.csv` (`id;label`).
     """
 
     def named(*names: str) -> list[str]:
@@ -213,8 +213,8 @@ def something_something(folder: Path) -> Plan:
 
 
 def jester(folder: Path) -> Plan:
-    """``jester-v1-labels.csv`` (a class a line), ``jester-v1-train.csv`` and
-    ``jester-v1-validation.csv`` (``id;label``), ``jester-v1-test.csv`` (ids only).
+    """`jester-v1-labels.csv` (a class a line), `jester-v1-train.csv` and
+    `jester-v1-validation.csv` (`id;label`), `jester-v1-test.csv` (ids only).
     """
     files, absent = _find(
         folder,
@@ -264,7 +264,7 @@ def _plan(
 def _find(
     folder: Path, wanted: dict[str, list[str]], *, optional: Sequence[str] = ()
 ) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """The first file below ``folder`` that bears one of the names, and what is not there."""
+    """The first file below `folder` that bears one of the names, and what is not there."""
     there: dict[str, Path] = {}
     for path in sorted(_files(folder), key=lambda path: (len(path.parts), path)):
         there.setdefault(path.name, path)
@@ -331,7 +331,7 @@ def _once(file: Path, names: Iterable[str]) -> None:
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str]]:
-    """``id;label`` a line; without a label it is empty."""
+    """`id;label` a line; without a label it is empty."""
     for _, line in _lines(file):
         key, _, name = line.partition(";")
         yield key.strip(), name.strip()

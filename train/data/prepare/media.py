@@ -48,7 +48,7 @@ class Work:
 
     Attributes:
         videos: folder that the paths start from.
-        check: ``none`` takes every file, ``quick`` wants a first frame, ``full`` decodes all.
+        check: `none` takes every file, `quick` wants a first frame, `full` decodes all.
         short_side: pixels that the shorter side is reduced to, or None.
         frames: folder for JPEG frames, or None.
         smaller: folder for reduced videos, or None.
@@ -148,7 +148,7 @@ def writing(target: Path) -> Iterator[None]:
 
 
 def _extract(path: str, work: Work) -> Outcome:
-    """Write every frame as ``img_00001.jpg``, ...; the folder appears when it is complete."""
+    """Write every frame as `img_00001.jpg`, ...; the folder appears when it is complete."""
     assert work.frames is not None
     name = str(Path(path).with_suffix(""))
     folder = Path(work.frames) / name
@@ -225,7 +225,7 @@ def _rate(path: Path) -> Fraction:
 
 
 def _reduced(frame: Frames, short_side: int | None, *, even: bool = False) -> Frames:
-    """In its shape, with a shorter side of ``short_side`` if it is larger."""
+    """In its shape, with a shorter side of `short_side` if it is larger."""
     if short_side is not None and min(frame.shape[:2]) > short_side:
         frame = scale_frame(
             frame, PreprocessSpec(short_size=short_side, fixed_ratio=False, crop=1, do_round=True)

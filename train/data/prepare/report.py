@@ -19,9 +19,9 @@ REPORT = "report.json"
 
 @dataclass
 class SplitReport:
-    """What became of a split: ``listed`` videos are in its list, the others are named here.
+    """What became of a split: `listed` videos are in its list, the others are named here.
 
-    Damaged ones are listed; ``gaps`` are the missing frames of those that come as pictures.
+    Damaged ones are listed; `gaps` are the missing frames of those that come as pictures.
     """
 
     annotated: int = 0
@@ -41,9 +41,9 @@ def write_lists(
     *,
     frames: bool,
 ) -> dict[str, SplitReport]:
-    """Write a list a split, ``classes.txt`` and ``report.json``.
+    """Write a list a split, `classes.txt` and `report.json`.
 
-    A split without labels becomes ``SPLIT.unlabelled``, with a path (and a number of frames) a
+    A split without labels becomes `SPLIT.unlabelled`, with a path (and a number of frames) a
     line.
 
     Args:
@@ -121,7 +121,7 @@ def dataset_block(
         root: folder of the dataset.
         out: folder of the lists.
         videos: folder that the paths in the lists start from.
-        format: ``VideoDataset`` or ``FrameDataset``.
+        format: `VideoDataset` or `FrameDataset`.
         suffix: pattern of the frames' names, or "" for the default.
     """
     usable = [name for name, report in reports.items() if report.labelled and report.listed]

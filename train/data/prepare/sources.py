@@ -24,8 +24,8 @@ class Source:
 
     Attributes:
         url: where it is.
-        to: the folder it belongs in, ``annotations`` or ``videos``; archives are unpacked there.
-        checksum: ``md5:...`` or ``sha256:...`` where one is known from a second place.
+        to: the folder it belongs in, `annotations` or `videos`; archives are unpacked there.
+        checksum: `md5:...` or `sha256:...` where one is known from a second place.
         listing: the file holds the URLs of the archives, one a line.
     """
 

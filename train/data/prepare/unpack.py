@@ -25,7 +25,7 @@ class UnpackError(ClipDuetError):
 
 
 def is_archive(file: Path) -> bool:
-    """Whether :func:`unpack` knows the ending."""
+    """Whether `unpack` knows the ending."""
     return file.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".rar"))
 
 

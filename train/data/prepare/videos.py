@@ -32,8 +32,8 @@ CHUNK = 8
 def find(videos: Path, *, pictures: bool = False, replaced_by: str | None = None) -> dict[str, str]:
     """Relative paths of all videos (or folders of pictures) below a folder, by their keys.
 
-    A file is found by its name without ending and by ``folder/name``; of two with one key, the one
-    in a folder named ``replaced_by`` counts, then the one that lies less deep, then the first by
+    A file is found by its name without ending and by `folder/name`; of two with one key, the one
+    in a folder named `replaced_by` counts, then the one that lies less deep, then the first by
     name.
     """
 

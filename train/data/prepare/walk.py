@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As ``os.walk``, into linked folders too, except where one leads back to a folder that it
+    """As `os.walk`, into linked folders too, except where one leads back to a folder that it
     lies in.
     """
     places: dict[str, tuple[str, ...]] = {str(top): (os.path.realpath(top),)}
