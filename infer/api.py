@@ -22,7 +22,7 @@ from .clips.preprocess import crop_frames, scale_frames
 from .clips.sampling import sample_indices
 from .pipeline.predictions import Prediction, predict_videos
 from .pipeline.rank import top_k as best
-from .runtimes import open_runtime
+from .runtimes.open import open_runtime
 from .system.errors import ClipDuetError
 from .system.hardware import MOST_DECODERS, cores
 

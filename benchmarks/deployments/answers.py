@@ -14,8 +14,8 @@ from benchmarks.deployments.answer_cache import Kept
 from benchmarks.deployments.deployment import Cell, LeftOut
 from infer.bundle.bundle import Bundle
 from infer.clips.spec import ClipSpec
-from infer.runtimes import open_runtime
 from infer.runtimes.base import Runtime
+from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendUnavailable, ClipDuetError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample

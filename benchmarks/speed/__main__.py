@@ -22,7 +22,7 @@ from benchmarks.common.command import TIMING, WRONG_USE, add_config, carry_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendUnavailable
 
 CELLS = (

@@ -20,7 +20,7 @@ from benchmarks.deployments.accuracy import answers_of
 from benchmarks.deployments.deployment import Cell
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.system.files import write_text
 from train.evaluation.evaluate import Evaluation, evaluate
 

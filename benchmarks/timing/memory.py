@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     import infer.pipeline.predictions  # noqa: F401  what a process that reads videos holds anyway
     from infer.bundle.bundle import Bundle
-    from infer.runtimes import open_runtime
+    from infer.runtimes.open import open_runtime
     from infer.system.errors import ClipDuetError
 
     backend, _, precision = options.cell.partition(":")

@@ -24,8 +24,8 @@ from export.verify.collapse import check_collapse
 from export.verify.limits import FLOAT32, INT8_BATCHES, Limits
 from infer.bundle.bundle import Bundle
 from infer.clips.spec import ClipSpec
-from infer.runtimes import open_runtime
 from infer.runtimes.base import Runtime
+from infer.runtimes.open import open_runtime
 from train.data.unreadable import excess
 from train.evaluation.evaluate import Evaluation, evaluate
 from train.models.pixels import PixelInput

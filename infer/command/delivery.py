@@ -18,8 +18,8 @@ import cv2
 from ..bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
 from ..clips.spec import ClipSpec
 from ..pipeline.predictions import Prediction, predict_videos
-from ..runtimes import open_runtime
 from ..runtimes.base import Clips, Logits, Runtime
+from ..runtimes.open import open_runtime
 from ..system.files import replacing
 from ..system.hardware import MOST_DECODERS, cores
 from ..system.terminal import Says

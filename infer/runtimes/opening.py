@@ -15,7 +15,7 @@ def open_known(bundle: Bundle, backend: str, precision: str, options: Options) -
     """The runtime of a backend of `BACKENDS`, opened.
 
     Raises:
-        BackendError, BundleError: as `infer.runtimes.open_runtime`.
+        BackendError, BundleError: as `infer.runtimes.open.open_runtime`.
     """
     artifact = find_artifact(bundle, backend, precision)
     artifact.verify()

@@ -14,7 +14,7 @@ from infer.bundle.bundle import Bundle
 from infer.clips.decode import read_video
 from infer.clips.preprocess import load_clips
 from infer.clips.sampling import sample_indices
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 
 NAME = "v2/pptsm_lcnet_k400_8frames_uniform_dml_distillation.yaml"
 

@@ -40,7 +40,8 @@ def test_every_module_and_option_of_the_recipes_exists(page, said, root):
     commands = re.findall(r"^python -m ((?:infer|export)\.[\w.]+)(.*)$", recipes, re.MULTILINE)
     assert len(commands) > 6
     for module, rest in commands:
-        file = root / f"{module.replace('.', '/')}.py"
+        place = root / module.replace(".", "/")
+        file = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
         source = file.read_text(encoding="utf-8")
         for option in re.findall(r"(--[\w-]+)", rest):
             assert f'"{option}"' in source, (module, option)

@@ -13,7 +13,7 @@ import pytest
 
 from infer.bundle.bundle import Bundle
 from infer.pipeline.predictions import predict_videos
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(7200)]
 ROOT = Path(__file__).resolve().parents[2]

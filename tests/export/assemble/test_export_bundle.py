@@ -29,7 +29,7 @@ from export.verify import origin
 from export.verify.parity import VerificationError, gap
 from infer.bundle.bundle import Bundle
 from infer.containers.decoder import installed
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from train.config.identity import deployed
 from train.config.load import clip_spec
 from train.distill.recognizers import build_recognizer

@@ -22,7 +22,7 @@ from export.clips import selection
 from export.verify.limits import FLOAT16, FLOAT32
 from export.verify.parity import VerificationError, compare, dynamic
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendError
 from tests.export.conftest import QUICK
 from train.config.load import clip_spec

@@ -19,7 +19,7 @@ from export.network.float16 import to_half
 from export.verify.finite import check_finite, saturated_clips
 from export.verify.parity import VerificationError, gap
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 
 WIDE = {"GlobalAveragePool", "ReduceMean", "ReduceSum", "Softmax"}
 """Sums over more numbers than float16 can count to."""

@@ -29,7 +29,7 @@ from export.verify.origin import check_trained_origin, onnx_tensors
 from export.verify.parity import VerificationError
 from infer.bundle.bundle import Bundle, sha256_of
 from infer.bundle.onnx_file import read_onnx_file
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from tests.export.conftest import QUICK, SATURATES
 from train.config.load import load_config
 

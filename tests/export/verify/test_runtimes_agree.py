@@ -20,8 +20,8 @@ from export.int8.quantize import calibrate, quantize
 from export.verify.limits import INT8_BATCHES
 from export.verify.parity import dynamic, gap
 from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
-from infer.runtimes import open_runtime
 from infer.runtimes.base import Clips
+from infer.runtimes.open import open_runtime
 from tests.export.conftest import SATURATES
 from train.models.pixels import PixelInput
 
@@ -123,7 +123,7 @@ def test_memory_is_flat_over_changing_batches(exported: Callable[..., Any], back
 import sys
 import numpy as np
 from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6

@@ -26,7 +26,7 @@ from infer.bundle.engines import (
     read_stamp,
     stamp_path,
 )
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.runtimes.status import Status
 from infer.system.errors import BackendError, BundleError
 

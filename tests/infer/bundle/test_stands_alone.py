@@ -12,7 +12,7 @@ import pytest
 from infer import doctor, predict
 from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
 from infer.bundle.onnx_metadata import CLASSES, PREPROCESS, SAMPLING, onnx_metadata
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.system.errors import AlteredError, BundleError
 from tests.infer.conftest import CLASSES as NAMES
 from tests.infer.conftest import SPEC, colour_graph

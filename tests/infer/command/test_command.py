@@ -28,9 +28,11 @@ def script(tmp_path: Path) -> Path:
     lines = parser["options.entry_points"]["console_scripts"].strip().splitlines()
     (entry,) = [line.partition("=")[2].strip() for line in lines if line.startswith("clipduet ")]
     module, _, function = entry.partition(":")
-    file = tmp_path / "bin" / "clipduet"
+    file = tmp_path / "bin" / "command"
     file.parent.mkdir()
     file.write_text(f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n")
+    # The name of the installed package, as an editable installation gives it.
+    (file.parent / module.partition(".")[0]).symlink_to(ROOT / "infer")
     return file
 
 

@@ -7,7 +7,7 @@ import platform
 import pytest
 
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.runtimes.registry import artifact_keys, find_artifact, precisions
 from infer.system.errors import BackendError, BundleError
 

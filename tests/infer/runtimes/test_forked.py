@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
 from infer.runtimes.base import Runtime
+from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendError
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
@@ -113,7 +113,7 @@ def test_a_child_that_loses_it_ends(bundle_for, root, backend):
 import os, sys
 import numpy as np
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 bundle = Bundle.load({str(bundle_for(backend))!r})
 runtime = open_runtime(bundle, backend={backend!r}, threads=2)
 runtime.run(np.zeros((2, 4, 32, 32, 3), np.uint8))

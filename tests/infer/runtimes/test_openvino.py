@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 
 openvino = pytest.importorskip("openvino")
 

@@ -14,7 +14,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendError, BundleError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -176,7 +176,7 @@ def test_paddle_keeps_stdout_clean(bundle_for, tmp_path):
     bundle = bundle_for("paddle")
     code = (
         "import sys, numpy as np\nfrom infer.bundle.bundle import Bundle\n"
-        "from infer.runtimes import open_runtime\nprint('before')\n"
+        "from infer.runtimes.open import open_runtime\nprint('before')\n"
         "with open_runtime(Bundle.load(sys.argv[1]), backend='paddle', threads=1) as runtime:\n"
         "    for n in (1, 2): runtime.run(np.zeros((n, 4, 32, 32, 3), np.uint8))\n"
         "print('after')\n"

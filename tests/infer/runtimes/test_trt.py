@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import Machine, Profile, Stamp, engine_path, onnx_sha256, stamp_path
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.runtimes.tensorrt import runtime as trt_module
 from infer.runtimes.tensorrt.runtime import TensorRTRuntime, buffer_bytes
 from infer.system.errors import BackendError, BundleError

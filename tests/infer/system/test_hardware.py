@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infer.bundle.bundle import Bundle
-from infer.runtimes import open_runtime
+from infer.runtimes.open import open_runtime
 from infer.system import hardware
 
 V1, V2 = "2:cpu,cpuacct:/docker/a1\n1:memory:/docker/a1\n", "0::/docker/a1\n"

@@ -1,0 +1,120 @@
+"""One way to run a bundle, whatever runs it: open, run uint8 clips, get float32 logits, close.
+
+A backend is a module of this package that is imported when it is opened, and not before. Several
+runtimes, of one backend or of different ones, live side by side in a process.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..bundle.bundle import Bundle
+from ..system.errors import BackendError, listed
+from .base import MOST_THREADS, Options, Runtime
+from .opening import open_known
+from .registry import (
+    AUTO,
+    BACKENDS,
+    name_problem,
+)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def open_runtime(
+    bundle: Bundle,
+    *,
+    backend: str = "onnxruntime",
+    precision: str = "fp32",
+    threads: int | None = None,
+    max_batch: int | None = None,
+    device: int = 0,
+    streams: int = 1,
+    spinning: bool = True,
+    warm_up: Sequence[int] = (),
+    expected_clips: int | None = None,
+    say: Callable[[str], None] = _to_stderr,
+) -> Runtime:
+    """Load an artefact of a bundle into a runtime.
+
+    Args:
+        backend: a key of `BACKENDS`; or "auto", which takes the best that runs here and says in
+            one line what it took and why (`infer.runtimes.auto`).
+        precision: one that the bundle has for that backend.
+        threads: CPU threads of the network; None: all cores.
+        max_batch: clips that go through the network at once, at most; None: the largest batch
+            that was verified at export, which is also the most that is allowed.
+        device: which GPU, by its number among those that CUDA_VISIBLE_DEVICES shows; 0 on a CPU.
+        streams: parts of a batch that run side by side, for throughput instead of latency. Only
+            `openvino` has them.
+        spinning: whether idle threads of ONNX Runtime and Paddle stay awake for the next layer:
+            faster for the network, slower for all else on its cores. Other backends do not spin.
+        warm_up: batch sizes to run once, on black clips, before this returns.
+        expected_clips: how many will be run, where that is known; for a few, "auto" does not load
+            what takes long to load.
+        say: gets the line about what "auto" took.
+
+    Raises:
+        BackendError: everything that is wrong with the options; a precision that the bundle
+            lacks; a backend that cannot run here, with what it needs and how to get it.
+        BundleError: the artefact's files are not those that were exported, or do not load.
+    """
+    largest = bundle.max_batch if max_batch is None else max_batch
+    options = Options(threads, largest, device, streams, spinning)
+    problems = _problems(bundle, backend, options, warm_up)
+    if problems:
+        title = f"{len(problems)} options of the runtime are wrong"
+        raise BackendError(problems[0] if len(problems) == 1 else listed(title, problems))
+    if backend == AUTO:
+        from .auto import open_best
+
+        runtime = open_best(bundle, precision, options, expected_clips, say)
+    else:
+        runtime = open_known(bundle, backend, precision, options)
+    try:
+        for size in warm_up:
+            runtime.run(np.zeros((size, *bundle.spec.clip_shape), np.uint8))
+    except BaseException:
+        runtime.close()
+        raise
+    return runtime
+
+
+def _problems(bundle: Bundle, backend: str, options: Options, warm_up: Sequence[int]) -> list[str]:
+    """Everything that is wrong with the options, one line each."""
+    out = []
+    wrong_name = name_problem(backend) if backend != AUTO else None
+    if wrong_name:
+        out.append(wrong_name)
+    most = bundle.max_batch
+    if options.threads is not None:
+        allowed = f"1 to {MOST_THREADS}, or none for all cores"
+        out += _number("threads", options.threads, 1, allowed, MOST_THREADS)
+    allowed = f"1 to {most}, the largest batch that was verified at export"
+    out += _number("max_batch", options.max_batch, 1, allowed, most)
+    out += _number("device", options.device, 0, "from 0, the number of a GPU")
+    out += _number("streams", options.streams, 1, "from 1")
+    for size in warm_up:
+        out += _number("a batch of warm_up", size, 1, "from 1")
+    known = BACKENDS.get(backend)
+    if known is not None:
+        if not known.gpu and options.device != 0:
+            on_gpu = ", ".join(name for name, other in BACKENDS.items() if other.gpu)
+            out.append(
+                f"device is {options.device}, but {backend} runs on the CPU; on a GPU run: {on_gpu}"
+            )
+        if backend != "openvino" and options.streams != 1:
+            out.append(f"streams is {options.streams}; only openvino has more than 1")
+    return out
+
+
+def _number(name: str, value: Any, least: int, allowed: str, most: int | None = None) -> list[str]:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    wrong = not whole or value < least or (most is not None and value > most)
+    return [f"{name} is {value!r}; allowed: {allowed}"] if wrong else []
