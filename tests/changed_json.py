@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from infer.manifest import CHECKSUM, checksum
+from infer.bundle.manifest import CHECKSUM, checksum
 
 Place = tuple[Any, ...]
 """Keys and indices, from the outermost in."""

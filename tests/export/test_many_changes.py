@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from infer import predict
-from infer.backends import artifact_keys
-from infer.bundle import Bundle
-from infer.manifest import CHECKSUM
+from infer.bundle.bundle import Bundle
+from infer.bundle.manifest import CHECKSUM
+from infer.runtimes.registry import artifact_keys
 from tests.changed_json import EVIL, at, changed, contents, near, places, put, resealed, without
 from tests.export.conftest import Exported
 

@@ -10,8 +10,8 @@ import pytest
 
 from infer import predict
 from infer.bundle.bundle import Bundle, write_bundle_json
-from infer.system.errors import BundleError
 from infer.bundle.manifest import CHECKSUM
+from infer.system.errors import BundleError
 from tests.changed_json import EVIL, NEVER, changed, contents, places, put, resealed, without
 
 DEEP = "[" * 100_000 + "]" * 100_000
