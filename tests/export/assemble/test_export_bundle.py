@@ -200,8 +200,8 @@ def wrong_weights(network: Any) -> Any:
     return fused
 
 
-def altered_file(*arguments: Any) -> onnx.ModelProto:
-    model = export.network.convert.to_onnx(*arguments)
+def altered_file(*arguments: Any, **options: Any) -> onnx.ModelProto:
+    model = export.network.convert.to_onnx(*arguments, **options)
     (bias,) = (i for i in model.graph.initializer if i.name == "backbone.stem.0.conv.bias")
     changed = numpy_helper.to_array(bias) + np.float32(0.1)
     bias.CopyFrom(numpy_helper.from_array(changed, bias.name))
@@ -216,14 +216,19 @@ def interrupted(*arguments: Any, **options: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "replacement", "error", "words"),
     [
-        ("bundle.fuse", wrong_weights, VerificationError, ["fused network", "allowed: 0.0001"]),
         (
-            "artifacts.to_onnx",
+            "assemble.bundle.fuse",
+            wrong_weights,
+            VerificationError,
+            ["fused network", "allowed: 0.0001"],
+        ),
+        (
+            "assemble.artifacts.to_onnx",
             altered_file,
             VerificationError,
             ["stem.0.conv.bias [8] belongs to no network"],
         ),
-        ("int8_files.quantize", interrupted, KeyboardInterrupt, []),
+        ("int8.files.quantize", interrupted, KeyboardInterrupt, []),
     ],
 )
 def test_a_failure_leaves_everything_as_it_was(
