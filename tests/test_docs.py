@@ -54,7 +54,7 @@ def test_every_link_and_anchor_exists(root: Path) -> None:
     assert broken_links(root) == []
 
 
-@pytest.mark.parametrize("room", ["train", "benchmarks"])
+@pytest.mark.parametrize("room", ["infer", "train", "export", "benchmarks"])
 def test_the_page_on_the_layout_names_every_folder_of_a_room(root: Path, room: str) -> None:
     text = (root / "docs/architecture.md").read_text(encoding="utf-8")
     tree = re.search(rf"^{room}/.*\n((?: +.*\n)+)", text, re.MULTILINE)
