@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from infer.hardware import peak_bytes
+from infer.system.hardware import peak_bytes
 
 RUNS = 3
 TIMEOUT = 600

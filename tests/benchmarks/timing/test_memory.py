@@ -30,7 +30,7 @@ def test_the_peak_grows_with_what_is_held() -> None:
 @pytest.mark.parametrize(
     "code",
     [
-        "from infer.hardware import peak_bytes as peak",
+        "from infer.system.hardware import peak_bytes as peak",
         "import sys; from types import SimpleNamespace as Fake; "
         "sys.modules['paddle'] = Fake(device=Fake(get_device=lambda: 'cpu')); "
         "from train.engine.reporter import peak_memory as peak",

@@ -88,8 +88,9 @@ def test_a_frame_of_a_gigabyte_is_refused_before_it_is_made(tmp_path):
     bomb = gif_bomb(tmp_path / "a.gif", 16_000, 16_000)
     assert bomb.stat().st_size < 100
     code = (
-        "import sys; from infer.system.errors import VideoError; from infer.system.hardware import peak_bytes; "
-        "from infer.clips.decode import read_video\n"
+        "import sys; from infer.clips.decode import read_video; "
+        "from infer.system.errors import VideoError; "
+        "from infer.system.hardware import peak_bytes\n"
         "try: read_video(sys.argv[1], range); print('read')\n"
         "except VideoError as error: print(error.reason)\n"
         "print((peak_bytes() or 0) // 2**20)"
