@@ -29,13 +29,13 @@ def open_known(bundle: Bundle, backend: str, precision: str, options: Options) -
         )
         return runtime
     if backend == "openvino":
-        from .ov import OpenVinoRuntime
+        from .openvino.runtime import OpenVinoRuntime
 
         return OpenVinoRuntime(bundle, artifact, precision=precision, options=options)
     if backend == "paddle":
-        from .paddle_inference import PaddleRuntime
+        from .paddle.runtime import PaddleRuntime
 
         return PaddleRuntime(bundle, artifact, precision=precision, options=options)
-    from .ort import OrtRuntime
+    from .onnxruntime.runtime import OrtRuntime
 
     return OrtRuntime(bundle, artifact, backend=backend, precision=precision, options=options)

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..system.errors import BackendUnavailable
 from .common import DOUBLE, short
-from .ort import PROVIDERS, check_provider, import_ort, start_session
-from .ov import import_openvino
-from .paddle_inference import import_paddle
+from .onnxruntime.runtime import PROVIDERS, check_provider, import_ort, start_session
+from .openvino.runtime import import_openvino
+from .paddle.runtime import import_paddle
 from .registry import BACKENDS
 from .status import Status
 

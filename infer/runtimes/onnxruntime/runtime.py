@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import Artifact, Bundle
-from ..system.errors import BackendError, BackendUnavailable, BundleError
-from ..system.hardware import gpu_problem, threads_of
-from ..system.telemetry import turn_off_loaded
-from .base import Clips, Logits, Options, check_clips, in_parts
-from .common import DOUBLE, End, check_graph, load_package, short
-from .process import check_process, is_elsewhere, opened_here
-from .registry import BACKENDS
+from ...bundle.bundle import Artifact, Bundle
+from ...system.errors import BackendError, BackendUnavailable, BundleError
+from ...system.hardware import gpu_problem, threads_of
+from ...system.telemetry import turn_off_loaded
+from ..base import Clips, Logits, Options, check_clips, in_parts
+from ..common import DOUBLE, End, check_graph, load_package, short
+from ..process import check_process, is_elsewhere, opened_here
+from ..registry import BACKENDS
 
 # Backend -> ONNX Runtime's name of what runs it, and the library that holds it.
 PROVIDERS = {

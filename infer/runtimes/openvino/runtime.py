@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import Artifact, Bundle
-from ..system.errors import BackendError, BackendUnavailable, BundleError
-from ..system.hardware import threads_of
-from ..system.telemetry import hidden_from_openvino
-from .base import Clips, Logits, Options, check_clips, in_parts
-from .common import End, check_graph, load_package, short
-from .process import check_process, is_elsewhere, opened_here
+from ...bundle.bundle import Artifact, Bundle
+from ...system.errors import BackendError, BackendUnavailable, BundleError
+from ...system.hardware import threads_of
+from ...system.telemetry import hidden_from_openvino
+from ..base import Clips, Logits, Options, check_clips, in_parts
+from ..common import End, check_graph, load_package, short
+from ..process import check_process, is_elsewhere, opened_here
 
 # OpenVINO would choose bf16 by itself where the CPU has it. What 8 bits leave over is fp32.
 HINTS = {"bf16": "bf16"}

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle.bundle import Artifact, Bundle
-from ..system.errors import BackendError, BundleError
-from ..system.hardware import cores
-from ..system.mkl import use_avx2_on_amd
-from ..system.signals import keep_handlers
-from .base import Clips, Logits, Options, check_clips, in_parts
-from .common import load_package, short
-from .process import check_process, is_elsewhere, opened_here
+from ...bundle.bundle import Artifact, Bundle
+from ...system.errors import BackendError, BundleError
+from ...system.hardware import cores
+from ...system.mkl import use_avx2_on_amd
+from ...system.signals import keep_handlers
+from ..base import Clips, Logits, Options, check_clips, in_parts
+from ..common import load_package, short
+from ..process import check_process, is_elsewhere, opened_here
 
 CACHED_SHAPES = 4
 """Batch sizes whose oneDNN kernels are kept; without a limit memory grows with every new size."""

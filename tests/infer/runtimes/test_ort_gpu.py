@@ -16,8 +16,9 @@ import onnxruntime
 import pytest
 
 from infer.bundle.bundle import Bundle
-from infer.runtimes import common, ort, probe
-from infer.runtimes.ort import OrtRuntime
+from infer.runtimes import common, probe
+from infer.runtimes.onnxruntime import runtime as ort
+from infer.runtimes.onnxruntime.runtime import OrtRuntime
 from infer.system.errors import BackendError, BackendUnavailable, BundleError
 
 CPU, CUDA, TENSORRT = (name for name, _ in ort.PROVIDERS.values())

@@ -14,6 +14,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from infer.bundle.bundle import Bundle
+from infer.runtimes.onnxruntime.runtime import OrtRuntime
 from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendError, BundleError
 
@@ -164,8 +165,8 @@ def test_a_failed_warm_up_closes_the_runtime(make_bundle, monkeypatch):
     def fail(self, x):
         raise BackendError("no")
 
-    monkeypatch.setattr("infer.runtimes.ort.OrtRuntime.run", fail)
-    monkeypatch.setattr("infer.runtimes.ort.OrtRuntime.close", lambda self: closed.append(self))
+    monkeypatch.setattr(OrtRuntime, "run", fail)
+    monkeypatch.setattr(OrtRuntime, "close", lambda self: closed.append(self))
     with pytest.raises(BackendError, match="no"):
         open_runtime(Bundle.load(make_bundle()), warm_up=(1,))
     assert len(closed) == 1

@@ -1,0 +1,1 @@
+"""ONNX Runtime: on the CPU, on NVIDIA GPUs by CUDA, and on them by TensorRT."""
