@@ -185,8 +185,8 @@ def load(
 
     Args:
         bundle: its folder.
-        backend: `auto`, which takes the best that runs here, or one of `onnxruntime`,
-            `onnxruntime-cuda`, `onnxruntime-tensorrt`, `openvino`, `paddle`, `tensorrt`.
+        backend: `auto`, which takes the best that runs here, or the name of one, such as
+            `onnxruntime`; `clipduet doctor` lists them.
         precision: `fp32`, `fp16`, `bf16` or `int8`; one that the bundle has.
         threads: CPU threads of the network; None: all cores.
         max_batch: most clips that go through the network at once; None: as verified at export.

@@ -22,7 +22,14 @@ from .bundle.bundle import Bundle
 from .bundle.engines import built_engines, built_precisions
 from .command.runner import run_and_exit
 from .containers.decoder import NAMES, check_decoder, differences, shown_versions
-from .runtimes.registry import BACKENDS, precisions
+from .runtimes.backend import Backend
+from .runtimes.registry import (
+    BACKENDS,
+    backend_packages,
+    oldest_packages,
+    precisions,
+    rival_packages,
+)
 from .runtimes.status import Status
 from .runtimes.statuses import statuses
 from .system import subprocess_call
@@ -37,16 +44,11 @@ BASE = ("numpy", "cv2", "av")
 INSTALL = "pip install --force-reinstall -c constraints.txt ."
 PACKAGES = (
     *("clipduet", "numpy", "opencv-python-headless", "opencv-python", "av"),
-    *("onnxruntime", "onnxruntime-gpu", "openvino", "paddlepaddle", "paddlepaddle-gpu"),
-    *("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "pycuda", "onnx", "paddle2onnx"),
+    *backend_packages(),
+    *("onnx", "paddle2onnx"),
 )
-RIVALS = (
-    ("onnxruntime", "onnxruntime-gpu"),
-    ("opencv-python-headless", "opencv-python"),
-    ("paddlepaddle", "paddlepaddle-gpu"),
-)
+RIVALS = (("opencv-python-headless", "opencv-python"), *rival_packages())
 """Packages that own the same files: those of the one installed last are there."""
-BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def _too_old(packages: dict[str, str]) -> list[str]:
         f"{name} {packages[name]} is older than {oldest}, the oldest that was tested: answers may "
         "differ or be wrong. To change that: "
         f"pip install -c constraints.txt {name}"
-        for name, oldest in OLDEST.items()
+        for name, oldest in {**OLDEST, **oldest_packages()}.items()
         if name != "av" and name in packages and is_older(packages[name], oldest)
     ]
 
@@ -167,12 +169,13 @@ def _of_bundle(bundle: Bundle, found: Sequence[Status], features: set[str]) -> d
     runs, built = {}, built_precisions(bundle)
     for status in found:
         if status.runs:
-            runs[status.backend] = {
+            backend = BACKENDS[status.backend]
+            runs[backend.name] = {
                 precision: key
-                for precision, key in precisions(bundle, status.backend).items()
+                for precision, key in precisions(bundle, backend.name).items()
                 if key not in altered
-                and (status.backend != "tensorrt" or precision in built)
-                and (precision != "bf16" or status.backend != "openvino" or features & BF16)
+                and (not backend.engines or precision in built)
+                and _has_features(backend, precision, features)
             }
     return {
         "folder": str(bundle.root),
@@ -181,6 +184,12 @@ def _of_bundle(bundle: Bundle, found: Sequence[Status], features: set[str]) -> d
         "engines": [path.name for path in built_engines(bundle)],
         "problems": problems,
     }
+
+
+def _has_features(backend: Backend, precision: str, features: set[str]) -> bool:
+    """Whether this CPU has one of those that a backend needs for a precision."""
+    needed = backend.cpu_features.get(precision)
+    return needed is None or not needed.isdisjoint(features)
 
 
 def lines(report: dict[str, Any]) -> Iterator[str]:
@@ -228,9 +237,10 @@ def _bundle_lines(bundle: dict[str, Any]) -> Iterator[str]:
     yield f"bundle    {bundle['folder']} ({bundle['name']})"
     for backend, cells in bundle["runs"].items():
         shown = ", ".join(f"{precision} ({key})" for precision, key in cells.items())
-        lacks = "engine of its files" if backend == "tensorrt" else "artefact for it"
+        engines = BACKENDS[backend].engines
+        lacks = "engine of its files" if engines else "artefact for it"
         yield from _wrapped(f"  {backend:<21}{shown or f'nothing: it has no {lacks}'}", 23)
-        if backend == "tensorrt":
+        if engines:
             command = f"python -m export.tensorrt --bundle {bundle['folder']} --precision fp16"
             yield f"{'':23}engines: {', '.join(bundle['engines']) or f'none yet: {command}'}"
     if not bundle["runs"]:

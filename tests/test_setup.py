@@ -139,6 +139,7 @@ def test_imports_only_point_right(root: Path) -> None:
         ("infer/__init__.py", "import paddle"),
         ("benchmarks/stats/paired.py", "import benchmarks.gate.verdict"),
         ("benchmarks/stats/resample.py", "import benchmarks.stats.paired"),
+        ("infer/runtimes/openvino/backend.py", "import infer.runtimes.registry"),
     ],
 )
 def test_a_wrong_import_is_noticed(root: Path, tmp_path: Path, module: str, line: str) -> None:

@@ -16,12 +16,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from infer.runtimes.registry import backend_packages
 from infer.system.hardware import cores, cpuinfo
 
 PACKAGES = (
-    "numpy", "opencv-python", "opencv-python-headless", "av", "onnx", "onnxruntime",
-    "onnxruntime-gpu", "openvino", "paddlepaddle", "paddlepaddle-gpu", "paddle2onnx", "numba",
-    "tensorrt",
+    "numpy", "opencv-python", "opencv-python-headless", "av", "onnx", *backend_packages(),
+    "paddle2onnx", "numba",
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",

@@ -18,7 +18,7 @@ from benchmarks.common import machine
 from benchmarks.deployments.deployment import Cell
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import FOLDER
-from infer.runtimes.registry import find_artifact
+from infer.runtimes.registry import BACKENDS, find_artifact
 from infer.system.files import replacing
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation
@@ -66,7 +66,7 @@ class Kept:
             "files": [file.sha256 for file in artifact.files],
             "spec": bundle.spec.to_dict(),
         }
-        if cell.backend == "tensorrt":  # one built anew may round otherwise
+        if BACKENDS[cell.backend].engines:  # one built anew may round otherwise
             stamps = sorted((bundle.root / FOLDER).glob("*.json"))
             about["engines"] = [(stamp.name, *_state(stamp)) for stamp in stamps]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -167,14 +167,14 @@ def _shared(bundles: Sequence[Bundle], backend: str) -> list[str]:
     """
     files = [set(precisions(bundle, backend).items()) for bundle in bundles]
     shared = {precision for precision, _ in set.intersection(*files)}
-    if backend == "tensorrt":
+    if BACKENDS[backend].engines:
         shared = {one for one in shared if not any(engine_problem(b, one) for b in bundles)}
     return sorted(shared, key=_place)
 
 
 def deployed_bytes(bundle: Bundle, cell: Cell) -> int:
     """Size of what is deployed: of the artefact, or of the engine that was built from it."""
-    if cell.backend == "tensorrt":
+    if BACKENDS[cell.backend].engines:
         return _engine(bundle, cell.precision).engine_bytes
     return find_artifact(bundle, cell.backend, cell.precision).bytes
 
@@ -210,7 +210,7 @@ def _place(precision: str) -> tuple[int, str]:
 def _lacking(bundles: Sequence[Bundle], cell: Cell) -> str:
     """Why a cell cannot be had of all bundles."""
     lacking = [b for b in bundles if cell.precision not in precisions(b, cell.backend)]
-    if not lacking and cell.backend == "tensorrt":
+    if not lacking and BACKENDS[cell.backend].engines:
         found = [engine_problem(bundle, cell.precision) for bundle in bundles]
         return "; ".join(dict.fromkeys(problem for problem in found if problem))
     if not lacking:

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-RUNTIMES = {
-    "paddle": "Paddle Inference",
-    "onnxruntime": "ONNX Runtime",
-    "onnxruntime-cuda": "ONNX Runtime CUDA",
-    "onnxruntime-tensorrt": "ONNX Runtime TensorRT",
-    "openvino": "OpenVINO",
-    "tensorrt": "TensorRT",
-    "dynamic": "Paddle (dynamic graph)",
-}
+from infer.runtimes.registry import BACKENDS
+
+OTHER_TITLES = {"dynamic": "Paddle (dynamic graph)"}
+"""Of what runs a network and is no backend."""
 
 NOT_DISTINGUISHABLE = "not distinguishable from zero"
 NOT_ESTIMABLE = "not estimable"
@@ -21,13 +16,20 @@ NOT_ESTIMABLE = "not estimable"
 
 def cell_name(key: str) -> str:
     """Name a cell for people: onnxruntime:int8 is ONNX Runtime int8."""
-    backend, _, precision = key.partition(":")
-    return f"{RUNTIMES.get(backend, backend)} {precision}".strip()
+    return _named(key, short=False)
 
 
 def short_name(key: str) -> str:
     """The same where there is little room: ORT int8."""
-    return cell_name(key).replace("ONNX Runtime", "ORT").replace("Paddle Inference", "Paddle")
+    return _named(key, short=True)
+
+
+def _named(key: str, *, short: bool) -> str:
+    name, _, precision = key.partition(":")
+    title = OTHER_TITLES.get(name, name)
+    if name in BACKENDS:
+        title = (BACKENDS[name].short_title if short else "") or BACKENDS[name].title
+    return f"{title} {precision}".strip()
 
 
 def joined(names: Sequence[str]) -> str:

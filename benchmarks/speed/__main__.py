@@ -23,6 +23,7 @@ from benchmarks.common.errors import BenchmarkError
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from infer.bundle.bundle import Bundle
 from infer.runtimes.open import open_runtime
+from infer.runtimes.registry import BACKENDS
 from infer.system.errors import BackendUnavailable
 
 CELLS = (
@@ -266,7 +267,7 @@ def _throughput(
     ways = [
         (cell, streams)
         for cell in cells
-        for streams in ((1, cores) if cell.startswith("openvino") else (1,))
+        for streams in ((1, cores) if BACKENDS[cell.partition(":")[0]].streams else (1,))
     ]
     budget = THROUGHPUT_SHARE * options.seconds / len(ways)
     rows = []

@@ -31,7 +31,7 @@ from infer.bundle.engines import (
     read_stamp,
     stamp_path,
 )
-from infer.runtimes.registry import BACKENDS
+from infer.runtimes.tensorrt.backend import TENSORRT
 from infer.runtimes.tensorrt.cuda_memory import Gpu, cuda_errors
 from infer.runtimes.tensorrt.runtime import TensorRTRuntime, machine, problem
 from infer.system.errors import BackendError, BundleError, ClipDuetError
@@ -104,7 +104,7 @@ def build(options: argparse.Namespace, *, say: Say) -> Path:
     if why is not None:
         raise BackendError(
             f"no engine can be built here: {why}\nAn engine runs on the kind of GPU it was built "
-            f"on: run this command there, after {BACKENDS['tensorrt'].install}"
+            f"on: run this command there, after {TENSORRT.install}"
         )
     gpu = Gpu(options.device)
     here = machine(gpu)

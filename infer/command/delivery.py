@@ -20,6 +20,7 @@ from ..clips.spec import ClipSpec
 from ..pipeline.predictions import Prediction, predict_videos
 from ..runtimes.base import Clips, Logits, Runtime
 from ..runtimes.open import open_runtime
+from ..runtimes.registry import backend_packages
 from ..system.files import replacing
 from ..system.hardware import MOST_DECODERS, cores
 from ..system.terminal import Says
@@ -29,7 +30,7 @@ from .labels import Labels
 from .output import form_of, stream, writer
 from .reading_options import limits_of, reader
 
-PACKAGES = ("numpy", "opencv-python-headless", "av", "onnxruntime", "openvino", "paddlepaddle")
+PACKAGES = ("numpy", "opencv-python-headless", "av", *backend_packages())
 """What pixels and answers depend on."""
 
 

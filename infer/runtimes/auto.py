@@ -1,10 +1,11 @@
 """Choose a backend: by what the bundle holds, what runs here, and how much there is to run.
 
-The order, best first. On an NVIDIA GPU: a TensorRT engine that was built for it, else ONNX Runtime
-on CUDA (its TensorRT provider builds an engine for minutes at every start: only on demand). On a
-CPU: ONNX Runtime before OpenVINO for fp32, where neither is clearly the faster and ONNX Runtime
-starts sooner; OpenVINO before ONNX Runtime for int8, where it is the faster, unless only a few
-clips are expected, which would wait for it to load; OpenVINO alone for bf16; Paddle last.
+Each backend says its place (`Backend.preference`). The order, best first. On an NVIDIA GPU: a
+TensorRT engine that was built for it, else ONNX Runtime on CUDA (its TensorRT provider builds an
+engine for minutes at every start: only on demand). On a CPU: ONNX Runtime before OpenVINO for fp32,
+where neither is clearly the faster and ONNX Runtime starts sooner; OpenVINO before ONNX Runtime for
+int8, where it is the faster, unless only a few clips are expected, which would wait for it to load;
+OpenVINO alone for bf16; Paddle last.
 """
 
 from __future__ import annotations
@@ -23,21 +24,15 @@ from .registry import BACKENDS, artifact_keys, find_artifact
 if TYPE_CHECKING:
     from .base import Options, Runtime
 
-FEW_CLIPS = 16
-"""Up to so many clips, what OpenVINO saves in running them is less than it takes to load."""
-
-ON_GPU = ("tensorrt", "onnxruntime-cuda")
-PACKAGES = {"tensorrt": "tensorrt", "openvino": "openvino", "paddle": "paddle"}
-
 
 def order(precision: str, *, expected_clips: int | None = None) -> tuple[str, ...]:
     """The backends to try, best first, as if everything were installed."""
-    few = expected_clips is not None and expected_clips <= FEW_CLIPS
-    if precision == "int8" and not few:
-        on_cpu = ("openvino", "onnxruntime", "paddle")
-    else:
-        on_cpu = ("onnxruntime", "openvino", "paddle")
-    return (*ON_GPU, *on_cpu)
+    places = {
+        name: backend.preference(precision, expected_clips).place
+        for name, backend in BACKENDS.items()
+        if backend.preference is not None
+    }
+    return tuple(sorted(places, key=lambda name: places[name]))
 
 
 def open_best(
@@ -49,7 +44,7 @@ def open_best(
 ) -> Runtime:
     """Open the first backend of `order` that runs here; `say` what it is and why.
 
-    With a `device` other than 0 only GPUs are considered, with `streams` only OpenVINO.
+    With a `device` other than 0 only GPUs are considered, with `streams` only what has them.
 
     Raises:
         BackendError: none can run, and why each cannot.
@@ -79,21 +74,20 @@ def open_best(
 
 def _ruled_out(bundle: Bundle, backend: str, precision: str, options: Options) -> str | None:
     """Why a backend need not be tried; nothing heavy is imported to tell."""
-    gpu = BACKENDS[backend].gpu
-    if options.device != 0 and not gpu:
+    known = BACKENDS[backend]
+    if options.device != 0 and not known.gpu:
         return f"runs on the CPU, and device is {options.device}"
-    if options.streams != 1 and backend != "openvino":
+    if options.streams != 1 and not known.streams:
         return f"has no streams, and streams is {options.streams}"
     try:
         find_artifact(bundle, backend, precision)
     except BackendError:
         return f"the bundle lacks {' and '.join(artifact_keys(backend, precision))}"
-    package = PACKAGES.get(backend, "onnxruntime")
-    if not _installed(package):
-        return f"{package} is not installed"
-    if backend == "tensorrt" and not built_engines(bundle):
+    if not _installed(known.import_name):
+        return f"{known.import_name} is not installed"
+    if known.engines and not built_engines(bundle):
         return "the bundle has no engine"
-    return gpu_problem(options.device) if gpu else None
+    return gpu_problem(options.device) if known.gpu else None
 
 
 def _installed(package: str) -> bool:
@@ -111,21 +105,13 @@ def _line(
     expected_clips: int | None,
 ) -> str:
     """What was taken, which file it runs, and why, on one line."""
-    if BACKENDS[backend].gpu:
-        why = "the fastest that runs on this GPU"
-    elif backend == "openvino" and precision == "int8":
-        why = "the fastest for int8 on a CPU"
-    elif backend == "onnxruntime":
-        why = "quick to load, and fast on a CPU"
-        if precision == "int8" and "openvino" not in passed and expected_clips is not None:
-            clips = "one clip" if expected_clips == 1 else f"{expected_clips} clips"
-            why = f"quick to load, for {clips}"
-    else:
-        why = "the first that runs here"
+    known = BACKENDS[backend]
+    assert known.preference is not None  # `order` has no other
+    why = known.preference(precision, expected_clips).why
     reasons: dict[str, list[str]] = {}
     for name, reason in passed.items():
         reasons.setdefault(" ".join(reason.split()), []).append(name)
     others = "".join(f"; not {', '.join(names)}: {said}" for said, names in reasons.items())
     file = find_artifact(bundle, backend, precision).files[0].file
-    made_of = "built from " if backend == "tensorrt" else ""
+    made_of = "built from " if known.engines else ""
     return f"backend: {backend}, {made_of}{file} ({why}{others})"

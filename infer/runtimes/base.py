@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.bundle import Bundle
+from ..bundle.bundle import Artifact, Bundle
 from ..system.errors import BackendError
+from .backend import Backend
 
 Clips = npt.NDArray[np.uint8]
 Logits = npt.NDArray[np.float32]
@@ -71,6 +72,39 @@ class Options:
     device: int
     streams: int
     spinning: bool
+
+
+class Implementation(Protocol):
+    """What the module that `Backend.runtime` names has. To import it needs no package of it."""
+
+    def open_artifact(
+        self,
+        backend: Backend,
+        bundle: Bundle,
+        artifact: Artifact,
+        *,
+        precision: str,
+        options: Options,
+    ) -> Runtime:
+        """A runtime for an artifact, whose files are those that were exported.
+
+        Raises:
+            BackendUnavailable: the backend cannot run here.
+            BundleError: the artifact does not load.
+        """
+        ...
+
+    def version(self, backend: Backend) -> str | None:
+        """The version of its package, None where it does not say.
+
+        Raises:
+            BackendUnavailable: the package cannot be imported.
+        """
+        ...
+
+    def check(self, backend: Backend) -> None:
+        """Do something cheap with it, such as a sum; raises whatever goes wrong."""
+        ...
 
 
 def check_clips(clips: Clips, bundle: Bundle) -> None:

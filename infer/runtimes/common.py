@@ -10,15 +10,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..bundle.bundle import Bundle
 from ..system.errors import BackendUnavailable, BundleError
-from .registry import BACKENDS
+from .backend import Backend
 
 # An ONNX file, opset 13: y = x + x, both float32 [1].
 DOUBLE = bytes.fromhex(
     "08083a350a0e0a01780a017812017922034164641201675a0f0a0178120a0a08080112040a020801"
     "620f0a0179120a0a08080112040a02080142040a00100d"
 )
+
+
+def check_double(result: Any) -> None:
+    """Raises ArithmeticError unless a runtime gave 2 for the 1 that `DOUBLE` was given."""
+    if float(np.asarray(result).ravel()[0]) != 2.0:
+        raise ArithmeticError(f"1 + 1 gave {result}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def short(error: BaseException) -> str:
     return text if len(text) <= 400 else f"{text[:180]} ... {text[-200:]}"
 
 
-def load_package(backend: str, module: str, needs: Sequence[str]) -> Any:
+def load_package(backend: Backend, module: str, needs: Sequence[str]) -> Any:
     """Import the package of a backend and see that it has what it is needed for.
 
     Raises:
@@ -86,9 +94,15 @@ def load_package(backend: str, module: str, needs: Sequence[str]) -> Any:
         kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
         reason = f"{module} cannot be imported ({kind}{short(error)})"
         # Installing it again gives this process no more memory or files.
-        remedy = "" if _exhausted(error) else BACKENDS[backend].install
-        raise BackendUnavailable(backend, reason, remedy) from None
+        remedy = "" if _exhausted(error) else backend.install
+        raise BackendUnavailable(backend.name, reason, remedy) from None
     return package
+
+
+def package_version(package: Any) -> str | None:
+    """What an imported package says of its version, if it does."""
+    found = getattr(package, "__version__", None)
+    return None if found is None else str(found)
 
 
 def _exhausted(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """One way to run a bundle, whatever runs it: open, run uint8 clips, get float32 logits, close.
 
-A backend is a module of this package that is imported when it is opened, and not before. Several
-runtimes, of one backend or of different ones, live side by side in a process.
+The module that runs a backend is imported when that is opened, and not before. Several runtimes,
+of one backend or of different ones, live side by side in a process.
 """
 
 from __future__ import annotations
@@ -16,11 +16,7 @@ from ..bundle.bundle import Bundle
 from ..system.errors import BackendError, listed
 from .base import MOST_THREADS, Options, Runtime
 from .opening import open_known
-from .registry import (
-    AUTO,
-    BACKENDS,
-    name_problem,
-)
+from .registry import AUTO, BACKENDS, name_problem
 
 
 def _to_stderr(line: str) -> None:
@@ -52,7 +48,7 @@ def open_runtime(
             that was verified at export, which is also the most that is allowed.
         device: which GPU, by its number among those that CUDA_VISIBLE_DEVICES shows; 0 on a CPU.
         streams: parts of a batch that run side by side, for throughput instead of latency. Only
-            `openvino` has them.
+            backends with `Backend.streams` have them, such as `openvino`.
         spinning: whether idle threads of ONNX Runtime and Paddle stay awake for the next layer:
             faster for the network, slower for all else on its cores. Other backends do not spin.
         warm_up: batch sizes to run once, on black clips, before this returns.
@@ -109,8 +105,9 @@ def _problems(bundle: Bundle, backend: str, options: Options, warm_up: Sequence[
             out.append(
                 f"device is {options.device}, but {backend} runs on the CPU; on a GPU run: {on_gpu}"
             )
-        if backend != "openvino" and options.streams != 1:
-            out.append(f"streams is {options.streams}; only openvino has more than 1")
+        if not known.streams and options.streams != 1:
+            able = ", ".join(name for name, other in BACKENDS.items() if other.streams)
+            out.append(f"streams is {options.streams}; only {able} has more than 1")
     return out
 
 

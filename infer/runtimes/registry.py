@@ -1,51 +1,49 @@
-"""What is known of the backends without importing one: names, artefacts, how to install them."""
+"""The backends there are, and which artefacts of a bundle they run; none of them is imported."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 
 from ..bundle.bundle import Artifact, Bundle
 from ..system.errors import BackendError
+from .backend import Backend
 
 AUTO = "auto"
 
-
-@dataclass(frozen=True)
-class Backend:
-    """One way to run a network.
-
-    format    of the artefacts it reads
-    gpu       whether it runs on an NVIDIA GPU; else on the CPU
-    install   the command that installs what it needs
-    """
-
-    format: str
-    gpu: bool
-    install: str
-
-
-# onnxruntime and onnxruntime-gpu own the same files, and the one installed last wins. ONNX Runtime
-# up to 1.31 is linked to TensorRT 10 (libnvinfer.so.10).
-_ORT_GPU = (
-    "pip uninstall --yes onnxruntime && "
-    "pip install --force-reinstall --no-deps onnxruntime-gpu && "
-    "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+FOLDERS = (
+    "onnxruntime",
+    "openvino",
+    "paddle",
+    "tensorrt",
 )
+"""A line for each folder here that holds backends, in the order in which people see them."""
 
-BACKENDS: Mapping[str, Backend] = {
-    "onnxruntime": Backend("onnx", False, "pip install -c constraints.txt onnxruntime"),
-    "onnxruntime-cuda": Backend("onnx", True, _ORT_GPU),
-    "onnxruntime-tensorrt": Backend("onnx", True, f"{_ORT_GPU} 'tensorrt>=10,<11'"),
-    "openvino": Backend("onnx", False, "pip install -c constraints.txt '.[openvino]'"),
-    "paddle": Backend("paddle", False, "pip install -c constraints.txt '.[paddle]'"),
-    "tensorrt": Backend("onnx", True, "pip install '.[gpu]'"),
-}
+
+def _described() -> Iterator[Backend]:
+    for folder in FOLDERS:
+        yield from import_module(f".{folder}.backend", __package__).BACKENDS
+
+
+BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in _described()}
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-X86 = ("x86_64", "amd64", "i386", "i686")
+
+
+def backend_packages() -> tuple[str, ...]:
+    """Names to install of all backends, each once."""
+    return tuple(dict.fromkeys(name for one in BACKENDS.values() for name in one.packages))
+
+
+def oldest_packages() -> dict[str, str]:
+    """The oldest versions that were tested, by the name to install."""
+    return {one.packages[0]: one.oldest for one in BACKENDS.values() if one.oldest}
+
+
+def rival_packages() -> tuple[tuple[str, ...], ...]:
+    """Packages that own the same files, of which one may be installed."""
+    return tuple(dict.fromkeys(one.rivals for one in BACKENDS.values() if one.rivals))
 
 
 def name_problem(backend: str) -> str | None:
@@ -60,25 +58,13 @@ def name_problem(backend: str) -> str | None:
 def artifact_keys(backend: str, precision: str) -> tuple[str, ...]:
     """The artefacts that a backend can run in a precision, the best first.
 
-    The int8 variant for x86 has unsigned activations, which its CPUs multiply faster and which
-    TensorRT does not take. ONNX Runtime has kernels for that variant on every CPU, and runs most
-    of the other in floats. OpenVINO runs the fp32 file in bf16.
-
     Raises:
         BackendError: unknown backend.
     """
     problem = name_problem(backend)
     if problem:
         raise BackendError(problem)
-    known = BACKENDS[backend]
-    plain = f"{known.format}.{precision}"
-    if backend == "openvino" and precision == "bf16":
-        return ("onnx.fp32",)
-    if known.format == "onnx" and precision == "int8" and not known.gpu:
-        both = (f"{plain}.x86", plain)
-        first = backend == "onnxruntime" or platform.machine().lower() in X86
-        return both if first else both[::-1]
-    return (plain,)
+    return BACKENDS[backend].artifact_keys(precision)
 
 
 def find_artifact(bundle: Bundle, backend: str, precision: str) -> Artifact:

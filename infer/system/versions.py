@@ -12,13 +12,9 @@ OLDEST: Mapping[str, str] = {
     "numpy": "2.0.0",
     # From here to 5.0 `resize` and JPEG give the same pixels.
     "opencv-python-headless": "4.10.0.84",
-    "onnxruntime": "1.20.0",
-    # 2025 loads graphs whose inputs are not those of bundle.json.
-    "openvino": "2026.1.0",
-    "paddlepaddle": "3.3.1",
     "pillow": "10.0.0",
 }
-"""By the name to install; setup.cfg asks for the same."""
+"""By the name to install; setup.cfg asks for the same. Backends say theirs: `Backend.oldest`."""
 
 
 def is_older(version: str, than: str) -> bool:

@@ -17,10 +17,10 @@ from ...bundle.bundle import Artifact, Bundle
 from ...system.errors import BackendError, BackendUnavailable, BundleError
 from ...system.hardware import gpu_problem, threads_of
 from ...system.telemetry import turn_off_loaded
+from ..backend import Backend
 from ..base import Clips, Logits, Options, check_clips, in_parts
-from ..common import DOUBLE, End, check_graph, load_package, short
+from ..common import DOUBLE, End, check_double, check_graph, load_package, short
 from ..process import check_process, is_elsewhere, opened_here
-from ..registry import BACKENDS
 
 # Backend -> ONNX Runtime's name of what runs it, and the library that holds it.
 PROVIDERS = {
@@ -44,10 +44,10 @@ class OrtRuntime:
 
     def __init__(
         self,
+        backend: Backend,
         bundle: Bundle,
         artifact: Artifact,
         *,
-        backend: str = "onnxruntime",
         precision: str,
         options: Options,
     ) -> None:
@@ -63,15 +63,15 @@ class OrtRuntime:
         except Exception as error:  # onnxruntime raises a dozen unrelated types
             reason = short(error)
             if not _runs_anything(ort, backend, providers):
-                remedy = BACKENDS[backend].install
-                raise BackendUnavailable(backend, f"it fails: {reason}", remedy) from None
+                why = f"it fails: {reason}"
+                raise BackendUnavailable(backend.name, why, backend.install) from None
             raise BundleError(f"{path} does not load in ONNX Runtime: {reason}") from None
         ends = [
             [End(e.name, DTYPES.get(e.type, e.type), e.shape) for e in found]
             for found in (session.get_inputs(), session.get_outputs())
         ]
         check_graph(path, bundle, *ends)
-        self.backend = backend
+        self.backend = backend.name
         self.precision = precision
         self.max_batch = options.max_batch
         self._bundle = bundle
@@ -109,7 +109,28 @@ class OrtRuntime:
         self.close()
 
 
-def import_ort(backend: str = "onnxruntime") -> Any:
+def open_artifact(
+    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+) -> OrtRuntime:
+    """As `Implementation.open_artifact`."""
+    return OrtRuntime(backend, bundle, artifact, precision=precision, options=options)
+
+
+def version(backend: Backend) -> str:
+    """As `Implementation.version`."""
+    return str(import_ort(backend).__version__)
+
+
+def check(backend: Backend) -> None:
+    """As `Implementation.check`: one addition, where it was asked to run."""
+    ort = import_ort(backend)
+    check_provider(ort, backend, device=0)
+    providers: list[tuple[str, dict[str, str]]] = [(PROVIDERS[backend.name][0], {})]
+    session = start_session(ort, backend, DOUBLE, ort.SessionOptions(), providers)
+    check_double(session.run(None, {"x": np.ones(1, np.float32)})[0])
+
+
+def import_ort(backend: Backend) -> Any:
     """The package. Raises BackendUnavailable, with how to install it."""
     needs = ("InferenceSession", "SessionOptions", "get_available_providers", "__version__")
     ort = load_package(backend, "onnxruntime", needs)
@@ -117,33 +138,33 @@ def import_ort(backend: str = "onnxruntime") -> Any:
     return ort
 
 
-def check_provider(ort: Any, backend: str, device: int) -> None:
+def check_provider(ort: Any, backend: Backend, device: int) -> None:
     """See that this ONNX Runtime can run a backend here, before it tries and takes the CPU.
 
     Raises:
         BackendUnavailable: everything that is missing.
     """
-    wanted, library = PROVIDERS[backend]
+    wanted, library = PROVIDERS[backend.name]
     available = ort.get_available_providers()
-    gpu = gpu_problem(device) if BACKENDS[backend].gpu else None
+    gpu = gpu_problem(device) if backend.gpu else None
     reasons = [gpu] if gpu else []
     if wanted not in available:
         reasons.append(
             f"the installed onnxruntime {ort.__version__} is built without {wanted} (it has "
             f"{', '.join(available)})"
         )
-    remedy = BACKENDS[backend].install if wanted not in available else ""
+    remedy = backend.install if wanted not in available else ""
     if library is not None and not reasons:
         missing = _missing_library(ort, backend, library)
         if missing:
-            reasons, remedy = [f"a library is missing: {missing}"], BACKENDS[backend].install
+            reasons, remedy = [f"a library is missing: {missing}"], backend.install
     if reasons:
-        raise BackendUnavailable(backend, "; ".join(reasons), remedy)
+        raise BackendUnavailable(backend.name, "; ".join(reasons), remedy)
 
 
 def start_session(
     ort: Any,
-    backend: str,
+    backend: Backend,
     model: str | bytes,
     options: Any,
     providers: Sequence[tuple[str, dict[str, str]]],
@@ -157,27 +178,29 @@ def start_session(
     Raises:
         BackendUnavailable: the provider did not start, or the work went to the CPU.
     """
-    gpu = BACKENDS[backend].gpu
-    if gpu:
+    if backend.gpu:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     # Else a GPU that fails is replaced by the CPU, in a session that goes on.
     session = ort.InferenceSession(model, options, providers=providers, enable_fallback=0)
-    wanted, got = PROVIDERS[backend][0], session.get_providers()
+    wanted, got = PROVIDERS[backend.name][0], session.get_providers()
     if wanted not in got:
         raise BackendUnavailable(
-            backend,
+            backend.name,
             f"ONNX Runtime could not start {wanted} and took {got[0]} in its place; what it wrote "
             "to stderr says why",
-            BACKENDS[backend].install,
+            backend.install,
         )
-    if gpu and hasattr(session, "get_provider_graph_assignment_info"):
+    if backend.gpu and hasattr(session, "get_provider_graph_assignment_info"):
         problem = _left_to_the_cpu(wanted, session.get_provider_graph_assignment_info())
         if problem:
-            raise BackendUnavailable(backend, f"{problem}; try another precision or backend")
+            reason = f"{problem}; try another precision or backend"
+            raise BackendUnavailable(backend.name, reason)
     return session
 
 
-def _runs_anything(ort: Any, backend: str, providers: Sequence[tuple[str, dict[str, str]]]) -> bool:
+def _runs_anything(
+    ort: Any, backend: Backend, providers: Sequence[tuple[str, dict[str, str]]]
+) -> bool:
     """Whether the smallest of graphs loads: then it was the file that did not."""
     bare: list[tuple[str, dict[str, str]]] = [
         (name, {}) for name, _ in providers
@@ -204,11 +227,11 @@ def _left_to_the_cpu(wanted: str, parts: Sequence[Any]) -> str | None:
     return None
 
 
-def _missing_library(ort: Any, backend: str, library: str) -> str | None:
+def _missing_library(ort: Any, backend: Backend, library: str) -> str | None:
     """The first shared library that a provider needs and does not find."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
         ort.preload_dlls()  # CUDA and cuDNN, where pip installed them
-        if backend == "onnxruntime-tensorrt":
+        if backend.name == "onnxruntime-tensorrt":
             importlib.import_module("tensorrt")  # loads libnvinfer from where pip put it
     try:
         ctypes.CDLL(str(Path(ort.__file__).parent / "capi" / library))
@@ -230,11 +253,11 @@ def _session_options(ort: Any, options: Options) -> Any:
 
 
 def _providers(
-    backend: str, bundle: Bundle, precision: str, options: Options
+    backend: Backend, bundle: Bundle, precision: str, options: Options
 ) -> list[tuple[str, dict[str, str]]]:
     # Grow by what is asked for: doubling would hold up to twice the memory needed.
     arena = {"arena_extend_strategy": "kSameAsRequested"}
-    if backend == "onnxruntime":
+    if backend.name == "onnxruntime":
         return [("CPUExecutionProvider", arena)]
     device = {"device_id": str(options.device)}
     cuda = {
@@ -245,7 +268,7 @@ def _providers(
         # fp32 is fp32: TensorFloat-32 keeps 10 bits of the mantissa.
         "use_tf32": "0",
     }
-    if backend == "onnxruntime-cuda":
+    if backend.name == "onnxruntime-cuda":
         return [("CUDAExecutionProvider", cuda)]
     clip = "x".join(map(str, bundle.spec.clip_shape))
 

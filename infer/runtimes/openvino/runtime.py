@@ -14,8 +14,9 @@ from ...bundle.bundle import Artifact, Bundle
 from ...system.errors import BackendError, BackendUnavailable, BundleError
 from ...system.hardware import threads_of
 from ...system.telemetry import hidden_from_openvino
+from ..backend import Backend
 from ..base import Clips, Logits, Options, check_clips, in_parts
-from ..common import End, check_graph, load_package, short
+from ..common import DOUBLE, End, check_double, check_graph, load_package, package_version, short
 from ..process import check_process, is_elsewhere, opened_here
 
 # OpenVINO would choose bf16 by itself where the CPU has it. What 8 bits leave over is fp32.
@@ -33,16 +34,20 @@ class OpenVinoRuntime:
     Threads: any number may call `run`; the calls take turns.
     """
 
-    backend = "openvino"
-
     def __init__(
-        self, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+        self,
+        backend: Backend,
+        bundle: Bundle,
+        artifact: Artifact,
+        *,
+        precision: str,
+        options: Options,
     ) -> None:
-        ov = import_openvino()
+        ov = import_openvino(backend)
         core = ov.Core()
         if precision == "bf16" and not has_bf16(core):
             raise BackendUnavailable(
-                "openvino",
+                backend.name,
                 "bf16 needs a CPU with avx512_bf16, amx_bf16 or Arm's bf16, which this one lacks; "
                 "fp32 and int8 run",
             )
@@ -59,6 +64,7 @@ class OpenVinoRuntime:
             queue = ov.AsyncInferQueue(compiled, options.streams)
         except Exception as error:
             raise BundleError(f"{path} does not load in OpenVINO: {short(error)}") from None
+        self.backend = backend.name
         self.precision = precision
         self.max_batch = options.max_batch
         self._bundle = bundle
@@ -105,10 +111,29 @@ class OpenVinoRuntime:
         self.close()
 
 
-def import_openvino() -> Any:
+def open_artifact(
+    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+) -> OpenVinoRuntime:
+    """As `Implementation.open_artifact`."""
+    return OpenVinoRuntime(backend, bundle, artifact, precision=precision, options=options)
+
+
+def version(backend: Backend) -> str | None:
+    """As `Implementation.version`."""
+    return package_version(import_openvino(backend))
+
+
+def check(backend: Backend) -> None:
+    """As `Implementation.check`: one addition."""
+    core = import_openvino(backend).Core()
+    network = core.compile_model(core.read_model(DOUBLE), "CPU")
+    check_double(network({"x": np.ones(1, np.float32)})[0])
+
+
+def import_openvino(backend: Backend) -> Any:
     """The package. Raises BackendUnavailable, with how to install it."""
     with hidden_from_openvino():
-        return load_package("openvino", "openvino", ("Core", "AsyncInferQueue", "PartialShape"))
+        return load_package(backend, "openvino", ("Core", "AsyncInferQueue", "PartialShape"))
 
 
 def has_bf16(core: Any) -> bool:

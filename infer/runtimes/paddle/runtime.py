@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import os
 import sys
 import threading
@@ -18,8 +19,9 @@ from ...system.errors import BackendError, BundleError
 from ...system.hardware import cores
 from ...system.mkl import use_avx2_on_amd
 from ...system.signals import keep_handlers
+from ..backend import Backend
 from ..base import Clips, Logits, Options, check_clips, in_parts
-from ..common import load_package, short
+from ..common import load_package, package_version, short
 from ..process import check_process, is_elsewhere, opened_here
 
 CACHED_SHAPES = 4
@@ -38,13 +40,17 @@ class PaddleRuntime:
     Threads: any number may call `run`; the calls take turns.
     """
 
-    backend = "paddle"
-
     def __init__(
-        self, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+        self,
+        backend: Backend,
+        bundle: Bundle,
+        artifact: Artifact,
+        *,
+        precision: str,
+        options: Options,
     ) -> None:
         use_avx2_on_amd()
-        inference = import_paddle()
+        inference = import_paddle(backend)
         program = [p for p in artifact.paths if p.suffix in (".json", ".pdmodel")]
         weights = [p for p in artifact.paths if p.suffix == ".pdiparams"]
         if len(program) != 1 or len(weights) != 1:
@@ -59,13 +65,14 @@ class PaddleRuntime:
         names = predictor.get_input_names()
         if names != [bundle.input_name]:
             raise BundleError(f"{program[0]} takes {names}, bundle.json says {bundle.input_name}")
+        self.backend = backend.name
         self.precision = precision
         self.max_batch = options.max_batch
         self._bundle = bundle
         self._process = opened_here(self)
         self._predictor = predictor
         self._lock = threading.Lock()
-        self._openmp = None if options.spinning else _openmp()
+        self._openmp = None if options.spinning else _openmp(backend)
         with _silent_stdout():
             self.run(np.zeros((1, *bundle.spec.clip_shape), np.uint8))
 
@@ -110,15 +117,33 @@ class PaddleRuntime:
         self.close()
 
 
-def import_paddle() -> Any:
+def open_artifact(
+    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+) -> PaddleRuntime:
+    """As `Implementation.open_artifact`."""
+    return PaddleRuntime(backend, bundle, artifact, precision=precision, options=options)
+
+
+def version(backend: Backend) -> str | None:
+    """As `Implementation.version`."""
+    import_paddle(backend)
+    return package_version(importlib.import_module("paddle"))
+
+
+def check(backend: Backend) -> None:
+    """As `Implementation.check`."""
+    import_paddle(backend).Config()
+
+
+def import_paddle(backend: Backend) -> Any:
     """`paddle.inference`. Raises BackendUnavailable, with how to install it."""
     with keep_handlers():
-        return load_package("paddle", "paddle.inference", ("Config", "create_predictor"))
+        return load_package(backend, "paddle.inference", ("Config", "create_predictor"))
 
 
-def _openmp() -> ctypes.CDLL | None:
+def _openmp(backend: Backend) -> ctypes.CDLL | None:
     """Intel's OpenMP, which Paddle brings and has loaded; None where it has another."""
-    package = load_package("paddle", "paddle", ("__file__",))
+    package = load_package(backend, "paddle", ("__file__",))
     library = Path(package.__file__).parent / "libs" / "libiomp5.so"
     try:
         found = ctypes.CDLL(str(library), mode=os.RTLD_NOLOAD | os.RTLD_NOW)

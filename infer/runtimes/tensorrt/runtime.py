@@ -8,21 +8,24 @@ the compute stream back until its pixels are there.
 from __future__ import annotations
 
 import ctypes
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from ...bundle.bundle import Bundle
+from ...bundle.bundle import Artifact, Bundle
 from ...bundle.engines import Machine, Profile, Stamp, choose, read_engine
 from ...system.errors import BackendError, BackendUnavailable, BundleError
-from ..base import Clips, Logits, check_clips
+from ..backend import Backend
+from ..base import Clips, Logits, Options, check_clips
 from ..process import check_process, is_elsewhere, opened_here
-from ..registry import BACKENDS
 from . import cuda_graphs, cuda_memory
+from .backend import TENSORRT
 from .cuda_memory import Gpu, cuda_errors
 
 SLOTS = 2
@@ -36,6 +39,30 @@ def problem(device: int = 0) -> str | None:
         return f"tensorrt cannot be imported ({error})"
     # Asked before any object of TensorRT is made: without a GPU some crash instead of failing.
     return cuda_memory.problem(device)
+
+
+def open_artifact(
+    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+) -> TensorRTRuntime:
+    """As `Implementation.open_artifact`; runs an engine that was built from the artifact."""
+    return TensorRTRuntime(
+        bundle, precision=precision, max_batch=options.max_batch, device=options.device
+    )
+
+
+def version(backend: Backend) -> str | None:
+    """As `Implementation.version`; tells it without importing the package."""
+    for package in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"):
+        with suppress(PackageNotFoundError):
+            return metadata.version(package)
+    return None
+
+
+def check(backend: Backend) -> None:
+    """As `Implementation.check`; makes no object of TensorRT."""
+    why = problem()
+    if why:
+        raise BackendUnavailable(backend.name, why, backend.install)
 
 
 def machine(gpu: Gpu) -> Machine:
@@ -101,7 +128,7 @@ class TensorRTRuntime:
         BundleError: the engine's file is damaged, or does not fit the bundle.
     """
 
-    backend = "tensorrt"
+    backend = TENSORRT.name
 
     def __init__(
         self,
@@ -117,7 +144,7 @@ class TensorRTRuntime:
             raise BackendError(f"max_batch is {max_batch}; allowed: from 1")
         why = problem(device)
         if why is not None:
-            raise BackendUnavailable("tensorrt", why, BACKENDS["tensorrt"].install)
+            raise BackendUnavailable(TENSORRT.name, why, TENSORRT.install)
         self.precision = precision
         self.cuda_graph = False
         self.why_no_graph = cuda_graphs.problem() if graphs else "it was not asked for"

@@ -12,6 +12,7 @@ import pytest
 
 from infer.bundle.bundle import Bundle, write_bundle_json
 from infer.runtimes import common
+from infer.runtimes.registry import BACKENDS
 from infer.system.errors import AlteredError, BackendUnavailable, BundleError
 
 
@@ -164,5 +165,5 @@ def test_installing_it_again_is_no_remedy_for_a_process_without_files_or_memory(
 
     monkeypatch.setattr(common.importlib, "import_module", broken)
     with pytest.raises(BackendUnavailable) as caught:
-        common.load_package("onnxruntime", "onnxruntime", ())
+        common.load_package(BACKENDS["onnxruntime"], "onnxruntime", ())
     assert bool(caught.value.remedy) != exhausted and "cannot be imported" in caught.value.reason

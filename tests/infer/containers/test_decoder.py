@@ -14,6 +14,7 @@ from infer import doctor, predict
 from infer.bundle.bundle import Bundle, write_bundle_json
 from infer.clips.decode import read_video
 from infer.containers.decoder import LIBRARIES, installed
+from infer.runtimes.registry import oldest_packages
 from infer.system.errors import BundleError, ClipDuetError
 from infer.system.versions import OLDEST, is_older
 
@@ -73,11 +74,12 @@ def floors(root):
 
 
 def test_setup_asks_for_what_was_tested(root):
-    asked = floors(root)
-    assert {name: asked.get(name) for name in OLDEST} == dict(OLDEST)
+    asked, oldest = floors(root), {**OLDEST, **oldest_packages()}
+    assert {"av", "onnxruntime", "openvino", "paddlepaddle"} <= set(oldest)
+    assert {name: asked.get(name) for name in oldest} == oldest
     pins = re.findall(r"^([\w-]+)==([\d.]+)", (root / "constraints.txt").read_text(), re.MULTILINE)
-    assert set(OLDEST) <= {name for name, _ in pins}
-    assert [pin for pin in pins if pin[0] in OLDEST and is_older(pin[1], OLDEST[pin[0]])] == []
+    assert set(oldest) <= {name for name, _ in pins}
+    assert [pin for pin in pins if pin[0] in oldest and is_older(pin[1], oldest[pin[0]])] == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import platform
 import pytest
 
 from infer.bundle.bundle import Bundle
+from infer.runtimes.auto import order
 from infer.runtimes.open import open_runtime
 from infer.runtimes.registry import artifact_keys, find_artifact, precisions
 from infer.system.errors import BackendError, BundleError
@@ -55,6 +56,21 @@ def test_auto_says_which_file_it_took(make_bundle, add_artifact):
     names = [bundle.artifacts[key].files[0].file for key in ("onnx.fp32", X86)]
     assert said[0].startswith(f"backend: onnxruntime, {names[0]} (quick to load")
     assert said[1].startswith(f"backend: onnxruntime, {names[1]} (quick to load, for one clip")
+
+
+@pytest.mark.parametrize(
+    ("precision", "clips", "on_cpu"),
+    [
+        ("fp32", None, ["onnxruntime", "openvino", "paddle"]),
+        ("fp32", 1, ["onnxruntime", "openvino", "paddle"]),
+        ("int8", None, ["openvino", "onnxruntime", "paddle"]),
+        ("int8", 16, ["onnxruntime", "openvino", "paddle"]),
+        ("int8", 17, ["openvino", "onnxruntime", "paddle"]),
+    ],
+)
+def test_auto_tries_gpus_first_and_what_loads_slowly_not_for_a_few_clips(precision, clips, on_cpu):
+    tried = order(precision, expected_clips=clips)
+    assert list(tried) == ["tensorrt", "onnxruntime-cuda", *on_cpu]
 
 
 @pytest.fixture

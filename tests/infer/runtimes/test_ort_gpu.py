@@ -19,6 +19,7 @@ from infer.bundle.bundle import Bundle
 from infer.runtimes import common, probe
 from infer.runtimes.onnxruntime import runtime as ort
 from infer.runtimes.onnxruntime.runtime import OrtRuntime
+from infer.runtimes.registry import BACKENDS as REGISTERED
 from infer.system.errors import BackendError, BackendUnavailable, BundleError
 
 CPU, CUDA, TENSORRT = (name for name, _ in ort.PROVIDERS.values())
@@ -79,9 +80,9 @@ def open_ort(folder, backend):
     """As `open_runtime` opens it."""
     bundle = Bundle.load(folder)
     return OrtRuntime(
+        REGISTERED[backend],
         bundle,
         bundle.artifact("onnx.fp32"),
-        backend=backend,
         precision="fp32",
         options=ort.Options(None, 4, 0, 1, True),
     )
