@@ -24,7 +24,7 @@ def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list
         sections.append(speed_section(results))
     sections.append(_sure(results, study))
     if study is not None:
-        sections.append(_repeated(study))
+        sections.append(_repeated(results, study))
     sections += [_time(results), _figures(results)]
     if results["data"]["failed"]:
         sections.append(_unreadable(results))
@@ -32,12 +32,32 @@ def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list
     return sections
 
 
-def _repeated(study: Mapping[str, Any]) -> Section:
+def _repeated(results: Mapping[str, Any], study: Mapping[str, Any]) -> Section:
     """What the study found, and where: its conditions are not those of this page."""
     found = study_section(study)[0]
     host = study["conditions"]["machine"]
     where = f"The study was measured {study['created']} on {host['cpu']} by {study['command']}."
-    return replace(found, sentences=[*found.sentences, where])
+    return replace(found, sentences=[*found.sentences, where, *_same_seeds(results, study)])
+
+
+def _same_seeds(results: Mapping[str, Any], study: Mapping[str, Any]) -> list[str]:
+    """Why a seed that stands on this page twice need not have the same gain."""
+    theirs = {(run["seed"], run["checkpoint_sha256"]) for run in study["runs"]}
+    origins = [pair["student"]["origin"] for pair in results["pairs"]]
+    own = {
+        origin.get("seed")
+        for origin in origins
+        if (origin.get("seed"), origin.get("checkpoint", {}).get("sha256")) not in theirs
+    }
+    both = sorted(own & {seed for seed, _ in theirs})
+    if not both:
+        return []
+    which = f"Seed {both[0]}" if len(both) == 1 else f"Seeds {numbers.joined(list(map(str, both)))}"
+    return [
+        f"{which} of the table below is another training than that of this page: the study's, on "
+        f"{study['conditions']['machine']['cpu']}. Processors round sums differently, and the same "
+        "seed then ends in another network with another gain."
+    ]
 
 
 def title(results: Mapping[str, Any]) -> str:

@@ -250,6 +250,18 @@ def test_every_number_of_the_source_is_kept(
     assert copied == json.loads(json.dumps(results))
 
 
+def test_a_seed_that_stands_on_the_page_twice_is_explained(
+    make_results: MakeResults, make_study: Callable[..., Any], report: Callable[..., Path]
+) -> None:
+    study = make_study()
+    results = make_results()
+    origin = results["pairs"][0]["student"]["origin"]
+    for seed, said in ((study["seeds"][0], True), (max(study["seeds"]) + 1, False)):
+        origin["seed"] = seed
+        text = (report(results, study) / "report.md").read_text(encoding="utf-8")
+        assert (f"Seed {seed} of the table below" in text) == said
+
+
 def test_a_busy_machine_is_told(make_results: MakeResults, report: Callable[..., Path]) -> None:
     results = make_results()
     assert "of 2 cores" not in read(report(results))[1]
