@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 
 NOT_BY_TESTS = frozenset(
-    # Paddle sets the others when it is imported, once in a process.
-    ["PYTEST_CURRENT_TEST", "CUSTOM_DEVICE_ROOT", "CINN_CONFIG_PATH", "runtime_include_dir"]
+    # OpenCV sets LD_LIBRARY_PATH when it is imported, Paddle the others, once in a process.
+    (
+        *("PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH"),
+        *("CUSTOM_DEVICE_ROOT", "CINN_CONFIG_PATH", "runtime_include_dir"),
+    )
 )
 BY_SETUPTOOLS = "setuptools/_vendor"
 """Added to sys.path when it is first imported, which Paddle does."""
