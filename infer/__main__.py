@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from . import __version__
+
 COMMANDS = {
     "predict": "say what happens in videos",
     "doctor": "say what can run on this machine, and why the rest cannot",
@@ -35,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="`clipduet COMMAND --help` lists the options of a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"clipduet {__version__}")
     parser.add_argument("command", metavar="COMMAND", choices=COMMANDS, help=argparse.SUPPRESS)
     return parser
 

@@ -23,7 +23,7 @@ from .clips.sampling import sample_indices
 from .pipeline.predictions import Prediction, predict_videos
 from .pipeline.rank import top_k as best
 from .runtimes.open import open_runtime
-from .system.errors import ClipDuetError
+from .system.errors import BackendError, ClipDuetError
 from .system.hardware import MOST_DECODERS, cores
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Model:
         self._runtime = runtime
         self._threads = threads
         self._running = threading.Lock()
+        self._closed = False
 
     @property
     def name(self) -> str:
@@ -92,8 +93,9 @@ class Model:
             read gives one with an error, and the others go on. Reading begins with the call.
 
         Raises:
-            ClipDuetError: an argument below 1.
+            ClipDuetError: an argument below 1, or a model that was closed.
         """
+        self._check_open()
         paths = [videos] if isinstance(videos, str | Path) else videos
         count = min(self._threads or cores(), MOST_DECODERS) if workers is None else workers
         least = {"top_k": top_k, "batch_size": batch_size, "workers": count}
@@ -155,12 +157,18 @@ class Model:
             BackendError: another shape or type, or a model that was closed.
         """
         with self._running:
+            self._check_open()
             return self._runtime.run(clips)
 
     def close(self) -> None:
         """Give back the memory; twice is fine, running afterwards is an error."""
         with self._running:
+            self._closed = True
             self._runtime.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendError("this model was closed; load it again")
 
     def __enter__(self) -> Model:
         return self

@@ -18,6 +18,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+if __package__ in (None, ""):  # run as a file: Python put infer/ first, the package is above it
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    import infer
+
+    __package__ = infer.__name__
+
 from .bundle.bundle import Bundle
 from .bundle.engines import built_engines, built_precisions
 from .command.runner import run_and_exit

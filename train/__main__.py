@@ -107,7 +107,8 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> int:
 
     cfg = load_config(options.config, overrides, trust=options.trust)
     if cfg.ignored:
-        print(f"without meaning here, ignored: {', '.join(cfg.ignored)}", file=sys.stderr)
+        names = ", ".join(cfg.ignored)
+        print(f"ignored, because these settings have no effect here: {names}", file=sys.stderr)
     _quiet()
     with keep_handlers():
         import paddle

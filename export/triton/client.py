@@ -10,6 +10,8 @@ it, and sends uint8 pixels. Needs, in a checkout of ClipDuet,
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from typing import Any
 try:
     import numpy as np
 
+    with contextlib.suppress(ModuleNotFoundError):
+        # What is installed is called clipduet; infer/ is the same package in a checkout.
+        sys.modules.setdefault("infer", importlib.import_module("clipduet"))
     from infer.bundle.bundle import Bundle
     from infer.command.inputs import find_videos
     from infer.containers.decoder import decoder_warning, installed

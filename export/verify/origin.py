@@ -19,7 +19,7 @@ MOVED = 0.5
 """How far a fine-tune may move a weight, as a share of its norm: others' weights are 1.4 away."""
 
 QUANTIZED = "_quantized"
-"""What ONNX Runtime's quantiser appends to the name of a tensor it has rounded."""
+"""The suffix of the name of a tensor that `export.int8.qdq` has rounded."""
 
 
 def check_origin(what: str, tensors: Arrays, own: Arrays, foreign: Arrays) -> int:

@@ -135,7 +135,9 @@ def read_stamp(engine: Path) -> Stamp:
     except JsonProblem as error:
         raise BundleError(f"{path.name} {error}") from None
     if not isinstance(data, dict) or data.pop("stamp_version", None) != STAMP_VERSION:
-        raise BundleError(f"{path.name} is no stamp of version {STAMP_VERSION}")
+        raise BundleError(
+            f"{path.name} is not a stamp of version {STAMP_VERSION}: build the engine again"
+        )
     problems = value_problems(data) + _problems(data, Stamp, "")
     if problems:
         raise BundleError(listed(path.name, problems))

@@ -65,7 +65,7 @@ def open_runtime(
     options = Options(threads, largest, device, streams, spinning)
     problems = _problems(bundle, backend, options, warm_up)
     if problems:
-        title = f"{len(problems)} options of the runtime are wrong"
+        title = "wrong options of the runtime"
         raise BackendError(problems[0] if len(problems) == 1 else listed(title, problems))
     if backend == AUTO:
         from .auto import open_best

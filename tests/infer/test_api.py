@@ -92,6 +92,8 @@ def test_a_closed_model_says_so(model: infer.Model) -> None:
     model.close()
     with pytest.raises(infer.BackendError, match="closed"):
         model.logits(np.zeros((1, *model.clip_shape), np.uint8))
+    with pytest.raises(infer.BackendError, match="closed"):
+        model.predict("a.mp4")
 
 
 def test_importing_loads_no_package_and_every_public_name_is_there() -> None:

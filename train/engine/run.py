@@ -136,7 +136,7 @@ def open_run(
     if check_begun(run.folder, resume=resume):
         _continue(run)
         done = run.progress.epoch >= cfg.epochs
-        note(f"{'finished before' if done else 'going on'} after {run.progress.step} steps")
+        note(f"{'was finished' if done else 'going on'} after {run.progress.step} steps")
         return run
     for line in _fill(cfg, recognizer) if networks is None else []:
         note(line)

@@ -117,7 +117,7 @@ def _learn(run: Run, part: Part, place: int, clips: int, *, update: bool) -> dic
         if not alone:
             run.team.add_gradients(run.recognizer.trainable_parameters(), divisor=clips)
         if not run.precision.update(run.optimizer, run.recognizer.parameter_groups()):
-            raise run.diverged("gradients are NaN or infinite, however little the loss is scaled,")
+            raise run.diverged("gradients are NaN or infinite even at the smallest loss scale,")
         if learner is not None and not last:
             # The others learn from what this one has become.
             with run.precision.autocast(), paddle.no_grad():

@@ -240,7 +240,7 @@ class TensorRTRuntime:
         _check_engine(engine, self._bundle, profile, name)
         context = engine.create_execution_context()
         if context is None:
-            raise BackendError(f"{name} gets no memory to run in: {logger.last()}")
+            raise BackendError(f"{name}: not enough GPU memory to run the engine: {logger.last()}")
         # An engine needs its runtime and its logger as long as it lives.
         self._engine = (engine, runtime, logger)
         self._context = context

@@ -180,8 +180,8 @@ def broken(change):
     ("text", "said"),
     [
         (lambda stamp: "{", "cannot be read"),
-        (lambda stamp: "[1]", "is no stamp of version 1"),
-        (lambda stamp: json.dumps(asdict(stamp)), "is no stamp of version 1"),
+        (lambda stamp: "[1]", "stamp of version 1"),
+        (lambda stamp: json.dumps(asdict(stamp)), "stamp of version 1"),
         (broken(lambda d: d.pop("precision")), "precision is missing"),
         (broken(lambda d: d.update(engine_bytes="7")), "engine_bytes is '7'"),
         (broken(lambda d: d["machine"].update(gpu=3)), "machine.gpu is 3"),
