@@ -9,6 +9,7 @@ with clipduet.load("bundles/dml") as model:
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -46,6 +47,7 @@ class Model:
         self._threads = threads
         self._running = threading.Lock()
         self._closed = False
+        self._process = os.getpid()
 
     @property
     def name(self) -> str:
@@ -93,15 +95,19 @@ class Model:
             read gives one with an error, and the others go on. Reading begins with the call.
 
         Raises:
-            ClipDuetError: an argument below 1, or a model that was closed.
+            ClipDuetError: a number that is not whole or below 1, or a model that was closed.
         """
         self._check_open()
         paths = [videos] if isinstance(videos, str | Path) else videos
         count = min(self._threads or cores(), MOST_DECODERS) if workers is None else workers
         least = {"top_k": top_k, "batch_size": batch_size, "workers": count}
-        wrong = [f"{name} is {value}" for name, value in least.items() if value < 1]
+        wrong = [
+            f"{name} is {value!r}"
+            for name, value in least.items()
+            if not isinstance(value, int) or value < 1
+        ]
         if wrong:
-            raise ClipDuetError(f"{', '.join(wrong)}; allowed: 1 or more")
+            raise ClipDuetError(f"{', '.join(wrong)}; allowed: whole numbers from 1")
         return predict_videos(
             (Path(path) for path in paths),
             self.logits,
@@ -156,17 +162,24 @@ class Model:
         Raises:
             BackendError: another shape or type, or a model that was closed.
         """
+        self._check_open()
         with self._running:
             self._check_open()
             return self._runtime.run(clips)
 
     def close(self) -> None:
         """Give back the memory; twice is fine, running afterwards is an error."""
+        if os.getpid() != self._process:
+            return  # another thread may have held the lock at the fork, and nobody frees it here
         with self._running:
             self._closed = True
             self._runtime.close()
 
     def _check_open(self) -> None:
+        if os.getpid() != self._process:
+            raise BackendError(
+                f"this model was loaded in process {self._process}; load one in each process"
+            )
         if self._closed:
             raise BackendError("this model was closed; load it again")
 

@@ -97,7 +97,8 @@ class Journal:
             end = len(first)
             for line in file:
                 row = _parsed(line)
-                if row is None:  # cut off, and nothing can follow
+                # Cut off or damaged: nothing that follows can be relied on.
+                if row is None or _prediction(row) is None:
                     break
                 if row.get("error") is None:  # what failed may not fail again
                     self._places[str(row.get("key"))] = end
@@ -139,9 +140,9 @@ class Journal:
         """A prediction that is in the file."""
         with open(self._file, "rb", closefd=False) as file:
             file.seek(self._places[key])
-            row = json.loads(file.readline())
-        topk = tuple(Ranked(r["label"], r["index"], r["score"]) for r in row["topk"])
-        return Prediction(Path(row["video"]), topk, row["seconds"], row["error"], row["warning"])
+            found = _prediction(json.loads(file.readline()))
+        assert found is not None, "only whole predictions have a place"
+        return found
 
     def close(self, *, keep: bool) -> None:
         """Let the file go; `keep`: unless there is nothing in it to go on with."""
@@ -167,9 +168,18 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
+
+
+def _prediction(row: dict[str, Any]) -> Prediction | None:
+    """The prediction of a line, if it is one."""
+    try:
+        topk = tuple(Ranked(r["label"], r["index"], r["score"]) for r in row["topk"])
+        return Prediction(Path(row["video"]), topk, row["seconds"], row["error"], row["warning"])
+    except (KeyError, TypeError):
+        return None
 
 
 def key_of(video: Path) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 
+LARGEST = 1e9
+"""Seconds that no command runs for: the system takes no larger time limits."""
+
 
 def from_one(text: str) -> int:
     """A whole number from 1."""
@@ -21,11 +24,11 @@ def from_zero(text: str) -> int:
 
 
 def above_zero(text: str) -> float:
-    """A finite number above 0."""
+    """A number above 0, at most `LARGEST`."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    if not 0 < value <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, up to {LARGEST:g}")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,7 +75,9 @@ def test_frames_that_are_none_are_refused(model: infer.Model, frames: np.ndarray
         model.predict_frames(frames)
 
 
-@pytest.mark.parametrize("wrong", [{"top_k": 0}, {"batch_size": 0}, {"workers": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"top_k": 0}, {"batch_size": 0}, {"workers": -1}, {"batch_size": float("nan")}]
+)
 def test_numbers_below_one_are_refused(model: infer.Model, wrong: dict[str, int]) -> None:
     with pytest.raises(infer.ClipDuetError, match=next(iter(wrong))):
         model.predict([], **wrong)
@@ -94,6 +97,21 @@ def test_a_closed_model_says_so(model: infer.Model) -> None:
         model.logits(np.zeros((1, *model.clip_shape), np.uint8))
     with pytest.raises(infer.BackendError, match="closed"):
         model.predict("a.mp4")
+
+
+def test_a_forked_process_is_told_even_while_another_thread_runs(model: infer.Model) -> None:
+    clips = np.zeros((1, *model.clip_shape), np.uint8)
+    with model._running:  # as a thread of the parent that is in `logits` at the fork
+        child = os.fork()
+        if child == 0:
+            try:
+                model.logits(clips)
+            except infer.BackendError:
+                model.close()
+                os._exit(0)
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert model.logits(clips).shape == (1, 3)
 
 
 def test_importing_loads_no_package_and_every_public_name_is_there() -> None:
