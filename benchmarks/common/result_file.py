@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.errors import BenchmarkError
+from infer.system.limited_files import read_text
+
+MOST_BYTES = 2**30
 
 # An array of plain numbers, spread over lines by json.dumps. A string holds no raw line break, so
 # this never matches inside one.
@@ -36,12 +39,12 @@ def read(path: Path, *, format: str, versions: Collection[int], made_by: str) ->
         BenchmarkError: missing, not JSON, or of another format or version.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path, most=MOST_BYTES))
     except OSError as error:
         raise BenchmarkError(
             f"{path} cannot be read ({error.strerror}); make it with `{made_by}`"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{path} is not a result file: {error}") from error
     if not isinstance(value, dict) or value.get("format") != format:
         found = value.get("format") if isinstance(value, dict) else type(value).__name__

@@ -19,9 +19,11 @@ from typing import NamedTuple
 
 from infer.system.errors import ClipDuetError
 from infer.system.files import write_text
+from infer.system.limited_files import read_text
 from train.config.list_format import FORMATS, FRAME_SUFFIX, ListFormat
 
 UNLABELLED = -1  # the label of a clip that has none
+MOST_BYTES = 2**30  # of a list: ten million lines and more
 SHOWN = 20  # wrong lines that the message spells out; the rest is counted
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -154,7 +156,7 @@ def _from_one(labels: list[int], problems: list[str], num_classes: int | None) -
 def _content_lines(file: Path) -> list[tuple[int, str]]:
     """Line number and stripped text of every line that is neither blank nor a comment."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file, most=MOST_BYTES).replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         reason = error.strerror or str(error)
         raise ListError(file, [f"{file}: the list cannot be read: {reason}"]) from error

@@ -148,3 +148,9 @@ def test_any_name_comes_back(
     file.write_text(f"{name} {label}{end}", encoding="utf-8", newline="")
     (sample,) = read_list(file, root=root)
     assert (sample.path, sample.label) == (root / name, label)
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/random"])
+def test_a_device_is_no_list(device: str) -> None:
+    with pytest.raises(ListError, match="cannot be read"):
+        read_list(Path(device))
