@@ -9,7 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from infer.clips.decode import read_video
@@ -46,8 +46,7 @@ WHOLE = {  # file name: (format, video codec, sound codec, options of the contai
     "a.y4m": ("yuv4mpegpipe", "rawvideo", None, {}, "yuv422p"),
     "deep.y4m": ("yuv4mpegpipe", "rawvideo", None, {"strict": "-1"}, "yuv420p10le"),
 }
-# Cut between two of these, a file is as whole as any.
-UNITS = {"a.ts": 188, "a.m2ts": 192, "a.mpg": 2048, "a.vob": 2048}
+PACKETS = {"a.ts": 188, "a.m2ts": 192}
 PADDED = "vcd.mpg"  # nor where zeros fill a packet up
 LISTS_LAST = "a.mxf"  # its last part lists what the parts before it are: no picture is lost with it
 
@@ -120,14 +119,38 @@ def test_a_whole_file_is_not_called_damaged(name, whole, tmp_path):
     assert (info.frames, info.damaged, info.lost) == (FRAMES, False, "")
 
 
+def between_parts(name, data, kept):
+    """Whether a file that ends there is as whole as any: a recording may end there too."""
+    after = data[kept : kept + 11]
+    if name in PACKETS:
+        return kept % PACKETS[name] == 0
+    if name in ("a.mpg", "a.vob"):  # start codes of packets and packs
+        return after.startswith(b"\0\0\1") and after[3] >= 0xB9
+    if name == "no length.flv":  # kind, size, time, and the stream, which is always 0
+        return after[0] in (8, 9, 18) and after[8:] == b"\0\0\0"
+    return name == "fragments.mp4" and after[4:8] in (b"moof", b"mfra")
+
+
+def within_a_part(name, data, kept):
+    """The last place up to there where a part lacks its end, and be it a byte."""
+    # Zeros at the end are padding, and the first bytes of a part may be zeros.
+    for place in range(kept, max(kept - 4, 0), -1):
+        if between_parts(name, data, place) and not data[place:kept].strip(b"\0"):
+            return place - 1
+    return kept
+
+
 @pytest.mark.parametrize("name", sorted(WHOLE.keys() - {PADDED}))
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(share=0.2511549926436108)  # between two packets of a.mpg
+@example(share=0.20022521716794392)  # in the zeros that begin a packet of a.vob
+@example(share=0.6909418798990978)  # in the zero that begins a fragment of fragments.mp4
+@example(share=0.5885015614368079)  # between two tags of "no length.flv"
 @given(share=st.floats(0.02, 0.995))
 def test_a_file_that_was_cut_off_says_so(name, whole, tmp_path, share):
     data = whole(name)
     kept = int(len(data) * share)
-    if kept % UNITS.get(name, len(data) + 1) == 0:
-        kept -= 1
+    kept = within_a_part(name, data, kept)
     path = tmp_path / name
     path.write_bytes(data[:kept])
     damaged, lost, frames = outcome(path)
