@@ -38,6 +38,11 @@ def gif_bomb(path: Path, width: int, height: int, frames: int = 1) -> Path:
     return path
 
 
+def black(side: int) -> av.VideoFrame:
+    """A new frame of PyAV's holds whatever lay in memory."""
+    return av.VideoFrame.from_ndarray(np.zeros((side * 3 // 2, side), np.uint8), format="yuv420p")
+
+
 def packets(codec: str, side: int) -> list[bytes]:
     """Two frames of one colour."""
     encoder = av.CodecContext.create(codec, "w")
@@ -46,9 +51,7 @@ def packets(codec: str, side: int) -> list[bytes]:
     encoder.time_base, encoder.thread_count = Fraction(1, 10), 1
     if codec == "libx265":
         encoder.options = {"x265-params": "log-level=none:bframes=0"}
-    picture = av.VideoFrame(side, side, "yuv420p")
-    for plane in picture.planes:
-        plane.update(bytes(plane.buffer_size))
+    picture = black(side)
     found = []
     for number in range(2):
         picture.pts = number
@@ -159,7 +162,7 @@ def test_the_largest_of_several_streams_counts(tmp_path):
             stream.width = stream.height = size
             stream.pix_fmt = "yuv420p"
         for stream, size in zip(streams, (64, 256), strict=True):
-            container.mux(stream.encode(av.VideoFrame(size, size, "yuv420p")))
+            container.mux(stream.encode(black(size)))
             container.mux(stream.encode())
     assert "256x256" in reason(read_video, path, all_of, limits=Limits(pixels=64 * 64))
 
@@ -305,7 +308,7 @@ def test_tables_that_claim_more_than_a_file_can_hold(tmp_path, claim, flags):
         stream = container.add_stream("mpeg4", rate=Fraction(10))
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
         for _ in range(3):
-            container.mux(stream.encode(av.VideoFrame(64, 64, "yuv420p")))
+            container.mux(stream.encode(black(64)))
         container.mux(stream.encode())
     _, info = read_video(path, all_of)
     assert (info.frames, info.damaged) == (3, False)
