@@ -63,7 +63,7 @@ def announced(path: Path, limits: Limits) -> Announced:
         limits.check_seconds(path, ends.seconds)
         found = Announced(max(int(stream.frames), 0) or None, packets, ends.lost(path, container))
     if (0, 0) in sizes:
-        _check_first_frames(path, limits)
+        _check_first_frames(path, limits, found.lost)
     return found
 
 
@@ -88,7 +88,7 @@ def _videos(container: Any) -> list[Any]:
     return [s for s in streams if s.codec_context is not None and not s.disposition & cover]
 
 
-def _check_first_frames(path: Path, limits: Limits) -> None:
+def _check_first_frames(path: Path, limits: Limits, lost: str) -> None:
     """Of FLV and MPEG-PS, whose headers do not say how large frames are: FFmpeg would probe them
     without a limit."""
     container, _ = open_video(path, limits, probe=False)
@@ -109,7 +109,8 @@ def _check_first_frames(path: Path, limits: Limits) -> None:
                         open_ones.pop(stream.index, None)
                 except (av.FFmpegError, OSError) as error:
                     if too_large(error, stream, limits):
+                        # Of a frame that lacks its end the decoder says the same.
                         why = "its frames have more pixels than allowed: "
-                        raise VideoError(path, why + limits.allowed("pixels")) from None
+                        raise VideoError(path, lost or why + limits.allowed("pixels")) from None
                 if not open_ones or seen > _PROBED:
                     return

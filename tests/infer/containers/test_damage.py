@@ -146,6 +146,7 @@ def within_a_part(name, data, kept):
 @example(share=0.20022521716794392)  # in the zeros that begin a packet of a.vob
 @example(share=0.6909418798990978)  # in the zero that begins a fragment of fragments.mp4
 @example(share=0.5885015614368079)  # between two tags of "no length.flv"
+@example(share=0.020974886634823463)  # in its first frame
 @given(share=st.floats(0.02, 0.995))
 def test_a_file_that_was_cut_off_says_so(name, whole, tmp_path, share):
     data = whole(name)
