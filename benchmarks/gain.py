@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.gain",
         description="Compare baseline and student in every deployment: is the gain still there?",
-        epilog="Exit status: 0 all pass or cannot be told, 1 one fails, 2 wrong use.",
+        epilog="Exit status: 0 all pass or are inconclusive, 1 one fails, 2 wrong use.",
     )
     add = parser.add_argument
     add("--baseline", nargs="+", type=Path, required=True, metavar="BUNDLE",
@@ -94,10 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--cells", nargs="+", type=_commas, default=[], metavar="BACKEND:PRECISION",
         help="only these deployments, for example openvino:int8")  # fmt: skip
     add("--keep", type=float, default=80.0, metavar="PERCENT",
-        help="share of the gain that must be left (default: %(default)g)")  # fmt: skip
+        help="share of the gain that must be retained (default: %(default)g)")  # fmt: skip
     add("--margin", type=float, default=0.5, metavar="POINTS",
         help="or: loss of the student that is allowed (default: %(default)g)")  # fmt: skip
-    add("--strict", action="store_true", help="exit with 1 also where it cannot be told")
+    add("--strict", action="store_true", help="exit with 1 also where a verdict is inconclusive")
     add("--threads", type=int, default=machine.cpu_count(), help="threads of each runtime")
     add("--workers", type=int, default=2, help="threads that decode")
     add("--no-latency", action="store_true", help="compare answers only, time nothing")

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .bundle.bundle import Bundle
-from .clips.preprocess import crop_frames, scale_frames
-from .clips.sampling import sample_indices
+from .clips.preprocess import clips_of_frames
 from .pipeline.predictions import Prediction, predict_videos
 from .pipeline.rank import top_k as best
 from .runtimes.open import open_runtime
@@ -140,12 +139,7 @@ class Model:
                 "RGB, at least one frame"
             )
         started = time.perf_counter()
-        chosen = sample_indices(len(found), self.bundle.spec.sampling)
-        wanted = sorted({index for clip in chosen for index in clip})
-        scaled = scale_frames(found[wanted], self.bundle.spec.preprocess)
-        place = {index: k for k, index in enumerate(wanted)}
-        views = scaled[np.array([[place[index] for index in clip] for clip in chosen])]
-        clips = crop_frames(views, self.bundle.spec.preprocess)
+        clips = clips_of_frames(found, self.bundle.spec)
         ranked = tuple(best(self.logits(clips), top_k, self.bundle.classes))
         return Prediction(None, ranked, time.perf_counter() - started)
 

@@ -27,7 +27,7 @@ def compare_cells(
     bootstrap: Bootstrap,
     same: Collection[str] = (),
 ) -> list[dict[str, Any]]:
-    """Figures, gain, what is left of it, and the verdict, for each cell; JSON-ready.
+    """Figures, gain, retained gain and the verdict, for each deployment; JSON-ready.
 
     answers: the same cells and as many pairs in both models.
     reference: the cell whose gain counts as whole.

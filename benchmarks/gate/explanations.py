@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.gate.gain_sentences import gain_sentence
+from benchmarks.gate.needed import needed_for_verdict, needed_note, needed_sentence
 from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR
 from benchmarks.pages import numbers
 from benchmarks.stats.paired import mcnemar_exact
@@ -18,7 +18,6 @@ VERDICTS = {
     UNCLEAR: "not enough clips",
     REFERENCE: "reference",
 }
-MILLION = 1_000_000
 
 
 def reference_row(results: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -56,7 +55,7 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
 
 
 def summary(results: Mapping[str, Any]) -> str:
-    """How many deployments pass, fail, or cannot be told."""
+    """How many deployments pass, fail, or are inconclusive."""
     found = [row["verdict"]["verdict"] for row in results["cells"]]
     failed = found.count(FAIL) + len(results["broken"])
     unclear = found.count(UNCLEAR)
@@ -72,7 +71,7 @@ def summary(results: Mapping[str, Any]) -> str:
         return f"All {judged} deployments pass the gate."
     parts = [f"{passed} {'passes' if passed == 1 else 'pass'}"] if passed else []
     parts += [f"{failed} {'fails' if failed == 1 else 'fail'}"] if failed else []
-    parts += [f"{unclear} cannot be told"] if unclear else []
+    parts += [f"{unclear} {'is' if unclear == 1 else 'are'} inconclusive"] if unclear else []
     return f"Of {judged} deployments {numbers.joined(parts)}."
 
 
@@ -155,7 +154,8 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
             f"{name} is not judged: a model that answers one class in {reference} is no reference."
         )
     lack = "trained pairs" if found["pairs_range"] is not None else "clips"
-    return f"{name}, not enough {lack} to tell: {lost}, and {kept}. {_needed(found, results)}"
+    needed = needed_for_verdict(found, results)
+    return f"{name}, not enough {lack} to tell: {lost}, and {kept}. {needed}"
 
 
 def collapse_words(found: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:
@@ -174,56 +174,6 @@ def verdict_name(found: Mapping[str, Any]) -> str:
     if found.get("pairs_range") is not None:
         return "not enough pairs"
     return VERDICTS[found["verdict"]]
-
-
-def _needed(found: Mapping[str, Any], results: Mapping[str, Any]) -> str:
-    """How much more it would take to tell a verdict."""
-    if found["pairs_range"] is not None:
-        return needed_sentence(found["pairs_range"], len(results["pairs"]), "trained pairs")
-    if found["clips_range"] is not None:
-        return needed_sentence(found["clips_range"], results["data"]["listed"], "clips")
-    return "The estimates lie at the limits: no number can be named."
-
-
-def needed_sentence(needed: Sequence[int | None], given: int, what: str) -> str:
-    """How many it would take instead of those given.
-
-    Args:
-        needed: lower and upper end; None where the data set none.
-        given: how many there are.
-        what: clips or trained pairs.
-    """
-    low, high = needed
-    least = _rounded(low or 0, math.floor)
-    if not _is_named(needed, given):
-        return f"How many {what} it would take cannot be told from these {given:,}."
-    if high is None:
-        return (
-            f"At least about {_count(least)} {what} would be needed instead of {given:,}; an "
-            "upper end cannot be told from these."
-        )
-    most = _count(_rounded(high, math.ceil))
-    span = f"Up to about {most}" if least <= given else f"About {_count(least)} to {most}"
-    return f"{span} {what} would be needed instead of {given:,}."
-
-
-def _is_named(needed: Sequence[int | None], given: int) -> bool:
-    """Whether the range says more than that it would take others than those given."""
-    return needed[1] is not None or _rounded(needed[0] or 0, math.floor) > given
-
-
-def needed_note(results: Mapping[str, Any]) -> list[str]:
-    """What the numbers of clips said to be needed hold for; nothing where none is said."""
-    given = {"clips_range": results["data"]["listed"], "pairs_range": len(results["pairs"])}
-    ranges = [(row["verdict"].get(name), given[name]) for row in results["cells"] for name in given]
-    if not any(needed and _is_named(needed, count) for needed, count in ranges):
-        return []
-    return [
-        "With as many clips or pairs as said to be needed the question would be settled in four of "
-        "five experiments, if further ones are like these. The lower end takes what is asked about "
-        f"for as far from its limit as its {_level(results)} interval allows, the upper end for "
-        "as near as its 80 % interval allows."
-    ]
 
 
 def broken_sentence(one: Mapping[str, Any]) -> str:
@@ -309,13 +259,3 @@ def _level(results: Mapping[str, Any]) -> str:
 
 def _lower(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
-
-
-def _rounded(number: int, way: Callable[[float], int]) -> int:
-    """To one digit that counts, two where the first is a one: 941 is 900 below, 1,000 above."""
-    unit = 10 ** max(0, len(str(number)) - (2 if str(number).startswith("1") else 1))
-    return way(number / unit) * unit
-
-
-def _count(number: int) -> str:
-    return "100 million" if number >= 100 * MILLION else f"{number:,}"

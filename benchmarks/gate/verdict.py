@@ -99,7 +99,7 @@ def judge(
     """The verdict, from nothing but what the report shows.
 
     Args:
-        kept: interval of what is left of the gain, less the share that has to be.
+        kept: interval of the retained gain, less the share that has to be retained.
         change: interval of the change of the student.
         gain: interval of the reference's gain at `NO_GAIN_LEVEL`.
         margin: largest loss that is allowed.

@@ -14,7 +14,7 @@ from benchmarks.study.sentences import unsettled
 
 
 def sentence(row: Mapping[str, Any]) -> str:
-    """What one method brought, and whether it can be told from nothing."""
+    """What one method gained, and whether that is statistically significant."""
     if row["is_baseline"]:
         return f"{row['method']}: {numbers.percent(row['top1'], 2)} top-1"
     gain = row["gain"]
@@ -64,8 +64,8 @@ def as_markdown(study: Mapping[str, Any]) -> str:
     """The report: what was found, best first, and how."""
     baseline, *others = study["methods"]
     ranked = [baseline, *sorted(others, key=lambda row: -float(row["top1"]))]
-    heads = ["method", "top-1", "gain in points", "by seeds alone", "seeds ahead", "s a step",
-             "peak memory", "steps", "s before"]  # fmt: skip
+    heads = ["method", "top-1", "gain in points", "across seeds: 95 % CI", "seeds ahead",
+             "s a step", "peak memory", "steps", "s before"]  # fmt: skip
     table = Table("The student's top-1 on the test list", heads, [_cells(row) for row in ranked])
     given, data = study["conditions"], study["data"]
     conditions = [
@@ -81,7 +81,7 @@ def as_markdown(study: Mapping[str, Any]) -> str:
         ["command", study["command"]],
     ]
     notes = [
-        "The interval of a gain resamples seeds and clips together; the one by seeds alone is "
+        "The interval of a gain resamples seeds and clips together; the one across seeds is "
         "Student's t over the seeds' gains. Many methods are compared with one baseline: the "
         "best of many looks better than it is.",
         "Seconds a step are those of a run's quickest epoch, validation included. Steps are those "

@@ -135,7 +135,7 @@ def _table(results: Results) -> Table:
         name = numbers.cell_name(one["cell"])
         rows.append([name, Badge("fails", "fail"), *["\u2014"] * (len(heads) - 2)])
     return Table(
-        "Every deployment: top-1, the gain in points, what is left of the reference's gain, and "
+        "Every deployment: top-1, the gain in points, the retained gain, and "
         "how the student's top-1 changes from the reference",
         heads,
         rows,

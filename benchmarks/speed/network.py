@@ -21,7 +21,7 @@ from export.verify.parity import randomise
 from infer.bundle.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
 from infer.clips.spec import ClipSpec
 from train.config.load import Config, clip_spec
-from train.data.motion_clips import MotionSpec, draw_clip
+from train.data.motions.clips import MotionSpec, draw_clip
 from train.distill.recognizers import build_recognizer
 
 CALIBRATION_CLIPS = 4

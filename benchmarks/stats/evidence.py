@@ -23,7 +23,7 @@ MOST_PAIRS = 1000
 UPPER_LEVEL = 0.8
 """Level of the interval that the upper end of a range of clips is taken from.
 
-At the level of the verdict the interval of what cannot be told always holds the limit, and no
+At the level of the verdict the interval of what is inconclusive always holds the limit, and no
 number of clips would ever be named.
 """
 

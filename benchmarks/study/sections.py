@@ -88,7 +88,7 @@ def _class_table(classes: Sequence[Mapping[str, Any]], cell: str) -> Table:
         ]
         for one in classes
     ]
-    heads = ["class", "clips", "baseline", "DML student", "gain in points", "by seeds alone"]
+    heads = ["class", "clips", "baseline", "DML student", "gain in points", "across seeds: 95 % CI"]
     return Table(caption, heads, body, folded=True)
 
 

@@ -9,7 +9,7 @@ from benchmarks.pages.numbers import NOT_DISTINGUISHABLE, cell_name, level, poin
 
 
 def study_sentence(study: Mapping[str, Any], cell: str) -> str:
-    """The pooled gain of a study in one deployment, and whether it can be told from zero."""
+    """The pooled gain of a study in one deployment, and whether it is significant."""
     pooled, seeds = study["pooled"][cell], len(study["seeds"])
     gain = pooled["crossed"]
     text = (
@@ -31,5 +31,5 @@ def study_sentence(study: Mapping[str, Any], cell: str) -> str:
 
 
 def unsettled(pooled: Mapping[str, Any]) -> str:
-    """What to say of a gain that is one over seeds and clips, and not over seeds alone."""
+    """What to say of a gain that is significant over seeds and clips, but not across seeds."""
     return f"the seeds alone, being few, do not settle it ({span(pooled['seeds'])})"

@@ -6,7 +6,6 @@ network that exports, and another accuracy than training recorded beside the che
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from export.verify.limits import FLOAT16, FLOAT32
 from train.data.fingerprint import fingerprint
 from train.data.lists import Sample
+from train.data.unreadable import sample_tail
 from train.evaluation.evaluate import Evaluation
 
 LEVEL = 0.001
@@ -93,11 +93,12 @@ def recorded_of(
         explained = abs(now - right) <= unclear
     else:
         low, high = now - unclear, now + unclear
-        explained = (
-            _at_most(high, listed=listed, right=right, drawn=measured) >= LEVEL / 2
-            and _at_most(measured - low, listed=listed, right=listed - right, drawn=measured)
-            >= LEVEL / 2
+        # So many right answers, or more; and so many wrong ones.
+        chances = (
+            sample_tail(low, measured, right, listed),
+            sample_tail(measured - high, measured, listed - right, listed),
         )
+        explained = min(chances) >= LEVEL / 2
     return Recorded(listed, right, measured, now, unclear, explained)
 
 
@@ -119,12 +120,3 @@ def _unclear(found: Evaluation, *, share: float) -> int:
     logits[rows, labels] = -np.inf
     margin = 2 * share * float(np.abs(found.logits[read]).max())
     return int((np.abs(own - logits.max(axis=1)) <= margin).sum())
-
-
-def _at_most(count: int, *, listed: int, right: int, drawn: int) -> float:
-    """Chance that of so many drawn clips at most `count` are right (hypergeometric)."""
-    ways = sum(
-        math.comb(right, k) * math.comb(listed - right, drawn - k)
-        for k in range(max(0, drawn - (listed - right)), min(count, right, drawn) + 1)
-    )
-    return ways / math.comb(listed, drawn)

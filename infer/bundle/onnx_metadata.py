@@ -28,12 +28,7 @@ def onnx_metadata(classes: Sequence[str], spec: ClipSpec) -> dict[str, str]:
 
     `classes` is a list of names by index; the others are the parts of `spec` in bundle.json.
     """
-    parts = spec.to_dict()
-    values = {
-        CLASSES: list(classes),
-        SAMPLING: parts["sampling"],
-        PREPROCESS: parts["preprocess"],
-    }
+    values = {CLASSES: list(classes), **_parts(spec)}
     return {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
 
 

@@ -8,7 +8,7 @@ it likes, and crops.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -83,7 +83,7 @@ def read_scaled(
     Raises:
         VideoError: the file gives no frames, or is larger than allowed.
     """
-    chosen: list[list[int]] = []
+    chosen: list[list[int]] = []  # frame numbers by view
     # A file may announce more frames than it has, then the draw is repeated with the true count:
     # from the same state, so that it depends on the frames there are and on nothing else.
     state = None if rng is None else rng.bit_generator.state
@@ -92,7 +92,7 @@ def read_scaled(
         if rng is not None and state is not None:
             rng.bit_generator.state = state
         chosen[:] = sample_indices(count, spec.sampling, rng=rng)
-        return sorted({i for clip in chosen for i in clip})
+        return _distinct(chosen)
 
     def scale(frame: Frames) -> Frames:
         try:
@@ -106,8 +106,35 @@ def read_scaled(
         )
     else:
         unique, info = read_video(path, pick, each=scale, limits=limits)
-    place = {frame: k for k, frame in enumerate(sorted({i for clip in chosen for i in clip}))}
-    return unique[np.array([[place[i] for i in clip] for clip in chosen])], info
+    return _views(unique, chosen), info
+
+
+def clips_of_frames(frames: Frames, spec: ClipSpec) -> Frames:
+    """The clips of a video whose frames are read already, as `load_clips` gives those of a file.
+
+    Args:
+        frames: uint8 [n, H, W, 3] RGB, all frames in their order, at least one.
+
+    Returns:
+        uint8 [views * crops, T, crop, crop, 3] RGB.
+
+    Raises:
+        SpecError: the frames cannot be scaled in their shape, or are smaller than the crop.
+    """
+    chosen = sample_indices(len(frames), spec.sampling)
+    scaled = scale_frames(frames[_distinct(chosen)], spec.preprocess)
+    return crop_frames(_views(scaled, chosen), spec.preprocess)
+
+
+def _distinct(chosen: Sequence[Sequence[int]]) -> list[int]:
+    """Numbers of the frames that the views take, each once."""
+    return sorted({number for view in chosen for number in view})
+
+
+def _views(unique: Frames, chosen: Sequence[Sequence[int]]) -> Frames:
+    """[frames of `_distinct`, h, w, 3] to [views, T, h, w, 3]."""
+    place = {number: k for k, number in enumerate(_distinct(chosen))}
+    return unique[np.array([[place[number] for number in view] for view in chosen])]
 
 
 def scaled_size(width: int, height: int, spec: PreprocessSpec) -> tuple[int, int]:

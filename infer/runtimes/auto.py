@@ -18,7 +18,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.engines import built_engines
 from ..system.errors import AlteredError, BackendError, BundleError, listed
 from ..system.hardware import gpu_problem
-from .opening import open_known
+from .implementations import open_known
 from .registry import BACKENDS, artifact_keys, find_artifact
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from ..bundle.bundle import Bundle
 from ..system.errors import BackendError, listed
 from .base import MOST_THREADS, Options, Runtime
-from .opening import open_known
+from .implementations import open_known
 from .registry import AUTO, BACKENDS, name_problem
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..system.errors import BackendUnavailable
 from .common import short
-from .opening import implementation
+from .implementations import implementation
 from .registry import BACKENDS
 from .status import Status
 

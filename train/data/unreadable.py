@@ -55,7 +55,7 @@ def excess(
     if seen is None or seen >= listed:
         beyond = len(failed) > permitted
     else:
-        beyond = bool(failed) and _tail(len(failed), seen, permitted, listed) < DOUBT
+        beyond = bool(failed) and sample_tail(len(failed), seen, permitted, listed) < DOUBT
     if not beyond:
         return None
     of = f"{listed}" if seen is None or seen >= listed else f"{seen} (of {listed} listed)"
@@ -77,10 +77,17 @@ def reasons(failed: Sequence[Failed]) -> list[str]:
     return [*lines, *([f"{rest} x other reasons"] if rest else [])]
 
 
-def _tail(least: int, seen: int, marked: int, listed: int) -> float:
-    """Probability that a sample without replacement holds `least` or more of the marked ones."""
+def sample_tail(least: int, seen: int, marked: int, listed: int) -> float:
+    """Probability that a sample without replacement holds `least` or more of the marked ones.
+
+    Args:
+        least: marked ones in the sample, at least.
+        seen: size of the sample.
+        marked: marked ones in the list.
+        listed: size of the list.
+    """
     ways = sum(
         math.comb(marked, k) * math.comb(listed - marked, seen - k)
-        for k in range(least, min(marked, seen) + 1)
+        for k in range(max(0, least), min(marked, seen) + 1)
     )
     return ways / math.comb(listed, seen)

@@ -55,9 +55,8 @@ def left(cfg: Config) -> list[Stage]:
     """
     folder = Path(cfg.output_dir)
     if folder.is_dir():
-        from train.checkpoints.checkpoint import (
-            LATEST,  # With Paddle, which a first start need not wait for.
-        )
+        # With Paddle, which a first start need not wait for.
+        from train.checkpoints.checkpoint import LATEST
 
         if (folder / LATEST).exists() and all(file.exists() for file in _own_lists(cfg)):
             return []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from infer.runtimes import registry
-from infer.runtimes.opening import implementation
+from infer.runtimes.implementations import implementation
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from infer.clips.decode import read_video
 from train.data.lists import read_list
-from train.data.motion_clips import CLASSES, MotionSpec, draw_clip, ways
-from train.data.motions import main, make_dataset
+from train.data.motions.__main__ import main, make_dataset
+from train.data.motions.clips import CLASSES, MotionSpec, draw_clip, ways
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = MotionSpec(train=16, val=8, test=8, size=32, frames=8, label_noise=0.0)
@@ -122,7 +122,7 @@ def test_a_full_disk_is_told_and_what_was_made_stays(
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY));"
-        "from train.data.motions import main; sys.exit(main(sys.argv[2:]))"
+        "from train.data.motions.__main__ import main; sys.exit(main(sys.argv[2:]))"
     )
     arguments = ["--out", str(out), "--train", "16", "--val", "8", "--test", "8"]
     command = [sys.executable, "-c", code, "4096", *arguments, "--workers", workers]

@@ -40,7 +40,7 @@ from infer.system.errors import ClipDuetError, explained
 from infer.system.files import WriteError, replacing, write_text, writing
 from infer.system.hardware import cores
 from infer.system.signals import exit_status, stoppable
-from train.data.motion_clips import (
+from train.data.motions.clips import (
     CLASSES,
     FORMAT,
     SPLITS,
@@ -49,7 +49,7 @@ from train.data.motion_clips import (
     draw_clip,
     listed_label,
 )
-from train.data.motion_files import (
+from train.data.motions.files import (
     RECORD,
     is_whole,
     read_record,

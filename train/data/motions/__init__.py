@@ -1,0 +1,1 @@
+"""The embedded dataset: short clips whose label is a motion."""
