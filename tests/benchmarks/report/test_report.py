@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import copy
 import csv
-import html
 import io
 import json
 import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,10 +20,6 @@ from benchmarks.gate import explanations
 from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main
 
-MANY = (
-    "paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8", "onnxruntime:fp16", "openvino:fp32",
-    "openvino:bf16", "openvino:int8",
-)  # fmt: skip
 MakeResults = Callable[..., dict[str, Any]]
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,23 +63,6 @@ class Page(HTMLParser):
         self.text += data
         if {"th", "td"} & {*self.stack}:
             self.rows[-1][-1] += data
-
-
-@pytest.fixture
-def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Write results (and a study) and make the report of them; returns its folder."""
-    monkeypatch.chdir(tmp_path)  # no study of the checkout is picked up
-
-    def make(results: dict[str, Any], study: dict[str, Any] | None = None) -> Path:
-        (tmp_path / "in.json").write_text(dump(results), encoding="utf-8")
-        arguments = [str(tmp_path / "in.json"), "--out", str(tmp_path / "out")]
-        if study is not None:
-            (tmp_path / "study.json").write_text(dump(study), encoding="utf-8")
-            arguments += ["--study", str(tmp_path / "study.json")]
-        assert main(arguments) == 0
-        return tmp_path / "out"
-
-    return make
 
 
 def read(folder: Path) -> tuple[Page, str]:
@@ -342,82 +318,6 @@ def test_a_package_that_is_missing_is_named_and_nothing_is_written(
     assert package in error and ".[report]" in error and not (tmp_path / "out").exists()
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-# Reports how wide the page is inside a frame of a phone's width, in the title of the one outside.
-FRAME = """<!DOCTYPE html><title>waiting</title>
-<iframe id="phone" style="border:0;width:360px;height:800px" srcdoc="{page}"></iframe>
-<script>
-phone.onload = () => {{
-  const page = phone.contentDocument, widest = [];
-  for (const one of page.querySelectorAll("body *")) {{
-    if (one.getBoundingClientRect().right > 360.5) widest.push(one.tagName);
-  }}
-  document.title = JSON.stringify([
-    phone.contentWindow.innerWidth, page.documentElement.scrollWidth, widest]);
-}};
-</script>"""
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
-@pytest.mark.parametrize("theme", ["folded", "unfolded"])
-def test_nothing_sticks_out_on_a_phone(
-    make_results: MakeResults, report: Callable[..., Path], tmp_path: Path, theme: str
-) -> None:
-    results = make_results(cells=MANY, pairs=2)
-    results["data"]["failed"] = [{"path": "a_very_long_path" * 9 + ".mp4", "error": "x" * 99}]
-    text = (report(results) / "index.html").read_text(encoding="utf-8")
-    text = re.sub(r"<meta http-equiv[^>]*>", "", text)  # the frame's script reads the page
-    if theme == "unfolded":
-        text = text.replace("<details>", "<details open>")
-    frame = tmp_path / "frame.html"
-    frame.write_text(FRAME.format(page=html.escape(text)), encoding="utf-8")
-    width, scrolled, widest = json.loads(browse(frame, tmp_path / "profile"))
-    assert width == 360
-    assert scrolled <= 360 and widest == []
-
-
-# Reports the first table's look inside frames of a phone's and of a desk's width.
-CARDS = """<!DOCTYPE html><title>waiting</title>
-<iframe style="border:0;width:360px;height:800px" srcdoc="{page}"></iframe>
-<iframe style="border:0;width:1000px;height:800px" srcdoc="{page}"></iframe>
-<script>
-onload = () => {{
-  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(frame => {{
-    const view = frame.contentWindow, table = view.document.querySelector("table");
-    const card = [...table.querySelectorAll("tbody tr")].map(row => [...row.children].map(cell => {{
-      const box = cell.getBoundingClientRect();
-      const label = view.getComputedStyle(cell, "::before").content;
-      return [Math.round(box.left), Math.round(box.top), label, cell.innerText.trim()];
-    }}));
-    return {{head: table.tHead.getBoundingClientRect().height, card}};
-  }}));
-}};
-</script>"""
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
-def test_rows_of_the_gate_are_cards_on_a_phone_and_rows_elsewhere(
-    make_results: MakeResults, report: Callable[..., Path], tmp_path: Path
-) -> None:
-    text = (report(make_results(cells=MANY)) / "index.html").read_text(encoding="utf-8")
-    frame = tmp_path / "frame.html"
-    page = re.sub(r"<meta http-equiv[^>]*>", "", text)
-    frame.write_text(CARDS.format(page=html.escape(page)), encoding="utf-8")
-    phone, desk = json.loads(browse(frame, tmp_path / "profile"))
-    heads = ["verdict", "baseline", "student", "gain", "left of it", "student's change"]
-    heads.append("file to label, ms")
-    assert len(phone["card"]) == len(desk["card"]) == len(MANY)
-    assert phone["head"] == 0 < desk["head"]
-    for card, row in zip(phone["card"], desk["card"], strict=True):
-        assert len({left for left, *_ in card}) == 1, "one below the other"
-        tops = [top for _, top, *_ in card]
-        assert tops == sorted(set(tops))
-        assert [label for *_, label, _ in card[1:]] == [f'"{head}"' for head in heads]
-        assert len({top for _, top, *_ in row}) == 1, "side by side"
-        assert {label for *_, label, _ in row} == {"none"}
-        assert [value for *_, value in card] == [value for *_, value in row]
-
-
 def test_every_value_of_a_table_carries_the_head_of_its_column(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:
@@ -433,19 +333,6 @@ def test_every_value_of_a_table_carries_the_head_of_its_column(
             assert re.findall(r'<td data-label="(.*?)">', row) == heads[1:]
     phone = text.partition("@media (max-width")[2]
     assert "thead { display: none" in phone and "content: attr(data-label)" in phone
-
-
-def browse(page: Path, profile: Path, options: Sequence[str] = ()) -> str:
-    """The title of a page after its scripts ran."""
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-        "--disable-background-networking", f"--user-data-dir={profile}", "--dump-dom", *options,
-        page.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    found = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert found, done.stderr
-    return html.unescape(found[1])
 
 
 def as_version_2(results: dict[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 
 from infer.clips.decode import read_video
 from train.data.lists import read_list
-from train.data.motions.__main__ import main, make_dataset
+from train.data.motions.__main__ import main
 from train.data.motions.clips import CLASSES, MotionSpec, draw_clip, ways
+from train.data.motions.dataset import make_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL = MotionSpec(train=16, val=8, test=8, size=32, frames=8, label_noise=0.0)
