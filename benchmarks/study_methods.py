@@ -27,12 +27,12 @@ from benchmarks.methods.earlier import (
     stored_study,
 )
 from benchmarks.methods.table import as_csv, as_markdown, sentence
-from benchmarks.stats import paired
+from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.__main__ import LEAST
 from benchmarks.study.jobs import add_jobs, needed, recipe_sha256
 from benchmarks.study.measure import DYNAMIC, measure, seconds_of
 from benchmarks.study.pooled import pool
-from benchmarks.training.runs import CHECKPOINTS, Job, check_environment, train_all
+from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
 from infer.bundle.bundle import sha256_of
 from infer.system.files import write_text
 
@@ -86,12 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--runs", type=Path, default=Path("runs/methods"), help="default: %(default)s")
     add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
         help="change a setting of every config")  # fmt: skip
-    add("--checkpoint", choices=CHECKPOINTS, default="best",
-        help="best on the validation list, or last (default: %(default)s)")  # fmt: skip
-    add("--parallel", type=int, default=min(2, machine.cpu_count()), help="trainings at a time")
-    add("--threads", type=int, default=1, help="threads of each training")
-    add("--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples")
-    add("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
+    add_trainings(parser)
+    add_resampling(parser)
     return parser
 
 
@@ -112,9 +108,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads, say=_say)
     answers |= _measure(options, methods, finals, jobs, sets=sets, list_sha256=data["sha256"])
-    bootstrap: paired.Bootstrap = {
-        "resamples": options.resamples, "seed": options.bootstrap_seed, "level": paired.LEVEL,
-    }  # fmt: skip
+    bootstrap = bootstrap_of(options)
     baseline = methods[0].name
     rows = []
     for method in methods:

@@ -26,7 +26,7 @@ from benchmarks.pages.markdown import markdown
 from benchmarks.precisions.graphs import KINDS, SPLITS, Network, graphs, networks, spared
 from benchmarks.precisions.pooled import METHODS, REFERENCE, pool
 from benchmarks.precisions.sections import sections
-from benchmarks.stats import paired
+from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import CONFIGS, SEEDS
 from infer.bundle.bundle import sha256_of
 from infer.system.files import write_text
@@ -78,8 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         help="change a setting of both configs")  # fmt: skip
     add("--calibration-clips", type=int, default=128, help="default: %(default)s")
     add("--threads", type=int, default=machine.cpu_count(), help="CPU threads (default: all)")
-    add("--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples")
-    add("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
+    add_resampling(parser)
     return parser
 
 
@@ -96,9 +95,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             f"{number}/{len(wanted)} {network.name}: {len(files)} graphs, "
             f"{time.monotonic() - started:.0f} s"
         )
-    bootstrap: paired.Bootstrap = {
-        "resamples": options.resamples, "seed": options.bootstrap_seed, "level": paired.LEVEL,
-    }  # fmt: skip
+    bootstrap = bootstrap_of(options)
     runs = [
         {"role": n.role, "name": n.name, "seed": n.seed,
          "checkpoint_sha256": sha256_of(n.checkpoint), **answers[n.name]}

@@ -21,14 +21,14 @@ from benchmarks.common.command import carry_through, refuse, too_small
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
 from benchmarks.pages.markdown import markdown
-from benchmarks.stats import paired
+from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import CONFIGS, SEEDS
 from benchmarks.study.measure import DYNAMIC, EXPORTED, measure
 from benchmarks.study.pooled import ROLES, as_csv, by_class, pool
 from benchmarks.study.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import study_sentence
-from benchmarks.training.runs import CHECKPOINTS, Job, check_environment, train_all
+from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
 from infer.bundle.bundle import sha256_of
 from infer.system.files import write_text
 
@@ -77,14 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--runs", type=Path, default=Path("runs/study"), help="default: %(default)s")
     add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
         help="change a setting of both configs")  # fmt: skip
-    add("--checkpoint", choices=CHECKPOINTS, default="best",
-        help="best on the validation list, or last (default: %(default)s)")  # fmt: skip
     add("--export", action=argparse.BooleanOptionalAction, default=None,
         help="measure after export as well (default: yes, where it can be)")  # fmt: skip
-    add("--parallel", type=int, default=min(2, machine.cpu_count()), help="trainings at a time")
-    add("--threads", type=int, default=1, help="threads of each training")
-    add("--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples")
-    add("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
+    add_trainings(parser)
+    add_resampling(parser)
     return parser
 
 
@@ -126,9 +122,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         )
         runs.append({"role": role, "seed": seed, **found})
         _say(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
-    bootstrap: paired.Bootstrap = {
-        "resamples": options.resamples, "seed": options.bootstrap_seed, "level": paired.LEVEL,
-    }  # fmt: skip
+    bootstrap = bootstrap_of(options)
     keys = [cell.key for cell in cells]
     labels = [sample.label for sample in dataset.samples]
     return {

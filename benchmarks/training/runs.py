@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 from benchmarks.common.errors import BenchmarkError
 from infer.system.files import write_text
+from infer.system.hardware import cores
 from infer.system.signals import stoppable
 from train.engine.reporter import duration
 
@@ -23,6 +25,18 @@ LOG = "train.log"
 CONDITIONS = "side_by_side.json"
 TAIL = 4000  # bytes of a log that a message quotes at most
 POLL = 1.0
+
+
+def add_trainings(parser: argparse.ArgumentParser) -> None:
+    """`--checkpoint`, `--parallel` and `--threads`."""
+    parser.add_argument(
+        "--checkpoint",
+        choices=CHECKPOINTS,
+        default="best",
+        help="best on the validation list, or last (default: %(default)s)",
+    )
+    parser.add_argument("--parallel", type=int, default=min(2, cores()), help="trainings at a time")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each training")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,18 @@
+"""The options of a command that resamples answers."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks.stats.resample import LEVEL, RESAMPLES, Bootstrap
+
+
+def add_resampling(parser: argparse.ArgumentParser) -> None:
+    """`--resamples` and `--bootstrap-seed`."""
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
+    parser.add_argument("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
+
+
+def bootstrap_of(options: argparse.Namespace) -> Bootstrap:
+    """The resampling that a command line asks for, at the usual level."""
+    return {"resamples": options.resamples, "seed": options.bootstrap_seed, "level": LEVEL}
