@@ -239,7 +239,7 @@ def test_all_wrong_choices_are_said_at_once(make_bundle):
         open_runtime(
             Bundle.load(make_bundle(max_batch=4)), backend="tpu", threads=0, max_batch=9, device=-1
         )
-    assert all(part in str(caught.value) for part in ("4 options", "tpu", "threads", "max", "dev"))
+    assert all(part in str(caught.value) for part in ("4 problems", "tpu", "threads", "max", "dev"))
 
 
 def test_an_altered_model_is_not_run(make_bundle):
