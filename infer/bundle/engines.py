@@ -175,6 +175,7 @@ def differences(
     """Why an engine may not run: for each thing that differs, what it has and what it should.
 
     Args:
+        stamp: what the engine was built from and for.
         onnx_sha256: of the artefact in the bundle.
         machine: the one to run on.
         max_batch: clips that may go through the network at once; None: any number.

@@ -58,6 +58,7 @@ def read_video(
     """Read chosen frames of a video.
 
     Args:
+        path: the video file.
         pick: from the number of frames (at least 1) to the frame numbers wanted, in the order
             wanted, repeats allowed. It is called a second time where not every packet of the
             file becomes a frame, so what counts is its last answer.
@@ -92,8 +93,12 @@ def read_video(
 def each_frame(
     path: str | Path, each: Callable[[Frames], None], *, limits: Limits = LIMITS
 ) -> VideoInfo:
-    """Call `each` with every frame of a video, in order: uint8 [H, W, 3] RGB, as `read_video`
-    gives them, one at a time in memory. What `each` raises ends the reading.
+    """Call `each` with every frame of a video, in order; one is in memory at a time.
+
+    Args:
+        path: the video file.
+        each: gets uint8 [H, W, 3] RGB, as `read_video` gives it. What it raises ends the reading.
+        limits: how large the video may be.
 
     Raises:
         VideoError: as `read_video`.
@@ -209,8 +214,10 @@ def _is_too_large(frame: Any, stream: Any, limits: Limits) -> bool:
 
 
 def _turn(frame: Any) -> tuple[bool, bool, bool]:
-    """(transpose, then flip rows, then flip columns) from the display matrix; slanted or
-    impossible matrices are ignored. A point (x, y) is shown at (a x + c y, b x + d y)."""
+    """Whether to transpose, then to flip rows, then to flip columns, from the display matrix.
+
+    Slanted or impossible matrices are ignored. A point (x, y) is shown at (a x + c y, b x + d y).
+    """
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) >= 36:
             a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])

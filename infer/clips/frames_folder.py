@@ -55,6 +55,7 @@ def numbering(folder: Path, suffix: str = SUFFIX, *, claimed: int | None = None)
     """Which pictures are in a folder.
 
     Args:
+        folder: holds the pictures.
         suffix: file name with one place for the number.
         claimed: frames that a list says there are; None: up to the last picture.
 
@@ -92,10 +93,12 @@ def read_frames_folder(
     """Read chosen frames of a folder of pictures, numbered from 1, or from 0 if that is there.
 
     Args:
-        pick, each: as in `infer.clips.decode.read_video`. Frame number 0 is the first picture,
+        folder: holds the pictures.
+        pick: as in `infer.clips.decode.read_video`. Frame number 0 is the first picture,
             `suffix.format(1)` or `suffix.format(0)`.
         suffix: file name with one place for the number.
         frames: pictures the list claims; None: count them up to the first gap.
+        each: applied to every kept frame, as in `infer.clips.decode.read_video`.
         limits: how many and how large they may be.
 
     Raises:

@@ -34,6 +34,7 @@ def load_clips(
 
     Args:
         path: a video file, or a folder of numbered pictures.
+        spec: how to sample, scale and crop.
         frames: how many pictures a folder is listed with, see `read_frames_folder`.
         suffix: the pattern of a folder's file names.
         limits: how large the video may be.
@@ -74,7 +75,11 @@ def read_scaled(
     """Sampled and scaled, not yet cropped: the place where training puts its augmentation.
 
     Args:
+        path: a video file, or a folder of numbered pictures.
+        spec: how to sample and scale.
         rng: None: the views of evaluation. A generator: one training draw (views = 1).
+        frames: how many pictures a folder is listed with, see `read_frames_folder`.
+        suffix: the pattern of a folder's file names.
         limits: how large the video may be.
 
     Returns:
@@ -114,6 +119,7 @@ def clips_of_frames(frames: Frames, spec: ClipSpec) -> Frames:
 
     Args:
         frames: uint8 [n, H, W, 3] RGB, all frames in their order, at least one.
+        spec: how to sample, scale and crop.
 
     Returns:
         uint8 [views * crops, T, crop, crop, 3] RGB.
@@ -202,6 +208,7 @@ def three_crops(frames: Frames, size: int) -> list[Frames]:
 
     Args:
         frames: uint8 [..., H, W, 3].
+        size: side of the squares in pixels.
 
     Returns:
         Three views, uint8 [..., size, size, 3].

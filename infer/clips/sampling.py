@@ -26,6 +26,7 @@ def sample_indices(
 
     Args:
         frames: frames the video really has, at least 1.
+        spec: frames a clip, clips a video, and how they are placed.
         rng: None for evaluation: `spec.views` clips, always the same ones. A generator for
             training: one clip, drawn at random.
 

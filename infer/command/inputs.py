@@ -67,8 +67,10 @@ class _Found:
 
 
 def find_videos(named: Sequence[str]) -> Inputs:
-    """Files as they are (whatever their suffix), folders searched through to the bottom for the
-    suffixes of videos, patterns with * ? [ ] and ** expanded; folders and patterns in sorted order.
+    """The videos that a command line names.
+
+    Files are taken whatever their suffix, folders are searched to the bottom for the suffixes of
+    videos, patterns with * ? [ ] and ** are expanded; folders and patterns in sorted order.
 
     A row for each name that was given or found; for one that comes again, one. Several names of
     one file (links) are several rows and one video.

@@ -71,6 +71,7 @@ def reader(args: argparse.Namespace, workers: int) -> Iterator[Load]:
     """What reads a video as the command line asks for it, for `predict_videos`.
 
     Args:
+        args: parsed options.
         workers: videos that are read at once.
 
     Raises:

@@ -89,8 +89,10 @@ def _videos(container: Any) -> list[Any]:
 
 
 def _check_first_frames(path: Path, limits: Limits, lost: str) -> None:
-    """Of FLV and MPEG-PS, whose headers do not say how large frames are: FFmpeg would probe them
-    without a limit."""
+    """Check the size of the first frames of FLV and MPEG-PS, whose headers do not give it.
+
+    FFmpeg would probe them without a limit.
+    """
     container, _ = open_video(path, limits, probe=False)
     with container:
         open_ones = {s.index: s for s in _videos(container) if _size(s) == (0, 0)}

@@ -25,6 +25,11 @@ class FileReader:
     reads: int = 0
 
     def at(self, position: int, count: int) -> bytes:
+        """`count` bytes at a place, fewer at the end of the file.
+
+        Raises:
+            ValueError: the file has more parts than a video has.
+        """
         self.reads += 1
         if self.reads > _MOST_READS:
             raise ValueError("too many parts")

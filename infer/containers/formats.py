@@ -25,8 +25,11 @@ FFMPEG_PIXELS = 2**31 - 1
 
 
 def check_file(path: Path, limits: Limits = LIMITS) -> None:
-    """Raises VideoError unless this is a file with something in it that may be read, and is no
-    larger than allowed."""
+    """Check that this is a file that may be read, is not empty and no larger than allowed.
+
+    Raises:
+        VideoError: it is not, and why.
+    """
     try:
         if path.is_dir():
             raise VideoError(path, "is a folder, not a video file")
@@ -46,10 +49,13 @@ def check_file(path: Path, limits: Limits = LIMITS) -> None:
 
 
 def open_video(path: Path, limits: Limits = LIMITS, *, probe: bool = True) -> tuple[Any, Any]:
-    """Container and its best video stream, decoding in one thread (order and damage are then
-    the same every time; files are decoded side by side instead).
+    """Container and its best video stream.
+
+    It decodes in one thread, so that order and damage are the same every time; files are decoded
+    side by side instead.
 
     Args:
+        path: the video file.
         limits: larger frames do not decode.
         probe: whether FFmpeg may decode the first frames, to learn what the header does not say;
             else nothing is decoded.
@@ -103,8 +109,11 @@ def limit_frames(stream: Any, limits: Limits) -> None:
 
 
 def max_pixels(limits: Limits) -> str:
-    """FFmpeg's option of that name. FFmpeg compares sides that it has rounded up: this leaves room
-    for that, and who takes the frames compares their own."""
+    """FFmpeg's option of that name.
+
+    FFmpeg compares sides that it has rounded up: this leaves room for that, and who takes the
+    frames compares their own.
+    """
     return str(min(limits.pixels * 5 // 4 + (1 << 20), FFMPEG_PIXELS))
 
 

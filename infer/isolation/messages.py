@@ -42,6 +42,7 @@ def receive(connection: socket.socket, until: float | None = None) -> dict[str, 
     """A message, without its pixels.
 
     Args:
+        connection: to the other process.
         until: `time.monotonic()` at which to give up.
 
     Raises:

@@ -99,9 +99,12 @@ def predict_videos(
     Args:
         videos: taken one by one as they are needed.
         run: uint8 [n, T, H, W, 3] to logits [n, classes].
+        spec: how to sample, scale and crop.
+        classes: their names, by index.
         batch_size: videos that go through the network together, each with its `spec.clips` clips.
             A batch holds consecutive videos, so answers do not depend on timing.
         workers: decoding threads.
+        k: classes in each prediction.
         load: reads one video; raises VideoError.
 
     Returns:

@@ -42,6 +42,7 @@ def top_k(logits: npt.ArrayLike, k: int, classes: Sequence[str]) -> list[Ranked]
     Args:
         logits: [classes] or [views, classes].
         k: at least 1; more than there are classes gives all of them.
+        classes: their names, by index.
 
     Raises:
         BackendError: a number of logits that does not fit the classes, or NaN or infinity.

@@ -40,6 +40,7 @@ def open_runtime(
     """Load an artefact of a bundle into a runtime.
 
     Args:
+        bundle: what `export` wrote.
         backend: a key of `BACKENDS`; or "auto", which takes the best that runs here and says in
             one line what it took and why (`infer.runtimes.auto`).
         precision: one that the bundle has for that backend.

@@ -63,8 +63,11 @@ def cores() -> int:
 
 
 def threads_of(asked: int | None) -> int | None:
-    """Threads for a package that would take all cores it sees: those asked for, or the quota where
-    that is less; None leaves it to the package."""
+    """Threads for a package that would take all cores it sees.
+
+    Returns:
+        Those asked for, or the quota where that is less; None leaves it to the package.
+    """
     allowed = cores()
     return allowed if asked is None and allowed < _seen() else asked
 
@@ -76,12 +79,14 @@ def _seen() -> int:
 
 
 def quota(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int | None:
-    """Cores' worth of time that control groups allow this process (`docker run --cpus`), rounded
-    up; None: there is no limit.
+    """Cores' worth of time that control groups allow this process (`docker run --cpus`).
 
     Args:
         root: where control groups are mounted, of version 1 or 2.
         own: which groups this process is in.
+
+    Returns:
+        Rounded up; None: there is no limit.
     """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()

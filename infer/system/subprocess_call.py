@@ -59,6 +59,8 @@ def ask(
     """Import `module` in a new process and call `function` there.
 
     Args:
+        module: its full name.
+        function: its name in the module.
         arguments: JSON-ready, as what it returns must be.
         seconds: it is killed after so long.
     """

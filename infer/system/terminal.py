@@ -10,9 +10,9 @@ from typing import TextIO
 
 
 def printable(text: str, keep: str = "") -> str:
-    """A text from a file or a name, without control characters, terminal codes and bidi overrides.
+    r"""A text from a file or a name, without control characters, terminal codes and bidi overrides.
 
-    They are shown as escapes, such as `\\\\x1b`; those in `keep` stay.
+    They are shown as escapes, such as `\x1b`; those in `keep` stay.
     """
     if text.isprintable():
         return text
