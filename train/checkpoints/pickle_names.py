@@ -74,10 +74,22 @@ class Array:
         self._data: bytes | bytearray | str = b""
 
     def build(self, state: Any) -> None:
+        """Take the state that NumPy pickles: shape, type, order and numbers are its last four.
+
+        Raises:
+            ForbiddenError: an array of objects.
+            ValueError: a shape that does not fit the numbers.
+        """
         shape, dtype, fortran, data = state[-4:]
         self.fill(data, dtype, shape, "F" if fortran else "C")
 
     def fill(self, data: Any, dtype: Any, shape: Any, order: str = "C") -> None:
+        """Take the numbers, their type and their shape.
+
+        Raises:
+            ForbiddenError: an array of objects.
+            ValueError: a shape that does not fit the numbers.
+        """
         if type(dtype) is not Dtype or type(data) not in (bytes, bytearray, str):
             raise ForbiddenError("an array of objects")
         if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or order not in ("C", "F"):
@@ -90,10 +102,12 @@ class Array:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of its numbers."""
         return len(self._data)
 
     @property
     def value(self) -> np.ndarray:
+        """The array, in the byte order of this machine; a copy."""
         data = self._data.encode("latin-1") if isinstance(self._data, str) else self._data
         found = np.frombuffer(data, self._dtype) if data else np.empty(0, self._dtype)
         order: Any = self._order

@@ -106,15 +106,16 @@ def split_clips(
     val_scenes: Sequence[str] = (),
     test_scenes: Sequence[str] = (),
 ) -> dict[str, list[Clip]]:
-    """Deal the clips out to train, val and test.
+    """Split the clips into train, val and test.
 
     Args:
         clips: what `find_clips` found.
         digests: what `digest_clips` computed.
-        val_share, test_share: share of each class's different files that goes there: rounded, at
-            least one where the class has three or more, never the last one left for training.
-        val_scenes, test_scenes: scenes that go there as a whole; the share of that split then
-            takes nothing more.
+        val_share: share of each class's different files that goes there: rounded, at least one
+            where the class has three or more, never the last one left for training.
+        test_share: the same for test.
+        val_scenes: scenes that go there as a whole; `val_share` then takes nothing more.
+        test_scenes: the same for test.
 
     Raises:
         FoldersError: shares out of range, scenes that are not there or in two splits, one file

@@ -38,7 +38,7 @@ class Mixup:
     alpha: float = 0.2
 
     def __call__(self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Mixed:
-        """clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
+        """Mix clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
         clips, labels = _checked(clips, labels)
         other = rng.permutation(len(clips))
         lam = np.float32(rng.beta(self.alpha, self.alpha))
@@ -59,7 +59,7 @@ class Cutmix:
     alpha: float = 0.2
 
     def __call__(self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Mixed:
-        """clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
+        """Mix clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
         clips, labels = _checked(clips, labels)
         other = rng.permutation(len(clips))
         height, width = clips.shape[2:4]
@@ -80,7 +80,7 @@ class VideoMix:
     cutmix_alpha: float = 1.0
 
     def __call__(self, clips: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Mixed:
-        """clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
+        """Mix clips uint8 or float32 [N, T, H, W, 3], labels int64 [N]; both stay unchanged."""
         if rng.random() < self.cutmix_prob:
             return Cutmix(self.cutmix_alpha)(clips, labels, rng)
         return Mixup(self.mixup_alpha)(clips, labels, rng)

@@ -77,11 +77,12 @@ class Evaluation:
 
     @property
     def classes(self) -> int:
+        """Number of classes."""
         return int(self.logits.shape[1])
 
     @property
     def decoded(self) -> np.ndarray:
-        """bool [listed]: the clip could be read."""
+        """Whether each clip could be read, bool [listed]."""
         return ~np.isnan(self.logits).any(axis=1)
 
     @property
@@ -92,11 +93,12 @@ class Evaluation:
 
     @property
     def correct(self) -> np.ndarray:
-        """bool [listed]: the best class is the label; False for clips that failed."""
+        """Whether the best class is the label, bool [listed]; False for clips that failed."""
         return self.predictions == self.labels
 
     @property
     def top1(self) -> float:
+        """Share of listed clips whose best class is the label."""
         return float(self.correct.mean())
 
     @property

@@ -72,6 +72,7 @@ class Connector(nn.Layer):
         self.bn = nn.BatchNorm2D(out_channels, weight_attr=no_decay(), bias_attr=no_decay())
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, in_channels, H, W]` to `[N, out_channels, H, W]`."""
         return self.bn(self.conv(x))
 
 

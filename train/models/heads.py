@@ -12,6 +12,7 @@ class MoViNetHead(nn.Layer):
     """The identity: for backbones that end in logits, as PPTSM_v2 does."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits `[N, num_classes]`, as they are."""
         return x
 
 
@@ -36,5 +37,6 @@ class PPTSMHead(nn.Layer):
         self.fc = tsm_linear(in_channels, num_classes, std=std)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N * num_seg, in_channels, H, W]` to logits `[N, num_classes]`."""
         x = F.dropout(F.adaptive_avg_pool2d(x, 1), self.drop_ratio, training=self.training)
         return self.fc(segment_mean(x, self.num_seg))

@@ -77,4 +77,5 @@ class DepthwiseConv2D(nn.Conv2D):
         self.padding = (kernel_size - 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, channels, H, W]` to `[N, channels, H / stride, W / stride]`, rounded up."""
         return depthwise_conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)

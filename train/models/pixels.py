@@ -26,6 +26,7 @@ class PixelInput(nn.Layer):
         self.register_buffer("shift", _per_channel(shift), persistable=False)
 
     def forward(self, clips: Tensor) -> Tensor:
+        """Clips `[N, T, H, W, 3]` to float32 `[N * T, 3, H, W]`."""
         frames = paddle.flatten(clips, start_axis=0, stop_axis=1)
         # Transpose while the pixels are still bytes: a quarter of the memory traffic.
         return paddle.transpose(frames, [0, 3, 1, 2]).astype("float32") * self.scale + self.shift

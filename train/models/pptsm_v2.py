@@ -81,6 +81,7 @@ class ConvBN(nn.Layer):
         self.act = nn.ReLU() if act else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
         x = self.bn(self.conv(x))
         return x if self.act is None else self.act(x)
 
@@ -94,6 +95,7 @@ class SqueezeExcitation(nn.Layer):
         self.conv2 = nn.Conv2D(channels // reduction, channels, 1, weight_attr=kaiming())
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, channels, H, W]`, scaled; the same shape."""
         gate = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
         return x * F.sigmoid(self.conv2(gate))
 
@@ -110,6 +112,7 @@ class GlobalAttention(nn.Layer):
         self.fc = tsm_linear(num_seg, num_seg)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N * num_seg, C, H, W]`, scaled; the same shape."""
         frame_mean = paddle.mean(x, axis=[1, 2, 3])
         gate = F.sigmoid(self.fc(paddle.reshape(frame_mean, [-1, self.num_seg])))
         return x * paddle.reshape(gate, [-1, 1, 1, 1])
@@ -156,6 +159,7 @@ class DepthwiseSeparable(nn.Layer):
         self.delayed_shift: nn.Layer | None = None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
         y = self._depthwise(x)
         if self.se is not None:
             y = self.se(y)
@@ -229,6 +233,7 @@ class PPTSMv2(nn.Layer):
         self.global_attention = GlobalAttention(num_seg) if use_temporal_att else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Pixels float32 `[N * num_seg, 3, H, W]` to logits `[N, class_num]`."""
         x = self.stem(x)
         for index, stage in enumerate(self.stages):
             if index == SHIFT_BEFORE_STAGE:

@@ -58,6 +58,7 @@ class ConvBN(nn.Layer):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, in_channels, H, W]` to `[N, out_channels, h, w]`."""
         if self.pool:
             # ResNet-D: a strided 1 x 1 convolution would skip three pixels in four.
             x = F.avg_pool2d(x, 2, stride=2, ceil_mode=True)
@@ -80,6 +81,7 @@ class Bottleneck(nn.Layer):
         self.act = nn.LeakyReLU()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N * num_seg, in_channels, H, W]` to `[N * num_seg, 4 * channels, h, w]`."""
         y = self.conv2(self.conv1(self.conv0(temporal_shift(x, self.num_seg))))
         return self.act(y + (x if self.short is None else self.short(x)))
 
@@ -98,6 +100,7 @@ class BasicBlock(nn.Layer):
         self.act = nn.LeakyReLU()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N * num_seg, in_channels, H, W]` to `[N * num_seg, channels, h, w]`."""
         y = self.conv1(self.conv0(temporal_shift(x, self.num_seg)))
         return self.act(y + (x if self.short is None else self.short(x)))
 
@@ -137,6 +140,7 @@ class ResNetTweaksTSM(nn.Layer):
                 channels = wide * (4 if bottleneck else 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Pixels `[N * num_seg, 3, H, W]` to features `[N * num_seg, C, H / 32, W / 32]`."""
         x = self.conv1_3(self.conv1_2(self.conv1_1(x)))
         x = F.max_pool2d(x, 3, stride=2, padding=1)
         for name in self._block_names:

@@ -31,6 +31,7 @@ class RandAugment:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Change frames uint8 [T, H, W, 3], all in the same way; shape and label stay."""
         if _left_out(self.prob, rng):
             return frames, label
         names = list(OPERATIONS)
@@ -51,6 +52,7 @@ class AutoAugment:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Change frames uint8 [T, H, W, 3], all in the same way; shape and label stay."""
         if _left_out(self.prob, rng):
             return frames, label
         for name, probability, magnitude in IMAGENET[int(rng.integers(len(IMAGENET)))]:

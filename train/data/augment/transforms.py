@@ -37,6 +37,11 @@ class CenterCrop:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Crop frames uint8 [T, H, W, 3]; the label stays.
+
+        Raises:
+            AugmentError: frames smaller than `target_size`.
+        """
         height, width = _size_at_least("CenterCrop", frames, self.target_size)
         if not self.do_round:  # an odd rest loses its extra pixel at the end, before the crop
             frames = frames[:, : height - (height - self.target_size) % 2]
@@ -53,6 +58,11 @@ class RandomCrop:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Crop frames uint8 [T, H, W, 3], all at the same place; the label stays.
+
+        Raises:
+            AugmentError: frames smaller than `target_size`.
+        """
         height, width = _size_at_least("RandomCrop", frames, self.target_size)
         top = int(rng.integers(height - self.target_size + 1))
         left = int(rng.integers(width - self.target_size + 1))
@@ -86,6 +96,7 @@ class MultiScaleCrop:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Crop and resize frames uint8 [T, H, W, 3], all alike; the label stays."""
         height, width = frames.shape[1:3]
         sides = self._sides(min(height, width))
         pairs = [
@@ -158,6 +169,7 @@ class RandomFlip:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Mirror frames uint8 [T, H, W, 3], all or none, and change the label accordingly."""
         if rng.random() >= self.p:
             return frames, label
         return np.ascontiguousarray(frames[:, :, ::-1]), self.labels.get(label, label)
@@ -178,6 +190,7 @@ class ColorJitter:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Change the colours of frames uint8 [T, H, W, 3], all alike; the label stays."""
         brightness, contrast, saturation = (
             rng.uniform(max(1 - spread, 0), 1 + spread)
             for spread in (self.brightness, self.contrast, self.saturation)
@@ -202,6 +215,7 @@ class ChannelShuffle:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Permute the channels of frames uint8 [T, H, W, 3], all alike; the label stays."""
         if rng.random() >= self.p:
             return frames, label
         return np.ascontiguousarray(frames[..., rng.permutation(3)]), label
@@ -216,6 +230,7 @@ class RandomShift:
     def __call__(
         self, frames: np.ndarray, label: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, int]:
+        """Move frames uint8 [T, H, W, 3], all alike; shape and label stay."""
         height, width = frames.shape[1:3]
         down, right = (int(step) for step in rng.integers(-self.pixels, self.pixels + 1, size=2))
         rows = np.clip(np.arange(height) - down, 0, height - 1)
@@ -265,7 +280,7 @@ def build_transforms(
 def apply_transforms(
     transforms: Sequence[Transform], frames: np.ndarray, label: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, int]:
-    """frames uint8 [T, H, W, 3] and label through all transforms, in order."""
+    """Apply all transforms, in order, to frames uint8 [T, H, W, 3] and their label."""
     for transform in transforms:
         frames, label = transform(frames, label, rng)
     return frames, label

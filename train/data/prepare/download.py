@@ -65,8 +65,9 @@ def file_name(url: str) -> str:
 
 
 def sizes(urls: Iterable[str]) -> dict[str, int | None]:
-    """Bytes behind each URL; None where the server does not say. A server that does not answer
-    after several attempts is not asked for the others.
+    """Bytes behind each URL; None where the server does not say.
+
+    A server that does not answer after several attempts is not asked for the others.
 
     Raises:
         DownloadError: an address leads nowhere.

@@ -54,8 +54,10 @@ class Plan:
 
 
 def kinetics(folder: Path) -> Plan:
-    """`label,youtube_id,time_start,time_end,split`, a header and a clip a line; test may lack
-    labels. Labels number the class names in alphabetical order, as everybody's lists do.
+    """Kinetics: `label,youtube_id,time_start,time_end,split`, a header and a clip a line.
+
+    Test may lack labels. Labels number the class names in alphabetical order, as PaddleVideo's
+    list does.
     """
     prefixes = ("", "kinetics_", "kinetics400_", "kinetics_400_", "kinetics-400_")
     names = {"train": ("train",), "val": ("val", "validate"), "test": ("test",)}
@@ -90,8 +92,10 @@ def kinetics(folder: Path) -> Plan:
 
 
 def ucf101(folder: Path) -> Plan:
-    """`classInd.txt` (`1 ApplyEyeMakeup`); `trainlist01.txt` to `03` (`Class/file.avi
-    1`) and `testlist01.txt` to `03` (`Class/file.avi`).
+    """UCF101: a list of classes and three pairs of lists.
+
+    `classInd.txt` (`1 ApplyEyeMakeup`); `trainlist01.txt` to `03` (`Class/file.avi 1`) and
+    `testlist01.txt` to `03` (`Class/file.avi`).
     """
     lists = {
         f"{part}{number}": [f"{part}list{number:02d}.txt"]
@@ -121,8 +125,9 @@ def ucf101(folder: Path) -> Plan:
 
 
 def hmdb51(folder: Path) -> Plan:
-    """`CLASS_test_split1.txt` to `3` for every class: `name.avi 1`, where 1 is training, 2
-    test, 0 neither.
+    """HMDB51: `CLASS_test_split1.txt` to `3` for every class.
+
+    A line is `name.avi 1`, where 1 is training, 2 test, 0 neither.
     """
     found = {
         number: sorted(f for f in _files(folder) if f.match(f"*_test_split{number}.txt"))
@@ -163,9 +168,11 @@ def hmdb51(folder: Path) -> Plan:
 
 
 def something_something(folder: Path) -> Plan:
-    """`labels.json` (`{"Approaching something": "0"}`), `train.json` and
-    `validation.json` (`[{"id": "1", "template": "Approaching [something]"}]`), `test.json`
-    (ids only) and `test-answers.csv` (`id;label`).
+    """Something-Something v2: JSON files, and a CSV file of the labels of test.
+
+    `labels.json` (`{"Approaching something": "0"}`), `train.json` and `validation.json`
+    (`[{"id": "1", "template": "Approaching [something]"}]`), `test.json` (ids only) and
+    `test-answers.csv` (`id;label`).
     """
 
     def named(*names: str) -> list[str]:
@@ -213,8 +220,10 @@ def something_something(folder: Path) -> Plan:
 
 
 def jester(folder: Path) -> Plan:
-    """`jester-v1-labels.csv` (a class a line), `jester-v1-train.csv` and
-    `jester-v1-validation.csv` (`id;label`), `jester-v1-test.csv` (ids only).
+    """Jester: CSV files.
+
+    `jester-v1-labels.csv` (a class a line), `jester-v1-train.csv` and `jester-v1-validation.csv`
+    (`id;label`), `jester-v1-test.csv` (ids only).
     """
     files, absent = _find(
         folder,
@@ -301,9 +310,10 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 def _table(
     file: Path, needed: Sequence[str], problems: list[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """Lines of comma-separated values by the names in the header, with their numbers; what is wrong
-    is added to the problems. No value of an official file has a line break in it, so that a stray
-    quote spoils one line only.
+    """Lines of comma-separated values by the names in the header, with their line numbers.
+
+    What is wrong is added to the problems. No value of an official file has a line break in it, so
+    that a stray quote spoils one line only.
     """
     header: list[str] = []
     for number, line in _lines(file):

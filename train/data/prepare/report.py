@@ -146,8 +146,10 @@ def dataset_block(
 
 
 def _roles(splits: Sequence[str]) -> dict[str, str]:
-    """Which split a config trains on, validates on and tests on: train, val and test, or train1
-    and test1 of several official ones."""
+    """Which split a config trains on, validates on and tests on.
+
+    These are train, val and test, or train1 and test1 of several official ones.
+    """
     number = next((name.removeprefix("train") for name in splits if name.startswith("train")), "")
     wanted = [("train", "train"), ("valid", "val"), ("test", "test")]
     found = {role: name + number for role, name in wanted if name + number in splits}

@@ -92,8 +92,10 @@ def process(
 def _outcomes(
     paths: Sequence[str], work: Work, workers: int, do: Do
 ) -> Iterator[tuple[str, Outcome]]:
-    """Outcomes in the order of the paths. A video that kills the process that reads it is broken
-    as well, and costs nobody else: those that were on their way are read again one by one.
+    """Outcomes in the order of the paths.
+
+    A video that kills the process that reads it is broken as well; the others of that process are
+    read again one by one.
     """
     rest = list(paths)
     while rest:

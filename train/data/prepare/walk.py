@@ -8,9 +8,7 @@ from pathlib import Path
 
 
 def walk(top: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As `os.walk`, into linked folders too, except where one leads back to a folder that it
-    lies in.
-    """
+    """As `os.walk`, into linked folders too, except into one that it lies in itself."""
     places: dict[str, tuple[str, ...]] = {str(top): (os.path.realpath(top),)}
     for root, folders, names in os.walk(top, followlinks=True):
         above = places.pop(root)
