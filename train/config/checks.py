@@ -60,7 +60,9 @@ def check_config(raw: Mapping[str, Any]) -> Iterator[Mistake]:
 def check_made_lists(raw: Mapping[str, Any], made: Mapping[str, str]) -> Iterator[Mistake]:
     """Lists that BEFORE writes hold the whole paths of its clips; splits have to read them so.
 
-    `made`: the files that BEFORE makes, by their variables.
+    Args:
+        raw: the whole config.
+        made: the files that BEFORE makes, by their variables.
     """
     before = dig(raw, "BEFORE")
     for name, block in before.items() if isinstance(before, Mapping) else ():

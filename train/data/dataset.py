@@ -71,10 +71,14 @@ class ClipDataset:
         return self.spec.clip_shape
 
     def read(self, index: int, *, rng: np.random.Generator | None) -> tuple[np.ndarray, int]:
-        """uint8 [views, T, H, W, 3] and the label of sample `index`.
+        """Read one sample.
 
-        rng: draws frames and augmentation in training; an evaluation does not use it. The label
-            is that of the list unless a transform swaps it.
+        Args:
+            index: its place in the list, from 0.
+            rng: draws frames and augmentation in training; an evaluation does not use it.
+
+        Returns:
+            uint8 [views, T, H, W, 3], and the label: that of the list unless a transform swaps it.
 
         Raises:
             VideoError: the video or one of the frames wanted cannot be read.

@@ -71,14 +71,18 @@ def read_list(
 ) -> list[Sample]:
     """Read `file` and check every line of it.
 
-    root: folder that relative paths start from; None is the current folder. Absolute paths stay.
-    num_classes: labels must lie in 0 .. num_classes - 1; None allows any label from 0 up.
-    suffix: VideoDataset: appended to each path ("" for none). FrameDataset: name pattern of the
-        frames, "img_{:05}.jpg" if empty.
-    labelled: False takes lines without a label, and pays no heed to one that is there; every
-        sample then has the label UNLABELLED.
-
     The same video may be listed more than once: that is how a list repeats a rare class.
+
+    Args:
+        file: the list.
+        root: folder that relative paths start from; None is the current folder. Absolute paths
+            stay.
+        format: what a line holds: `path label`, or `path frames label` of a folder of frames.
+        num_classes: labels must lie in 0 .. num_classes - 1; None allows any label from 0 up.
+        suffix: VideoDataset: appended to each path ("" for none). FrameDataset: name pattern of
+            the frames, "img_{:05}.jpg" if empty.
+        labelled: False takes lines without a label and ignores one that is there; every sample
+            then has the label UNLABELLED.
 
     Raises:
         ListError: the list cannot be read, is empty, or has wrong lines: all of them are named.

@@ -41,11 +41,13 @@ class ClipSource(Protocol):
 class Batch:
     """Samples that belong together, without those that could not be read.
 
-    clips: uint8 [N * views, T, H, W, 3], the views of a sample next to each other.
-    labels: int64 [N]; with a label swap of the augmentation applied.
-    indices: int64 [N], the samples' places in the dataset.
-    failed: (index, error) of each sample of this batch that could not be read.
-    number: place of the batch in its epoch, from 0.
+    Attributes:
+        clips: uint8 [N * views, T, H, W, 3], the views of a sample next to each other.
+        labels: int64 [N]; with a label swap of the augmentation applied.
+        indices: int64 [N], the samples' places in the dataset.
+        failed: (index, error) of each sample of this batch that could not be read.
+        number: place of the batch in its epoch, from 0.
+        views: clips of each sample.
     """
 
     clips: np.ndarray
@@ -86,9 +88,18 @@ def epoch_batches(
     other sample takes its place, so every batch has the same members on every run; one whose
     samples all failed comes with no clips. Any other exception is raised here.
 
-    share: (i, n) reads the i-th of n neighbouring batches, from 0, as one of n processes that
-        read an epoch together; `start` counts what all of them read at a time.
-    workers: threads that read ahead, by one batch and twice their number; 0 reads in the caller.
+    Args:
+        dataset: what to read.
+        batch_size: samples of a batch.
+        seed: of the order and of the augmentation.
+        epoch: its number; each has another order.
+        shuffle: False keeps the order of the list.
+        drop_last: leave out a last batch that is not full.
+        workers: threads that read ahead, by one batch and twice their number; 0 reads in the
+            caller.
+        start: the first batch.
+        share: (i, n) reads the i-th of n neighbouring batches, from 0, as one of n processes that
+            read an epoch together; `start` counts what all of them read at a time.
 
     Raises:
         ValueError: an argument is out of range.

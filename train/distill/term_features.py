@@ -34,7 +34,8 @@ class Sides:
     """The two networks of a term, the one that learns first.
 
     Attributes:
-        a, b: their roles.
+        a: role of the first.
+        b: role of the second.
         networks: `Sequential(backbone, head)` by role.
         blocks: their settings by role.
         where: the term's place in the config.

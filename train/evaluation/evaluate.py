@@ -37,11 +37,12 @@ class ListedClips(ClipSource, Protocol):
 class Evaluation:
     """What a network said to each listed clip, in the order of the list.
 
-    logits: float32 [listed, classes]; NaN in the rows of clips that could not be read. With several
-        views a clip they are the logarithm of the mean of the views' softmax scores.
-    labels: int64 [listed].
-    paths: [listed].
-    failed: (path, reason) of each clip that could not be read, in the order of the list.
+    Attributes:
+        logits: float32 [listed, classes]; NaN in the rows of clips that could not be read. With
+            several views a clip they are the logarithm of the mean of the views' softmax scores.
+        labels: int64 [listed].
+        paths: [listed].
+        failed: (path, reason) of each clip that could not be read, in the order of the list.
 
     Raises:
         EvaluationError: decoded + failed == listed does not hold, or shapes do not fit.
@@ -158,10 +159,14 @@ def evaluate(
 ) -> Evaluation:
     """Read every clip of `dataset` as deployment would, run the network, collect its answers.
 
-    run: uint8 [n, T, H, W, 3] -> logits [n, classes], n at most `batch_size`.
-    workers: threads that read ahead; 0 reads in the caller.
-    progress: words before a progress bar, which appears on a terminal only; None for no bar.
-    may_all_fail: return also if none of the clips can be read: the caller says what that means.
+    Args:
+        run: uint8 [n, T, H, W, 3] -> logits [n, classes], n at most `batch_size`.
+        dataset: the listed clips.
+        batch_size: clips that go through the network at once.
+        workers: threads that read ahead; 0 reads in the caller.
+        progress: words before a progress bar, which appears on a terminal only; None for no bar.
+        may_all_fail: return also if none of the clips can be read: the caller says what that
+            means.
 
     Raises:
         EvaluationError: the network returns something else than finite logits for each clip, or

@@ -45,7 +45,11 @@ def tsm_linear(in_features: int, out_features: int, *, std: float | None = None)
 def temporal_shift(x: Tensor, num_seg: int) -> Tensor:
     """Shift 1/num_seg of the channels one frame back and as many one frame forward.
 
-    `x`: float `[N * num_seg, C, H, W]`, shape kept. (Lin et al., TSM, 2019.)
+    Lin et al., TSM, 2019.
+
+    Args:
+        x: float `[N * num_seg, C, H, W]`; the result has the same shape.
+        num_seg: frames a clip.
     """
     return F.temporal_shift(x, num_seg, 1.0 / num_seg)
 

@@ -30,7 +30,9 @@ class MotionSpec:
     """What the clips look like and how hard they are.
 
     Attributes:
-        train, val, test: clips a split, classes in turn.
+        train: clips of that split, classes in turn.
+        val: the same.
+        test: the same.
         size: height and width in pixels.
         frames: frames a clip.
         fps: frames a second in the file.
