@@ -54,7 +54,8 @@ class Score:
     Attributes:
         clips: clips that both networks were asked about.
         top1: share of them that the rounded network answers right.
-        lost, won: clips that only the trained, and only the rounded network answers right.
+        lost: clips that only the trained network answers right.
+        won: clips that only the rounded network answers right.
         agreement: share of clips with the same answer.
         divergence: mean KL divergence of the rounded network's probabilities from the trained
             network's, in nats: it moves with every clip, where top-1 moves with a few.
@@ -79,8 +80,10 @@ class Score:
 
     @property
     def uncertainty(self) -> float:
-        """Half the width of the 95 % interval of `loss`, in points, by the normal
-        approximation for paired answers; other clips would give another loss by about so much."""
+        """Half the width of the 95 % interval of `loss`, in points.
+
+        By the normal approximation for paired answers.
+        """
         changed = self.lost + self.won
         variance = changed - (self.lost - self.won) ** 2 / self.clips
         return 196.0 * math.sqrt(max(variance, 0.0)) / self.clips
@@ -101,6 +104,7 @@ class Score:
         )
 
     def to_dict(self) -> dict[str, Any]:
+        """The score as plain data, ready for JSON."""
         return {**asdict(self), "loss": self.loss, "uncertainty": self.uncertainty}
 
 

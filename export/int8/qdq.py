@@ -44,6 +44,7 @@ class Graph:
 
     @classmethod
     def of(cls, graph: onnx.GraphProto) -> Graph:
+        """Look up which node makes and which nodes read each tensor."""
         read_by: dict[str, tuple[Any, ...]] = {}
         for node in graph.node:
             for name in dict.fromkeys(node.input):

@@ -49,7 +49,8 @@ class Histogram:
     Attributes:
         limit: the bins reach from `-limit` to `limit`; 0 before the first value.
         counts: int64 `[2 * HALF]`.
-        least, most: extremes.
+        least: the smallest value.
+        most: the largest value.
         turns: how often values were added.
     """
 

@@ -39,6 +39,7 @@ class Effect:
     spared: Score
 
     def to_dict(self) -> dict[str, Any]:
+        """The scores as plain data, ready for JSON."""
         return {
             "layer": self.layer,
             "work": self.work,
@@ -71,6 +72,7 @@ class Search:
 
     @property
     def found(self) -> bool:
+        """Whether the goal is reached."""
         return self.after.reaches(self.goal)
 
     def to_dict(self) -> dict[str, Any]:

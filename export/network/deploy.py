@@ -37,6 +37,7 @@ class DeployNet(nn.Layer):
         self.eval()
 
     def forward(self, clip: Tensor) -> Tensor:
+        """Clips uint8 `[N, T, H, W, 3]` to logits float32 `[N, classes]`."""
         return self.network(self.pixels(clip))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -75,6 +76,7 @@ class CentredPixels(nn.Layer):
         self.register_buffer("offset", paddle.to_tensor(row), persistable=False)
 
     def forward(self, clips: Tensor) -> Tensor:
+        """Clips uint8 `[N, T, H, W, 3]` to float32 `[N * T, 3, H, W]`."""
         frames = paddle.flatten(clips, start_axis=0, stop_axis=1)
         # Transpose while the pixels are still bytes: a quarter of the memory traffic.
         return paddle.transpose(frames, [0, 3, 1, 2]).astype("float32") + self.offset

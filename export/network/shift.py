@@ -54,5 +54,6 @@ class DelayedShift(nn.Layer):
         self.register_buffer("fill", added, persistable=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features `[N * num_seg, C, H, W]`, shifted; the same shape."""
         clips = temporal_shift(x, self.num_seg).reshape([-1, self.num_seg, *x.shape[1:]])
         return (clips + self.fill).reshape([-1, *x.shape[1:]])

@@ -50,9 +50,9 @@ def round_activation(x: Tensor, log_step: Tensor, *, low: int, high: int) -> Ten
 
 
 def _rounded(x: Tensor) -> Tensor:
-    """To the nearest whole number, of two the even one, as runtimes do; `paddle.round` goes away
-    from zero. Ties are no rare thing: half of all pixel values may lie on one.
+    """Round to the nearest whole number, of two the even one, as runtimes do.
 
+    `paddle.round` goes away from zero. Ties are common: half of all pixel values may lie on one.
     From 1.5 * 2 ** 23 on, neighbouring floats are 1 apart.
     """
     return (x + _ONES_APART) - _ONES_APART

@@ -122,6 +122,7 @@ class OnnxTeacher(nn.Layer):
         self._session = cpu_session(file, threads=asked or None)
 
     def forward(self, clips: Tensor) -> Tensor:
+        """Clips uint8 `[N, T, H, W, 3]` to logits float32 `[N, classes]`."""
         return paddle.to_tensor(self._session.run(None, {INPUT: clips.numpy()})[0])
 
 

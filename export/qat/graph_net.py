@@ -92,6 +92,7 @@ class GraphNet(nn.Layer):
                 )
 
     def forward(self, clips: Tensor) -> Tensor:
+        """Clips uint8 `[N, T, H, W, 3]` to logits float32 `[N, classes]`."""
         values: dict[str, Any] = {**self._constants, **self._learned, INPUT: clips}
         for node in self._model.graph.node:
             if node.op_type == "QuantizeLinear":
@@ -175,8 +176,11 @@ class GraphNet(nn.Layer):
             self._log_steps[key] = step
 
     def _step(self, node: onnx.NodeProto) -> Step:
-        """What a pair rounds to. Pairs that do the same, such as before and after a move of values,
-        must go on doing the same: engines merge them."""
+        """What a pair rounds to.
+
+        Pairs that do the same, such as before and after a move of values, must go on doing the
+        same: engines merge them.
+        """
         scale, zero = (self._arrays[name] for name in node.input[1:3])
         return float(scale.item()), int(zero.item()), str(zero.dtype)
 

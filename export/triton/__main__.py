@@ -119,6 +119,7 @@ def write_repository(
     """Write the repository; it appears whole or not at all.
 
     Args:
+        bundle: what to serve.
         out: a folder that is not there yet, or is empty.
         precisions: None: all that the bundle has as ONNX; int8 is both files, if there are two.
         engines: engines to serve; None: those of the bundle, one for each precision.

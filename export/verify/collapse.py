@@ -72,6 +72,7 @@ class Collapse:
 
     @property
     def found(self) -> bool:
+        """Whether it answers one class for all, or the recall of a class collapsed."""
         return self.one_class is not None or bool(self.falls)
 
     def to_dict(self) -> dict[str, Any]:
