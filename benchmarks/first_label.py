@@ -29,6 +29,8 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
     One start before the first measured one checks the answer and fills the disk cache.
 
     Args:
+        bundle: its folder.
+        video: what to label.
         starts: measured starts, at least 1.
 
     Returns:

@@ -75,7 +75,10 @@ def carry_out(
 ) -> dict[str, Any] | None:
     """Measure, and write the result to `options.out`, if given; None after a told mistake.
 
-    least: the smallest allowed value of numbers among the options, looked at before any work.
+    Args:
+        measure: returns the result.
+        options: parsed options.
+        least: the smallest allowed value of numbers among the options, checked before any work.
 
     Raises:
         SystemExit: after a signal, of its status (130 for Ctrl-C, 143 for SIGTERM).

@@ -32,20 +32,23 @@ Ints = npt.NDArray[np.int64]
 class Answers:
     """What one model said in one cell.
 
-    predictions: int64 [clips], the class with the largest logit, FAILED where none was computed.
-    ranks: int64 [clips], how many classes were ahead of the true one (0 = right), or FAILED.
+    Attributes:
+        predictions: int64 [clips], the class with the largest logit, FAILED where none was
+            computed.
+        ranks: int64 [clips], how many classes were ahead of the true one (0 = right), or FAILED.
     """
 
     predictions: Ints
     ranks: Ints
 
     def within(self, k: int) -> npt.NDArray[np.bool_]:
-        """bool [clips]: the true class is among the first k."""
+        """Whether the true class is among the first k, bool [clips]."""
         right: npt.NDArray[np.bool_] = (self.ranks >= 0) & (self.ranks < k)
         return right
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether the true class is the first, bool [clips]."""
         return self.within(1)
 
 

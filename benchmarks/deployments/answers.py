@@ -41,7 +41,10 @@ class Broken:
 class Answered:
     """What was answered, by model, cell and pair; and the cells without usable answers.
 
-    left_out: cells that this machine cannot run, which says nothing about the networks.
+    Attributes:
+        seen: an evaluation for each pair, by model and cell.
+        broken: cells that do not run, or compute something else than the reference.
+        left_out: cells that this machine cannot run, which says nothing about the networks.
     """
 
     seen: dict[str, dict[str, list[Evaluation]]]
@@ -100,7 +103,15 @@ def answer_all(
     time: it is noted as broken, and the others go on. One that needs another machine, such as
     bf16 on a CPU without it, is left out. What was answered is kept as it comes.
 
-    asked: cells that were asked for by name; that one of them needs another machine is an error.
+    Args:
+        bundles: by model, one for each pair.
+        cells: what to run, the reference first.
+        datasets: the listed clips, by how they are sampled and preprocessed.
+        threads: CPU threads of the network.
+        workers: threads that read ahead; 0 reads in the caller.
+        kept: answers of earlier runs.
+        asked: cells that were asked for by name; that one of them needs another machine is an
+            error.
 
     Raises:
         BenchmarkError: the reference itself does not run, or a cell that was asked for cannot.

@@ -31,10 +31,16 @@ class Cell:
 
     @property
     def key(self) -> str:
+        """`backend:precision`."""
         return f"{self.backend}:{self.precision}"
 
     @classmethod
     def parse(cls, text: str) -> Cell:
+        """The cell of a `backend:precision`.
+
+        Raises:
+            BenchmarkError: another form.
+        """
         backend, colon, precision = text.partition(":")
         if not (backend and colon and precision):
             raise BenchmarkError(
@@ -55,7 +61,10 @@ class LeftOut:
 class Choice:
     """The cells to compare; `cells` begins with the reference, which is compared with itself.
 
-    instead_of: why the reference is not the first of `REFERENCES`, or None.
+    Attributes:
+        cells: the reference first.
+        left_out: what is not compared.
+        instead_of: why the reference is not the first of `REFERENCES`, or None.
     """
 
     cells: tuple[Cell, ...]
@@ -64,17 +73,23 @@ class Choice:
 
     @property
     def reference(self) -> Cell:
+        """The cell that the others are compared with."""
         return self.cells[0]
 
 
 def choose(
     bundles: Sequence[Bundle], *, backends: Sequence[str] = (), cells: Sequence[str] = ()
 ) -> Choice:
-    """Cells that every bundle has a file for, on backends that run here; native TensorRT also
-    needs an engine in every bundle, stamped for this machine and for the file that is there now.
+    """Cells that every bundle has a file for, on backends that run here.
 
-    backends, cells: what was asked for; what of it cannot run is an error. With neither,
-    everything that can run is taken, and the rest is named with its reason.
+    Native TensorRT also needs an engine in every bundle, stamped for this machine and for the file
+    that is there now. With neither `backends` nor `cells` everything that can run is taken, and
+    the rest is named with its reason.
+
+    Args:
+        bundles: of all models.
+        backends: names of those that were asked for.
+        cells: `backend:precision` of those that were asked for; not together with `backends`.
 
     Raises:
         BenchmarkError: everything that was asked for and cannot be had; nothing that can run.

@@ -129,7 +129,7 @@ def stored_answers(
 
 
 def _follow(where: str, figures: Mapping[str, tuple[Any, float]]) -> None:
-    """stored (a number, or an interval around one) and computed, by name."""
+    """Compare stored figures, numbers or intervals, with computed ones, by name."""
     wrong = []
     for name, (stored, computed) in figures.items():
         point = stored["point"] if isinstance(stored, Mapping) else stored

@@ -29,9 +29,14 @@ def compare_cells(
 ) -> list[dict[str, Any]]:
     """Figures, gain, retained gain and the verdict, for each deployment; JSON-ready.
 
-    answers: the same cells and as many pairs in both models.
-    reference: the cell whose gain counts as whole.
-    same: cells that compute what the reference computes, to rounding.
+    Args:
+        labels: int [clips], the true classes.
+        classes: their number.
+        answers: by model and cell, one for each pair; the same cells and pairs in both models.
+        reference: the cell whose gain counts as whole.
+        rule: what has to be retained.
+        bootstrap: settings of the resampling.
+        same: cells that compute what the reference computes, to rounding.
     """
     right = {
         model: {key: correct(given) for key, given in cells.items()}

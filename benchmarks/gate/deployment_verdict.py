@@ -73,5 +73,5 @@ def collapses(answers: Given, key: str, labels: npt.ArrayLike) -> list[dict[str,
 
 
 def correct(given: Sequence[Answers], k: int = 1) -> Right:
-    """bool [pairs, clips]: the true class is among the first k."""
+    """Whether the true class is among the first k, bool [pairs, clips]."""
     return np.stack([one.within(k) for one in given])

@@ -55,7 +55,10 @@ GAIN = (-1.0, 1.0, 0.0, 0.0)
 class Rule:
     """What a deployment must keep.
 
-    keep: share of the reference's gain. margin: largest loss of the student, as a share of clips.
+    Attributes:
+        keep: share of the reference's gain.
+        margin: largest loss of the student, as a share of clips.
+        level: confidence of the intervals.
     """
 
     keep: float = 0.8
@@ -135,8 +138,14 @@ def verdict(
 ) -> dict[str, Any]:
     """The verdict of a deployment with its evidence, ready for JSON.
 
-    drawn: right or wrong of the reference's baseline and student and of the deployment's, in this
-        order. The rest: see `judge`.
+    Args:
+        drawn: right or wrong of the reference's baseline and student and of the deployment's, in
+            this order.
+        rule: what has to be retained.
+        gain_is_real: see `judge`.
+        same: see `judge`.
+        one_class: see `judge`.
+        reference_collapsed: see `judge`.
     """
     change = evidence(drawn, CHANGE, -rule.margin)
     kept = evidence(drawn, kept_weights(rule.keep), 0.0)
@@ -170,8 +179,11 @@ def verdict(
 def _needed(kept: Evidence, change: Evidence, gain: Evidence, proof: Need | None) -> Need | None:
     """What it takes to get the verdict that the data lean to.
 
-    gain: with the interval that may lie below zero. proof: what it takes to show that there is a
-    gain; None where that is shown.
+    Args:
+        kept: of the retained gain.
+        change: of the student's change.
+        gain: with the interval that may lie below zero.
+        proof: what it takes to show that there is a gain; None where that is shown.
     """
     ways = []
     if change.need is not None and change.interval.point > change.limit:

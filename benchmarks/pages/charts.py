@@ -23,7 +23,12 @@ class Mark:
 class Row:
     """A label, numbers in words, and under them marks or a bar.
 
-    parts: of the bar, (style, length), one after the other. tail: where a line from it ends.
+    Attributes:
+        label: name of the row.
+        text: the numbers in words.
+        marks: points with intervals.
+        parts: of the bar, (style, length), one after the other.
+        tail: where a line from the bar ends.
     """
 
     label: str

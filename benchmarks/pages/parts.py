@@ -22,7 +22,11 @@ class Badge:
 class Table:
     """Column heads and rows of text; the first column names the row.
 
-    folded: on the page only the caption shows until it is opened.
+    Attributes:
+        caption: text above it.
+        heads: names of the columns.
+        rows: cells of each row.
+        folded: on the page only the caption shows until it is opened.
     """
 
     caption: str

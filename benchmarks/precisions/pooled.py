@@ -70,7 +70,7 @@ SPLITS = ("valid", "test")
 
 
 def correct(run: Mapping[str, Any], method: str, split: str = "test") -> np.ndarray:
-    """bool [clips]: right answers of one network."""
+    """Right or wrong answers of one network, bool [clips]."""
     labels = np.asarray(run["labels"][split])
     answers = np.asarray(run["methods"][method][split]["predictions"])
     return np.asarray(answers == labels)

@@ -56,8 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def write_report(results_file: Path, folder: Path, *, study: Path | None = None) -> None:
     """Write the files of a report.
 
-    study: the study's result file; None takes the default one if it exists and is about the
-        same clips.
+    Args:
+        results_file: of `benchmarks.gain`.
+        folder: where to write.
+        study: the study's result file; None takes the default one if it exists and is about the
+            same clips.
 
     Raises:
         BenchmarkError: a file is missing, damaged or of another format.

@@ -32,7 +32,10 @@ number of clips would ever be named.
 class Evidence:
     """Where a contrast lies, and how much more it would take to tell it from its limit.
 
-    need: None where the data tell already.
+    Attributes:
+        interval: of the contrast.
+        limit: what it is compared with.
+        need: what is needed to tell the two apart; None where the data do.
     """
 
     interval: Interval
@@ -41,14 +44,17 @@ class Evidence:
 
     @property
     def shown(self) -> bool:
+        """Whether the whole interval is above the limit."""
         return self.interval.low > self.limit
 
     @property
     def refuted(self) -> bool:
+        """Whether the whole interval is below the limit."""
         return self.interval.high < self.limit
 
     @property
     def clips_needed(self) -> int | None:
+        """Clips that would be needed; None where none, or where pairs are."""
         return self.need.about if self.need is not None and self.need.of == "clips" else None
 
 

@@ -19,8 +19,11 @@ Right = npt.NDArray[np.bool_]
 class OverPairs:
     """Mean gain of several pairs that answered the same clips.
 
-    crossed: resampled over pairs and clips. by_pairs: Student's t over the gains of the pairs,
-    which does not bound anything where there is one pair only.
+    Attributes:
+        crossed: resampled over pairs and clips.
+        by_pairs: Student's t over the gains of the pairs; unbounded where there is one pair only.
+        gaining: pairs with a gain above zero.
+        losing: pairs with a gain below zero.
     """
 
     crossed: Interval

@@ -55,6 +55,7 @@ class Paired:
         return self.difference.excludes_zero and self.p < 1 - self.difference.level
 
     def to_dict(self) -> dict[str, Any]:
+        """The difference as plain data, ready for JSON."""
         return {
             **self.difference.to_dict(),
             "clips": self.clips,
@@ -103,7 +104,11 @@ def resampled(
 ) -> Resampled:
     """The accuracies of k classifiers on the same clips, and in every resample.
 
-    answers: k bool vectors [clips] or tables [pairs, clips].
+    Args:
+        answers: k bool vectors [clips] or tables [pairs, clips].
+        resamples: how many.
+        seed: of the draws.
+        level: of intervals.
 
     Raises:
         ValueError: shapes that differ, no clip, or answers that are not right or wrong.
@@ -121,7 +126,12 @@ def paired_bootstrap(
 ) -> Interval:
     """Accuracy of b minus accuracy of a, percentile interval over resampled clips.
 
-    a_correct, b_correct: bool [clips], the same clips in the same order.
+    Args:
+        a_correct: bool [clips].
+        b_correct: bool [clips], the same clips in the same order.
+        resamples: how many.
+        seed: of the draws.
+        level: of intervals.
     """
     return paired_contrast(
         [a_correct, b_correct], [-1.0, 1.0], resamples=resamples, seed=seed, level=level
@@ -141,7 +151,12 @@ def paired_contrast(
     A non-inferiority test is one of these: "at least X of the gain is left" holds when
     (student - baseline) - X (reference student - reference baseline) lies above zero.
 
-    answers: k bool vectors [clips]; weights: k numbers.
+    Args:
+        answers: k bool vectors [clips].
+        weights: k numbers.
+        resamples: how many.
+        seed: of the draws.
+        level: of intervals.
     """
     return resampled(answers, resamples=resamples, seed=seed, level=level).contrast(weights)
 
@@ -175,7 +190,11 @@ def crossed_bootstrap(
 
     With few seeds also look at `benchmarks.stats.student_t.t_interval` of the per-seed means.
 
-    differences: [seeds, clips], for example b_correct - a_correct in {-1, 0, 1}.
+    Args:
+        differences: [seeds, clips], for example b_correct - a_correct in {-1, 0, 1}.
+        resamples: how many.
+        seed: of the draws.
+        level: of intervals.
     """
     table = np.asarray(differences, dtype=np.float64)
     if table.ndim != 2 or not table.size:

@@ -47,6 +47,7 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
+        """Whether zero is outside."""
         return self.low > 0 or self.high < 0
 
     def holds(self, value: float) -> bool:
@@ -62,8 +63,10 @@ class Interval:
 class Resampled:
     """k quantities measured on the same clips, and their means in every resample.
 
-    table: [k, pairs, clips], a value a quantity, trained pair and clip.
-    draws: [resamples, k].
+    Attributes:
+        table: [k, pairs, clips], a value for each quantity, trained pair and clip.
+        draws: [resamples, k], means.
+        level: of intervals.
     """
 
     table: Floats
@@ -102,7 +105,11 @@ def resample(
 ) -> Resampled:
     """Draw pairs and clips with replacement, independently of each other.
 
-    table: [k, pairs, clips]. One pair is not resampled: then it is about clips alone.
+    Args:
+        table: [k, pairs, clips]. One pair is not resampled: then it is about clips alone.
+        resamples: how many.
+        seed: of the draws.
+        level: of intervals.
     """
     values = np.asarray(table, dtype=np.float64)
     if values.ndim != 3 or not values.size:

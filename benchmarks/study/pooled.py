@@ -30,7 +30,11 @@ def pool(
 ) -> dict[str, Any]:
     """`per_seed` and `pooled` by cell, from runs of both roles for every seed.
 
-    runs: {"role": "baseline" | "student", "seed", "cells": {cell: {"predictions", "ranks"}}}.
+    Args:
+        runs: {"role": "baseline" | "student", "seed", "cells": {cell: {"predictions", "ranks"}}}.
+        seeds: those to pool.
+        cells: keys of `cells` to pool.
+        bootstrap: settings of the resampling.
     """
     by_key = {(run["role"], run["seed"]): run for run in runs}
     per_seed: dict[str, Any] = {}
@@ -99,7 +103,7 @@ def by_class(
 
 
 def correct(answers: Mapping[str, Any]) -> np.ndarray:
-    """bool [clips] from stored answers."""
+    """Right or wrong from stored answers, bool [clips]."""
     return Answers(np.asarray(answers["predictions"]), np.asarray(answers["ranks"])).correct
 
 

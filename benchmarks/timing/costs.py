@@ -34,8 +34,11 @@ TIMED_CLIPS = 100
 class Timing:
     """How deployments are timed.
 
-    seconds: about how long latency takes, all cells together, and throughput once more.
-    batch: clips a call for the throughput.
+    Attributes:
+        batch: clips of a call, for the throughput.
+        seconds: about how long latency takes, all cells together, and throughput once more.
+        repetitions: how often each cell is timed, in turns.
+        seed: of the order of the turns.
     """
 
     batch: int

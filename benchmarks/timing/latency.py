@@ -31,10 +31,12 @@ class Timings:
 
     @property
     def all(self) -> list[float]:
+        """Seconds of all calls."""
         return [value for repetition in self.seconds for value in repetition]
 
     @property
     def medians(self) -> list[float]:
+        """Median seconds of each repetition."""
         return [float(np.median(repetition)) for repetition in self.seconds]
 
 

@@ -55,6 +55,7 @@ class Job:
 
     @property
     def label(self) -> str:
+        """Its name in messages."""
         return self.name if self.seed is None else f"{self.name}-{self.seed}"
 
     @property
@@ -87,8 +88,13 @@ def train_all(
 ) -> None:
     """Run the jobs, `parallel` at a time with `threads` each; logs go to FOLDER/train.log.
 
-    say: takes how far it is, a line for all and one a running job, at each end of a job and every
-        `every` seconds.
+    Args:
+        jobs: what to train.
+        parallel: trainings at a time.
+        threads: CPU threads of each.
+        say: takes the progress, a line for all and one for each running job, whenever a job ends
+            and every `every` seconds.
+        every: seconds.
 
     Raises:
         BenchmarkError: a training failed; the others were stopped and continue next time.
@@ -204,10 +210,16 @@ def eta(
 ) -> float | None:
     """Seconds left, from the longest time of finished jobs of the same config.
 
-    finished: with the seconds that each took here; 0 for one that was complete before.
+    The longest, since one that was continued took less than a whole one.
 
-    None while a config that is still to come has no job that was trained here; the longest, since
-    one that was continued took less than a whole one.
+    Args:
+        finished: with the seconds that each took here; 0 for one that was complete before.
+        waiting: jobs to come.
+        running: with the seconds that each has taken.
+        parallel: trainings at a time.
+
+    Returns:
+        None while a config that is still to come has no job that was trained here.
     """
     longest: dict[str, float] = {}
     for job, seconds in finished:

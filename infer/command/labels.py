@@ -30,7 +30,9 @@ class Labels:
     Attributes:
         classes: names, by number.
         numbers: number of the class, by the video's real path.
-        seen, right, unread: videos with a label so far; unreadable ones count as wrong.
+        seen: videos with a label so far.
+        right: of these, those with the right answer.
+        unread: of these, unreadable ones, which count as wrong.
     """
 
     classes: Sequence[str]

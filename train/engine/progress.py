@@ -20,7 +20,8 @@ class Progress:
         skipped: training clips that could not be read, as `path: reason`.
         seconds: time spent training, over all sittings.
         waiting: seconds of the current epoch that went by waiting for clips.
-        sums, counts: of the current epoch's training figures.
+        sums: of the current epoch's training figures, by name.
+        counts: how many values each sum is of.
     """
 
     epoch: int = 0
