@@ -62,6 +62,7 @@ def _run(args: argparse.Namespace, say: Says) -> int:
     from .command.inputs import find_videos
     from .command.reading_options import check_reading_options
     from .system.errors import ClipDuetError
+    from .system.files import real_path
 
     check_reading_options(args)
     inputs = find_videos(args.video)
@@ -72,11 +73,12 @@ def _run(args: argparse.Namespace, say: Says) -> int:
     screen = args.output in (None, "-")
     if screen and not has_stdout():
         raise ClipDuetError("standard output is closed: name a file with --output")
-    if not screen and os.path.realpath(args.output) in map(os.path.realpath, inputs.videos):
+    output = Path() if screen else real_path(args.output)
+    if str(output) in map(os.path.realpath, inputs.videos):
         raise ClipDuetError(f"--output {args.output} is one of the videos; name another file")
     bundle = _load_bundle(args.bundle)
     _about_decoder(bundle, say)
-    if not screen and bundle.root.resolve() in Path(args.output).resolve().parents:
+    if Path(os.path.realpath(bundle.root)) in output.parents:
         raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
     labels = _labels(args, bundle, inputs)
     from .command.delivery import to_file, to_stream

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..system.errors import BackendError, BundleError, listed
+from ..system.errors import BackendError, BundleError, listed, os_reason
 from ..system.strict_json import JsonProblem, read_json, shown, value_problems
 from .bundle import Bundle
 
@@ -159,7 +159,7 @@ def read_engine(engine: Path, stamp: Stamp) -> bytes:
             raise BundleError(f"{engine} is not a regular file: build it again")
         plan = engine.read_bytes()
     except OSError as error:
-        raise BundleError(f"{engine} cannot be read: {error.strerror or error}") from None
+        raise BundleError(f"{engine} cannot be read: {os_reason(error)}") from None
     if len(plan) != stamp.engine_bytes:
         what = f"has {len(plan)} bytes instead of {stamp.engine_bytes}"
     elif sha256(plan).hexdigest() != stamp.engine_sha256:

@@ -48,7 +48,7 @@ class Numbering:
 
 def first_number(folder: Path, suffix: str = SUFFIX) -> int:
     """The number of the first frame: 0 if picture 0 is there, else 1."""
-    return 0 if (folder / suffix.format(0)).is_file() else 1
+    return 0 if os.path.lexists(folder / suffix.format(0)) else 1
 
 
 def numbering(folder: Path, suffix: str = SUFFIX, *, claimed: int | None = None) -> Numbering:
@@ -67,7 +67,7 @@ def numbering(folder: Path, suffix: str = SUFFIX, *, claimed: int | None = None)
     try:
         found = map(name.fullmatch, os.listdir((folder / suffix.format(0)).parent))
     except OSError as error:
-        raise VideoError(folder, f"cannot be read: {error.strerror or error}") from None
+        raise VideoError(folder, f"cannot be read: {os_reason(error)}") from None
     numbers = ((int(match[1]), match[0]) for match in found if match)
     there = sorted(number for number, text in numbers if pattern.format(number) == text)
     first = 0 if there[:1] == [0] else 1
@@ -111,7 +111,8 @@ def read_frames_folder(
     first = first_number(folder, suffix)
     if frames is None:
         frames = 0
-        while (folder / suffix.format(first + frames)).is_file():
+        # A link that leads nowhere counts: it is a picture that cannot be read, not the end.
+        while os.path.lexists(folder / suffix.format(first + frames)):
             frames += 1
             limits.check_frames(folder, frames)
     limits.check_frames(folder, frames)

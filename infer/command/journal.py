@@ -66,10 +66,10 @@ class Journal:
                 raise WriteError(self.path, error) from None
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         if file is None:
-            raise ClipDuetError(
-                f"{self.path} is written by another process, or is no file of yours; wait for it, "
-                "or name another --output"
-            )
+            what = "is written by another process, or is no file of yours; wait for it"
+            if self.path.is_symlink():
+                what = "is a link, which is not followed: remove it"
+            raise ClipDuetError(f"{self.path} {what}, or name another --output")
         return file
 
     def _read(self, resume: bool | None) -> int:

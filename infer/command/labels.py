@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..system.errors import ClipDuetError, listed
+from ..system.errors import ClipDuetError, listed, os_reason
 from ..system.terminal import printable
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def read_labels(
     try:
         text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise ClipDuetError(f"--labels {file}: {error.strerror or error}") from error
+        raise ClipDuetError(f"--labels {file}: {os_reason(error)}") from error
     except UnicodeDecodeError as error:
         raise ClipDuetError(
             f"--labels {file}: not a text file in UTF-8 (byte {error.start})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
+from ..system.errors import os_reason
+
 _HEAD = 4096  # bytes that are looked at
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -34,7 +36,7 @@ def not_a_video(path: Path) -> str:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
-        return f"cannot be read: {error.strerror or error}"
+        return f"cannot be read: {os_reason(error)}"
     kind = _kind(head)
     return f"not a video, but {kind}" if kind else "not a video, or damaged beyond reading"
 

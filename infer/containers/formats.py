@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
 import av
 
-from ..system.errors import NO_MEMORY, VideoError
+from ..system.errors import NO_MEMORY, VideoError, os_reason
 from .damage import cut_off_or
 from .decoder import check_decoder
 from .file_kind import not_a_video
@@ -31,19 +33,21 @@ def check_file(path: Path, limits: Limits = LIMITS) -> None:
         VideoError: it is not, and why.
     """
     try:
-        if path.is_dir():
+        # `Path.is_file` would take a circle of links for a file that is not there.
+        state = os.stat(path)
+        if stat.S_ISDIR(state.st_mode):
             raise VideoError(path, "is a folder, not a video file")
-        if not path.is_file():
-            what = "is not a regular file" if path.exists() else "no such file"
-            raise VideoError(path, what)
-        size = path.stat().st_size
-        if size == 0:
+        if not stat.S_ISREG(state.st_mode):
+            raise VideoError(path, "is not a regular file")
+        if state.st_size == 0:
             raise VideoError(path, "the file is empty")
-        limits.check_bytes(path, size)
+        limits.check_bytes(path, state.st_size)
         with path.open("rb"):
             pass
+    except (FileNotFoundError, NotADirectoryError):
+        raise VideoError(path, "no such file") from None
     except OSError as error:
-        raise VideoError(path, f"cannot be read: {error.strerror or error}") from None
+        raise VideoError(path, f"cannot be read: {os_reason(error)}") from None
     except ValueError as error:
         raise VideoError(path, f"not a usable file name: {error}") from None
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import ClipDuetError
+from .errors import ClipDuetError, os_reason
 
 WRITERS = 32
 """Numbers of temporary files that are looked at: more processes hardly write one file at once."""
@@ -22,8 +22,7 @@ class WriteError(ClipDuetError):
     """A file cannot be written; what was there before is still there."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        reason = error.strerror or str(error)
-        super().__init__(f"{path} cannot be written: {reason}")
+        super().__init__(f"{path} cannot be written: {os_reason(error)}")
 
 
 @contextmanager
@@ -39,13 +38,31 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(Path(error.filename or path), error) from error
 
 
+def real_path(path: str | Path) -> Path:
+    """The file that a path leads to, through all links, whether it is there or not.
+
+    `Path.resolve` raises other errors for a circle of links in Python 3.10 to 3.12 than later.
+
+    Raises:
+        WriteError: the links lead in a circle, or the system refuses the path.
+    """
+    real = Path(os.path.realpath(path))
+    try:
+        real.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise WriteError(Path(path), error) from None
+    return real
+
+
 def check_writable(path: str | Path) -> None:
     """Find out before the work whether a file can be written after it; missing folders are made.
 
     Raises:
         WriteError: it cannot, as far as that can be known.
     """
-    path = Path(os.path.realpath(path))
+    path = real_path(path)
     with writing(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -65,7 +82,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises:
         WriteError: the file system says no, or the body met an `OSError`.
     """
-    path = Path(os.path.realpath(path))
+    path = real_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial, lock = _claim(path)

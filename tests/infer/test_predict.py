@@ -295,6 +295,50 @@ def test_a_name_without_a_video_is_one_failed_input(
     assert json.loads(beside.out.splitlines()[-1])["label"] == "red"
 
 
+CIRCLES = {
+    "the output": ["--output", "one"],
+    "the output's folder": ["--output", "one/out.json"],
+    "answers so far": ["--output", "out.json"],
+    "the bundle": ["--bundle", "one"],
+    "the bundle's folder": ["--bundle", "one/bundle"],
+    "labels": ["--labels", "one"],
+    "a folder that is searched": ["--video", "one/*.mp4", "a.mp4"],
+}
+
+
+@pytest.mark.parametrize("args", CIRCLES.values(), ids=CIRCLES)
+def test_a_circle_of_links_is_one_clear_line(
+    bundle, colour_clip, tmp_path, monkeypatch, capsys, args
+):
+    colour_clip("a.mp4", "red")
+    for name, to in (("one", "two"), ("two", "one"), ("out.json.partial", "out.json.partial")):
+        (tmp_path / name).symlink_to(to)
+    before = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.chdir(tmp_path)
+    searched = args[0] == "--video"
+    args = [*([] if "--bundle" in args else ["--bundle", str(bundle)]), *args]
+    assert main(args if searched else ["--video", "a.mp4", *args]) == (1 if searched else 2)
+    err = capsys.readouterr().err.splitlines()
+    assert err[0].startswith("error: ") and len(err) == 1 + searched
+    assert "link" in err[0]
+    assert {path.name for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("more", [[], ["--isolate"]])
+def test_a_circle_of_links_given_as_a_video_is_called_one(
+    bundle, colour_clip, tmp_path, monkeypatch, capsys, more
+):
+    colour_clip("v/a.mp4", "red")
+    (tmp_path / "v" / "one.mp4").symlink_to("two.mp4")
+    (tmp_path / "v" / "two.mp4").symlink_to("one.mp4")
+    monkeypatch.chdir(tmp_path)
+    args = ["--bundle", str(bundle), "--format", "json", "--video", "v", "v/one.mp4/x.mp4"]
+    assert main([*args, *more]) == 1
+    label, *errors = map(json.loads, capsys.readouterr().out.splitlines())
+    assert label["label"] == "red" and len(errors) == 3
+    assert all("circle" in one["error"] for one in errors)
+
+
 def test_a_file_may_begin_with_a_tilde(bundle, colour_clip, tmp_path, monkeypatch, capsys):
     colour_clip("here/~clip.mp4", "green")
     colour_clip("here/b.mp4", "green").rename(tmp_path / "here" / "~")

@@ -53,6 +53,16 @@ def test_the_first_frame_is_the_first_picture(tmp_path, first, claimed):
     assert np.array_equal(frames, numbered(5)) and info.frames == 5
 
 
+@pytest.mark.parametrize("number", [0, 2, 4])
+def test_a_picture_that_is_a_circle_of_links_is_not_the_end(tmp_path, number):
+    write(tmp_path, numbered(5), 0)
+    name = f"img_{number:05}.png"
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to(name)
+    with pytest.raises(VideoError, match=rf"frame {name} cannot be read: .*circle"):
+        read_frames_folder(tmp_path, range, suffix="img_{:05}.png")
+
+
 @given(
     numbers=st.sets(st.integers(0, 40), min_size=1, max_size=12),
     claimed=st.one_of(st.none(), st.integers(1, 45)),

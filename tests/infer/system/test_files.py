@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infer.system.files import WriteError, replacing, write_text
+from infer.system.files import WriteError, check_writable, replacing, write_text
 
 
 def test_a_file_appears_whole_in_folders_that_are_made(tmp_path: Path) -> None:
@@ -48,6 +48,18 @@ def test_a_full_disk_and_an_impossible_place_are_told(tmp_path: Path) -> None:
     assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
     with pytest.raises(WriteError, match=r"x.txt cannot be written: "):
         write_text(file / "x.txt", "new")
+
+
+@pytest.mark.parametrize("name", ["a", "a/x.txt", "a/deep/x.txt"])
+def test_a_circle_of_links_is_told_and_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    for write in (check_writable, lambda path: write_text(path, "new")):
+        with pytest.raises(WriteError, match=rf"{name} cannot be written: .*circle"):
+            write(tmp_path / name)
+    assert os.readlink(tmp_path / "a") == "b" and {*tmp_path.iterdir()} == {
+        *(tmp_path / "a", tmp_path / "b")
+    }
 
 
 def test_permissions_and_links_stay(tmp_path: Path) -> None:
