@@ -97,12 +97,12 @@ def build(config: Path, batch: int) -> tuple[Callable[[], float], Callable[[], f
     from paddlevideo.solver import build_lr, build_optimizer
     from paddlevideo.utils import get_config
 
-    from train.config.load import clip_spec, load_config
+    from train.config.load import load_config
     from train.distill.recognizers import build_recognizer
     from train.models.pixels import PixelInput
 
     cfg = load_config(config, [f"DATASET.batch_size={batch}"])
-    spec = clip_spec(cfg, "train")
+    spec = cfg.specs["train"]
     pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
     recognizer = build_recognizer(cfg.model, seed=0, pixels=pixels)
 

@@ -30,7 +30,7 @@ from infer.clips.sampling import sample_indices
 from infer.clips.spec import ClipSpec
 from infer.system.errors import VideoError
 from train.config.list_format import FRAME_SUFFIX
-from train.config.load import Config, clip_spec, load_config, split_files
+from train.config.load import Config, load_config
 from train.config.trust import add_trust
 from train.data.lists import Sample
 
@@ -66,9 +66,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from train.data.splits import build_dataset
 
     cfg = load_config(options.config, options.override, trust=options.trust)
-    spec = clip_spec(cfg, options.split)
+    spec = cfg.specs[options.split]
     samples = list(build_dataset(cfg, options.split).samples)
-    files = split_files(cfg, options.split)
+    files = cfg.lists[options.split]
     suffix = (files and files.suffix) or FRAME_SUFFIX
     if 0 < options.count < len(samples):
         places = np.linspace(0, len(samples) - 1, options.count).round().astype(int)
@@ -168,7 +168,7 @@ class _Network:
 
         weights = model_weights(load_file(checkpoint, trust=cfg.trust), source=checkpoint)
         self._network = strip(weights, cfg.model, source=checkpoint).network
-        preprocess = clip_spec(cfg).preprocess
+        preprocess = cfg.specs["valid"].preprocess
         self._pixels = PixelInput(preprocess.mean, preprocess.std)
 
     def logits(self, clips: Frames) -> np.ndarray:

@@ -216,18 +216,17 @@ def _kept(
 
 def _test_sets(methods: Sequence[Method]) -> tuple[dict[Any, ClipDataset], dict[str, Any]]:
     """The test clips by how they are sampled, read once, and what the result says of them."""
-    from train.config.load import clip_spec, split_files
     from train.data.fingerprint import fingerprint
     from train.data.splits import build_dataset
 
     sets: dict[Any, ClipDataset] = {}
     lists = set()
     for method in methods:
-        files = split_files(method.cfg, "test")
+        files = method.cfg.lists["test"]
         if files is None:
             raise BenchmarkError(f"{method.path}: DATASET has no test list")
         lists.add((str(files.list_file), sha256_of(files.list_file)))
-        sets.setdefault(clip_spec(method.cfg, "test"), build_dataset(method.cfg, "test"))
+        sets.setdefault(method.cfg.specs["test"], build_dataset(method.cfg, "test"))
     if len({sha256 for _, sha256 in lists}) > 1:
         raise BenchmarkError("the methods are tested on different lists: DATASET.test must agree")
     (name, sha256) = next(iter(lists))
@@ -252,14 +251,13 @@ def _measure(
     list_sha256: str,
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """What every student that was trained answers and cost."""
-    from train.config.load import clip_spec
     from train.data.splits import build_dataset
 
     configs = {method.name: method.cfg for method in methods}
     answers = {}
     for (name, seed), job in finals.items():
         cfg = configs[name]
-        spec = clip_spec(cfg, "test")
+        spec = cfg.specs["test"]
         found = measure(
             job,
             cfg,

@@ -209,9 +209,8 @@ def _say_result(found: Search, ship: str, say: Say) -> None:
 
 
 def _check_pixels(cfg: Config, bundle: Bundle) -> None:
-    from train.config.load import clip_spec
 
-    if clip_spec(cfg) != bundle.spec:
+    if cfg.specs["valid"] != bundle.spec:
         raise ClipDuetError(
             f"{cfg.source} prepares clips in another way than {bundle.root} was exported with; "
             "give the config of its run"

@@ -20,7 +20,7 @@ from export.network.fuse import fuse
 from export.verify.parity import randomise
 from infer.bundle.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
 from infer.clips.spec import ClipSpec
-from train.config.load import Config, clip_spec
+from train.config.load import Config
 from train.data.motions.clips import MotionSpec, draw_clip
 from train.distill.recognizers import build_recognizer
 
@@ -47,7 +47,7 @@ def build(cfg: Config, folder: Path, *, max_batch: int, seed: int) -> tuple[Bund
     """
     import onnx
 
-    spec = clip_spec(cfg)
+    spec = cfg.specs["valid"]
     student = build_recognizer(cfg.model, seed=seed).student
     randomise(student, seed=seed)
     student.eval()

@@ -86,14 +86,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train, evaluate, pool; JSON-ready."""
-    from train.config.load import class_names
     from train.config.schema.before import Training
     from train.data.fingerprint import fingerprint
 
     experiments = _experiments(options)
     dataset = _test_set(experiments, options)
     list_sha256 = sha256_of(_list_file(experiments[0].cfg, options))
-    names = class_names(experiments[0].cfg)
+    names = experiments[0].cfg.class_names
     if options.export is None:
         options.export = _can_export()
         if not options.export:
@@ -234,11 +233,10 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
 
 
 def _list_file(cfg: Config, options: argparse.Namespace) -> Path:
-    from train.config.load import split_files
 
     if options.data is not None:
         return Path(options.data)
-    files = split_files(cfg, "test")
+    files = cfg.lists["test"]
     if files is None:
         raise BenchmarkError(f"{cfg.source}: DATASET has no test list; give one with --data")
     return files.list_file
@@ -246,13 +244,12 @@ def _list_file(cfg: Config, options: argparse.Namespace) -> Path:
 
 def _test_set(experiments: Sequence[Experiment], options: argparse.Namespace) -> ClipDataset:
     """The test clips, the same for both; read once."""
-    from train.config.load import clip_spec
     from train.data.dataset import ClipDataset
     from train.data.lists import read_list
     from train.data.splits import build_dataset
 
     cfg = experiments[0].cfg
-    specs = {clip_spec(one.cfg, "test") for one in experiments}
+    specs = {one.cfg.specs["test"] for one in experiments}
     counts = {one.cfg.class_num for one in experiments}
     if len(specs) > 1 or len(counts) > 1:
         raise BenchmarkError(

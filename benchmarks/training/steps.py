@@ -16,11 +16,10 @@ PAIR = "pair"
 
 def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
     """One training step of the pair, and of each of its networks alone, on the same clips."""
-    from train.config.load import clip_spec
     from train.distill.recognizers import build_recognizer
     from train.models.pixels import PixelInput
 
-    preprocess = clip_spec(cfg, "train").preprocess
+    preprocess = cfg.specs["train"].preprocess
     pixels = PixelInput(preprocess.mean, preprocess.std)
     networks: dict[str, dict[str, Any]] = {}
     for entry in cfg.model["models"]:
@@ -51,13 +50,12 @@ def training_step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable
     """A function that takes one step on the same random clips each time and returns the loss."""
     import paddle
 
-    from train.config.load import clip_spec
     from train.engine.optim import build_optimizer
     from train.engine.precision import build_precision
     from train.losses import Target
     from train.models.pixels import PixelInput
 
-    spec = clip_spec(cfg, "train")
+    spec = cfg.specs["train"]
     rng = np.random.default_rng(seed)
     batch = cfg.DATASET.batch_size
     clips = rng.integers(0, 256, (batch, *spec.clip_shape), dtype=np.uint8)

@@ -22,7 +22,7 @@ from export.verify.limits import FLOAT32
 from export.verify.recorded import recorded_of
 from infer.bundle.bundle import Bundle, sha256_of, write_bundle_json
 from train.checkpoints.checkpoint import load_file, model_weights
-from train.config.load import Config, classes_of, clip_spec
+from train.config.load import Config
 
 __all__ = ["ACTIVATIONS", "Options", "export_bundle"]
 
@@ -72,12 +72,12 @@ def export_bundle(
     others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
     say(f"strip     Student, {count(stripped.network):,} numbers{others}")
     record = record_of(checkpoint, content)
-    if "settings" not in record and clip_spec(cfg).preprocess.resize != "pil":
+    if "settings" not in record and cfg.specs["valid"].preprocess.resize != "pil":
         say(
             "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
             "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
         )
-    classes = classes_of(cfg)
+    classes = list(cfg.deployed_names)
     checks = selection.verification(
         cfg, count=options.verify_clips, parity=min(PARITY_CLIPS, options.max_batch)
     )
@@ -89,7 +89,7 @@ def export_bundle(
         calibration = selection.calibration(cfg, count=options.calibration_clips, say=say)
     left = LeftOut(options.required)
     with staged(output) as folder:
-        spec = clip_spec(cfg)
+        spec = cfg.specs["valid"]
         reference = accept.reference_of(spec, stripped, checks, options=options, say=say)
         recorded = recorded_of(record, checks.whole, reference.found)
         net = _fused(cfg, stripped, checks, say)
@@ -138,7 +138,7 @@ def export_bundle(
 
 def _fused(cfg: Config, stripped: Stripped, checks: selection.Verification, say: Say) -> DeployNet:
     """The network to ship, compared with the one that was trained."""
-    spec = clip_spec(cfg)
+    spec = cfg.specs["valid"]
     fused = fuse(stripped.network)
     with paddle.no_grad():
         frames = accept.input_layer(spec)(paddle.to_tensor(checks.clips))

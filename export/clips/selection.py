@@ -11,8 +11,8 @@ from export.clips.calibration import Calibration, draw_calibration
 from export.verify.parity import VerificationError
 from infer.clips.spec import ClipSpec
 from infer.system.errors import ClipDuetError, VideoError
-from train.config.load import Config, clip_spec, split_files
-from train.config.schema.data import Split
+from train.config.load import Config
+from train.config.schema.common import Split
 from train.data.dataset import ClipDataset
 from train.data.lists import ListError, Sample
 from train.data.splits import build_dataset
@@ -57,7 +57,7 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
     samples = whole = _samples(cfg, "valid")
     if 0 < count < len(samples):
         samples = [samples[i] for i in np.linspace(0, len(samples) - 1, count).round().astype(int)]
-    spec = clip_spec(cfg)
+    spec = cfg.specs["valid"]
     size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
     dataset = _dataset(cfg, "valid", samples, spec, cache=size <= CACHE_BYTES)
     clips: list[np.ndarray] = []
@@ -76,7 +76,7 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
             f"no clip of the validation list can be read, so nothing can be verified; the first: "
             f"{reason}"
         )
-    files = split_files(cfg, "valid")
+    files = cfg.lists["valid"]
     return Verification(
         dataset,
         str(files and files.list_file),
@@ -95,17 +95,17 @@ def calibration(cfg: Config, *, count: int, say: Callable[[str], None]) -> Calib
         CalibrationError: the lists overlap, or no video can be read.
         UnreadableError: more videos cannot be read than `cfg.max_unreadable` allows.
     """
-    files = split_files(cfg, "train")
+    files = cfg.lists["train"]
     if files is None:
         raise ClipDuetError(f"{cfg.source}: DATASET has no train list to calibrate on; --no-int8")
     held_out = _samples(cfg, "valid")
-    if split_files(cfg, "test") is not None:
+    if cfg.lists["test"] is not None:
         try:
             held_out += _samples(cfg, "test")
         except ListError as error:
             first = str(error).splitlines()[0]
             say(f"note: overlap with the test list was not checked, it cannot be used: {first}")
-    dataset = _dataset(cfg, "train", _samples(cfg, "train"), clip_spec(cfg), cache=False)
+    dataset = _dataset(cfg, "train", _samples(cfg, "train"), cfg.specs["valid"], cache=False)
     return draw_calibration(
         dataset,
         list_file=files.list_file,
@@ -124,7 +124,7 @@ def _dataset(
     cfg: Config, split: Split, samples: list[Sample], spec: ClipSpec, *, cache: bool
 ) -> ClipDataset:
     """Any split as evaluation sees it."""
-    files = split_files(cfg, split)
+    files = cfg.lists[split]
     folders = files is not None and files.format == "FrameDataset"
     suffix = files.suffix if files is not None and folders else ""
     return ClipDataset(samples, spec, train=False, suffix=suffix, cache=cache)

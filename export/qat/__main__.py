@@ -237,11 +237,10 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
     from export.network.strip import strip
     from infer.bundle.onnx_metadata import onnx_metadata
     from train.checkpoints.checkpoint import load_file, model_weights
-    from train.config.load import classes_of, clip_spec
 
     content = load_file(checkpoint, trust=cfg.trust)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
-    net = DeployNet(fuse(stripped.network), clip_spec(cfg))
+    net = DeployNet(fuse(stripped.network), cfg.specs["valid"])
     with tempfile.TemporaryDirectory() as scratch:
         program, weights = save_paddle(net, Path(scratch))
         model = to_onnx(
@@ -249,7 +248,7 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
             weights,
             Path(scratch) / FP32,
             net.tensor_names(),
-            metadata=onnx_metadata(classes_of(cfg), net.spec),
+            metadata=onnx_metadata(cfg.deployed_names, net.spec),
         )
         calibrated = calibrate(Path(scratch) / FP32, clips, calibrator=calibrator)
     graphs: dict[Path, Any] = {folder / FP32: model}

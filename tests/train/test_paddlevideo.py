@@ -15,7 +15,7 @@ from export.network.strip import strip
 from infer.clips.preprocess import crop_frames, scale_frames
 from train.checkpoints.checkpoint import load_file, model_weights
 from train.checkpoints.pretrained import load_weights
-from train.config.load import Config, clip_spec, load_config
+from train.config.load import Config, load_config
 from train.data.splits import training_datasets
 from train.distill.recognizers import build_recognizer
 from train.engine.loop import train
@@ -107,7 +107,7 @@ def test_a_config_as_it_stands_trains_a_step(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = yaml_of(paddlevideo, name)
-    assert clip_spec(load_config(file)).clip_shape == (CONFIGS[name], 224, 224, 3)
+    assert load_config(file).specs["valid"].clip_shape == (CONFIGS[name], 224, 224, 3)
     crop = "GroupFullResSample.crop_size" if "dense" in name else "CenterCrop.target_size"
     cfg = load_config(file, [*TINY, f"PIPELINE.test.transform.{crop}=32", "output_dir=run"])
     lay_out(cfg, clips)
@@ -226,7 +226,7 @@ def test_pixels_are_paddlevideos(
     for size, given in frames.items():
         for resize in ("pil", "area"):
             cfg = load_config(config, [f"PIPELINE.{split}.transform.Scale.resize={resize}"])
-            spec = clip_spec(cfg, split).preprocess
+            spec = cfg.specs[split].preprocess
             clips = crop_frames(scale_frames(given, spec)[None], spec)
             clip = clips.reshape(-1, *clips.shape[2:])
             mean, std = np.float32(spec.mean), np.float32(spec.std)

@@ -16,7 +16,7 @@ import yaml
 from export.clips.selection import verification
 from tests.train.tiny import ALONE, PAIR
 from train.__main__ import main
-from train.config.load import class_names, load_config
+from train.config.load import load_config
 from train.data.splits import training_datasets
 from train.distill.recognizers import build_recognizer
 
@@ -95,7 +95,7 @@ def test_the_export_command(
     (words,) = [words for words in commands(page) if words[:2] == ["make", "export"]]
     given = dict(word.split("=", 1) for word in words[2:])
     cfg = load_config(given["CONFIG"], given["OVERRIDES"].split())
-    assert class_names(cfg) == NAMES
+    assert list(cfg.class_names) == NAMES
     assert verification(cfg, count=0, parity=4).clips.shape == (4, 4, 32, 32, 3)
 
 
@@ -113,5 +113,5 @@ def test_the_config_for_videos_instead_of_frames(
     (tmp_path / "own.yaml").write_text(block.replace("/data/k400", str(root)))
     cfg = load_config(tmp_path / "own.yaml")
     train_set, valid_set = training_datasets(cfg)
-    assert (len(train_set), len(valid_set), class_names(cfg)) == (12, 6, NAMES)
+    assert (len(train_set), len(valid_set), list(cfg.class_names)) == (12, 6, NAMES)
     assert valid_set.load(0).shape == (4, 32, 32, 3)

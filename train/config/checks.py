@@ -11,21 +11,22 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from infer.clips.spec import SamplingSpec
+from train.config.blocks import Blocks, dig
 from train.config.errors import Location, Mistake, dotted, shown, unknown_name
 from train.config.list_format import FRAME_SUFFIX
 from train.config.model_checks import (
     Placed,
-    attempt,
     check_model,
-    dig,
     losses_of,
     needs_labels,
     networks_of,
 )
-from train.config.schema.data import SPLITS, Dataset, ListFile, PipelineSplit
-from train.config.schema.experiment import LearningRate
+from train.config.schema.common import SPLITS, Split
+from train.config.schema.data import Dataset, ListFile
 from train.config.schema.losses import RKDLoss
 from train.config.schema.model import STUDENT
+from train.config.schema.optimizer import LearningRate
+from train.config.schema.pipeline import PipelineSplit
 
 DENSE_WINDOW = SamplingSpec().window
 
@@ -35,40 +36,38 @@ _DATASET: TypeAdapter[Dataset] = TypeAdapter(Dataset)
 _PIPELINE: TypeAdapter[PipelineSplit] = TypeAdapter(PipelineSplit)
 
 
-def check_config(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    """All checks across a whole config."""
-    model = raw.get("MODEL")
-    yield from check_model(model)
-    networks = list(networks_of(model))
-    pipelines: dict[str, PipelineSplit | None] = {
-        split: attempt(_PIPELINE, dig(raw, "PIPELINE", split)) for split in SPLITS
-    }
-    yield from _same_segments(raw, networks)
+def check_config(blocks: Blocks, *, inference: Any) -> Iterator[Mistake]:
+    """All checks across a whole config; `inference` is its INFERENCE block."""
+    yield from check_model(blocks)
+    networks = list(networks_of(blocks))
+    pipelines = {split: blocks.checked(_PIPELINE, "PIPELINE", split) for split in SPLITS}
+    yield from _same_segments(blocks, networks)
     for split, pipeline in pipelines.items():
         if pipeline is not None:
             yield from _check_sampling(split, pipeline)
             yield from _check_transforms(split, pipeline)
-        yield from _check_decoder(raw, split)
+        yield from _check_decoder(blocks, split)
+    yield from _same_shape(pipelines)
     yield from _same_normalisation(pipelines)
-    yield from _check_inference(raw, pipelines)
-    yield from _check_labels(raw, networks, pipelines["train"])
-    yield from _check_relations(raw)
-    yield from _check_optimizer(raw)
-    yield from _check_scale(raw)
+    yield from _check_inference(inference, pipelines["valid"])
+    yield from _check_labels(blocks, networks, pipelines["train"])
+    yield from _check_relations(blocks)
+    yield from _check_optimizer(blocks)
+    yield from _check_scale(blocks)
 
 
-def check_made_lists(raw: Mapping[str, Any], made: Mapping[str, str]) -> Iterator[Mistake]:
+def check_made_lists(blocks: Blocks, made: Mapping[str, str]) -> Iterator[Mistake]:
     """Lists that BEFORE writes hold the whole paths of its clips; splits have to read them so.
 
     Args:
-        raw: the whole config.
+        blocks: the config.
         made: the files that BEFORE makes, by their variables.
     """
-    before = dig(raw, "BEFORE")
-    for name, block in before.items() if isinstance(before, Mapping) else ():
-        clips = attempt(_LIST, dig(block, "clips"))
+    before = blocks.written("BEFORE")
+    for name in before if isinstance(before, Mapping) else ():
+        clips = blocks.checked(_LIST, "BEFORE", name, "clips")
         for split in SPLITS:
-            listed = attempt(_LIST, dig(raw, "DATASET", split))
+            listed = blocks.checked(_LIST, "DATASET", split)
             if clips is None or listed is None or listed.file_path != made.get(name):
                 continue
             if listed.format != clips.format:
@@ -87,7 +86,7 @@ def _pattern(listed: ListFile) -> str:
     return listed.suffix or FRAME_SUFFIX
 
 
-def _same_segments(raw: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
+def _same_segments(blocks: Blocks, networks: list[Placed]) -> Iterator[Mistake]:
     """One num_seg for all networks and all pipelines; the Student's leads."""
     known: list[tuple[Location, int]] = [
         ((*network.where, "backbone", "num_seg"), network.backbone.num_seg)
@@ -95,7 +94,7 @@ def _same_segments(raw: Mapping[str, Any], networks: list[Placed]) -> Iterator[M
         if network.backbone is not None
     ]
     for split in SPLITS:
-        sample = dig(raw, "PIPELINE", split, "sample")
+        sample = blocks.written("PIPELINE", split, "sample")
         if isinstance(sample, Mapping):
             frames = sample.get("num_seg", 8)
             if isinstance(frames, int) and not isinstance(frames, bool):
@@ -117,11 +116,11 @@ def _check_sampling(split: str, pipeline: PipelineSplit) -> Iterator[Mistake]:
         yield Mistake(("PIPELINE", split, "sample", "views"), "is for valid and test; leave it out")
 
 
-def _check_decoder(raw: Mapping[str, Any], split: str) -> Iterator[Mistake]:
-    listed = attempt(_LIST, dig(raw, "DATASET", split))
-    own = dig(raw, "PIPELINE", split) is not None or split != "test"
+def _check_decoder(blocks: Blocks, split: str) -> Iterator[Mistake]:
+    listed = blocks.checked(_LIST, "DATASET", split)
+    own = blocks.written("PIPELINE", split) is not None or split != "test"
     where = ("PIPELINE", split if own else "valid", "decode", "name")
-    decoder = dig(raw, *where)
+    decoder = blocks.written(*where)
     if listed is None or decoder not in ("VideoDecoder", "FrameDecoder"):
         return
     needed = listed.format.replace("Dataset", "Decoder")
@@ -174,7 +173,17 @@ def _check_sizes(where: Location, pipeline: PipelineSplit) -> Iterator[Mistake]:
                 yield Mistake((*where, index, step.name, key), f"{what}, {scale.short_size}")
 
 
-def _same_normalisation(pipelines: Mapping[str, PipelineSplit | None]) -> Iterator[Mistake]:
+def _same_shape(pipelines: Mapping[Split, PipelineSplit | None]) -> Iterator[Mistake]:
+    """One exported network takes the clips of validation and of the test."""
+    valid, test = pipelines["valid"], pipelines["test"]
+    if valid is None or test is None or valid.sample.num_seg != test.sample.num_seg:
+        return  # another number of frames is told by itself
+    if valid.crop != test.crop:
+        told = f"valid {valid.clip_shape} and test {test.clip_shape}; one network takes one"
+        yield Mistake(("PIPELINE", "test"), f"clips [time, height, width, channel] differ: {told}")
+
+
+def _same_normalisation(pipelines: Mapping[Split, PipelineSplit | None]) -> Iterator[Mistake]:
     """Normalisation is part of the network: it cannot differ between splits."""
     found = [
         (split, pipeline.find("Normalization"))
@@ -187,11 +196,8 @@ def _same_normalisation(pipelines: Mapping[str, PipelineSplit | None]) -> Iterat
             yield Mistake(("PIPELINE", split, "transform"), what)
 
 
-def _check_inference(
-    raw: Mapping[str, Any], pipelines: Mapping[str, PipelineSplit | None]
-) -> Iterator[Mistake]:
+def _check_inference(inference: Any, valid: PipelineSplit | None) -> Iterator[Mistake]:
     """INFERENCE is ignored because it repeats the evaluation pipeline: so it must do so."""
-    valid = pipelines["valid"]
     if valid is None:
         return
     crop = valid.find("CenterCrop")
@@ -199,16 +205,16 @@ def _check_inference(
         ("num_seg", valid.sample.num_seg),
         ("target_size", crop and crop.target_size),
     ):
-        said = dig(raw, "INFERENCE", key)
+        said = dig(inference, key)
         if said is not None and value is not None and said != value:
             what = f"is {shown(said)}, but the valid pipeline's is {value}, which deployment uses"
             yield Mistake(("INFERENCE", key), what)
 
 
 def _check_labels(
-    raw: Mapping[str, Any], networks: list[Placed], train: PipelineSplit | None
+    blocks: Blocks, networks: list[Placed], train: PipelineSplit | None
 ) -> Iterator[Mistake]:
-    dataset = attempt(_DATASET, dig(raw, "DATASET"))
+    dataset = blocks.checked(_DATASET, "DATASET")
     widths = [width for network in networks if (width := network.classes()) is not None]
     if dataset is None:
         return
@@ -220,48 +226,48 @@ def _check_labels(
         for name in dataset.label_flip:
             if name not in names and not (name.isdigit() and int(name) < len(names)):
                 yield Mistake(("DATASET", "label_flip"), unknown_name("class", name, names))
-    yield from _check_unlabelled(raw, dataset)
+    yield from _check_unlabelled(blocks, dataset)
     for index, step in enumerate(train.transform if train is not None else ()):
         if step.name == "RandomFlip" and dataset.label_flip == "forbidden":
             what = "DATASET.label_flip forbids mirroring; leave RandomFlip out"
             yield Mistake(("PIPELINE", "train", "transform", index, "RandomFlip"), what)
 
 
-def _check_unlabelled(raw: Mapping[str, Any], dataset: Dataset) -> Iterator[Mistake]:
+def _check_unlabelled(blocks: Blocks, dataset: Dataset) -> Iterator[Mistake]:
     for split in ("valid", "test"):
         listed = getattr(dataset, split)
         if listed is not None and not listed.labelled:
             what = "accuracy is measured against labels: only the train list may have none"
             yield Mistake(("DATASET", split, "labelled"), what)
     if not dataset.train.labelled:
-        for where in needs_labels(raw.get("MODEL")):
+        for where in needs_labels(blocks):
             yield Mistake(where, "learns from labels, but DATASET.train.labelled is false")
 
 
-def _check_relations(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    clips = dig(raw, "DATASET", "batch_size")
-    for where, loss in losses_of(raw.get("MODEL"), "Train"):
+def _check_relations(blocks: Blocks) -> Iterator[Mistake]:
+    clips = blocks.written("DATASET", "batch_size")
+    for where, loss in losses_of(blocks, "Train"):
         if isinstance(loss, RKDLoss) and clips == 1:
             what = "compares the clips of a batch, and DATASET.batch_size is 1: raise it"
             yield Mistake((*where, "name"), what)
 
 
-def _check_scale(raw: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_scale(blocks: Blocks) -> Iterator[Mistake]:
     """Settings for large batches and averages that exclude others."""
-    alternating = dig(raw, "MODEL", "update") == "alternating"
-    if raw.get("GRADIENT_ACCUMULATION") is not None and alternating:
+    alternating = blocks.written("MODEL", "update") == "alternating"
+    if blocks.written("GRADIENT_ACCUMULATION") is not None and alternating:
         text = "alternating updates take a step after every batch: leave it, or MODEL.update, out"
         yield Mistake(("GRADIENT_ACCUMULATION",), text)
-    if raw.get("EMA") is not None and raw.get("PRECISEBN") is not None:
+    if blocks.written("EMA") is not None and blocks.written("PRECISEBN") is not None:
         text = "averages the statistics of batch norms as well: leave it, or PRECISEBN, out"
         yield Mistake(("EMA",), text)
 
 
-def _check_optimizer(raw: Mapping[str, Any]) -> Iterator[Mistake]:
-    if raw.get("grad_clip") is not None and dig(raw, "OPTIMIZER", "grad_clip") is not None:
+def _check_optimizer(blocks: Blocks) -> Iterator[Mistake]:
+    if None not in (blocks.written("grad_clip"), blocks.written("OPTIMIZER", "grad_clip")):
         yield Mistake(("grad_clip",), "OPTIMIZER.grad_clip says it too; keep one of them")
-    rate = attempt(_RATE, dig(raw, "OPTIMIZER", "learning_rate"))
-    epochs = raw.get("epochs")
+    rate = blocks.checked(_RATE, "OPTIMIZER", "learning_rate")
+    epochs = blocks.written("epochs")
     if rate is None or not isinstance(epochs, int) or epochs < 1:
         return
     where = ("OPTIMIZER", "learning_rate")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from train.config.load import Config, class_names
+from train.config.load import Config
 from train.config.networks import blocks_of
 from train.config.schema.model import STUDENT
 
@@ -50,7 +50,7 @@ def deployed(cfg: Config) -> dict[str, Any]:
             for part in ("backbone", "head")
         },
         "PIPELINE": {"valid": identity(cfg)["PIPELINE"]["valid"]},
-        "classes": class_names(cfg),
+        "classes": list(cfg.class_names),
     }
 
 

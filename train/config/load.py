@@ -12,16 +12,14 @@ import copy
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
 from infer.system.errors import ClipDuetError
+from train.config.blocks import Blocks
 from train.config.checks import check_config, check_made_lists
-from train.config.class_file import ClassFileError, read_class_names
 from train.config.errors import (
     ConfigError,
     Location,
@@ -29,46 +27,18 @@ from train.config.errors import (
     dotted,
     guessed_names,
     pydantic_mistakes,
-    unknown_name,
 )
-from train.config.list_format import ListFormat
 from train.config.model_checks import check_model
-from train.config.schema.data import PipelineSplit, Split
 from train.config.schema.experiment import IGNORED, Config
 from train.config.schema.model import ModelOnly
 from train.config.yaml_file import Document, apply_overrides, expand_environment, load_document
 
-__all__ = [
-    "Config",
-    "ConfigError",
-    "SplitFiles",
-    "class_names",
-    "clip_spec",
-    "load_config",
-    "parse_model",
-    "pipeline_of",
-    "run_config",
-    "split_files",
-    "transform_blocks",
-]
+__all__ = ["Config", "ConfigError", "load_config", "parse_model", "run_config"]
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
 RUN_CONFIG = "config.yaml"
 """Name of the file that a run writes its settings to, overrides included."""
-DENSE_VIEWS = 10
-"""Windows that dense sampling takes from a video in evaluation, as PaddleVideo does."""
-
-
-@dataclass(frozen=True)
-class SplitFiles:
-    """Where a split is, with `DATASET.root` applied."""
-
-    list_file: Path
-    root: Path
-    format: ListFormat
-    suffix: str
-    labelled: bool = True
 
 
 def load_config(
@@ -105,8 +75,9 @@ def load_config(
     mistakes = list(document.mistakes)
     config, found = _validate(Config, raw)
     mistakes += found
-    mistakes += check_config({**raw, "INFERENCE": document.data.get("INFERENCE")})
-    mistakes += check_made_lists(raw, made)
+    blocks = Blocks(raw, config)
+    mistakes += check_config(blocks, inference=document.data.get("INFERENCE"))
+    mistakes += check_made_lists(blocks, made)
     if mistakes or config is None:
         raise ConfigError(str(path), _with_origins(mistakes, document))
     config._ignored = ignored
@@ -134,90 +105,10 @@ def parse_model(block: Mapping[str, Any]) -> dict[str, Any]:
     raw = {"MODEL": block.get("MODEL", block)}
     raw = copy.deepcopy(raw if "MODEL" not in block else dict(block))
     config, mistakes = _validate(ModelOnly, raw)
-    mistakes += check_model(raw["MODEL"])
+    mistakes += check_model(Blocks(raw, config))
     if mistakes or config is None:
         raise ConfigError("MODEL", mistakes)
     return config.MODEL.model_dump()
-
-
-def pipeline_of(cfg: Config, split: Split) -> PipelineSplit:
-    """The pipeline of a split; a test split without its own uses that of validation."""
-    if split == "train":
-        return cfg.PIPELINE.train
-    if split == "test" and cfg.PIPELINE.test is not None:
-        return cfg.PIPELINE.test
-    return cfg.PIPELINE.valid
-
-
-def clip_spec(cfg: Config, split: Split = "valid") -> ClipSpec:
-    """How a video of that split becomes a clip; that of `valid` is what deployment does.
-
-    For `train` the crop is the size that the training transforms end at.
-
-    Raises:
-        ConfigError: the clips of validation and test differ in shape, which one exported network
-            cannot take.
-    """
-    spec = _split_spec(cfg, split)
-    if split != "train":
-        other: Split = "test" if split == "valid" else "valid"
-        shapes = {split: spec.clip_shape, other: _shape(cfg, other)}
-        if len(set(shapes.values())) > 1:
-            what = " and ".join(f"{name} {shape}" for name, shape in shapes.items())
-            text = f"clips [time, height, width, channel] differ: {what}; one network takes one"
-            raise ConfigError(cfg.source, [Mistake(("PIPELINE", other), text)])
-    return spec
-
-
-def split_files(cfg: Config, split: Split) -> SplitFiles | None:
-    """The list and data folder of a split; None where there is no such split."""
-    listed = getattr(cfg.DATASET, split)
-    if listed is None:
-        return None
-    root = Path(cfg.DATASET.root)
-    return SplitFiles(
-        root / listed.file_path,
-        root / listed.data_prefix,
-        listed.format,
-        listed.suffix,
-        listed.labelled,
-    )
-
-
-def class_names(cfg: Config) -> list[str]:
-    """Names of the classes by label.
-
-    A file of names holds one a line, with its label or without; see
-    `train.config.class_file`.
-
-    Raises:
-        ConfigError: the file of names cannot be read, or does not hold as many as the networks
-            tell apart.
-    """
-    classes = cfg.DATASET.classes
-    if classes is None:
-        return [str(index) for index in range(cfg.class_num)]
-    if isinstance(classes, list):
-        return list(classes)
-    file = Path(cfg.DATASET.root) / classes
-
-    def fail(text: str) -> ConfigError:
-        return ConfigError(cfg.source, [Mistake(("DATASET", "classes"), text)])
-
-    try:
-        names = read_class_names(file)
-    except ClassFileError as error:
-        raise fail(str(error)) from error
-    if len(names) != cfg.class_num:
-        raise fail(f"{file} names {len(names)} classes, the networks tell {cfg.class_num} apart")
-    return names
-
-
-def classes_of(cfg: Config) -> list[str]:
-    """The config's class names, or `class_0`, `class_1`, ..."""
-    if cfg.DATASET.classes is None:
-        return [f"class_{index}" for index in range(cfg.class_num)]
-    return class_names(cfg)
 
 
 def run_config(checkpoint: Path, *, of: str | None = None) -> Path:
@@ -236,30 +127,6 @@ def run_config(checkpoint: Path, *, of: str | None = None) -> Path:
     if not config.is_file():
         raise ClipDuetError(f"there is no {config}; name the config of {of or checkpoint} with -c")
     return config
-
-
-def transform_blocks(cfg: Config) -> list[dict[str, dict[str, Any]]]:
-    """The training transforms for `build_transforms`; a flip knows which labels it swaps.
-
-    Raises:
-        ConfigError: `DATASET.label_flip` names a class that there is not.
-    """
-    blocks = cfg.PIPELINE.train.blocks()
-    swaps = cfg.DATASET.label_flip
-    flips = [block["RandomFlip"] for block in blocks if "RandomFlip" in block]
-    if not flips or not isinstance(swaps, dict):
-        return blocks
-    names = class_names(cfg)
-    labels = {name: index for index, name in enumerate(names)}
-    labels = {str(index): index for index in range(len(names))} | labels
-    unknown = [name for name in swaps if name not in labels]
-    if unknown:
-        where = ("DATASET", "label_flip")
-        mistakes = [Mistake(where, unknown_name("class", name, names)) for name in unknown]
-        raise ConfigError(cfg.source, mistakes)
-    for flip in flips:
-        flip["labels"] = {labels[a]: labels[b] for a, b in swaps.items()}
-    return blocks
 
 
 def _made_before(raw: Mapping[str, Any]) -> dict[str, str]:
@@ -329,49 +196,3 @@ def _matches(
             yield from _matches(here[head], rest, (*where, head))
         else:
             yield (*where, head), here
-
-
-def _shape(cfg: Config, split: Split) -> tuple[int, ...]:
-    pipeline = pipeline_of(cfg, split)
-    return (
-        pipeline.sample.num_seg * pipeline.sample.seg_len,
-        _crop(pipeline),
-        _crop(pipeline),
-        3,
-    )
-
-
-def _crop(pipeline: PipelineSplit) -> int:
-    """Height and width that the transforms end at."""
-    size = 0
-    for step in pipeline.transform:
-        options: Any = step.options
-        size = getattr(options, "target_size", 0) or getattr(options, "crop_size", 0) or size
-    return size
-
-
-def _split_spec(cfg: Config, split: Split) -> ClipSpec:
-    pipeline = pipeline_of(cfg, split)
-    sample, scale = pipeline.sample, pipeline.find("Scale")
-    normalization = pipeline.find("Normalization")
-    dense = sample.dense_sample
-    views = sample.views or (DENSE_VIEWS if dense else 1)
-    sampling = SamplingSpec(
-        num_seg=sample.num_seg,
-        seg_len=sample.seg_len,
-        kind="dense" if dense else "uniform",
-        select_left=sample.select_left,
-        views=views if split != "train" else 1,
-    )
-    preprocess = PreprocessSpec(
-        short_size=scale.short_size,
-        fixed_ratio=scale.fixed_ratio,
-        keep_ratio=scale.keep_ratio,
-        do_round=scale.do_round,
-        resize=scale.filter,
-        crop=_crop(pipeline),
-        crops=3 if pipeline.find("GroupFullResSample") else 1,
-        mean=normalization.mean,
-        std=normalization.std,
-    )
-    return ClipSpec(sampling, preprocess)

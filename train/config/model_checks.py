@@ -7,10 +7,11 @@ one message holds both kinds of mistakes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from train.config.blocks import Blocks, dig
 from train.config.errors import Location, Mistake, dotted, shown, unknown_name
 from train.config.schema.losses import (
     FEATURES,
@@ -34,8 +35,6 @@ from train.config.schema.model import (
     ResNetTweaksTSMBackbone,
 )
 
-T = TypeVar("T")
-
 _BACKBONE: TypeAdapter[Any] = TypeAdapter(Backbone)
 _HEAD: TypeAdapter[Any] = TypeAdapter(Head)
 _LOSS: TypeAdapter[Any] = TypeAdapter(Loss)
@@ -58,47 +57,32 @@ class Placed(NamedTuple):
         return None
 
 
-def check_model(model: Any) -> Iterator[Mistake]:
+def check_model(blocks: Blocks) -> Iterator[Mistake]:
     """Checks within the MODEL block."""
-    networks = list(networks_of(model))
+    model, networks = blocks.written("MODEL"), list(networks_of(blocks))
     for network in networks:
         yield from _check_network(network)
     yield from _same_classes(networks)
     if isinstance(model, Mapping) and model.get("framework") == "RecognizerDistillation":
         yield from _check_roles(model, networks)
-        yield from _check_losses(model, networks)
+        yield from _check_losses(blocks, model, networks)
 
 
-def attempt(adapter: TypeAdapter[T], raw: Any) -> T | None:
-    """`raw` as the type, or None where it is not well-formed."""
-    try:
-        return adapter.validate_python(raw)
-    except ValidationError:
-        return None
-
-
-def dig(raw: Any, *keys: str) -> Any:
-    """The value below a path of keys, or None."""
-    for key in keys:
-        raw = raw.get(key) if isinstance(raw, Mapping) else None
-    return raw
-
-
-def networks_of(model: Any) -> Iterator[Placed]:
+def networks_of(blocks: Blocks) -> Iterator[Placed]:
     """The networks of a MODEL block, as far as it has any."""
 
-    def placed(role: str, where: Location, block: Any) -> Placed:
-        backbone = attempt(_BACKBONE, dig(block, "backbone"))
-        return Placed(role, where, backbone, attempt(_HEAD, dig(block, "head")))
+    def placed(role: str, *where: str | int) -> Placed:
+        backbone = blocks.checked(_BACKBONE, *where, "backbone")
+        return Placed(role, where, backbone, blocks.checked(_HEAD, *where, "head"))
 
-    models = dig(model, "models")
+    models = blocks.written("MODEL", "models")
     if isinstance(models, list):
         for index, entry in enumerate(models):
             if isinstance(entry, Mapping) and len(entry) == 1:
-                ((role, block),) = entry.items()
-                yield placed(role, ("MODEL", "models", index, role), block)
-    elif isinstance(model, Mapping):
-        yield placed(STUDENT, ("MODEL",), model)
+                (role,) = entry
+                yield placed(role, "MODEL", "models", index, role)
+    elif isinstance(blocks.written("MODEL"), Mapping):
+        yield placed(STUDENT, "MODEL")
 
 
 def _check_network(network: Placed) -> Iterator[Mistake]:
@@ -154,11 +138,13 @@ def _check_roles(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[M
         yield Mistake(("MODEL", "freeze_params_list", roles.index(STUDENT)), what)
 
 
-def _check_losses(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
+def _check_losses(
+    blocks: Blocks, model: Mapping[str, Any], networks: list[Placed]
+) -> Iterator[Mistake]:
     roles = [network.role for network in networks]
     frozen = _frozen(model, roles)
     for mode in ("Train", "Val"):
-        for where, loss in losses_of(model, mode):
+        for where, loss in losses_of(blocks, mode):
             if loss is not None:
                 yield from _check_pairs(loss, roles, (*where, "model_name_pairs"))
                 yield from _check_layers(loss, mode, where)
@@ -168,9 +154,9 @@ def _check_losses(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[
             what = "labels are smoothed by Recognizer2D only; the terms of MODEL.loss have no such"
             yield Mistake((*network.where, "head", "ls_eps"), f"{what} setting: leave it out")
         yield from _check_network_settings(model, network, frozen)
-    if frozen is None or not networks or not _well_formed(model):
+    if frozen is None or not networks or not _well_formed(blocks):
         return
-    terms = [loss for _, loss in losses_of(model, "Train")]
+    terms = [loss for _, loss in losses_of(blocks, "Train")]
     for role in roles:
         if role not in frozen:
             yield from _check_taught(role, [loss for loss in terms if role in _taught(loss)])
@@ -209,20 +195,21 @@ def _check_taught(role: str, terms: Sequence[Any]) -> Iterator[Mistake]:
     yield Mistake(("MODEL", "loss", "Train"), what)
 
 
-def _well_formed(model: Mapping[str, Any]) -> bool:
+def _well_formed(blocks: Blocks) -> bool:
     """Whether both lists of terms are there, and each term is what it should be."""
     return all(
-        isinstance(dig(model, "loss", mode), list)
-        and all(loss is not None for _, loss in losses_of(model, mode))
+        isinstance(blocks.written("MODEL", "loss", mode), list)
+        and all(loss is not None for _, loss in losses_of(blocks, mode))
         for mode in ("Train", "Val")
     )
 
 
-def losses_of(model: Any, mode: str) -> Iterator[tuple[Location, Any]]:
+def losses_of(blocks: Blocks, mode: str) -> Iterator[tuple[Location, Any]]:
     """The terms of a list with their places; None for those that are not well-formed."""
-    blocks = dig(model, "loss", mode)
-    for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
-        yield ("MODEL", "loss", mode, index), attempt(_LOSS, block)
+    terms = blocks.written("MODEL", "loss", mode)
+    for index in range(len(terms) if isinstance(terms, list) else 0):
+        where = ("MODEL", "loss", mode, index)
+        yield where, blocks.checked(_LOSS, *where)
 
 
 def _frozen(model: Mapping[str, Any], roles: list[str]) -> set[str] | None:
@@ -236,8 +223,7 @@ def _frozen(model: Mapping[str, Any], roles: list[str]) -> set[str] | None:
 def _check_network_settings(
     model: Mapping[str, Any], network: Placed, frozen: set[str] | None
 ) -> Iterator[Mistake]:
-    models = model.get("models")
-    block = dig(models[int(network.where[2])], network.role) if isinstance(models, list) else model
+    block = dig(model, *network.where[1:])
     if network.role == STUDENT and dig(block, "input"):
         what = f"{STUDENT} sees the clips as deployment does: change PIPELINE instead"
         yield Mistake((*network.where, "input"), what)
@@ -281,10 +267,10 @@ def _check_layers(loss: Any, mode: str, where: Location) -> Iterator[Mistake]:
             yield Mistake((*where, key), what)
 
 
-def needs_labels(model: Any) -> Iterator[Location]:
+def needs_labels(blocks: Blocks) -> Iterator[Location]:
     """Places of the terms that clips without labels cannot train."""
-    if dig(model, "framework") == "Recognizer2D":
+    if blocks.written("MODEL", "framework") == "Recognizer2D":
         yield ("MODEL", "framework")
-    for where, loss in losses_of(model, "Train"):
+    for where, loss in losses_of(blocks, "Train"):
         if isinstance(loss, LabelLoss) or (isinstance(loss, DKDLoss) and not loss.use_target_as_gt):
             yield (*where, "name")

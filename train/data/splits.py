@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from infer.system.errors import ClipDuetError
-from train.config.load import Config, clip_spec, split_files, transform_blocks
-from train.config.schema.data import Split
+from train.config.errors import ConfigError, Mistake, unknown_name
+from train.config.schema.common import Split
+from train.config.schema.experiment import Config
 from train.data.augment.transforms import build_transforms
 from train.data.dataset import ClipDataset
 from train.data.lists import ListError, Sample, read_list
@@ -23,7 +25,7 @@ def build_dataset(
         ListError: every wrong line of the list.
         ClipDuetError: the config has no such split.
     """
-    files = split_files(cfg, split)
+    files = cfg.lists[split]
     if files is None:
         raise ClipDuetError(f"{cfg.source}: DATASET has no {split} list")
     if samples is None:
@@ -38,9 +40,9 @@ def build_dataset(
     training = split == "train"
     return ClipDataset(
         samples,
-        clip_spec(cfg, split),
+        cfg.specs[split],
         train=training,
-        transforms=build_transforms(transform_blocks(cfg)) if training else (),
+        transforms=build_transforms(training_transforms(cfg)) if training else (),
         suffix=files.suffix if files.format == "FrameDataset" else "",
         cache=cfg.DATASET.cache,
     )
@@ -63,3 +65,27 @@ def training_datasets(
     if problems:
         raise ClipDuetError("\n".join(problems))
     return found[0], found[1]
+
+
+def training_transforms(cfg: Config) -> list[dict[str, dict[str, Any]]]:
+    """The training transforms for `build_transforms`; a flip knows which labels it swaps.
+
+    Raises:
+        ConfigError: `DATASET.label_flip` names a class that there is not.
+    """
+    blocks = cfg.PIPELINE.train.blocks()
+    swaps = cfg.DATASET.label_flip
+    flips = [block["RandomFlip"] for block in blocks if "RandomFlip" in block]
+    if not flips or not isinstance(swaps, dict):
+        return blocks
+    names = cfg.class_names
+    labels = {name: index for index, name in enumerate(names)}
+    labels = {str(index): index for index in range(len(names))} | labels
+    unknown = [name for name in swaps if name not in labels]
+    if unknown:
+        where = ("DATASET", "label_flip")
+        mistakes = [Mistake(where, unknown_name("class", name, names)) for name in unknown]
+        raise ConfigError(cfg.source, mistakes)
+    for flip in flips:
+        flip["labels"] = {labels[a]: labels[b] for a, b in swaps.items()}
+    return blocks

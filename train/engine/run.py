@@ -16,7 +16,7 @@ from train.checkpoints.checkpoint import LATEST, load_file, load_latest, save_la
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks
 from train.config.identity import completed, deployed, differences, identity
-from train.config.load import Config, clip_spec
+from train.config.load import Config
 from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
 from train.data.loader import batches_in_epoch
@@ -152,7 +152,7 @@ def built_networks(cfg: Config) -> Networks:
     Raises:
         ConfigError: a layer that the losses, or `trainable`, name is not there.
     """
-    preprocess = clip_spec(cfg, "train").preprocess
+    preprocess = cfg.specs["train"].preprocess
     pixels = PixelInput(preprocess.mean, preprocess.std)
     return build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels), pixels
 

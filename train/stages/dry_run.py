@@ -18,8 +18,8 @@ from train.checkpoints.checkpoint import LATEST, load_file, set_weights
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks, network_weights
 from train.config.errors import ConfigError, Location, Mistake
-from train.config.load import Config, class_names, clip_spec, split_files
-from train.config.schema.data import Split
+from train.config.load import Config
+from train.config.schema.common import Split
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
 from train.data.splits import training_datasets
@@ -99,7 +99,7 @@ def _starts(cfg: Config, made: _Made, team: Team, *, target: Path | None = None)
     """Start a training; `target` will hold its best weights."""
     mistakes: list[Mistake] = []
     networks = _tried(lambda: built_networks(cfg), mistakes)
-    _tried(lambda: class_names(cfg), mistakes)
+    _tried(lambda: cfg.class_names, mistakes)
     if target is not None:
         made.configs[str(target)] = cfg.source
         made.weights[str(target)] = None if networks is None else _weights(networks[0])
@@ -181,7 +181,7 @@ def _labels(stage: Stage, made: _Made) -> list[Mistake]:
 
         _tried(fill, mistakes, (*where, "weights"))
         mistakes = [_explained(mistake, made) for mistake in mistakes]
-    spec = _tried(lambda: clip_spec(stage.cfg), mistakes)
+    spec = _tried(lambda: stage.cfg.specs["valid"], mistakes)
     classes = stage.cfg.class_num
     if classes > own.class_num:
         what = f"{stage.cfg.source} tells {classes} classes apart, this config {own.class_num}"
@@ -204,7 +204,7 @@ def _labels(stage: Stage, made: _Made) -> list[Mistake]:
 def _lists_to_come(cfg: Config, made: _Made) -> dict[Split, Sequence[Sample] | None]:
     """The clips, at most, of splits whose lists are not there yet; None: these are not known."""
     splits: tuple[Split, ...] = ("train", "valid")
-    files = {split: split_files(cfg, split) for split in splits}
+    files = {split: cfg.lists[split] for split in splits}
     names = {split: str(one.list_file) for split, one in files.items() if one is not None}
     return {split: made.lists[name] for split, name in names.items() if name in made.lists}
 

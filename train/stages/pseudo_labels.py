@@ -22,7 +22,7 @@ from infer.pipeline.rank import softmax
 from infer.system.files import write_text
 from train.checkpoints.checkpoint import load_file, set_weights
 from train.checkpoints.teachers import network_weights
-from train.config.load import Config, clip_spec
+from train.config.load import Config
 from train.config.networks import blocks_of
 from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
@@ -144,7 +144,7 @@ def dataset_to_label(stage: Stage, samples: Sequence[Sample]) -> ClipDataset:
     # An evaluation wants labels; nobody looks at what it makes of these.
     unknown = [replace(sample, label=0) for sample in samples]
     suffix = clips.suffix if clips.format == "FrameDataset" else ""
-    return ClipDataset(unknown, clip_spec(stage.cfg), train=False, suffix=suffix)
+    return ClipDataset(unknown, stage.cfg.specs["valid"], train=False, suffix=suffix)
 
 
 def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, Sequence[Failed]]:

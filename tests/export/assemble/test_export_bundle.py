@@ -31,7 +31,6 @@ from infer.bundle.bundle import Bundle
 from infer.containers.decoder import installed
 from infer.runtimes.open import open_runtime
 from train.config.identity import deployed
-from train.config.load import clip_spec
 from train.distill.recognizers import build_recognizer
 
 KINDS = ["single", "attention", "pair", "resnet"]
@@ -105,7 +104,8 @@ def test_nothing_of_the_teacher_is_in_the_bundle(exported: Callable[..., Any]) -
     tensors += [v.numpy() for v in fuse(teacher).state_dict().values()]
     files = tree(made.folder)
     student = fuse(made.experiment.recognizer.student)
-    own = [v.numpy() for v in DeployNet(student, clip_spec(made.experiment.cfg)).tensors().values()]
+    net = DeployNet(student, made.experiment.cfg.specs["valid"])
+    own = [v.numpy() for v in net.tensors().values()]
     assert all(any(v.tobytes() in file for file in files.values()) for v in own if v.ndim == 4)
     for value in tensors:
         assert not any(value.tobytes() in file for file in files.values())

@@ -25,7 +25,6 @@ from infer.bundle.bundle import Bundle
 from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendError
 from tests.export.conftest import QUICK
-from train.config.load import clip_spec
 
 FLOATS = {"onnx.fp32", "onnx.fp16", "paddle.fp32"}
 EIGHT = {"onnx.int8", "onnx.int8.x86"}
@@ -38,7 +37,7 @@ def test_a_clip_with_tiny_logits_refuses_nothing(
     made = experiment("single")
     checks = selection.verification(made.cfg, count=0, parity=1)
     student = made.recognizer.student
-    run = dynamic(nn.Sequential(input_layer(clip_spec(made.cfg)), student))
+    run = dynamic(nn.Sequential(input_layer(made.cfg.specs["valid"]), student))
     weights = made.recognizer.state_dict()
     weights["backbone.fc.bias"].set_value(
         weights["backbone.fc.bias"].numpy() - run(checks.clips[:1])[0]

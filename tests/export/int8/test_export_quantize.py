@@ -19,7 +19,7 @@ from export.clips.calibration import CalibrationError
 from export.int8.quantize import KEEP_FLOAT, calibrate, kept_in_float, quantize
 from infer.clips.preprocess import load_clips
 from tests.export.conftest import CROP, SEGMENTS
-from train.config.load import clip_spec, load_config
+from train.config.load import load_config
 
 KINDS = ["single", "attention", "pair", "resnet"]
 
@@ -121,11 +121,11 @@ def test_ranges_of_three_crops_come_from_all_of_them(
     config["PIPELINE"]["valid"]["transform"][1] = {"GroupFullResSample": {"crop_size": CROP}}
     (tmp_path / "three.yaml").write_text(yaml.safe_dump(config))
     cfg = load_config(tmp_path / "three.yaml")
-    assert clip_spec(cfg).preprocess.crops == 3
+    assert cfg.specs["valid"].preprocess.crops == 3
     found = selection.calibration(cfg, count=6, say=print)
     assert found.clips.shape == (6, SEGMENTS, CROP, CROP, 3)
     for index, line in enumerate(found.chosen):
-        crops, _ = load_clips(Path(line.rpartition(" ")[0]), clip_spec(cfg))
+        crops, _ = load_clips(Path(line.rpartition(" ")[0]), cfg.specs["valid"])
         same = [(crop == found.clips[index]).all() for crop in crops]
         assert same == [part == index % 3 for part in range(3)]
 

@@ -28,7 +28,6 @@ from export.verify.parity import dynamic, randomise
 from infer.bundle.bundle import Bundle, write_bundle_json
 from infer.clips.spec import ClipSpec
 from infer.system.errors import AlteredError
-from train.config.load import clip_spec
 from train.models import build_network
 from train.models.pixels import PixelInput
 
@@ -90,7 +89,7 @@ def test_every_file_says_what_goes_in_and_what_comes_out(
         said = session(file).get_modelmeta().custom_metadata_map
         assert json.loads(said["clipduet.classes"]) == ["left", "right", "up", "down", "still"]
         parts = {name: json.loads(said[f"clipduet.{name}"]) for name in ("sampling", "preprocess")}
-        assert ClipSpec.from_dict(parts) == clip_spec(cfg)
+        assert ClipSpec.from_dict(parts) == cfg.specs["valid"]
 
 
 def test_a_bundle_whose_classes_are_in_another_order_does_not_open(
@@ -113,7 +112,7 @@ def test_any_batch_gives_each_clip_its_own_answer(kind: str, exported: Callable[
     made = exported(kind)
     run = session(made.folder / "model.fp32.onnx")
     clips = np.random.default_rng(0).integers(0, 256, (11, 4, 32, 32, 3), dtype=np.uint8)
-    pixels = clip_spec(made.experiment.cfg).preprocess
+    pixels = made.experiment.cfg.specs["valid"].preprocess
     trained = [PixelInput(pixels.mean, pixels.std), made.experiment.recognizer.student]
     expected = dynamic(nn.Sequential(*trained))(clips)
     for size in (1, 2, 3, 4, 7, 11):
@@ -205,7 +204,7 @@ def test_converting_twice_gives_the_same_bytes(
     made = experiment("single")
     files = []
     for attempt in range(2):
-        net = DeployNet(fuse(made.recognizer.student), clip_spec(made.cfg))
+        net = DeployNet(fuse(made.recognizer.student), made.cfg.specs["valid"])
         program, weights = save_paddle(net, tmp_path / str(attempt))
         target = tmp_path / f"{attempt}.onnx"
         to_onnx(program, weights, target, net.tensor_names())
@@ -220,7 +219,7 @@ def test_converting_lets_nothing_be_installed(
     from polygraphy import config
 
     made = experiment("single")
-    net = DeployNet(fuse(made.recognizer.student), clip_spec(made.cfg))
+    net = DeployNet(fuse(made.recognizer.student), made.cfg.specs["valid"])
     program, weights = save_paddle(net, tmp_path)
     monkeypatch.setattr(config, "AUTOINSTALL_DEPS", True)  # as paddle2onnx has it
     monkeypatch.delenv("POLYGRAPHY_AUTOINSTALL_DEPS")
@@ -240,7 +239,7 @@ def test_a_graph_that_cannot_be_repaired_is_refused(
     experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = experiment("resnet")
-    net = DeployNet(fuse(made.recognizer.student), clip_spec(made.cfg))
+    net = DeployNet(fuse(made.recognizer.student), made.cfg.specs["valid"])
     program, weights = save_paddle(net, tmp_path)
     text = program.read_text().replace("1.leaky_relu", "1.leaky_unknown", 1)
     changed = json.JSONDecoder().decode(text)

@@ -10,15 +10,11 @@ from tests.train.config.config_cases import PAIR
 from train.config.load import (
     Config,
     ConfigError,
-    class_names,
-    clip_spec,
     load_config,
     parse_model,
-    pipeline_of,
-    split_files,
-    transform_blocks,
 )
 from train.config.yaml_file import parse_document
+from train.data.splits import training_transforms
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 OURS = sorted(file.name for file in CONFIGS.glob("*.yaml") if "MODEL:" in file.read_text())
@@ -54,7 +50,7 @@ def test_checked_blocks_are_what_the_builders_take(pair):
     cfg = load_config(pair, ["MODEL.freeze_params_list=[true, false]", "grad_clip=5"])
     recognizer = build_recognizer(cfg.model, seed=cfg.seed)
     assert recognizer.roles == ["Teacher", "Student"] and recognizer.frozen == {"Teacher"}
-    names = [type(transform).__name__ for transform in build_transforms(transform_blocks(cfg))]
+    names = [type(transform).__name__ for transform in build_transforms(training_transforms(cfg))]
     assert names == ["MultiScaleCrop", "RandomCrop", "RandomFlip"]
     assert build_mix(cfg.mix) is not None
     _, scheduler = build_optimizer(recognizer, cfg.optimizer, steps_per_epoch=2, epochs=cfg.epochs)
@@ -68,8 +64,8 @@ def test_configs_of_the_repository_load(name, monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     cfg = load_config(CONFIGS / name)
     assert not cfg.ignored
-    assert clip_spec(cfg, "valid").clip_shape == clip_spec(cfg, "train").clip_shape
-    assert split_files(cfg, "train").list_file.name == "train.list"
+    assert cfg.specs["valid"].clip_shape == cfg.specs["train"].clip_shape
+    assert cfg.lists["train"].list_file.name == "train.list"
     assert cfg.class_num == {"pp": 400, "ra": 4}.get(name[:2], cfg.class_num)
 
 
@@ -149,11 +145,11 @@ def test_model_block_alone_is_checked():
 )
 def test_paddlevideos_files_load_unchanged(paddlevideo, name, frames):
     cfg = load_config(paddlevideo / "configs/recognition/pptsm" / f"{name}.yaml")
-    assert clip_spec(cfg).clip_shape == (frames, 224, 224, 3)
+    assert cfg.specs["valid"].clip_shape == (frames, 224, 224, 3)
     dense = "dense" in name
-    assert clip_spec(cfg, "train").sampling.kind == ("dense" if dense else "uniform")
+    assert cfg.specs["train"].sampling.kind == ("dense" if dense else "uniform")
     assert {"METRIC", "log_level"} <= set(cfg.ignored)
-    assert clip_spec(cfg, "test").clips == (30 if dense else 1)
+    assert cfg.specs["test"].clips == (30 if dense else 1)
 
 
 @pytest.mark.parametrize("pair", ["", "_dml"])
@@ -163,8 +159,8 @@ def test_our_recipe_is_paddlevideos(paddlevideo, frames, pair):
     theirs = load_config(paddlevideo / "configs/recognition/pptsm/v2" / f"{name}.yaml")
     ours = load_config(CONFIGS / f"pptsm_v2_{frames}f{pair}.yaml")
     for split in ("train", "valid", "test"):
-        assert pipeline_of(ours, split).blocks() == pipeline_of(theirs, split).blocks()
-        assert pipeline_of(ours, split).sample == pipeline_of(theirs, split).sample
+        assert ours.PIPELINE.of(split).blocks() == theirs.PIPELINE.of(split).blocks()
+        assert ours.PIPELINE.of(split).sample == theirs.PIPELINE.of(split).sample
     rate = {**ours.optimizer["learning_rate"], "max_epoch": ours.epochs}
     assert {**ours.optimizer, "learning_rate": rate} == theirs.optimizer
     assert json.dumps(ours.model).replace("data/pretrained/", "data/") == json.dumps(theirs.model)
@@ -194,55 +190,54 @@ def test_clip_spec_follows_the_pipeline(pair):
             "PIPELINE.valid.transform.Scale={short_size: 56, fixed_ratio: false, backend: cv2}",
         ],
     )
-    spec = clip_spec(cfg)
+    spec = cfg.specs["valid"]
     assert spec.clip_shape == (4, 48, 48, 3)
     assert spec.sampling.select_left and spec.sampling.views == 1
     assert (spec.preprocess.short_size, spec.preprocess.fixed_ratio) == (56, False)
     assert spec.preprocess.resize == "bilinear"
     assert spec.preprocess.mean == (0.485, 0.456, 0.406)
-    assert clip_spec(cfg, "test") == spec
-    train = clip_spec(cfg, "train")
+    assert cfg.specs["test"] == spec
+    train = cfg.specs["train"]
     assert (train.preprocess.short_size, train.preprocess.resize) == (64, "area")
     assert train.preprocess.crop == 48 and not train.sampling.select_left
 
 
 def test_dense_evaluation_takes_ten_views_unless_told(pair):
     dense = "PIPELINE.valid.sample.dense_sample=true"
-    assert clip_spec(load_config(pair, [dense])).sampling.views == 10
+    assert load_config(pair, [dense]).specs["valid"].sampling.views == 10
     cfg = load_config(pair, [dense, "PIPELINE.valid.sample.views=3"])
-    assert (clip_spec(cfg).sampling.kind, clip_spec(cfg).sampling.views) == ("dense", 3)
+    assert (cfg.specs["valid"].sampling.kind, cfg.specs["valid"].sampling.views) == ("dense", 3)
 
 
 def test_a_test_pipeline_of_another_shape_cannot_be_deployed(pair):
     block = yaml.safe_load(PAIR)["PIPELINE"]["valid"]
     block["transform"][1]["CenterCrop"]["target_size"] = 64
-    cfg = load_config(pair, [f"PIPELINE.test={json.dumps(block)}"])
     with pytest.raises(ConfigError, match=r"differ: valid \(4, 48, 48, 3\) and test \(4, 64"):
-        clip_spec(cfg)
+        load_config(pair, [f"PIPELINE.test={json.dumps(block)}"])
 
 
 def test_class_names_and_flips_that_swap_them(pair, tmp_path):
     cfg = load_config(pair)
-    assert class_names(cfg) == ["0", "1", "2"]
+    assert list(cfg.class_names) == ["0", "1", "2"]
     (tmp_path / "classes.txt").write_text("left\nright\nup\n")
     named = [f"DATASET.root={tmp_path}", "DATASET.classes=classes.txt"]
     cfg = load_config(pair, [*named, "DATASET.label_flip={left: right}"])
-    assert class_names(cfg) == ["left", "right", "up"]
+    assert list(cfg.class_names) == ["left", "right", "up"]
     # PaddleVideo's label lists hold the label too.
     (tmp_path / "numbered.txt").write_text("0 air drumming\n1 bowling\n2 0\n")
     numbered = load_config(pair, [*named, "DATASET.classes=numbered.txt"])
-    assert class_names(numbered) == ["air drumming", "bowling", "0"]
-    assert transform_blocks(cfg)[3]["RandomFlip"] == {"p": 0.5, "labels": {0: 1, 1: 0}}
+    assert list(numbered.class_names) == ["air drumming", "bowling", "0"]
+    assert training_transforms(cfg)[3]["RandomFlip"] == {"p": 0.5, "labels": {0: 1, 1: 0}}
     by_number = load_config(pair, [*named, "DATASET.label_flip={0: 1}"])
-    assert transform_blocks(by_number) == transform_blocks(cfg)
+    assert training_transforms(by_number) == training_transforms(cfg)
     wrong = load_config(pair, [*named, "DATASET.label_flip={left: rihgt}"])
     with pytest.raises(ConfigError, match="did you mean right"):
-        transform_blocks(wrong)
+        training_transforms(wrong)
     (tmp_path / "classes.txt").write_text("left\nright\n")
     with pytest.raises(ConfigError, match="names 2 classes, the networks tell 3 apart"):
-        class_names(cfg)
+        _ = load_config(pair, named).class_names
     with pytest.raises(ConfigError, match="cannot be read"):
-        class_names(load_config(pair, ["DATASET.classes=nowhere.txt"]))
+        _ = load_config(pair, ["DATASET.classes=nowhere.txt"]).class_names
 
 
 @pytest.mark.parametrize("name", OURS)

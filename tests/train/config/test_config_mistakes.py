@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.train.config.config_cases import PAIR, mistakes, write
 from train.config.load import (
     ConfigError,
-    clip_spec,
     load_config,
 )
 
@@ -225,7 +224,7 @@ def test_whatever_stands_in_a_config_is_loaded_or_explained(tmp_path, where, jun
     file = tmp_path / "junk.yaml"
     file.write_text(yaml.safe_dump(data, allow_unicode=True))
     try:
-        said = clip_spec(load_config(file)).clip_shape
+        said = load_config(file).specs["valid"].clip_shape
     except ConfigError as error:
         said = error.mistakes
     assert said

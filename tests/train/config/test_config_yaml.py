@@ -12,7 +12,6 @@ from tests.train.config.config_cases import PAIR, mistakes, write
 from train.config.load import (
     ConfigError,
     load_config,
-    split_files,
 )
 from train.config.yaml_file import parse_document
 
@@ -127,7 +126,7 @@ def test_environment_is_expanded_in_texts(pair, monkeypatch):
     assert cfg.dataset.root == "/data/my clips/k400"
     assert cfg.output_dir == "runs/${x}"
     assert cfg.dataset.train.file_path == "a-/data/my clips.list"
-    files = split_files(cfg, "train")
+    files = cfg.lists["train"]
     assert files.list_file == Path("/data/my clips/k400/a-/data/my clips.list")
     assert files.root == Path("/data/my clips/k400/videos")
 

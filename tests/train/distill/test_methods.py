@@ -14,7 +14,7 @@ import pytest
 from tests.train.tiny import KD, STUDENT, TEACHER, distilled, same, weights
 from train.__main__ import main
 from train.checkpoints.checkpoint import LATEST, load_file
-from train.config.load import ConfigError, clip_spec, load_config
+from train.config.load import ConfigError, load_config
 from train.data.lists import UNLABELLED, ListError, read_list
 from train.distill.recognizers import build_recognizer
 from train.losses import Target
@@ -54,7 +54,7 @@ def test_every_method_has_a_config_of_its_own() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_takes_a_step_from_its_config(name: str) -> None:
     cfg = load_config(FOLDER / f"{name}.yaml")
-    spec = clip_spec(cfg, "train")
+    spec = cfg.specs["train"]
     pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
     recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
     recognizer.train()

@@ -34,7 +34,7 @@ from train.checkpoints.checkpoint import (
 )
 from train.checkpoints.run_lock import claimed
 from train.config.identity import completed, differences, identity
-from train.config.load import clip_spec, load_config
+from train.config.load import load_config
 from train.data.splits import training_datasets
 from train.distill.build_terms import RESPONSES, Response
 from train.distill.recognizers import build_recognizer
@@ -303,7 +303,7 @@ def test_validation_reports_the_loss_of_its_list(experiment: Callable[..., Path]
     recognizer = build_recognizer(cfg.model, seed=cfg.seed)
     set_weights(recognizer, load_file(Path(cfg.output_dir) / BEST), source=file)
     recognizer.eval()
-    spec = clip_spec(cfg).preprocess
+    spec = cfg.specs["valid"].preprocess
     pixels = PixelInput(spec.mean, spec.std)
     seen = training_datasets(cfg)[1]
     clips = paddle.to_tensor(np.stack([seen.read(i, rng=None)[0][0] for i in range(len(seen))]))

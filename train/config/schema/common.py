@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -11,7 +11,11 @@ STRICT = ConfigDict(
 )
 """No unknown keys, no silent conversion of types, no change after loading."""
 
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
 Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PartialShare = Annotated[float, Field(ge=0, lt=1)]
 Segments = Annotated[int, Field(ge=2, le=1024)]

@@ -1,19 +1,15 @@
-"""The DATASET, PIPELINE and MIX blocks: which clips, how they become pixels (PaddleVideo's layout).
-
-Where PaddleVideo offers a setting that would change pixels and that is not offered here, only the
-value that gives what is offered is allowed: nothing that changes results is silently ignored.
-"""
+"""The DATASET block: which clips, and where they are (PaddleVideo's layout)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from train.config.schema.common import STRICT, Means, Positive, Segments, Share, Side, Spreads
-
-Split = Literal["train", "valid", "test"]
-SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+from train.config.list_format import ListFormat
+from train.config.schema.common import STRICT, Positive, Split
 
 
 def _classes(value: Any) -> Any:
@@ -51,12 +47,23 @@ LabelFlip = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class SplitFiles:
+    """Where a split is, with `DATASET.root` applied."""
+
+    list_file: Path
+    root: Path
+    format: ListFormat
+    suffix: str
+    labelled: bool = True
+
+
 class ListFile(BaseModel):
     """The list of one split."""
 
     model_config = STRICT
 
-    format: Literal["VideoDataset", "FrameDataset"]
+    format: ListFormat
     """`path label` a line for videos, `path frames label` for folders of frames."""
     file_path: Annotated[str, Field(min_length=1)]
     """The list, relative to `DATASET.root`."""
@@ -104,287 +111,16 @@ class Dataset(BaseModel):
     """Whether a mirrored clip keeps its label: `allowed` (it does), `forbidden` (it must not
     be mirrored), or the pairs of classes, by name or number, that mirroring swaps."""
 
-
-class Decode(BaseModel):
-    """How frames are read; must fit the list's format."""
-
-    model_config = STRICT
-
-    name: Literal["VideoDecoder", "FrameDecoder"]
-
-
-class Sample(BaseModel):
-    """Which frames of a video make a clip."""
-
-    model_config = STRICT
-
-    name: Literal["Sampler"] = "Sampler"
-    num_seg: Segments = 8
-    """Segments of the video, one draw in each."""
-    seg_len: Annotated[int, Field(ge=1, le=1)] = 1
-    """Consecutive frames a segment; the networks take one."""
-    valid_mode: bool = False
-    """False draws (training), true takes the centre (validation and test)."""
-    select_left: bool = False
-    """Centres of exact segments, as deployment in PaddleVideo takes; false: of whole-frame ones."""
-    dense_sample: bool = False
-    """Frames of a window of 64 instead of the whole video."""
-    views: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Clips a video in evaluation, whose scores are averaged; none: 1, or 10 if dense."""
-
-
-class ScaleOptions(BaseModel):
-    """Resize so that the short side is `short_size`."""
-
-    model_config = STRICT
-
-    short_size: Side
-    fixed_ratio: bool = True
-    """Squash to 4:3, as the recipe does; false keeps the proportions."""
-    keep_ratio: bool | None = None
-    """With fixed_ratio false: false squashes to a square."""
-    do_round: bool = False
-    """Round sizes instead of cutting the fraction off."""
-    backend: Literal["pillow", "cv2"] = "pillow"
-    """PaddleVideo's: pillow filters what it shrinks, cv2 does not."""
-    resize: Literal["area", "bilinear", "pil"] | None = None
-    """The filter here; none: area for pillow, bilinear for cv2. pil is PaddleVideo's to the bit."""
-
-    @model_validator(mode="after")
-    def _one_ratio(self) -> ScaleOptions:
-        if self.fixed_ratio and self.keep_ratio:
-            raise ValueError("fixed_ratio and keep_ratio cannot both be true")
-        return self
-
-    @property
-    def filter(self) -> str:
-        """The resize of `infer.clips.spec.PreprocessSpec`."""
-        return self.resize or ("bilinear" if self.backend == "cv2" else "area")
-
-
-class CenterCropOptions(BaseModel):
-    """Cut the middle."""
-
-    model_config = STRICT
-
-    target_size: Side
-    do_round: Literal[True] = True
-    """Half pixels of the corner are rounded, not cut off."""
-
-
-class RandomCropOptions(BaseModel):
-    """Cut a square anywhere."""
-
-    model_config = STRICT
-
-    target_size: Side
-
-
-class MultiScaleCropOptions(BaseModel):
-    """Cut a box of a drawn size at a drawn place and resize it to a square."""
-
-    model_config = STRICT
-
-    target_size: Side
-    scales: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | None = None
-    """Sides of the box as shares of the short side; none: 1, 0.875, 0.75, 0.66."""
-    max_distort: Annotated[int, Field(ge=0)] = 1
-    """How many steps of `scales` the two sides may be apart."""
-    fix_crop: bool = True
-    """Places on a grid; false: anywhere."""
-    allow_duplication: bool = False
-    """Keep grid places that coincide."""
-    more_fix_crop: bool = True
-    """A finer grid."""
-    backend: Literal["pillow"] = "pillow"
-    """PaddleVideo's: a resize that filters what it shrinks."""
-    resize: Literal["area", "bilinear", "pil"] | None = None
-    """The filter here; none: area."""
-
-
-class RandomFlipOptions(BaseModel):
-    """Mirror left and right; see `DATASET.label_flip`."""
-
-    model_config = STRICT
-
-    p: Share = 0.5
-
-
-class ColorJitterOptions(BaseModel):
-    """Factors drawn from 1 - x to 1 + x, one draw a clip."""
-
-    model_config = STRICT
-
-    brightness: Annotated[float, Field(ge=0)] = 0.0
-    contrast: Annotated[float, Field(ge=0)] = 0.0
-    saturation: Annotated[float, Field(ge=0)] = 0.0
-
-
-class ChannelShuffleOptions(BaseModel):
-    """Permute the colour channels."""
-
-    model_config = STRICT
-
-    p: Share = 0.5
-
-
-class RandomShiftOptions(BaseModel):
-    """Move the picture by up to `pixels` each way."""
-
-    model_config = STRICT
-
-    pixels: Annotated[int, Field(ge=0)]
-
-
-class RandAugmentOptions(BaseModel):
-    """A few operations of fourteen, one draw a clip."""
-
-    model_config = STRICT
-
-    num_layers: Positive = 2
-    """Operations a clip."""
-    magnitude: Annotated[float, Field(ge=0, le=10)] = 5.0
-    """Strength of each."""
-    prob: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the clips that are augmented."""
-
-
-class AutoAugmentOptions(BaseModel):
-    """One of the 25 pairs of operations that were found for ImageNet, one draw a clip."""
-
-    model_config = STRICT
-
-    prob: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """Share of the clips that are augmented."""
-
-
-class GroupFullResSampleOptions(BaseModel):
-    """Crops at the left, at the right and in the middle; their scores are averaged."""
-
-    model_config = STRICT
-
-    crop_size: Side
-    # Mirrored clips may belong to another class.
-    flip: Literal[False] = False
-
-
-class Image2ArrayOptions(BaseModel):
-    """Frames to an array [time, channel, height, width]: a node of the network here."""
-
-    model_config = STRICT
-
-    transpose: Literal[True] = True
-    data_format: Literal["tchw"] = "tchw"
-
-
-class NormalizationOptions(BaseModel):
-    """Subtract `mean`, divide by `std`, of pixels from 0 to 1: a node of the network here."""
-
-    model_config = STRICT
-
-    mean: Means
-    std: Spreads
-
-
-class Step(BaseModel):
-    """One entry of a transform list: a mapping with one key, the name of the transform."""
-
-    model_config = STRICT
-
-    Scale: ScaleOptions | None = None
-    CenterCrop: CenterCropOptions | None = None
-    RandomCrop: RandomCropOptions | None = None
-    MultiScaleCrop: MultiScaleCropOptions | None = None
-    RandomFlip: RandomFlipOptions | None = None
-    ColorJitter: ColorJitterOptions | None = None
-    ChannelShuffle: ChannelShuffleOptions | None = None
-    RandomShift: RandomShiftOptions | None = None
-    RandAugment: RandAugmentOptions | None = None
-    AutoAugment: AutoAugmentOptions | None = None
-    GroupFullResSample: GroupFullResSampleOptions | None = None
-    Image2Array: Image2ArrayOptions | None = None
-    Normalization: NormalizationOptions | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_bare_names(cls, value: Any) -> Any:
-        """`- RandomFlip:` means RandomFlip with its defaults."""
-        if isinstance(value, dict):
-            if len(value) != 1:
-                raise ValueError(f"must hold one transform, it holds {', '.join(value) or 'none'}")
-            return {name: {} if options is None else options for name, options in value.items()}
-        return value
-
-    @property
-    def name(self) -> str:
-        """The transform's name."""
-        (name,) = self.model_fields_set
-        return name
-
-    @property
-    def options(self) -> BaseModel:
-        """The transform's settings."""
-        options = getattr(self, self.name)
-        assert isinstance(options, BaseModel)
-        return options
-
-
-class PipelineSplit(BaseModel):
-    """From a listed video to pixels, for one split."""
-
-    model_config = STRICT
-
-    decode: Decode
-    sample: Sample
-    transform: list[Step]
-
-    def blocks(self) -> list[dict[str, dict[str, Any]]]:
-        """The transform list as plain data with all defaults: `[{"RandomCrop": {...}}]`."""
-        return [{step.name: step.options.model_dump()} for step in self.transform]
-
-    def find(self, name: str) -> Any:
-        """The settings of the last transform of that name, or None."""
-        found = [step.options for step in self.transform if step.name == name]
-        return found[-1] if found else None
-
-
-class Pipeline(BaseModel):
-    """The three splits."""
-
-    model_config = STRICT
-
-    train: PipelineSplit
-    valid: PipelineSplit
-    test: PipelineSplit | None = None
-
-
-class Mixup(BaseModel):
-    """Blend every clip with another of the batch."""
-
-    model_config = STRICT
-
-    name: Literal["Mixup"]
-    alpha: Annotated[float, Field(gt=0)] = 0.2
-
-
-class Cutmix(BaseModel):
-    """Replace a box by that of another clip."""
-
-    model_config = STRICT
-
-    name: Literal["Cutmix"]
-    alpha: Annotated[float, Field(gt=0)] = 0.2
-
-
-class VideoMix(BaseModel):
-    """Cutmix or Mixup, one draw a batch."""
-
-    model_config = STRICT
-
-    name: Literal["VideoMix"]
-    cutmix_prob: Share = 0.5
-    mixup_alpha: Annotated[float, Field(gt=0)] = 0.2
-    cutmix_alpha: Annotated[float, Field(gt=0)] = 1.0
-
-
-Mix = Annotated[Mixup | Cutmix | VideoMix, Field(discriminator="name")]
+    def files(self, split: Split) -> SplitFiles | None:
+        """The list and data folder of a split; None where there is no such split."""
+        listed: ListFile | None = getattr(self, split)
+        if listed is None:
+            return None
+        root = Path(self.root)
+        return SplitFiles(
+            root / listed.file_path,
+            root / listed.data_prefix,
+            listed.format,
+            listed.suffix,
+            listed.labelled,
+        )

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr
 
+from infer.clips.spec import ClipSpec
+from train.config.class_file import ClassFileError, read_class_names
+from train.config.errors import ConfigError, Mistake
 from train.config.schema.before import Before
-from train.config.schema.common import STRICT, Positive
-from train.config.schema.data import Dataset, Mix, Pipeline
+from train.config.schema.common import SPLITS, STRICT, Positive, Rate, Split
+from train.config.schema.data import Dataset, SplitFiles
 from train.config.schema.model import Model, Recognizer2D, RecognizerDistillation
+from train.config.schema.optimizer import Optimizer
+from train.config.schema.pipeline import Pipeline
+from train.config.schema.transforms import Mix
 
 IGNORED: tuple[tuple[str, ...], ...] = (
     ("log_level",),
@@ -31,119 +39,6 @@ IGNORED: tuple[tuple[str, ...], ...] = (
 )
 """Keys of PaddleVideo that choose its device, logger, decoder or metric printer: no result here
 depends on them. `INFERENCE` repeats the evaluation pipeline and must agree with it."""
-
-Rate = Annotated[float, Field(ge=0)]
-
-
-def _number_to(block: str, key: str) -> BeforeValidator:
-    """Let a plain number stand for `{"name": block, key: number}`."""
-
-    def widen(value: Any) -> Any:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return {"name": block, key: value}
-        return value
-
-    return BeforeValidator(widen)
-
-
-class CustomWarmupCosineDecay(BaseModel):
-    """Linear warm-up to the cosine of the whole run, then along it."""
-
-    model_config = STRICT
-
-    name: Literal["CustomWarmupCosineDecay"]
-    cosine_base_lr: Rate
-    """Rate at the start of the cosine."""
-    warmup_epochs: Rate = 0
-    warmup_start_lr: Rate = 0.0
-    max_epoch: Positive | None = None
-    """Epoch at which the cosine reaches 0; none: the run's epochs."""
-    iter_step: bool = True
-    """Change the rate with every step; false: with every epoch."""
-
-
-class CosineAnnealingDecay(BaseModel):
-    """A cosine from `learning_rate` to `eta_min`."""
-
-    model_config = STRICT
-
-    name: Literal["CosineAnnealingDecay"]
-    learning_rate: Rate
-    T_max: Positive | None = None
-    """Epoch at which the cosine ends; none: the run's epochs."""
-    eta_min: Rate = 0.0
-    iter_step: bool = False
-    """Change the rate with every step; false: with every epoch."""
-
-
-class Constant(BaseModel):
-    """The same rate throughout; a plain number says the same."""
-
-    model_config = STRICT
-
-    name: Literal["Constant"]
-    learning_rate: Rate
-
-
-LearningRate = Annotated[
-    CustomWarmupCosineDecay | CosineAnnealingDecay | Constant,
-    Field(discriminator="name"),
-    _number_to("Constant", "learning_rate"),
-]
-
-
-class WeightDecay(BaseModel):
-    """How strongly weights shrink; a plain number says the same."""
-
-    model_config = STRICT
-
-    name: Literal["L2"] = "L2"
-    value: Rate
-
-
-class GradClip(BaseModel):
-    """Scale the gradient down to a global norm; a plain number says the same."""
-
-    model_config = STRICT
-
-    name: Literal["ClipGradByGlobalNorm"] = "ClipGradByGlobalNorm"
-    value: Annotated[float, Field(gt=0)]
-
-
-Decay = Annotated[WeightDecay | None, _number_to("L2", "value")]
-Clip = Annotated[GradClip | None, _number_to("ClipGradByGlobalNorm", "value")]
-
-
-class Momentum(BaseModel):
-    """Stochastic gradient descent with momentum."""
-
-    model_config = STRICT
-
-    name: Literal["Momentum"]
-    learning_rate: LearningRate
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    use_nesterov: bool = False
-    weight_decay: Decay = None
-    grad_clip: Clip = None
-
-
-class AdamW(BaseModel):
-    """Adam with decoupled weight decay."""
-
-    model_config = STRICT
-
-    name: Literal["AdamW"]
-    learning_rate: LearningRate
-    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    weight_decay: Decay = None
-    no_weight_decay_name: str = ""
-    """Words, separated by spaces: parameters whose names hold one of them do not decay."""
-    grad_clip: Clip = None
-
-
-Optimizer = Annotated[Momentum | AdamW, Field(discriminator="name")]
 
 
 class Amp(BaseModel):
@@ -203,7 +98,11 @@ class Qat(BaseModel):
 
 
 class Config(BaseModel):
-    """One experiment. Upper-case sections are typed; lower-case ones are what builders take."""
+    """One experiment. Upper-case sections are typed; lower-case ones are what builders take.
+
+    What follows from several sections is worked out once, when it is first asked for: `specs`,
+    `lists`, `class_names`.
+    """
 
     model_config = STRICT
 
@@ -296,10 +195,59 @@ class Config(BaseModel):
         """The PIPELINE block."""
         return self.PIPELINE
 
-    @property
+    @cached_property
     def class_num(self) -> int:
         """Classes that the networks tell apart."""
         return class_num(self.MODEL)
+
+    @cached_property
+    def specs(self) -> Mapping[Split, ClipSpec]:
+        """How a video of each split becomes a clip; that of `valid` is what deployment does.
+
+        For `train` the crop is the size that the training transforms end at.
+        """
+        return {s: self.PIPELINE.of(s).spec(training=s == "train") for s in SPLITS}
+
+    @cached_property
+    def lists(self) -> Mapping[Split, SplitFiles | None]:
+        """The list and data folder of each split; None where there is no such split."""
+        return {split: self.DATASET.files(split) for split in SPLITS}
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes by label; their numbers where the config names none.
+
+        A file of names holds one a line, with its label or without; see
+        `train.config.class_file`.
+
+        Raises:
+            ConfigError: the file of names cannot be read, or does not hold as many as the networks
+                tell apart.
+        """
+        classes = self.DATASET.classes
+        if classes is None:
+            return tuple(str(index) for index in range(self.class_num))
+        if isinstance(classes, list):
+            return tuple(classes)
+        file = Path(self.DATASET.root) / classes
+        try:
+            names = read_class_names(file)
+        except ClassFileError as error:
+            raise self._wrong_classes(str(error)) from error
+        if len(names) != self.class_num:
+            text = f"{file} names {len(names)} classes, the networks tell {self.class_num} apart"
+            raise self._wrong_classes(text)
+        return tuple(names)
+
+    @cached_property
+    def deployed_names(self) -> tuple[str, ...]:
+        """What a bundle calls the classes: `class_names`, or `class_0`, `class_1`, ..."""
+        if self.DATASET.classes is None:
+            return tuple(f"class_{index}" for index in range(self.class_num))
+        return self.class_names
+
+    def _wrong_classes(self, text: str) -> ConfigError:
+        return ConfigError(self.source, [Mistake(("DATASET", "classes"), text)])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, defaults included, as plain data; `Config(**it)` is the same config.
