@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 
 LARGEST = 1e9
-"""Seconds that no command runs for: the system takes no larger time limits."""
+"""Seconds that no command runs for, and MiB that no machine has: the system takes no larger limits
+of time and memory."""
+LARGEST_COUNT = 10**15
+"""Of anything that is counted, bytes too: no machine has so many."""
 
 
-def from_one(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """What reads a whole number from `least` to `most`."""
+
+    def read(text: str) -> int:
+        # Python refuses to read thousands of digits, with an error of its own.
+        value = int(text) if text.isdecimal() and len(text) <= 100 else -1
+        if not least <= value <= most:
+            allowed = f"a whole number from {least} to {most:,}"
+            raise argparse.ArgumentTypeError(f"{_shown(text)} is not {allowed}")
+        return value
+
+    return read
 
 
-def from_zero(text: str) -> int:
-    """A whole number from 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
+from_one = whole(1, LARGEST_COUNT)
+from_zero = whole(0, LARGEST_COUNT)
 
 
 def above_zero(text: str) -> float:
@@ -30,5 +38,11 @@ def above_zero(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value <= LARGEST:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, up to {LARGEST:g}")
+        raise argparse.ArgumentTypeError(
+            f"{_shown(text)} is not a number above 0, up to {LARGEST:g}"
+        )
     return value
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}...")

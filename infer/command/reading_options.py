@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import ClipDuetError
-from .option_values import above_zero, from_one
+from .option_values import LARGEST, above_zero, from_one, whole
 
 if TYPE_CHECKING:
     from ..pipeline.predictions import Load
@@ -48,7 +48,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--read-memory",
-        type=from_one,
+        type=whole(1, int(LARGEST)),
         metavar="MIB",
         help="with --isolate: MiB of memory that the reading of a video may take (default: 2048)",
     )

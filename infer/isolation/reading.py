@@ -35,6 +35,8 @@ SECONDS = 600.0
 """That the reading of a video may take."""
 MEMORY = 2 << 30
 """Bytes that the reading of a video may take. 8K frames of 8 bits take up to 700 MiB."""
+_LONGEST = 1e9
+"""Seconds; the system takes no larger time limits."""
 _START = 120
 """Seconds that a process may take to begin, on a machine that is busy."""
 
@@ -79,7 +81,7 @@ class IsolatedReading:
         Raises:
             ClipDuetError: no process can be started.
         """
-        self._seconds, self._memory = seconds, memory
+        self._seconds, self._memory = min(seconds, _LONGEST), memory
         self._settings = {"memory": memory, "limits": asdict(limits)}
         self._lock = threading.Lock()
         self._closed = False

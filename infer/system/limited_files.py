@@ -28,7 +28,10 @@ def read_bytes(path: Path, *, most: int) -> bytes:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(state.st_mode):
             raise OSError(errno.EINVAL, "it is a device, pipe or socket, not a file")
-        data = file.read(most + 1)
+        # Not `most` at once: Python makes room for all that it is asked to read.
+        data, part = b"", max(state.st_size + 1, 1 << 16)
+        while more := file.read(min(most + 1 - len(data), part)):
+            data += more
     if len(data) > most:
         size = max(state.st_size, len(data))
         raise OSError(errno.EFBIG, f"it has {size:,} bytes, allowed: at most {most:,}")
