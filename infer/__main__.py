@@ -19,13 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     name = _parser().parse_args(given[:1]).command
     if name == "predict":
-        from .predict import run_and_exit
+        from .predict import main as run
+    else:
+        from .doctor import main as run
+    from .command.runner import run_and_exit
 
-        run_and_exit(given[1:], prog="clipduet predict")
-    from .command.runner import run_and_exit as run
-    from .doctor import main as doctor
-
-    run(lambda: doctor(given[1:], prog="clipduet doctor"))
+    run_and_exit(lambda: run(given[1:], prog=f"clipduet {name}"))
 
 
 def _parser() -> argparse.ArgumentParser:

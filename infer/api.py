@@ -220,6 +220,5 @@ def load(
         max_batch=max_batch,
         device=device,
         spinning=False,  # reading shares the cores
-        say=lambda line: None,
     )
     return Model(opened, runtime, threads=threads)

@@ -26,7 +26,7 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
 
 from .bundle.bundle import Bundle
 from .bundle.engines import built_engines, built_precisions
-from .command.runner import run_and_exit
+from .command.runner import command, run_and_exit
 from .containers.decoder import NAMES, check_decoder, differences, shown_versions
 from .runtimes.backend import Backend
 from .runtimes.registry import (
@@ -39,10 +39,10 @@ from .runtimes.registry import (
 from .runtimes.status import Status
 from .runtimes.statuses import statuses
 from .system import subprocess_call
-from .system.errors import ClipDuetError, os_reason
+from .system.errors import ClipDuetError
 from .system.hardware import cores, cpu, nvidia_gpus
 from .system.subprocess_call import ask
-from .system.terminal import Says, abandon, has_stdout, printable
+from .system.terminal import has_stdout, printable
 from .system.versions import OLDEST, is_older
 
 BASE = ("numpy", "cv2", "av")
@@ -268,6 +268,7 @@ def _wrapped(text: str, indent: int = 10) -> list[str]:
     )
 
 
+@command()
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.doctor") -> int:
     """The command line, which calls itself `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -279,23 +280,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.doct
     parser.add_argument("--bundle", metavar="DIR", help="say also what could run this bundle")
     parser.add_argument("--format", choices=("text", "json"), default="text")
     args = parser.parse_args(argv)
-    say = Says()
-    try:
-        if not has_stdout():
-            raise ClipDuetError("standard output is closed")
-        report = examine(args.bundle)
-    except ClipDuetError as error:
-        say(f"error: {error}")
-        return 2
+    if not has_stdout():
+        raise ClipDuetError("standard output is closed")
+    report = examine(args.bundle)
     text = json.dumps(report, indent=2) if args.format == "json" else "\n".join(lines(report))
-    try:
-        print(printable(text, keep="\n"), flush=True)
-    except BrokenPipeError:
-        abandon(sys.stdout)
-        return 141
-    except OSError as error:
-        say(f"error: output: {os_reason(error)}")
-        return 2
+    print(printable(text, keep="\n"), flush=True)
     return 0 if can_run(report) else 1
 
 

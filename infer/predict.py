@@ -20,45 +20,27 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
 
     __package__ = infer.__name__
 
-from .command import runner  # noqa: E402
 from .command.output import FORMATS  # noqa: E402
-from .system.terminal import Says, abandon, has_stdout  # noqa: E402
+from .command.runner import command, run_and_exit  # noqa: E402
+from .system.log import logger  # noqa: E402
+from .system.terminal import has_stdout  # noqa: E402
 
 if TYPE_CHECKING:
     from .bundle.bundle import Bundle
     from .command.inputs import Inputs
     from .command.labels import Labels
 
+log = logger(f"{__package__}.predict")
+
 DEFAULT_BUNDLE = Path("bundles", "dml")
 """Of the current folder, else of the checkout; an installed package has none beside it."""
 
 
+# What is kept of an interrupted run is said where it is kept.
+@command(stopped=None)
 def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict") -> int:
     """The command line, which calls itself `prog`; returns the exit status."""
     args = _parser(prog).parse_args(argv)
-    from .system.errors import ClipDuetError, os_reason
-
-    say = Says()
-    try:
-        status = _run(args, say)
-    except ClipDuetError as error:
-        say(f"error: {error}")
-        return 2
-    except BrokenPipeError:
-        abandon(sys.stdout)
-        return 141
-    except OSError as error:
-        say(f"error: {error.filename or 'output'}: {os_reason(error)}")
-        return 2
-    except ImportError as error:
-        from .command.missing import why_not
-
-        say(f"error: {why_not(error)}")
-        return 2
-    return status or int(say.lost)
-
-
-def _run(args: argparse.Namespace, say: Says) -> int:
     from .command.inputs import find_videos
     from .command.reading_options import check_reading_options
     from .system.errors import ClipDuetError
@@ -67,9 +49,9 @@ def _run(args: argparse.Namespace, say: Says) -> int:
     check_reading_options(args)
     inputs = find_videos(args.video)
     for name, why in inputs.missing:
-        say(f"error: {name}: {why}")
+        log.error(f"{name}: {why}")
     for note in inputs.notes:
-        say(f"note: {note}")
+        log.info(f"note: {note}")
     screen = args.output in (None, "-")
     if screen and not has_stdout():
         raise ClipDuetError("standard output is closed: name a file with --output")
@@ -77,7 +59,7 @@ def _run(args: argparse.Namespace, say: Says) -> int:
     if str(output) in map(os.path.realpath, inputs.videos):
         raise ClipDuetError(f"--output {args.output} is one of the videos; name another file")
     bundle = _load_bundle(args.bundle)
-    _about_decoder(bundle, say)
+    _about_decoder(bundle)
     if Path(os.path.realpath(bundle.root)) in output.parents:
         raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
     labels = _labels(args, bundle, inputs)
@@ -85,16 +67,16 @@ def _run(args: argparse.Namespace, say: Says) -> int:
 
     target = None if screen else Path(args.output)
     if target is None or (target.exists() and not target.is_file() and not target.is_dir()):
-        failed = to_stream(args, bundle, inputs, labels, say)  # stdout, a pipe or a device
+        failed = to_stream(args, bundle, inputs, labels)  # stdout, a pipe or a device
     elif target.is_dir() or not target.absolute().parent.is_dir():
         what = "is a folder" if target.is_dir() else f"the folder {target.parent} is not there"
         raise ClipDuetError(f"--output {target}: {what}; name a file in a folder that exists")
     else:
-        failed = to_file(args, bundle, inputs, labels, say)
+        failed = to_file(args, bundle, inputs, labels)
     if labels is not None:
-        say(labels.summary())
+        log.info(labels.summary())
     if failed:
-        say(f"{failed} of {len(inputs.rows)} inputs failed")
+        log.info(f"{failed} of {len(inputs.rows)} inputs failed")
     return 1 if failed else 0
 
 
@@ -220,7 +202,7 @@ def _load_bundle(named: str | None) -> Bundle:
     return Bundle.load(folder)
 
 
-def _about_decoder(bundle: Bundle, say: Says) -> None:
+def _about_decoder(bundle: Bundle) -> None:
     """Refuse a decoder that reads wrong, before any video; tell of one that may differ."""
     from .containers.decoder import check_decoder, decoder_warning, installed
 
@@ -228,7 +210,7 @@ def _about_decoder(bundle: Bundle, say: Says) -> None:
     check_decoder(here["av"])
     warning = decoder_warning(bundle.decoder, here)
     if warning:
-        say(warning)
+        log.warning(warning)
 
 
 def _labels(args: argparse.Namespace, bundle: Bundle, inputs: Inputs) -> Labels | None:
@@ -240,12 +222,5 @@ def _labels(args: argparse.Namespace, bundle: Bundle, inputs: Inputs) -> Labels 
     return read_labels(Path(args.labels), bundle.classes, inputs.videos, root=root)
 
 
-def run_and_exit(
-    argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict"
-) -> None:
-    """Run the command and end the process with its status."""
-    runner.run_and_exit(lambda: main(argv, prog=prog))
-
-
 if __name__ == "__main__":
-    run_and_exit()
+    run_and_exit(main)

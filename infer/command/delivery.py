@@ -23,27 +23,28 @@ from ..runtimes.open import open_runtime
 from ..runtimes.registry import backend_packages
 from ..system.files import replacing
 from ..system.hardware import MOST_DECODERS, cores
-from ..system.terminal import Says
+from ..system.log import logger
+from ..system.terminal import ProgressLine
 from .inputs import Inputs, Row
 from .journal import Journal, key_of
 from .labels import Labels
 from .output import form_of, stream, writer
 from .reading_options import limits_of, reader
 
+log = logger(__name__)
+
 PACKAGES = ("numpy", "opencv-python-headless", "av", *backend_packages())
 """What pixels and answers depend on."""
 
 
-def to_stream(
-    args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None, say: Says
-) -> int:
+def to_stream(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None) -> int:
     """Write every answer as soon as it is there; returns how many inputs failed."""
     form = form_of(args.format, args.output)
     owed = Counter(row.video for row in inputs.rows)
     known: dict[int, Prediction] = {}
     failed = 0
     with (
-        _answers(args, bundle, inputs.videos, say) as answers,
+        _answers(args, bundle, inputs.videos) as answers,
         stream(args.output) as out,
         writer(form, out, [row.name for row in inputs.rows], labels) as write,
     ):
@@ -57,7 +58,7 @@ def to_stream(
                 owed[row.video] -= 1
                 if not owed[row.video]:
                     del known[row.video]
-                _tell(prediction, say, elsewhere, elsewhere or form == "table")
+                _tell(prediction, elsewhere, elsewhere or form == "table")
             write(row.name, prediction)
             out.flush()
             failed += prediction.error is not None
@@ -66,9 +67,7 @@ def to_stream(
     return failed
 
 
-def to_file(
-    args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None, say: Says
-) -> int:
+def to_file(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None) -> int:
     """Keep every answer beside the file, then write that whole; returns how many inputs failed."""
     target = Path(os.path.realpath(args.output))
     # From before they are read: one that changes meanwhile is another one next time.
@@ -78,21 +77,23 @@ def to_file(
     try:
         if journal.differs:
             other = " and ".join(journal.differs)
-            say(f"note: {journal.path} was of a run with another {other} and is dropped")
+            log.info(f"note: {journal.path} was of a run with another {other} and is dropped")
         left = [place for place, key in enumerate(keys) if key not in journal]
         if len(left) < len(keys):
             done = len(keys) - len(left)
-            say(f"note: {done} of {len(keys)} videos were answered by a run that was stopped")
-        with _answers(args, bundle, [inputs.videos[place] for place in left], say) as answers:
+            log.info(f"note: {done} of {len(keys)} videos were answered by a run that was stopped")
+        with _answers(args, bundle, [inputs.videos[place] for place in left]) as answers:
             for place, prediction in zip(left, answers, strict=True):
                 journal.add(keys[place], prediction)
-                _tell(prediction, say, True, True)
+                _tell(prediction, True, True)
         failed = _write(args, target, inputs, keys, journal, labels)
         keep = False
     except BaseException:
         if journal.answers:
             path, many = journal.path, journal.answers
-            say(f"stopped: {path} keeps {many} answers, and the same command goes on with them")
+            log.warning(
+                f"stopped: {path} keeps {many} answers, and the same command goes on with them"
+            )
         raise
     finally:
         journal.close(keep=keep)
@@ -132,17 +133,17 @@ def _problem(row: Row) -> Prediction:
     return Prediction(Path(row.name), (), 0.0, row.problem)
 
 
-def _tell(prediction: Prediction, say: Says, errors: bool, warnings: bool) -> None:
+def _tell(prediction: Prediction, errors: bool, warnings: bool) -> None:
     if prediction.error is not None:
         if errors:
-            say(f"error: {prediction.video}: {prediction.error}")
+            log.error(f"{prediction.video}: {prediction.error}")
     elif prediction.warning and warnings:
-        say(f"warning: {prediction.video}: {prediction.warning}")
+        log.warning(f"warning: {prediction.video}: {prediction.warning}")
 
 
 @contextlib.contextmanager
 def _answers(
-    args: Namespace, bundle: Bundle, videos: Sequence[Path], say: Says
+    args: Namespace, bundle: Bundle, videos: Sequence[Path]
 ) -> Iterator[Iterator[Prediction]]:
     """One prediction for each video, in order, with a progress line between them."""
     if not videos:
@@ -181,21 +182,23 @@ def _answers(
                 spinning=False,
                 warm_up=(together,) if args.warm_up else (),
                 expected_clips=len(videos) * spec.clips,
-                say=say,
             )
         )
         opened.enter_context(runtimes[0])
+        line = ProgressLine()
         try:
-            yield _with_progress(answers, len(videos), say)
+            yield _with_progress(answers, len(videos), line)
         finally:
-            say.clear()
+            line.clear()
 
 
-def _with_progress(answers: Iterator[Prediction], total: int, say: Says) -> Iterator[Prediction]:
+def _with_progress(
+    answers: Iterator[Prediction], total: int, line: ProgressLine
+) -> Iterator[Prediction]:
     for done, prediction in enumerate(answers, 1):
-        say.clear()
+        line.clear()
         yield prediction
-        say.progress(done, total)
+        line.draw(done, total)
 
 
 def _spec(args: Namespace, bundle: Bundle) -> ClipSpec:

@@ -1,36 +1,107 @@
-"""How a command ends: its exit status, whatever the signals and the standard streams."""
+"""How every command runs: its messages, its errors, its exit status, what ends it early."""
 
 from __future__ import annotations
 
+import errno
+import functools
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, ParamSpec
 
+from ..system.errors import ClipDuetError, explained, os_reason
+from ..system.log import Stream, logger, shown
 from ..system.signals import exit_status, stoppable
-from ..system.terminal import Says, open_streams
+from ..system.terminal import abandon, open_streams
+
+FAILED, WRONG_USE, NO_READER = 1, 2, 141
+"""Exit status beside 0: some inputs or the work failed; wrong use; nobody reads the output."""
+
+UNWRITABLE = (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
+QUIET = ("No ccache found", "When training, we now always track")
+"""Warnings of Paddle's that no user can act on."""
+
+log = logger(__name__)
+P = ParamSpec("P")
+
+
+def command(
+    *, stopped: str | None = "", failed: str = "", extra: str = "", information: Stream = "stderr"
+) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Make of a `main` a command: whatever ends it, the user gets a message and it a status.
+
+    The status is what `main` returns; of an error its `exit_status`, 2 where it has none; 141 where
+    the reader of a pipe has gone; 130, 143 and 129 after Ctrl-C, SIGTERM and SIGHUP.
+
+    Args:
+        stopped: said after a signal: what is left, or how to go on; None: nothing is said at all.
+        failed: said below an error.
+        extra: of this project, which brings the packages that may be missing.
+        information: where messages go that are no warnings or errors.
+    """
+
+    def decorate(main: Callable[P, int]) -> Callable[P, int]:
+        @functools.wraps(main)
+        def run(*arguments: P.args, **options: P.kwargs) -> int:
+            with shown(information) as messages:
+                try:
+                    with stoppable():
+                        status = main(*arguments, **options)
+                except BrokenPipeError:
+                    abandon(sys.stdout)
+                    return NO_READER
+                except (ClipDuetError, OSError, ImportError) as error:
+                    log.error("\n".join(filter(None, (_text(error, extra), failed))))
+                    status = getattr(error, "exit_status", WRONG_USE)
+                except KeyboardInterrupt as stop:
+                    if stopped is not None:
+                        log.warning("\nstopped" + (f"; {stopped}" if stopped else ""))
+                    status = exit_status(stop)
+            return status or int(messages.lost)
+
+        return run
+
+    return decorate
+
+
+def _text(error: Exception, extra: str) -> str:
+    if isinstance(error, ImportError):
+        from .missing import why_not
+
+        return why_not(error, extra=extra)
+    if isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE:
+        return f"output: {os_reason(error)}"
+    return explained(error)
 
 
 def run_and_exit(main: Callable[[], int]) -> NoReturn:
-    """Run a command and end the process with its status.
-
-    Args:
-        main: returns the exit status: 0 done, 1 done in part, else no more is to be waited for.
-    """
+    """Run a command and end the process with its status."""
     open_streams()
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message=message)
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # what it warns of is told by us
     try:
         with stoppable():
             status = main()
     except KeyboardInterrupt as stop:
         status = exit_status(stop)
     except SystemExit as end:  # of --help and wrong options
-        status = end.code if isinstance(end.code, int) else 2
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        if status in (0, 1):
-            Says()(f"error: output: {error}")
-            status = 2
-    if status > 1:
-        os._exit(status)  # not waiting for threads, such as those that decode videos
+        if status in (0, FAILED):
+            with shown():
+                log.error(f"output: {error}")
+            status = WRONG_USE
+    if status > FAILED and any(_is_waited_for(thread) for thread in threading.enumerate()):
+        os._exit(status)  # such as those that decode videos
     sys.exit(status)
+
+
+def _is_waited_for(thread: threading.Thread) -> bool:
+    return not thread.daemon and thread is not threading.main_thread()

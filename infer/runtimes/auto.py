@@ -10,7 +10,6 @@ OpenVINO alone for bf16; Paddle last.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -18,11 +17,14 @@ from ..bundle.bundle import Bundle
 from ..bundle.engines import built_engines
 from ..system.errors import AlteredError, BackendError, BundleError, listed
 from ..system.hardware import gpu_problem
+from ..system.log import logger
 from .implementations import open_known
 from .registry import BACKENDS, artifact_keys, find_artifact
 
 if TYPE_CHECKING:
     from .base import Options, Runtime
+
+log = logger(__name__)
 
 
 def order(precision: str, *, expected_clips: int | None = None) -> tuple[str, ...]:
@@ -40,9 +42,8 @@ def open_best(
     precision: str,
     options: Options,
     expected_clips: int | None,
-    say: Callable[[str], None],
 ) -> Runtime:
-    """Open the first backend of `order` that runs here; `say` what it is and why.
+    """Open the first backend of `order` that runs here; log what it is and why.
 
     With a `device` other than 0 only GPUs are considered, with `streams` only what has them.
 
@@ -61,7 +62,7 @@ def open_best(
             except (BackendError, BundleError) as error:
                 problem = getattr(error, "reason", str(error))
             else:
-                say(_line(bundle, backend, precision, passed, expected_clips))
+                log.info(_line(bundle, backend, precision, passed, expected_clips))
                 return runtime
         passed[backend] = problem
     raise BackendError(

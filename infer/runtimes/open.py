@@ -6,8 +6,7 @@ of one backend or of different ones, live side by side in a process.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,6 @@ from ..system.errors import BackendError, listed
 from .base import MOST_THREADS, Options, Runtime
 from .implementations import open_known
 from .registry import AUTO, BACKENDS, name_problem
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def open_runtime(
@@ -35,14 +30,13 @@ def open_runtime(
     spinning: bool = True,
     warm_up: Sequence[int] = (),
     expected_clips: int | None = None,
-    say: Callable[[str], None] = _to_stderr,
 ) -> Runtime:
     """Load an artefact of a bundle into a runtime.
 
     Args:
         bundle: what `export` wrote.
-        backend: a key of `BACKENDS`; or "auto", which takes the best that runs here and says in
-            one line what it took and why (`infer.runtimes.auto`).
+        backend: a key of `BACKENDS`; or "auto", which takes the best that runs here and logs
+            in one line what it took and why (`infer.runtimes.auto`).
         precision: one that the bundle has for that backend.
         threads: CPU threads of the network; None: all cores.
         max_batch: clips that go through the network at once, at most; None: the largest batch
@@ -55,7 +49,6 @@ def open_runtime(
         warm_up: batch sizes to run once, on black clips, before this returns.
         expected_clips: how many will be run, where that is known; for a few, "auto" does not load
             what takes long to load.
-        say: gets the line about what "auto" took.
 
     Raises:
         BackendError: everything that is wrong with the options; a precision that the bundle
@@ -71,7 +64,7 @@ def open_runtime(
     if backend == AUTO:
         from .auto import open_best
 
-        runtime = open_best(bundle, precision, options, expected_clips, say)
+        runtime = open_best(bundle, precision, options, expected_clips)
     else:
         runtime = open_known(bundle, backend, precision, options)
     try:

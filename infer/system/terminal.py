@@ -64,30 +64,21 @@ def abandon(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-class Says:
-    """Lines for a person on stderr, and a progress line there if a person sees it.
-
-    Attributes:
-        lost: whether stderr could not be written.
-    """
+class ProgressLine:
+    """A line on stderr that shows how far a command is, if a person sees it."""
 
     def __init__(self) -> None:
-        self.lost = False
         self._drawn = False
 
-    def __call__(self, text: str) -> None:
-        """One message."""
-        self._write(printable(text, keep="\n") + "\n")
-
-    def progress(self, done: int, total: int) -> None:
-        """Draw the progress line, which `clear` removes."""
+    def draw(self, done: int, total: int) -> None:
+        """Draw the line, which `clear` removes."""
         if total > 1 and done < total and sys.stderr.isatty():
             full = 30 * done // total
             self._write(f"[{'#' * full}{'.' * (30 - full)}] {done}/{total}")
             self._drawn = True
 
     def clear(self) -> None:
-        """Remove the progress line."""
+        """Remove the line."""
         if self._drawn:
             self._write("\r\x1b[K")
             self._drawn = False
@@ -97,5 +88,4 @@ class Says:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:
-            self.lost = True
             abandon(sys.stderr)

@@ -45,14 +45,17 @@ def test_what_there_is_is_taken(make_bundle, add_artifact):
     assert precisions(bundle, "onnxruntime") == {"fp32": "onnx.fp32", "int8": X86}
 
 
-def test_auto_says_which_file_it_took(make_bundle, add_artifact):
+def test_auto_says_which_file_it_took(make_bundle, add_artifact, caplog):
+    caplog.set_level("INFO", "clipduet")
     folder = make_bundle()
     add_artifact(folder, X86, Bundle.load(folder).artifacts["onnx.fp32"].paths[0])
-    bundle, said = Bundle.load(folder), []
+    bundle = Bundle.load(folder)
     for precision in ("fp32", "int8"):
-        few = {"expected_clips": 1, "say": said.append}
-        with open_runtime(bundle, backend="auto", precision=precision, threads=1, **few) as opened:
+        with open_runtime(
+            bundle, backend="auto", precision=precision, threads=1, expected_clips=1
+        ) as opened:
             assert opened.backend == "onnxruntime"
+    said = caplog.messages
     names = [bundle.artifacts[key].files[0].file for key in ("onnx.fp32", X86)]
     assert said[0].startswith(f"backend: onnxruntime, {names[0]} (quick to load")
     assert said[1].startswith(f"backend: onnxruntime, {names[1]} (quick to load, for one clip")
@@ -84,13 +87,14 @@ def refuse(*args, **settings):
     raise RuntimeError("no primitive for this CPU")
 
 
-def test_auto_goes_on_where_a_runtime_cannot_load_the_file(int8_bundle, monkeypatch):
+def test_auto_goes_on_where_a_runtime_cannot_load_the_file(int8_bundle, monkeypatch, caplog):
     openvino = pytest.importorskip("openvino")
     monkeypatch.setattr(openvino.Core, "compile_model", refuse)
-    said = []
-    with open_runtime(int8_bundle, backend="auto", precision="int8", say=said.append) as opened:
+    caplog.set_level("INFO", "clipduet")
+    with open_runtime(int8_bundle, backend="auto", precision="int8") as opened:
         assert opened.backend == "onnxruntime"
-    assert "not openvino: " in said[0] and "no primitive for this CPU" in said[0]
+    (said,) = caplog.messages
+    assert "not openvino: " in said and "no primitive for this CPU" in said
     onnxruntime = pytest.importorskip("onnxruntime")
     monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
     with pytest.raises(BackendError, match="no backend can run") as caught:

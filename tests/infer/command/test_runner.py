@@ -1,0 +1,106 @@
+"""What a command makes of errors, signals and messages; see also tests/test_commands.py."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from infer.command.runner import command
+from infer.system.errors import ClipDuetError
+from infer.system.log import logger, silenced
+
+log = logger("infer.some.module")
+
+
+class WorkFailedError(ClipDuetError):
+    exit_status = 1
+
+
+def ending(error):
+    @command(failed="Nothing was written.", extra="train")
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (ClipDuetError("no such class"), 2, "no such class"),
+        (WorkFailedError("the loss diverged"), 1, "the loss diverged"),
+        (FileNotFoundError(2, "No such file or directory", "a.list"), 2, "a.list: No such file"),
+        (OSError(28, "No space left on device"), 2, "output: No space left"),
+        (ModuleNotFoundError("No module named 'pydantic'", name="pydantic"), 2, "'.[train]'"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_an_error_is_a_message_and_a_status(error, status, words, capsys):
+    assert ending(error)() == status
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and words in err
+    assert err.endswith("Nothing was written.\n")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_is_told_and_ends_with_its_status(number, status, capsys):
+    @command(stopped="the same command goes on")
+    def main():
+        os.kill(os.getpid(), number)
+        return 0
+
+    assert main() == status
+    assert "stopped; the same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("information", ["stdout", "stderr"])
+def test_messages_go_where_a_command_wants_them(information, capsys):
+    @command(information=information)
+    def main():
+        log.info("read a")
+        log.warning("b is old")
+        log.error("c: broken \x1b[31m")
+        with silenced("infer.some"):
+            log.error("of work within the work")
+        print("result")
+        return 1
+
+    assert main() == 1
+    out, err = capsys.readouterr()
+    assert "read a\n" in (out if information == "stdout" else err)
+    assert "b is old\n" in err and "error: c: broken \\x1b[31m\n" in err
+    assert "result\n" in out and "within" not in out + err
+
+
+def test_a_program_gets_no_messages_that_it_does_not_ask_for(capsys, caplog):
+    log.info("read a")
+    assert capsys.readouterr() == ("", "") and not caplog.messages
+    caplog.set_level(logging.INFO, "clipduet")
+    log.info("read a")
+    assert [(one.name, one.message) for one in caplog.records] == [
+        ("clipduet.some.module", "read a")
+    ]
+
+
+@pytest.mark.parametrize("module", ["infer.bundle.bundle", "clipduet.bundle.bundle"])
+def test_a_module_logs_under_one_name_installed_or_not(module):
+    assert logger(module).name == "clipduet.bundle.bundle"
+    assert logger("train.engine.loop").name == "clipduet.train.engine.loop"
+
+
+def test_a_full_stderr_is_no_success():
+    code = (
+        "from infer.command.runner import command, run_and_exit\n"
+        "from infer.system.log import logger\n"
+        "run_and_exit(command()(lambda: logger('infer.a').info('a') or 0))\n"
+    )
+    with open("/dev/full", "w") as full:
+        assert (
+            subprocess.run([sys.executable, "-c", code], stderr=full, check=False).returncode == 1
+        )
