@@ -51,10 +51,15 @@ class Journal:
         self._about = {"file": KIND, "version": VERSION, **about}
         self._places: dict[str, int] = {}
         self.answers, self.differs = 0, tuple[str, ...]()
+        self._begun = False
+        """Whether what was in the file is gone, and nothing is in it yet to go on with."""
         self._file = self._opened()
         try:
             self._end = self._read(resume)
         except BaseException:
+            # For example of a full disk, with half of the first line written.
+            if self._begun or not os.fstat(self._file).st_size:
+                self._remove()
             os.close(self._file)
             raise
 
@@ -92,6 +97,7 @@ class Journal:
                     "--resume it is dropped"
                 )
             if about is None or self.differs or resume is False:
+                self._begun = True
                 os.ftruncate(self._file, 0)
                 return self._append(self._about, 0)
             end = len(first)
@@ -147,9 +153,12 @@ class Journal:
     def close(self, *, keep: bool) -> None:
         """Let the file go; `keep`: unless there is nothing in it to go on with."""
         if not (keep and self.answers):
-            with contextlib.suppress(OSError):
-                self.path.unlink()
+            self._remove()
         os.close(self._file)
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
     def _append(self, row: Mapping[str, Any], place: int) -> int:
         data = memoryview(json.dumps(row).encode() + b"\n")

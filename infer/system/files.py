@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import itertools
@@ -163,11 +164,19 @@ def _claim(path: Path) -> tuple[Path, int]:
     except OSError as error:
         if error.errno != errno.ENOTSUP:
             raise
+        _remove_empty(path.with_name(f".{path.name}.0.partial"))  # made to be locked
         lock, unique = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         return Path(unique), lock
     os.ftruncate(lock, 0)
     os.fchmod(lock, 0o600)
     return partial, lock
+
+
+def _remove_empty(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        state = path.lstat()
+        if stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid() and not state.st_size:
+            path.unlink()
 
 
 def _mode(path: Path) -> int:

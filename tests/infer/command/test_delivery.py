@@ -272,6 +272,32 @@ def test_a_full_disk_keeps_what_was_answered(colour_clip, ask, tmp_path, monkeyp
     assert len(json.loads((tmp_path / "out.json").read_text())) == 4
 
 
+@pytest.mark.parametrize("fits", [0, 20])
+@pytest.mark.parametrize("before", ["nothing", "a dropped run"])
+def test_a_disk_that_is_full_from_the_start_is_left_as_it_was(
+    colour_clip, ask, tmp_path, monkeypatch, stop_after, fits, before
+):
+    for k in range(3):
+        colour_clip(f"v/{k}.mp4", "red")
+    asked = ("v", "--output", "out.json", *(("--no-resume",) if before != "nothing" else ()))
+    if before != "nothing":
+        stop_after(2)
+        with pytest.raises(KeyboardInterrupt):
+            ask(*asked)
+        assert "out.json.partial" in names(tmp_path)
+    real = os.pwrite
+
+    def pwrite(file, data, place):
+        if place >= fits:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(file, data[:fits], place)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    status, _, err = ask(*asked)
+    assert status == 2 and "No space left on device" in err
+    assert names(tmp_path) == ["bundle", "v"]
+
+
 def many(colour_clip, tmp_path, count):
     clip = colour_clip("v/0.mp4", "red")
     for k in range(1, count):

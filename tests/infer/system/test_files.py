@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -60,6 +61,20 @@ def test_a_circle_of_links_is_told_and_stays(tmp_path: Path, name: str) -> None:
     assert os.readlink(tmp_path / "a") == "b" and {*tmp_path.iterdir()} == {
         *(tmp_path / "a", tmp_path / "b")
     }
+
+
+def test_a_file_system_without_locks_leaves_nothing_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    write_text(tmp_path / "kept.txt", "new")
+    assert (tmp_path / "kept.txt").read_text() == "new"
+    with pytest.raises(ValueError), replacing(tmp_path / "kept.txt"):
+        raise ValueError
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 
 def test_permissions_and_links_stay(tmp_path: Path) -> None:
