@@ -127,3 +127,28 @@ def write_clip() -> WriteClip:
         return path
 
     return write
+
+
+RunExample = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def installed_name(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the module search path, in which infer/ has the name that it is installed by."""
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "clipduet").symlink_to(ROOT / "infer", target_is_directory=True)
+    return folder
+
+
+@pytest.fixture
+def run_example(installed_name: Path, tmp_path: Path) -> RunExample:
+    """`run_example("01_classify_files.py", *arguments)`, as after `make setup`."""
+
+    def run(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join([str(installed_name), str(ROOT)])
+        return subprocess.run(
+            [sys.executable, str(ROOT / "examples" / name), *map(str, arguments)],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+        )  # fmt: skip
+
+    return run

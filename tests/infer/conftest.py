@@ -1,4 +1,4 @@
-"""A tiny bundle that needs no training: the brightest of the colours red, green, blue wins."""
+"""Tiny bundles of tests/tiny_bundle.py, and clips for them."""
 
 from __future__ import annotations
 
@@ -10,48 +10,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from infer.bundle.bundle import describe_file, write_bundle_json
-from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
-
-CLASSES = ["red", "green", "blue"]
-SPEC = ClipSpec(
-    SamplingSpec(num_seg=4),
-    PreprocessSpec(short_size=32, fixed_ratio=False, crop=32),
-)
-
-
-def colour_graph(spec: ClipSpec, classes: int = 3, out_name: str = "logits") -> onnx.ModelProto:
-    """uint8 [batch, T, H, W, 3] -> mean of each channel -> logits."""
-    weights = np.eye(3, classes, dtype=np.float32) * 0.05
-    nodes = [
-        helper.make_node("Cast", ["clip"], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["pixels"], ["means"], axes=[1, 2, 3], keepdims=0),
-        helper.make_node("Gemm", ["means", "weights"], [out_name]),
-    ]
-    clip = helper.make_tensor_value_info("clip", TensorProto.UINT8, ["batch", *spec.clip_shape])
-    logits = helper.make_tensor_value_info(out_name, TensorProto.FLOAT, ["batch", classes])
-    init = [numpy_helper.from_array(weights, "weights")]
-    graph = helper.make_graph(nodes, "colours", [clip], [logits], init)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-
-
-def bundle_dict(folder: Path, spec: ClipSpec = SPEC, *, max_batch: int = 4) -> dict:
-    """bundle.json for a folder that holds model.fp32.onnx."""
-    file = describe_file(folder, "model.fp32.onnx")
-    return {
-        "format_version": 1,
-        "name": "colours",
-        "model": {"class_num": 3, "num_seg": spec.sampling.num_seg, "parameters": 9},
-        "classes": CLASSES,
-        "spec": spec.to_dict(),
-        "input": {"name": "clip", "dtype": "uint8", "shape": ["batch", *spec.clip_shape]},
-        "output": {"name": "logits", "dtype": "float32", "shape": ["batch", 3]},
-        "max_batch": max_batch,
-        "artifacts": {"onnx.fp32": {"format": "onnx", "precision": "fp32", "files": [file]}},
-        "origin": {},
-    }
+from infer.clips.spec import ClipSpec
+from tests.tiny_bundle import SPEC, colour_frames, write_bundle
 
 
 @pytest.fixture
@@ -61,11 +23,7 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
     def make(
         graph: onnx.ModelProto | None = None, spec: ClipSpec = SPEC, max_batch: int = 4
     ) -> Path:
-        folder = tmp_path / "bundle"
-        folder.mkdir(exist_ok=True)
-        onnx.save(graph or colour_graph(spec), str(folder / "model.fp32.onnx"))
-        write_bundle_json(folder, bundle_dict(folder, spec, max_batch=max_batch))
-        return folder
+        return write_bundle(tmp_path / "bundle", graph, spec, max_batch)
 
     return make
 
@@ -75,9 +33,7 @@ def colour_clip(tmp_path: Path, write_clip: Callable[..., Path]) -> Callable[...
     """`colour_clip("a.mp4", "red", frames=6) -> path`: a video of one colour."""
 
     def make(name: str, colour: str, frames: int = 6, size: int = 32) -> Path:
-        pixels = np.full((frames, size, size, 3), 40, np.uint8)
-        pixels[..., CLASSES.index(colour)] = 200
-        return write_clip(tmp_path / name, pixels)
+        return write_clip(tmp_path / name, colour_frames(colour, frames, size))
 
     return make
 

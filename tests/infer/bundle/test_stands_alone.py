@@ -14,8 +14,8 @@ from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
 from infer.bundle.onnx_metadata import CLASSES, PREPROCESS, SAMPLING, onnx_metadata
 from infer.runtimes.open import open_runtime
 from infer.system.errors import AlteredError, BundleError
-from tests.infer.conftest import CLASSES as NAMES
-from tests.infer.conftest import SPEC, colour_graph
+from tests.tiny_bundle import CLASSES as NAMES
+from tests.tiny_bundle import SPEC, colour_graph
 
 BACKENDS = ["onnxruntime", "openvino"]
 

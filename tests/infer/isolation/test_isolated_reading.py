@@ -24,7 +24,7 @@ from infer.isolation.reading import IsolatedReading
 from infer.pipeline.predictions import predict_videos
 from infer.predict import main
 from infer.system.errors import BackendError, ClipDuetError, VideoError
-from tests.infer.conftest import CLASSES, SPEC
+from tests.tiny_bundle import CLASSES, SPEC
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, str(ROOT / "infer" / "predict.py")]

@@ -13,7 +13,7 @@ from infer.bundle.bundle import Bundle
 from infer.predict import main
 from infer.system.errors import BackendUnavailable, ClipDuetError, VideoError
 from infer.system.terminal import printable
-from tests.infer.conftest import bundle_dict
+from tests.tiny_bundle import bundle_dict
 
 ROOT = Path(__file__).resolve().parents[3]
 PREDICT = f"{sys.executable} {ROOT}/infer/predict.py"
