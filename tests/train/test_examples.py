@@ -10,7 +10,7 @@ import yaml
 from tests.conftest import RunExample
 from tests.train.tiny import ALONE, PAIR
 from train.checkpoints.checkpoint import LATEST, load_file
-from train.config.load import class_names, load_config
+from train.config.load import load_config
 from train.data.splits import training_datasets
 
 
@@ -48,7 +48,7 @@ def test_new_dataset(
     file.write_text(yaml.safe_dump(config))
     cfg = load_config(file)
     train_set, valid_set = training_datasets(cfg)
-    assert class_names(cfg) == names
+    assert list(cfg.class_names) == names
     assert [sample.label for sample in train_set.samples] == [0, 1, 2, 0, 1, 2]
     assert (len(train_set), len(valid_set)) == (6, 6)
     assert valid_set.load(0).shape == (4, 32, 32, 3)
