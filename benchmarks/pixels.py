@@ -31,7 +31,7 @@ from infer.clips.spec import ClipSpec
 from infer.system.errors import VideoError
 from train.config.list_format import FRAME_SUFFIX
 from train.config.load import Config, load_config
-from train.config.trust import add_trust
+from train.config.options import add_trust
 from train.data.lists import Sample
 
 REFERENCE = "pil"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from export.int8.defaults import MOST
-from train.config.trust import add_trust
+from train.config.options import add_trust
 
 
 def parser() -> argparse.ArgumentParser:

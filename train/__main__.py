@@ -8,20 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import warnings
 from contextlib import closing
 from pathlib import Path
 
 if __package__ in (None, ""):  # run as a file: Python put train/ first, the package is above it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from infer.command.missing import why_not
-from infer.system.errors import ClipDuetError, explained
-from infer.system.signals import exit_status, keep_handlers, stoppable
-from train.config.trust import add_trust
+from infer.command.runner import command, run_and_exit
+from infer.system.log import logger
+from infer.system.signals import import_paddle
+from train.config.options import add_override, add_trust
 from train.distributed.launcher import end_with_the_launcher
 
-EXIT_WRONG_USE = 2
+log = logger("train.command")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,21 +31,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("-c", "--config", required=True, help="the experiment, a YAML file")
-    add(
-        "-o",
-        "--override",
-        action="append",
-        default=[],
-        metavar="A.B=VALUE",
-        help="change a setting of the config; may be given several times",
-    )
+    add_override(parser)
     add(
         "-w",
         "--weights",
         metavar="FILE",
         help="checkpoint to start from, PaddleVideo's or a run's (default: the config's weights)",
     )
-    add("--output", help="folder of the run (default: the config's output_dir)")
+    add("--output", "--out", help="folder of the run (default: the config's output_dir)")
     add("--seed", type=int, help="seed of the run (default: the config's)")
     add(
         "--max-unreadable",
@@ -60,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command(stopped="--resume goes on from the last checkpoint", extra="train")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; see the module's docstring.
 
@@ -78,42 +71,14 @@ def main(arguments: list[str] | None = None) -> int:
         overrides.append(f"seed={options.seed}")
     if options.max_unreadable is not None:
         overrides.append(f"max_unreadable={options.max_unreadable:g}")
-    try:
-        with stoppable():
-            return _run(options, overrides)
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    except ImportError as error:
-        print(f"error: {why_not(error, extra='train')}", file=sys.stderr)
-        return EXIT_WRONG_USE
-    except OSError as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        return EXIT_WRONG_USE
-    except KeyboardInterrupt as stop:
-        print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
-        return exit_status(stop)
-
-
-def _quiet() -> None:
-    """Keep back two warnings of Paddle's that no user of this command can act on."""
-    for message in ("No ccache found", "When training, we now always track"):
-        warnings.filterwarnings("ignore", message=message)
-
-
-def _run(options: argparse.Namespace, overrides: list[str]) -> int:
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
     from train.config.load import load_config
 
     cfg = load_config(options.config, overrides, trust=options.trust)
     if cfg.ignored:
         names = ", ".join(cfg.ignored)
-        print(f"ignored, because these settings have no effect here: {names}", file=sys.stderr)
-    _quiet()
-    with keep_handlers():
-        import paddle
-
-        paddle.disable_signal_handler()
+        log.warning(f"ignored, because these settings have no effect here: {names}")
+    import_paddle()
     from train.data.splits import training_datasets
     from train.stages.before import left, make
 
@@ -177,4 +142,4 @@ def _run(options: argparse.Namespace, overrides: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -39,7 +39,7 @@ from infer.command.missing import why_not
 from infer.system.errors import ClipDuetError
 from infer.system.files import replacing, write_text
 from infer.system.signals import exit_status, keep_handlers, stoppable
-from train.config.trust import add_trust
+from train.config.options import add_trust
 
 EXIT_WRONG_USE = 2
 

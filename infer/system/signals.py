@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 ONE_REQUEST = 2.0
@@ -46,6 +48,14 @@ def keep_handlers() -> Iterator[None]:
         for number, handler in before.items():
             if handler is not None:
                 signal.signal(number, handler)
+
+
+def import_paddle() -> Any:
+    """Import Paddle without the signal handlers that it sets, in Python and in C++."""
+    with keep_handlers():
+        paddle = import_module("paddle")
+        paddle.disable_signal_handler()
+    return paddle
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from infer.bundle.bundle import sha256_of
 from infer.command.inputs import VIDEO_SUFFIXES
-from infer.system.errors import ClipDuetError, explained, listed
+from infer.command.runner import command, run_and_exit
+from infer.system.errors import ClipDuetError, listed
 from train.config.class_file import class_lines
 from train.data.lists import unlistable, write_lines
 
@@ -247,6 +248,7 @@ def _table(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> str:
     return "\n".join([row("class", *splits), *rows, row("all", *map(len, splits.values()))])
 
 
+@command(extra="train")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 2 the tree cannot be split as asked."""
     parser = argparse.ArgumentParser(
@@ -254,7 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write train.list, val.list, test.list and classes.txt for a tree of clips.",
     )
     parser.add_argument("--root", type=Path, required=True, help="folder of class folders")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write the lists to")
+    parser.add_argument(
+        "--out", "--output", type=Path, required=True, help="folder to write the lists to"
+    )
     parser.add_argument("--val-share", type=float, default=0.15, help="of each class (0.15)")
     parser.add_argument("--test-share", type=float, default=0.15, help="of each class (0.15)")
     for split in ("val", "test"):
@@ -267,20 +271,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     parser.add_argument("--overwrite", action="store_true", help="replace lists of other content")
     chosen = parser.parse_args(arguments)
-    try:
-        clips = find_clips(chosen.root)
-        splits = split_clips(
-            clips,
-            digest_clips(chosen.root, clips),
-            val_share=chosen.val_share,
-            test_share=chosen.test_share,
-            val_scenes=chosen.val_scene,
-            test_scenes=chosen.test_scene,
-        )
-        classes = write_lists(chosen.out, splits, overwrite=chosen.overwrite)
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        return 2
+    clips = find_clips(chosen.root)
+    splits = split_clips(
+        clips,
+        digest_clips(chosen.root, clips),
+        val_share=chosen.val_share,
+        test_share=chosen.test_share,
+        val_scenes=chosen.val_scene,
+        test_scenes=chosen.test_scene,
+    )
+    classes = write_lists(chosen.out, splits, overwrite=chosen.overwrite)
     print(_table(splits, classes))
     for split in [name for name, part in splits.items() if not part]:
         print(
@@ -292,4 +292,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from pathlib import Path
 
-from infer.system.errors import ClipDuetError, explained
-from infer.system.signals import exit_status, stoppable
+from infer.command.runner import command, run_and_exit
 from train.data.motions import dataset
 from train.data.motions.clips import MotionSpec
 from train.data.motions.dataset import make_dataset
 from train.data.motions.files import sha256_of
 
 
+@command(stopped="the same command goes on with the clips that are missing", extra="train")
 def main(arguments: list[str] | None = None) -> int:
     """The command line: every field of `MotionSpec` is an option."""
     parser = argparse.ArgumentParser(
         prog="python -m train.data.motions", description=dataset.__doc__
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--out", type=Path, default=Path("data/motions"), help="folder to fill")
+    parser.add_argument(
+        "--out", "--output", type=Path, default=Path("data/motions"), help="folder to fill"
+    )
     parser.add_argument("--workers", type=int, default=None, help="processes (default: cores)")
     for field in dataclasses.fields(MotionSpec):
         option = "--" + field.name.replace("_", "-")
@@ -29,17 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.add_argument(option, type=kind, default=field.default, help="default: %(default)s")
     options = vars(parser.parse_args(arguments))
     out, workers = options.pop("out"), options.pop("workers")
-    try:
-        with stoppable():
-            checksums = make_dataset(out, MotionSpec(**options), workers=workers)
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print(
-            "\nstopped; the same command goes on with the clips that are missing", file=sys.stderr
-        )
-        return exit_status(stop)
+    checksums = make_dataset(out, MotionSpec(**options), workers=workers)
     for split, checksum in checksums.items():
         file = out / f"{split}.list"
         own = sha256_of(file)[:16]
@@ -48,4 +39,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -8,12 +8,11 @@ official splits, the class names and a report of missing and broken videos go to
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from infer.system.errors import ClipDuetError, explained
-from infer.system.signals import exit_status, stoppable
+from infer.command.runner import command, run_and_exit
+from infer.system.log import logger
 from train.data.prepare.formats import AnnotationError, Plan
 from train.data.prepare.media import Work
 from train.data.prepare.obtain import by_hand, obtain
@@ -21,9 +20,9 @@ from train.data.prepare.report import REPORT, SplitReport, dataset_block, table,
 from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, Dataset, PrepareError
 from train.data.prepare.videos import find, process
 
-Say = Callable[[str], None]
+log = logger("train.data.prepare")
 
-EXIT_DONE, EXIT_INCOMPLETE, EXIT_WRONG_USE = 0, 1, 2
+EXIT_DONE, EXIT_INCOMPLETE = 0, 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +38,13 @@ def parser() -> argparse.ArgumentParser:
     add("--keep-archives", action="store_true", help="do not delete archives once unpacked")
     add("--annotations", type=Path, metavar="DIR", help="default: ROOT/annotations")
     add("--videos", type=Path, metavar="DIR", help="default: ROOT/videos")
-    add("--out", type=Path, metavar="DIR", help="where the lists go; default: ROOT/lists")
+    add(
+        "--out",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where the lists go; default: ROOT/lists",
+    )
     add("--check", choices=("none", "quick", "full"), default="quick", help="what a video must do "
         "to be listed: exist, give a first frame (default), or decode as a whole")  # fmt: skip
     add("--short-side", type=int, metavar="N", help="make smaller copies: shorter side N pixels")
@@ -48,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command(stopped="the same command goes on where it was", extra="train", information="stdout")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -56,20 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         interrupted, 143 or 129 ended by SIGTERM or SIGHUP; the same command goes on where it was.
     """
     options = parser().parse_args(arguments)
-    try:
-        with stoppable():
-            reports = prepare(options, lambda line: print(line, flush=True))
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        return EXIT_WRONG_USE
-    except KeyboardInterrupt as stop:
-        print("\nstopped; the same command goes on where it was", file=sys.stderr)
-        return exit_status(stop)
+    reports = prepare(options)
     incomplete = any(report.missing or report.broken for report in reports.values())
     return EXIT_INCOMPLETE if incomplete else EXIT_DONE
 
 
-def prepare(options: argparse.Namespace, say: Say) -> dict[str, SplitReport]:
+def prepare(options: argparse.Namespace) -> dict[str, SplitReport]:
     """Download if asked, read the annotations, look at the videos, write the lists."""
     dataset, root = DATASETS[options.name], options.root
     annotations = options.annotations or root / ANNOTATIONS
@@ -85,12 +83,12 @@ def prepare(options: argparse.Namespace, say: Say) -> dict[str, SplitReport]:
         raise PrepareError(
             f"{dataset.title} comes as frames already; leave --frames and --short-side out"
         )
-    say(f"{dataset.title} ({dataset.home})\nlicence: {dataset.licence}")
+    log.info(f"{dataset.title} ({dataset.home})\nlicence: {dataset.licence}")
     if options.download:
-        obtain(dataset, root, keep_archives=options.keep_archives, say=say)
+        obtain(dataset, root, keep_archives=options.keep_archives)
     plan = _read(dataset, annotations, root)
     for split in plan.absent:
-        say(f"note: the {split} split is left out, its annotation file is not there")
+        log.info(f"note: the {split} split is left out, its annotation file is not there")
     found = find(videos, pictures=dataset.frames is not None, replaced_by=dataset.replaced_by)
     wanted = [entry.key for entries in plan.splits.values() for entry in entries]
     paths = sorted({found[key] for key in wanted if key in found})
@@ -111,8 +109,8 @@ def prepare(options: argparse.Namespace, say: Say) -> dict[str, SplitReport]:
     outcomes = process(paths, work, out / "journal.jsonl", workers=options.workers)
     frames = bool(options.frames or dataset.frames)
     reports = write_lists(out, plan, found, outcomes, frames=frames)
-    say(table(reports))
-    say(_advice(dataset, reports, work, root, out))
+    log.info(table(reports))
+    log.info(_advice(dataset, reports, work, root, out))
     return reports
 
 
@@ -141,4 +139,4 @@ def _advice(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

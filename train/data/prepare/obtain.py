@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from infer.system.log import logger
 from train.data.prepare.download import check_space, fetch, file_name, sizes
 from train.data.prepare.sources import ANNOTATIONS, VIDEOS, Dataset, PrepareError, Source
 from train.data.prepare.unpack import is_archive, rar_program, unpack
+
+log = logger(__name__)
 
 DOWNLOADS = "downloads"
 """Folder below --root for what is on its way."""
 
 
-def obtain(
-    dataset: Dataset, root: Path, *, keep_archives: bool, say: Callable[[str], None]
-) -> None:
+def obtain(dataset: Dataset, root: Path, *, keep_archives: bool) -> None:
     """Fetch and unpack all sources of a dataset that are not there yet.
 
     Raises:
@@ -37,13 +37,13 @@ def obtain(
     rest = [source for source in sources if not _stamp(folder, source).exists()]
     if any(source.url.lower().endswith(".rar") for source in rest):
         rar_program()
-    _check_space(folder, rest, keep_archives=keep_archives, say=say)
+    _check_space(folder, rest, keep_archives=keep_archives)
     for source in rest:
         file = _place(folder, source)
         fetch(source.url, file, checksum=source.checksum)
         target = root / source.to
         if is_archive(file):
-            say(f"unpacking {file.name}")
+            log.info(f"unpacking {file.name}")
             unpack(file, target)
             if not keep_archives:
                 file.unlink()
@@ -68,9 +68,7 @@ def _listed(source: Source, folder: Path) -> list[Source]:
     return [Source(line, source.to) for line in lines if line]
 
 
-def _check_space(
-    folder: Path, sources: list[Source], *, keep_archives: bool, say: Callable[[str], None]
-) -> None:
+def _check_space(folder: Path, sources: list[Source], *, keep_archives: bool) -> None:
     """What comes out of an archive of videos is about as large as the archive."""
     known = sizes(source.url for source in sources)
     lengths = [length or 0 for length in known.values()]
@@ -84,7 +82,7 @@ def _check_space(
         if path.exists()
     )
     least = "at least " if None in known.values() else ""
-    say(f"to fetch: {len(sources)} files, {least}{(total - so_far) / 1e9:.2f} GB")
+    log.info(f"to fetch: {len(sources)} files, {least}{(total - so_far) / 1e9:.2f} GB")
     archives = total if keep_archives else max(lengths, default=0)
     check_space(folder, total + archives - so_far)
 

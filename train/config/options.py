@@ -1,0 +1,27 @@
+"""Options about configs and checkpoints, which mean the same in every command."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_override(parser: argparse.ArgumentParser) -> None:
+    """Add `-o`, `--override` to a command line; see `train.config.load.load_config`."""
+    parser.add_argument(
+        "-o",
+        "--override",
+        action="append",
+        default=[],
+        metavar="A.B=VALUE",
+        help="change a setting of the config; may be given several times",
+    )
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add `--trust` to a command line; see `train.checkpoints.checkpoint.load_file`."""
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="read checkpoints that hold more than arrays, dicts and numbers: they may run any "
+        "code, so only those of makers you trust",
+    )
