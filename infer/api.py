@@ -3,8 +3,8 @@
 import clipduet
 
 with clipduet.load("bundles/dml") as model:
-    for prediction in model.predict(["a.mp4", "b.mp4"]):
-        print(prediction)
+for prediction in model.predict(["a.mp4", "b.mp4"]):
+print(prediction)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/deployment.md quotes messages that the code really gives, and options that exist."""
+"""docs/deployment.md quotes messages that the code really gives, and the pinned versions."""
 
 from __future__ import annotations
 
@@ -33,18 +33,6 @@ def test_every_message_of_the_table_is_one_of_ours(page, said):
         if part.strip() and part not in said
     }
     assert missing == {}
-
-
-def test_every_module_and_option_of_the_recipes_exists(page, said, root):
-    recipes = page[page.index("## Recipes") : page.index("## Versions")]
-    commands = re.findall(r"^python -m ((?:infer|export)\.[\w.]+)(.*)$", recipes, re.MULTILINE)
-    assert len(commands) > 6
-    for module, rest in commands:
-        place = root / module.replace(".", "/")
-        file = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
-        source = file.read_text(encoding="utf-8")
-        for option in re.findall(r"(--[\w-]+)", rest):
-            assert f'"{option}"' in source, (module, option)
 
 
 def test_the_pins_of_the_matrix_are_those_of_the_constraints(page, root):
