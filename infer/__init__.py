@@ -70,7 +70,11 @@ turn_off()
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
+    from .system.signals import importing
+
+    with importing():
+        module = importlib.import_module(f".{_PLACES[name]}", __name__)
+    return getattr(module, name)
 
 
 def __dir__() -> list[str]:

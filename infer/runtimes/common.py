@@ -14,6 +14,7 @@ import numpy as np
 
 from ..bundle.bundle import Bundle
 from ..system.errors import BackendUnavailable, BundleError
+from ..system.signals import importing
 from .backend import Backend
 
 # An ONNX file, opset 13: y = x + x, both float32 [1].
@@ -85,7 +86,7 @@ def load_package(backend: Backend, module: str, needs: Sequence[str]) -> Any:
         BackendUnavailable: it is not there, or broken in whatever way.
     """
     try:
-        with warnings.catch_warnings():
+        with importing(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Paddle's, about compilers that are not needed here
             package = importlib.import_module(module)
         for name in needs:

@@ -1,7 +1,8 @@
 """Commands that end in order when they are told to: SIGTERM and SIGHUP as an exception.
 
 Python turns SIGINT into a KeyboardInterrupt, and clean-up runs; SIGTERM and SIGHUP end the process
-at once, with temporary files left and nothing said. Here they are a KeyboardInterrupt too.
+at once, with temporary files left and nothing said. Here they are a KeyboardInterrupt too. None of
+them gets lost in a library: of an interruption of its import it may make an ImportError.
 """
 
 from __future__ import annotations
@@ -40,6 +41,42 @@ def exit_status(stop: KeyboardInterrupt) -> int:
 
 
 @contextmanager
+def importing() -> Iterator[None]:
+    """For the import of a package: signals wait for its end, and handlers stay what they were.
+
+    NumPy's and pybind11's C code make an ImportError of an exception that a handler raises
+    meanwhile, and some packages drop it; Paddle sets handlers of its own. A request that is
+    repeated after `ONE_REQUEST` seconds does not wait. In another thread than the main one this
+    changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGINT, *SIGNALS)}
+    waiting: dict[int, float] = {}
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - waiting.setdefault(number, time.monotonic()) >= ONE_REQUEST:
+            handle(number, frame)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if callable(before[number]):
+            before[number](number, frame)
+
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, wait)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+        for number in waiting:
+            handle(number, None)
+
+
+@contextmanager
 def keep_handlers() -> Iterator[None]:
     """For the import of a package that sets signal handlers of its own, as Paddle does."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, *SIGNALS)}
@@ -62,6 +99,9 @@ def import_paddle() -> Any:
 def stoppable() -> Iterator[None]:
     """Raise `Stopped` in the main thread on SIGTERM and SIGHUP while the body runs.
 
+    What was raised, or KeyboardInterrupt for SIGINT, is raised again at the end where the body ends
+    in another way: a library may have swallowed it, or made another error of it.
+
     A signal that the process ignores stays ignored (`nohup`). In another thread than the main
     one this changes nothing: only the main thread may set handlers. Handlers are restored at the
     end.
@@ -69,20 +109,30 @@ def stoppable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard: list[float] = []
+    raised: list[KeyboardInterrupt] = []
+    last = -ONE_REQUEST
     owner = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal last
         if os.getpid() != owner:  # a forked worker has nothing to put in order
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        again = bool(heard) and time.monotonic() - heard[-1] < ONE_REQUEST
+        again = time.monotonic() - last < ONE_REQUEST
         if not again:
-            heard.append(time.monotonic())
-            raise Stopped(number)
+            last = time.monotonic()
+            raised.append(Stopped(number))
+            raise raised[-1]
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        try:
+            before[number](number, frame)
+        except KeyboardInterrupt as error:
+            raised.append(error)
+            raise
 
     # None: a handler that C code has set, which Python could not put back.
-    before = {
+    before: dict[int, Any] = {
         number: handler
         for number in SIGNALS
         if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
@@ -90,7 +140,19 @@ def stoppable() -> Iterator[None]:
     try:
         for number in before:
             signal.signal(number, stop)
-        yield
+        if callable(signal.getsignal(signal.SIGINT)):
+            before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+            signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
+            if raised:
+                raise raised[0] from None
+            raise
+        if raised:
+            raise raised[0]
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -409,6 +409,28 @@ def test_ctrl_c_ends_it_quietly(bundle, colour_clip, tmp_path):
     assert len(out.splitlines()) < 1999
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("package", ["onnxruntime", "cv2"])
+def test_a_signal_within_an_import_is_no_broken_package(
+    bundle, colour_clip, tmp_path, monkeypatch, package, number, status
+):
+    """pybind11, and NumPy's C code, make an ImportError of whatever happens meanwhile."""
+    video = colour_clip("a.mp4", "blue")
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text(
+        "import os\n"
+        "try:\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
+        "except BaseException:\n"
+        "    raise ImportError('initialization failed') from None\n"
+        "raise ImportError('initialization failed')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for more in ((), ("--output", "out.json")):
+        args = ("--video", video, "--bundle", bundle, "--backend", "onnxruntime", *more)
+        assert run(*args, cwd=tmp_path) == (status, "", "")
+
+
 def test_progress_is_for_terminals_only(bundle, colour_clip, tmp_path):
     for k in range(3):
         colour_clip(f"v/{k}.mp4", "red")

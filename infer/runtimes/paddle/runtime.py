@@ -18,7 +18,6 @@ from ...bundle.bundle import Artifact, Bundle
 from ...system.errors import BackendError, BundleError
 from ...system.hardware import cores
 from ...system.mkl import use_avx2_on_amd
-from ...system.signals import keep_handlers
 from ..backend import Backend
 from ..base import Clips, Logits, Options, check_clips, in_parts
 from ..common import load_package, package_version, short
@@ -137,8 +136,7 @@ def check(backend: Backend) -> None:
 
 def import_paddle(backend: Backend) -> Any:
     """`paddle.inference`. Raises BackendUnavailable, with how to install it."""
-    with keep_handlers():
-        return load_package(backend, "paddle.inference", ("Config", "create_predictor"))
+    return load_package(backend, "paddle.inference", ("Config", "create_predictor"))
 
 
 def _openmp(backend: Backend) -> ctypes.CDLL | None:

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ...system.errors import BackendError
+from ...system.signals import importing
 
 
 def problem() -> str | None:
     """Why nothing can be captured here; None if it can be."""
     try:
-        from cuda.bindings import driver  # noqa: F401
+        with importing():
+            from cuda.bindings import driver  # noqa: F401
     except Exception as error:
         return f"cuda.bindings cannot be imported ({error}); pip install cuda-bindings"
     return None

@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from ...system.errors import BackendError
 from ...system.hardware import gpu_problem
+from ...system.signals import importing
 
 
 def problem(device: int = 0) -> str | None:
     """Why that GPU cannot be used from here; None if it can."""
     try:
-        import pycuda.driver  # noqa: F401
+        with importing():
+            import pycuda.driver  # noqa: F401
     except Exception as error:  # a missing package, or a libcuda that does not load
         return f"pycuda cannot be imported ({error}); its installation needs the CUDA toolkit"
     return gpu_problem(device)

@@ -21,6 +21,7 @@ import numpy as np
 from ...bundle.bundle import Artifact, Bundle
 from ...bundle.engines import Machine, Profile, Stamp, choose, read_engine
 from ...system.errors import BackendError, BackendUnavailable, BundleError
+from ...system.signals import importing
 from ..backend import Backend
 from ..base import Clips, Logits, Options, check_clips
 from ..process import check_process, is_elsewhere, opened_here
@@ -34,7 +35,8 @@ SLOTS = 2
 def problem(device: int = 0) -> str | None:
     """Why TensorRT cannot run on that GPU; None if it can."""
     try:
-        import tensorrt  # noqa: F401
+        with importing():
+            import tensorrt  # noqa: F401
     except Exception as error:  # a missing package, or libraries of it that do not load
         return f"tensorrt cannot be imported ({error})"
     # Asked before any object of TensorRT is made: without a GPU some crash instead of failing.
