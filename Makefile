@@ -113,7 +113,7 @@ BASELINE := configs/motions_baseline.yaml
 DML := configs/motions_dml.yaml
 # $(call train,config,run): continues a run that stopped, does nothing when it is complete.
 train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
-export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) -o $(3) $(addprefix --override ,$(OVERRIDES))
+export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) --out $(3) $(addprefix -o ,$(OVERRIDES))
 # $(call made,run): a bundle of other weights, older ones or another run's of that name, is made again.
 made = $(shell bundle=bundles/$(notdir $(1))/bundle.json; best=$(1)/best.pdparams; [ -f $$bundle ] && \
     { ! [ -f $$best ] || grep -q "$$(sha256sum $$best | cut -c -64)" $$bundle; } && echo yes)
@@ -156,14 +156,14 @@ qat_from = $(or $(CHECKPOINT),$(run)/best.pdparams)
 # The goal: points of top-1 that int8 may lose on the validation clips.
 sensitivity: setup $(if $(ready),,export) ## which layers 8 bits hurt, and the fewest to spare (BUNDLE= CONFIG= GOAL=)
 	@$(PY) -m export.sensitivity --bundle $(bundle) $(run_config) --goal $(or $(GOAL),0.5) \
-	    $(addprefix --override ,$(OVERRIDES))
+	    $(addprefix -o ,$(OVERRIDES))
 
 qat: $(if $(own),setup,train) ## fine-tune for 8 bits, and export that (bundles/*_qat; CONFIG= RUN= QAT= BUNDLE= GOAL=)
 	@$(PY) -m export.qat --checkpoint $(qat_from) $(run_config) --qat $(or $(QAT),$(QAT_SETTINGS)) \
-	    -o $(run)_qat --resume $(addprefix --override ,$(OVERRIDES))
+	    --out $(run)_qat --resume $(addprefix -o ,$(OVERRIDES))
 	@$(PY) -m export --checkpoint $(qat_from) $(run_config) --qat $(run)_qat \
-	    -o $(or $(BUNDLE),bundles/$(notdir $(run))_qat) $(if $(GOAL),--int8-goal $(GOAL)) \
-	    --require int8 $(addprefix --override ,$(OVERRIDES))
+	    --out $(or $(BUNDLE),bundles/$(notdir $(run))_qat) $(if $(GOAL),--int8-goal $(GOAL)) \
+	    --require int8 $(addprefix -o ,$(OVERRIDES))
 
 engine: setup $(if $(ready),,export) ## build a TensorRT engine for this machine's GPU (BUNDLE= PRECISION=)
 	@$(PY) -m export.tensorrt --bundle $(bundle) $(addprefix --precision ,$(PRECISION)) $(ENGINE_OPTIONS)

@@ -4,8 +4,8 @@
     python examples/04_new_loss.py configs/methods/dml.yaml --output runs/cosine -o epochs=2
 
 The config must have two networks, Teacher and Student; its own losses are replaced. The run is one
-like any other: `python -m export --checkpoint runs/cosine/best.pdparams -o bundles/cosine` exports
-it. CONTRIBUTING.md, "Add a loss", gives a loss a name that configs can use.
+like any other: `python -m export --checkpoint runs/cosine/best.pdparams --out bundles/cosine`
+exports it. CONTRIBUTING.md, "Add a loss", gives a loss a name that configs can use.
 """
 
 from __future__ import annotations

@@ -1,25 +1,27 @@
-"""`python -m export --checkpoint RUN/best.pdparams -c CONFIG -o BUNDLE`: make a bundle."""
+"""`python -m export --checkpoint RUN/best.pdparams -c CONFIG --out BUNDLE`: make a bundle."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.command_line import parser
+from export.command_line import parse, parser
 from export.int8.defaults import MOST
-from infer.command.missing import why_not
+from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
-from infer.system.signals import exit_status, keep_handlers, stoppable
+from infer.system.signals import import_paddle
 
 if TYPE_CHECKING:
     from export.int8.goal import Goal
 
-EXIT_WRONG_USE = 2
 
-
+@command(
+    stopped="no bundle was written",
+    failed="No bundle was written.",
+    extra="export",
+    information="stdout",
+)
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
@@ -29,40 +31,20 @@ def main(arguments: list[str] | None = None) -> int:
         options; 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 no bundle was
         written or changed.
     """
-    options = parser().parse_args(arguments)
-    try:
-        with stoppable():
-            return _run(options)
-    except ClipDuetError as error:
-        print(f"error: {error}\nNo bundle was written.", file=sys.stderr)
-        return error.exit_status
-    except ImportError as error:
-        print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
-        return EXIT_WRONG_USE
-    except KeyboardInterrupt as stop:
-        print("\nstopped; no bundle was written", file=sys.stderr)
-        return exit_status(stop)
-
-
-def _run(options: argparse.Namespace) -> int:
+    options = parse(parser(), arguments)
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
     from train.config.load import load_config, run_config
 
     config = options.config or run_config(Path(options.checkpoint))
     cfg = load_config(config, options.override, trust=options.trust)
-    # Paddle wonders about a compiler cache that nothing here needs.
-    warnings.filterwarnings("ignore", message="No ccache found")
-    with keep_handlers():
-        import paddle
-
-        paddle.disable_signal_handler()
+    import_paddle()
     from export.assemble.bundle import ACTIVATIONS, Options, export_bundle
     from export.int8.quantize import KEEP_FLOAT
 
     export_bundle(
         cfg,
         options.checkpoint,
-        options.output,
+        options.out,
         options=Options(
             name=options.name,
             max_batch=options.max_batch,
@@ -81,8 +63,6 @@ def _run(options: argparse.Namespace) -> int:
             qat=Path(options.qat) if options.qat else None,
             require=tuple(options.require),
         ),
-        say=lambda line: print(line, flush=True),
-        warn=lambda line: print(line, file=sys.stderr, flush=True),
     )
     return 0
 
@@ -101,4 +81,4 @@ def _goal(options: argparse.Namespace) -> Goal | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

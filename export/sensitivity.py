@@ -10,26 +10,25 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.int8.defaults import MOST
-from infer.command.missing import why_not
+from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.files import write_text
-from infer.system.signals import exit_status, keep_handlers, stoppable
+from infer.system.log import logger
+from infer.system.signals import import_paddle
+from train.config.options import add_override
 
 if TYPE_CHECKING:
     from export.int8.search import Search
     from infer.bundle.bundle import Bundle
     from train.config.load import Config
 
-Say = Callable[[str], None]
-
+log = logger("export.sensitivity")
 
 ARTIFACTS = {"int8": "onnx.int8", "uint8": "onnx.int8.x86"}
 """Which artefact of a bundle has which activations."""
@@ -46,8 +45,7 @@ def parser() -> argparse.ArgumentParser:
     add("--bundle", required=True, help="folder that `python -m export` made")
     add("-c", "--config", help="config with training and validation lists (default: config.yaml "
         "beside the checkpoint that the bundle was made of)")  # fmt: skip
-    add("--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting of the config; may be given several times")  # fmt: skip
+    add_override(parser)
     add("--activations", choices=("int8", "uint8"), default="int8",
         help="symmetric int8 for every engine, or uint8 for x86 CPUs (default: int8)")  # fmt: skip
     add("--calibrator", choices=("minmax", "entropy", "percentile"), default="percentile",
@@ -63,43 +61,28 @@ def parser() -> argparse.ArgumentParser:
         f"multiply-adds to keep in float (default: {MOST})")  # fmt: skip
     add("--no-ranking", action="store_true", help="search only")
     add("--threads", type=int, help="CPU threads (default: all cores)")
-    add("--out", type=Path, help="result file (JSON)")
+    add("--out", "--output", type=Path, help="result file (JSON)")
     return parser
 
 
+@command(extra="export", information="stdout")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 the goal holds, 1 it cannot be reached within `--most`, 2 wrong use, 130
-        interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
+        0 the goal holds, 1 it cannot be reached within `--most`, 2 wrong use.
     """
     options = parser().parse_args(arguments)
-    warnings.filterwarnings("ignore", message="No ccache found")
-    try:
-        with stoppable():
-            result = run(options, say=lambda line: print(line, flush=True))
-            if options.out:
-                write_text(options.out, json.dumps(result, indent=1) + "\n")
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print("\nstopped", file=sys.stderr)
-        return exit_status(stop)
+    result = run(options)
+    if options.out:
+        write_text(options.out, json.dumps(result, indent=1) + "\n")
     return 0 if result["reached"] else 1
 
 
-def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Rank and search; JSON-ready."""
     # Imported here, so that a machine without the extras is told what to install.
-    with keep_handlers():
-        import paddle
-
-        paddle.disable_signal_handler()
+    import_paddle()
     from export.clips import selection
     from export.int8.goal import Goal
     from export.int8.quantize import calibrate
@@ -119,7 +102,7 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
     cfg = load_config(config, options.override)
     _check_pixels(cfg, bundle)
     checks = selection.verification(cfg, count=options.clips, parity=1)
-    calibration = selection.calibration(cfg, count=options.calibration_clips, say=say)
+    calibration = selection.calibration(cfg, count=options.calibration_clips)
     calibrated = calibrate(
         file, calibration.clips, calibrator=options.calibrator, threads=options.threads
     )
@@ -129,16 +112,18 @@ def run(options: argparse.Namespace, *, say: Say) -> dict[str, Any]:
     work = work_of(calibrated.model)
     goal = Goal(options.goal, options.least)
     started = time.monotonic()
-    say(f"fp32      top-1 {trials.reference.top1:.4f} on {len(checks.dataset)} validation clips")
+    log.info(
+        f"fp32      top-1 {trials.reference.top1:.4f} on {len(checks.dataset)} validation clips"
+    )
     every = trials(frozenset())
-    say(f"{options.activations:<9} {every}")
+    log.info(f"{options.activations:<9} {every}")
     effects = []
     if not options.no_ranking:
-        effects = rank(trials.layers, work, trials, say)
+        effects = rank(trials.layers, work, trials)
         for line in table(effects, every):
-            say(line)
-    found = spare(trials, work, goal, most=options.most, say=say)
-    _say_result(found, _ship(options, bundle, recorded), say)
+            log.info(line)
+    found = spare(trials, work, goal, most=options.most)
+    _say_result(found, _ship(options, bundle, recorded))
     return {
         "format": "clipduet-sensitivity",
         "format_version": 1,
@@ -160,7 +145,7 @@ def _ship(options: argparse.Namespace, bundle: Bundle, checkpoint: str) -> str:
     """The export that searches as this did: every option of it whose default is another."""
     from export.command_line import parser as export_parser
 
-    command = ["--checkpoint", checkpoint or "CHECKPOINT", "-o", str(bundle.root)]
+    command = ["--checkpoint", checkpoint or "CHECKPOINT", "--out", str(bundle.root)]
     defaults = vars(export_parser().parse_args(command))
     if options.config:
         command += ["-c", options.config]
@@ -188,24 +173,24 @@ def _ship(options: argparse.Namespace, bundle: Bundle, checkpoint: str) -> str:
     return shlex.join(["python", "-m", "export", *command])
 
 
-def _say_result(found: Search, ship: str, say: Say) -> None:
+def _say_result(found: Search, ship: str) -> None:
     goal = found.goal
     if not found.found:
-        say(
+        log.info(
             f"the goal of {goal.loss:g} points is out of reach with at most {found.most:.0%} of "
             f"the multiply-adds in float: {found.after}\n"
             "  quantisation-aware training is next: make qat, or python -m export.qat"
         )
         return
     if found.layers:
-        say(
+        log.info(
             f"the goal of {goal.loss:g} points holds with {len(found.layers)} layers in float, "
             f"{found.work:.1%} of the multiply-adds: {', '.join(found.layers)}\n"
             f"  {found.after}"
         )
     else:
-        say(f"the goal of {goal.loss:g} points holds with every layer rounded")
-    say(f"  to ship it: {ship}")
+        log.info(f"the goal of {goal.loss:g} points holds with every layer rounded")
+    log.info(f"  to ship it: {ship}")
 
 
 def _check_pixels(cfg: Config, bundle: Bundle) -> None:
@@ -218,4 +203,4 @@ def _check_pixels(cfg: Config, bundle: Bundle) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

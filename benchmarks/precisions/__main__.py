@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     answers: dict[str, Any] = {}
     for number, network in enumerate(wanted, start=1):
         started = time.monotonic()
-        files = graphs(network, options, say=_say)
+        files = graphs(network, options)
         answers[network.name] = _measure(network, files, options)
         _say(
             f"{number}/{len(wanted)} {network.name}: {len(files)} graphs, "

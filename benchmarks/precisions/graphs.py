@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,13 +21,14 @@ from benchmarks.study.measure import code_sha256
 from benchmarks.training.runs import check_environment
 from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.system.files import write_text
+from infer.system.log import logger, silenced
 
 if TYPE_CHECKING:
     from train.config.load import Config
 
 KINDS: tuple[Literal["int8", "uint8"], ...] = ("int8", "uint8")
 SPLITS = ("valid", "test")
-Say = Callable[[str], None]
+log = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _made_of(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def graphs(network: Network, options: argparse.Namespace, *, say: Say) -> dict[str, Path]:
+def graphs(network: Network, options: argparse.Namespace) -> dict[str, Path]:
     """Every graph of a network by method, made where it is not there yet."""
     bundle = Bundle.load(_bundle(network, options))
     files = {
@@ -114,18 +115,18 @@ def graphs(network: Network, options: argparse.Namespace, *, say: Say) -> dict[s
         "ptq.int8": bundle.artifact("onnx.int8").paths[0],
         "ptq.uint8": bundle.artifact("onnx.int8.x86").paths[0],
     }
-    return files | _spared(network, files[REFERENCE], options, say) | _tuned(network, options, say)
+    return files | _spared(network, files[REFERENCE], options) | _tuned(network, options)
 
 
 def _bundle(network: Network, options: argparse.Namespace) -> Path:
     folder = network.folder / "bundle"
     if not (folder / BUNDLE_JSON).is_file():
         clips = str(options.calibration_clips)
-        _command(network, ["export", "-o", str(folder), "--calibration-clips", clips], options)
+        _command(network, ["export", "--out", str(folder), "--calibration-clips", clips], options)
     return folder
 
 
-def _tuned(network: Network, options: argparse.Namespace, say: Say) -> dict[str, Path]:
+def _tuned(network: Network, options: argparse.Namespace) -> dict[str, Path]:
     """Graphs of a fine-tune; one that was stopped goes on."""
     from export.qat.trained import RESULT, load_trained
 
@@ -133,8 +134,8 @@ def _tuned(network: Network, options: argparse.Namespace, say: Say) -> dict[str,
     if (folder / RESULT).is_file():
         done = set(json.loads((folder / RESULT).read_text(encoding="utf-8"))["trained"])
     if done < set(KINDS):
-        say(f"{network.name}: fine-tune")
-        words = ["export.qat", "--qat", str(options.qat), "-o", str(folder), "--resume"]
+        log.info(f"{network.name}: fine-tune")
+        words = ["export.qat", "--qat", str(options.qat), "--out", str(folder), "--resume"]
         _command(network, words, options)
     record = load_trained(folder, checkpoint_sha256=sha256_of(network.checkpoint))
     return {f"qat.{kind}": one["path"] for kind, one in record["trained"].items()}
@@ -155,7 +156,7 @@ def _command(network: Network, words: Sequence[str], options: argparse.Namespace
         )
 
 
-def _spared(network: Network, fp32: Path, options: argparse.Namespace, say: Say) -> dict[str, Path]:
+def _spared(network: Network, fp32: Path, options: argparse.Namespace) -> dict[str, Path]:
     """Graphs with layers spared until the goal holds, by the code of an export."""
     from export.clips import selection
     from export.int8.defaults import MOST
@@ -174,16 +175,15 @@ def _spared(network: Network, fp32: Path, options: argparse.Namespace, say: Say)
                 made[f"goal.{kind}"] = target
             continue
         if calibrated is None or calibration is None or checks is None:
-            calibration = selection.calibration(
-                network.cfg, count=options.calibration_clips, say=say
-            )
+            calibration = selection.calibration(network.cfg, count=options.calibration_clips)
             checks = selection.verification(network.cfg, count=0, parity=1)
             calibrated = calibrate(fp32, calibration.clips, threads=options.threads)
         try:
-            found = write_int8(
-                calibrated, target, how, activations=kind, calibration=calibration,
-                dataset=checks.dataset, say=lambda line: None,
-            )  # fmt: skip
+            with silenced("export.int8"):
+                found = write_int8(
+                    calibrated, target, how, activations=kind, calibration=calibration,
+                    dataset=checks.dataset,
+                )  # fmt: skip
             made[f"goal.{kind}"] = target
         except GoalError as error:
             target.unlink(missing_ok=True)

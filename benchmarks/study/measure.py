@@ -153,7 +153,7 @@ def _bundle(job: Job, checkpoint: Path, identity: Mapping[str, Any], *, threads:
         changes = [f"seed={job.seed}", *job.overrides]
         command = [
             sys.executable, "-m", "export", "--checkpoint", str(checkpoint),
-            "-c", str(job.config), "-o", str(folder), "--name", job.label,
+            "-c", str(job.config), "--out", str(folder), "--name", job.label,
             "--threads", str(threads),
             *(part for change in changes for part in ("--override", change)),
         ]  # fmt: skip

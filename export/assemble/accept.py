@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 from paddle import nn
 
-from export.assemble.artifacts import Say
 from export.assemble.left_out import LeftOut
 from export.assemble.options import ACTIVATIONS, FP16, FP32, LABELS, LIMITS, ONNX_FILES, Options
 from export.clips import selection
@@ -26,9 +25,12 @@ from infer.bundle.bundle import Bundle
 from infer.clips.spec import ClipSpec
 from infer.runtimes.base import Runtime
 from infer.runtimes.open import open_runtime
+from infer.system.log import logger
 from train.data.unreadable import excess
 from train.evaluation.evaluate import Evaluation, evaluate
 from train.models.pixels import PixelInput
+
+log = logger(__name__)
 
 
 def input_layer(spec: ClipSpec) -> PixelInput:
@@ -92,7 +94,6 @@ def reference_of(
     checks: selection.Verification,
     *,
     options: Options,
-    say: Say,
 ) -> Reference:
     """Ask the trained network about every clip that anything is verified on.
 
@@ -109,7 +110,7 @@ def reference_of(
 
     found = _evaluate(watched, checks, options, "trained network")
     for path, reason in found.failed:
-        say(f"failed    {path}: {reason}; it counts as wrong")
+        log.info(f"failed    {path}: {reason}; it counts as wrong")
     beyond = excess(
         found.failed,
         listed=len(found.paths),
@@ -118,7 +119,7 @@ def reference_of(
     )
     if beyond is not None:
         raise beyond
-    say(f"accuracy  trained network: {_figures(found)}")
+    log.info(f"accuracy  trained network: {_figures(found)}")
     alone = np.concatenate([watched(clip[None]) for clip in checks.clips])
     return Reference(trained, found, alone, max(largest))
 
@@ -132,7 +133,6 @@ def check_answers(
     *,
     options: Options,
     left: LeftOut,
-    say: Say,
 ) -> None:
     """Compare every artefact with the trained network and add the figures to its entry.
 
@@ -163,7 +163,7 @@ def check_answers(
                 LABELS[key], runtime.run, limits or INT8_BATCHES, itself=limits is None
             )
             if limits is not None:
-                say(
+                log.info(
                     f"parity    {LABELS[key]}: {result.share:.1e} of the largest logit (allowed "
                     f"{limits.largest:.0e}), batches of {', '.join(map(str, sizes))}"
                 )
@@ -184,7 +184,7 @@ def check_answers(
                     ),
                 }
             entry |= {"parity": parity, "accuracy": _accuracy(checks, found)}
-            say(f"accuracy  {LABELS[key]}: {_figures(found)}{note}")
+            log.info(f"accuracy  {LABELS[key]}: {_figures(found)}{note}")
 
 
 def _opened(bundle: Bundle, key: str, entry: dict[str, Any], options: Options) -> Runtime:

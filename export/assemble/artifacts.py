@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from export.network.float16 import to_half
 from export.verify.finite import check_finite
 from infer.bundle.bundle import describe_file
 from infer.bundle.onnx_metadata import onnx_metadata
-
-Say = Callable[[str], None]
+from infer.system.log import logger
 
 CALIBRATING = (
     ("--calibrator", "calibrator"),
@@ -33,6 +32,8 @@ CALIBRATING = (
     ("--reduce-range", "reduce_range"),
     ("--int8-most", "most_float"),
 )
+
+log = logger(__name__)
 """Options of the command, and their names here, that say how to calibrate and quantise."""
 
 
@@ -79,7 +80,6 @@ def build(
     classes: Sequence[str],
     options: Options,
     left: LeftOut,
-    say: Say,
 ) -> dict[str, Any]:
     """Write every artefact; returns their entries for `bundle.json`, without figures yet.
 
@@ -92,7 +92,6 @@ def build(
         classes: names, which every ONNX file says.
         options: of the export.
         left: gets those that cannot be made.
-        say: gets a line for each file.
     """
     program, weights = save_paddle(net, folder / "paddle")
     built: dict[str, Any] = {}
@@ -102,28 +101,26 @@ def build(
     )
     built[FP32] = _entry(folder, "onnx", "fp32", [ONNX_FILES[FP32]])
     built[FP32]["opset"] = OPSET
-    _say_built(say, "onnx", built[FP32], f"{len(model.graph.node)} nodes, opset {OPSET}")
+    _log_built("onnx", built[FP32], f"{len(model.graph.node)} nodes, opset {OPSET}")
     if options.fp16:
         with left.unless_required(FP16):
-            built[FP16] = _halved(folder, checks, options, say)
+            built[FP16] = _halved(folder, checks, options)
     if options.int8:
-        built |= _quantised(folder, calibration, checks, trained, metadata, options, left, say)
+        built |= _quantised(folder, calibration, checks, trained, metadata, options, left)
     names = [str(path.relative_to(folder)) for path in (program, weights)]
     built[PADDLE] = _entry(folder, "paddle", "fp32", names)
-    _say_built(say, "paddle", built[PADDLE], "inference model")
+    _log_built("paddle", built[PADDLE], "inference model")
     return built
 
 
-def _halved(
-    folder: Path, checks: selection.Verification, options: Options, say: Say
-) -> dict[str, Any]:
+def _halved(folder: Path, checks: selection.Verification, options: Options) -> dict[str, Any]:
     """Write the artefact of float16 and look for numbers that it cannot hold."""
     path = folder / ONNX_FILES[FP16]
     with captured("Converting to float16"):
         to_half(folder / ONNX_FILES[FP32], path)
     looked = check_finite(path, checks.clips, names=checks.paths, threads=options.threads)
     entry = _entry(folder, "onnx", "fp16", [ONNX_FILES[FP16]])
-    _say_built(say, "fp16", entry, f"{looked} tensors finite on real and saturated clips")
+    _log_built("fp16", entry, f"{looked} tensors finite on real and saturated clips")
     return {**entry, "opset": OPSET, "finite": {"tensors": looked, "clips": len(checks.clips)}}
 
 
@@ -135,7 +132,6 @@ def _quantised(
     metadata: Mapping[str, str],
     options: Options,
     left: LeftOut,
-    say: Say,
 ) -> dict[str, Any]:
     """Write every quantised artefact: those that were trained, and the others by calibration."""
     built: dict[str, Any] = {}
@@ -148,10 +144,10 @@ def _quantised(
         record = copy_trained(trained, target, activations=activations, metadata=metadata)
         note = f"{activations} activations, trained for {record['training']['epochs']} epochs"
         built[key] = _int8_entry(folder, key, record)
-        _say_built(say, "int8", built[key], note)
+        _log_built("int8", built[key], note)
     if calibration is not None:
         with left.unless_required(*others):
-            built |= _calibrated(folder, others, calibration, checks, options, left, say)
+            built |= _calibrated(folder, others, calibration, checks, options, left)
     return {key: built[key] for key in options.int8 if key in built}
 
 
@@ -162,7 +158,6 @@ def _calibrated(
     checks: selection.Verification,
     options: Options,
     left: LeftOut,
-    say: Say,
 ) -> dict[str, Any]:
     """Calibrate once, and write the artefacts of `kinds`."""
     calibrated = calibrate(
@@ -188,13 +183,12 @@ def _calibrated(
                 activations=activations,
                 calibration=calibration,
                 dataset=checks.dataset,
-                say=say,
             )
         if key in left.reasons:
             continue
         built[key] = _int8_entry(folder, key, record)
         note = f"{activations} activations, calibrated on {calibrated.clips} clips"
-        _say_built(say, "int8", built[key], note)
+        _log_built("int8", built[key], note)
     return built
 
 
@@ -211,6 +205,6 @@ def _entry(folder: Path, form: str, precision: str, files: list[str]) -> dict[st
     return {"format": form, "precision": precision, "files": described}
 
 
-def _say_built(say: Say, step: str, entry: dict[str, Any], note: str) -> None:
+def _log_built(step: str, entry: dict[str, Any], note: str) -> None:
     size = sum(file["bytes"] for file in entry["files"])
-    say(f"{step:<9} {entry['files'][0]['file']}, {size / 1e6:.2f} MB, {note}")
+    log.info(f"{step:<9} {entry['files'][0]['file']}, {size / 1e6:.2f} MB, {note}")

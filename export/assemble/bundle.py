@@ -7,7 +7,7 @@ from pathlib import Path
 import paddle
 
 from export.assemble import accept
-from export.assemble.artifacts import Say, build, calibrated_kinds
+from export.assemble.artifacts import build, calibrated_kinds
 from export.assemble.describe import count, describe, provenance, record_of
 from export.assemble.folder import staged
 from export.assemble.left_out import LeftOut
@@ -21,8 +21,11 @@ from export.verify import parity
 from export.verify.limits import FLOAT32
 from export.verify.recorded import recorded_of
 from infer.bundle.bundle import Bundle, sha256_of, write_bundle_json
+from infer.system.log import logger
 from train.checkpoints.checkpoint import load_file, model_weights
 from train.config.load import Config
+
+log = logger(__name__)
 
 __all__ = ["ACTIVATIONS", "Options", "export_bundle"]
 
@@ -36,8 +39,6 @@ def export_bundle(
     output: str | Path,
     *,
     options: Options | None = None,
-    say: Say = lambda line: None,
-    warn: Say | None = None,
 ) -> Path:
     """Make a bundle of a checkpoint's Student, and verify it before it appears.
 
@@ -51,9 +52,6 @@ def export_bundle(
             PaddleVideo's keys.
         output: the bundle's folder.
         options: None for the defaults.
-        say: gets a line for each step done.
-        warn: gets what was left out, and why, and that training recorded another accuracy, at the
-            end; None: `say` does.
 
     Returns:
         The bundle's folder.
@@ -70,10 +68,10 @@ def export_bundle(
     content = load_file(checkpoint, trust=cfg.trust)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
     others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
-    say(f"strip     Student, {count(stripped.network):,} numbers{others}")
+    log.info(f"strip     Student, {count(stripped.network):,} numbers{others}")
     record = record_of(checkpoint, content)
     if "settings" not in record and cfg.specs["valid"].preprocess.resize != "pil":
-        say(
+        log.info(
             "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
             "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
         )
@@ -86,13 +84,13 @@ def export_bundle(
         trained = load_trained(options.qat, checkpoint_sha256=sha256_of(checkpoint))
     calibration = None
     if calibrated_kinds(options, trained):
-        calibration = selection.calibration(cfg, count=options.calibration_clips, say=say)
+        calibration = selection.calibration(cfg, count=options.calibration_clips)
     left = LeftOut(options.required)
     with staged(output) as folder:
         spec = cfg.specs["valid"]
-        reference = accept.reference_of(spec, stripped, checks, options=options, say=say)
+        reference = accept.reference_of(spec, stripped, checks, options=options)
         recorded = recorded_of(record, checks.whole, reference.found)
-        net = _fused(cfg, stripped, checks, say)
+        net = _fused(cfg, stripped, checks)
         built = build(
             folder,
             net,
@@ -102,7 +100,6 @@ def export_bundle(
             classes=classes,
             options=options,
             left=left,
-            say=say,
         )
         description = describe(
             cfg,
@@ -118,25 +115,25 @@ def export_bundle(
         description["artifacts"] = built
         write_bundle_json(folder, description)
         accept.check_tensors(folder, net, stripped, built, left)
-        say(f"origin    {description['model']['parameters']:,} weights, all of them the Student's")
-        left.drop(folder, built, ONNX_FILES)
-        accept.check_answers(
-            folder, reference, checks, classes, built, options=options, left=left, say=say
+        log.info(
+            f"origin    {description['model']['parameters']:,} weights, all of them the Student's"
         )
+        left.drop(folder, built, ONNX_FILES)
+        accept.check_answers(folder, reference, checks, classes, built, options=options, left=left)
         left.drop(folder, built, ONNX_FILES)
         if left.reasons:
             description["left_out"] = left.reasons
         write_bundle_json(folder, description)
         Bundle.load(folder)
-    say(f"done      {output}")
+    log.info(f"done      {output}")
     if recorded is not None and not recorded.explained:
-        (warn or say)(recorded.warning(checks.list_file))
+        log.warning(recorded.warning(checks.list_file))
     for line in left.warnings(ONNX_FILES):
-        (warn or say)(line)
+        log.warning(line)
     return output
 
 
-def _fused(cfg: Config, stripped: Stripped, checks: selection.Verification, say: Say) -> DeployNet:
+def _fused(cfg: Config, stripped: Stripped, checks: selection.Verification) -> DeployNet:
     """The network to ship, compared with the one that was trained."""
     spec = cfg.specs["valid"]
     fused = fuse(stripped.network)
@@ -145,7 +142,7 @@ def _fused(cfg: Config, stripped: Stripped, checks: selection.Verification, say:
     result = parity.check_fusion(stripped.network, fused, frames)
     net = DeployNet(fused, spec)
     before, after = len(stripped.network.state_dict()), len(net.network.state_dict())
-    say(
+    log.info(
         f"fuse      {before} tensors to {after}; differs by {result.share:.1e} of the largest "
         f"logit (allowed {FLOAT32.largest:.0e}), batch norms randomised too"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +10,14 @@ from export.clips.calibration import Calibration, draw_calibration
 from export.verify.parity import VerificationError
 from infer.clips.spec import ClipSpec
 from infer.system.errors import ClipDuetError, VideoError
+from infer.system.log import logger
 from train.config.load import Config
 from train.config.schema.common import Split
 from train.data.dataset import ClipDataset
 from train.data.lists import ListError, Sample
 from train.data.splits import build_dataset
+
+log = logger(__name__)
 
 CACHE_BYTES = 1 << 30
 """Verification clips stay in memory up to here: every runtime sees them without decoding again."""
@@ -87,7 +89,7 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
     )
 
 
-def calibration(cfg: Config, *, count: int, say: Callable[[str], None]) -> Calibration:
+def calibration(cfg: Config, *, count: int) -> Calibration:
     """Draw training clips, none of which is in the validation or test list.
 
     Raises:
@@ -104,7 +106,9 @@ def calibration(cfg: Config, *, count: int, say: Callable[[str], None]) -> Calib
             held_out += _samples(cfg, "test")
         except ListError as error:
             first = str(error).splitlines()[0]
-            say(f"note: overlap with the test list was not checked, it cannot be used: {first}")
+            log.info(
+                f"note: overlap with the test list was not checked, it cannot be used: {first}"
+            )
     dataset = _dataset(cfg, "train", _samples(cfg, "train"), cfg.specs["valid"], cache=False)
     return draw_calibration(
         dataset,

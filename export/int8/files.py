@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from export.int8.quantize import Calibrated, quantize
 from export.int8.trials import Trials, spare, work_of
 from export.network.captured_output import captured
 from train.evaluation.evaluate import ListedClips
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,6 @@ def write_int8(
     activations: Activations,
     calibration: Calibration,
     dataset: ListedClips,
-    say: Say,
 ) -> dict[str, Any]:
     """Quantise, and spare layers until the goal holds.
 
@@ -57,7 +54,6 @@ def write_int8(
         activations: kind of Q/DQ graph.
         calibration: the clips that the ranges came from.
         dataset: validation clips to judge the goal on.
-        say: gets a line for each layer that is spared.
 
     Returns:
         The `quantization` entry of `bundle.json`.
@@ -82,7 +78,7 @@ def write_int8(
             reduce_range=how.reduce_range,
             threads=how.threads,
         )
-        found = spare(trials, work_of(calibrated.model), how.goal, most=how.most, say=say)
+        found = spare(trials, work_of(calibrated.model), how.goal, most=how.most)
         if not found.found:
             raise GoalError(
                 f"int8 with {activations} activations misses the goal of at most "

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from export.int8.goal import Goal, Score
+from infer.system.log import logger
 
-Say = Callable[[str], None]
+log = logger(__name__)
+
 Try = Callable[[frozenset[str]], Score]
 """From the layers to keep in float, besides those that always are, to what is then lost."""
 
@@ -89,21 +91,20 @@ class Search:
         }
 
 
-def rank(layers: Sequence[str], work: Mapping[str, float], attempt: Try, say: Say) -> list[Effect]:
+def rank(layers: Sequence[str], work: Mapping[str, float], attempt: Try) -> list[Effect]:
     """Round each layer alone, and spare each alone; those that hurt most come first.
 
     Args:
         layers: names of the nodes that may be rounded.
         work: share of the multiply-adds, by layer.
         attempt: makes and measures a network.
-        say: gets a line for each layer.
     """
     everything = frozenset(layers)
     effects = []
     for number, layer in enumerate(layers, start=1):
         alone, spared = attempt(everything - {layer}), attempt(frozenset({layer}))
         effects.append(Effect(layer, work.get(layer, 0.0), alone, spared))
-        say(
+        log.info(
             f"{number:3d}/{len(layers)} {layer}: KL {alone.divergence:.5f} alone, "
             f"{spared.divergence:.5f} when only it is spared"
         )
@@ -134,7 +135,6 @@ def search(
     goal: Goal,
     *,
     most: float,
-    say: Say = lambda line: None,
 ) -> Search:
     """Spare layers until the goal holds, or until no more may be spared.
 
@@ -144,7 +144,6 @@ def search(
         attempt: makes and measures a network.
         goal: when to stop.
         most: the largest share of the multiply-adds to keep in float.
-        say: gets a line for each layer that is spared.
     """
     before = now = attempt(frozenset())
     chosen: list[str] = []
@@ -160,13 +159,13 @@ def search(
         layer, now = found
         chosen.append(layer)
         steps.append((layer, now))
-        say(f"spared    {layer}: {now}")
+        log.info(f"spared    {layer}: {now}")
     for layer in chosen[:-1] if now.reaches(goal) else []:
         fewer = attempt(frozenset(chosen) - {layer})
         if fewer.reaches(goal):
             chosen.remove(layer)
             now = fewer
-            say(f"rounded   {layer} again, the goal holds without: {now}")
+            log.info(f"rounded   {layer} again, the goal holds without: {now}")
     kept = tuple(chosen)
     total = sum(work.get(layer, 0.0) for layer in kept)
     return Search(goal, before, now, kept, tuple(steps), total, most)

@@ -11,7 +11,7 @@ import onnx
 from export.int8.goal import Goal, Score, score, temperature_of
 from export.int8.qdq import Activations, Graph, asked
 from export.int8.quantize import KEEP_FLOAT, Calibrated, kept_in_float, quantize
-from export.int8.search import Say, Search, search
+from export.int8.search import Search, search
 from export.network.convert import INPUT
 from export.network.sessions import cpu_session
 from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
@@ -122,11 +122,9 @@ def work_of(model: onnx.ModelProto) -> dict[str, float]:
     return {name: count / total for name, count in counts.items()}
 
 
-def spare(
-    trials: Trials, work: Mapping[str, float], goal: Goal, *, most: float, say: Say
-) -> Search:
+def spare(trials: Trials, work: Mapping[str, float], goal: Goal, *, most: float) -> Search:
     """`export.int8.search.search` over the layers of `trials`."""
-    return search(trials.layers, work, trials, goal, most=most, say=say)
+    return search(trials.layers, work, trials, goal, most=most)
 
 
 def _size(dims: Any) -> int:

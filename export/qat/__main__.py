@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from export.command_line import parse
 from export.qat.trained import (
     FORMAT,
     FP32,
@@ -35,15 +34,13 @@ from export.qat.trained import (
     result,
 )
 from infer.bundle.bundle import sha256_of
-from infer.command.missing import why_not
-from infer.system.errors import ClipDuetError
+from infer.command.runner import command, run_and_exit
 from infer.system.files import replacing, write_text
-from infer.system.signals import exit_status, keep_handlers, stoppable
-from train.config.options import add_trust
+from infer.system.log import logger
+from infer.system.signals import import_paddle
+from train.config.options import add_override, add_trust
 
-EXIT_WRONG_USE = 2
-
-Say = Callable[[str], None]
+log = logger("export.qat")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,9 +55,8 @@ def parser() -> argparse.ArgumentParser:
     add("-c", "--config", help="the run's config (default: config.yaml beside the checkpoint)")
     add("--qat", required=True, metavar="FILE", help="settings of the fine-tune, read on top of "
         "the config, such as configs/motions_qat.yaml")  # fmt: skip
-    add("-o", "--output", required=True, metavar="FOLDER", help="folder of the fine-tune")
-    add("--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting; may be given several times")  # fmt: skip
+    add("--out", "--output", metavar="FOLDER", help="folder of the fine-tune; required")
+    add_override(parser)
     add("--activations", choices=(*KINDS, "both"), default="both", help="symmetric int8 for every "
         "engine, uint8 for x86 CPUs (default: both)")  # fmt: skip
     add("--resume", action="store_true", help="go on with the fine-tune in the folder, if any")
@@ -68,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command(stopped="--resume goes on from the last checkpoint", extra="export", information="stdout")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
@@ -75,38 +72,19 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 1 the loss diverged or a conversion failed, 2 a mistake in config, checkpoint or
         options, 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
     """
-    options = parser().parse_args(arguments)
-    try:
-        with stoppable():
-            return _run(options)
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
-    except ImportError as error:
-        print(f"error: {why_not(error, extra='export')}", file=sys.stderr)
-        return EXIT_WRONG_USE
-    except KeyboardInterrupt as stop:
-        print("\nstopped; --resume goes on from the last checkpoint", file=sys.stderr)
-        return exit_status(stop)
-
-
-def _run(options: argparse.Namespace) -> int:
+    options = parse(parser(), arguments)
     from train.config.load import load_config, run_config
 
     checkpoint = Path(options.checkpoint)
     config = options.config or run_config(checkpoint)
-    output = f"output_dir={json.dumps(options.output)}"
+    output = f"output_dir={json.dumps(options.out)}"
     cfg = load_config(config, [*options.override, output], over=options.qat, trust=options.trust)
-    warnings.filterwarnings("ignore", message="No ccache found")
-    with keep_handlers():
-        import paddle
-
-        paddle.disable_signal_handler()
+    import_paddle()
     from train.engine.stopping import stop_requests
 
     kinds = KINDS if options.activations == "both" else (options.activations,)
     # There is nothing to finish before the training, so a signal ends that at once.
-    start = begin(cfg, checkpoint, resume=options.resume, say=lambda line: print(line, flush=True))
+    start = begin(cfg, checkpoint, resume=options.resume)
     with stop_requests() as should_stop:
         record = fine_tune(
             cfg,
@@ -119,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
     for kind in kinds:
         one = record["trained"][kind]
         print(
-            f"{options.output}/{kind}: {one['epochs']} epochs, {one['steps']} steps, "
+            f"{options.out}/{kind}: {one['epochs']} epochs, {one['steps']} steps, "
             f"{one['seconds']:.0f} s; validation top-1 {one['validation_top1']:.4f}"
         )
     return 0
@@ -132,7 +110,6 @@ def fine_tune(
     activations: Sequence[str] = KINDS,
     resume: bool = False,
     start: Mapping[str, Any] | None = None,
-    say: Say = lambda line: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Train the Q/DQ graphs of a checkpoint's Student; everything lies in `cfg.output_dir`.
@@ -143,7 +120,6 @@ def fine_tune(
         activations: kinds of Q/DQ graphs, see `export.int8.qdq`.
         resume: go on where an earlier call was stopped.
         start: what `begin` returned; None: it is called here.
-        say: gets a line for each step done.
         should_stop: looked at after every step of the training.
 
     Returns:
@@ -159,7 +135,7 @@ def fine_tune(
     from train.engine.place import Place
 
     folder = Path(cfg.output_dir)
-    start = start or begin(cfg, checkpoint, resume=resume, say=say)
+    start = start or begin(cfg, checkpoint, resume=resume)
     datasets = training_datasets(cfg)
     record = {"format": FORMAT, **start, "trained": result(folder)["trained"]}
     batch = cfg.DATASET.batch_size
@@ -179,14 +155,13 @@ def fine_tune(
     return record
 
 
-def begin(cfg: Any, checkpoint: Path, *, resume: bool, say: Say) -> dict[str, Any]:
+def begin(cfg: Any, checkpoint: Path, *, resume: bool) -> dict[str, Any]:
     """The fp32 graph and the Q/DQ graphs to start from; made once, then found again.
 
     Args:
         cfg: see `fine_tune`.
         checkpoint: the run's weights.
         resume: go on where an earlier call was stopped.
-        say: gets a line when they are made.
 
     Returns:
         What `start.json` holds.
@@ -219,11 +194,11 @@ def begin(cfg: Any, checkpoint: Path, *, resume: bool, say: Say) -> dict[str, An
                 "choose another --output"
             )
         return stored
-    calibration = selection.calibration(cfg, count=wanted["calibration_clips"], say=say)
+    calibration = selection.calibration(cfg, count=wanted["calibration_clips"])
     _write_graphs(cfg, checkpoint, folder, calibration.clips, wanted["calibrator"])
     start = {**wanted, "calibration": calibration.to_dict()}
     write_text(folder / START, json.dumps(start, indent=1) + "\n")
-    say(f"start     {checkpoint}, ranges of {len(calibration.clips)} training clips")
+    log.info(f"start     {checkpoint}, ranges of {len(calibration.clips)} training clips")
     return start
 
 
@@ -267,4 +242,4 @@ def _settings(cfg: Any) -> Mapping[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

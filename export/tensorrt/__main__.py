@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +15,7 @@ import numpy as np
 
 from export.network.sessions import cpu_session
 from export.tensorrt.build import Settings, build_plan
-from export.tensorrt.files import EngineError, Say, locked, write_all
+from export.tensorrt.files import EngineError, locked, write_all
 from export.tensorrt.graph import Graph, for_tensorrt
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import (
@@ -31,13 +30,14 @@ from infer.bundle.engines import (
     read_stamp,
     stamp_path,
 )
+from infer.command.runner import command, run_and_exit
 from infer.runtimes.tensorrt.backend import TENSORRT
 from infer.runtimes.tensorrt.cuda_memory import Gpu, cuda_errors
 from infer.runtimes.tensorrt.runtime import TensorRTRuntime, machine, problem
-from infer.system.errors import BackendError, BundleError, ClipDuetError
-from infer.system.signals import exit_status, stoppable
+from infer.system.errors import BackendError, BundleError
+from infer.system.log import logger
 
-EXIT_FAILED, EXIT_WRONG_USE = 1, 2
+log = logger("export.tensorrt")
 
 ALLOWED = {"fp32": 0.01, "fp16": 0.05, "int8": 0.5}
 """Largest difference from ONNX Runtime on noise, as a share of the largest logit: an engine beyond
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command(stopped="no engine was written", extra="export", information="stdout")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
@@ -73,20 +74,11 @@ def main(arguments: list[str] | None = None) -> int:
         130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 the engines are those
         that were there before.
     """
-    options = parser().parse_args(arguments)
-    try:
-        with stoppable():
-            build(options, say=lambda line: print(line, flush=True))
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED if isinstance(error, EngineError) else EXIT_WRONG_USE
-    except KeyboardInterrupt as stop:
-        print("\nstopped; no engine was written", file=sys.stderr)
-        return exit_status(stop)
+    build(parser().parse_args(arguments))
     return 0
 
 
-def build(options: argparse.Namespace, *, say: Say) -> Path:
+def build(options: argparse.Namespace) -> Path:
     """Build, check and write one engine, unless the same is there; returns its path.
 
     Raises:
@@ -117,16 +109,16 @@ def build(options: argparse.Namespace, *, say: Say) -> Path:
         timing_cache=Path(options.timing_cache or bundle.root / FOLDER / cache),
     )
     told = {"workspace_mib": settings.workspace_mib, "tf32": settings.tf32}
-    with locked(bundle.root / FOLDER / ".lock", say):
+    with locked(bundle.root / FOLDER / ".lock"):
         if not options.force and _is_there(path, sha, here, told):
-            say(f"done      {path} is there already (--force builds it again)")
+            log.info(f"done      {path} is there already (--force builds it again)")
             return path
         artifact = bundle.artifact(f"onnx.{precision}")
-        say(f"build     {artifact.files[0].file} for {here.gpu} with TensorRT {here.tensorrt}")
-        say(f"          batches of {profile} (fewest-tuned for-most); this takes minutes")
+        log.info(f"build     {artifact.files[0].file} for {here.gpu} with TensorRT {here.tensorrt}")
+        log.info(f"          batches of {profile} (fewest-tuned for-most); this takes minutes")
         started = time.monotonic()
         graph = for_tensorrt(artifact.paths[0])
-        plan = _build_interruptibly(graph, bundle, precision, settings, gpu, say)
+        plan = _build_interruptibly(graph, bundle, precision, settings, gpu)
         stamp = Stamp(
             engine_bytes=len(plan),
             engine_sha256=sha256(plan).hexdigest(),
@@ -140,10 +132,12 @@ def build(options: argparse.Namespace, *, say: Say) -> Path:
             parity={},
         )
         parity = compare(bundle, plan, stamp, device=options.device)
-        say(f"parity    differs from ONNX Runtime by {parity['share']:.1e} of the largest logit")
+        log.info(
+            f"parity    differs from ONNX Runtime by {parity['share']:.1e} of the largest logit"
+        )
         stamp = replace(stamp, parity=parity)
         write_all({path: plan, stamp_path(path): stamp.to_json().encode()})
-    say(f"done      {path}, {len(plan) / 1e6:.2f} MB, {stamp.build_seconds:.0f} s")
+    log.info(f"done      {path}, {len(plan) / 1e6:.2f} MB, {stamp.build_seconds:.0f} s")
     return path
 
 
@@ -195,14 +189,14 @@ def _is_there(path: Path, sha: str, here: Machine, told: dict[str, Any]) -> bool
 
 
 def _build_interruptibly(
-    graph: Graph, bundle: Bundle, precision: str, settings: Settings, gpu: Gpu, say: Say
+    graph: Graph, bundle: Bundle, precision: str, settings: Settings, gpu: Gpu
 ) -> bytes:
     """Build in another thread: Python answers Ctrl-C in the main one, which would be in C++."""
     stop = Event()
 
     def work() -> bytes:
         with gpu.active(), cuda_errors("TensorRT cannot build"):
-            return build_plan(graph, bundle, precision, settings, say=say, stopped=stop.is_set)
+            return build_plan(graph, bundle, precision, settings, stopped=stop.is_set)
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(work)
@@ -214,4 +208,4 @@ def _build_interruptibly(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

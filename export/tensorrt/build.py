@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.tensorrt.files import EngineError, Say, locked, write_all
+from export.tensorrt.files import EngineError, locked, write_all
 from export.tensorrt.graph import Graph
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import Profile
 from infer.runtimes.tensorrt.runtime import make_logger
 from infer.system.errors import listed
+from infer.system.log import logger
+
+log = logger(__name__)
 
 SAY_EVERY = 5.0
 """Seconds between lines about progress."""
@@ -45,7 +48,6 @@ def build_plan(
     precision: str,
     settings: Settings,
     *,
-    say: Say,
     stopped: Callable[[], bool],
 ) -> bytes:
     """Build an engine for the GPU whose context is current; takes minutes.
@@ -55,7 +57,6 @@ def build_plan(
         bundle: says what the input is called and how large a clip is.
         precision: that of the graph.
         settings: how to build.
-        say: gets a line about progress now and then.
         stopped: asked after every step; once it is true, the build ends.
 
     Raises:
@@ -83,17 +84,17 @@ def build_plan(
     if config.add_optimization_profile(profile) < 0:
         raise EngineError(f"TensorRT does not take batches of {batches}: {logger.last()}")
     # Names for both: they have to live until the engine is built.
-    cache = _read_cache(config, settings.timing_cache, say)
+    cache = _read_cache(config, settings.timing_cache)
     if hasattr(trt, "IProgressMonitor"):
-        monitor = make_monitor(say, stopped)
+        monitor = make_monitor(stopped)
         config.progress_monitor = monitor
     else:  # 8.6
-        say("build     (this TensorRT reports no progress)")
+        log.info("build     (this TensorRT reports no progress)")
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         why = "it was stopped" if stopped() else logger.last()
         raise EngineError(f"TensorRT built no engine: {why}")
-    _write_cache(cache, config, settings.timing_cache, say)
+    _write_cache(cache, config, settings.timing_cache)
     return bytes(plan)
 
 
@@ -110,7 +111,7 @@ def parser_problems(parser: Any, nodes: Sequence[str]) -> list[str]:
     return out
 
 
-def make_monitor(say: Say, stopped: Callable[[], bool]) -> Any:
+def make_monitor(stopped: Callable[[], bool]) -> Any:
     """Tells the user how far TensorRT is, and TensorRT whether to go on."""
     import tensorrt as trt
 
@@ -130,7 +131,7 @@ def make_monitor(say: Say, stopped: Callable[[], bool]) -> Any:
         def step_complete(self, phase_name: str, step: int) -> bool:
             if time.monotonic() - self.said >= SAY_EVERY:
                 self.said = time.monotonic()
-                say(f"build     {phase_name}: {step + 1} of {self.steps.get(phase_name, '?')}")
+                log.info(f"build     {phase_name}: {step + 1} of {self.steps.get(phase_name, '?')}")
             return not stopped()
 
     return Monitor()
@@ -163,23 +164,23 @@ def _configure(config: Any, network: Any, precision: str, settings: Settings) ->
                 layer.precision = trt.float32
 
 
-def _read_cache(config: Any, path: Path, say: Say) -> Any:
+def _read_cache(config: Any, path: Path) -> Any:
     """Attach the timing cache in `path`, or an empty one if it does not belong here."""
     cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
     if cache is None or not config.set_timing_cache(cache, False):
-        say(f"cache     {path} is damaged or from another machine; it is written anew")
+        log.info(f"cache     {path} is damaged or from another machine; it is written anew")
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache
 
 
-def _write_cache(cache: Any, config: Any, path: Path, say: Say) -> None:
+def _write_cache(cache: Any, config: Any, path: Path) -> None:
     """Write what was timed, together with what other processes have timed meanwhile."""
     try:
-        with locked(path.with_name(path.name + ".lock"), say):
+        with locked(path.with_name(path.name + ".lock")):
             others = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
             if others is not None:
                 cache.combine(others, False)
             write_all({path: bytes(cache.serialize())})
     except (EngineError, OSError) as error:  # the engine is worth more than the next build's time
-        say(f"cache     not kept: {error}")
+        log.info(f"cache     not kept: {error}")

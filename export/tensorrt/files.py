@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from infer.system.errors import ClipDuetError
 from infer.system.files import WriteError, replacing
+from infer.system.log import logger
 
-Say = Callable[[str], None]
+log = logger(__name__)
 
 
 class EngineError(ClipDuetError):
     """An engine cannot be built, computes something else, or cannot be written."""
 
+    exit_status = 1
+
 
 @contextmanager
-def locked(path: Path, say: Say) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold the lock `path` for the body; waits for the process that holds it, and says so.
 
     The file stays, empty; the lock on it goes with the process, however that ends.
@@ -36,7 +39,7 @@ def locked(path: Path, say: Say) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"wait      another process works in {path.parent}")
+            log.info(f"wait      another process works in {path.parent}")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

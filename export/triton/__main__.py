@@ -16,18 +16,19 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from export.assemble.folder import OutputError
-from export.tensorrt.files import Say
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.bundle.engines import Stamp, built_engines, read_engine, read_stamp
-from infer.system.errors import BackendError, BundleError, ClipDuetError
-from infer.system.signals import exit_status, stoppable
+from infer.command.runner import command, run_and_exit
+from infer.system.errors import BackendError, BundleError
+from infer.system.log import logger
+
+log = logger("export.triton")
 
 LABELS = "labels.txt"
 CLIENT = Path(__file__).with_name("client.py")
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--bundle", required=True, help="folder that `python -m export` made")
-    add("--out", required=True, metavar="REPO", help="folder to make")
+    add("--out", "--output", required=True, metavar="REPO", help="folder to make")
     add("--precision", nargs="+", help="which ONNX files and engines (default: all there are)")
     add("--engine", nargs="+", metavar="FILE", help="engines to serve, where several are built")
     add("--kind", choices=("auto", "gpu", "cpu"), default="auto", help="where ONNX files run "
@@ -77,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command(stopped="no repository was written", extra="export", information="stdout")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
@@ -85,25 +87,16 @@ def main(arguments: list[str] | None = None) -> int:
         by SIGTERM or SIGHUP. But for 0 no repository was written.
     """
     options = parser().parse_args(arguments)
-    try:
-        for name, least in (("instances", 1), ("delay", 0)):
-            if getattr(options, name) < least:
-                raise BackendError(f"{name} is {getattr(options, name)}; allowed: from {least}")
-        with stoppable():
-            write_repository(
-                Bundle.load(options.bundle),
-                Path(options.out),
-                precisions=options.precision,
-                engines=options.engine,
-                serving=Serving(f"KIND_{options.kind.upper()}", options.instances, options.delay),
-                say=print,
-            )
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print("\nstopped; no repository was written", file=sys.stderr)
-        return exit_status(stop)
+    for name, least in (("instances", 1), ("delay", 0)):
+        if getattr(options, name) < least:
+            raise BackendError(f"{name} is {getattr(options, name)}; allowed: from {least}")
+    write_repository(
+        Bundle.load(options.bundle),
+        Path(options.out),
+        precisions=options.precision,
+        engines=options.engine,
+        serving=Serving(f"KIND_{options.kind.upper()}", options.instances, options.delay),
+    )
     return 0
 
 
@@ -114,7 +107,6 @@ def write_repository(
     precisions: Sequence[str] | None = None,
     engines: Sequence[str] | None = None,
     serving: Serving | None = None,
-    say: Say = lambda line: None,
 ) -> None:
     """Write the repository; it appears whole or not at all.
 
@@ -124,7 +116,6 @@ def write_repository(
         precisions: None: all that the bundle has as ONNX; int8 is both files, if there are two.
         engines: engines to serve; None: those of the bundle, one for each precision.
         serving: how ONNX files are served; engines run on GPUs.
-        say: gets a line for each model.
 
     Raises:
         BackendError: a precision that the bundle lacks, several engines to choose from, an engine
@@ -144,8 +135,8 @@ def write_repository(
             f"{bundle.root} has no ONNX file in {', '.join(absent)}; it has: {', '.join(files)}"
         )
     models = [_onnx_model(bundle, key, serving) for key in files if files[key] in precisions]
-    for path, stamp in _engines(bundle, precisions, engines, say).values():
-        models.append(_engine_model(bundle, path, stamp, serving, say))
+    for path, stamp in _engines(bundle, precisions, engines).values():
+        models.append(_engine_model(bundle, path, stamp, serving))
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputError(f"{out} is in use; choose another folder, or remove it")
@@ -154,15 +145,15 @@ def write_repository(
             made = Path(name) / "made"
             for model in models:
                 _write_model(made / "models" / model.name, model, bundle)
-                say(f"{model.backend:<12} {model.name}, batches up to {model.max_batch}")
+                log.info(f"{model.backend:<12} {model.name}, batches up to {model.max_batch}")
             (made / "client").mkdir()
             shutil.copyfile(CLIENT, made / "client" / "client.py")
             shutil.copyfile(bundle.root / BUNDLE_JSON, made / "client" / BUNDLE_JSON)
             os.replace(made, out)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
-    say(f"serve it:    tritonserver --model-repository {out / 'models'}")
-    say(f"ask it:      python {out / 'client' / 'client.py'} VIDEO --model {models[0].name}")
+    log.info(f"serve it:    tritonserver --model-repository {out / 'models'}")
+    log.info(f"ask it:      python {out / 'client' / 'client.py'} VIDEO --model {models[0].name}")
 
 
 def config_text(model: Model, bundle: Bundle) -> str:
@@ -222,7 +213,7 @@ def _onnx_model(bundle: Bundle, key: str, serving: Serving) -> Model:
 
 
 def _engines(
-    bundle: Bundle, precisions: Sequence[str], named: Sequence[str] | None, say: Say
+    bundle: Bundle, precisions: Sequence[str], named: Sequence[str] | None
 ) -> dict[str, tuple[Path, Stamp]]:
     """The engine of each precision that has one: those named, or the only one built."""
     found: dict[str, tuple[Path, Stamp]] = {}
@@ -236,7 +227,7 @@ def _engines(
         if why and named is not None:
             raise BackendError(f"{path} cannot be served: {why}")
         if why:
-            say(f"left out     {path.name}: {why}")
+            log.info(f"left out     {path.name}: {why}")
         elif stamp.precision in found:
             both = f"{found[stamp.precision][0].name} and {path.name}"
             raise BackendError(f"several {stamp.precision} engines, {both}: name one with --engine")
@@ -257,9 +248,11 @@ def _unfit(bundle: Bundle, precisions: Sequence[str], stamp: Stamp) -> str | Non
     return None
 
 
-def _engine_model(bundle: Bundle, path: Path, stamp: Stamp, serving: Serving, say: Say) -> Model:
+def _engine_model(bundle: Bundle, path: Path, stamp: Stamp, serving: Serving) -> Model:
     read_engine(path, stamp)  # only what was built is served
-    say(f"engine       needs a server with {stamp.machine.gpu}, TensorRT {stamp.machine.tensorrt}")
+    log.info(
+        f"engine       needs a server with {stamp.machine.gpu}, TensorRT {stamp.machine.tensorrt}"
+    )
     return Model(
         name=_name(bundle, "tensorrt", stamp.precision),
         backend="tensorrt",
@@ -279,4 +272,4 @@ def _write_model(folder: Path, model: Model, bundle: Bundle) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

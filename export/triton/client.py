@@ -24,10 +24,12 @@ try:
         sys.modules.setdefault("infer", importlib.import_module("clipduet"))
     from infer.bundle.bundle import Bundle
     from infer.command.inputs import find_videos
+    from infer.command.runner import command, run_and_exit
     from infer.containers.decoder import decoder_warning, installed
     from infer.pipeline.predictions import predict_videos
     from infer.runtimes.base import Clips, Logits, in_parts
-    from infer.system.errors import BackendError, ClipDuetError
+    from infer.system.errors import BackendError
+    from infer.system.log import logger
 except ImportError as error:
     # Python looks beside this file and among installed packages, not in the current folder.
     print(
@@ -38,6 +40,10 @@ except ImportError as error:
     raise SystemExit(2) from None
 
 
+log = logger("export.triton.client")
+
+
+@command()
 def main(arguments: list[str] | None = None) -> int:
     """0: all videos were labelled, 1: some were not, 2: wrong use, or no server."""
     parser = argparse.ArgumentParser(description="Label videos with a Triton server.")
@@ -46,25 +52,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--url", default="localhost:8000", help="the server's HTTP address")
     parser.add_argument("-k", type=int, default=3, help="labels for each video (default: 3)")
     options = parser.parse_args(arguments)
-    try:
-        bundle = Bundle.load(Path(__file__).resolve().parent)
-        warning = decoder_warning(bundle.decoder, installed())
-        if warning:
-            print(warning, file=sys.stderr)
-        server = Server(bundle, options.model, options.url)
-        inputs = find_videos(options.videos)
-        failed = len(inputs.missing)
-        for name, why in inputs.missing:
-            print(f"{name}: {why}", file=sys.stderr)
-        for answer in predict_videos(
-            inputs.videos, server.run, bundle.spec, bundle.classes, k=options.k
-        ):
-            labels = ", ".join(f"{ranked.label} ({ranked.score:.3f})" for ranked in answer.topk)
-            print(f"{answer.video}: {answer.error or labels}", flush=True)
-            failed += answer.error is not None
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    bundle = Bundle.load(Path(__file__).resolve().parent)
+    warning = decoder_warning(bundle.decoder, installed())
+    if warning:
+        log.warning(warning)
+    server = Server(bundle, options.model, options.url)
+    inputs = find_videos(options.videos)
+    failed = len(inputs.missing)
+    for name, why in inputs.missing:
+        log.error(f"{name}: {why}")
+    for answer in predict_videos(
+        inputs.videos, server.run, bundle.spec, bundle.classes, k=options.k
+    ):
+        labels = ", ".join(f"{ranked.label} ({ranked.score:.3f})" for ranked in answer.topk)
+        print(f"{answer.video}: {answer.error or labels}", flush=True)
+        failed += answer.error is not None
     return 1 if failed else 0
 
 
@@ -101,4 +103,4 @@ class Server:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,20 @@ class Exported:
     said: list[str]
 
 
+@contextmanager
+def messages() -> Iterator[list[str]]:
+    """What is logged while the body runs; caplog is there for one test only."""
+    found: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    log = logging.getLogger("clipduet")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    yield found
+    log.removeHandler(handler)
+    log.setLevel(logging.NOTSET)
+
+
 @pytest.fixture(scope="session")
 def exported(
     tmp_path_factory: pytest.TempPathFactory, experiment: Callable[..., Experiment]
@@ -180,9 +196,9 @@ def exported(
     def make(kind: str) -> Exported:
         if kind not in made:
             source = experiment(kind)
-            said: list[str] = []
             folder = tmp_path_factory.mktemp("bundles") / kind
-            export_bundle(source.cfg, source.checkpoint, folder, options=QUICK, say=said.append)
+            with messages() as said:
+                export_bundle(source.cfg, source.checkpoint, folder, options=QUICK)
             made[kind] = Exported(source, folder, said)
         return made[kind]
 

@@ -48,7 +48,7 @@ def test_a_bundle_answers_as_paddlevideo_does(
             f"DATASET.{split}={{format: VideoDataset, file_path: all.list}}",
             f"PIPELINE.{split}.decode.name=VideoDecoder",
         ]
-    command = ["--checkpoint", str(checkpoint), "-c", str(config), "-o", f"{tmp_path}/bundle"]
+    command = ["--checkpoint", str(checkpoint), "-c", str(config), "--out", f"{tmp_path}/bundle"]
     command += [part for override in overrides for part in ("--override", override)]
     assert main([*command, "--no-int8", "--max-batch", "2", "--threads", "1"]) == 0
     bundle = Bundle.load(tmp_path / "bundle")

@@ -53,7 +53,7 @@ def test_an_export_that_is_stopped_leaves_the_bundle_that_was_there(
     scratch.mkdir()
     source = made.experiment
     arguments = ["--checkpoint", str(source.checkpoint), "-c", str(source.config)]
-    arguments += ["-o", str(bundle), "--threads", "1", "--max-batch", "5"]
+    arguments += ["--out", str(bundle), "--threads", "1", "--max-batch", "5"]
     process = start("export", arguments, root=root, scratch=scratch)
     for line in process.stdout:
         if line.startswith(after):
@@ -87,7 +87,7 @@ def test_a_fine_tune_that_is_stopped_keeps_its_checkpoint(
         )
     )
     arguments = ["--checkpoint", str(made.checkpoint), "-c", str(made.config)]
-    arguments += ["--qat", str(settings), "-o", str(folder), "--activations", "int8"]
+    arguments += ["--qat", str(settings), "--out", str(folder), "--activations", "int8"]
     process = start("export.qat", arguments, root=root, scratch=scratch)
     while process.poll() is None and not (folder / "int8" / LATEST).exists():
         pass

@@ -45,7 +45,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_every_artefact_runs_and_agrees(kind: str, exported: Callable[..., Any]) -> None:
     made = exported(kind)
     bundle = Bundle.load(made.folder)
-    drawn = selection.calibration(made.experiment.cfg, count=6, say=print)
+    drawn = selection.calibration(made.experiment.cfg, count=6)
     clips = drawn.clips
     logits = {}
     for backend, precision in (
@@ -395,7 +395,7 @@ def test_the_command_makes_a_bundle(
 ) -> None:
     made = experiment("pair")
     command = [sys.executable, "-m", "export", "--checkpoint", str(made.checkpoint)]
-    command += ["-c", str(made.config), "-o", str(tmp_path / "b"), "--override", "seed=5"]
+    command += ["-c", str(made.config), "--out", str(tmp_path / "b"), "--override", "seed=5"]
     command += ["--max-batch", "2", "--calibration-clips", "2", "--threads", "1"]
     command += ["--calibrator", "entropy", "--reduce-range"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
@@ -419,7 +419,7 @@ def test_mistakes_end_with_2_and_a_message(
 ) -> None:
     made, other = experiment("pair"), experiment("single")
     good = ["--checkpoint", str(made.checkpoint), "-c", str(made.config)]
-    target = ["-o", str(tmp_path / "b")]
+    target = ["--out", str(tmp_path / "b")]
     for arguments, words in (
         (
             ["--checkpoint", str(other.checkpoint), "-c", str(made.config)],
@@ -452,7 +452,7 @@ def test_a_failed_verification_ends_with_1(
     made = experiment("single")
     monkeypatch.setattr(export.assemble.bundle, "fuse", wrong_weights)
     arguments = ["--checkpoint", str(made.checkpoint), "-c", str(made.config), "--threads", "1"]
-    assert main([*arguments, "-o", str(tmp_path / "b"), "--no-int8"]) == 1
+    assert main([*arguments, "--out", str(tmp_path / "b"), "--no-int8"]) == 1
     said = capsys.readouterr().err
     assert "fused network" in said
     assert "No bundle was written" in said

@@ -23,7 +23,7 @@ def test_an_export_that_is_killed_leaves_the_bundle_that_was_there(
 ) -> None:
     source, bundle = experiment("single"), tmp_path / "bundle"
     command = [sys.executable, "-m", "export", "--checkpoint", str(source.checkpoint)]
-    command += ["-c", str(source.config), "-o", str(bundle), "--no-int8", "--max-batch", "2"]
+    command += ["-c", str(source.config), "--out", str(bundle), "--no-int8", "--max-batch", "2"]
     start = time.monotonic()
     subprocess.run(command, cwd=root, check=True, capture_output=True)
     seconds = time.monotonic() - start

@@ -137,7 +137,7 @@ def wrong_fp16(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def command(made: Any, target: Path, *more: str) -> list[str]:
     return [
-        *("--checkpoint", str(made.checkpoint), "-c", str(made.config), "-o", str(target)),
+        *("--checkpoint", str(made.checkpoint), "-c", str(made.config), "--out", str(target)),
         *("--threads", "1", "--max-batch", "3", "--calibration-clips", "3", *more),
     ]
 
@@ -169,22 +169,23 @@ def test_a_wrong_fp16_network_is_left_out_and_an_error_where_it_is_required(
 
 
 def test_an_fp16_that_cannot_be_made_is_left_out(
-    experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fails(source: Path, target: Path) -> None:
         target.write_bytes(b"a half")
         raise OverflowError("65504")
 
     monkeypatch.setattr(export.assemble.artifacts, "to_half", fails)
-    made, warned = experiment("single"), []
+    made = experiment("single")
     options = Options(max_batch=1, int8=(), threads=1, workers=0)
-    folder = export_bundle(
-        made.cfg, made.checkpoint, tmp_path / "b", options=options, warn=warned.append
-    )
+    folder = export_bundle(made.cfg, made.checkpoint, tmp_path / "b", options=options)
     assert [path.name for path in sorted(folder.glob("*"))] == [
         *("bundle.json", "model.fp32.onnx", "paddle"),
     ]
-    (line,) = warned
+    (line,) = caplog.messages
     assert "OverflowError: 65504" in line
 
 

@@ -30,7 +30,7 @@ def test_two_exports_are_equal_to_the_byte(
     made = exported("attention").experiment
     command = [sys.executable, "-m", "export", "--checkpoint", str(made.checkpoint)]
     command += ["-c", str(made.config), "--max-batch", "2", "--calibration-clips", "3"]
-    command += ["--threads", "1", "-o"]
+    command += ["--threads", "1", "--out"]
     running = [
         subprocess.Popen(
             [*command, str(tmp_path / seed / "b")],

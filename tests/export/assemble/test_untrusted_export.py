@@ -18,8 +18,8 @@ SETTINGS = "QAT: {}\nepochs: 1\n"
 
 Command = Callable[[list[str]], int]
 COMMANDS: dict[str, tuple[Command, list[str]]] = {
-    "export": (export.__main__.main, ["-o", "{out}"]),
-    "qat": (export.qat.__main__.main, ["--qat", "{settings}", "-o", "{out}"]),
+    "export": (export.__main__.main, ["--out", "{out}"]),
+    "qat": (export.qat.__main__.main, ["--qat", "{settings}", "--out", "{out}"]),
     "pixels": (benchmarks.pixels.main, ["--out", "{out}"]),
 }
 

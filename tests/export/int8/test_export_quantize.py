@@ -106,7 +106,7 @@ def test_the_clips_are_training_clips_and_recorded(exported: Callable[..., Any])
     assert Path(record["list"]).name == "train.list"
     assert record["clips"] == 4
     assert len(record["list_sha256"]) == len(record["clips_sha256"]) == 64
-    draws = [selection.calibration(made.experiment.cfg, count=4, say=print) for _ in range(2)]
+    draws = [selection.calibration(made.experiment.cfg, count=4) for _ in range(2)]
     assert draws[0].to_dict() == draws[1].to_dict() == record
     held_out = (Path(record["list"]).parent / "val.list").read_text().splitlines()
     assert not set(draws[0].chosen) & set(held_out)
@@ -122,7 +122,7 @@ def test_ranges_of_three_crops_come_from_all_of_them(
     (tmp_path / "three.yaml").write_text(yaml.safe_dump(config))
     cfg = load_config(tmp_path / "three.yaml")
     assert cfg.specs["valid"].preprocess.crops == 3
-    found = selection.calibration(cfg, count=6, say=print)
+    found = selection.calibration(cfg, count=6)
     assert found.clips.shape == (6, SEGMENTS, CROP, CROP, 3)
     for index, line in enumerate(found.chosen):
         crops, _ = load_clips(Path(line.rpartition(" ")[0]), cfg.specs["valid"])
@@ -141,13 +141,13 @@ def test_fewer_clips_than_wanted_and_unreadable_ones(
     with (tmp_path / "train.list").open("a") as file:
         file.write("broken.mp4 0\n")
     made = experiment("single", root=str(tmp_path))
-    found = selection.calibration(made.cfg, count=100, say=print)
+    found = selection.calibration(made.cfg, count=100)
     assert len(found.clips) == len(found.chosen) == 6
     assert len(found.failed) == 1
     assert "broken.mp4" in found.failed[0]
     (tmp_path / "train.list").write_text("broken.mp4 0\n")
     with pytest.raises(CalibrationError, match=r"no clip of .*train.list can be used"):
-        selection.calibration(made.cfg, count=100, say=print)
+        selection.calibration(made.cfg, count=100)
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -159,7 +159,7 @@ def test_lists_that_overlap_are_refused(
     changes = {split: {"format": "VideoDataset", "file_path": shared_list.name}}
     made = experiment("single", **changes)
     with pytest.raises(CalibrationError) as caught:
-        selection.calibration(made.cfg, count=4, say=print)
+        selection.calibration(made.cfg, count=4)
     assert "1 videos" in str(caught.value)
     assert "clip 2.mp4" in str(caught.value)
     assert "clip 7.mp4" not in str(caught.value)

@@ -246,7 +246,7 @@ def test_options_of_calibration_are_refused_where_all_was_trained(
 ) -> None:
     made, folder, _ = tuned
     command = ["--checkpoint", str(made.checkpoint), "-c", str(made.config), "--qat", str(folder)]
-    assert export_command([*command, "-o", str(tmp_path / "bundle"), *options]) == 2
+    assert export_command([*command, "--out", str(tmp_path / "bundle"), *options]) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "bundle").exists()
 
@@ -386,7 +386,14 @@ def test_the_command(
     made = experiment("single")
     file = tmp_path / "qat.yaml"
     file.write_text(yaml.safe_dump({**SETTINGS, "epochs": 1}))
-    command = ["--checkpoint", str(made.checkpoint), "--qat", str(file), "-o", str(tmp_path / "q")]
+    command = [
+        "--checkpoint",
+        str(made.checkpoint),
+        "--qat",
+        str(file),
+        "--out",
+        str(tmp_path / "q"),
+    ]
     assert qat.main(command) == 2
     assert "name the config" in capsys.readouterr().err
     command += ["-c", str(made.config), "--override", "DATASET.batch_size=3"]

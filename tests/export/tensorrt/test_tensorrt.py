@@ -267,8 +267,8 @@ def test_what_another_process_timed_meanwhile_is_kept(tmp_path, bundle, host, mo
     cache = tmp_path / "shared.cache"
     real = engine_build._read_cache
 
-    def read(config, path, say):
-        found = real(config, path, say)
+    def read(config, path):
+        found = real(config, path)
         cache.write_text(json.dumps(["from elsewhere"]))
         return found
 

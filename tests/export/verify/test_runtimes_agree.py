@@ -34,7 +34,7 @@ LOOSE = [("openvino", "bf16", 0.1), ("onnxruntime", "int8", 0.3), ("openvino", "
 
 def some_clips(made: Any, count: int = 9) -> Clips:
     """Different clips: those that the int8 ranges were calibrated on, and mixtures of them."""
-    real = selection.calibration(made.experiment.cfg, count=6, say=print).clips
+    real = selection.calibration(made.experiment.cfg, count=6).clips
     flipped = real[:, ::-1, :, ::-1]
     return np.ascontiguousarray(np.concatenate([real, flipped])[:count])
 
