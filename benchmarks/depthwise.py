@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import TIMING, WRONG_USE, add_timing, carry_out
+from benchmarks.common.command import TIMING, add_timing, carry_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from benchmarks.training.steps import training_step
+from infer.command.runner import command, run_and_exit
 
 KERNELS = ("tiles", "paddle")
 SWITCH = "CLIPDUET_DEPTHWISE"
 SAME_LOSS = 1e-3  # two steps in, the sums of two kernels have rounded differently
 
 
+@command(stopped="nothing was written", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -41,8 +42,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(options.threads)
     result = carry_out(run, options, least=TIMING | {"seed": 0, "threads": 1})
-    if result is None:
-        return WRONG_USE
     for name, row in result["steps"].items():
         print(f"{name:7s} {1000 * row['p50']:9.1f} ms a step ({row['calls']} steps)")
     low, high = result["ratio_spread"]
@@ -95,4 +94,4 @@ def _with(kernel: str, step: Callable[[], float]) -> Callable[[], float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

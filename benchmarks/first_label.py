@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
+from infer.command.runner import command, run_and_exit  # noqa: E402
+
 GOAL_SECONDS = 1.5
 
 
@@ -94,6 +96,7 @@ def first_label(bundle: Path, video: Path) -> tuple[float, str]:
     return took, str(record["label"])
 
 
+@command(stopped="nothing was written", extra="export,report")
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.first_label", description=__doc__)
@@ -101,13 +104,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--bundle", type=Path, default=ROOT / "bundles" / "dml", help="default: bundles/dml")
     add("--video", type=Path, help="default: the first clip of data/motions/test")
     add("--starts", type=int, default=10, help="measured starts (default: %(default)s)")
-    add("--out", type=Path, help="result file (JSON)")
+    add("--out", "--output", type=Path, help="result file (JSON)")
     options = parser.parse_args(argv)
-    from benchmarks.common.command import WRONG_USE, carry_out
+    from benchmarks.common.command import carry_out
 
     result = carry_out(run, options, least={"starts": 1})
-    if result is None:
-        return WRONG_USE
     print(
         f"first label after {result['median_seconds']:.2f} s ({result['min_seconds']:.2f} to "
         f"{result['max_seconds']:.2f} in {result['starts']} starts), goal {GOAL_SECONDS} s"
@@ -132,4 +133,4 @@ def _embedded_clip() -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

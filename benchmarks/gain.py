@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import machine
-from benchmarks.common.command import hush, in_order, refuse, too_small
+from benchmarks.common.command import add_out, refuse, take_signals, too_small
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
 from benchmarks.deployments.accuracy import MODELS
@@ -34,34 +33,29 @@ from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap
 from benchmarks.timing.costs import Timing, time_all
 from infer.bundle.bundle import Bundle
+from infer.command.runner import command, run_and_exit
 from infer.containers.decoder import decoder_warning, installed
-from infer.system.errors import ClipDuetError, explained, listed
+from infer.system.errors import ClipDuetError, listed
 from infer.system.files import check_writable, write_text
-from infer.system.signals import exit_status
+from infer.system.log import logger
 from train.config.list_format import FORMATS
 from train.data.lists import read_list
 
+log = logger("benchmarks.gain")
 
+
+@command(stopped="the same command goes on with the answers it has", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 none fails, 1 one does, 2 wrong use, 130 interrupted, 143 or 129 ended by SIGTERM or
-        SIGHUP.
+        0 none fails, 1 one does, 2 wrong use.
     """
     options = _parser().parse_args(arguments)
-    hush()
-    try:
-        with in_order():
-            results = run(options)
-            write_text(options.out, dump(results))
-            shutil.rmtree(kept_folder(options.out), ignore_errors=True)
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt as stop:
-        print("\nstopped; the same command goes on with the answers it has", file=sys.stderr)
-        return exit_status(stop)
+    take_signals()
+    results = run(options)
+    write_text(options.out, dump(results))
+    shutil.rmtree(kept_folder(options.out), ignore_errors=True)
     for sentence in gate_sentences(results):
         print(sentence)
     print(f"written: {options.out}")
@@ -87,8 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--root", type=Path, default=None, help="folder that the list's paths start from")
     add("--format", choices=FORMATS, default="VideoDataset", help="format of the list")
     add("--suffix", default="", help="file suffix or name pattern of frames, as in the config")
-    add("--out", type=Path, default=Path("reports/gain/results.json"),
-        help="result file (default: %(default)s)")  # fmt: skip
+    add_out(parser, "reports/gain/results.json")
     add("--backends", nargs="+", type=_commas, default=[], metavar="BACKEND",
         help="only these, with a blank or comma between (default: all that run here)")  # fmt: skip
     add("--cells", nargs="+", type=_commas, default=[], metavar="BACKEND:PRECISION",
@@ -244,9 +237,9 @@ def _load(options: argparse.Namespace) -> dict[str, list[Bundle]]:
     here = installed()
     warnings = [decoder_warning(one.decoder, here) for model in MODELS for one in bundles[model]]
     for warning in dict.fromkeys(filter(None, warnings)):
-        print(warning, file=sys.stderr)
+        log.warning(warning)
     return bundles
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

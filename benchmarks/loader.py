@@ -8,23 +8,23 @@ meanwhile spends waiting. Nothing is timed unless every number of workers gives 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import WRONG_USE, add_config, carry_out
+from benchmarks.common.command import add_config, add_out, carry_out
 from benchmarks.common.errors import BenchmarkError
+from infer.command.runner import command, run_and_exit
 
 if TYPE_CHECKING:
     from train.data.dataset import ClipDataset
     from train.data.loader import Batch
 
 
+@command(stopped="nothing was written", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -37,11 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--clips", type=int, default=320, help="clips a repetition (default: %(default)s)")
     add("--steps", type=int, default=10, help="training steps beside each (default: %(default)s)")
     add("--repetitions", type=int, default=3, help="repetitions whose spread is reported")
-    add("--out", type=Path, help="result file (JSON)")
+    add_out(parser)
     options = parser.parse_args(arguments)
     result = carry_out(run, options, least={"clips": 1, "steps": 1, "repetitions": 1, "workers": 0})
-    if result is None:
-        return WRONG_USE
     for row in result["workers"]:
         low, high = row["clips_per_second_spread"]
         print(
@@ -155,4 +153,4 @@ def _waiting(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -9,7 +9,6 @@ reading, so it counts against us.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import TIMING, WRONG_USE, add_timing, carry_out
+from benchmarks.common.command import TIMING, add_timing, carry_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from benchmarks.training import paddlevideo_code
 from benchmarks.training.steps import training_step
+from infer.command.runner import command, run_and_exit
 
 FOLDER = Path("configs/recognition/pptsm/v2")
 CONFIGS = {
@@ -32,6 +32,7 @@ TOLERANCE = 1e-3
 """Largest difference of the two codes' logits, as a share of the largest."""
 
 
+@command(stopped="nothing was written", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 not slower, 1 slower, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -44,8 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_timing(parser, seconds=120.0)
     options = parser.parse_args(arguments)
     result = carry_out(run, options, least=TIMING | {"batch_size": 1})
-    if result is None:
-        return WRONG_USE
     for name, row in result["networks"].items():
         low, high = row["ratio_spread"]
         print(
@@ -153,4 +152,4 @@ def _difference(recognizer: Any, model: Any, frames: Any, images: Any) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -21,17 +21,18 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.common import machine
-from benchmarks.common.command import WRONG_USE, carry_out
+from benchmarks.common.command import add_out, carry_out
 from benchmarks.common.errors import BenchmarkError
 from infer.clips.decode import Frames, read_video
 from infer.clips.frames_folder import read_frames_folder
 from infer.clips.preprocess import crop_frames, scale_frames
 from infer.clips.sampling import sample_indices
 from infer.clips.spec import ClipSpec
+from infer.command.runner import command, run_and_exit
 from infer.system.errors import VideoError
 from train.config.list_format import FRAME_SUFFIX
 from train.config.load import Config, load_config
-from train.config.options import add_trust
+from train.config.options import add_override, add_trust
 from train.data.lists import Sample
 
 REFERENCE = "pil"
@@ -39,6 +40,7 @@ OTHERS = ("area", "bilinear")
 LEVELS = 256
 
 
+@command(stopped="nothing was written", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 some clips could not be read, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -47,16 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("-c", "--config", required=True, help="the experiment: lists, pipeline, network")
-    add("--override", action="append", default=[], metavar="A.B=VALUE", help="change a setting")
+    add_override(parser)
     add("--checkpoint", type=Path, help="weights: compare logits and answers too")
     add("--split", choices=("valid", "test"), default="valid", help="default: %(default)s")
     add("--count", type=int, default=0, help="clips, evenly over the list; 0 (default): all")
     add_trust(parser)
-    add("--out", type=Path, help="result file (JSON)")
+    add_out(parser)
     options = parser.parse_args(arguments)
     result = carry_out(measure, options, least={"count": 0})
-    if result is None:
-        return WRONG_USE
     print(summary(result))
     return 1 if result["failed"] else 0
 
@@ -228,4 +228,4 @@ def _pillow_version() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

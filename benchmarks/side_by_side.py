@@ -8,18 +8,25 @@ ends at once.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.training.runs import Job, train_all
-from infer.system.errors import ClipDuetError
-from infer.system.signals import exit_status
+from benchmarks.training.runs import log as states
+from infer.command.runner import command, run_and_exit
+from infer.system.log import logger
+from train.config.options import add_override
 from train.engine.reporter import columns, fitting
 
+log = logger("benchmarks.side_by_side")
 
+
+@command(stopped="the same command goes on from the last checkpoints", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted, 143 ended."""
     parser = argparse.ArgumentParser(
@@ -28,27 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("runs", nargs="+", metavar="CONFIG=FOLDER", help="what to train, and where it goes")
     add("--seed", type=int, help="seed of all of them (default: each config's)")
-    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting of all configs")  # fmt: skip
+    add_override(parser)
     options = parser.parse_args(arguments)
     threads = max(1, machine.cpu_count() // len(options.runs))
     terminal = sys.stderr.isatty()
-    try:
-        jobs = [_job(text, options.seed, tuple(options.override)) for text in options.runs]
-        _say(f"{len(jobs)} trainings at once, threads each: {threads}")
-        train_all(
-            jobs,
-            parallel=len(jobs),
-            threads=threads,
-            say=_Screen().draw if terminal else _say,
-            every=2.0 if terminal else 30.0,
-        )
-    except ClipDuetError as error:
-        _say(f"error: {error}")
-        return 2
-    except KeyboardInterrupt as stop:
-        _say("stopped; the same command goes on from the last checkpoints")
-        return exit_status(stop)
+    jobs = [_job(text, options.seed, tuple(options.override)) for text in options.runs]
+    log.info(f"{len(jobs)} trainings at once, threads each: {threads}")
+    with _written_over() if terminal else nullcontext():
+        train_all(jobs, parallel=len(jobs), threads=threads, every=2.0 if terminal else 30.0)
     return 0
 
 
@@ -59,17 +53,28 @@ def _job(text: str, seed: int | None, overrides: tuple[str, ...]) -> Job:
     return Job(Path(folder).name, Path(config), seed, Path(folder), overrides)
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+@contextmanager
+def _written_over() -> Iterator[None]:
+    """Show each state of the trainings in place of the one before."""
+    screen = _Screen()
+    states.addHandler(screen)
+    states.propagate = False
+    try:
+        yield
+    finally:
+        states.removeHandler(screen)
+        states.propagate = True
 
 
-class _Screen:
+class _Screen(logging.Handler):
     """A few lines at the end of a terminal that are written over."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._lines = 0
 
-    def draw(self, text: str) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
         width = columns(sys.stderr) - 1
         # What stands before a line's text is no part of it.
         lines = [
@@ -84,4 +89,4 @@ class _Screen:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -8,21 +8,22 @@ forward, loss, backward and optimiser.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import TIMING, WRONG_USE, add_config, add_timing, carry_out
+from benchmarks.common.command import TIMING, add_config, add_timing, carry_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.timing.latency import Timings, summarise, time_in_turns
 from benchmarks.training.steps import PAIR, build_steps
+from infer.command.runner import command, run_and_exit
 
 GOAL = 1.1
 
 
+@command(stopped="nothing was written", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 within the goal, 1 above it, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -35,8 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=0, help="seed of weights and clips")
     options = parser.parse_args(arguments)
     result = carry_out(run, options, least=TIMING | {"seed": 0})
-    if result is None:
-        return WRONG_USE
     for name, row in result["steps"].items():
         print(f"{name:12s} {1000 * row['p50']:9.1f} ms a step ({row['calls']} steps)")
     low, high = result["ratio_spread"]
@@ -91,4 +90,4 @@ def pair_ratio(timings: dict[str, Timings]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

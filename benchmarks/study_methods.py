@@ -9,14 +9,13 @@ result file holds of these or other methods, found under the same conditions, st
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.common import machine
-from benchmarks.common.command import carry_through, refuse, too_small
+from benchmarks.common.command import add_out, refuse, take_signals, too_small
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
 from benchmarks.methods.earlier import (
@@ -34,11 +33,16 @@ from benchmarks.study.measure import DYNAMIC, measure, seconds_of
 from benchmarks.study.pooled import pool
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
 from infer.bundle.bundle import sha256_of
+from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
+from infer.system.log import logger
+from train.config.options import add_override
 
 if TYPE_CHECKING:
     from train.config.load import Config
     from train.data.dataset import ClipDataset
+
+log = logger("benchmarks.study_methods")
 
 FOLDER = Path("configs/methods")
 BASELINE = "configs/motions_baseline.yaml"
@@ -56,19 +60,19 @@ class Method:
     cfg: Config
 
 
+@command(stopped="the same command goes on from the last checkpoints", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    return carry_through(_run_and_write, options, goes_on="from the last checkpoints")
-
-
-def _run_and_write(options: argparse.Namespace) -> list[str]:
+    take_signals()
     study = run(options)
     write_text(options.out / "results.json", dump(study))
     write_text(options.out / "results.csv", as_csv(study))
     write_text(options.out / "report.md", as_markdown(study))
     sentences = [sentence(row) for row in study["methods"]]
-    return [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]
+    for line in [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]:
+        print(line)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,10 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"a file of {FOLDER} without its suffix, or NAME=CONFIG")  # fmt: skip
     add("--baseline", type=Path, default=Path(BASELINE), help="default: %(default)s")
     add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
-    add("--out", type=Path, default=Path("reports/methods"), help="default: %(default)s")
+    add_out(parser, "reports/methods")
     add("--runs", type=Path, default=Path("runs/methods"), help="default: %(default)s")
-    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting of every config")  # fmt: skip
+    add_override(parser)
     add_trainings(parser)
     add_resampling(parser)
     return parser
@@ -106,7 +109,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for method in methods
         if (method.name, seed) not in answers
     }
-    train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads, say=_say)
+    train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads)
     answers |= _measure(options, methods, finals, jobs, sets=sets, list_sha256=data["sha256"])
     bootstrap = bootstrap_of(options)
     baseline = methods[0].name
@@ -205,7 +208,7 @@ def _kept(
     )
     methods += [named[row["method"]] for row in rows if row["method"] not in measured]
     if rows:
-        _say(f"measured before: {', '.join(sorted(row['method'] for row in rows))}")
+        log.info(f"measured before: {', '.join(sorted(row['method'] for row in rows))}")
     return {
         (row["method"], run["seed"]): run
         for row in rows
@@ -273,13 +276,9 @@ def _measure(
             "seed": seed,
             "seconds_before": before,
         }
-        _say(f"evaluated: {name}, seed {seed}")
+        log.info(f"evaluated: {name}, seed {seed}")
     return answers
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

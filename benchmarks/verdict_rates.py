@@ -7,16 +7,14 @@ reports/verdict_rates.md, which docs/gate.md shows in short. Seeds are fixed; it
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import carry_out
+from benchmarks.common.command import add_out, carry_out
 from benchmarks.gate.simulation import (
     VERDICTS,
     WAYS,
@@ -31,7 +29,11 @@ from benchmarks.gate.verdict import CHANGE, FAIL, PASS, UNCLEAR, Rule
 from benchmarks.stats.evidence import evidence
 from benchmarks.stats.resample import resample
 from benchmarks.stats.score import clips_if
+from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
+from infer.system.log import logger
+
+log = logger("benchmarks.verdict_rates")
 
 GAINS = (0.0, 0.01, 0.02, 0.03, 0.06)
 CLIPS = (75, 300, 1000, 2000, 5000)
@@ -98,7 +100,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 "case": case.name, "gain": case.gain, "clips": clips, "deserved": case.deserved,
                 **dict(zip(VERDICTS, shares.tolist(), strict=True)),
             })  # fmt: skip
-        print(f"{case.name}, gain of {100 * case.gain:g} points", file=sys.stderr, flush=True)
+        log.info(f"{case.name}, gain of {100 * case.gain:g} points")
     return {
         "format": "clipduet-verdict-rates",
         "format_version": 1,
@@ -222,6 +224,7 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:,.0f}"
 
 
+@command(stopped="nothing was written", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verdict_rates", description=__doc__)
@@ -231,17 +234,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--ranges", type=int, default=400, help="samples for the range of clips (default: 400)")
     add("--resamples", type=int, default=500, help="of each bootstrap (default: 500)")
     add("--seed", type=int, default=0, help="of everything (default: 0)")
-    add("--out", type=Path, default=Path("reports/verdict_rates.json"), help="(default: "
-        "reports/verdict_rates.json; the table lies beside it)")  # fmt: skip
+    add_out(parser, "reports/verdict_rates.json")
     options = parser.parse_args(arguments)
     least = {"experiments": 1, "ranges": 1, "resamples": 100, "seed": 0}
     result = carry_out(measure, options, least=least)
-    if result is None:
-        return 2
     write_text(options.out.with_suffix(".md"), markdown(result))
     print("\n".join(_summary(result)))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.command_line import parse, parser
+from export.command_line import parser
 from export.int8.defaults import MOST
+from export.output_option import parse
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.signals import import_paddle

@@ -1,17 +1,12 @@
-"""The command line of `python -m export`, and what that of `python -m export.qat` has in common."""
+"""The command line of `python -m export`."""
 
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Sequence
-from typing import Any
 
 from export.int8.defaults import MOST
-from infer.system.log import logger
+from export.output_option import add_output
 from train.config.options import add_override, add_trust
-
-log = logger(__name__)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     add("--checkpoint", required=True, help="best.pdparams or latest.ckpt of a run")
     add("-c", "--config", help="a YAML file (default: config.yaml beside the checkpoint, which "
         "the run wrote)")  # fmt: skip
-    add("--out", "--output", metavar="BUNDLE", help="folder to make or replace; required")
+    add_output(parser, metavar="BUNDLE", help="folder to make or replace; required")
     add_override(parser)
     add("--name", help="name of the bundle (default: that of its folder)")
     add("--max-batch", type=int, default=32, help="largest batch to verify (default: 32)")
@@ -57,22 +52,6 @@ def parser() -> argparse.ArgumentParser:
     add_trust(parser)
     add("--threads", type=int, help="CPU threads of the runtimes (default: all cores)")
     return parser
-
-
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> Any:
-    """The options of a command line that has `--out` and `--override`.
-
-    `-o FOLDER`, which was short for `--output`, still works.
-    """
-    options = parser.parse_args(arguments)
-    folders = [text for text in options.override if not re.match(r"[\w.-]+=", text)]
-    if folders and options.out is None:
-        options.out = folders.pop()
-        options.override.remove(options.out)
-        log.warning(f"-o {options.out} is deprecated: write --out {options.out}; -o is --override")
-    if options.out is None:
-        parser.error("the following arguments are required: --out")
-    return options
 
 
 def _names(text: str) -> list[str]:

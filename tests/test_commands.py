@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from infer.system.errors import ClipDuetError
+from infer.system.signals import Stopped
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("infer", "train", "export", "benchmarks")
@@ -60,6 +66,38 @@ def test_help_is_clean_and_imports_nothing_heavy(command: list[str], tmp_path: P
     # The client is copied and run as client.py.
     if command[0] == "-m" and command[1] not in ("infer", "export.triton.client"):
         assert usage.startswith(f"usage: python -m {command[1]} ")
+
+
+class WorkFailedError(ClipDuetError):
+    exit_status = 1
+
+
+ENDS = [
+    (ClipDuetError("what was wrong"), 2),
+    (WorkFailedError("what failed"), 1),
+    (FileNotFoundError(2, "No such file or directory", "a.list"), 2),
+    (ModuleNotFoundError("No module named 'paddle'", name="paddle"), 2),
+    (KeyboardInterrupt(), 130),
+    (Stopped(signal.SIGTERM), 143),
+]
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "infer"])
+def test_what_ends_one_command_ends_all_alike(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = ROOT.joinpath(*name.split("."))
+    module = importlib.import_module(f"{name}.__main__" if folder.is_dir() else name)
+    for error, status in ENDS:
+
+        def fails(*_: object, error: BaseException = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(argparse.ArgumentParser, "parse_args", fails)
+        assert module.main([]) == status
+        out, err = capsys.readouterr()
+        assert out == "" and "Traceback" not in err
+        assert err.startswith("error: ") == (status < 3)
 
 
 def test_every_command_is_found() -> None:

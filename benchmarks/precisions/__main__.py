@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import carry_through, refuse, too_small
+from benchmarks.common.command import add_out, refuse, take_signals, too_small
 from benchmarks.common.result_file import dump
 from benchmarks.pages.markdown import markdown
 from benchmarks.precisions.graphs import KINDS, SPLITS, Network, graphs, networks, spared
@@ -29,12 +28,17 @@ from benchmarks.precisions.sections import sections
 from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import CONFIGS, SEEDS
 from infer.bundle.bundle import sha256_of
+from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
+from infer.system.log import logger
+from train.config.options import add_override
 
 if TYPE_CHECKING:
     from train.config.load import Config
     from train.data.dataset import ClipDataset
     from train.evaluation.evaluate import Evaluation
+
+log = logger("benchmarks.precisions")
 
 FORMAT, FORMAT_VERSION = "clipduet-precisions", 2
 ANSWERS = "answers.json"
@@ -44,19 +48,19 @@ LEAST = {"seeds": 0, "goal": 0.0, "calibration_clips": 1, "threads": 1, "resampl
          "bootstrap_seed": 0}  # fmt: skip
 
 
+@command(stopped="the same command goes on where it was", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a step that failed, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    return carry_through(_run_and_write, options, goes_on="where it was")
-
-
-def _run_and_write(options: argparse.Namespace) -> list[str]:
+    take_signals()
     result = run(options)
     write_text(options.out / "results.json", dump(result))
     found = sections(result)
     when = f"Measured {result['created']} on {result['conditions']['machine']['cpu']}"
     write_text(options.out / "report.md", markdown("What INT8 costs", when, found))
-    return [*found[0].sentences, f"written: {options.out}/results.json, report.md"]
+    for line in [*found[0].sentences, f"written: {options.out}/results.json, report.md"]:
+        print(line)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,12 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
     add("--runs", type=Path, default=Path("runs/study"), help="the study's (default: %(default)s)")
     add("--work", type=Path, default=Path("runs/precisions"), help="default: %(default)s")
-    add("--out", type=Path, default=Path("reports/precisions"), help="default: %(default)s")
+    add_out(parser, "reports/precisions")
     add("--goal", type=float, default=0.5, help="points that may be lost (default: %(default)s)")
     add("--qat", type=Path, default=Path("configs/motions_qat.yaml"),
         help="settings of the fine-tune (default: %(default)s)")  # fmt: skip
-    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting of both configs")  # fmt: skip
+    add_override(parser)
     add("--calibration-clips", type=int, default=128, help="default: %(default)s")
     add("--threads", type=int, default=machine.cpu_count(), help="CPU threads (default: all)")
     add_resampling(parser)
@@ -91,7 +94,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         started = time.monotonic()
         files = graphs(network, options)
         answers[network.name] = _measure(network, files, options)
-        _say(
+        log.info(
             f"{number}/{len(wanted)} {network.name}: {len(files)} graphs, "
             f"{time.monotonic() - started:.0f} s"
         )
@@ -205,9 +208,5 @@ def _evaluate(file: Path, dataset: ClipDataset, threads: int) -> Evaluation:
     )
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,34 +20,30 @@ from benchmarks.pages.markdown import markdown
 from benchmarks.report.content import content, title
 from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load as load_study
-from infer.command.missing import why_not
-from infer.system.errors import ClipDuetError, explained
+from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
+from infer.system.log import logger
+
+log = logger("benchmarks.report")
 
 STUDY = Path("reports/study/results.json")
 
 
+@command(extra="report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a file that is no result."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.report", description="Write a benchmark's result as a report."
     )
     parser.add_argument("results", type=Path, help="result file of `python -m benchmarks.gain`")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--out", "--output", type=Path, required=True, help="folder of the report")
     parser.add_argument(
         "--study",
         type=Path,
         help=f"result file of the study (default: {STUDY}, if it is of the same task)",
     )
     options = parser.parse_args(arguments)
-    try:
-        write_report(options.results, options.out, study=options.study)
-    except (ClipDuetError, OSError) as error:
-        print(f"error: {explained(error)}", file=sys.stderr)
-        return 2
-    except ImportError as error:
-        print(f"error: {why_not(error, extra='report')}", file=sys.stderr)
-        return 2
+    write_report(options.results, options.out, study=options.study)
     print(f"written: {options.out / 'index.html'}, report.md, results.csv")
     return 0
 
@@ -91,7 +86,7 @@ def _of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
         study = load_study(STUDY)
     except BenchmarkError as error:
         # Nobody asked for it, and what was measured is worth its report without it.
-        print(f"left out: {error}", file=sys.stderr)
+        log.warning(f"left out: {error}")
         return None
     own, its = results["data"], study["data"]
     # The same list and labels may be those of clips that were made anew.
@@ -100,4 +95,4 @@ def _of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

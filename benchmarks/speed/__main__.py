@@ -8,7 +8,6 @@ clips a second larger batches give on all cores. Exit status 1 where a goal is m
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,13 +17,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import TIMING, WRONG_USE, add_config, carry_out
+from benchmarks.common.command import TIMING, add_config, add_out, carry_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from infer.bundle.bundle import Bundle
+from infer.command.runner import command, run_and_exit
 from infer.runtimes.open import open_runtime
 from infer.runtimes.registry import BACKENDS
 from infer.system.errors import BackendUnavailable
+from infer.system.log import logger
+
+log = logger("benchmarks.speed")
 
 CELLS = (
     "onnxruntime:fp32",
@@ -62,12 +65,11 @@ THROUGHPUT_SHARE = 0.1
 Call = Callable[[], np.ndarray]
 
 
+@command(stopped="nothing was written", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a goal is missed, 2 wrong use."""
     options = _parser().parse_args(arguments)
     result = carry_out(run, options, least=LEAST)
-    if result is None:
-        return WRONG_USE
     for line in told(result):
         print(line)
     print(f"written: {options.out}")
@@ -89,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=300.0, help="about how long latency is timed")
     add("--repetitions", type=int, default=9, help="repetitions whose spread is reported")
     add("--seed", type=int, default=0, help="of weights, clips and the order of timing")
-    add("--out", type=Path, default=Path("reports/speed.json"), help="default: %(default)s")
+    add_out(parser, "reports/speed.json")
     return parser
 
 
@@ -105,7 +107,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     started = machine.cpu_times()
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
-        print("building the network and its artefacts", file=sys.stderr)
+        log.info("building the network and its artifacts")
         bundle, still = build(cfg, folder, max_batch=max(options.batch_sizes), seed=options.seed)
         clips = drawn_clips(bundle.spec, 1, seed=options.seed)
         calls: dict[str, Call] = {}
@@ -283,4 +285,4 @@ def _throughput(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

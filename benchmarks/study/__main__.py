@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.common import machine
-from benchmarks.common.command import carry_through, refuse, too_small
+from benchmarks.common.command import add_out, refuse, take_signals, too_small
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
 from benchmarks.pages.markdown import markdown
@@ -30,11 +29,16 @@ from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
 from infer.bundle.bundle import sha256_of
+from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
+from infer.system.log import logger
+from train.config.options import add_override
 
 if TYPE_CHECKING:
     from train.config.load import Config
     from train.data.dataset import ClipDataset
+
+log = logger("benchmarks.study")
 
 LEAST = {"parallel": 1, "threads": 1, "resamples": 100, "bootstrap_seed": 0, "seeds": 0}
 
@@ -49,17 +53,17 @@ class Experiment:
     cfg: Config
 
 
+@command(stopped="the same command goes on from the last checkpoints", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    return carry_through(_run_and_write, options, goes_on="from the last checkpoints")
-
-
-def _run_and_write(options: argparse.Namespace) -> list[str]:
+    take_signals()
     study = run(options)
     write_study(study, options.out)
     sentences = [study_sentence(study, cell) for cell in study["cells"]]
-    return [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]
+    for line in [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]:
+        print(line)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,10 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
     add("--data", type=Path, help="test list (default: DATASET.test of the config)")
     add("--root", type=Path, help="folder that the list's paths start from (with --data)")
-    add("--out", type=Path, default=Path("reports/study"), help="default: %(default)s")
+    add_out(parser, "reports/study")
     add("--runs", type=Path, default=Path("runs/study"), help="default: %(default)s")
-    add("-o", "--override", action="append", default=[], metavar="A.B=VALUE",
-        help="change a setting of both configs")  # fmt: skip
+    add_override(parser)
     add("--export", action=argparse.BooleanOptionalAction, default=None,
         help="measure after export as well (default: yes, where it can be)")  # fmt: skip
     add_trainings(parser)
@@ -96,7 +99,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.export is None:
         options.export = _can_export()
         if not options.export:
-            print("the export tools are not installed: measuring in Paddle only", file=sys.stderr)
+            log.warning("the export tools are not installed: measuring in Paddle only")
     cells = [DYNAMIC, *(EXPORTED if options.export else ())]
     jobs = {
         (one.role, seed): Job(
@@ -105,7 +108,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for seed in options.seeds
         for one in experiments
     }
-    train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads, say=_say)
+    train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads)
     runs = []
     for number, ((role, seed), job) in enumerate(jobs.items(), start=1):
         cfg = next(one.cfg for one in experiments if one.role == role)
@@ -120,7 +123,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             threads=options.threads,
         )
         runs.append({"role": role, "seed": seed, **found})
-        _say(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
+        log.info(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
     bootstrap = bootstrap_of(options)
     keys = [cell.key for cell in cells]
     labels = [sample.label for sample in dataset.samples]
@@ -202,10 +205,6 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "
     return found
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _experiments(options: argparse.Namespace) -> list[Experiment]:
     """Both configs, read and checked before anything is trained."""
     from train.config.load import load_config
@@ -268,4 +267,4 @@ def _can_export() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from infer.command.runner import command, run_and_exit
 from infer.system.hardware import peak_bytes
 
 RUNS = 3
@@ -48,6 +49,7 @@ def measure_memory(bundle: Path, cell: str, *, threads: int) -> dict[str, Any]:
     return {"cell": cell, **found}
 
 
+@command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """The process that is measured; 0 done, 2 a deployment that does not run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.timing.memory", description=__doc__)
@@ -61,22 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import infer.pipeline.predictions  # noqa: F401  what a process that reads videos holds anyway
     from infer.bundle.bundle import Bundle
     from infer.runtimes.open import open_runtime
-    from infer.system.errors import ClipDuetError
 
     backend, _, precision = options.cell.partition(":")
-    try:
-        bundle = Bundle.load(options.bundle)
-        clips = np.full((1, *bundle.spec.clip_shape), 128, np.uint8)
-        before = peak_bytes()
-        with open_runtime(
-            bundle, backend=backend, precision=precision, threads=options.threads
-        ) as runtime:
-            for _ in range(RUNS):
-                runtime.run(clips)
-            after = peak_bytes()
-    except ClipDuetError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    bundle = Bundle.load(options.bundle)
+    clips = np.full((1, *bundle.spec.clip_shape), 128, np.uint8)
+    before = peak_bytes()
+    with open_runtime(
+        bundle, backend=backend, precision=precision, threads=options.threads
+    ) as runtime:
+        for _ in range(RUNS):
+            runtime.run(clips)
+        after = peak_bytes()
     if before is None or after is None:
         print(json.dumps({"bytes": None, "reason": "this system does not tell a process's peak"}))
     else:
@@ -85,4 +82,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

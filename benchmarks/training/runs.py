@@ -8,23 +8,33 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common.errors import BenchmarkError
+from infer.command.runner import FAILED, WRONG_USE
 from infer.system.files import write_text
 from infer.system.hardware import cores
+from infer.system.log import logger
 from infer.system.signals import stoppable
 from train.engine.reporter import duration
+
+log = logger(__name__)
 
 CHECKPOINTS = {"best": "best.pdparams", "last": "latest.ckpt"}
 LOG = "train.log"
 CONDITIONS = "side_by_side.json"
 TAIL = 4000  # bytes of a log that a message quotes at most
 POLL = 1.0
+
+
+class TrainingError(BenchmarkError):
+    """A training that failed; its exit status is that of the training where that says which."""
+
+    exit_status = FAILED
 
 
 def add_trainings(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +93,6 @@ def train_all(
     *,
     parallel: int,
     threads: int,
-    say: Callable[[str], None],
     every: float = 60.0,
 ) -> None:
     """Run the jobs, `parallel` at a time with `threads` each; logs go to FOLDER/train.log.
@@ -92,12 +101,11 @@ def train_all(
         jobs: what to train.
         parallel: trainings at a time.
         threads: CPU threads of each.
-        say: takes the progress, a line for all and one for each running job, whenever a job ends
-            and every `every` seconds.
-        every: seconds.
+        every: seconds between two messages about the progress, a line for all and one for each
+            running job; one comes whenever a job ends too.
 
     Raises:
-        BenchmarkError: a training failed; the others were stopped and continue next time.
+        TrainingError: a training failed; the others were stopped and continue next time.
         KeyboardInterrupt: of Ctrl-C, SIGTERM or SIGHUP; the trainings wrote their checkpoints.
     """
     environment = os.environ | {
@@ -119,10 +127,10 @@ def train_all(
                     break
                 waiting.remove(job)
                 job.folder.mkdir(parents=True, exist_ok=True)
-                with (job.folder / LOG).open("ab") as log:
+                with (job.folder / LOG).open("ab") as output:
                     process = subprocess.Popen(
                         job.command,
-                        stdout=log,
+                        stdout=output,
                         stderr=subprocess.STDOUT,
                         env=environment | dict(job.variables),
                         # A terminal's Ctrl-C would reach it beside ours, and a second signal ends
@@ -138,10 +146,12 @@ def train_all(
                     continue
                 running.remove(one)
                 if status != 0:
-                    raise BenchmarkError(
+                    error = TrainingError(
                         f"training {one.job.label} failed with status {status}; "
                         f"the end of {one.job.folder / LOG}:\n{_tail(one.job.folder / LOG)}"
                     )
+                    error.exit_status = WRONG_USE if status == WRONG_USE else FAILED
+                    raise error
                 # One that was complete before says nothing about how long the others take.
                 trained = _written(one.job.folder) != one.checkpoints
                 finished.append((one.job, time.monotonic() - one.started if trained else 0.0))
@@ -149,7 +159,7 @@ def train_all(
             now = time.monotonic()
             if now - last >= every:
                 last = now
-                say(_state(len(jobs), finished, waiting, running, parallel, now - begun))
+                log.info(_state(len(jobs), finished, waiting, running, parallel, now - begun))
 
 
 def _end(running: Sequence[_Running], conditions: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from export.command_line import parse
+from export.output_option import add_output, parse
 from export.qat.trained import (
     FORMAT,
     FP32,
@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     add("-c", "--config", help="the run's config (default: config.yaml beside the checkpoint)")
     add("--qat", required=True, metavar="FILE", help="settings of the fine-tune, read on top of "
         "the config, such as configs/motions_qat.yaml")  # fmt: skip
-    add("--out", "--output", metavar="FOLDER", help="folder of the fine-tune; required")
+    add_output(parser, metavar="FOLDER", help="folder of the fine-tune; required")
     add_override(parser)
     add("--activations", choices=(*KINDS, "both"), default="both", help="symmetric int8 for every "
         "engine, uint8 for x86 CPUs (default: both)")  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 import export.__main__
 import export.qat.__main__
-from export import command_line
+from export import command_line, output_option
 
 COMMANDS = {
     "export": (export.__main__.main, command_line.parser, []),
@@ -25,7 +25,7 @@ def command(request: pytest.FixtureRequest) -> tuple[Callable[..., int], Callabl
     given = ["--checkpoint", "none/best.pdparams", *more]
     return (
         lambda *words: main([*given, *words]),
-        lambda *words: command_line.parse(parser(), [*given, *words]),
+        lambda *words: output_option.parse(parser(), [*given, *words]),
     )
 
 

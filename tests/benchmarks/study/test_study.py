@@ -194,20 +194,17 @@ def test_time_left_comes_from_finished_trainings_of_the_same_config() -> None:
 
 
 def test_a_terminal_that_closes_does_not_end_what_nohup_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Job, "command", property(lambda job: [sys.executable, "-c", "pass"]))
     heard = []
+    caplog.set_level("INFO", "clipduet")
+    caplog.handler.addFilter(lambda record: not heard.append(signal.getsignal(signal.SIGHUP)))
     kept = signal.getsignal(signal.SIGHUP)
     for before in (signal.SIG_IGN, signal.SIG_DFL):
         signal.signal(signal.SIGHUP, before)
         try:
-            train_all(
-                [Job("a", Path("c"), 1, tmp_path)],
-                parallel=1,
-                threads=1,
-                say=lambda line: heard.append(signal.getsignal(signal.SIGHUP)),
-            )
+            train_all([Job("a", Path("c"), 1, tmp_path)], parallel=1, threads=1)
             assert signal.getsignal(signal.SIGHUP) == before
         finally:
             signal.signal(signal.SIGHUP, kept)
