@@ -205,10 +205,10 @@ def engine_problem(bundle: Bundle, precision: str) -> str | None:
 
 def _engine(bundle: Bundle, precision: str) -> Stamp:
     """The stamp of the engine that this machine's GPU would run."""
-    from infer.runtimes.tensorrt import runtime
+    from infer.runtimes.tensorrt import engine
     from infer.runtimes.tensorrt.cuda_memory import Gpu
 
-    return choose_engine(bundle, precision=precision, machine=runtime.machine(Gpu()))[1]
+    return choose_engine(bundle, precision=precision, machine=engine.machine(Gpu()))[1]
 
 
 def _somewhere(bundles: Sequence[Bundle], backend: str) -> list[Cell]:

@@ -33,7 +33,8 @@ from infer.bundle.engines import (
 from infer.command.runner import command, run_and_exit
 from infer.runtimes.tensorrt.backend import TENSORRT
 from infer.runtimes.tensorrt.cuda_memory import Gpu, cuda_errors
-from infer.runtimes.tensorrt.runtime import TensorRTRuntime, machine, problem
+from infer.runtimes.tensorrt.engine import machine
+from infer.runtimes.tensorrt.runtime import TensorRTRuntime, problem
 from infer.system.errors import BackendError, BundleError
 from infer.system.log import logger
 

@@ -16,7 +16,7 @@ from export.tensorrt.files import EngineError, locked, write_all
 from export.tensorrt.graph import Graph
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import Profile
-from infer.runtimes.tensorrt.runtime import make_logger
+from infer.runtimes.tensorrt.engine import make_logger
 from infer.system.errors import listed
 from infer.system.log import logger
 

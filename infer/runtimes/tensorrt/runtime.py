@@ -7,7 +7,6 @@ the compute stream back until its pixels are there.
 
 from __future__ import annotations
 
-import ctypes
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +19,7 @@ import numpy as np
 
 from ...bundle.bundle import Artifact, Bundle
 from ...bundle.engines import Machine, Profile, Stamp, choose, read_engine
-from ...system.errors import BackendError, BackendUnavailable, BundleError
+from ...system.errors import BackendError, BackendUnavailable
 from ...system.signals import importing
 from ..backend import Backend
 from ..base import Clips, Logits, Options, check_clips
@@ -28,6 +27,7 @@ from ..process import check_process, is_elsewhere, opened_here
 from . import cuda_graphs, cuda_memory
 from .backend import TENSORRT
 from .cuda_memory import Gpu, cuda_errors
+from .engine import Engine, load_engine, machine
 
 SLOTS = 2
 
@@ -67,40 +67,12 @@ def check(backend: Backend) -> None:
         raise BackendUnavailable(backend.name, why, backend.install)
 
 
-def machine(gpu: Gpu) -> Machine:
-    """What engines are compared with."""
-    import tensorrt as trt
-
-    return Machine(trt.__version__, gpu.name, gpu.compute_capability)
-
-
 def buffer_bytes(batch: int, clip_shape: tuple[int, ...], classes: int) -> int:
     """Bytes of all slots' uint8 clips and float32 logits: on the GPU, and again pinned on the host.
 
     What TensorRT needs beside them for what is between the layers, it takes by itself.
     """
     return SLOTS * batch * (int(np.prod(clip_shape)) + 4 * classes)
-
-
-def make_logger() -> Any:
-    """A logger for TensorRT that keeps its errors (`errors`, `last`) and prints nothing."""
-    import tensorrt as trt
-
-    severe = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
-
-    class Logger(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in severe:
-                self.errors.append(" ".join(msg.split()))
-
-        def last(self, count: int = 3) -> str:
-            return "; ".join(self.errors[-count:]) or "it gave no reason"
-
-    return Logger()
 
 
 @dataclass
@@ -154,8 +126,7 @@ class TensorRTRuntime:
         self._process = opened_here(self)
         self._lock = Lock()
         self._slots: list[_Slot] = []
-        self._engine: Any = None
-        self._context: Any = None
+        self._engine: Engine | None = None
         self._copies: Any = None
         self._computes: Any = None
         self._gpu: Gpu | None = Gpu(device)
@@ -164,7 +135,7 @@ class TensorRTRuntime:
             self.max_batch = min(max_batch or profile.max_batch, profile.max_batch)
             self._min_batch = profile.min_batch
             with self._gpu.active(), cuda_errors("TensorRT cannot be set up"):
-                self._load(name, plan, profile)
+                self._engine = load_engine(plan, self._bundle, profile, name=name)
                 self._allocate(self._gpu)
                 self._capture(self._gpu)
         except BaseException:
@@ -211,7 +182,7 @@ class TensorRTRuntime:
                         slot.uploaded = slot.done = None
                     self._slots.clear()
                     self._copies = self._computes = None
-                    self._context = self._engine = None
+                    self._engine = None
                     gpu.close()
 
     def _find(
@@ -225,27 +196,6 @@ class TensorRTRuntime:
             self._bundle, precision=self.precision, machine=here, max_batch=max_batch
         )
         return str(path), read_engine(path, stamp), stamp.profile
-
-    def _load(self, name: str, plan: bytes, profile: Profile) -> None:
-        import tensorrt as trt
-
-        logger = make_logger()
-        runtime = trt.Runtime(logger)
-        if logger.errors:
-            # With a driver that is too old, 11.4 gives a runtime that crashes when it is used, and
-            # when it is freed.
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(runtime))
-            raise BackendError(f"TensorRT does not start: {logger.last()}")
-        engine = runtime.deserialize_cuda_engine(plan)
-        if engine is None:
-            raise BundleError(f"{name} does not load in TensorRT: {logger.last()}")
-        _check_engine(engine, self._bundle, profile, name)
-        context = engine.create_execution_context()
-        if context is None:
-            raise BackendError(f"{name}: not enough GPU memory to run the engine: {logger.last()}")
-        # An engine needs its runtime and its logger as long as it lives.
-        self._engine = (engine, runtime, logger)
-        self._context = context
 
     def _allocate(self, gpu: Gpu) -> None:
         clip, classes = self._bundle.spec.clip_shape, len(self._bundle.classes)
@@ -309,7 +259,8 @@ class TensorRTRuntime:
 
     def _enqueue(self, slot: _Slot, size: int | None = None) -> None:
         """Queue the network over the first `size` clips of a slot; None: all of them."""
-        context, bundle = self._context, self._bundle
+        assert self._engine is not None
+        context, bundle = self._engine.context, self._bundle
         shape = (size or self.max_batch, *bundle.spec.clip_shape)
         done = (
             context.set_input_shape(bundle.input_name, shape)
@@ -318,8 +269,8 @@ class TensorRTRuntime:
             and context.execute_async_v3(self._computes.handle)
         )
         if not done:
-            _, _, logger = self._engine
-            raise BackendError(f"TensorRT did not run a batch of {shape[0]}: {logger.last()}")
+            why = self._engine.logger.last()
+            raise BackendError(f"TensorRT did not run a batch of {shape[0]}: {why}")
 
     def _collect(self, slot: _Slot, logits: Logits) -> None:
         """Wait for a slot and copy what it computed to its place in `logits`."""
@@ -343,30 +294,3 @@ class TensorRTRuntime:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _check_engine(engine: Any, bundle: Bundle, profile: Profile, name: str) -> None:
-    """The engine must take and give what bundle.json says, in the batches of its stamp."""
-    import tensorrt as trt
-
-    clip, classes = tuple(bundle.spec.clip_shape), len(bundle.classes)
-    ends = {engine.get_tensor_name(i) for i in range(engine.num_io_tensors)}
-    if ends != {bundle.input_name, bundle.output_name}:
-        want = sorted({bundle.input_name, bundle.output_name})
-        raise BundleError(f"{name} has the ends {sorted(ends)}, bundle.json says {want}")
-    wanted = [
-        (bundle.input_name, trt.TensorIOMode.INPUT, trt.uint8, (-1, *clip)),
-        (bundle.output_name, trt.TensorIOMode.OUTPUT, trt.float32, (-1, classes)),
-    ]
-    for end, mode, dtype, shape in wanted:
-        found = (engine.get_tensor_mode(end), engine.get_tensor_dtype(end))
-        sizes = tuple(engine.get_tensor_shape(end))
-        if found != (mode, dtype) or sizes != shape:
-            raise BundleError(
-                f"{name}: {end!r} is {found[0]} {found[1]} {sizes}, "
-                f"bundle.json says {mode} {dtype} {shape}"
-            )
-    batches = [shape[0] for shape in engine.get_tensor_profile_shape(bundle.input_name, 0)]
-    stamped = [profile.min_batch, profile.opt_batch, profile.max_batch]
-    if batches != stamped:
-        raise BundleError(f"{name} takes batches of {batches}, its stamp says {stamped}")

@@ -16,7 +16,7 @@ from infer.bundle.engines import Machine, Profile, Stamp, engine_path, stamp_pat
 from infer.clips.spec import ClipSpec
 from infer.runtimes.registry import BACKENDS
 from infer.runtimes.status import Status
-from infer.runtimes.tensorrt import cuda_memory, runtime
+from infer.runtimes.tensorrt import cuda_memory, engine
 
 
 def bundle(name: str, *keys: str) -> Bundle:
@@ -138,7 +138,7 @@ def tensorrt(backends: dict[str, Status], monkeypatch: pytest.MonkeyPatch) -> No
     """TensorRT 11 runs here, on "GPU A"."""
     backends["tensorrt"] = Status("tensorrt", True, "", "11.0")
     monkeypatch.setattr(cuda_memory, "Gpu", FakeGpu)
-    monkeypatch.setattr(runtime, "machine", lambda gpu: Machine("11.0", gpu.name, "9.0"))
+    monkeypatch.setattr(engine, "machine", lambda gpu: Machine("11.0", gpu.name, "9.0"))
 
 
 def with_engine(name: str, folder: Path, gpu: str = "GPU A", sha: str = "now") -> Bundle:

@@ -20,12 +20,12 @@ MODULE = "the module"
 
 # The variables that hold TensorRT's objects. They are called the same everywhere.
 VARIABLES = {
-    "infer/runtimes/tensorrt/runtime.py": {
+    "infer/runtimes/tensorrt/engine.py": {
         "trt": MODULE,
         "runtime": "Runtime",
         "engine": "ICudaEngine",
-        "context": "IExecutionContext",
     },
+    "infer/runtimes/tensorrt/runtime.py": {"context": "IExecutionContext"},
     "export/tensorrt/build.py": {
         "trt": MODULE,
         "builder": "Builder",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from train.data.prepare import formats
-from train.data.prepare.formats import AnnotationError, Entry, Plan
+from train.data.prepare.annotation_files import AnnotationError
+from train.data.prepare.formats import Entry, Plan
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from infer.command.runner import command, run_and_exit
 from infer.system.log import logger
-from train.data.prepare.formats import AnnotationError, Plan
+from train.data.prepare.annotation_files import AnnotationError
+from train.data.prepare.formats import Plan
 from train.data.prepare.media import Work
 from train.data.prepare.obtain import by_hand, obtain
 from train.data.prepare.report import REPORT, SplitReport, dataset_block, table, write_lists

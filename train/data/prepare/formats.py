@@ -1,28 +1,27 @@
 """The official annotation files, each in its own format, as classes and labelled splits.
 
-A reader takes the folder that the files lie in, at any depth, and finds them by name. Everything
-that is wrong with them is told at once.
+A reader takes the folder that the files lie in, at any depth.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from infer.system.errors import ClipDuetError, listed
-from train.data.prepare.walk import walk
+from train.data.prepare.annotation_files import (
+    AnnotationError,
+    check_unique,
+    files_below,
+    find,
+    id_pairs,
+    lines,
+    raise_all,
+    read_json,
+    table,
+)
 
-SHOWN = 20
 SPLITS_OF_THREE = (1, 2, 3)
-
-
-class AnnotationError(ClipDuetError):
-    """Annotation files that are missing, or that do not say what they should."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def kinetics(folder: Path) -> Plan:
     """
     prefixes = ("", "kinetics_", "kinetics400_", "kinetics_400_", "kinetics-400_")
     names = {"train": ("train",), "val": ("val", "validate"), "test": ("test",)}
-    files, absent = _find(
+    files, absent = find(
         folder,
         {
             split: [f"{prefix}{name}.csv" for name in spelled for prefix in prefixes]
@@ -74,7 +73,7 @@ def kinetics(folder: Path) -> Plan:
     for split, file in files.items():
         rows[split] = []
         needed = ["youtube_id", "time_start", "time_end", *(["label"] if split != "test" else [])]
-        for number, row in _table(file, needed, problems):
+        for number, row in table(file, needed, problems):
             try:
                 times = [int(float(row[name])) for name in ("time_start", "time_end")]
             except (KeyError, ValueError, OverflowError):
@@ -86,7 +85,7 @@ def kinetics(folder: Path) -> Plan:
             rows[split].append((key, row.get("label", "").strip()))
             if split != "test" and not rows[split][-1][1]:
                 problems.append(f"{file}:{number}: {key} has no label")
-    _raise(problems)
+    raise_all(problems)
     classes = sorted({label for split in ("train", "val") for _, label in rows[split]})
     return _plan(files, rows, classes, absent)
 
@@ -102,25 +101,25 @@ def ucf101(folder: Path) -> Plan:
         for number in SPLITS_OF_THREE
         for part in ("train", "test")
     }
-    files, _ = _find(folder, {"classes": ["classInd.txt"], **lists})
+    files, _ = find(folder, {"classes": ["classInd.txt"], **lists})
     index = files.pop("classes")
-    numbered = [(*line.split(maxsplit=1), "")[:2] for _, line in _lines(index)]
+    numbered = [(*line.split(maxsplit=1), "")[:2] for _, line in lines(index)]
     names = [name for _, name in numbered]
     if not all(names) or [n for n, _ in numbered] != [str(n + 1) for n in range(len(names))]:
         raise AnnotationError(f"{index}: must number the classes from 1 on, one a line")
-    _once(index, names)
+    check_unique(index, names)
     problems: list[str] = []
     rows: dict[str, list[tuple[str, str]]] = {}
     for split, file in files.items():
         rows[split] = []
-        for number, line in _lines(file):
+        for number, line in lines(file):
             path = line.split()[0]
             name, slash, video = path.partition("/")
             if not slash or "/" in video:
                 problems.append(f"{file}:{number}: {path} is not Class/video")
                 continue
             rows[split].append((f"{name}/{Path(video).stem}", name))
-    _raise(problems)
+    raise_all(problems)
     return _plan(files, rows, names)
 
 
@@ -130,7 +129,7 @@ def hmdb51(folder: Path) -> Plan:
     A line is `name.avi 1`, where 1 is training, 2 test, 0 neither.
     """
     found = {
-        number: sorted(f for f in _files(folder) if f.match(f"*_test_split{number}.txt"))
+        number: sorted(f for f in files_below(folder) if f.match(f"*_test_split{number}.txt"))
         for number in SPLITS_OF_THREE
     }
     names = {
@@ -151,10 +150,10 @@ def hmdb51(folder: Path) -> Plan:
         train, test = [], []
         for label, name in enumerate(classes):
             file = names[number].get(name)
-            lines = list(_lines(file)) if file else []
-            if file and not lines:
+            listed = list(lines(file)) if file else []
+            if file and not listed:
                 problems.append(f"{file} lists no video")
-            for line_number, line in lines:
+            for line_number, line in listed:
                 video, _, part = line.rpartition(" ")
                 if part not in ("0", "1", "2") or not video:
                     problems.append(f"{file}:{line_number}: is not `name.avi` and 0, 1 or 2")
@@ -163,7 +162,7 @@ def hmdb51(folder: Path) -> Plan:
                 train += [entry] if part == "1" else []
                 test += [entry] if part == "2" else []
         splits |= {f"train{number}": train, f"test{number}": test}
-    _raise(problems)
+    raise_all(problems)
     return Plan(classes, splits)
 
 
@@ -178,7 +177,7 @@ def something_something(folder: Path) -> Plan:
     def named(*names: str) -> list[str]:
         return [prefix + name for name in names for prefix in ("", "something-something-v2-")]
 
-    files, absent = _find(
+    files, absent = find(
         folder,
         {
             "labels": named("labels.json"),
@@ -189,7 +188,7 @@ def something_something(folder: Path) -> Plan:
         },
         optional=("test", "answers"),
     )
-    labels = _json(files["labels"], dict)
+    labels = read_json(files["labels"], dict)
     try:
         classes = sorted(labels, key=lambda name: int(labels[name]))
     except (TypeError, ValueError, OverflowError) as error:
@@ -198,14 +197,14 @@ def something_something(folder: Path) -> Plan:
         raise AnnotationError(f"{files['labels']}: must number the classes from 0 on")
     answers: dict[str, str] = {}
     if "answers" in files:
-        answers = dict(_pairs(files["answers"]))
+        answers = dict(id_pairs(files["answers"]))
     problems: list[str] = []
     rows: dict[str, list[tuple[str, str]]] = {}
     for split in ("train", "val", "test"):
         if split not in files:
             continue
         rows[split] = []
-        for number, item in enumerate(_json(files[split], list)):
+        for number, item in enumerate(read_json(files[split], list)):
             if not isinstance(item, dict) or "id" not in item:
                 problems.append(f"{files[split]}: entry {number} has no id")
                 continue
@@ -214,7 +213,7 @@ def something_something(folder: Path) -> Plan:
             rows[split].append((key, str(name).replace("[", "").replace("]", "")))
             if split != "test" and not name:
                 problems.append(f"{files[split]}: entry {number} has no template")
-    _raise(problems)
+    raise_all(problems)
     used = {split: file for split, file in files.items() if split in rows}
     return _plan(used, rows, classes, tuple(name for name in absent if name == "test"))
 
@@ -225,7 +224,7 @@ def jester(folder: Path) -> Plan:
     `jester-v1-labels.csv` (a class a line), `jester-v1-train.csv` and `jester-v1-validation.csv`
     (`id;label`), `jester-v1-test.csv` (ids only).
     """
-    files, absent = _find(
+    files, absent = find(
         folder,
         {
             "labels": ["jester-v1-labels.csv"],
@@ -236,10 +235,10 @@ def jester(folder: Path) -> Plan:
         optional=("test",),
     )
     labels = files.pop("labels")
-    classes = [line for _, line in _lines(labels)]
-    _once(labels, classes)
-    rows = {split: list(_pairs(file)) for split, file in files.items()}
-    _raise(
+    classes = [line for _, line in lines(labels)]
+    check_unique(labels, classes)
+    rows = {split: list(id_pairs(file)) for split, file in files.items()}
+    raise_all(
         f"{files[split]}: {key} has no label"
         for split in ("train", "val")
         for key, name in rows[split]
@@ -256,8 +255,8 @@ def _plan(
 ) -> Plan:
     """Names to labels; one that is not among the classes is a mistake, as is an empty split."""
     labels = {name: label for label, name in enumerate(classes)}
-    _raise(f"{files[split]} lists no video" for split, found in rows.items() if not found)
-    _raise(
+    raise_all(f"{files[split]} lists no video" for split, found in rows.items() if not found)
+    raise_all(
         f"{files[split]}: {key} is {name!r}, which is no class"
         for split, found in rows.items()
         for key, name in found
@@ -268,104 +267,3 @@ def _plan(
         for split, found in rows.items()
     }
     return Plan(classes, splits, tuple(absent))
-
-
-def _find(
-    folder: Path, wanted: dict[str, list[str]], *, optional: Sequence[str] = ()
-) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """The first file below `folder` that bears one of the names, and what is not there."""
-    there: dict[str, Path] = {}
-    for path in sorted(_files(folder), key=lambda path: (len(path.parts), path)):
-        there.setdefault(path.name, path)
-    found = {
-        role: there[name]
-        for role, names in wanted.items()
-        if (name := next((name for name in names if name in there), None))
-    }
-    lacking = [role for role in wanted if role not in found]
-    missing = [wanted[role][0] for role in lacking if role not in optional]
-    if missing:
-        raise AnnotationError(f"{folder} lacks {', '.join(missing)}")
-    return found, tuple(lacking)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return (Path(root, name) for root, _, names in walk(folder) for name in names)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AnnotationError(f"{file} cannot be read: {reason}") from error
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(_text(file).splitlines(), start=1):
-        if line.strip():
-            yield number, line.strip()
-
-
-def _table(
-    file: Path, needed: Sequence[str], problems: list[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Lines of comma-separated values by the names in the header, with their line numbers.
-
-    What is wrong is added to the problems. No value of an official file has a line break in it, so
-    that a stray quote spoils one line only.
-    """
-    header: list[str] = []
-    for number, line in _lines(file):
-        try:
-            (values,) = csv.reader([line], strict=True)
-        except csv.Error as error:
-            problems.append(f"{file}:{number}: is not comma-separated: {error}")
-            if not header:
-                return
-            continue
-        if header:
-            yield number, dict(zip(header, values, strict=False))
-            continue
-        header = values
-        if lacking := [name for name in needed if name not in header]:
-            problems.append(f"{file}:{number}: the header lacks {', '.join(lacking)}")
-            return
-
-
-def _once(file: Path, names: Iterable[str]) -> None:
-    """Raise AnnotationError for names that come more than once."""
-    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
-    if repeated:
-        raise AnnotationError(f"{file} names classes more than once: {', '.join(repeated)}")
-
-
-def _pairs(file: Path) -> Iterator[tuple[str, str]]:
-    """`id;label` a line; without a label it is empty."""
-    for _, line in _lines(file):
-        key, _, name = line.partition(";")
-        yield key.strip(), name.strip()
-
-
-def _json(file: Path, kind: Callable[..., Any]) -> Any:
-    """A list, or a dictionary by the names of the classes."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        _once(file, (name for name, _ in pairs))
-        return dict(pairs)
-
-    try:
-        value = json.loads(_text(file), object_pairs_hook=unique if kind is dict else None)
-    except ValueError as error:
-        raise AnnotationError(f"{file} is not JSON: {error}") from error
-    if type(value) is not kind:
-        raise AnnotationError(f"{file} is not the official file: it holds no {kind.__name__}")
-    return value
-
-
-def _raise(problems: Iterable[str]) -> None:
-    problems = list(problems)
-    if problems:
-        rest = len(problems) - SHOWN
-        more = [f"... and {rest} more"] if rest > 0 else []
-        raise AnnotationError(listed("the annotations cannot be used", problems[:SHOWN] + more))
