@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.common import machine
 from benchmarks.common.command import TIMING, add_timing, carry_out
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import header
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from benchmarks.training.steps import training_step
 from infer.command.runner import command, run_and_exit
@@ -71,10 +72,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     )
     clips = cfg.DATASET.batch_size
     return {
-        "format": "clipduet-depthwise",
-        "format_version": 1,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header("clipduet-depthwise", 1),
         "config": options.config,
         "config_sha256": cfg.sha256(),
         "batch_size": clips,

@@ -19,9 +19,9 @@ from typing import Any
 from benchmarks.common import machine
 from benchmarks.common.command import add_out, refuse, take_signals, too_small
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import dump
+from benchmarks.common.result_file import dump, header
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.deployments.answer_cache import Kept
+from benchmarks.deployments.answer_cache import gate_cache
 from benchmarks.deployments.answers import answer_all, check_bundles, shared_datasets
 from benchmarks.deployments.controls import time_controls
 from benchmarks.deployments.deployment import choose
@@ -139,7 +139,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         datasets,
         threads=options.threads,
         workers=options.workers,
-        kept=Kept(kept_folder(options.out), samples, threads=options.threads),
+        cache=gate_cache(kept_folder(options.out), samples, threads=options.threads),
         asked=choice.cells if options.cells else (),
     )
     example = answered.seen["student"][choice.reference.key][0]
@@ -174,10 +174,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             suffix=options.suffix,
         )
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header(FORMAT, FORMAT_VERSION),
         "seconds": round(time.perf_counter() - started, 1),
         "rule": {"keep": rule.keep, "margin": rule.margin, "strict": options.strict},
         "conditions": {

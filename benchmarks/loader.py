@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.common import machine
 from benchmarks.common.command import add_config, add_out, carry_out
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import header
 from infer.command.runner import command, run_and_exit
 
 if TYPE_CHECKING:
@@ -70,10 +71,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             rates[count].append(_rate(dataset, batch, count, options.clips, repetition))
             waits[count].append(_waiting(dataset, batch, count, step, options.steps, repetition))
     return {
-        "format": "clipduet-loader",
-        "format_version": 1,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header("clipduet-loader", 1),
         "config": options.config,
         "config_sha256": cfg.sha256(),
         "clip_shape": list(dataset.clip_shape),

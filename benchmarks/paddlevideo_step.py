@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.common import machine
 from benchmarks.common.command import TIMING, add_timing, carry_out
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import header
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from benchmarks.training import paddlevideo_code
 from benchmarks.training.steps import training_step
@@ -74,10 +75,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             **ratio(timings["ours"], timings["theirs"]),
         }
     return {
-        "format": "clipduet-paddlevideo-step",
-        "format_version": 1,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header("clipduet-paddlevideo-step", 1),
         "batch_size": options.batch_size,
         "machine": machine.machine(),
         "load": machine.load_average(),

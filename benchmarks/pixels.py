@@ -23,6 +23,7 @@ from tqdm import tqdm
 from benchmarks.common import machine
 from benchmarks.common.command import add_out, carry_out
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import header
 from infer.clips.decode import Frames, read_video
 from infer.clips.frames_folder import read_frames_folder
 from infer.clips.preprocess import crop_frames, scale_frames
@@ -93,10 +94,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if not labels:
         raise BenchmarkError(f"no clip of the {options.split} list can be read: {failed[0]}")
     result: dict[str, Any] = {
-        "format": "clipduet-pixels",
-        "format_version": 1,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header("clipduet-pixels", 1),
         "config": Path(options.config).name,
         "config_sha256": cfg.sha256(),
         "machine": machine.machine(),

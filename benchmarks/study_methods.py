@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.common import machine
 from benchmarks.common.command import add_out, refuse, take_signals, too_small
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import dump
+from benchmarks.common.result_file import dump, header
 from benchmarks.methods.earlier import (
     FORMAT,
     FORMAT_VERSION,
@@ -135,10 +135,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             }
         )
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header(FORMAT, FORMAT_VERSION),
         "conditions": {
             "machine": machine.machine(),
             "checkpoint": options.checkpoint,

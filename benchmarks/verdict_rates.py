@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.common import machine
 from benchmarks.common.command import add_out, carry_out
+from benchmarks.common.result_file import header
 from benchmarks.gate.simulation import (
     VERDICTS,
     WAYS,
@@ -102,10 +103,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             })  # fmt: skip
         log.info(f"{case.name}, gain of {100 * case.gain:g} points")
     return {
-        "format": "clipduet-verdict-rates",
-        "format_version": 1,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header("clipduet-verdict-rates", 1),
         "machine": machine.machine(),
         "rule": {"keep": RULE.keep, "margin": RULE.margin, "level": RULE.level},
         "experiments": options.experiments,

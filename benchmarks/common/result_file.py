@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from infer.system.limited_files import read_text
 
@@ -18,6 +19,16 @@ MOST_BYTES = 2**30
 # this never matches inside one.
 _NUMBER = r"-?\d[\d.eE+-]*"
 _NUMBERS = re.compile(rf"\[\n\s*{_NUMBER}(?:,\n\s*{_NUMBER})*\n\s*\]")
+
+
+def header(format: str, version: int) -> dict[str, Any]:
+    """What a result file begins with: its format, when it was made, and by what command."""
+    return {
+        "format": format,
+        "format_version": version,
+        "created": machine.now(),
+        "command": machine.command_line(),
+    }
 
 
 def dump(value: Any) -> str:

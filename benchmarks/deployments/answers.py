@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS, parity_problem
-from benchmarks.deployments.answer_cache import Kept
+from benchmarks.deployments.answer_cache import AnswerCache, files_of
 from benchmarks.deployments.deployment import Cell, LeftOut
 from infer.bundle.bundle import Bundle
 from infer.clips.spec import ClipSpec
@@ -94,7 +95,7 @@ def answer_all(
     *,
     threads: int,
     workers: int,
-    kept: Kept,
+    cache: AnswerCache,
     asked: Sequence[Cell] = (),
 ) -> Answered:
     """What every model answers to every listed clip; the first cell is the reference.
@@ -109,7 +110,7 @@ def answer_all(
         datasets: the listed clips, by how they are sampled and preprocessed.
         threads: CPU threads of the network.
         workers: threads that read ahead; 0 reads in the caller.
-        kept: answers of earlier runs.
+        cache: answers of earlier runs; those that come are added.
         asked: cells that were asked for by name; that one of them needs another machine is an
             error.
 
@@ -127,11 +128,8 @@ def answer_all(
             for place, (model, bundle) in enumerate(every):
                 bar.set_postfix_str(f"{model} {cell.key}")
                 try:
-                    seen = kept.load(bundle, cell)
-                    if seen is None:
-                        seen = _ask(bundle, cell, datasets[bundle.spec], threads, workers)
-                        kept.save(bundle, cell, seen)
-                    rows.append(seen)
+                    ask = partial(_ask, bundle, cell, datasets[bundle.spec], threads, workers)
+                    rows.append(cache.answered(files_of(bundle, cell), ask))
                 except BackendUnavailable as error:
                     if cell in (reference, *asked):
                         raise BenchmarkError(

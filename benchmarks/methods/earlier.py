@@ -6,13 +6,13 @@ gone: on the same kind of processor, with the same Paddle, configs, seeds and cl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import read
 
 FORMAT, FORMAT_VERSION = "clipduet-methods", 4
 
@@ -66,22 +66,16 @@ def stored_study(file: Path) -> dict[str, Any] | None:
     Raises:
         BenchmarkError: it is something else, or of another version, and would be overwritten.
     """
-    try:
-        stored: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        version = stored["format"], stored["format_version"]
-    except FileNotFoundError:
+    if not file.exists():
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise BenchmarkError(
-            f"{file} is no result file of this study and would be overwritten: move it away, or "
-            "give another --out"
-        ) from error
-    if version != (FORMAT, FORMAT_VERSION):
-        raise BenchmarkError(
-            f"{file} is {version[0]} of version {version[1]}, this program writes {FORMAT} of "
-            f"version {FORMAT_VERSION}: move it away, or give another --out"
+    try:
+        return read(
+            file, format=FORMAT, versions=(FORMAT_VERSION,), made_by="make study METHODS=..."
         )
-    return stored
+    except BenchmarkError as error:
+        raise BenchmarkError(
+            f"{error}; it would be overwritten: move it away, or give another --out"
+        ) from error
 
 
 def conditions(

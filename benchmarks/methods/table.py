@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.pages import numbers
 from benchmarks.pages.markdown import markdown
-from benchmarks.pages.parts import Section, Table, machine_rows, side_by_side
+from benchmarks.pages.parts import Section, Table, machine_rows, measured, side_by_side
 from benchmarks.study.sentences import unsettled
 
 
@@ -90,7 +90,7 @@ def as_markdown(study: Mapping[str, Any]) -> str:
     ]
     return markdown(
         "Distillation methods, over seeds",
-        f"Measured {study['created']} on {given['machine']['cpu']}",
+        measured(study),
         [
             Section("What the methods bring", notes, (), [table], list(map(sentence, ranked))),
             Section("Conditions", (), (), [Table("How it was measured", ["what", "value"],

@@ -68,6 +68,11 @@ def machine_rows(host: Mapping[str, Any]) -> list[list[str]]:
     ]
 
 
+def measured(result: Mapping[str, Any]) -> str:
+    """When and where a result was measured."""
+    return f"Measured {result['created']} on {result['conditions']['machine']['cpu']}"
+
+
 def side_by_side(runs: Sequence[Mapping[str, Any]]) -> str:
     """How many trainings shared the machine while these were made, and threads of each."""
     ways = sorted(

@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,28 +21,30 @@ import numpy as np
 
 from benchmarks.common import machine
 from benchmarks.common.command import add_out, refuse, take_signals, too_small
-from benchmarks.common.result_file import dump
+from benchmarks.common.result_file import dump, header
+from benchmarks.deployments.answer_cache import AnswerCache
 from benchmarks.pages.markdown import markdown
-from benchmarks.precisions.graphs import KINDS, SPLITS, Network, graphs, networks, spared
-from benchmarks.precisions.pooled import METHODS, REFERENCE, pool
+from benchmarks.pages.parts import measured
+from benchmarks.precisions.graphs import Network, graphs, networks, spared
+from benchmarks.precisions.pooled import METHODS, REFERENCE, SPLITS, pool
 from benchmarks.precisions.sections import sections
 from benchmarks.stats.options import add_resampling, bootstrap_of
-from benchmarks.study.jobs import CONFIGS, SEEDS
+from benchmarks.study.jobs import add_pair, named_configs
+from export.qat.trained import KINDS
 from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
 from infer.system.log import logger
-from train.config.options import add_override
 
 if TYPE_CHECKING:
-    from train.config.load import Config
+    from train.config.schema.common import Split
     from train.data.dataset import ClipDataset
     from train.evaluation.evaluate import Evaluation
 
 log = logger("benchmarks.precisions")
 
 FORMAT, FORMAT_VERSION = "clipduet-precisions", 2
-ANSWERS = "answers.json"
+ANSWERS = "answers"
 BATCH = 16
 
 LEAST = {"seeds": 0, "goal": 0.0, "calibration_clips": 1, "threads": 1, "resamples": 100,
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = run(options)
     write_text(options.out / "results.json", dump(result))
     found = sections(result)
-    when = f"Measured {result['created']} on {result['conditions']['machine']['cpu']}"
+    when = measured(result)
     write_text(options.out / "report.md", markdown("What INT8 costs", when, found))
     for line in [*found[0].sentences, f"written: {options.out}/results.json, report.md"]:
         print(line)
@@ -69,16 +72,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare ways of making INT8 over the finished runs of a study.",
     )
     add = parser.add_argument
-    add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
-        help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
-    add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
+    add_pair(parser)
     add("--runs", type=Path, default=Path("runs/study"), help="the study's (default: %(default)s)")
     add("--work", type=Path, default=Path("runs/precisions"), help="default: %(default)s")
     add_out(parser, "reports/precisions")
     add("--goal", type=float, default=0.5, help="points that may be lost (default: %(default)s)")
     add("--qat", type=Path, default=Path("configs/motions_qat.yaml"),
         help="settings of the fine-tune (default: %(default)s)")  # fmt: skip
-    add_override(parser)
     add("--calibration-clips", type=int, default=128, help="default: %(default)s")
     add("--threads", type=int, default=machine.cpu_count(), help="CPU threads (default: all)")
     add_resampling(parser)
@@ -87,8 +87,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Make, measure, pool; JSON-ready."""
-    refuse(too_small(options, LEAST))
-    wanted = networks(options)
+    configs, wrong = named_configs(options)
+    refuse(wrong + too_small(options, LEAST))
+    wanted = networks(options, configs)
     answers: dict[str, Any] = {}
     for number, network in enumerate(wanted, start=1):
         started = time.monotonic()
@@ -105,10 +106,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for n in wanted
     ]  # fmt: skip
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header(FORMAT, FORMAT_VERSION),
         "conditions": {
             "machine": machine.machine(),
             "threads": options.threads,
@@ -128,15 +126,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def _measure(
     network: Network, files: dict[str, Path], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Answers of every graph on both lists; kept, so that a second call runs nothing twice."""
-    store = network.folder / ANSWERS
-    kept: dict[str, Any] = {}
-    if store.is_file():
-        kept = json.loads(store.read_text(encoding="utf-8"))
-    wanted = {method: sha256_of(file) for method, file in files.items()}
-    if any(kept.get(method, {}).get("sha256") != sha for method, sha in wanted.items()):
-        kept = _answers(network, files, wanted, options)
-        write_text(store, dump(kept))
+    """What every graph answers to both lists; a second call runs nothing twice."""
+    methods: dict[str, Any] = {
+        method: {"sha256": sha256_of(files[method])} for method in METHODS if method in files
+    }
+    labels = {}
+    for split in SPLITS:
+        seen = _answers(network, files, split, options.threads)
+        labels[split] = seen[REFERENCE].labels.tolist()
+        for method, found in methods.items():
+            found[split] = _figures(seen[REFERENCE], seen[method])
     searches = {}
     for kind in KINDS:
         file = spared(network, options.goal, kind).with_suffix(".json")
@@ -145,8 +144,8 @@ def _measure(
     tuning = json.loads((network.folder / "qat" / "qat.json").read_text(encoding="utf-8"))
     return {
         "clips": network.clips,
-        "labels": kept["labels"],
-        "methods": {method: kept[method] for method in METHODS if method in files},
+        "labels": labels,
+        "methods": methods,
         "searches": searches,
         "tuning": {
             kind: {key: one[key] for key in ("epochs", "steps", "seconds", "optimizer")}
@@ -156,41 +155,38 @@ def _measure(
 
 
 def _answers(
-    network: Network,
-    files: dict[str, Path],
-    wanted: dict[str, str],
-    options: argparse.Namespace,
-) -> dict[str, Any]:
+    network: Network, files: dict[str, Path], split: Split, threads: int
+) -> dict[str, Evaluation]:
+    """What every graph answers to a list, by method."""
+    from train.data.splits import build_dataset
+
+    dataset = build_dataset(network.cfg, split, cache=True)
+    common = {"made_of": network.made_of, "split": split}
+    cache = AnswerCache(network.folder / ANSWERS, dataset.samples, common)
+    return {
+        method: cache.answered(
+            {"sha256": sha256_of(file)}, partial(_evaluate, file, dataset, threads)
+        )
+        for method, file in files.items()
+    }
+
+
+def _figures(reference: Evaluation, seen: Evaluation) -> dict[str, Any]:
+    """How a graph does, beside the fp32 graph."""
     from export.int8.goal import score, temperature_of
 
-    found: dict[str, Any] = {method: {"sha256": sha} for method, sha in wanted.items()}
-    found["labels"] = {}
-    for split in SPLITS:
-        dataset = _dataset(network.cfg, split)
-        reference = _evaluate(files[REFERENCE], dataset, options.threads)
-        temperature = temperature_of(reference)
-        found["labels"][split] = reference.labels.tolist()
-        for method, file in files.items():
-            seen = _evaluate(file, dataset, options.threads) if method != REFERENCE else reference
-            found[method][split] = {
-                "top1": seen.top1,
-                "failed": len(seen.failed),
-                "score": _finite(score(reference, seen, temperature=temperature).to_dict()),
-                "predictions": seen.predictions.tolist(),
-            }
-    return found
+    found = score(reference, seen, temperature=temperature_of(reference))
+    return {
+        "top1": seen.top1,
+        "failed": len(seen.failed),
+        "score": _finite(found.to_dict()),
+        "predictions": seen.predictions.tolist(),
+    }
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity, which a ratio to no difference at all is."""
     return {k: v if np.isfinite(v) else None for k, v in values.items()}
-
-
-def _dataset(cfg: Config, split: Any) -> ClipDataset:
-    from train.data.splits import build_dataset
-
-    cached = cfg.DATASET.model_copy(update={"cache": True})
-    return build_dataset(cfg.model_copy(update={"DATASET": cached}), split)
 
 
 def _evaluate(file: Path, dataset: ClipDataset, threads: int) -> Evaluation:

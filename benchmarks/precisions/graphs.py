@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
-from benchmarks.precisions.pooled import REFERENCE, ROLES
-from benchmarks.study.measure import code_sha256
+from benchmarks.deployments.answer_cache import code_sha256, digest
+from benchmarks.precisions.pooled import REFERENCE, ROLES, SPLITS
+from benchmarks.study.jobs import run_export
 from benchmarks.training.runs import check_environment
+from export.qat.trained import KINDS, RESULT, load_trained
 from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
 from infer.system.files import write_text
 from infer.system.log import logger, silenced
@@ -26,8 +24,6 @@ from infer.system.log import logger, silenced
 if TYPE_CHECKING:
     from train.config.load import Config
 
-KINDS: tuple[Literal["int8", "uint8"], ...] = ("int8", "uint8")
-SPLITS = ("valid", "test")
 log = logger(__name__)
 
 
@@ -42,7 +38,8 @@ class Network:
         config: its YAML file.
         cfg: what is in it, overrides applied.
         checkpoint: its best weights.
-        folder: for everything that is made here; its name says what that is made of.
+        made_of: SHA-256 of all that is made here is made of, but the goal.
+        folder: for everything that is made here; its name begins `made_of`.
         clips: fingerprint of each list.
     """
 
@@ -52,21 +49,19 @@ class Network:
     config: Path
     cfg: Config
     checkpoint: Path
+    made_of: str
     folder: Path
     clips: dict[str, str]
 
 
-def networks(options: argparse.Namespace) -> list[Network]:
+def networks(options: argparse.Namespace, configs: Sequence[tuple[str, Path]]) -> list[Network]:
     """Every run that is wanted, with what is wrong told before anything is made."""
     from train.config.load import load_config
 
-    pairs = [text.partition("=")[::2] for text in options.configs]
-    if not all(name and path for name, path in pairs):
-        raise BenchmarkError(f"--configs {' '.join(options.configs)} (allowed: NAME=CONFIG twice)")
     wanted = [
-        (role, seed, Path(path), options.runs / f"{name}-{seed}" / "best.pdparams")
+        (role, seed, path, options.runs / f"{name}-{seed}" / "best.pdparams")
         for seed in options.seeds
-        for role, (name, path) in zip(ROLES, pairs, strict=True)
+        for role, (name, path) in zip(ROLES, configs, strict=True)
     ]
     missing = [str(checkpoint) for *_, checkpoint in wanted if not checkpoint.is_file()]
     if missing:
@@ -81,7 +76,7 @@ def networks(options: argparse.Namespace) -> list[Network]:
         run, clips = checkpoint.parent.name, _fingerprints(cfg)
         made_of = _made_of(cfg, checkpoint, clips, options)
         folder = options.work / f"{run}-{made_of[:12]}"
-        found.append(Network(role, run, seed, path, cfg, checkpoint, folder, clips))
+        found.append(Network(role, run, seed, path, cfg, checkpoint, made_of, folder, clips))
     return found
 
 
@@ -104,7 +99,7 @@ def _made_of(
         sha256_of(checkpoint), cfg.sha256(), clips, sha256_of(options.qat),
         options.calibration_clips, options.threads, code_sha256(), machine.package_versions(),
     ]  # fmt: skip
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return digest(parts)
 
 
 def graphs(network: Network, options: argparse.Namespace) -> dict[str, Path]:
@@ -128,8 +123,6 @@ def _bundle(network: Network, options: argparse.Namespace) -> Path:
 
 def _tuned(network: Network, options: argparse.Namespace) -> dict[str, Path]:
     """Graphs of a fine-tune; one that was stopped goes on."""
-    from export.qat.trained import RESULT, load_trained
-
     folder, done = network.folder / "qat", set[str]()
     if (folder / RESULT).is_file():
         done = set(json.loads((folder / RESULT).read_text(encoding="utf-8"))["trained"])
@@ -142,18 +135,14 @@ def _tuned(network: Network, options: argparse.Namespace) -> dict[str, Path]:
 
 
 def _command(network: Network, words: Sequence[str], options: argparse.Namespace) -> None:
-    changes = [f"seed={network.seed}", *options.override]
-    command = [
-        sys.executable, "-m", *words, "--checkpoint", str(network.checkpoint),
-        "-c", str(network.config), *(p for change in changes for p in ("--override", change)),
-    ]  # fmt: skip
-    variables = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
-    if done.returncode:
-        raise BenchmarkError(
-            f"{network.name}: {' '.join(command[1:])} failed:\n"
-            f"{(done.stderr or done.stdout)[-4000:].strip()}"
-        )
+    run_export(
+        *words,
+        label=network.name,
+        checkpoint=network.checkpoint,
+        config=network.config,
+        changes=(f"seed={network.seed}", *options.override),
+        environment={"OMP_NUM_THREADS": str(options.threads)},
+    )
 
 
 def _spared(network: Network, fp32: Path, options: argparse.Namespace) -> dict[str, Path]:

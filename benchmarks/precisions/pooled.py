@@ -9,8 +9,10 @@ import numpy as np
 
 from benchmarks.stats import paired
 from benchmarks.stats.evidence import Evidence, evidence
+from benchmarks.study.pooled import ROLES
+from train.config.schema.common import Split
 
-ROLES = ("baseline", "student")
+SPLITS: tuple[Split, ...] = ("valid", "test")
 REFERENCE = "fp32"
 METHODS = (REFERENCE, "ptq.int8", "ptq.uint8", "goal.int8", "goal.uint8", "qat.int8", "qat.uint8")
 MARGIN = 0.005
@@ -64,9 +66,6 @@ def pool(
             "counted": {split: _mean(runs, method, split, "loss") for split in SPLITS},
         }
     return pooled
-
-
-SPLITS = ("valid", "test")
 
 
 def correct(run: Mapping[str, Any], method: str, split: str = "test") -> np.ndarray:

@@ -17,6 +17,7 @@ from benchmarks.common.result_file import dump
 from benchmarks.gate.result_file import load
 from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
+from benchmarks.pages.parts import measured
 from benchmarks.report.content import content, title
 from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load as load_study
@@ -67,7 +68,7 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     elif STUDY.is_file():
         repeated = _of_the_same(results)
     sections = content(results, repeated)
-    when = f"Measured {results['created']} on {results['conditions']['machine']['cpu']}"
+    when = measured(results)
     page = html_page.render(title(results), when, sections)
     write_text(folder / "report.md", markdown(title(results), when, sections))
     write_text(folder / "index.html", page)

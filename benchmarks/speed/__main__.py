@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.common import machine
 from benchmarks.common.command import TIMING, add_config, add_out, carry_out
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import header
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from infer.bundle.bundle import Bundle
 from infer.command.runner import command, run_and_exit
@@ -141,10 +142,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         if a in timings and b in timings
     }
     return {
-        "format": "clipduet-speed",
-        "format_version": 1,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header("clipduet-speed", 1),
         "config": options.config,
         "overrides": options.override,
         "config_sha256": cfg.sha256(),

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.common import machine
 from benchmarks.common.command import add_out, refuse, take_signals, too_small
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import dump
+from benchmarks.common.result_file import dump, header
 from benchmarks.pages.markdown import markdown
+from benchmarks.pages.parts import measured
 from benchmarks.stats.options import add_resampling, bootstrap_of
-from benchmarks.study.jobs import CONFIGS, SEEDS
+from benchmarks.study.jobs import add_pair, named_configs
 from benchmarks.study.measure import DYNAMIC, EXPORTED, measure
 from benchmarks.study.pooled import ROLES, as_csv, by_class, pool
 from benchmarks.study.result_file import FORMAT, FORMAT_VERSION
@@ -32,7 +33,6 @@ from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
 from infer.system.log import logger
-from train.config.options import add_override
 
 if TYPE_CHECKING:
     from train.config.load import Config
@@ -72,14 +72,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Train baseline and DML pair over seeds and measure the gain on the test list.",
     )
     add = parser.add_argument
-    add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
-        help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
-    add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
+    add_pair(parser)
     add("--data", type=Path, help="test list (default: DATASET.test of the config)")
     add("--root", type=Path, help="folder that the list's paths start from (with --data)")
     add_out(parser, "reports/study")
     add("--runs", type=Path, default=Path("runs/study"), help="default: %(default)s")
-    add_override(parser)
     add("--export", action=argparse.BooleanOptionalAction, default=None,
         help="measure after export as well (default: yes, where it can be)")  # fmt: skip
     add_trainings(parser)
@@ -128,10 +125,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     keys = [cell.key for cell in cells]
     labels = [sample.label for sample in dataset.samples]
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "created": machine.now(),
-        "command": machine.command_line(),
+        **header(FORMAT, FORMAT_VERSION),
         "conditions": {
             "machine": machine.machine(),
             "threads": options.threads,
@@ -184,7 +178,7 @@ def write_study(study: Mapping[str, Any], folder: Path) -> None:
     """Write results.json, results.csv and report.md."""
     write_text(folder / "results.json", dump(study))
     write_text(folder / "results.csv", as_csv(study))
-    when = f"Measured {study['created']} on {study['conditions']['machine']['cpu']}"
+    when = measured(study)
     write_text(
         folder / "report.md", markdown("What DML brings, over seeds", when, study_section(study))
     )
@@ -209,23 +203,14 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
     """Both configs, read and checked before anything is trained."""
     from train.config.load import load_config
 
-    wrong = too_small(options, LEAST)
-    if len(set(options.seeds)) < len(options.seeds):
-        wrong.append("--seeds names one twice")
-    pairs = [text.partition("=")[::2] for text in options.configs]
-    wrong += [
-        f"--configs {text} (allowed: NAME=CONFIG)"
-        for text, (name, path) in zip(options.configs, pairs, strict=True)
-        if not (name and path) or "/" in name
-    ]
-    if len({name for name, _ in pairs}) < len(pairs):
-        wrong.append("--configs gives both the same name")
+    configs, wrong = named_configs(options)
+    wrong += too_small(options, LEAST)
     if options.root is not None and options.data is None:
         wrong.append("--root without --data")
     refuse(wrong)
     found = [
-        Experiment(role, name, Path(path), load_config(path, options.override))
-        for role, (name, path) in zip(ROLES, pairs, strict=True)
+        Experiment(role, name, path, load_config(path, options.override))
+        for role, (name, path) in zip(ROLES, configs, strict=True)
     ]
     check_environment(variable for one in found for variable in one.cfg.BEFORE)
     return found

@@ -1,17 +1,46 @@
-"""What a config needs to be trained: the trainings that it builds on, and what they all are."""
+"""What a config needs to be trained, and how a finished training is exported."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.training.runs import CHECKPOINTS, Job
+from benchmarks.training.runs import CHECKPOINTS, TAIL, Job
+from train.config.options import add_override
 
 CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
 SEEDS = (11, 12, 13, 14, 15)
+
+
+def add_pair(parser: argparse.ArgumentParser) -> None:
+    """`--configs`, `--seeds` and `--override` of what compares a baseline and a student."""
+    add = parser.add_argument
+    add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
+        help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
+    add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
+    add_override(parser)
+
+
+def named_configs(options: argparse.Namespace) -> tuple[list[tuple[str, Path]], list[str]]:
+    """The names and files of `--configs`, and what is wrong with that and with `--seeds`."""
+    pairs = [text.partition("=")[::2] for text in options.configs]
+    wrong = [
+        f"--configs {text} (allowed: NAME=CONFIG)"
+        for text, (name, path) in zip(options.configs, pairs, strict=True)
+        if not (name and path) or "/" in name
+    ]
+    if len({name for name, _ in pairs}) < len(pairs):
+        wrong.append("--configs gives both the same name")
+    if len(set(options.seeds)) < len(options.seeds):
+        wrong.append("--seeds names one twice")
+    return [(name, Path(path)) for name, path in pairs], wrong
 
 
 def add_jobs(
@@ -85,3 +114,38 @@ def recipe_sha256(path: Path, overrides: Sequence[str] = ()) -> str:
             before[variable] = recipe_sha256(cfg.beside(block.relative_to) / block.label, overrides)
     text = json.dumps([cfg.sha256(), before], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest() if before else cfg.sha256()
+
+
+def run_export(
+    *words: str,
+    label: str,
+    checkpoint: Path,
+    config: Path,
+    changes: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    hint: str = "",
+) -> None:
+    """Run a command of `export` on a finished training.
+
+    Args:
+        *words: the module and its own arguments.
+        label: of the training, for messages.
+        checkpoint: its weights.
+        config: its YAML file.
+        changes: overrides of the config.
+        environment: variables besides those of this process.
+        hint: what to do if it fails.
+
+    Raises:
+        BenchmarkError: it failed; with the end of what it said.
+    """
+    command = [
+        sys.executable, "-m", *words, "--checkpoint", str(checkpoint), "-c", str(config),
+        *(part for change in changes for part in ("--override", change)),
+    ]  # fmt: skip
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    if done.returncode:
+        told = f"{label}: {' '.join(command[1:])} failed:"
+        end = (done.stderr or done.stdout)[-TAIL:].strip()
+        raise BenchmarkError("\n".join(filter(None, (told, end, hint))))

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import infer
 from benchmarks.common import machine
-from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import dump
 from benchmarks.deployments.accuracy import answers_of
+from benchmarks.deployments.answer_cache import AnswerCache, code_sha256, digest
+from benchmarks.deployments.answers import open_cell
 from benchmarks.deployments.deployment import Cell
+from benchmarks.study.jobs import run_export
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
-from infer.runtimes.open import open_runtime
 from infer.system.files import write_text
 from train.evaluation.evaluate import Evaluation, evaluate
 
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
 
 DYNAMIC = Cell("dynamic", "fp32")
 EXPORTED = (Cell("onnxruntime", "fp32"), Cell("onnxruntime", "int8"))
-ANSWERS = "study.json"
+ANSWERS = "answers"
 BATCH = 32
 
 
@@ -44,7 +39,7 @@ def measure(
     list_sha256: str,
     threads: int,
 ) -> dict[str, Any]:
-    """What a finished run answers in every cell, and what it cost; kept in RUN/study.json."""
+    """What a finished run answers in every cell, and what it cost; answers stay in RUN/answers."""
     from train.data.fingerprint import fingerprint
 
     sha256 = sha256_of(checkpoint)
@@ -58,38 +53,34 @@ def measure(
         "code_sha256": code_sha256(),
         "packages": machine.package_versions(),
     }
-    kept = _kept(job.folder / ANSWERS, identity)
-    answers: dict[str, Any] = kept.get("cells", {})
+    cache = AnswerCache(job.folder / ANSWERS, dataset.samples, identity)
+    seen: dict[str, Evaluation] = {}
     for cell in cells:
-        if cell.key in answers:
-            continue
-        if cell == DYNAMIC:
-            seen = _in_paddle(cfg, checkpoint, dataset)
-        else:
+
+        def ask(cell: Cell = cell) -> Evaluation:
+            if cell == DYNAMIC:
+                return _in_paddle(cfg, checkpoint, dataset)
             bundle = _bundle(job, checkpoint, identity, threads=threads)
-            with open_runtime(
-                bundle, backend=cell.backend, precision=cell.precision, threads=threads
-            ) as runtime:
-                seen = evaluate(runtime.run, dataset, batch_size=BATCH, workers=1)
-        given = answers_of(seen.logits, seen.labels)
-        answers[cell.key] = {
-            "top1": seen.top1,
-            "macro_f1": seen.macro_f1,
-            "predictions": given.predictions.tolist(),
-            "ranks": given.ranks.tolist(),
-            "failed": [path for path, _ in seen.failed],
-        }
-        write_text(job.folder / ANSWERS, dump({**identity, "cells": answers}))
-    failed = answers[DYNAMIC.key]["failed"]
+            with open_cell(bundle, cell, threads) as runtime:
+                return evaluate(runtime.run, dataset, batch_size=BATCH, workers=1)
+
+        seen[cell.key] = cache.answered({"cell": cell.key}, ask)
     return {
         "name": job.name,
         **_cost(job.folder),
         "checkpoint_sha256": sha256,
-        "failed": failed,
-        "cells": {
-            cell.key: {k: v for k, v in answers[cell.key].items() if k != "failed"}
-            for cell in cells
-        },
+        "failed": [path for path, _ in seen[DYNAMIC.key].failed],
+        "cells": {key: _figures(one) for key, one in seen.items()},
+    }
+
+
+def _figures(seen: Evaluation) -> dict[str, Any]:
+    given = answers_of(seen.logits, seen.labels)
+    return {
+        "top1": seen.top1,
+        "macro_f1": seen.macro_f1,
+        "predictions": given.predictions.tolist(),
+        "ranks": given.ranks.tolist(),
     }
 
 
@@ -98,16 +89,6 @@ def seconds_of(checkpoint: Path) -> float:
     from train.checkpoints.checkpoint import load_file
 
     return float(load_file(checkpoint)["progress"]["seconds"])
-
-
-def _kept(file: Path, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """Answers from an earlier sitting, if they are those of the same checkpoint and list."""
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    same = isinstance(stored, dict) and all(stored.get(k) == v for k, v in identity.items())
-    return stored if same else {}
 
 
 def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluation:
@@ -133,37 +114,19 @@ def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluatio
     return evaluate(logits, dataset, batch_size=BATCH, workers=1)
 
 
-def code_sha256() -> str:
-    """Checksum of the sources that answers come from."""
-    root = Path(infer.__file__).parent.parent
-    digest = hashlib.sha256()
-    for room in ("export", "infer", "train"):
-        for file in sorted((root / room).rglob("*.py")):
-            digest.update(f"{file.relative_to(root)}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
 def _bundle(job: Job, checkpoint: Path, identity: Mapping[str, Any], *, threads: int) -> Bundle:
     """The run's bundle, exported unless it is there and made of the same, by the same."""
     folder = job.folder / "bundle"
     stamp = job.folder / "bundle.sha256"
-    made_of = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    made_of = digest(identity)
     fresh = stamp.is_file() and stamp.read_text(encoding="utf-8").strip() == made_of
     if not (fresh and (folder / BUNDLE_JSON).is_file()):
-        changes = [f"seed={job.seed}", *job.overrides]
-        command = [
-            sys.executable, "-m", "export", "--checkpoint", str(checkpoint),
-            "-c", str(job.config), "--out", str(folder), "--name", job.label,
-            "--threads", str(threads),
-            *(part for change in changes for part in ("--override", change)),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise BenchmarkError(
-                f"export of {job.label} failed ({' '.join(command[1:])}):\n"
-                f"{(done.stderr or done.stdout)[-4000:].strip()}\n"
-                "--no-export measures in Paddle only"
-            )
+        run_export(
+            "export", "--out", str(folder), "--name", job.label, "--threads", str(threads),
+            label=job.label, checkpoint=checkpoint, config=job.config,
+            changes=(f"seed={job.seed}", *job.overrides),
+            hint="--no-export measures in Paddle only",
+        )  # fmt: skip
         write_text(stamp, made_of + "\n")
     return Bundle.load(folder)
 

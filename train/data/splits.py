@@ -15,7 +15,11 @@ from train.data.lists import ListError, Sample, read_list
 
 
 def build_dataset(
-    cfg: Config, split: Split, *, samples: Sequence[Sample] | None = None
+    cfg: Config,
+    split: Split,
+    *,
+    samples: Sequence[Sample] | None = None,
+    cache: bool | None = None,
 ) -> ClipDataset:
     """The dataset of one split; training draws and augments, the others see what deployment sees.
 
@@ -44,7 +48,7 @@ def build_dataset(
         train=training,
         transforms=build_transforms(training_transforms(cfg)) if training else (),
         suffix=files.suffix if files.format == "FrameDataset" else "",
-        cache=cfg.DATASET.cache,
+        cache=cfg.DATASET.cache if cache is None else cache,
     )
 
 

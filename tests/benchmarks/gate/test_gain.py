@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import gain
 from benchmarks.deployments import answers, deployment
-from benchmarks.deployments.answer_cache import Kept
+from benchmarks.deployments.answer_cache import files_of, gate_cache
 from benchmarks.deployments.deployment import Cell
 from benchmarks.gain import main
 from benchmarks.gate.result_file import load
@@ -356,17 +356,17 @@ def test_answers_of_other_files_are_not_taken_over(world: Path, tmp_path: Path) 
     samples = [Sample(clip, 1, None, 1)]
     seen = Evaluation(np.ones((1, 3), np.float32), np.array([1]), (str(clip),))
     fp32, int8 = Cell("onnxruntime", "fp32"), Cell("onnxruntime", "int8")
-    kept = Kept(tmp_path / "kept", samples, threads=1)
-    kept.save(good, int8, seen)
-    found = kept.load(good, int8)
+    cache, about = gate_cache(tmp_path / "kept", samples, threads=1), files_of(good, int8)
+    cache.save(about, seen)
+    found = cache.load(about)
     assert found is not None and np.array_equal(found.logits, seen.logits)
-    assert kept.load(good, fp32) is None and kept.load(lossy, int8) is None
-    assert Kept(tmp_path / "kept", samples, threads=2).load(good, int8) is None
+    assert cache.load(files_of(good, fp32)) is None and cache.load(files_of(lossy, int8)) is None
+    assert gate_cache(tmp_path / "kept", samples, threads=2).load(about) is None
     clip.write_bytes(b"another video")
-    assert Kept(tmp_path / "kept", samples, threads=1).load(good, int8) is None
+    assert gate_cache(tmp_path / "kept", samples, threads=1).load(about) is None
     (file,) = (tmp_path / "kept").iterdir()
     file.write_bytes(file.read_bytes()[:50])
-    assert kept.load(good, int8) is None  # cut off
+    assert cache.load(about) is None  # cut off
 
 
 def test_answers_of_an_engine_that_was_built_anew_are_not_taken_over(
@@ -379,11 +379,12 @@ def test_answers_of_an_engine_that_was_built_anew_are_not_taken_over(
     stamp.write_text("{}")
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"video")
-    kept = Kept(tmp_path / "kept", [Sample(clip, 1, None, 1)], threads=1)
-    kept.save(good, engine, Evaluation(np.ones((1, 3), np.float32), np.array([1]), (str(clip),)))
-    assert kept.load(good, engine) is not None
+    cache = gate_cache(tmp_path / "kept", [Sample(clip, 1, None, 1)], threads=1)
+    seen = Evaluation(np.ones((1, 3), np.float32), np.array([1]), (str(clip),))
+    cache.save(files_of(good, engine), seen)
+    assert cache.load(files_of(good, engine)) is not None
     stamp.write_text('{"new": 1}')
-    assert kept.load(good, engine) is None
+    assert cache.load(files_of(good, engine)) is None
 
 
 def test_costs_cover_every_cell(

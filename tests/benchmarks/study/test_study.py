@@ -20,7 +20,7 @@ import pytest
 from benchmarks.common.result_file import dump
 from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main as report
-from benchmarks.study import measure
+from benchmarks.study import jobs, measure
 from benchmarks.study import pooled as study_results
 from benchmarks.study.__main__ import differences, main, write_study
 from benchmarks.study.result_file import load
@@ -302,7 +302,7 @@ def test_a_bundle_is_used_again_only_if_it_would_come_out_the_same(
         (tmp_path / "bundle" / "bundle.json").write_text("{}")
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(measure.subprocess, "run", export)
+    monkeypatch.setattr(jobs.subprocess, "run", export)
     monkeypatch.setattr(measure.Bundle, "load", lambda folder: folder)
     job = Job("one", Path("one.yaml"), 3, tmp_path, ("epochs=2",))
 
