@@ -39,14 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     config = options.config or run_config(Path(options.checkpoint))
     cfg = load_config(config, options.override, trust=options.trust)
     import_paddle()
-    from export.assemble.bundle import ACTIVATIONS, Options, export_bundle
+    from export.assemble.bundle import ACTIVATIONS, ExportOptions, export_bundle
     from export.int8.quantize import KEEP_FLOAT
 
     export_bundle(
         cfg,
         options.checkpoint,
         options.out,
-        options=Options(
+        options=ExportOptions(
             name=options.name,
             max_batch=options.max_batch,
             fp16=not options.no_fp16,

@@ -24,7 +24,7 @@ from infer.system.signals import import_paddle
 from train.config.options import add_override
 
 if TYPE_CHECKING:
-    from export.int8.search import Search
+    from export.int8.search import SearchResult
     from infer.bundle.bundle import Bundle
     from train.config.load import Config
 
@@ -173,7 +173,7 @@ def _ship(options: argparse.Namespace, bundle: Bundle, checkpoint: str) -> str:
     return shlex.join(["python", "-m", "export", *command])
 
 
-def _say_result(found: Search, ship: str) -> None:
+def _say_result(found: SearchResult, ship: str) -> None:
     goal = found.goal
     if not found.found:
         log.info(

@@ -85,7 +85,9 @@ class FakeCuda:
         from infer.runtimes.tensorrt import cuda_memory
         from infer.system import hardware
 
-        found = [hardware.Gpu(k, f"Fake GPU {k}", "9.0", self.total) for k in range(self.devices)]
+        found = [
+            hardware.GpuInfo(k, f"Fake GPU {k}", "9.0", self.total) for k in range(self.devices)
+        ]
         problem = None if found else "the NVIDIA driver sees no GPU"
         gpus = hardware.Gpus(tuple(found), "12.8", problem)
         monkeypatch.setattr(hardware, "nvidia_gpus", lambda: gpus)

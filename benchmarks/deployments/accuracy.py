@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.deployments.deployment import Cell
+from benchmarks.deployments.deployment import Deployment
 from benchmarks.stats import paired
 
 MODELS = ("baseline", "student")
@@ -143,7 +143,7 @@ def largest_difference(
 
 
 def parity_problem(
-    cell: Cell,
+    cell: Deployment,
     reference: npt.NDArray[np.floating[Any]],
     logits: npt.NDArray[np.floating[Any]],
     paths: Sequence[str],
@@ -180,7 +180,7 @@ def parity_problem(
 
 
 def is_same_network(
-    cell: Cell,
+    cell: Deployment,
     reference: npt.NDArray[np.floating[Any]],
     logits: npt.NDArray[np.floating[Any]],
 ) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 
 import infer
 from benchmarks.common import machine
-from benchmarks.deployments.deployment import Cell
+from benchmarks.deployments.deployment import Deployment
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import FOLDER
 from infer.runtimes.registry import BACKENDS, find_artifact
@@ -83,7 +83,7 @@ def gate_cache(folder: Path, samples: Sequence[Sample], *, threads: int) -> Answ
     return AnswerCache(folder, samples, common)
 
 
-def files_of(bundle: Bundle, cell: Cell) -> dict[str, Any]:
+def files_of(bundle: Bundle, cell: Deployment) -> dict[str, Any]:
     """What the answers of a bundle in a cell depend on."""
     artifact = find_artifact(bundle, cell.backend, cell.precision)
     about: dict[str, Any] = {

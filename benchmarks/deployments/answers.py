@@ -12,7 +12,7 @@ from tqdm import tqdm
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS, parity_problem
 from benchmarks.deployments.answer_cache import AnswerCache, files_of
-from benchmarks.deployments.deployment import Cell, LeftOut
+from benchmarks.deployments.deployment import Deployment, SkippedDeployment
 from infer.bundle.bundle import Bundle
 from infer.clips.spec import ClipSpec
 from infer.runtimes.base import Runtime
@@ -50,7 +50,7 @@ class Answered:
 
     seen: dict[str, dict[str, list[Evaluation]]]
     broken: list[Broken] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[SkippedDeployment] = field(default_factory=list)
 
 
 def check_bundles(bundles: Bundles) -> None:
@@ -90,13 +90,13 @@ def shared_datasets(
 
 def answer_all(
     bundles: Bundles,
-    cells: Sequence[Cell],
+    cells: Sequence[Deployment],
     datasets: Mapping[ClipSpec, ClipDataset],
     *,
     threads: int,
     workers: int,
     cache: AnswerCache,
-    asked: Sequence[Cell] = (),
+    asked: Sequence[Deployment] = (),
 ) -> Answered:
     """What every model answers to every listed clip; the first cell is the reference.
 
@@ -135,7 +135,7 @@ def answer_all(
                         raise BenchmarkError(
                             f"{cell.key} cannot run here: {error.reason}"
                         ) from None
-                    found.left_out.append(LeftOut(cell.key, error.reason))
+                    found.left_out.append(SkippedDeployment(cell.key, error.reason))
                     bar.update(len(every) - place)
                     break
                 except ClipDuetError as error:
@@ -161,13 +161,13 @@ def answer_all(
 
 
 def _ask(
-    bundle: Bundle, cell: Cell, dataset: ClipDataset, threads: int, workers: int
+    bundle: Bundle, cell: Deployment, dataset: ClipDataset, threads: int, workers: int
 ) -> Evaluation:
     with open_cell(bundle, cell, threads) as runtime:
         return evaluate(runtime.run, dataset, batch_size=BATCH, workers=workers)
 
 
-def open_cell(bundle: Bundle, cell: Cell, threads: int) -> Runtime:
+def open_cell(bundle: Bundle, cell: Deployment, threads: int) -> Runtime:
     """Open the runtime of a cell as `infer/predict.py` does: its idle threads sleep.
 
     Those that stay awake take the cores from reading, and from the other runtimes that are open.

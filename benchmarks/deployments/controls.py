@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.deployments.answers import BATCH, open_cell
-from benchmarks.deployments.deployment import Cell
+from benchmarks.deployments.deployment import Deployment
 from benchmarks.stats import paired
 from infer.bundle.bundle import Bundle
 from infer.runtimes.base import Clips, Logits, Runtime
@@ -31,7 +31,7 @@ def without_time(clips: Clips, kind: str, rng: np.random.Generator) -> Clips:
 
 def time_controls(
     bundles: Mapping[str, Bundle],
-    cell: Cell,
+    cell: Deployment,
     datasets: Mapping[str, ClipDataset],
     *,
     threads: int,

@@ -23,7 +23,7 @@ REFERENCES = ("paddle:fp32", "onnxruntime:fp32", "openvino:fp32")
 
 
 @dataclass(frozen=True, order=True)
-class Cell:
+class Deployment:
     """One way to deploy: a backend and a precision."""
 
     backend: str
@@ -35,7 +35,7 @@ class Cell:
         return f"{self.backend}:{self.precision}"
 
     @classmethod
-    def parse(cls, text: str) -> Cell:
+    def parse(cls, text: str) -> Deployment:
         """The cell of a `backend:precision`.
 
         Raises:
@@ -50,7 +50,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedDeployment:
     """A backend or cell that is not compared, and why."""
 
     what: str
@@ -67,12 +67,12 @@ class Choice:
         instead_of: why the reference is not the first of `REFERENCES`, or None.
     """
 
-    cells: tuple[Cell, ...]
-    left_out: tuple[LeftOut, ...]
+    cells: tuple[Deployment, ...]
+    left_out: tuple[SkippedDeployment, ...]
     instead_of: str | None
 
     @property
-    def reference(self) -> Cell:
+    def reference(self) -> Deployment:
         """The cell that the others are compared with."""
         return self.cells[0]
 
@@ -96,15 +96,15 @@ def choose(
     """
     if backends and cells:
         raise BenchmarkError("give --backends or --cells, not both: cells name their backends")
-    wanted = [Cell.parse(text) for text in cells]
+    wanted = [Deployment.parse(text) for text in cells]
     named = list(dict.fromkeys(backends or [cell.backend for cell in wanted]))
-    references = [Cell.parse(text).backend for text in REFERENCES]
+    references = [Deployment.parse(text).backend for text in REFERENCES]
     tried = [name for name in BACKENDS if not named or name in [*named, *references]]
     known = {status.backend: status for status in statuses(tried)}
     there = {name: _shared(bundles, name) for name, status in known.items() if status.runs}
     problems = _problems(named, known)
     problems += [f"{key} is named more than once" for key in _twice(backends or cells)]
-    left_out: list[LeftOut] = []
+    left_out: list[SkippedDeployment] = []
     if wanted:
         problems += [
             f"{cell.key}: {_lacking(bundles, cell)}"
@@ -113,19 +113,19 @@ def choose(
         ]
     else:
         names = [name for name in backends or there if name in there]
-        wanted = [Cell(name, precision) for name in names for precision in there[name]]
+        wanted = [Deployment(name, precision) for name in names for precision in there[name]]
         for name in names:
             elsewhere = [cell for cell in _somewhere(bundles, name) if cell not in wanted]
-            left_out += [LeftOut(cell.key, _lacking(bundles, cell)) for cell in elsewhere]
+            left_out += [SkippedDeployment(cell.key, _lacking(bundles, cell)) for cell in elsewhere]
             if not there[name] and not elsewhere:
-                left_out.append(LeftOut(name, "the bundles have no file for it"))
+                left_out.append(SkippedDeployment(name, "the bundles have no file for it"))
             if not there[name] and backends:
                 reasons = [one.reason for one in left_out if one.what.startswith(f"{name}:")]
                 found = "; ".join(reasons) or "the bundles have no file for it"
                 problems.append(f"{name}: {found}")
     if not (backends or cells):
         absent = [status for status in known.values() if not status.runs]
-        left_out += [LeftOut(status.backend, status.reason) for status in absent]
+        left_out += [SkippedDeployment(status.backend, status.reason) for status in absent]
     if problems:
         raise BenchmarkError(listed("these deployments cannot be compared", problems))
     reference, instead_of = _reference(bundles, known, there, wanted)
@@ -156,11 +156,11 @@ def _reference(
     bundles: Sequence[Bundle],
     known: Mapping[str, Status],
     there: Mapping[str, Sequence[str]],
-    chosen: Sequence[Cell],
-) -> tuple[Cell, str | None]:
+    chosen: Sequence[Deployment],
+) -> tuple[Deployment, str | None]:
     """The cell whose gain counts as whole, whether it was asked for or not."""
-    first = Cell.parse(REFERENCES[0])
-    candidates = [*map(Cell.parse, REFERENCES), *(c for c in chosen if c.precision == "fp32")]
+    first = Deployment.parse(REFERENCES[0])
+    candidates = [*map(Deployment.parse, REFERENCES), *(c for c in chosen if c.precision == "fp32")]
     for cell in candidates:
         if cell.precision in there.get(cell.backend, ()):
             if cell == first:
@@ -187,7 +187,7 @@ def _shared(bundles: Sequence[Bundle], backend: str) -> list[str]:
     return sorted(shared, key=_place)
 
 
-def deployed_bytes(bundle: Bundle, cell: Cell) -> int:
+def deployed_bytes(bundle: Bundle, cell: Deployment) -> int:
     """Size of what is deployed: of the artefact, or of the engine that was built from it."""
     if BACKENDS[cell.backend].engines:
         return _engine(bundle, cell.precision).engine_bytes
@@ -211,10 +211,10 @@ def _engine(bundle: Bundle, precision: str) -> Stamp:
     return choose_engine(bundle, precision=precision, machine=engine.machine(Gpu()))[1]
 
 
-def _somewhere(bundles: Sequence[Bundle], backend: str) -> list[Cell]:
+def _somewhere(bundles: Sequence[Bundle], backend: str) -> list[Deployment]:
     """Cells of a backend that at least one bundle has a file for."""
     found = {precision for bundle in bundles for precision in precisions(bundle, backend)}
-    return [Cell(backend, precision) for precision in sorted(found, key=_place)]
+    return [Deployment(backend, precision) for precision in sorted(found, key=_place)]
 
 
 def _place(precision: str) -> tuple[int, str]:
@@ -222,7 +222,7 @@ def _place(precision: str) -> tuple[int, str]:
     return (PRECISIONS.index(precision) if known else len(PRECISIONS), precision)
 
 
-def _lacking(bundles: Sequence[Bundle], cell: Cell) -> str:
+def _lacking(bundles: Sequence[Bundle], cell: Deployment) -> str:
     """Why a cell cannot be had of all bundles."""
     lacking = [b for b in bundles if cell.precision not in precisions(b, cell.backend)]
     if not lacking and BACKENDS[cell.backend].engines:

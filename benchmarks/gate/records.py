@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network, largest_difference
 from benchmarks.deployments.answers import Answered, Bundles
-from benchmarks.deployments.deployment import Cell, Choice, LeftOut, deployed_bytes
+from benchmarks.deployments.deployment import Choice, Deployment, SkippedDeployment, deployed_bytes
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats.resample import Bootstrap
@@ -23,7 +23,11 @@ from train.evaluation.evaluate import Evaluation
 
 
 def cell_rows(
-    bundles: Bundles, cells: Sequence[Cell], answered: Answered, rule: Rule, bootstrap: Bootstrap
+    bundles: Bundles,
+    cells: Sequence[Deployment],
+    answered: Answered,
+    rule: Rule,
+    bootstrap: Bootstrap,
 ) -> list[dict[str, Any]]:
     """The result of every cell: the comparison, and what only logits and files can tell."""
     seen, reference = answered.seen, cells[0].key
@@ -92,7 +96,7 @@ def data_record(
     }
 
 
-def choice_record(choice: Choice, left_out: Sequence[LeftOut]) -> dict[str, Any]:
+def choice_record(choice: Choice, left_out: Sequence[SkippedDeployment]) -> dict[str, Any]:
     """The reference, and what was left out with its reason, also when it was to be run."""
     return {
         "reference": choice.reference.key,

@@ -20,7 +20,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Row:
+class ChartRow:
     """A label, numbers in words, and under them marks or a bar.
 
     Attributes:
@@ -64,7 +64,7 @@ class Rows:
     """Rows over one axis; `zero` draws the line that means no difference."""
 
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[ChartRow]
     axis: str
     zero: bool = False
 

@@ -25,7 +25,7 @@ from benchmarks.common.result_file import dump, header
 from benchmarks.deployments.answer_cache import AnswerCache
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
-from benchmarks.precisions.graphs import Network, graphs, networks, spared
+from benchmarks.precisions.graphs import StudyRun, graphs, networks, spared
 from benchmarks.precisions.pooled import METHODS, REFERENCE, SPLITS, pool
 from benchmarks.precisions.sections import sections
 from benchmarks.stats.options import add_resampling, bootstrap_of
@@ -124,7 +124,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _measure(
-    network: Network, files: dict[str, Path], options: argparse.Namespace
+    network: StudyRun, files: dict[str, Path], options: argparse.Namespace
 ) -> dict[str, Any]:
     """What every graph answers to both lists; a second call runs nothing twice."""
     methods: dict[str, Any] = {
@@ -155,7 +155,7 @@ def _measure(
 
 
 def _answers(
-    network: Network, files: dict[str, Path], split: Split, threads: int
+    network: StudyRun, files: dict[str, Path], split: Split, threads: int
 ) -> dict[str, Evaluation]:
     """What every graph answers to a list, by method."""
     from train.data.splits import build_dataset

@@ -28,7 +28,7 @@ log = logger(__name__)
 
 
 @dataclass(frozen=True)
-class Network:
+class StudyRun:
     """One finished run, and where its 8-bit graphs lie.
 
     Attributes:
@@ -54,7 +54,7 @@ class Network:
     clips: dict[str, str]
 
 
-def networks(options: argparse.Namespace, configs: Sequence[tuple[str, Path]]) -> list[Network]:
+def networks(options: argparse.Namespace, configs: Sequence[tuple[str, Path]]) -> list[StudyRun]:
     """Every run that is wanted, with what is wrong told before anything is made."""
     from train.config.load import load_config
 
@@ -76,7 +76,7 @@ def networks(options: argparse.Namespace, configs: Sequence[tuple[str, Path]]) -
         run, clips = checkpoint.parent.name, _fingerprints(cfg)
         made_of = _made_of(cfg, checkpoint, clips, options)
         folder = options.work / f"{run}-{made_of[:12]}"
-        found.append(Network(role, run, seed, path, cfg, checkpoint, made_of, folder, clips))
+        found.append(StudyRun(role, run, seed, path, cfg, checkpoint, made_of, folder, clips))
     return found
 
 
@@ -102,7 +102,7 @@ def _made_of(
     return digest(parts)
 
 
-def graphs(network: Network, options: argparse.Namespace) -> dict[str, Path]:
+def graphs(network: StudyRun, options: argparse.Namespace) -> dict[str, Path]:
     """Every graph of a network by method, made where it is not there yet."""
     bundle = Bundle.load(_bundle(network, options))
     files = {
@@ -113,7 +113,7 @@ def graphs(network: Network, options: argparse.Namespace) -> dict[str, Path]:
     return files | _spared(network, files[REFERENCE], options) | _tuned(network, options)
 
 
-def _bundle(network: Network, options: argparse.Namespace) -> Path:
+def _bundle(network: StudyRun, options: argparse.Namespace) -> Path:
     folder = network.folder / "bundle"
     if not (folder / BUNDLE_JSON).is_file():
         clips = str(options.calibration_clips)
@@ -121,7 +121,7 @@ def _bundle(network: Network, options: argparse.Namespace) -> Path:
     return folder
 
 
-def _tuned(network: Network, options: argparse.Namespace) -> dict[str, Path]:
+def _tuned(network: StudyRun, options: argparse.Namespace) -> dict[str, Path]:
     """Graphs of a fine-tune; one that was stopped goes on."""
     folder, done = network.folder / "qat", set[str]()
     if (folder / RESULT).is_file():
@@ -134,7 +134,7 @@ def _tuned(network: Network, options: argparse.Namespace) -> dict[str, Path]:
     return {f"qat.{kind}": one["path"] for kind, one in record["trained"].items()}
 
 
-def _command(network: Network, words: Sequence[str], options: argparse.Namespace) -> None:
+def _command(network: StudyRun, words: Sequence[str], options: argparse.Namespace) -> None:
     run_export(
         *words,
         label=network.name,
@@ -145,7 +145,7 @@ def _command(network: Network, words: Sequence[str], options: argparse.Namespace
     )
 
 
-def _spared(network: Network, fp32: Path, options: argparse.Namespace) -> dict[str, Path]:
+def _spared(network: StudyRun, fp32: Path, options: argparse.Namespace) -> dict[str, Path]:
     """Graphs with layers spared until the goal holds, by the code of an export."""
     from export.clips import selection
     from export.int8.defaults import MOST
@@ -181,6 +181,6 @@ def _spared(network: Network, fp32: Path, options: argparse.Namespace) -> dict[s
     return made
 
 
-def spared(network: Network, goal: float, kind: str) -> Path:
+def spared(network: StudyRun, goal: float, kind: str) -> Path:
     """Where a graph with layers spared lies; what was found lies beside it, as JSON."""
     return network.folder / f"goal-{goal:g}.{kind}.onnx"

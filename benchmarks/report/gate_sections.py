@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.gate import explanations
 from benchmarks.gate.gain_sentences import change_sentence, gain_sentence, left_sentences
 from benchmarks.pages import numbers
-from benchmarks.pages.charts import Level, Point, Row, Rows, Scatter
+from benchmarks.pages.charts import ChartRow, Level, Point, Rows, Scatter
 from benchmarks.pages.parts import Badge, Plot, Section, Table, mark
 
 Results = Mapping[str, Any]
@@ -144,7 +144,7 @@ def _table(results: Results) -> Table:
 
 def _gains(results: Results) -> Plot:
     rows = [
-        Row(
+        ChartRow(
             numbers.short_name(row["cell"]),
             numbers.interval(row["gain"]),
             [mark(row["gain"], row["verdict"]["verdict"])],
@@ -166,7 +166,7 @@ def _accuracies(results: Results) -> Plot:
         text = " \u2192 ".join(
             numbers.percent(row[model]["top1"]["point"], 2) for model in ("baseline", "student")
         )
-        rows.append(Row(numbers.short_name(row["cell"]), text, marks))
+        rows.append(ChartRow(numbers.short_name(row["cell"]), text, marks))
     return Plot(
         "Top-1 accuracy, with 95 % intervals of each model alone. The difference is known better "
         "than these intervals suggest, because both models see the same clips.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.pages import numbers
-from benchmarks.pages.charts import Row, Rows
+from benchmarks.pages.charts import ChartRow, Rows
 from benchmarks.pages.parts import Plot, Section, Table
 from benchmarks.report.gate_sections import accuracy_against_latency
 from benchmarks.timing.stages import STAGES, TOTAL
@@ -51,7 +51,7 @@ def _stage_plot(speed: Mapping[str, Any]) -> Plot:
     for row in speed["cells"]:
         stages, total = row["stages"], row["stages"][TOTAL]
         bars.append(
-            Row(
+            ChartRow(
                 numbers.short_name(row["cell"]),
                 f"{numbers.milliseconds(total['p50'])} … {numbers.milliseconds(total['p99'])} ms",
                 parts=[(stage, 1000 * stages[stage]["p50"]) for stage in STAGES],

@@ -12,7 +12,7 @@ from benchmarks.common import machine
 from benchmarks.deployments.accuracy import answers_of
 from benchmarks.deployments.answer_cache import AnswerCache, code_sha256, digest
 from benchmarks.deployments.answers import open_cell
-from benchmarks.deployments.deployment import Cell
+from benchmarks.deployments.deployment import Deployment
 from benchmarks.study.jobs import run_export
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from train.config.load import Config
     from train.data.dataset import ClipDataset
 
-DYNAMIC = Cell("dynamic", "fp32")
-EXPORTED = (Cell("onnxruntime", "fp32"), Cell("onnxruntime", "int8"))
+DYNAMIC = Deployment("dynamic", "fp32")
+EXPORTED = (Deployment("onnxruntime", "fp32"), Deployment("onnxruntime", "int8"))
 ANSWERS = "answers"
 BATCH = 32
 
@@ -33,7 +33,7 @@ def measure(
     job: Job,
     cfg: Config,
     dataset: ClipDataset,
-    cells: Sequence[Cell],
+    cells: Sequence[Deployment],
     *,
     checkpoint: Path,
     list_sha256: str,
@@ -57,7 +57,7 @@ def measure(
     seen: dict[str, Evaluation] = {}
     for cell in cells:
 
-        def ask(cell: Cell = cell) -> Evaluation:
+        def ask(cell: Deployment = cell) -> Evaluation:
             if cell == DYNAMIC:
                 return _in_paddle(cfg, checkpoint, dataset)
             bundle = _bundle(job, checkpoint, identity, threads=threads)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.pages import numbers
-from benchmarks.pages.charts import Row, Rows
+from benchmarks.pages.charts import ChartRow, Rows
 from benchmarks.pages.parts import (
     Plot,
     Section,
@@ -95,10 +95,10 @@ def _class_table(classes: Sequence[Mapping[str, Any]], cell: str) -> Table:
 def _seed_plot(study: Mapping[str, Any], cell: str) -> Plot:
     pooled = study["pooled"][cell]["crossed"]
     rows = [
-        Row(f"seed {row['seed']}", numbers.interval(row["gain"]), [mark(row["gain"])])
+        ChartRow(f"seed {row['seed']}", numbers.interval(row["gain"]), [mark(row["gain"])])
         for row in study["per_seed"][cell]
     ]
-    rows.append(Row("mean", numbers.interval(pooled), [mark(pooled, "pooled")]))
+    rows.append(ChartRow("mean", numbers.interval(pooled), [mark(pooled, "pooled")]))
     name = numbers.cell_name(cell)
     return Plot(
         f"Gain of the DML student by seed, {name}.",

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.answers import open_cell
-from benchmarks.deployments.deployment import Cell
+from benchmarks.deployments.deployment import Deployment
 from benchmarks.timing.latency import stages_in_turns, summarise, time_in_turns
 from benchmarks.timing.memory import measure_memory
 from benchmarks.timing.stages import answer, pixels_of_deployment
@@ -26,7 +26,7 @@ from infer.system.errors import VideoError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
 
-RATIO_CELL = Cell("onnxruntime", "fp32")
+RATIO_CELL = Deployment("onnxruntime", "fp32")
 TIMED_CLIPS = 100
 
 
@@ -49,7 +49,7 @@ class Timing:
 
 def time_all(
     bundle: Bundle,
-    cells: Sequence[Cell],
+    cells: Sequence[Deployment],
     dataset: ClipDataset,
     timing: Timing,
     *,
@@ -124,7 +124,7 @@ def _shown(bar: Any) -> Callable[[float], None]:
     return lambda share: bar.update(int(100 * share) - bar.n) and None
 
 
-def _memory(bundle: Bundle, cells: Sequence[Cell], threads: int) -> list[dict[str, Any]]:
+def _memory(bundle: Bundle, cells: Sequence[Deployment], threads: int) -> list[dict[str, Any]]:
     bar = tqdm(cells, desc="memory", disable=None)
     return [measure_memory(bundle.root, cell.key, threads=threads) for cell in bar]
 

@@ -30,7 +30,7 @@ TOP = 5
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedAnswer:
     """A clip's labels, best first, the pixels they came from, and seconds by stage and in total."""
 
     ranked: tuple[Ranked, ...]
@@ -46,7 +46,7 @@ def answer(
     *,
     suffix: str = "",
     clock: Clock = time.perf_counter,
-) -> Answer:
+) -> TimedAnswer:
     """Read, preprocess, run and rank one sample, nothing side by side.
 
     Raises:
@@ -82,7 +82,7 @@ def answer(
     answered = clock()
     ranked = top_k(logits, TOP, classes)
     end = clock()
-    return Answer(
+    return TimedAnswer(
         tuple(ranked),
         clips,
         {

@@ -10,8 +10,16 @@ import numpy as np
 import onnx
 from paddle import nn
 
-from export.assemble.left_out import LeftOut
-from export.assemble.options import ACTIVATIONS, FP16, FP32, LABELS, LIMITS, ONNX_FILES, Options
+from export.assemble.left_out import FailedArtifacts
+from export.assemble.options import (
+    ACTIVATIONS,
+    FP16,
+    FP32,
+    LABELS,
+    LIMITS,
+    ONNX_FILES,
+    ExportOptions,
+)
 from export.clips import selection
 from export.int8.goal import check_goal, check_loss, score
 from export.network.deploy import DeployNet
@@ -20,7 +28,7 @@ from export.network.strip import Stripped
 from export.verify import origin
 from export.verify import parity as verify
 from export.verify.collapse import check_collapse
-from export.verify.limits import FLOAT32, INT8_BATCHES, Limits
+from export.verify.limits import FLOAT32, INT8_BATCHES, Tolerance
 from infer.bundle.bundle import Bundle
 from infer.clips.spec import ClipSpec
 from infer.runtimes.base import Runtime
@@ -39,7 +47,7 @@ def input_layer(spec: ClipSpec) -> PixelInput:
 
 
 def check_tensors(
-    folder: Path, net: DeployNet, stripped: Stripped, built: dict[str, Any], left: LeftOut
+    folder: Path, net: DeployNet, stripped: Stripped, built: dict[str, Any], left: FailedArtifacts
 ) -> None:
     """No artefact holds a number that is not the Student's."""
     own = {name: tensor.numpy() for name, tensor in net.tensors().items()}
@@ -93,7 +101,7 @@ def reference_of(
     stripped: Stripped,
     checks: selection.Verification,
     *,
-    options: Options,
+    options: ExportOptions,
 ) -> Reference:
     """Ask the trained network about every clip that anything is verified on.
 
@@ -131,8 +139,8 @@ def check_answers(
     classes: list[str],
     built: dict[str, Any],
     *,
-    options: Options,
-    left: LeftOut,
+    options: ExportOptions,
+    left: FailedArtifacts,
 ) -> None:
     """Compare every artefact with the trained network and add the figures to its entry.
 
@@ -142,7 +150,7 @@ def check_answers(
     bundle = Bundle.load(folder)
     sizes = sorted({1, 2, 3, options.max_batch} & set(range(1, options.max_batch + 1)))
 
-    def in_batches(label: str, run: verify.Run, limits: Limits, *, itself: bool) -> verify.Gap:
+    def in_batches(label: str, run: verify.Run, limits: Tolerance, *, itself: bool) -> verify.Gap:
         return verify.check_batches(
             label,
             run,
@@ -187,7 +195,7 @@ def check_answers(
             log.info(f"accuracy  {LABELS[key]}: {_figures(found)}{note}")
 
 
-def _opened(bundle: Bundle, key: str, entry: dict[str, Any], options: Options) -> Runtime:
+def _opened(bundle: Bundle, key: str, entry: dict[str, Any], options: ExportOptions) -> Runtime:
     return open_runtime(
         # This artefact, and not what would be the best one here.
         replace(bundle, artifacts={key: bundle.artifacts[key]}),
@@ -203,7 +211,7 @@ def _judged(
     reference: Evaluation,
     found: Evaluation,
     classes: list[str],
-    options: Options,
+    options: ExportOptions,
 ) -> tuple[dict[str, Any], str]:
     """The `parity` entry of a quantised artefact that lost no more than it may, and a note.
 
@@ -226,7 +234,7 @@ def _judged(
 
 
 def _evaluate(
-    run: verify.Run, checks: selection.Verification, options: Options, label: str
+    run: verify.Run, checks: selection.Verification, options: ExportOptions, label: str
 ) -> Evaluation:
     return evaluate(
         run,

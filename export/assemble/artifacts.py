@@ -9,8 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from export.assemble.describe import ExportError
-from export.assemble.left_out import LeftOut
-from export.assemble.options import ACTIVATIONS, FP16, FP32, ONNX_FILES, PADDLE, Options
+from export.assemble.left_out import FailedArtifacts
+from export.assemble.options import ACTIVATIONS, FP16, FP32, ONNX_FILES, PADDLE, ExportOptions
 from export.clips import selection
 from export.clips.calibration import Calibration
 from export.int8.files import Int8, copy_trained, write_int8
@@ -37,7 +37,9 @@ log = logger(__name__)
 """Options of the command, and their names here, that say how to calibrate and quantise."""
 
 
-def calibrated_kinds(options: Options, trained: Mapping[str, Any] | None) -> list[Activations]:
+def calibrated_kinds(
+    options: ExportOptions, trained: Mapping[str, Any] | None
+) -> list[Activations]:
     """The kinds of 8 bits that an export makes by calibration: those that were not trained.
 
     Args:
@@ -66,8 +68,8 @@ def calibrated_kinds(options: Options, trained: Mapping[str, Any] | None) -> lis
     return left
 
 
-def _differs(options: Options, name: str) -> bool:
-    return bool(getattr(options, name) != getattr(Options, name))
+def _differs(options: ExportOptions, name: str) -> bool:
+    return bool(getattr(options, name) != getattr(ExportOptions, name))
 
 
 def build(
@@ -78,8 +80,8 @@ def build(
     trained: Mapping[str, Any] | None,
     *,
     classes: Sequence[str],
-    options: Options,
-    left: LeftOut,
+    options: ExportOptions,
+    left: FailedArtifacts,
 ) -> dict[str, Any]:
     """Write every artefact; returns their entries for `bundle.json`, without figures yet.
 
@@ -113,7 +115,7 @@ def build(
     return built
 
 
-def _halved(folder: Path, checks: selection.Verification, options: Options) -> dict[str, Any]:
+def _halved(folder: Path, checks: selection.Verification, options: ExportOptions) -> dict[str, Any]:
     """Write the artefact of float16 and look for numbers that it cannot hold."""
     path = folder / ONNX_FILES[FP16]
     with captured("Converting to float16"):
@@ -130,8 +132,8 @@ def _quantised(
     checks: selection.Verification,
     trained: Mapping[str, Any] | None,
     metadata: Mapping[str, str],
-    options: Options,
-    left: LeftOut,
+    options: ExportOptions,
+    left: FailedArtifacts,
 ) -> dict[str, Any]:
     """Write every quantised artefact: those that were trained, and the others by calibration."""
     built: dict[str, Any] = {}
@@ -156,8 +158,8 @@ def _calibrated(
     kinds: Mapping[str, Activations],
     calibration: Calibration,
     checks: selection.Verification,
-    options: Options,
-    left: LeftOut,
+    options: ExportOptions,
+    left: FailedArtifacts,
 ) -> dict[str, Any]:
     """Calibrate once, and write the artefacts of `kinds`."""
     calibrated = calibrate(

@@ -10,8 +10,8 @@ from export.assemble import accept
 from export.assemble.artifacts import build, calibrated_kinds
 from export.assemble.describe import count, describe, provenance, record_of
 from export.assemble.folder import staged
-from export.assemble.left_out import LeftOut
-from export.assemble.options import ACTIVATIONS, ONNX_FILES, Options
+from export.assemble.left_out import FailedArtifacts
+from export.assemble.options import ACTIVATIONS, ONNX_FILES, ExportOptions
 from export.clips import selection
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
@@ -27,7 +27,7 @@ from train.config.load import Config
 
 log = logger(__name__)
 
-__all__ = ["ACTIVATIONS", "Options", "export_bundle"]
+__all__ = ["ACTIVATIONS", "ExportOptions", "export_bundle"]
 
 PARITY_CLIPS = 8
 """Different clips in the comparisons of batches; larger batches repeat them."""
@@ -38,7 +38,7 @@ def export_bundle(
     checkpoint: str | Path,
     output: str | Path,
     *,
-    options: Options | None = None,
+    options: ExportOptions | None = None,
 ) -> Path:
     """Make a bundle of a checkpoint's Student, and verify it before it appears.
 
@@ -63,7 +63,7 @@ def export_bundle(
             computes, or misses the goal of the options.
         ClipDuetError: other mistakes in config, lists, options or output.
     """
-    options = options or Options()
+    options = options or ExportOptions()
     checkpoint, output = Path(checkpoint), Path(output)
     content = load_file(checkpoint, trust=cfg.trust)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
@@ -85,7 +85,7 @@ def export_bundle(
     calibration = None
     if calibrated_kinds(options, trained):
         calibration = selection.calibration(cfg, count=options.calibration_clips)
-    left = LeftOut(options.required)
+    left = FailedArtifacts(options.required)
     with staged(output) as folder:
         spec = cfg.specs["valid"]
         reference = accept.reference_of(spec, stripped, checks, options=options)

@@ -17,7 +17,7 @@ FAILURES = (ConversionError, VerificationError, EvaluationError, BackendError, B
 in options, config or lists, and a full disk, concern the whole bundle."""
 
 
-class LeftOut:
+class FailedArtifacts:
     """Artefacts that failed, and why.
 
     Args:

@@ -38,7 +38,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """What an export can be told.
 
     Attributes:

@@ -34,7 +34,7 @@ MOVES = ("Reshape", "Pad", "Slice", "Concat", "Transpose", "MaxPool")
 
 
 @dataclass(frozen=True)
-class Graph:
+class GraphIndex:
     """Who makes and who reads the tensors of a graph."""
 
     nodes: tuple[Any, ...]
@@ -43,7 +43,7 @@ class Graph:
     read_by: Mapping[str, tuple[Any, ...]]
 
     @classmethod
-    def of(cls, graph: onnx.GraphProto) -> Graph:
+    def of(cls, graph: onnx.GraphProto) -> GraphIndex:
         """Look up which node makes and which nodes read each tensor."""
         read_by: dict[str, tuple[Any, ...]] = {}
         for node in graph.node:
@@ -62,7 +62,7 @@ class Graph:
         return [name for name in names if name not in self.constants]
 
 
-def asked(graph: Graph, kept: Set[str], activations: Activations) -> set[str]:
+def asked(graph: GraphIndex, kept: Set[str], activations: Activations) -> set[str]:
     """Every tensor that has 8 bits, constants among them, but not weights.
 
     Args:
@@ -81,7 +81,7 @@ def asked(graph: Graph, kept: Set[str], activations: Activations) -> set[str]:
     return found
 
 
-def _asks(graph: Graph, node: Any, kept: Set[str], activations: Activations) -> list[str]:
+def _asks(graph: GraphIndex, node: Any, kept: Set[str], activations: Activations) -> list[str]:
     """The inputs that a node wants as bytes, and the output if it must be."""
     every = activations == "uint8"
     if node.op_type == "Conv":
@@ -102,14 +102,16 @@ def _asks(graph: Graph, node: Any, kept: Set[str], activations: Activations) -> 
     return []
 
 
-def _result(graph: Graph, conv: Any) -> str:
+def _result(graph: GraphIndex, conv: Any) -> str:
     """What a convolution writes: its output, or that of a ReLU, which is fused with it."""
     readers = graph.read_by.get(conv.output[0], ())
     fused = len(readers) == 1 and readers[0].op_type == "Relu"
     return str((readers[0] if fused else conv).output[0])
 
 
-def placed(graph: Graph, tensors: Set[str], kept: Set[str], activations: Activations) -> set[str]:
+def placed(
+    graph: GraphIndex, tensors: Set[str], kept: Set[str], activations: Activations
+) -> set[str]:
     """Those of `asked` that get a pair: with `int8` none amid what only moves values."""
     if activations == "uint8":
         return set(tensors)
@@ -126,7 +128,7 @@ def placed(graph: Graph, tensors: Set[str], kept: Set[str], activations: Activat
 
 
 def shared(
-    graph: Graph, tensors: Set[str], kept: Set[str], ranges: Mapping[str, Range]
+    graph: GraphIndex, tensors: Set[str], kept: Set[str], ranges: Mapping[str, Range]
 ) -> dict[str, Range]:
     """The range of each tensor, the same before and after a move."""
     group = {name: name for name in tensors}
@@ -166,7 +168,7 @@ def insert(
         activations: see above.
         reduce_range: weights of 7 bits.
     """
-    graph = Graph.of(model.graph)
+    graph = GraphIndex.of(model.graph)
     tensors = asked(graph, kept, activations)
     values = {name for name in tensors if name not in graph.constants}
     common = shared(graph, values, kept, ranges)
@@ -200,7 +202,9 @@ TINY = 1e-6
 class _Writer:
     """Adds nodes and initialisers to a graph; readers are pointed to them."""
 
-    def __init__(self, target: onnx.GraphProto, graph: Graph, activations: Activations) -> None:
+    def __init__(
+        self, target: onnx.GraphProto, graph: GraphIndex, activations: Activations
+    ) -> None:
         self._target = target
         self._graph = graph
         self._type = np.dtype(activations)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from export.int8.qdq import Activations, Graph, asked, insert
+from export.int8.qdq import Activations, GraphIndex, asked, insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
 from infer.system.errors import ClipDuetError
 
@@ -89,7 +89,7 @@ def calibrate(
             f"calibrator is {calibrator!r}; allowed: {', '.join(get_args(Calibrator))}"
         )
     model = onnx.load(str(fp32_path))
-    graph = Graph.of(model.graph)
+    graph = GraphIndex.of(model.graph)
     nothing: frozenset[str] = frozenset()
     candidates: set[str] = set()
     for activations in get_args(Activations):

@@ -51,7 +51,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchResult:
     """What a search found.
 
     Attributes:
@@ -135,7 +135,7 @@ def search(
     goal: Goal,
     *,
     most: float,
-) -> Search:
+) -> SearchResult:
     """Spare layers until the goal holds, or until no more may be spared.
 
     Args:
@@ -168,7 +168,7 @@ def search(
             log.info(f"rounded   {layer} again, the goal holds without: {now}")
     kept = tuple(chosen)
     total = sum(work.get(layer, 0.0) for layer in kept)
-    return Search(goal, before, now, kept, tuple(steps), total, most)
+    return SearchResult(goal, before, now, kept, tuple(steps), total, most)
 
 
 def _best(

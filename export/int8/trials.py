@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 
 from export.int8.goal import Goal, Score, score, temperature_of
-from export.int8.qdq import Activations, Graph, asked
+from export.int8.qdq import Activations, GraphIndex, asked
 from export.int8.quantize import KEEP_FLOAT, Calibrated, kept_in_float, quantize
-from export.int8.search import Search, search
+from export.int8.search import SearchResult, search
 from export.network.convert import INPUT
 from export.network.sessions import cpu_session
 from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
@@ -62,7 +62,7 @@ class Trials:
     def layers(self) -> list[str]:
         """Names of the nodes that are rounded where nothing more is spared, in their order."""
         model = self._calibrated.model
-        graph = Graph.of(model.graph)
+        graph = GraphIndex.of(model.graph)
 
         def rounded(extra: Sequence[str]) -> set[str]:
             kept = frozenset(kept_in_float(model, [*self._keep_float, *extra]))
@@ -122,7 +122,7 @@ def work_of(model: onnx.ModelProto) -> dict[str, float]:
     return {name: count / total for name, count in counts.items()}
 
 
-def spare(trials: Trials, work: Mapping[str, float], goal: Goal, *, most: float) -> Search:
+def spare(trials: Trials, work: Mapping[str, float], goal: Goal, *, most: float) -> SearchResult:
     """`export.int8.search.search` over the layers of `trials`."""
     return search(trials.layers, work, trials, goal, most=most)
 

@@ -16,7 +16,7 @@ import numpy as np
 from export.network.sessions import cpu_session
 from export.tensorrt.build import Settings, build_plan
 from export.tensorrt.files import EngineError, locked, write_all
-from export.tensorrt.graph import Graph, for_tensorrt
+from export.tensorrt.graph import NamedGraph, for_tensorrt
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import (
     FOLDER,
@@ -190,7 +190,7 @@ def _is_there(path: Path, sha: str, here: Machine, told: dict[str, Any]) -> bool
 
 
 def _build_interruptibly(
-    graph: Graph, bundle: Bundle, precision: str, settings: Settings, gpu: Gpu
+    graph: NamedGraph, bundle: Bundle, precision: str, settings: Settings, gpu: Gpu
 ) -> bytes:
     """Build in another thread: Python answers Ctrl-C in the main one, which would be in C++."""
     stop = Event()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from export.tensorrt.files import EngineError, locked, write_all
-from export.tensorrt.graph import Graph
+from export.tensorrt.graph import NamedGraph
 from infer.bundle.bundle import Bundle
 from infer.bundle.engines import Profile
 from infer.runtimes.tensorrt.engine import make_logger
@@ -43,7 +43,7 @@ class Settings:
 
 
 def build_plan(
-    graph: Graph,
+    graph: NamedGraph,
     bundle: Bundle,
     precision: str,
     settings: Settings,

@@ -24,14 +24,14 @@ MOVES = ("Flatten", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Uns
 
 
 @dataclass(frozen=True)
-class Graph:
+class NamedGraph:
     """A serialised ONNX model, and what each of its nodes is called."""
 
     model: bytes
     nodes: tuple[str, ...]
 
 
-def for_tensorrt(path: Path) -> Graph:
+def for_tensorrt(path: Path) -> NamedGraph:
     """Read an ONNX file and make it one that TensorRT takes.
 
     Raises:
@@ -46,7 +46,7 @@ def for_tensorrt(path: Path) -> Graph:
     if problems:
         raise EngineError(listed(f"TensorRT cannot run {path}", problems))
     names = tuple(f"{node.name or '(no name)'} ({node.op_type})" for node in model.graph.node)
-    return Graph(model.SerializeToString(), names)
+    return NamedGraph(model.SerializeToString(), names)
 
 
 def _cast_first(graph: onnx.GraphProto) -> list[str]:

@@ -49,7 +49,7 @@ class Serving:
 
 
 @dataclass(frozen=True)
-class Model:
+class RepositoryModel:
     """One folder of the repository: a file, the backend that runs it, the batches it takes."""
 
     name: str
@@ -156,7 +156,7 @@ def write_repository(
     log.info(f"ask it:      python {out / 'client' / 'client.py'} VIDEO --model {models[0].name}")
 
 
-def config_text(model: Model, bundle: Bundle) -> str:
+def config_text(model: RepositoryModel, bundle: Bundle) -> str:
     """A model's config.pbtxt. Dimensions leave the batch out; one clip and a full batch warm up."""
     clip = ", ".join(map(str, bundle.spec.clip_shape))
     entry, output = json.dumps(bundle.input_name), json.dumps(bundle.output_name)
@@ -200,8 +200,8 @@ def _name(bundle: Bundle, *parts: str) -> str:
     return re.sub(r"[^\w.-]+", "_", "_".join([bundle.name, *parts]), flags=re.ASCII)
 
 
-def _onnx_model(bundle: Bundle, key: str, serving: Serving) -> Model:
-    return Model(
+def _onnx_model(bundle: Bundle, key: str, serving: Serving) -> RepositoryModel:
+    return RepositoryModel(
         name=_name(bundle, *key.split(".")),
         backend="onnxruntime",
         file=bundle.artifact(key).paths[0],
@@ -248,12 +248,12 @@ def _unfit(bundle: Bundle, precisions: Sequence[str], stamp: Stamp) -> str | Non
     return None
 
 
-def _engine_model(bundle: Bundle, path: Path, stamp: Stamp, serving: Serving) -> Model:
+def _engine_model(bundle: Bundle, path: Path, stamp: Stamp, serving: Serving) -> RepositoryModel:
     read_engine(path, stamp)  # only what was built is served
     log.info(
         f"engine       needs a server with {stamp.machine.gpu}, TensorRT {stamp.machine.tensorrt}"
     )
-    return Model(
+    return RepositoryModel(
         name=_name(bundle, "tensorrt", stamp.precision),
         backend="tensorrt",
         file=path,
@@ -263,7 +263,7 @@ def _engine_model(bundle: Bundle, path: Path, stamp: Stamp, serving: Serving) ->
     )
 
 
-def _write_model(folder: Path, model: Model, bundle: Bundle) -> None:
+def _write_model(folder: Path, model: RepositoryModel, bundle: Bundle) -> None:
     (folder / "1").mkdir(parents=True)
     file = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}[model.backend]
     shutil.copyfile(model.file, folder / "1" / file)

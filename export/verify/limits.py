@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Limits:
+class Tolerance:
     """How far rounding may move logits, as shares of the largest |logit| of all verified clips.
 
     Attributes:
@@ -24,7 +24,7 @@ class Limits:
     remedy: str
 
 
-FLOAT32 = Limits(
+FLOAT32 = Tolerance(
     1e-4,
     1e-4,
     1e-3,
@@ -34,7 +34,7 @@ FLOAT32 = Limits(
 """Sums in another order differ by about 1e-6; a wrong node, slope or padding by far more than
 1e-3."""
 
-FLOAT16 = Limits(
+FLOAT16 = Tolerance(
     0.01,
     0.05,
     None,
@@ -44,7 +44,7 @@ FLOAT16 = Limits(
 """float16 has 11 bits: a rounding is up to 5e-4 of a value, in every layer. Networks of up to 55
 convolutions and random weights differ by 0.001 of the largest logit, single clips by more."""
 
-INT8_BATCHES = Limits(
+INT8_BATCHES = Tolerance(
     0.05,
     0.25,
     None,

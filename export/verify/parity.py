@@ -17,7 +17,7 @@ import paddle
 from paddle import nn
 
 from export.network.fuse import fuse
-from export.verify.limits import FLOAT32, Limits
+from export.verify.limits import FLOAT32, Tolerance
 from infer.system.errors import ClipDuetError
 from train.evaluation.evaluate import Evaluation
 
@@ -70,7 +70,7 @@ def compare(
     found: np.ndarray,
     *,
     clips: Sequence[str],
-    limits: Limits = FLOAT32,
+    limits: Tolerance = FLOAT32,
     scale: float | None = None,
 ) -> Gap:
     """Compare logits `[n, classes]` and refuse what is too far away, or answers otherwise.
@@ -200,7 +200,7 @@ def check_batches(
     *,
     paths: Sequence[str],
     batch_sizes: Sequence[int],
-    limits: Limits,
+    limits: Tolerance,
     scale: float,
 ) -> Gap:
     """A runtime agrees with the reference at every batch size, and with itself alone.
@@ -244,7 +244,7 @@ def check_batches(
 
 
 def check_answers(
-    what: str, reference: Evaluation, found: Evaluation, *, limits: Limits = FLOAT32
+    what: str, reference: Evaluation, found: Evaluation, *, limits: Tolerance = FLOAT32
 ) -> dict[str, Any]:
     """The same accuracy: an answer may differ only where two classes nearly tie.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..system.errors import os_reason
-from ..system.folders import Search
+from ..system.folders import FolderScan
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -133,7 +133,7 @@ def _expand(name: str) -> _Found:
     if os.path.lexists(path) or not glob.has_magic(name):
         found.videos.append(path)  # a file that is missing is said when it is its turn
         return found
-    search = Search()
+    search = FolderScan()
     for match in search.matches(str(path)):
         if not os.path.isdir(match):
             found.videos.append(Path(match))
@@ -147,7 +147,7 @@ def _expand(name: str) -> _Found:
 
 
 def _search(folder: Path, found: _Found) -> None:
-    search = Search()
+    search = FolderScan()
     for _, entries in search.tree(str(folder)):
         for entry in entries:
             suffix = os.path.splitext(entry.name)[1].lower()

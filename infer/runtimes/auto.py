@@ -22,7 +22,7 @@ from .implementations import open_known
 from .registry import BACKENDS, artifact_keys, find_artifact
 
 if TYPE_CHECKING:
-    from .base import Options, Runtime
+    from .base import Runtime, RuntimeOptions
 
 log = logger(__name__)
 
@@ -40,7 +40,7 @@ def order(precision: str, *, expected_clips: int | None = None) -> tuple[str, ..
 def open_best(
     bundle: Bundle,
     precision: str,
-    options: Options,
+    options: RuntimeOptions,
     expected_clips: int | None,
 ) -> Runtime:
     """Open the first backend of `order` that runs here; log what it is and why.
@@ -73,7 +73,7 @@ def open_best(
     )
 
 
-def _ruled_out(bundle: Bundle, backend: str, precision: str, options: Options) -> str | None:
+def _ruled_out(bundle: Bundle, backend: str, precision: str, options: RuntimeOptions) -> str | None:
     """Why a backend need not be tried; nothing heavy is imported to tell."""
     known = BACKENDS[backend]
     if options.device != 0 and not known.gpu:

@@ -64,7 +64,7 @@ MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
-class Options:
+class RuntimeOptions:
     """The options of `open_runtime` that a backend sees, checked."""
 
     threads: int | None
@@ -84,7 +84,7 @@ class Implementation(Protocol):
         artifact: Artifact,
         *,
         precision: str,
-        options: Options,
+        options: RuntimeOptions,
     ) -> Runtime:
         """A runtime for an artifact, whose files are those that were exported.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..bundle.bundle import Bundle
 from .backend import Backend
-from .base import Implementation, Options, Runtime
+from .base import Implementation, Runtime, RuntimeOptions
 from .registry import BACKENDS, find_artifact
 
 
@@ -18,7 +18,7 @@ def implementation(backend: Backend) -> Implementation:
     return found
 
 
-def open_known(bundle: Bundle, backend: str, precision: str, options: Options) -> Runtime:
+def open_known(bundle: Bundle, backend: str, precision: str, options: RuntimeOptions) -> Runtime:
     """The runtime of a backend of `BACKENDS`, opened.
 
     Raises:

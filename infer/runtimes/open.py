@@ -13,7 +13,7 @@ import numpy as np
 
 from ..bundle.bundle import Bundle
 from ..system.errors import BackendError, listed
-from .base import MOST_THREADS, Options, Runtime
+from .base import MOST_THREADS, Runtime, RuntimeOptions
 from .implementations import open_known
 from .registry import AUTO, BACKENDS, name_problem
 
@@ -56,7 +56,7 @@ def open_runtime(
         BundleError: the artefact's files are not those that were exported, or do not load.
     """
     largest = bundle.max_batch if max_batch is None else max_batch
-    options = Options(threads, largest, device, streams, spinning)
+    options = RuntimeOptions(threads, largest, device, streams, spinning)
     problems = _problems(bundle, backend, options, warm_up)
     if problems:
         title = "wrong options of the runtime"
@@ -76,7 +76,9 @@ def open_runtime(
     return runtime
 
 
-def _problems(bundle: Bundle, backend: str, options: Options, warm_up: Sequence[int]) -> list[str]:
+def _problems(
+    bundle: Bundle, backend: str, options: RuntimeOptions, warm_up: Sequence[int]
+) -> list[str]:
     """Everything that is wrong with the options, one line each."""
     out = []
     wrong_name = name_problem(backend) if backend != AUTO else None

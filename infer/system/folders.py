@@ -15,7 +15,7 @@ from .errors import os_reason
 
 
 @dataclass
-class Search:
+class FolderScan:
     """What a search comes upon beside what it looks for.
 
     Attributes:

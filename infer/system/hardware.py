@@ -35,7 +35,7 @@ class Cpu:
 
 
 @dataclass(frozen=True)
-class Gpu:
+class GpuInfo:
     """number, as `device` counts; name; compute capability, like "8.6"; bytes of memory."""
 
     number: int
@@ -52,7 +52,7 @@ class Gpus:
     problem   why there are none; None if there are some
     """
 
-    found: tuple[Gpu, ...]
+    found: tuple[GpuInfo, ...]
     cuda: str | None
     problem: str | None
 
@@ -181,7 +181,7 @@ def _ask(driver: ctypes.CDLL) -> Gpus:
     return Gpus(tuple(_gpu(driver, number) for number in range(count.value)), cuda, None)
 
 
-def _gpu(driver: ctypes.CDLL, number: int) -> Gpu:
+def _gpu(driver: ctypes.CDLL, number: int) -> GpuInfo:
     device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
     major, minor, memory = ctypes.c_int(), ctypes.c_int(), ctypes.c_size_t()
     driver.cuDeviceGet(ctypes.byref(device), number)
@@ -191,7 +191,7 @@ def _gpu(driver: ctypes.CDLL, number: int) -> Gpu:
     driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
     driver.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
     shown = name.value.decode(errors="replace")
-    return Gpu(number, shown, f"{major.value}.{minor.value}", memory.value)
+    return GpuInfo(number, shown, f"{major.value}.{minor.value}", memory.value)
 
 
 def _reason(driver: ctypes.CDLL, status: int) -> str:

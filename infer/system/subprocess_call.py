@@ -41,7 +41,7 @@ os._exit(0)
 
 
 @dataclass(frozen=True)
-class Answer:
+class CallResult:
     """Either `value`, what the function returned, or `problem`, what became of it instead."""
 
     value: Any = None
@@ -55,7 +55,7 @@ def version_of(module: str) -> str:
 
 def ask(
     module: str, function: str, arguments: Sequence[Any] = (), *, seconds: float = 60
-) -> Answer:
+) -> CallResult:
     """Import `module` in a new process and call `function` there.
 
     Args:
@@ -70,20 +70,20 @@ def ask(
         try:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
         except OSError as error:
-            return Answer(problem=f"a process to check it in cannot be started: {error}")
+            return CallResult(problem=f"a process to check it in cannot be started: {error}")
         try:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            return Answer(problem=f"gave no answer within {seconds:g} seconds")
+            return CallResult(problem=f"gave no answer within {seconds:g} seconds")
         finally:
             process.kill()
             process.wait()
         out.seek(0)
         try:
             answer = json.loads(out.read())
-            return Answer(answer.get("value"), answer.get("problem"))
+            return CallResult(answer.get("value"), answer.get("problem"))
         except (ValueError, AttributeError):
-            return Answer(problem=ending(status, err))
+            return CallResult(problem=ending(status, err))
 
 
 def search_path() -> list[str]:

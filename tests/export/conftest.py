@@ -15,7 +15,7 @@ import paddle
 import pytest
 import yaml
 
-from export.assemble.bundle import Options, export_bundle
+from export.assemble.bundle import ExportOptions, export_bundle
 from export.verify.parity import randomise
 from infer.system.hardware import cpu
 from train.config.load import Config, load_config
@@ -160,7 +160,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Callabl
     return make
 
 
-QUICK = Options(max_batch=5, calibration_clips=4, threads=1, workers=0)
+QUICK = ExportOptions(max_batch=5, calibration_clips=4, threads=1, workers=0)
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ from train.config.schema.model import (
     STUDENT,
     Backbone,
     Head,
-    MoViNetHead,
-    PPTSMHead,
+    MoViNetHeadOptions,
+    PPTSMHeadOptions,
     PPTSMv2Backbone,
     ResNetTweaksTSMBackbone,
 )
@@ -46,11 +46,11 @@ class Placed(NamedTuple):
     role: str
     where: Location
     backbone: PPTSMv2Backbone | ResNetTweaksTSMBackbone | None
-    head: MoViNetHead | PPTSMHead | None
+    head: MoViNetHeadOptions | PPTSMHeadOptions | None
 
     def classes(self) -> tuple[Location, int] | None:
         """Width of the logits and the key that says it."""
-        if isinstance(self.head, PPTSMHead):
+        if isinstance(self.head, PPTSMHeadOptions):
             return (*self.where, "head", "num_classes"), self.head.num_classes
         if isinstance(self.backbone, PPTSMv2Backbone):
             return (*self.where, "backbone", "class_num"), self.backbone.class_num
@@ -87,13 +87,13 @@ def networks_of(blocks: Blocks) -> Iterator[Placed]:
 
 def _check_network(network: Placed) -> Iterator[Mistake]:
     backbone, head, where = network.backbone, network.head, (*network.where, "head")
-    if isinstance(backbone, PPTSMv2Backbone) and isinstance(head, PPTSMHead):
+    if isinstance(backbone, PPTSMv2Backbone) and isinstance(head, PPTSMHeadOptions):
         what = "ppTSMHead needs features, PPTSM_v2 ends in logits; use MoViNetHead"
         yield Mistake((*where, "name"), what)
-    if isinstance(backbone, ResNetTweaksTSMBackbone) and isinstance(head, MoViNetHead):
+    if isinstance(backbone, ResNetTweaksTSMBackbone) and isinstance(head, MoViNetHeadOptions):
         what = "MoViNetHead needs logits, ResNetTweaksTSM ends in features; use ppTSMHead"
         yield Mistake((*where, "name"), what)
-    if isinstance(backbone, ResNetTweaksTSMBackbone) and isinstance(head, PPTSMHead):
+    if isinstance(backbone, ResNetTweaksTSMBackbone) and isinstance(head, PPTSMHeadOptions):
         if head.in_channels != backbone.features:
             what = (
                 f"is {head.in_channels}, must be {backbone.features}, the channels of "
@@ -150,7 +150,7 @@ def _check_losses(
                 yield from _check_layers(loss, mode, where)
                 yield from _check_learners(loss, frozen or set(), (*where, "model_name_pairs"))
     for network in networks:
-        if isinstance(network.head, (MoViNetHead, PPTSMHead)) and network.head.ls_eps:
+        if isinstance(network.head, (MoViNetHeadOptions, PPTSMHeadOptions)) and network.head.ls_eps:
             what = "labels are smoothed by Recognizer2D only; the terms of MODEL.loss have no such"
             yield Mistake((*network.where, "head", "ls_eps"), f"{what} setting: leave it out")
         yield from _check_network_settings(model, network, frozen)

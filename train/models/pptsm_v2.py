@@ -23,7 +23,7 @@ from train.models.layers import (
 )
 
 
-class Stage(NamedTuple):
+class StageSettings(NamedTuple):
     """What distinguishes one stage of PP-LCNetV2 from the next; the output has 2x the width."""
 
     width: int
@@ -35,10 +35,10 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(64, 3, split_pw=False, rep=False, se=False, shortcut=False),
-    Stage(128, 3, split_pw=False, rep=False, se=False, shortcut=False),
-    Stage(256, 5, split_pw=True, rep=True, se=True, shortcut=False),
-    Stage(512, 5, split_pw=False, rep=True, se=False, shortcut=True),
+    StageSettings(64, 3, split_pw=False, rep=False, se=False, shortcut=False),
+    StageSettings(128, 3, split_pw=False, rep=False, se=False, shortcut=False),
+    StageSettings(256, 5, split_pw=True, rep=True, se=True, shortcut=False),
+    StageSettings(512, 5, split_pw=False, rep=True, se=False, shortcut=True),
 )
 SHIFT_BEFORE_STAGE = 2
 """Attention and shift sit before the third stage only: deep enough to matter, small enough."""
@@ -127,10 +127,10 @@ class DepthwiseSeparable(nn.Layer):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, stage: Stage | None = None
+        self, in_channels: int, out_channels: int, stride: int, stage: StageSettings | None = None
     ) -> None:
         super().__init__()
-        stage = stage or Stage(0, 3, split_pw=False, rep=False, se=False, shortcut=False)
+        stage = stage or StageSettings(0, 3, split_pw=False, rep=False, se=False, shortcut=False)
         self.rep, self.fused, kernel = stage.rep, False, stage.kernel
         self.shortcut = stage.shortcut and stride == 1 and in_channels == out_channels
         if stage.rep:

@@ -18,7 +18,7 @@ from ...system.errors import BackendError, BackendUnavailable, BundleError
 from ...system.hardware import gpu_problem, threads_of
 from ...system.telemetry import turn_off_loaded
 from ..backend import Backend
-from ..base import Clips, Logits, Options, check_clips, in_parts
+from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import DOUBLE, End, check_double, check_graph, load_package, short
 from ..process import check_process, is_elsewhere, opened_here
 
@@ -49,7 +49,7 @@ class OrtRuntime:
         artifact: Artifact,
         *,
         precision: str,
-        options: Options,
+        options: RuntimeOptions,
     ) -> None:
         ort = import_ort(backend)
         check_provider(ort, backend, options.device)
@@ -110,7 +110,7 @@ class OrtRuntime:
 
 
 def open_artifact(
-    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: RuntimeOptions
 ) -> OrtRuntime:
     """As `Implementation.open_artifact`."""
     return OrtRuntime(backend, bundle, artifact, precision=precision, options=options)
@@ -240,7 +240,7 @@ def _missing_library(ort: Any, backend: Backend, library: str) -> str | None:
     return None
 
 
-def _session_options(ort: Any, options: Options) -> Any:
+def _session_options(ort: Any, options: RuntimeOptions) -> Any:
     chosen = ort.SessionOptions()
     chosen.log_severity_level = 3
     threads = threads_of(options.threads)
@@ -253,7 +253,7 @@ def _session_options(ort: Any, options: Options) -> Any:
 
 
 def _providers(
-    backend: Backend, bundle: Bundle, precision: str, options: Options
+    backend: Backend, bundle: Bundle, precision: str, options: RuntimeOptions
 ) -> list[tuple[str, dict[str, str]]]:
     # Grow by what is asked for: doubling would hold up to twice the memory needed.
     arena = {"arena_extend_strategy": "kSameAsRequested"}

@@ -15,7 +15,7 @@ from ...system.errors import BackendError, BackendUnavailable, BundleError
 from ...system.hardware import threads_of
 from ...system.telemetry import hidden_from_openvino
 from ..backend import Backend
-from ..base import Clips, Logits, Options, check_clips, in_parts
+from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import DOUBLE, End, check_double, check_graph, load_package, package_version, short
 from ..process import check_process, is_elsewhere, opened_here
 
@@ -41,7 +41,7 @@ class OpenVinoRuntime:
         artifact: Artifact,
         *,
         precision: str,
-        options: Options,
+        options: RuntimeOptions,
     ) -> None:
         ov = import_openvino(backend)
         core = ov.Core()
@@ -112,7 +112,7 @@ class OpenVinoRuntime:
 
 
 def open_artifact(
-    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: RuntimeOptions
 ) -> OpenVinoRuntime:
     """As `Implementation.open_artifact`."""
     return OpenVinoRuntime(backend, bundle, artifact, precision=precision, options=options)
@@ -194,7 +194,7 @@ def _has_offset(node: Any) -> bool:
     return zero.get_type_name() != "Constant" or bool(np.any(zero.data))
 
 
-def _config(precision: str, options: Options) -> dict[str, Any]:
+def _config(precision: str, options: RuntimeOptions) -> dict[str, Any]:
     config: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": HINTS.get(precision, "f32"),
         "PERFORMANCE_HINT": "LATENCY" if options.streams == 1 else "THROUGHPUT",

@@ -19,7 +19,7 @@ from ...system.errors import BackendError, BundleError
 from ...system.hardware import cores
 from ...system.mkl import use_avx2_on_amd
 from ..backend import Backend
-from ..base import Clips, Logits, Options, check_clips, in_parts
+from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import load_package, package_version, short
 from ..process import check_process, is_elsewhere, opened_here
 
@@ -46,7 +46,7 @@ class PaddleRuntime:
         artifact: Artifact,
         *,
         precision: str,
-        options: Options,
+        options: RuntimeOptions,
     ) -> None:
         use_avx2_on_amd()
         inference = import_paddle(backend)
@@ -117,7 +117,7 @@ class PaddleRuntime:
 
 
 def open_artifact(
-    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: RuntimeOptions
 ) -> PaddleRuntime:
     """As `Implementation.open_artifact`."""
     return PaddleRuntime(backend, bundle, artifact, precision=precision, options=options)
@@ -150,7 +150,7 @@ def _openmp(backend: Backend) -> ctypes.CDLL | None:
     return found if hasattr(found, "kmp_set_blocktime") else None
 
 
-def _config(inference: Any, program: Path, weights: Path, options: Options) -> Any:
+def _config(inference: Any, program: Path, weights: Path, options: RuntimeOptions) -> Any:
     config = inference.Config(str(program), str(weights))
     config.disable_gpu()
     config.disable_glog_info()

@@ -22,7 +22,7 @@ def problem() -> str | None:
     return None
 
 
-class Graph:
+class CudaGraph:
     """Work captured on a stream. The arrays and addresses in it are those of the capture.
 
     Args:

@@ -22,7 +22,7 @@ from ...bundle.engines import Machine, Profile, Stamp, choose, read_engine
 from ...system.errors import BackendError, BackendUnavailable
 from ...system.signals import importing
 from ..backend import Backend
-from ..base import Clips, Logits, Options, check_clips
+from ..base import Clips, Logits, RuntimeOptions, check_clips
 from ..process import check_process, is_elsewhere, opened_here
 from . import cuda_graphs, cuda_memory
 from .backend import TENSORRT
@@ -44,7 +44,7 @@ def problem(device: int = 0) -> str | None:
 
 
 def open_artifact(
-    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: Options
+    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: RuntimeOptions
 ) -> TensorRTRuntime:
     """As `Implementation.open_artifact`; runs an engine that was built from the artifact."""
     return TensorRTRuntime(
@@ -85,7 +85,7 @@ class _Slot:
     logits_at: int
     uploaded: Any
     done: Any
-    graph: cuda_graphs.Graph | None = None
+    graph: cuda_graphs.CudaGraph | None = None
     pending: tuple[int, int] | None = None
 
 
@@ -216,7 +216,9 @@ class TensorRTRuntime:
                 continue
             self._once(gpu, slot, 255 - noise)  # a replay that does nothing must not look right
             try:
-                slot.graph = cuda_graphs.Graph(self._computes.handle, partial(self._enqueue, slot))
+                slot.graph = cuda_graphs.CudaGraph(
+                    self._computes.handle, partial(self._enqueue, slot)
+                )
             except BackendError as error:
                 self.why_no_graph = str(error)
                 continue

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from benchmarks.deployments import accuracy
-from benchmarks.deployments.deployment import Cell
+from benchmarks.deployments.deployment import Deployment
 from benchmarks.gate.compare import figures
 from benchmarks.stats.resample import Bootstrap
 from train.data.lists import Sample
@@ -63,7 +63,7 @@ def test_macro_f1_gain_is_the_bootstrap_of_macro_f1() -> None:
 
 def _problem(reference: np.ndarray, logits: np.ndarray, precision: str = "fp32") -> str | None:
     paths = [f"clip{i}.mp4" for i in range(len(reference))]
-    return accuracy.parity_problem(Cell("onnxruntime", precision), reference, logits, paths)
+    return accuracy.parity_problem(Deployment("onnxruntime", precision), reference, logits, paths)
 
 
 def test_rounding_passes_and_another_network_does_not() -> None:
@@ -91,7 +91,7 @@ def test_the_same_network_is_one_of_floats_whose_answers_all_agree() -> None:
     reference = rng.normal(0, 3, (50, 6)).astype(np.float32)
     reference[3] = np.nan  # a clip that nobody could read
     rounded = reference + rng.normal(0, 1e-5, reference.shape).astype(np.float32)
-    fp32, int8 = Cell("openvino", "fp32"), Cell("openvino", "int8")
+    fp32, int8 = Deployment("openvino", "fp32"), Deployment("openvino", "int8")
     assert accuracy.is_same_network(fp32, reference, rounded)
     assert not accuracy.is_same_network(int8, reference, rounded)
     tie = reference.copy()

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments import deployment
-from benchmarks.deployments.deployment import Cell, choose, deployed_bytes
+from benchmarks.deployments.deployment import Deployment, choose, deployed_bytes
 from infer.bundle.bundle import Artifact, ArtifactFile, Bundle
 from infer.bundle.engines import Machine, Profile, Stamp, engine_path, stamp_path
 from infer.clips.spec import ClipSpec
@@ -43,7 +43,7 @@ def keys(choice: deployment.Choice) -> list[str]:
 def test_everything_that_runs_is_compared_with_paddle() -> None:
     choice = choose([bundle("a", *FULL), bundle("b", *FULL)])
     assert keys(choice) == ["paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8"]
-    assert choice.reference == Cell("paddle", "fp32") and choice.instead_of is None
+    assert choice.reference == Deployment("paddle", "fp32") and choice.instead_of is None
     reasons = {one.what: one.reason for one in choice.left_out}
     assert reasons["openvino"] == "no openvino here" and len(reasons) == len(BACKENDS) - 2
 
@@ -124,7 +124,7 @@ def test_without_any_fp32_file_there_is_no_reference() -> None:
 @pytest.mark.parametrize("text", ["onnxruntime", ":fp32", "paddle:", ""])
 def test_cells_are_backend_and_precision(text: str) -> None:
     with pytest.raises(BenchmarkError, match="backend:precision"):
-        Cell.parse(text)
+        Deployment.parse(text)
 
 
 class FakeGpu:
@@ -168,8 +168,10 @@ def test_tensorrt_takes_part_where_every_bundle_has_an_engine(tmp_path: Path) ->
     assert "no fp32 engine in" in reasons["tensorrt:fp32"]
     assert "python -m export.tensorrt --bundle" in reasons["tensorrt:fp32"]
     made = with_engine("c", tmp_path)
-    assert deployed_bytes(made, Cell("tensorrt", "fp16")) == len(b"plan")
-    assert deployed_bytes(made, Cell("onnxruntime", "fp16")) == made.artifacts["onnx.fp16"].bytes
+    assert deployed_bytes(made, Deployment("tensorrt", "fp16")) == len(b"plan")
+    assert (
+        deployed_bytes(made, Deployment("onnxruntime", "fp16")) == made.artifacts["onnx.fp16"].bytes
+    )
 
 
 @pytest.mark.usefixtures("tensorrt")

@@ -16,7 +16,7 @@ import pytest
 from benchmarks import gain
 from benchmarks.deployments import answers, deployment
 from benchmarks.deployments.answer_cache import files_of, gate_cache
-from benchmarks.deployments.deployment import Cell
+from benchmarks.deployments.deployment import Deployment
 from benchmarks.gain import main
 from benchmarks.gate.result_file import load
 from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
@@ -355,7 +355,7 @@ def test_answers_of_other_files_are_not_taken_over(world: Path, tmp_path: Path) 
     clip.write_bytes(b"video")
     samples = [Sample(clip, 1, None, 1)]
     seen = Evaluation(np.ones((1, 3), np.float32), np.array([1]), (str(clip),))
-    fp32, int8 = Cell("onnxruntime", "fp32"), Cell("onnxruntime", "int8")
+    fp32, int8 = Deployment("onnxruntime", "fp32"), Deployment("onnxruntime", "int8")
     cache, about = gate_cache(tmp_path / "kept", samples, threads=1), files_of(good, int8)
     cache.save(about, seen)
     found = cache.load(about)
@@ -373,7 +373,7 @@ def test_answers_of_an_engine_that_was_built_anew_are_not_taken_over(
     world: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(world / "good", tmp_path / "good")
-    good, engine = Bundle.load(tmp_path / "good"), Cell("tensorrt", "fp32")
+    good, engine = Bundle.load(tmp_path / "good"), Deployment("tensorrt", "fp32")
     stamp = tmp_path / "good" / "engines" / "x.engine.json"
     stamp.parent.mkdir()
     stamp.write_text("{}")
@@ -426,8 +426,10 @@ def test_costs_cover_every_cell(
 def test_what_runs_here_is_found_by_trying_it(world: Path, tmp_path: Path) -> None:
     bundles = [Bundle.load(world / name) for name in ("blind", "good")]
     choice = deployment.choose(bundles)
-    assert choice.reference == Cell("onnxruntime", "fp32")  # these bundles have nothing for Paddle
-    assert Cell("onnxruntime", "int8") in choice.cells
+    assert choice.reference == Deployment(
+        "onnxruntime", "fp32"
+    )  # these bundles have nothing for Paddle
+    assert Deployment("onnxruntime", "int8") in choice.cells
     named = {one.what.partition(":")[0] for one in choice.left_out}
     assert named | {cell.backend for cell in choice.cells} == set(BACKENDS)
     assert all(one.reason for one in choice.left_out)

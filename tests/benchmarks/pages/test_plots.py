@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.pages import plots
-from benchmarks.pages.charts import Level, Mark, Point, Row, Rows, Scatter
+from benchmarks.pages.charts import ChartRow, Level, Mark, Point, Rows, Scatter
 from benchmarks.pages.labels import free_boxes
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -29,14 +29,14 @@ CHARTS = {
     "intervals": Rows(
         "Gain <1>",
         [
-            Row(ODD, "+1", [Mark(1.0, -1.0, 2.0, "baseline"), Mark(1.0, 0.5, None)]),
-            Row("open", "", [Mark(0.3, None, None, "unclear")]),
+            ChartRow(ODD, "+1", [Mark(1.0, -1.0, 2.0, "baseline"), Mark(1.0, 0.5, None)]),
+            ChartRow("open", "", [Mark(0.3, None, None, "unclear")]),
         ],
         "points",
         zero=True,
     ),
     "bars": Rows(
-        "Time", [Row("a", "3 ms", parts=[("read", 1.0), ("rank", 2.0)], tail=4.0)] * 2, "ms"
+        "Time", [ChartRow("a", "3 ms", parts=[("read", 1.0), ("rank", 2.0)], tail=4.0)] * 2, "ms"
     ),
     "scatter": scatter(2, 3, 5, 5),
 }

@@ -20,7 +20,7 @@ from onnx import numpy_helper
 import export.assemble.bundle
 import export.network.convert
 from export.__main__ import main
-from export.assemble.bundle import Options, export_bundle
+from export.assemble.bundle import ExportOptions, export_bundle
 from export.assemble.describe import ExportError
 from export.clips import selection
 from export.network.deploy import DeployNet
@@ -34,7 +34,7 @@ from train.config.identity import deployed
 from train.distill.recognizers import build_recognizer
 
 KINDS = ["single", "attention", "pair", "resnet"]
-QUICK = Options(max_batch=3, calibration_clips=3, threads=1, workers=0)
+QUICK = ExportOptions(max_batch=3, calibration_clips=3, threads=1, workers=0)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -309,7 +309,7 @@ def test_other_folders_and_files_are_not_replaced(
 def test_options_out_of_range() -> None:
     for name in ("max_batch", "calibration_clips", "threads"):
         with pytest.raises(ExportError, match=f"{name.replace('_', '-')} is 0, allowed: 1 or more"):
-            Options(**{name: 0})
+            ExportOptions(**{name: 0})
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from paddle import nn
 import export.assemble.artifacts
 from export.__main__ import main
 from export.assemble.accept import input_layer
-from export.assemble.bundle import Options, export_bundle
+from export.assemble.bundle import ExportOptions, export_bundle
 from export.assemble.describe import ExportError
 from export.clips import selection
 from export.verify.limits import FLOAT16, FLOAT32
@@ -180,7 +180,7 @@ def test_an_fp16_that_cannot_be_made_is_left_out(
 
     monkeypatch.setattr(export.assemble.artifacts, "to_half", fails)
     made = experiment("single")
-    options = Options(max_batch=1, int8=(), threads=1, workers=0)
+    options = ExportOptions(max_batch=1, int8=(), threads=1, workers=0)
     folder = export_bundle(made.cfg, made.checkpoint, tmp_path / "b", options=options)
     assert [path.name for path in sorted(folder.glob("*"))] == [
         *("bundle.json", "model.fp32.onnx", "paddle"),
@@ -218,7 +218,7 @@ def test_what_is_not_made_cannot_be_required(
     require: str, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ExportError, match=words):
-        Options(require=(require,), **changes)
+        ExportOptions(require=(require,), **changes)
 
 
 @pytest.mark.parametrize(

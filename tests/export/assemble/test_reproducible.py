@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from export.assemble.bundle import Options, export_bundle
+from export.assemble.bundle import ExportOptions, export_bundle
 from export.assemble.describe import ExportError
 
 FIXED = "1700000000"
@@ -45,7 +45,7 @@ def test_two_exports_are_equal_to_the_byte(
         made.cfg,
         made.checkpoint,
         tmp_path / "3" / "b",
-        options=Options(max_batch=2, calibration_clips=3, threads=1),
+        options=ExportOptions(max_batch=2, calibration_clips=3, threads=1),
     )
     assert [process.wait() for process in running] == [0, 0]
     first, second, third = (tree(tmp_path / name / "b") for name in ("1", "2", "3"))
@@ -59,7 +59,7 @@ def test_all_that_differs_is_the_time_unless_it_is_given(
     exported: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = exported("single").experiment
-    options = Options(max_batch=1, fp16=False, int8=(), threads=1, workers=0)
+    options = ExportOptions(max_batch=1, fp16=False, int8=(), threads=1, workers=0)
 
     def created() -> str:
         folder = export_bundle(made.cfg, made.checkpoint, tmp_path / "b", options=options)

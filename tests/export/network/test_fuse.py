@@ -18,7 +18,7 @@ from export.network.fuse import fuse
 from export.verify.parity import VerificationError, check_fusion, randomise
 from tests.weights import reference_weight
 from train.models import build_network
-from train.models.pptsm_v2 import DepthwiseSeparable, Stage
+from train.models.pptsm_v2 import DepthwiseSeparable, StageSettings
 
 FRAMES = 8
 
@@ -71,7 +71,7 @@ def test_networks_without_last_conv_and_with_other_dropout() -> None:
 def test_any_sum_of_branches_is_one_convolution(
     seed: int, kernel: int, stride: int, size: int
 ) -> None:
-    stage = Stage(0, kernel, split_pw=False, rep=True, se=False, shortcut=False)
+    stage = StageSettings(0, kernel, split_pw=False, rep=True, se=False, shortcut=False)
     block = DepthwiseSeparable(8, 16, stride, stage)
     block.eval()
     randomise(block, seed=seed)

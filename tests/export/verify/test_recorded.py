@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 import pytest
 
-from export.assemble.bundle import Options, export_bundle
+from export.assemble.bundle import ExportOptions, export_bundle
 from export.verify.recorded import Recorded, recorded_of
 from infer.bundle.bundle import Bundle
 from train.config.load import load_config
@@ -20,7 +20,7 @@ from train.data.splits import training_datasets
 from train.engine.loop import train
 from train.evaluation.evaluate import Evaluation
 
-FP32 = Options(max_batch=1, fp16=False, int8=(), threads=1, workers=0)
+FP32 = ExportOptions(max_batch=1, fp16=False, int8=(), threads=1, workers=0)
 
 
 def test_a_checkpoint_that_was_exchanged_is_told_by_its_accuracy(

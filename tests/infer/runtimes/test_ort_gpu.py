@@ -84,7 +84,7 @@ def open_ort(folder, backend):
         bundle,
         bundle.artifact("onnx.fp32"),
         precision="fp32",
-        options=ort.Options(None, 4, 0, 1, True),
+        options=ort.RuntimeOptions(None, 4, 0, 1, True),
     )
 
 

@@ -72,7 +72,7 @@ class ResNetTweaksTSMBackbone(BaseModel):
 Backbone = Annotated[PPTSMv2Backbone | ResNetTweaksTSMBackbone, Field(discriminator="name")]
 
 
-class MoViNetHead(BaseModel):
+class MoViNetHeadOptions(BaseModel):
     """No layer at all: for backbones that end in logits."""
 
     model_config = STRICT
@@ -82,7 +82,7 @@ class MoViNetHead(BaseModel):
     """Label smoothing of the training loss of a Recognizer2D."""
 
 
-class PPTSMHead(BaseModel):
+class PPTSMHeadOptions(BaseModel):
     """Pooling, dropout, mean over frames, one linear layer."""
 
     model_config = STRICT
@@ -102,7 +102,7 @@ class PPTSMHead(BaseModel):
     """Label smoothing of the training loss of a Recognizer2D."""
 
 
-Head = Annotated[MoViNetHead | PPTSMHead, Field(discriminator="name")]
+Head = Annotated[MoViNetHeadOptions | PPTSMHeadOptions, Field(discriminator="name")]
 
 
 class Input(BaseModel):

@@ -22,7 +22,7 @@ class Decode(BaseModel):
     name: Literal["VideoDecoder", "FrameDecoder"]
 
 
-class Sample(BaseModel):
+class SamplingOptions(BaseModel):
     """Which frames of a video make a clip."""
 
     model_config = STRICT
@@ -48,7 +48,7 @@ class PipelineSplit(BaseModel):
     model_config = STRICT
 
     decode: Decode
-    sample: Sample
+    sample: SamplingOptions
     transform: list[Step]
 
     def blocks(self) -> list[dict[str, dict[str, Any]]]:

@@ -209,7 +209,7 @@ class Step(BaseModel):
         return options
 
 
-class Mixup(BaseModel):
+class MixupOptions(BaseModel):
     """Blend every clip with another of the batch."""
 
     model_config = STRICT
@@ -218,7 +218,7 @@ class Mixup(BaseModel):
     alpha: Annotated[float, Field(gt=0)] = 0.2
 
 
-class Cutmix(BaseModel):
+class CutmixOptions(BaseModel):
     """Replace a box by that of another clip."""
 
     model_config = STRICT
@@ -227,7 +227,7 @@ class Cutmix(BaseModel):
     alpha: Annotated[float, Field(gt=0)] = 0.2
 
 
-class VideoMix(BaseModel):
+class VideoMixOptions(BaseModel):
     """Cutmix or Mixup, one draw a batch."""
 
     model_config = STRICT
@@ -238,4 +238,4 @@ class VideoMix(BaseModel):
     cutmix_alpha: Annotated[float, Field(gt=0)] = 1.0
 
 
-Mix = Annotated[Mixup | Cutmix | VideoMix, Field(discriminator="name")]
+Mix = Annotated[MixupOptions | CutmixOptions | VideoMixOptions, Field(discriminator="name")]

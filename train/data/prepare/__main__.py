@@ -18,7 +18,7 @@ from train.data.prepare.formats import Plan
 from train.data.prepare.media import Work
 from train.data.prepare.obtain import by_hand, obtain
 from train.data.prepare.report import REPORT, SplitReport, dataset_block, table, write_lists
-from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, Dataset, PrepareError
+from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, PrepareError, PublicDataset
 from train.data.prepare.videos import find, process
 
 log = logger("train.data.prepare")
@@ -115,7 +115,7 @@ def prepare(options: argparse.Namespace) -> dict[str, SplitReport]:
     return reports
 
 
-def _read(dataset: Dataset, annotations: Path, root: Path) -> Plan:
+def _read(dataset: PublicDataset, annotations: Path, root: Path) -> Plan:
     if not annotations.is_dir():
         raise PrepareError(f"there is no {annotations}.\n{by_hand(dataset, root)}")
     try:
@@ -125,7 +125,7 @@ def _read(dataset: Dataset, annotations: Path, root: Path) -> Plan:
 
 
 def _advice(
-    dataset: Dataset, reports: Mapping[str, SplitReport], work: Work, root: Path, out: Path
+    dataset: PublicDataset, reports: Mapping[str, SplitReport], work: Work, root: Path, out: Path
 ) -> str:
     """Where the result is, and the block that a config needs of it."""
     block = dataset_block(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from infer.system.log import logger
 from train.data.prepare.download import check_space, fetch, file_name, sizes
-from train.data.prepare.sources import ANNOTATIONS, VIDEOS, Dataset, PrepareError, Source
+from train.data.prepare.sources import ANNOTATIONS, VIDEOS, PrepareError, PublicDataset, Source
 from train.data.prepare.unpack import is_archive, rar_program, unpack
 
 log = logger(__name__)
@@ -16,7 +16,7 @@ DOWNLOADS = "downloads"
 """Folder below --root for what is on its way."""
 
 
-def obtain(dataset: Dataset, root: Path, *, keep_archives: bool) -> None:
+def obtain(dataset: PublicDataset, root: Path, *, keep_archives: bool) -> None:
     """Fetch and unpack all sources of a dataset that are not there yet.
 
     Raises:
@@ -53,7 +53,7 @@ def obtain(dataset: Dataset, root: Path, *, keep_archives: bool) -> None:
         _stamp(folder, source).touch()
 
 
-def by_hand(dataset: Dataset, root: Path) -> str:
+def by_hand(dataset: PublicDataset, root: Path) -> str:
     """What a user can do to get the files."""
     places = dataset.by_hand.format(annotations=root / ANNOTATIONS, videos=root / VIDEOS)
     command = "Add --download, or put" if dataset.sources else f"From {dataset.home}, put"

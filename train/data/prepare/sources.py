@@ -36,7 +36,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Dataset:
+class PublicDataset:
     """What is known about a dataset.
 
     Attributes:
@@ -66,8 +66,8 @@ _UCF = "https://www.crcv.ucf.edu/data/UCF101"
 _HMDB = "https://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
 _QUALCOMM = "https://www.qualcomm.com/developer/software"
 
-DATASETS: dict[str, Dataset] = {
-    "kinetics400": Dataset(
+DATASETS: dict[str, PublicDataset] = {
+    "kinetics400": PublicDataset(
         title="Kinetics-400",
         licence="The annotations are Google's, CC BY 4.0; the clips belong to their uploaders and "
         "are copies kept by the Common Visual Data Foundation for research.",
@@ -89,7 +89,7 @@ DATASETS: dict[str, Dataset] = {
         "ID_SSSSSS_EEEEEE.mp4 by video and seconds, anywhere below {videos}",
         replaced_by=_REPLACEMENT,
     ),
-    "ucf101": Dataset(
+    "ucf101": PublicDataset(
         title="UCF101",
         licence="For research; the University of Central Florida names no licence, and the clips "
         "belong to their uploaders.",
@@ -102,7 +102,7 @@ DATASETS: dict[str, Dataset] = {
         by_hand="UCF101TrainTestSplits-RecognitionTask.zip, unpacked, to {annotations}; "
         "UCF101.rar, unpacked, to {videos}",
     ),
-    "hmdb51": Dataset(
+    "hmdb51": PublicDataset(
         title="HMDB51",
         licence="Creative Commons Attribution 4.0 (Serre lab, Brown University).",
         home="https://serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database/",
@@ -118,7 +118,7 @@ DATASETS: dict[str, Dataset] = {
         by_hand="test_train_splits.rar, unpacked, to {annotations}; hmdb51_org.rar and the 51 "
         "archives in it, unpacked, to {videos}",
     ),
-    "ssv2": Dataset(
+    "ssv2": PublicDataset(
         title="Something-Something v2",
         licence="Qualcomm's data licence agreement, for research; it has to be accepted on their "
         "site, and copies must not be passed on.",
@@ -129,7 +129,7 @@ DATASETS: dict[str, Dataset] = {
         "test-answers.csv, with or without something-something-v2- before them) to {annotations}; "
         "the videos to {videos}: cat 20bn-something-something-v2-?? | tar -xz -C {videos}",
     ),
-    "jester": Dataset(
+    "jester": PublicDataset(
         title="Jester",
         licence="Qualcomm's data licence agreement, for research; it has to be accepted on their "
         "site, and copies must not be passed on.",
