@@ -59,11 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for sentence in gate_sentences(results):
         print(sentence)
     print(f"written: {options.out}")
+    if options.report is not None:
+        from benchmarks.report.__main__ import write_report
+
+        write_report(options.out, options.report)
+        print(f"the report: {options.report / 'index.html'} (as text: {options.report}/report.md)")
     found = [row["verdict"]["verdict"] for row in results["cells"]]
     collapsed = reference_row(results)["verdict"]["collapsed"]
     failed = FAIL in found or results["broken"] or collapsed
     failed = failed or (options.strict and UNCLEAR in found)
-    return 1 if failed else 0
+    if failed:
+        log.warning("a deployment fails the gate" + "; ignored" * options.tell_only)
+    return 1 if failed and not options.tell_only else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         help="share of the gain that must be retained (default: %(default)g)")  # fmt: skip
     add("--margin", type=float, default=0.5, metavar="POINTS",
         help="or: loss of the student that is allowed (default: %(default)g)")  # fmt: skip
+    add("--report", type=Path, metavar="FOLDER", help="write the report too, whatever the verdict")
+    add("--tell-only", action="store_true", help="exit with 0 also where a deployment fails")
     add("--strict", action="store_true", help="exit with 1 also where a verdict is inconclusive")
     add("--threads", type=int, default=machine.cpu_count(), help="threads of each runtime")
     add("--workers", type=int, default=2, help="threads that decode")

@@ -212,26 +212,31 @@ def test_a_study_takes_seeds_and_overrides(installed: Path) -> None:
 
 
 @needs_make
-def test_a_bundle_of_other_weights_is_made_again_wherever_its_run_lies(installed: Path) -> None:
+def test_a_bundle_of_other_weights_is_made_again_wherever_its_run_lies(
+    root: Path, installed: Path
+) -> None:
     """Newer weights of the run, or those of another run whose folder has the same name."""
+    (installed / ".venv" / "bin").mkdir()
+    python = installed / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={root} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     checkpoint = installed / "elsewhere" / "mine" / "best.pdparams"
     bundle = installed / "bundles" / "mine" / "bundle.json"
     for folder in (checkpoint.parent, bundle.parent):
         folder.mkdir(parents=True)
     checkpoint.write_bytes(b"weights")
     bundle.write_text(json.dumps({"sha256": hashlib.sha256(b"weights").hexdigest()}))
-    for run in (checkpoint.parent, "elsewhere/mine/"):
-        arguments = ("--dry-run", "predict", f"RUN={run}")
-        assert "-m export" not in _make(installed, *arguments).stdout
-        checkpoint.write_bytes(b"other weights")
-        assert "-m export" in _make(installed, *arguments).stdout
-        checkpoint.write_bytes(b"weights")
-    other = installed / "runs" / "mine"
-    other.mkdir(parents=True)
-    (other / "best.pdparams").write_bytes(b"of another run")
-    assert "-m export" in _make(installed, "--dry-run", "predict", "RUN=runs/mine").stdout
-    checkpoint.unlink()  # the bundle is what is left
-    assert "-m export" not in _make(installed, *arguments).stdout
+
+    def exports(*arguments: str) -> bool:
+        return "-m export -" in _make(installed, "--dry-run", *arguments).stdout
+
+    assert not exports("predict", f"RUN={checkpoint.parent}")
+    checkpoint.write_bytes(b"other weights")
+    assert exports("predict", "RUN=elsewhere/mine/") and exports("triton", "RUN=elsewhere/mine")
+    assert not exports("predict", "RUN=elsewhere/mine", f"BUNDLE={bundle.parent}")
+    shutil.move(checkpoint.parent, installed / "runs" / "mine")
+    assert exports("engine", "RUN=runs/mine")
+    assert exports("benchmark")
 
 
 @needs_make
@@ -261,53 +266,69 @@ def test_an_unfit_interpreter_is_refused(
 
 
 @pytest.fixture
-def gate(installed: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`gate("demo", status=1)`: run a target where the gate ends with a status and all else with 0.
+def asked(installed: Path) -> Callable[..., tuple[int, list[str]]]:
+    """`asked("demo", ends={"benchmarks.gain": 1})`: make's status, and what Python was asked to do.
 
-    What Python was asked to do is in `asked` of the checkout.
+    ends: the status of some modules; that of others is 0.
     """
     python = installed / ".venv" / "bin" / "python"
     python.parent.mkdir()
-    (installed / "data" / "motions").mkdir(parents=True)
-    for name in ("baseline", "dml"):
-        (installed / "bundles" / name).mkdir(parents=True)
-        (installed / "bundles" / name / "bundle.json").touch()
 
-    def run(target: str, *, status: int) -> subprocess.CompletedProcess[str]:
-        python.write_text(
-            '#!/bin/sh\necho "$*" >> asked\n'
-            f'case "$*" in *benchmarks.gain*) echo "what the gate said"; exit {status};; esac\n'
+    def run(target: str, *, ends: dict[str, int]) -> tuple[int, list[str]]:
+        cases = "".join(
+            f"case $2 in {name}) exit {status};; esac\n" for name, status in ends.items()
         )
+        python.write_text(f'#!/bin/sh\necho "$*" >> asked\n{cases}')
         python.chmod(0o755)
         (installed / "asked").unlink(missing_ok=True)
-        return _make(installed, target)
+        status = _make(installed, target).returncode
+        return status, (installed / "asked").read_text().splitlines()
 
     return run
 
 
+def modules(lines: list[str]) -> list[str]:
+    return [words[1] if words[0] == "-m" else words[0] for words in map(str.split, lines)]
+
+
+EXPORT = ["train.data.motions", "benchmarks.side_by_side", "export", "export"]
+
+
 @needs_make
 @pytest.mark.parametrize(
-    ("status", "demo", "benchmark", "reported"),
-    [(0, 0, 0, True), (1, 0, 2, True), (2, 2, 2, False), (130, 2, 2, False)],
+    ("target", "current", "stale"),
+    [
+        ("predict", ["infer/predict.py"], [*EXPORT, "infer/predict.py"]),
+        ("engine", ["export.tensorrt"], [*EXPORT, "export.tensorrt"]),
+        ("triton", ["export.triton"], [*EXPORT, "export.triton"]),
+        ("sensitivity", ["export.sensitivity"], [*EXPORT, "export.sensitivity"]),
+        ("benchmark", ["benchmarks.gain"], [*EXPORT, "benchmarks.gain"]),
+        ("report", ["benchmarks.report"], [*EXPORT, "benchmarks.gain", "benchmarks.report"]),
+    ],
 )
-def test_a_failed_gate_ends_the_benchmark_and_not_the_demo(
-    installed: Path,
-    gate: Callable[..., subprocess.CompletedProcess[str]],
-    status: int,
-    demo: int,
-    benchmark: int,
-    reported: bool,
+def test_what_is_out_of_date_is_made_first(
+    asked: Callable[..., tuple[int, list[str]]], target: str, current: list[str], stale: list[str]
 ) -> None:
-    """2 is how make itself says that a command ended with anything but 0."""
-    for target, expected in (("demo", demo), ("benchmark", benchmark)):
-        done = gate(target, status=status)
-        assert done.returncode == expected, done.stderr
-        assert "what the gate said" in done.stdout
-        asked = (installed / "asked").read_text()
-        assert asked.count("-m benchmarks.gain") == 1
-        assert ("-m benchmarks.report reports/demo/results.json" in asked) == reported
-        assert ("The report: " in done.stdout) == (target == "demo" and reported)
-        assert ("A deployment fails the gate" in done.stdout + done.stderr) == (status == 1)
+    for status, wanted in ((0, current), (1, stale)):
+        done, lines = asked(target, ends={"benchmarks.up_to_date": status})
+        found = [name for name in modules(lines) if name != "benchmarks.up_to_date"]
+        assert done == 0 and found == wanted
+
+
+@needs_make
+@pytest.mark.parametrize(("status", "ended"), [(0, 0), (1, 2), (2, 2), (130, 2)])
+def test_a_failed_gate_ends_make(
+    asked: Callable[..., tuple[int, list[str]]], status: int, ended: int
+) -> None:
+    """2 is how make itself says that a command ended with anything but 0.
+
+    The gate writes the report; the demo asks it to tell only what fails.
+    """
+    for target in ("benchmark", "demo"):
+        done, lines = asked(target, ends={"benchmarks.gain": status})
+        assert done == ended
+        (gate,) = (line for line in lines if line.startswith("-m benchmarks.gain"))
+        assert "--report reports/demo" in gate and ("--tell-only" in gate) == (target == "demo")
 
 
 @pytest.mark.parametrize(

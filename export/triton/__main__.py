@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from export.assemble.folder import OutputError
+from export.assemble.folder import OutputError, exchange
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.bundle.engines import Stamp, built_engines, read_engine, read_stamp
 from infer.command.runner import command, run_and_exit
@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--bundle", required=True, help="folder that `python -m export` made")
     add("--out", "--output", required=True, metavar="REPO", help="folder to make")
+    add("--overwrite", action="store_true", help="replace the repository that is there")
     add("--precision", nargs="+", help="which ONNX files and engines (default: all there are)")
     add("--engine", nargs="+", metavar="FILE", help="engines to serve, where several are built")
     add("--kind", choices=("auto", "gpu", "cpu"), default="auto", help="where ONNX files run "
@@ -96,6 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         precisions=options.precision,
         engines=options.engine,
         serving=Serving(f"KIND_{options.kind.upper()}", options.instances, options.delay),
+        overwrite=options.overwrite,
     )
     return 0
 
@@ -107,15 +109,17 @@ def write_repository(
     precisions: Sequence[str] | None = None,
     engines: Sequence[str] | None = None,
     serving: Serving | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write the repository; it appears whole or not at all.
 
     Args:
         bundle: what to serve.
-        out: a folder that is not there yet, or is empty.
+        out: a folder that is not there yet, or is empty; see `overwrite`.
         precisions: None: all that the bundle has as ONNX; int8 is both files, if there are two.
         engines: engines to serve; None: those of the bundle, one for each precision.
         serving: how ONNX files are served; engines run on GPUs.
+        overwrite: whether a repository that is there is replaced.
 
     Raises:
         BackendError: a precision that the bundle lacks, several engines to choose from, an engine
@@ -139,7 +143,10 @@ def write_repository(
         models.append(_engine_model(bundle, path, stamp, serving))
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise OutputError(f"{out} is in use; choose another folder, or remove it")
+            is_repository = (out / "models").is_dir() and (out / "client" / BUNDLE_JSON).is_file()
+            if not (overwrite and is_repository):
+                hint = "replace it with --overwrite" if is_repository else "remove it"
+                raise OutputError(f"{out} is in use; choose another folder, or {hint}")
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
             made = Path(name) / "made"
@@ -149,7 +156,9 @@ def write_repository(
             (made / "client").mkdir()
             shutil.copyfile(CLIENT, made / "client" / "client.py")
             shutil.copyfile(bundle.root / BUNDLE_JSON, made / "client" / BUNDLE_JSON)
-            os.replace(made, out)
+            if not (out.exists() and exchange(made, out)):
+                shutil.rmtree(out, ignore_errors=True)
+                os.replace(made, out)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
     log.info(f"serve it:    tritonserver --model-repository {out / 'models'}")

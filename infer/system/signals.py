@@ -76,20 +76,9 @@ def importing() -> Iterator[None]:
             handle(number, None)
 
 
-@contextmanager
-def keep_handlers() -> Iterator[None]:
-    """For the import of a package that sets signal handlers of its own, as Paddle does."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *SIGNALS)}
-    yield
-    if threading.current_thread() is threading.main_thread():
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
-
-
 def import_paddle() -> Any:
     """Import Paddle without the signal handlers that it sets, in Python and in C++."""
-    with keep_handlers():
+    with importing():
         paddle = import_module("paddle")
         paddle.disable_signal_handler()
     return paddle

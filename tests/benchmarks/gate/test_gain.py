@@ -219,6 +219,17 @@ def test_several_pairs_are_one_recipe(world: Path, tmp_path: Path) -> None:
     assert run(world, "blind blind", "good", out, "--no-latency") == 2
 
 
+def test_a_failed_gate_writes_its_report_and_may_be_told_only(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = tmp_path / "pages"
+    for more, status in (([], 1), (["--tell-only"], 0)):
+        options = ["--no-latency", "--report", str(pages), *more]
+        assert run(world, "good", "stuck", tmp_path / "results.json", *options) == status
+        assert "a deployment fails the gate" in capsys.readouterr().err
+        (pages / "report.md").unlink()
+
+
 def test_one_answer_for_every_clip_is_named(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -233,6 +233,22 @@ def test_wrong_use(bundle, tmp_path, capsys, options, said):
     assert said in capsys.readouterr().err and not (tmp_path / "repo").exists()
 
 
+def test_a_repository_is_replaced_on_demand(bundle, tmp_path, capsys):
+    repo = tmp_path / "repo"
+    assert write(bundle, repo, "--precision", "fp32") == 0
+    (repo / "models" / "old").mkdir()
+    assert write(bundle, repo) == 2 and "--overwrite" in capsys.readouterr().err
+    assert write(bundle, repo, "--overwrite") == 0
+    assert not (repo / "models" / "old").exists() and any((repo / "models").iterdir())
+    assert os.listdir(tmp_path).count("repo") == 1
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes").write_text("kept")
+    assert write(bundle, mine, "--overwrite") == 2
+    assert (mine / "notes").read_text() == "kept"
+
+
 def test_damage_and_folders_in_use(bundle, tmp_path, capsys):
     (tmp_path / "repo").mkdir()
     (tmp_path / "repo" / "mine").write_text("")
