@@ -79,6 +79,7 @@ def test_messages_go_where_a_command_wants_them(information, capsys):
 
 
 def test_a_program_gets_no_messages_that_it_does_not_ask_for(capsys, caplog):
+    caplog.set_level(logging.WARNING)
     log.info("read a")
     assert capsys.readouterr() == ("", "") and not caplog.messages
     caplog.set_level(logging.INFO, "clipduet")
