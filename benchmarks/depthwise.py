@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import TIMING, add_timing, carry_out
+from benchmarks.common.command import TIMING, add_config, add_timing, carry_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Time a student's training step with both depthwise kernels.",
     )
     add = parser.add_argument
-    add("-c", "--config", default="configs/motions_baseline.yaml", help="default: %(default)s")
+    add_config(parser, "configs/motions_baseline.yaml")
     add_timing(parser)
     add("--threads", type=int, default=1, help="threads of both kernels (default: %(default)s)")
     add("--seed", type=int, default=0, help="seed of weights and clips")
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from train.config.load import load_config
     from train.distill.recognizers import build_recognizer
 
-    cfg = load_config(options.config)
+    cfg = load_config(options.config, options.override)
     steps: dict[str, Callable[[], object]] = {}
     losses = {}
     for kernel in KERNELS:

@@ -167,6 +167,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--root", metavar="DIR", help="folder that the paths of LIST start from (default: its own)")
     add(
         "--output",
+        "--out",
         metavar="FILE",
         help="write there when all is done, instead of to the screen; until then answers are kept "
         "in FILE.partial, which the same command takes up when this one is stopped",

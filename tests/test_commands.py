@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,9 @@ def test_help_is_clean_and_imports_nothing_heavy(command: list[str], tmp_path: P
         assert usage.startswith(f"usage: python -m {command[1]} ")
 
 
+ALIASES = {"-c": "--config", "-o": "--override", "--out": "--output", "-w": "--weights"}
+
+
 class WorkFailedError(ClipDuetError):
     exit_status = 1
 
@@ -82,12 +86,39 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "infer"])
+COMMANDS = [name for name in MODULES if name != "infer"]
+
+
+def _module(name: str) -> Any:
+    folder = ROOT.joinpath(*name.split("."))
+    return importlib.import_module(f"{name}.__main__" if folder.is_dir() else name)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_common_options_mean_the_same_everywhere(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsers: list[argparse.ArgumentParser] = []
+
+    def stop(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        parsers.append(parser)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    assert _module(name).main([]) == 130
+    actions = parsers[0]._option_string_actions
+    for short, long in ALIASES.items():
+        assert actions.get(short) is actions.get(long), (short, long)
+    if "-o" in actions:
+        assert isinstance(actions["-o"], argparse._AppendAction)
+    assert "-c" not in actions or "-o" in actions
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_what_ends_one_command_ends_all_alike(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = ROOT.joinpath(*name.split("."))
-    module = importlib.import_module(f"{name}.__main__" if folder.is_dir() else name)
+    module = _module(name)
     for error, status in ENDS:
 
         def fails(*_: object, error: BaseException = error, **__: object) -> None:
