@@ -22,6 +22,7 @@ from .bundle.bundle import Bundle
 from .clips.preprocess import clips_of_frames
 from .pipeline.predictions import Prediction, predict_videos
 from .pipeline.rank import top_k as best
+from .runtimes.base import MOST_THREADS
 from .runtimes.open import open_runtime
 from .system.errors import BackendError, ClipDuetError
 from .system.hardware import MOST_DECODERS, cores
@@ -81,32 +82,32 @@ class Model:
         batch_size: int = 1,
         workers: int | None = None,
     ) -> Iterator[Prediction]:
-        """Classify video files, or folders of frames.
+        """Classify video files.
 
         Args:
-            videos: one path or any number of them, taken as they are needed.
+            videos: one path or any number of them, taken as they are needed. A folder is one video,
+                whose frames are pictures numbered from 0 or 1 (`img_00001.jpg`). Of a folder of
+                videos, pass the files: `sorted(Path("clips").glob("*.mp4"))`.
             top_k: classes in each prediction, at least 1.
             batch_size: videos that go through the network together, at least 1.
-            workers: threads that read videos; None: one a core, at most `MOST_DECODERS`.
+            workers: threads that read videos, at most 1024; None: one a core, at most
+                `MOST_DECODERS`.
 
         Returns:
             A prediction for every video, in order, as soon as it is there. A video that cannot be
-            read gives one with an error, and the others go on. Reading begins with the call.
+            read gives one with an error, and the others go on. Reading begins with the call. What
+            `videos` itself raises comes after the predictions of the paths that it gave before.
 
         Raises:
-            ClipDuetError: a number that is not whole or below 1, or a model that was closed.
+            ClipDuetError: a number that is not whole or not in its range, or a model that was
+                closed.
         """
         self._check_open()
-        paths = [videos] if isinstance(videos, str | Path) else videos
+        paths = [videos] if isinstance(videos, str | os.PathLike) else videos
         count = min(self._threads or cores(), MOST_DECODERS) if workers is None else workers
-        least = {"top_k": top_k, "batch_size": batch_size, "workers": count}
-        wrong = [
-            f"{name} is {value!r}"
-            for name, value in least.items()
-            if not isinstance(value, int) or value < 1
-        ]
-        if wrong:
-            raise ClipDuetError(f"{', '.join(wrong)}; allowed: whole numbers from 1")
+        _check_whole(top_k=top_k, batch_size=batch_size, workers=count)
+        if count > MOST_THREADS:
+            raise ClipDuetError(f"workers is {count}; allowed: at most {MOST_THREADS}")
         return predict_videos(
             (Path(path) for path in paths),
             self.logits,
@@ -127,10 +128,10 @@ class Model:
             top_k: classes in the prediction, at least 1.
 
         Raises:
-            ClipDuetError: frames of another shape or type, or too small for the crop.
+            ClipDuetError: frames of another shape or type, or too small for the crop; a `top_k`
+                that is not whole or below 1.
         """
-        if top_k < 1:
-            raise ClipDuetError(f"top_k is {top_k}; allowed: 1 or more")
+        _check_whole(top_k=top_k)
         found = np.asarray(frames)
         good = found.dtype == np.uint8 and found.ndim == 4 and found.shape[-1] == 3
         if not good or 0 in found.shape:
@@ -184,7 +185,19 @@ class Model:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Model {self.name}: {len(self.classes)} classes, {self.backend} {self.precision}>"
+        classes = "1 class" if len(self.classes) == 1 else f"{len(self.classes)} classes"
+        return f"<Model {self.name}: {classes}, {self.backend} {self.precision}>"
+
+
+def _check_whole(**numbers: object) -> None:
+    """Raises ClipDuetError unless all of them are whole numbers from 1."""
+    wrong = [
+        f"{name} is {value!r}"
+        for name, value in numbers.items()
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1
+    ]
+    if wrong:
+        raise ClipDuetError(f"{', '.join(wrong)}; allowed: whole numbers from 1")
 
 
 def load(

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import VideoError, os_reason
+from ..system.terminal import counted
 from .decode import Each, Frames, Pick, VideoInfo
 from .pictures import read_picture
 
@@ -43,7 +44,7 @@ class Numbering:
         """The missing numbers in words, "" if there are none."""
         shown = [f"{a} to {b}" if b > a else f"{a}" for a, b in self.missing[:_SHOWN]]
         more = len(self.missing) - _SHOWN
-        return ", ".join([*shown, *([f"and {more} more ranges"] if more > 0 else [])])
+        return ", ".join([*shown, *([f"and {counted(more, 'more range')}"] if more > 0 else [])])
 
 
 def first_number(folder: Path, suffix: str = SUFFIX) -> int:
@@ -118,7 +119,8 @@ def read_frames_folder(
     limits.check_frames(folder, frames)
     if frames < 1:
         neither = f"neither {suffix.format(0)} nor {suffix.format(1)} is there"
-        raise VideoError(folder, f"no frames: {neither}")
+        rule = "a folder is read as one video, whose frames are numbered pictures"
+        raise VideoError(folder, f"no frames: {neither}; {rule}")
     wanted = list(pick(frames))
     kept: dict[int, Frames] = {}
     height = width = read = 0

@@ -76,7 +76,8 @@ def cut_off(path: Path) -> str | None:
             seen = FileReader(file.fileno(), os.fstat(file.fileno()).st_size)
             start = seen.at(0, 400)
             if seen.size < 8:
-                return f"only {seen.size} bytes are there"
+                are = "1 byte is" if seen.size == 1 else f"{seen.size} bytes are"
+                return f"only {are} there"
             for begins, look in CONTAINERS:
                 if begins(start):
                     return look(seen)

@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 
+from ..system.addresses import NOT_READ, is_address
 from ..system.errors import NO_MEMORY, VideoError, os_reason
 from .damage import cut_off_or
 from .decoder import check_decoder
@@ -45,7 +46,7 @@ def check_file(path: Path, limits: Limits = LIMITS) -> None:
         with path.open("rb"):
             pass
     except (FileNotFoundError, NotADirectoryError):
-        raise VideoError(path, "no such file") from None
+        raise VideoError(path, NOT_READ if is_address(path) else "no such file") from None
     except OSError as error:
         raise VideoError(path, f"cannot be read: {os_reason(error)}") from None
     except ValueError as error:

@@ -20,8 +20,9 @@ import numpy.typing as npt
 from ..clips.decode import Frames, VideoInfo
 from ..clips.preprocess import load_clips, reason_of
 from ..clips.spec import ClipSpec
+from ..system.addresses import shown_path
 from ..system.errors import BackendError, VideoError
-from ..system.terminal import printable
+from ..system.terminal import counted, printable
 from .rank import Ranked, top_k
 
 Load = Callable[[Path, ClipSpec], tuple[Frames, VideoInfo]]
@@ -58,12 +59,12 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """The prediction as plain data, ready for JSON."""
-        video = None if self.video is None else str(self.video)
+        video = None if self.video is None else shown_path(self.video)
         own = {"video": video, "label": self.label, "score": self.score}
         return own | {key: value for key, value in asdict(self).items() if key != "video"}
 
     def __str__(self) -> str:
-        name = "frames" if self.video is None else str(self.video)
+        name = "frames" if self.video is None else shown_path(self.video)
         if self.error is not None:
             said = f"{name}: error: {self.error}"
         else:
@@ -108,19 +109,25 @@ def predict_videos(
         load: reads one video; raises VideoError.
 
     Returns:
-        An iterator of one `Prediction` for every video, in order. Close it to stop early.
+        An iterator of one `Prediction` for every video, in order. Close it to stop early. What
+        `videos` raises comes after the predictions of those that it gave before.
     """
     if batch_size < 1 or workers < 1:
         raise ValueError(f"batch_size {batch_size} and workers {workers} must be at least 1")
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     waiting: deque[Future[_Loaded]] = deque()
     source = iter(videos)
+    broken: list[Exception] = []
     window = batch_size + workers
 
     def fill() -> None:
-        while len(waiting) < window:
-            video = next(source, None)
-            if video is None:
+        while len(waiting) < window and not broken:
+            try:
+                video = next(source)
+            except StopIteration:
+                return
+            except Exception as error:  # the caller's
+                broken.append(error)
                 return
             waiting.append(pool.submit(_load, video, spec, load))
 
@@ -134,6 +141,8 @@ def predict_videos(
                     batch.append(waiting.popleft().result())
                 fill()
                 yield from _predict(batch, run, classes, k)
+            if broken:
+                raise broken[0]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -146,7 +155,8 @@ def _load(video: Path, spec: ClipSpec, load: Load) -> _Loaded:
     try:
         clips, info = load(video, spec)
         if info.damaged:
-            warning = f"{info.lost or 'damaged in places'}; {info.frames} frames decode"
+            frames = "1 frame decodes" if info.frames == 1 else f"{info.frames} frames decode"
+            warning = f"{info.lost or 'damaged in places'}; {frames}"
             if info.header_frames is not None:
                 warning += f", the header claims {info.header_frames}"
     except (VideoError, MemoryError, cv2.error) as problem:
@@ -167,6 +177,8 @@ def _predict(
             logits = np.split(flat, np.cumsum([len(clips) for clips in good])[:-1])
         except BackendError as error:
             problem = str(error)
+        except MemoryError:
+            problem = f"not enough memory to run {counted(len(good), 'video')} at once"
         share = (time.perf_counter() - start) / len(good)
     del good
     place = iter(logits)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..system.errors import BackendError
+from ..system.terminal import counted
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def top_k(logits: npt.ArrayLike, k: int, classes: Sequence[str]) -> list[Ranked]
     """
     z = np.asarray(logits)
     if z.shape[-1] != len(classes):
-        raise BackendError(f"the network gave {z.shape[-1]} logits for {len(classes)} classes")
+        found = counted(z.shape[-1], "logit")
+        raise BackendError(f"the network gave {found} for {len(classes)} classes")
     if not np.isfinite(z).all():
         raise BackendError("the network gave logits that are not finite numbers")
     scores = mean_scores(z)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .addresses import shown_path
 from .terminal import printable
 
 
@@ -49,7 +50,7 @@ class VideoError(ClipDuetError):
         self.reason = reason
 
     def _text(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{shown_path(self.path)}: {self.reason}"
 
 
 NO_MEMORY = "not enough memory for its frames"

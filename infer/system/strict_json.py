@@ -35,7 +35,7 @@ def read_json(path: Path) -> Any:
         JsonProblem: it cannot be read, or is not strictly JSON.
     """
     try:
-        return parse_json(read_bytes(path, most=MOST_BYTES))
+        data = read_bytes(path, most=MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
@@ -46,6 +46,9 @@ def read_json(path: Path) -> Any:
         }
         problem = wrong.get(error.errno or 0, f"cannot be read: {os_reason(error)}")
         raise JsonProblem(problem) from None
+    except ValueError as error:
+        raise JsonProblem(f"is not a usable file name: {error}") from None
+    return parse_json(data)
 
 
 def parse_json(data: bytes) -> Any:

@@ -22,6 +22,11 @@ def printable(text: str, keep: str = "") -> str:
     )
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things, such as "1 frame" and "2 frames"."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
 _nowhere_yet: set[int] = set()
 """Standard streams that were closed when the process began."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,12 +77,80 @@ def test_frames_that_are_none_are_refused(model: infer.Model, frames: np.ndarray
         model.predict_frames(frames)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"top_k": 0}, {"batch_size": 0}, {"workers": -1}, {"batch_size": float("nan")}]
-)
-def test_numbers_below_one_are_refused(model: infer.Model, wrong: dict[str, int]) -> None:
-    with pytest.raises(infer.ClipDuetError, match=next(iter(wrong))):
-        model.predict([], **wrong)
+IMPOSSIBLE = ["a\0b", "\ud800", "deep/\ud800/b", "x" * 5000]
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_name_that_no_file_can_have_is_no_bundle(name: str, kind: type) -> None:
+    with pytest.raises(infer.BundleError) as caught:
+        infer.load(kind(name))
+    assert str(caught.value).isprintable()
+
+
+def test_a_name_that_no_file_can_have_is_one_failed_video(
+    model: infer.Model, colour_clip: Callable[..., Path]
+) -> None:
+    names = [*IMPOSSIBLE, colour_clip("a.mp4", "red"), *map(Path, IMPOSSIBLE)]
+    found = list(model.predict(names))
+    assert [one.label for one in found] == [None] * 4 + ["red"] + [None] * 4
+    for one in found:
+        assert str(one).isprintable() and json.dumps(one.to_dict())
+        assert one.error is None or "name" in one.error
+
+
+@pytest.mark.parametrize("address", ["https://some.where/a.mp4?x=1", "rtsp://camera:554/1"])
+def test_an_address_is_called_one(model: infer.Model, address: str) -> None:
+    (found,) = model.predict(address)
+    assert found.error is not None and "address" in found.error and "download" in found.error
+    assert address in str(found) and found.to_dict()["video"] == address
+    with pytest.raises(infer.ClipDuetError, match=re.escape(f"{address}: an address")):
+        load_clips(address, model.bundle.spec)
+
+
+def test_a_folder_without_frames_is_told_what_a_folder_is(
+    model: infer.Model, colour_clip: Callable[..., Path]
+) -> None:
+    (found,) = model.predict(colour_clip("v/a.mp4", "red").parent)
+    assert found.error is not None
+    assert "img_00001.jpg" in found.error and "a folder is read as one video" in found.error
+
+
+def test_what_the_callers_iterator_raises_comes_after_what_was_read(
+    model: infer.Model, colour_clip: Callable[..., Path]
+) -> None:
+    paths = [colour_clip("a.mp4", "red"), colour_clip("b.mp4", "blue")]
+
+    def source() -> Iterator[Path]:
+        yield from paths
+        raise ConnectionError("the list ended")
+
+    seen = []
+
+    def use(videos: Iterable[object]) -> None:
+        for one in model.predict(videos, batch_size=4):  # type: ignore[arg-type]
+            seen.append(one.label)
+
+    with pytest.raises(ConnectionError, match="the list ended"):
+        use(source())
+    assert seen == ["red", "blue"]
+    with pytest.raises(TypeError):
+        use([*paths, 3])
+    assert seen == ["red", "blue"] * 2
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, float("nan"), "5", None, True, 10**6])
+def test_numbers_that_make_no_sense_are_refused(model: infer.Model, wrong: object) -> None:
+    frames = np.zeros((1, 32, 32, 3), np.uint8)
+    for name in ("top_k", "batch_size", "workers"):
+        if (wrong == 10**6 and name != "workers") or (wrong is None and name == "workers"):
+            continue
+        with pytest.raises(infer.ClipDuetError, match=name):
+            model.predict([], **{name: wrong})  # type: ignore[arg-type]
+    if wrong != 10**6:
+        with pytest.raises(infer.ClipDuetError, match="top_k"):
+            model.predict_frames(frames, top_k=wrong)  # type: ignore[arg-type]
+    assert len(model.predict_frames(frames, top_k=np.int64(2)).topk) == 2  # type: ignore[arg-type]
 
 
 def test_threads_share_a_model(model: infer.Model, colour_clip: Callable[..., Path]) -> None:

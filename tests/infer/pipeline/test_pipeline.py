@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -132,6 +133,63 @@ def test_a_network_that_fails_is_said_for_its_videos_and_the_rest_goes_on():
     assert [p.error is None for p in out] == [True, True, False, False, False, True]
     assert out[2].error == "out of memory"
     assert "not finite" in out[3].error
+
+
+def test_a_batch_that_memory_does_not_hold_is_said_for_its_videos():
+    def run(clips):
+        if len(clips) > 2:
+            raise MemoryError
+        return fake_run(clips)
+
+    out = list(predict_videos(videos(3), run, SPEC, NAMES, batch_size=2, load=fake_load))
+    assert ["memory" in str(p.error) for p in out] == [True, True, False]
+
+
+class OfTheCallerError(Exception):
+    pass
+
+
+def breaking(after, error=OfTheCallerError):
+    yield from videos(after)
+    raise error
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 4, 20])
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (3, 2), (100, 2)])
+def test_what_the_source_raises_comes_after_the_answers_before_it(after, batch_size, workers):
+    found = predict_videos(
+        breaking(after),
+        fake_run,
+        SPEC,
+        NAMES,
+        batch_size=batch_size,
+        workers=workers,
+        load=fake_load,
+    )
+    seen = []
+
+    def use():
+        for one in found:
+            seen.append(number(one.video))
+
+    with pytest.raises(OfTheCallerError):
+        use()
+    assert seen == list(range(after))
+
+
+def test_ctrl_c_in_the_source_does_not_wait():
+    with pytest.raises(KeyboardInterrupt):
+        list(predict_videos(breaking(3, KeyboardInterrupt), fake_run, SPEC, NAMES, load=fake_load))
+
+
+@pytest.mark.parametrize(("frames", "said"), [(1, "1 frame decodes"), (2, "2 frames decode")])
+def test_frames_that_decode_are_counted_in_words(frames, said):
+    def load(path, spec):
+        clips, info = fake_load(path, spec)
+        return clips, replace(info, frames=frames, header_frames=None)
+
+    (found,) = predict_videos(videos(1), fake_run, SPEC, NAMES, load=load)
+    assert found.warning is not None and found.warning.endswith(said)
 
 
 def test_frames_that_cannot_be_resized_are_said_for_their_video():
