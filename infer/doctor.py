@@ -42,9 +42,10 @@ from .system import subprocess_call
 from .system.errors import ClipDuetError
 from .system.hardware import cores, cpu, nvidia_gpus
 from .system.subprocess_call import ask
-from .system.terminal import has_stdout, printable
+from .system.terminal import counted, has_stdout, printable
 from .system.versions import OLDEST, is_older
 
+PROG = f"python -m {__package__}.doctor"
 BASE = ("numpy", "cv2", "av")
 """What every prediction imports."""
 INSTALL = "pip install --force-reinstall -c constraints.txt ."
@@ -187,6 +188,7 @@ def _of_bundle(bundle: Bundle, found: Sequence[Status], features: set[str]) -> d
         "folder": str(bundle.root),
         "name": bundle.name,
         "runs": runs,
+        "left_out": dict(bundle.left_out),
         "engines": [path.name for path in built_engines(bundle)],
         "problems": problems,
     }
@@ -203,7 +205,7 @@ def lines(report: dict[str, Any]) -> Iterator[str]:
     yield f"Python    {report['python']} ({report['executable']}), {report['system']}"
     processor = report["cpu"]
     yield from _wrapped(
-        f"CPU       {processor['name']}, {processor['cores']} cores to use: "
+        f"CPU       {processor['name']}, {counted(processor['cores'], 'core')} to use: "
         f"{' '.join(processor['features']) or 'no features told'}"
     )
     gpus = report["gpus"]
@@ -251,6 +253,9 @@ def _bundle_lines(bundle: dict[str, Any]) -> Iterator[str]:
             yield f"{'':23}engines: {', '.join(bundle['engines']) or f'none yet: {command}'}"
     if not bundle["runs"]:
         yield "  nothing can run it here"
+    for key, reason in bundle["left_out"].items():
+        text = " ".join(f"{key}: {reason}".split())
+        yield from _wrapped(f"  {'left out at export':<21}{text}", 23)
     recorded = shown_versions(bundle["decoder"]["recorded"]) or "not recorded"
     differs = bundle["decoder"]["differs"]
     note = f"; another major version: {', '.join(differs)}: pixels may differ" if differs else ""
@@ -269,7 +274,7 @@ def _wrapped(text: str, indent: int = 10) -> list[str]:
 
 
 @command()
-def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.doctor") -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     """The command line, which calls itself `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog=prog,

@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 log = logger(f"{__package__}.predict")
 
+PROG = f"python -m {__package__}.predict"
 DEFAULT_BUNDLE = Path("bundles", "dml")
 """Of the current folder, else of the checkout; an installed package has none beside it."""
 
 
 # What is kept of an interrupted run is said where it is kept.
 @command(stopped=None)
-def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.predict") -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     """The command line, which calls itself `prog`; returns the exit status."""
     args = _parser(prog).parse_args(argv)
     from .command.inputs import find_videos
@@ -48,11 +49,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str = "python -m infer.pred
 
     check_reading_options(args)
     inputs = find_videos(args.video)
-    for name, why in inputs.missing:
+    screen = args.output in (None, "-")
+    for name, why in () if screen else inputs.missing:  # the screen has a row for each
         log.error(f"{name}: {why}")
     for note in inputs.notes:
         log.info(f"note: {note}")
-    screen = args.output in (None, "-")
     if screen and not has_stdout():
         raise ClipDuetError("standard output is closed: name a file with --output")
     output = Path() if screen else real_path(args.output)
@@ -185,6 +186,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 def _load_bundle(named: str | None) -> Bundle:
     from .bundle.bundle import Bundle
     from .bundle.moved_aside import whereabouts
+    from .command.missing import in_checkout
     from .system.errors import BundleError
 
     folder = Path(named) if named else DEFAULT_BUNDLE
@@ -196,10 +198,13 @@ def _load_bundle(named: str | None) -> Bundle:
     except (FileNotFoundError, NotADirectoryError):
         there = False
     if not there and not whereabouts(folder):
-        raise BundleError(
-            f"no bundle in {folder}: `make export` makes one from a trained checkpoint "
-            "(`make demo` does everything from the start), --bundle names another"
-        )
+        what = "--bundle names the folder of one, with bundle.json in it"
+        if in_checkout():
+            what = (
+                "`make export` makes one from a trained checkpoint (`make demo` does everything "
+                "from the start), --bundle names another"
+            )
+        raise BundleError(f"no bundle in {folder}: {what}")
     return Bundle.load(folder)
 
 

@@ -24,7 +24,7 @@ from ..runtimes.registry import backend_packages
 from ..system.files import replacing
 from ..system.hardware import MOST_DECODERS, cores
 from ..system.log import logger
-from ..system.terminal import ProgressLine
+from ..system.terminal import ProgressLine, counted
 from .inputs import Inputs, Row
 from .journal import Journal, key_of
 from .labels import Labels
@@ -90,10 +90,8 @@ def to_file(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | No
         keep = False
     except BaseException:
         if journal.answers:
-            path, many = journal.path, journal.answers
-            log.warning(
-                f"stopped: {path} keeps {many} answers, and the same command goes on with them"
-            )
+            path, many = journal.path, counted(journal.answers, "answer")
+            log.warning(f"stopped: {path} keeps {many}, and the same command goes on from there")
         raise
     finally:
         journal.close(keep=keep)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..system.addresses import NOT_READ, is_address
 from ..system.errors import os_reason
 from ..system.folders import FolderScan
 
@@ -17,7 +17,6 @@ VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
     *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
 )
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True)
@@ -127,9 +126,8 @@ def _expand(name: str) -> _Found:
         if not found.videos and not found.problems:
             found.problems.append((name, "no videos in this folder"))
         return found
-    if _ADDRESS.match(name) and not os.path.lexists(path):
-        why = "an address, which cannot be read yet: download it and name the file"
-        return _Found(problems=[(name, why)])
+    if is_address(name) and not os.path.lexists(path):
+        return _Found(problems=[(name, NOT_READ)])
     if os.path.lexists(path) or not glob.has_magic(name):
         found.videos.append(path)  # a file that is missing is said when it is its turn
         return found

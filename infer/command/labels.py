@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..system.errors import ClipDuetError, listed, os_reason
-from ..system.terminal import printable
+from ..system.terminal import counted, printable
 
 if TYPE_CHECKING:
     from ..pipeline.predictions import Prediction
@@ -124,8 +124,9 @@ def read_labels(
     labels = Labels(classes, numbers)
     wanted = list(videos)
     if wanted and all(labels.of(video) is None for video in wanted):
+        videos_asked = counted(len(wanted), "video")
         raise ClipDuetError(
-            f"--labels {file} has none of the {len(wanted)} videos; relative paths in it start "
-            f"from {base}: --root names another folder"
+            f"--labels {file} has none of the {videos_asked}; relative paths in it start from "
+            f"{base}: --root names another folder"
         )
     return labels

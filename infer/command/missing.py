@@ -6,7 +6,10 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
+OWN_NAME = __name__.split(".")[0]
+"""Of this package: `infer` in a checkout, else `clipduet`."""
 OWN = {"__main__", "clipduet", "infer", "train", "export", "benchmarks"}
 
 
@@ -31,13 +34,19 @@ def need(packages: Sequence[str], *, extra: str) -> None:
         raise SystemExit(2)
 
 
+def in_checkout() -> bool:
+    """Whether this runs in a checkout: an installed package has no make targets."""
+    return (Path(__file__).resolve().parents[2] / "Makefile").is_file()
+
+
 def advice(missing: str, *, extra: str = "") -> str:
     """What to do about packages that are not there; `extra`: of this project, or the base."""
     what = f"'.[{extra}]'" if extra else "."
-    return (
-        f"{sys.executable} does not have {missing}: pip install -c constraints.txt {what}, or run "
-        "`make setup` and take .venv/bin/python"
-    )
+    install = f"pip install -c constraints.txt {what}"
+    remedy = f"{install}, or run `make setup` and take .venv/bin/python"
+    if not in_checkout():
+        remedy = f"install {OWN_NAME} again, with what it needs ({install} in its checkout)"
+    return f"{sys.executable} does not have {missing}: {remedy}"
 
 
 def why_not(error: ImportError, *, extra: str = "") -> str:
@@ -48,7 +57,7 @@ def why_not(error: ImportError, *, extra: str = "") -> str:
     shown = reason if len(reason) <= 400 else f"{reason[:180]} ... {reason[-200:]}"
     return (
         f"{sys.executable} has {_package(error)}, but cannot load it: {shown}; `python -m "
-        "infer.doctor` looks at every package that is needed"
+        f"{OWN_NAME}.doctor` looks at every package that is needed"
     )
 
 

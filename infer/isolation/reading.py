@@ -170,7 +170,7 @@ class IsolatedReading:
 
     def _told(self, reason: str) -> str:
         if reason == _SLOW:
-            return f"its reading took more than {self._seconds:g} seconds (--read-timeout)"
+            return f"its reading took more than {self._seconds:g} s (--read-timeout)"
         if reason == _LARGE:
             most = f"{self._memory >> 20:,} MiB of memory (--read-memory)"
             return f"its reading takes more than {most}"

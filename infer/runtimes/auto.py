@@ -19,7 +19,7 @@ from ..system.errors import AlteredError, BackendError, BundleError, listed
 from ..system.hardware import gpu_problem
 from ..system.log import logger
 from .implementations import open_known
-from .registry import BACKENDS, artifact_keys, find_artifact
+from .registry import BACKENDS, artifact_keys, find_artifact, no_model
 
 if TYPE_CHECKING:
     from .base import Runtime, RuntimeOptions
@@ -48,11 +48,15 @@ def open_best(
     With a `device` other than 0 only GPUs are considered, with `streams` only what has them.
 
     Raises:
-        BackendError: none can run, and why each cannot.
+        BackendError: the bundle lacks the precision; or none can run, and why each cannot.
         AlteredError: the artefact that would be run was altered.
     """
+    backends = order(precision, expected_clips=expected_clips)
+    wanted = {key for backend in backends for key in artifact_keys(backend, precision)}
+    if wanted.isdisjoint(bundle.artifacts):
+        raise BackendError(no_model(bundle, precision, *backends))
     passed: dict[str, str] = {}
-    for backend in order(precision, expected_clips=expected_clips):
+    for backend in backends:
         problem = _ruled_out(bundle, backend, precision, options)
         if problem is None:
             try:

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from ..bundle.bundle import Artifact, Bundle
 from ..system.errors import BackendError
+from ..system.strict_json import shown_key
 from .backend import Backend
 
 AUTO = "auto"
@@ -77,15 +78,25 @@ def find_artifact(bundle: Bundle, backend: str, precision: str) -> Artifact:
     for key in artifact_keys(backend, precision):
         if key in bundle.artifacts:
             return bundle.artifacts[key]
-    there = ", ".join(precisions(bundle, backend))
-    has = f"it has: {there}" if there else "it has none for this backend"
-    near = get_close_matches(precision, PRECISIONS, n=1) if precision not in PRECISIONS else []
+    raise BackendError(no_model(bundle, precision, backend))
+
+
+def no_model(bundle: Bundle, precision: str, *backends: str) -> str:
+    """That a bundle lacks a precision for some backends, what it has, and why it was left out."""
+    there = dict.fromkeys(name for backend in backends for name in precisions(bundle, backend))
+    whom = f"for {backends[0]}" if len(backends) == 1 else "for any backend"
+    none = "it has none for this backend" if len(backends) == 1 else "it has none"
+    has = f"it has: {', '.join(there)}" if there else none
+    known = precision in PRECISIONS
+    near = get_close_matches(str(precision), PRECISIONS, n=1) if not known else []
     hint = f" (did you mean {near[0]}?)" if near else ""
-    failed = bundle.left_out.keys() & set(artifact_keys(backend, precision))
-    why = "; ".join(f"left out at export: {bundle.left_out[key]}" for key in sorted(failed))
-    raise BackendError(
-        f"{bundle.root} has no {precision} model for {backend}{hint}; {has}"
-        + (f"\n{why}" if why else "")
+    keys = {key for backend in backends for key in artifact_keys(backend, precision)}
+    failed = sorted(bundle.left_out.keys() & keys)
+    return "\n".join(
+        [
+            f"{bundle.root} has no {shown_key(precision)} model {whom}{hint}; {has}",
+            *(f"left out at export: {bundle.left_out[key]}" for key in failed),
+        ]
     )
 
 

@@ -122,6 +122,31 @@ def test_it_predicts_by_api_and_by_command_without_the_checkout(
     assert by_command["topk"][0]["score"] == pytest.approx(by_api["score"], abs=1e-6)
 
 
+def test_without_a_bundle_it_names_what_an_installed_package_has(installed: Path) -> None:
+    code = """
+        import sys
+        from clipduet.__main__ import main
+        main(["predict", "--video", "a.mp4", *sys.argv[1:]])
+        """
+    for named in ((), ("--bundle", "none")):
+        done = run(installed, code, *named)
+        assert done.returncode == 2 and done.stdout == ""
+        assert "--bundle" in done.stderr and "make" not in done.stderr
+
+
+def test_packages_that_it_lacks_are_named_without_a_checkout(installed: Path) -> None:
+    code = """
+        import sys
+        sys.modules["cv2"] = None
+        from clipduet.command.missing import why_not
+        print(why_not(ModuleNotFoundError(name="cv2")))
+        print(why_not(ImportError("libGL.so.1 is not there", name="cv2")))
+        """
+    missing, broken = run(installed, code).stdout.splitlines()
+    assert "cv2" in missing and "clipduet" in missing and "make" not in missing
+    assert "python -m clipduet.doctor" in broken
+
+
 def test_doctor_looks_at_every_backend_under_the_installed_name(installed: Path) -> None:
     code = """
         import sys

@@ -185,6 +185,18 @@ def test_the_doctor_shows_what_reads_here_and_what_read_at_export(
     assert (other["libswscale"] if other else "not recorded") in text
 
 
+def test_the_doctor_names_what_was_left_out_at_export(make_bundle, onnxruntime_runs):
+    folder = make_bundle()
+    assert "left out" not in "\n".join(doctor.lines(doctor.examine(folder)))
+    data = json.loads((folder / "bundle.json").read_text())
+    reasons = {"onnx.fp16": "too far\nfrom \x1bfp32", "onnx.int8": "below the goal"}
+    write_bundle_json(folder, {**data, "left_out": reasons})
+    report = doctor.examine(folder)
+    assert report["bundle"]["left_out"] == reasons
+    told = [line for line in doctor.lines(report) if "left out at export" in line]
+    assert len(told) == 2 and "onnx.fp16: too far from" in told[0] and "below the" in told[1]
+
+
 def test_the_doctor_names_what_is_too_old(onnxruntime_runs, tmp_path, capsys, monkeypatch):
     """NumPy by what is installed; PyAV in the processes that ask, where it comes first."""
     packages = {**doctor._packages(), "numpy": "1.26.4"}

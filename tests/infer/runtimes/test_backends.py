@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 
 import pytest
 
-from infer.bundle.bundle import Bundle
+from infer.bundle.bundle import Bundle, write_bundle_json
 from infer.runtimes.auto import order
 from infer.runtimes.open import open_runtime
 from infer.runtimes.registry import artifact_keys, find_artifact, precisions
@@ -100,6 +101,22 @@ def test_auto_goes_on_where_a_runtime_cannot_load_the_file(int8_bundle, monkeypa
     with pytest.raises(BackendError, match="no backend can run") as caught:
         open_runtime(int8_bundle, backend="auto", precision="int8")
     assert str(caught.value).count("no primitive for this CPU") == 2
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnxruntime"])
+@pytest.mark.parametrize("precision", ["fp16", "fp23", "\ud800", None, "x" * 5000])
+def test_a_precision_that_is_not_there_is_one_line(make_bundle, add_artifact, backend, precision):
+    folder = make_bundle()
+    add_artifact(folder, PLAIN, Bundle.load(folder).artifacts["onnx.fp32"].paths[0])
+    data = json.loads((folder / "bundle.json").read_text())
+    write_bundle_json(folder, {**data, "left_out": {"onnx.fp16": "too far from fp32"}})
+    with pytest.raises(BackendError) as caught:
+        open_runtime(Bundle.load(folder), backend=backend, precision=precision)
+    text, *why = str(caught.value).splitlines()
+    assert "it has: fp32, " in text and "int8" in text
+    assert len(text) < 300 + len(str(folder)) and text.isprintable()
+    assert ("did you mean fp32" in text) == (precision == "fp23")
+    assert why == (["left out at export: too far from fp32"] if precision == "fp16" else [])
 
 
 def test_auto_does_not_go_around_an_altered_file(int8_bundle):
