@@ -19,7 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of this checkout, built with the setuptools that is installed."""
+    """A wheel of this checkout, built with the setuptools that is installed.
+
+    The checkout has built others before, with modules that are gone, and the documentation's site.
+    """
     pytest.importorskip("setuptools", minversion="69")
     folder = tmp_path_factory.mktemp("wheel")
     source = tmp_path_factory.mktemp("source")
@@ -30,10 +33,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
             target = source / file.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.read_bytes())
+    for left in ("lib/clipduet/gone.py", "lib/clipduet/clips/gone.py", "lib/train/gone.py"):
+        old = source / "build" / left
+        old.parent.mkdir(parents=True, exist_ok=True)
+        old.write_text("")
+    site = source / "build" / "site" / "index.html"
+    site.parent.mkdir()
+    site.write_text("the documentation")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
     command += ["--no-build-isolation", "--wheel-dir", str(folder), str(source)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert site.read_text() == "the documentation"
     (built,) = folder.glob("*.whl")
     return built
 
