@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from infer.system.limited_files import read_text
+from infer.system.terminal import printable
 
 MOST_BYTES = 2**30
 
@@ -19,6 +20,7 @@ MOST_BYTES = 2**30
 # this never matches inside one.
 _NUMBER = r"-?\d[\d.eE+-]*"
 _NUMBERS = re.compile(rf"\[\n\s*{_NUMBER}(?:,\n\s*{_NUMBER})*\n\s*\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def header(format: str, version: int) -> dict[str, Any]:
@@ -34,7 +36,32 @@ def header(format: str, version: int) -> dict[str, Any]:
 def dump(value: Any) -> str:
     """JSON, two spaces deep, arrays of numbers on one line."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # A byte of a file's name that is no UTF-8 is half a character in Python, which no file takes.
+    text = _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return _NUMBERS.sub(lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
+
+
+def parse(text: str) -> Any:
+    """The value of a JSON text, its strings as they can be shown.
+
+    Control characters, terminal codes and half characters become escapes, such as `\\x1b`: what is
+    read here ends in pages and on terminals.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deep.
+    """
+    return _shown(json.loads(text))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value, keep="\n\t")
+    if isinstance(value, list):
+        return [_shown(one) if isinstance(one, (str, list, dict)) else one for one in value]
+    if isinstance(value, dict):
+        return {printable(key): _shown(one) for key, one in value.items()}
+    return value
 
 
 def read(path: Path, *, format: str, versions: Collection[int], made_by: str) -> dict[str, Any]:
@@ -50,7 +77,7 @@ def read(path: Path, *, format: str, versions: Collection[int], made_by: str) ->
         BenchmarkError: missing, not JSON, or of another format or version.
     """
     try:
-        value = json.loads(read_text(path, most=MOST_BYTES))
+        value = parse(read_text(path, most=MOST_BYTES))
     except OSError as error:
         raise BenchmarkError(
             f"{path} cannot be read ({error.strerror}); make it with `{made_by}`"
