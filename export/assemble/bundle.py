@@ -18,6 +18,7 @@ from export.network.fuse import fuse
 from export.network.strip import Stripped, strip
 from export.qat.trained import load_trained
 from export.verify import parity
+from export.verify.guessing import guessing_warning
 from export.verify.limits import FLOAT32
 from export.verify.recorded import recorded_of
 from infer.bundle.bundle import Bundle, sha256_of, write_bundle_json
@@ -90,6 +91,9 @@ def export_bundle(
         spec = cfg.specs["valid"]
         reference = accept.reference_of(spec, stripped, checks, options=options)
         recorded = recorded_of(record, checks.whole, reference.found)
+        guesses = guessing_warning(
+            reference.found, recorded, checks.whole, classes, list_file=checks.list_file
+        )
         net = _fused(cfg, stripped, checks)
         built = build(
             folder,
@@ -128,6 +132,8 @@ def export_bundle(
     log.info(f"done      {output}")
     if recorded is not None and not recorded.explained:
         log.warning(recorded.warning(checks.list_file))
+    if guesses is not None:
+        log.warning(guesses)
     for line in left.warnings(ONNX_FILES):
         log.warning(line)
     return output
