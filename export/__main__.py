@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.assemble.folder import OutputError, check_target
+from export.assemble.options import ACTIVATIONS, ExportOptions
 from export.command_line import parser
-from export.int8.defaults import MOST
+from export.int8.defaults import MOST, Goal
+from export.int8.quantize import KEEP_FLOAT
+from export.option_limits import OptionError, memory_problems, refuse
 from export.output_option import parse
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.signals import import_paddle
 
 if TYPE_CHECKING:
-    from export.int8.goal import Goal
+    from train.config.load import Config
 
 
 @command(
@@ -32,53 +37,69 @@ def main(arguments: list[str] | None = None) -> int:
         options; 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 no bundle was
         written or changed.
     """
-    options = parse(parser(), arguments)
-    # Mistakes in the config are told before Paddle is imported, which takes seconds.
-    from train.config.load import load_config, run_config
-
-    config = options.config or run_config(Path(options.checkpoint))
-    cfg = load_config(config, options.override, trust=options.trust)
+    given = parse(parser(), arguments)
+    # Mistakes are told before Paddle is imported, which takes seconds.
+    cfg, options = _checked(given)
     import_paddle()
-    from export.assemble.bundle import ACTIVATIONS, ExportOptions, export_bundle
-    from export.int8.quantize import KEEP_FLOAT
+    from export.assemble.bundle import export_bundle
 
-    export_bundle(
-        cfg,
-        options.checkpoint,
-        options.out,
-        options=ExportOptions(
-            name=options.name,
-            max_batch=options.max_batch,
-            fp16=not options.no_fp16,
-            int8=()
-            if options.no_int8
-            else tuple(k for k, a in ACTIVATIONS.items() if options.activations in (a, "both")),
-            calibration_clips=options.calibration_clips,
-            verify_clips=options.verify_clips,
-            calibrator=options.calibrator,
-            reduce_range=options.reduce_range,
-            threads=options.threads,
-            keep_float=(*KEEP_FLOAT, *options.keep_float),
-            goal=_goal(options),
-            most_float=MOST if options.int8_most is None else options.int8_most,
-            qat=Path(options.qat) if options.qat else None,
-            require=tuple(options.require),
-        ),
-    )
+    export_bundle(cfg, given.checkpoint, given.out, options=options)
     return 0
 
 
-def _goal(options: argparse.Namespace) -> Goal | None:
-    from export.int8.goal import Goal
+def _checked(arguments: argparse.Namespace) -> tuple[Config, ExportOptions]:
+    """The config and the options, or everything that is wrong with them and the output."""
+    from train.config.load import load_config, run_config
 
-    if options.int8_goal is None:
-        for name, value in (("least", options.int8_least), ("most", options.int8_most)):
-            if value is not None:
-                raise ClipDuetError(
-                    f"--int8-{name} needs --int8-goal, the largest loss that is allowed"
-                )
-        return None
-    return Goal(options.int8_goal, options.int8_least)
+    problems: list[str] = []
+    if arguments.int8_goal is None:
+        problems += [
+            f"--int8-{name} needs --int8-goal, the largest loss that is allowed"
+            for name in ("least", "most")
+            if getattr(arguments, f"int8_{name}") is not None
+        ]
+    try:
+        options = _options(arguments)
+    except OptionError as error:
+        problems += error.problems
+    try:
+        check_target(arguments.out)
+    except OutputError as error:
+        problems.append(str(error))
+    try:
+        config = arguments.config or run_config(Path(arguments.checkpoint))
+        cfg = load_config(config, arguments.override, trust=arguments.trust)
+        if not problems:
+            problems += memory_problems(
+                "max_batch", options.max_batch, cfg.specs["valid"].clip_shape
+            )
+    except ClipDuetError as error:
+        if not problems:
+            raise
+        problems.append(str(error))
+    refuse(problems)
+    return cfg, options
+
+
+def _options(arguments: argparse.Namespace) -> ExportOptions:
+    goal, most = arguments.int8_goal, arguments.int8_most
+    wanted = tuple(k for k, a in ACTIVATIONS.items() if arguments.activations in (a, "both"))
+    return ExportOptions(
+        name=arguments.name or Path(os.path.realpath(arguments.out)).name,
+        max_batch=arguments.max_batch,
+        fp16=not arguments.no_fp16,
+        int8=() if arguments.no_int8 else wanted,
+        calibration_clips=arguments.calibration_clips,
+        verify_clips=arguments.verify_clips,
+        calibrator=arguments.calibrator,
+        reduce_range=arguments.reduce_range,
+        threads=arguments.threads,
+        keep_float=(*KEEP_FLOAT, *arguments.keep_float),
+        goal=None if goal is None else Goal(goal, arguments.int8_least),
+        most_float=MOST if most is None else most,
+        qat=Path(arguments.qat) if arguments.qat else None,
+        require=tuple(arguments.require),
+    )
 
 
 if __name__ == "__main__":

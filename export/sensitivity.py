@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.int8.defaults import MOST
+from export import option_limits as limits
+from export.int8.defaults import MOST, Goal
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
-from infer.system.files import write_text
+from infer.system.files import check_writable, write_text
 from infer.system.log import logger
 from infer.system.signals import import_paddle
 from train.config.options import add_override
@@ -32,6 +33,15 @@ log = logger("export.sensitivity")
 
 ARTIFACTS = {"int8": "onnx.int8", "uint8": "onnx.int8.x86"}
 """Which artefact of a bundle has which activations."""
+NUMBERS = {
+    "calibration_clips": limits.CLIPS,
+    "clips": limits.CLIPS_OR_ALL,
+    "goal": limits.POINTS,
+    "least": limits.PERCENT,
+    "most": limits.SHARE,
+    "threads": limits.THREADS,
+}
+"""What the numbers of the command line may be."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,6 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 the goal holds, 1 it cannot be reached within `--most`, 2 wrong use.
     """
     options = parser().parse_args(arguments)
+    limits.refuse(limits.number_problems(vars(options), NUMBERS))
+    if options.out:
+        check_writable(options.out)
     result = run(options)
     if options.out:
         write_text(options.out, json.dumps(result, indent=1) + "\n")
@@ -84,17 +97,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     # Imported here, so that a machine without the extras is told what to install.
     import_paddle()
     from export.clips import selection
-    from export.int8.goal import Goal
     from export.int8.quantize import calibrate
     from export.int8.search import rank, table
     from export.int8.trials import Trials, spare, work_of
     from infer.bundle.bundle import Bundle
     from train.config.load import load_config, run_config
 
-    for name, least in (("calibration_clips", 1), ("clips", 0), ("most", 0.0)):
-        if getattr(options, name) < least:
-            flag = name.replace("_", "-")
-            raise ClipDuetError(f"--{flag} is {getattr(options, name)}; allowed: from {least}")
     bundle = Bundle.load(options.bundle)
     file = bundle.artifact("onnx.fp32").paths[0]
     recorded = bundle.raw.get("origin", {}).get("checkpoint", {}).get("file", "")

@@ -42,9 +42,9 @@ def dump(value: Any) -> str:
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text, its strings as they can be shown.
+    r"""The value of a JSON text, its strings as they can be shown.
 
-    Control characters, terminal codes and half characters become escapes, such as `\\x1b`: what is
+    Control characters, terminal codes and half characters become escapes, such as `\x1b`: what is
     read here ends in pages and on terminals.
 
     Raises:

@@ -148,9 +148,9 @@ def _command(network: StudyRun, words: Sequence[str], options: argparse.Namespac
 def _spared(network: StudyRun, fp32: Path, options: argparse.Namespace) -> dict[str, Path]:
     """Graphs with layers spared until the goal holds, by the code of an export."""
     from export.clips import selection
-    from export.int8.defaults import MOST
+    from export.int8.defaults import MOST, Goal
     from export.int8.files import Int8, write_int8
-    from export.int8.goal import Goal, GoalError
+    from export.int8.goal import GoalError
     from export.int8.quantize import KEEP_FLOAT, calibrate
 
     how = Int8(KEEP_FLOAT, False, Goal(options.goal), MOST, options.threads)

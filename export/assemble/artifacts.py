@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 from tqdm import tqdm
 
 from export.assemble.describe import ExportError
@@ -15,7 +16,7 @@ from export.clips import selection
 from export.clips.calibration import Calibration
 from export.int8.files import Int8, copy_trained, write_int8
 from export.int8.qdq import Activations
-from export.int8.quantize import calibrate
+from export.int8.quantize import calibrate, check_patterns
 from export.network.captured_output import captured
 from export.network.convert import OPSET, save_paddle, to_onnx
 from export.network.deploy import DeployNet
@@ -56,7 +57,7 @@ def calibrated_kinds(
     if left == wanted:
         raise ExportError(
             f"the fine-tune in {options.qat} trained {', '.join(trained['trained'])}, and the "
-            f"8-bit files to make are: {', '.join(wanted) or 'none'}; leave --qat out, or choose "
+            f"8-bit files to make are: {', '.join(wanted)}; leave --qat out, or choose "
             "others: --activations"
         )
     idle = [] if left else [flag for flag, name in CALIBRATING if _differs(options, name)]
@@ -162,6 +163,7 @@ def _calibrated(
     left: FailedArtifacts,
 ) -> dict[str, Any]:
     """Calibrate once, and write the artefacts of `kinds`."""
+    check_patterns(onnx.load(str(folder / ONNX_FILES[FP32])), options.keep_float)
     calibrated = calibrate(
         folder / ONNX_FILES[FP32],
         tqdm(calibration.clips, desc="ranges of int8", unit="clip", leave=False, disable=None),

@@ -24,6 +24,26 @@ class OutputError(ClipDuetError):
     """The output folder cannot be written, or holds something that must not be replaced."""
 
 
+def check_target(target: str | Path) -> None:
+    """Find out before the work whether `staged` can write there, as far as that can be told.
+
+    Nothing is made.
+
+    Raises:
+        OutputError: as `staged`.
+    """
+    target = Path(os.path.realpath(target))
+    try:
+        _check(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be read: {error.strerror or error}") from error
+    above = next(path for path in target.parents if os.path.lexists(path))
+    if not above.is_dir():
+        raise OutputError(f"{target} cannot be made: {above} is a file; choose another folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(f"{target} cannot be made: {above} cannot be written; choose another")
+
+
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target` that takes its place when the body succeeds.

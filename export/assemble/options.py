@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import category
 
-from export.assemble.describe import ExportError
-from export.int8.defaults import MOST
-from export.int8.goal import Goal
+from export import option_limits as limits
+from export.int8.defaults import MOST, Goal
 from export.int8.qdq import Activations
 from export.int8.quantize import KEEP_FLOAT
 from export.int8.ranges import Calibrator
@@ -35,6 +35,19 @@ LIMITS = {FP32: FLOAT32, FP16: FLOAT16, PADDLE: FLOAT32}
 OPTIONAL = {"fp16": (FP16,), "int8": (INT8, INT8_X86)}
 """Precisions that a bundle may be without, and their artefacts."""
 ALL = "all"
+NUMBERS = {
+    "max_batch": limits.BATCH,
+    "verify_clips": limits.CLIPS_OR_ALL,
+    "calibration_clips": limits.CLIPS,
+    "threads": limits.THREADS,
+    "workers": limits.Allowed(0),
+}
+"""Numbers of `Options`, by their names here and on the command line."""
+GOAL_NUMBERS = {
+    "int8_goal": limits.POINTS,
+    "int8_least": limits.PERCENT,
+    "int8_most": limits.SHARE,
+}
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,9 @@ class ExportOptions:
         qat: folder of a fine-tune (`export.qat`) whose graphs become the quantised artefacts.
         require: precisions without which there is no bundle: fp16, int8, or all that are made.
             Another one that fails is left out. fp32 is always required.
+
+    Raises:
+        OptionError: about everything that is out of range, wrong, or without effect.
     """
 
     name: str | None = None
@@ -78,26 +94,60 @@ class ExportOptions:
     require: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, value, least in (
-            ("max-batch", self.max_batch, 1),
-            ("calibration-clips", self.calibration_clips, 1),
-            ("verify-clips", self.verify_clips, 0),
-            ("threads", 1 if self.threads is None else self.threads, 1),
-            ("workers", self.workers, 0),
-            ("int8-goal", 0 if self.goal is None else self.goal.loss, 0),
-            ("int8-most", self.most_float, 0),
-        ):
-            if value < least:
-                raise ExportError(f"{name} is {value}, allowed: {least} or more")
-        for precision in self.require:
+        limits.refuse(
+            [
+                *self._wrong_numbers(),
+                *limits.pattern_problems("keep_float", self.keep_float),
+                *self._wrong_name(),
+                *self._idle(),
+                *self._wrong_requirements(),
+            ]
+        )
+
+    def _wrong_numbers(self) -> list[str]:
+        goal = self.goal
+        return limits.number_problems(
+            {
+                **{name: getattr(self, name) for name in NUMBERS},
+                "int8_goal": None if goal is None else goal.loss,
+                "int8_least": None if goal is None else goal.least,
+                "int8_most": self.most_float,
+            },
+            NUMBERS | GOAL_NUMBERS,
+        )
+
+    def _wrong_name(self) -> list[str]:
+        # A surrogate stands for a byte of a file's name that is no UTF-8.
+        if self.name is None or not {"Cc", "Cs"} & set(map(category, self.name)):
+            return []
+        return [f"--name is {self.name!r}; allowed: a text without control characters"]
+
+    def _idle(self) -> list[str]:
+        """Options about 8-bit files, where none is made."""
+        given = {
+            "--int8-goal": self.goal is not None,
+            "--qat": self.qat is not None,
+            "--keep-float": self.keep_float != KEEP_FLOAT,
+            "--reduce-range": self.reduce_range,
+        }
+        return [
+            f"{flag} is about 8-bit files, and --no-int8 leaves them out: choose one"
+            for flag, is_given in given.items()
+            if is_given and not self.int8
+        ]
+
+    def _wrong_requirements(self) -> list[str]:
+        found = []
+        for precision in dict.fromkeys(self.require):
             if precision not in (*OPTIONAL, "fp32", ALL):
-                raise ExportError(
-                    f"require is {precision!r}, allowed: {', '.join(OPTIONAL)}, or {ALL}"
+                found.append(
+                    f"--require is {precision!r}; allowed: {', '.join(OPTIONAL)}, or {ALL}"
                 )
-            if precision in OPTIONAL and not set(OPTIONAL[precision]) & set(self.made):
-                raise ExportError(
+            elif precision in OPTIONAL and not set(OPTIONAL[precision]) & set(self.made):
+                found.append(
                     f"{precision} is required, and --no-{precision} leaves it out: choose one"
                 )
+        return found
 
     @property
     def made(self) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from export.clips.calibration import Calibration
-from export.int8.goal import Goal, GoalError
+from export.int8.defaults import Goal
+from export.int8.goal import GoalError
 from export.int8.qdq import Activations
 from export.int8.quantize import Calibrated, quantize
 from export.int8.trials import Trials, spare, work_of

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from export.int8.defaults import Goal
 from export.verify.collapse import LEVEL, sign_test
 from export.verify.parity import VerificationError
 from train.evaluation.evaluate import Evaluation
@@ -31,20 +32,6 @@ TEMPERATURES = 0.1, 10.0
 
 class GoalError(VerificationError):
     """A quantised network that loses more than it may."""
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What a quantised network must reach on the validation list.
-
-    Attributes:
-        loss: the largest allowed loss of top-1 against the trained network, in points (per cent
-            of the clips).
-        least: the least top-1, in per cent; None: any.
-    """
-
-    loss: float
-    least: float | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from Cascade Lake, AMD from Zen 4) add in 32 bits and need no such care.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import numpy as np
 
 from export.int8.qdq import Activations, GraphIndex, asked, insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
+from export.option_limits import refuse
 from infer.system.errors import ClipDuetError
 
 if TYPE_CHECKING:
@@ -146,6 +148,32 @@ def quantize(
     if target is not None:
         onnx.save(model, str(target))
     return model
+
+
+def check_patterns(model: onnx.ModelProto, patterns: Sequence[str]) -> None:
+    """Refuse a pattern that a user gave and that no node's name holds.
+
+    Args:
+        model: the graph to quantise.
+        patterns: of `kept_in_float`; those of `KEEP_FLOAT` may find nothing.
+
+    Raises:
+        OptionError: names them, and the most similar names.
+    """
+    names = [node.name for node in model.graph.node]
+    refuse(
+        [
+            f"--keep-float {pattern!r} is found in none of the {len(names)} nodes' names; "
+            f"names are like {', '.join(_alike(pattern, names))}"
+            for pattern in patterns
+            if pattern not in KEEP_FLOAT and pattern not in names
+            if not any(re.search(pattern, name) for name in names)
+        ]
+    )
+
+
+def _alike(pattern: str, names: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(pattern, names, n=3, cutoff=0.5) or list(names[:3])
 
 
 def kept_in_float(model: onnx.ModelProto, patterns: Sequence[str]) -> list[str]:

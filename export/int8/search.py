@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from export.int8.goal import Goal, Score
+from export.int8.defaults import Goal
+from export.int8.goal import Score
 from infer.system.log import logger
 
 log = logger(__name__)

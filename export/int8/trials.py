@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from export.int8.goal import Goal, Score, score, temperature_of
+from export.int8.defaults import Goal
+from export.int8.goal import Score, score, temperature_of
 from export.int8.qdq import Activations, GraphIndex, asked
 from export.int8.quantize import KEEP_FLOAT, Calibrated, kept_in_float, quantize
 from export.int8.search import SearchResult, search

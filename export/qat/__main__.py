@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from export import option_limits as limits
 from export.output_option import add_output, parse
 from export.qat.trained import (
     FORMAT,
@@ -73,6 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
         options, 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
     """
     options = parse(parser(), arguments)
+    limits.refuse(limits.folder_problems("out", options.out))
     from train.config.load import load_config, run_config
 
     checkpoint = Path(options.checkpoint)

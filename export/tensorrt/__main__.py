@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from export import option_limits as limits
 from export.network.sessions import cpu_session
 from export.tensorrt.build import Settings, build_plan
 from export.tensorrt.files import EngineError, locked, write_all
@@ -39,6 +40,15 @@ from infer.system.errors import BackendError, BundleError
 from infer.system.log import logger
 
 log = logger("export.tensorrt")
+
+NUMBERS = {
+    "min_batch": limits.BATCH,
+    "opt_batch": limits.BATCH,
+    "max_batch": limits.BATCH,
+    "workspace": limits.Allowed(1, 1 << 20, "MiB"),
+    "device": limits.Allowed(0, 1023),
+}
+"""What the numbers of the command line may be."""
 
 ALLOWED = {"fp32": 0.01, "fp16": 0.05, "int8": 0.5}
 """Largest difference from ONNX Runtime on noise, as a share of the largest logit: an engine beyond
@@ -85,11 +95,10 @@ def build(options: argparse.Namespace) -> Path:
     Raises:
         ClipDuetError: see `main`.
     """
+    limits.refuse(limits.number_problems(vars(options), NUMBERS))
     bundle = Bundle.load(options.bundle)
     precision = options.precision
     sha = onnx_sha256(bundle, precision)
-    if options.workspace is not None and options.workspace < 1:
-        raise BackendError(f"workspace is {options.workspace}; allowed: from 1 (MiB)")
     most = bundle.max_batch if options.max_batch is None else options.max_batch
     tuned = max(min(8, most), options.min_batch) if options.opt_batch is None else options.opt_batch
     profile = Profile(options.min_batch, tuned, most)

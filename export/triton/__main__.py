@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from export import option_limits as limits
 from export.assemble.folder import OutputError, exchange
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.bundle.engines import Stamp, built_engines, read_engine, read_stamp
@@ -30,6 +31,11 @@ from infer.system.log import logger
 
 log = logger("export.triton")
 
+NUMBERS = {
+    "instances": limits.Allowed(1, 1024),
+    "delay": limits.Allowed(0, 60_000_000, "microseconds"),
+}
+"""What the numbers of the command line may be; a server refuses others when it starts, or waits."""
 LABELS = "labels.txt"
 CLIENT = Path(__file__).with_name("client.py")
 
@@ -88,9 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
         by SIGTERM or SIGHUP. But for 0 no repository was written.
     """
     options = parser().parse_args(arguments)
-    for name, least in (("instances", 1), ("delay", 0)):
-        if getattr(options, name) < least:
-            raise BackendError(f"{name} is {getattr(options, name)}; allowed: from {least}")
+    limits.refuse(limits.number_problems(vars(options), NUMBERS))
     write_repository(
         Bundle.load(options.bundle),
         Path(options.out),

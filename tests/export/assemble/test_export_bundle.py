@@ -25,6 +25,7 @@ from export.assemble.describe import ExportError
 from export.clips import selection
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
+from export.option_limits import OptionError
 from export.verify import origin
 from export.verify.parity import VerificationError, gap
 from infer.bundle.bundle import Bundle
@@ -308,7 +309,7 @@ def test_other_folders_and_files_are_not_replaced(
 
 def test_options_out_of_range() -> None:
     for name in ("max_batch", "calibration_clips", "threads"):
-        with pytest.raises(ExportError, match=f"{name.replace('_', '-')} is 0, allowed: 1 or more"):
+        with pytest.raises(OptionError, match=f"{name.replace('_', '-')} is 0; allowed: 1 "):
             ExportOptions(**{name: 0})
 
 
@@ -433,7 +434,7 @@ def test_mistakes_end_with_2_and_a_message(
         ([*good, "--override", "DATASET.classes=[a, b]"], "classes"),
         ([*good, "--max-batch", "0"], "max-batch is 0"),
         ([*good, "--int8-most", "0.5"], "--int8-most needs --int8-goal"),
-        ([*good, "--int8-goal", "1", "--int8-most", "-1"], "int8-most is -1.0, allowed: 0 or more"),
+        ([*good, "--int8-goal", "1", "--int8-most", "-1"], "int8-most is -1.0; allowed: 0 to 1"),
     ):
         assert main([*arguments, *target]) == 2, arguments
         captured = capsys.readouterr()

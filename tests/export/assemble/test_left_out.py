@@ -17,8 +17,8 @@ import export.assemble.artifacts
 from export.__main__ import main
 from export.assemble.accept import input_layer
 from export.assemble.bundle import ExportOptions, export_bundle
-from export.assemble.describe import ExportError
 from export.clips import selection
+from export.option_limits import OptionError
 from export.verify.limits import FLOAT16, FLOAT32
 from export.verify.parity import VerificationError, compare, dynamic
 from infer.bundle.bundle import Bundle
@@ -194,7 +194,7 @@ def test_int8_that_misses_its_goal_is_left_out(
     experiment: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, target = experiment("single"), tmp_path / "bundle"
-    missed = ["--int8-goal", "0.5", "--int8-least", "101", "--int8-most", "0"]
+    missed = ["--int8-goal", "0.5", "--int8-least", "100", "--int8-most", "0"]
     assert main(command(made, target, *missed, "--require", "int8")) == 1
     assert "No bundle was written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -210,7 +210,7 @@ def test_int8_that_misses_its_goal_is_left_out(
 @pytest.mark.parametrize(
     ("require", "changes", "words"),
     [
-        ("fp61", {}, "'fp61', allowed: fp16, int8"),
+        ("fp61", {}, "'fp61'; allowed: fp16, int8"),
         ("fp16", {"fp16": False}, "--no-fp16"),
         ("int8", {"int8": ()}, "--no-int8"),
     ],
@@ -218,7 +218,7 @@ def test_int8_that_misses_its_goal_is_left_out(
 def test_what_is_not_made_cannot_be_required(
     require: str, changes: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ExportError, match=words):
+    with pytest.raises(OptionError, match=words):
         ExportOptions(require=(require,), **changes)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from export.int8.goal import Goal, GoalError, check_goal, check_loss, score, temperature_of
+from export.int8.defaults import Goal
+from export.int8.goal import GoalError, check_goal, check_loss, score, temperature_of
 from train.evaluation.evaluate import Evaluation
 
 

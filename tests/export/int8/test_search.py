@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from export.int8.goal import Goal, Score
+from export.int8.defaults import Goal
+from export.int8.goal import Score
 from export.int8.search import rank, search, table
 
 

@@ -17,7 +17,8 @@ from export import sensitivity
 from export.__main__ import main as export_command
 from export.assemble.bundle import export_bundle
 from export.clips import selection
-from export.int8.goal import Goal, GoalError, Score
+from export.int8.defaults import Goal
+from export.int8.goal import GoalError, Score
 from export.int8.quantize import calibrate, quantize
 from export.int8.trials import Trials, work_of
 from tests.export.conftest import QUICK, SATURATES
@@ -110,7 +111,7 @@ def test_the_command_says_when_a_goal_is_out_of_reach(
     exported: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = exported("single")
-    more = ["--least", "101", "--most", "0.3", "--no-ranking", "--activations", "uint8"]
+    more = ["--least", "100", "--most", "0.3", "--no-ranking", "--activations", "uint8"]
     assert sensitivity.main(command(made, *more)) == 1
     said = capsys.readouterr().out
     assert "spared    backbone." in said
@@ -157,7 +158,7 @@ def test_the_command_that_it_prints_ships_what_it_found(
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--most", "-1"], "--most is -1.0; allowed: from 0.0"),
+        (["--most", "-1"], "--most is -1.0; allowed: 0 to 1"),
         (["--override", "PIPELINE.valid.sample.select_left=true"], "prepares clips in another way"),
     ],
 )
@@ -188,7 +189,7 @@ def test_an_export_that_misses_its_required_goal_leaves_nothing(
     made = experiment("single")
     caplog.set_level("INFO", "clipduet")
     options = dataclasses.replace(
-        QUICK, goal=Goal(0.5, least=101), most_float=0.3, require=("int8",)
+        QUICK, goal=Goal(0.5, least=100), most_float=0.3, require=("int8",)
     )
     with pytest.raises(GoalError, match="Quantisation-aware training is next"):
         export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=options)

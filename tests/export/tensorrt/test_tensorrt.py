@@ -176,8 +176,8 @@ def test_what_is_there_is_not_built_again(bundle, host, capsys):
     [
         (["--precision", "int4"], "no onnx.int4 to run with TensorRT; it has: onnx.fp16, onnx.fp"),
         (["--min-batch", "9", "--opt-batch", "8"], "9-8-12 (fewest-tuned for-most); allowed: 1 <="),
-        (["--max-batch", "0"], "allowed: 1 <= min-batch"),
-        (["--workspace", "0"], "workspace is 0; allowed: from 1 (MiB)"),
+        (["--max-batch", "0"], "max-batch is 0; allowed: 1 to 65536"),
+        (["--workspace", "0"], "workspace is 0; allowed: 1 to 1048576 (MiB)"),
         (["--device", "2"], "device is 2; there is 0: Fake GPU 0"),
     ],
 )

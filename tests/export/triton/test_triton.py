@@ -223,8 +223,8 @@ def test_of_several_engines_one_is_named(bundle, tmp_path, capsys):
     ("options", "said"),
     [
         (["--precision", "int8"], "no ONNX file in int8; it has: onnx.fp32"),
-        (["--instances", "0"], "instances is 0; allowed: from 1"),
-        (["--delay", "-1"], "delay is -1; allowed: from 0"),
+        (["--instances", "0"], "instances is 0; allowed: 1 to 1024"),
+        (["--delay", "-1"], "delay is -1; allowed: 0 to 60000000"),
         (["--engine", "nowhere.engine"], "nowhere.engine has no stamp"),
     ],
 )

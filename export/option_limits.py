@@ -1,0 +1,118 @@
+"""What the numbers and patterns of a command line may be, and all that are not, in one message."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, prod
+from pathlib import Path
+
+from infer.bundle.manifest import MOST_BATCH
+from infer.system.errors import ClipDuetError, listed
+
+MOST_THREADS = 1024
+"""More than any machine's cores; the system refuses to start tens of thousands of threads."""
+
+
+class OptionError(ClipDuetError):
+    """Options that cannot be worked with; `problems` holds a sentence about each mistake."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(listed("wrong options", problems) if problems[1:] else problems[0])
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """The values of an option, both ends included."""
+
+    least: float
+    most: float = inf
+    unit: str = ""
+
+    def __str__(self) -> str:
+        unit = f" ({self.unit})" if self.unit else ""
+        if self.most == inf:
+            return f"{self.least:g} or more{unit}"
+        return f"{self.least:g} to {self.most:.15g}{unit}"
+
+
+THREADS = Allowed(1, MOST_THREADS)
+CLIPS_OR_ALL = Allowed(0, unit="0: all")
+CLIPS = Allowed(1)
+BATCH = Allowed(1, MOST_BATCH)
+POINTS = Allowed(0, 100, "points of top-1")
+PERCENT = Allowed(0, 100, "per cent")
+SHARE = Allowed(0, 1)
+
+
+def number_problems(
+    values: Mapping[str, float | None], allowed: Mapping[str, Allowed]
+) -> list[str]:
+    """A sentence for each number that is beyond what is allowed; NaN always is.
+
+    Args:
+        values: by the name of the option in Python; None: it was not given.
+        allowed: of those that are looked at, by the same names.
+    """
+    found = []
+    for name, limits in allowed.items():
+        value = values[name]
+        if value is not None and not limits.least <= value <= limits.most:
+            found.append(f"{flag(name)} is {value}; allowed: {limits}")
+    return found
+
+
+def pattern_problems(name: str, patterns: Iterable[str]) -> list[str]:
+    """A sentence for each text that is no regular expression, or an empty one."""
+    found = []
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, OverflowError, RecursionError) as error:
+            found.append(f"{flag(name)} {pattern!r} is no regular expression: {error}")
+        if not pattern:
+            found.append(f"{flag(name)} is empty, which would be found in every name")
+    return found
+
+
+def folder_problems(name: str, folder: str | Path) -> list[str]:
+    """A sentence if a folder cannot be made or written, as far as that can be told before."""
+    target = Path(os.path.realpath(folder))
+    there = next(path for path in (target, *target.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return [f"{flag(name)} {folder}: {there} is a file, and a folder is needed"]
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [f"{flag(name)} {folder}: {there} cannot be written; choose another folder"]
+    return []
+
+
+def memory_problems(name: str, batch: int, clip_shape: Sequence[int]) -> list[str]:
+    """A sentence if the clips of a batch alone, as bytes and as float32, exceed the memory.
+
+    Args:
+        name: the option.
+        batch: its value.
+        clip_shape: T, H, W, 3.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = batch * prod(clip_shape) * 5
+    if needed <= memory:
+        return []
+    return [
+        f"{flag(name)} is {batch}: such a batch takes {needed / 1e9:.0f} GB for its clips alone, "
+        f"this machine has {memory / 1e9:.0f} GB"
+    ]
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise OptionError about everything that is wrong, if anything is."""
+    if problems:
+        raise OptionError(problems)
+
+
+def flag(name: str) -> str:
+    """An option as it is typed."""
+    return "--" + name.replace("_", "-")
