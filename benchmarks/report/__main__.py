@@ -1,7 +1,7 @@
 """`python -m benchmarks.report RESULTS.json --out DIR`: the result file as pages to read.
 
-Writes DIR/results.json (a copy), DIR/report.md, DIR/results.csv and DIR/index.html. JSON is the
-source; nothing is measured here.
+Writes DIR/results.json (a copy), DIR/report.md, DIR/results.csv, DIR/index.html and DIR/gain.svg,
+the gain in each deployment as a picture. JSON is the source; nothing is measured here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from benchmarks.gate.result_file import load
 from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
+from benchmarks.pages.picture import picture
 from benchmarks.report.content import content, title
+from benchmarks.report.gate_sections import gains
 from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load as load_study
 from infer.command.runner import command, run_and_exit
@@ -27,6 +29,7 @@ from infer.system.log import logger
 
 log = logger("benchmarks.report")
 
+PICTURE = "gain.svg"
 STUDY = Path("reports/study/results.json")
 
 
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     write_report(options.results, options.out, study=options.study)
-    print(f"written: {options.out / 'index.html'}, report.md, results.csv")
+    print(f"written: {options.out / 'index.html'}, report.md, results.csv, {PICTURE}")
     return 0
 
 
@@ -70,8 +73,10 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     sections = content(results, repeated)
     when = measured(results)
     page = html_page.render(title(results), when, sections)
+    drawn = picture(gains(results).chart)
     write_text(folder / "report.md", markdown(title(results), when, sections))
     write_text(folder / "index.html", page)
+    write_text(folder / PICTURE, drawn)
     write_text(folder / "results.csv", as_csv(results))
     copy = folder / "results.json"
     given = results_file.read_text(encoding="utf-8")

@@ -62,7 +62,7 @@ def left_section(results: Results) -> Section:
     return Section(
         "What DML brought, and what deployment left of it",
         sentences,
-        [_gains(results), _accuracies(results)],
+        [gains(results), _accuracies(results)],
         _pair_tables(results),
         bullets,
     )
@@ -142,7 +142,8 @@ def _table(results: Results) -> Table:
     )
 
 
-def _gains(results: Results) -> Plot:
+def gains(results: Results) -> Plot:
+    """The gain in each deployment: the report's main plot."""
     rows = [
         ChartRow(
             numbers.short_name(row["cell"]),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -182,6 +183,36 @@ def test_the_committed_report_is_that_of_its_result_file(
         assert (tmp_path / file).read_bytes() == (given / file).read_bytes(), REMAKE
     new, old = (Page((one / "index.html").read_text("utf-8")).text for one in (tmp_path, given))
     assert new.split() == old.split(), REMAKE
+    made, there = (
+        [one.text for one in drawn(folder / "gain.svg").iter("text")]
+        for folder in (tmp_path, given)
+    )
+    assert made == there, REMAKE
+
+
+def drawn(file: Path) -> ElementTree.Element:
+    """A picture, its names without the name space."""
+    root = ElementTree.fromstring(file.read_text(encoding="utf-8"))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def test_the_main_plot_is_a_picture_of_its_own(
+    make_results: MakeResults, report: Callable[..., Path]
+) -> None:
+    results = make_results(gain=0.04)
+    file = report(results) / "gain.svg"
+    given, root = file.read_bytes(), drawn(file)
+    said = [one.text or "" for one in root.iter("text")]
+    for row in results["cells"]:
+        assert numbers.short_name(row["cell"]) in said and numbers.interval(row["gain"]) in said
+    assert b"var(" not in given and b"date" not in given.lower()
+    assert float(root.attrib["width"]) > 300 and float(root.attrib["height"]) > 100
+    file.unlink()
+    report(results)
+    assert file.read_bytes() == given
 
 
 def test_the_table_of_numbers_is_that_of_the_result(
