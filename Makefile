@@ -46,8 +46,6 @@ export POLYGRAPHY_AUTOINSTALL_DEPS := 0
 # Every installation is pinned, that of the build tools too.
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# What Paddle says to everybody, about compiling extensions and about batch norm in general.
-export PYTHONWARNINGS := ignore:No ccache found:UserWarning,ignore:When training:UserWarning
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .NOTPARALLEL:

@@ -79,9 +79,7 @@ def _text(error: Exception, extra: str) -> str:
 def run_and_exit(main: Callable[[], int]) -> NoReturn:
     """Run a command and end the process with its status."""
     open_streams()
-    for message in QUIET:
-        warnings.filterwarnings("ignore", message=message)
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")  # what it warns of is told by us
+    _quiet()
     try:
         with stoppable():
             status = main()
@@ -101,6 +99,17 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
     if status > FAILED and any(_is_waited_for(thread) for thread in threading.enumerate()):
         os._exit(status)  # such as those that decode videos
     sys.exit(status)
+
+
+def _quiet() -> None:
+    """Keep back what libraries write to stderr beside our own messages about the same."""
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message=message)
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # read when OpenCV is loaded
+        if "cv2" in sys.modules:
+            cv2 = sys.modules["cv2"]
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def _is_waited_for(thread: threading.Thread) -> bool:

@@ -105,3 +105,25 @@ def test_a_full_stderr_is_no_success():
         assert (
             subprocess.run([sys.executable, "-c", code], stderr=full, check=False).returncode == 1
         )
+
+
+@pytest.mark.parametrize("first", ["import cv2", "pass"])
+def test_libraries_do_not_speak_beside_a_command(first):
+    code = f"""
+{first}
+from infer.command.runner import command, run_and_exit
+@command()
+def main():
+    import warnings, cv2
+    import numpy as np
+    _, png = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    assert cv2.imdecode(png[: len(png) // 2], cv2.IMREAD_COLOR) is None
+    warnings.warn("No ccache found. Please be aware")
+    return 0
+run_and_exit(main)
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "OPENCV_LOG_LEVEL"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
