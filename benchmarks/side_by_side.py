@@ -28,7 +28,7 @@ log = logger("benchmarks.side_by_side")
 
 @command(stopped="the same command goes on from the last checkpoints", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted, 143 ended."""
+    """Run the command; 0 done, 1 a training failed, 2 wrong use."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.side_by_side", description="Run trainings at once."
     )

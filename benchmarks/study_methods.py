@@ -62,7 +62,7 @@ class Method:
 
 @command(stopped="the same command goes on from the last checkpoints", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 done, 2 wrong use or a failed training, 130 interrupted."""
+    """Run the command; 0 done, 1 a training failed, 2 wrong use."""
     options = _parser().parse_args(arguments)
     take_signals()
     study = run(options)

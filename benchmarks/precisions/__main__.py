@@ -53,7 +53,7 @@ LEAST = {"seeds": 0, "goal": 0.0, "calibration_clips": 1, "threads": 1, "resampl
 
 @command(stopped="the same command goes on where it was", extra="export,report")
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 done, 2 wrong use or a step that failed, 130 interrupted."""
+    """Run the command; 0 done, 1 an export or a fine-tune failed, 2 wrong use."""
     options = _parser().parse_args(arguments)
     take_signals()
     result = run(options)

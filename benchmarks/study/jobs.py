@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.errors import BenchmarkError, StepError
 from benchmarks.training.runs import CHECKPOINTS, TAIL, Job
 from train.config.options import add_override
 
@@ -137,7 +137,7 @@ def run_export(
         hint: what to do if it fails.
 
     Raises:
-        BenchmarkError: it failed; with the end of what it said.
+        StepError: it failed; with the end of what it said.
     """
     command = [
         sys.executable, "-m", *words, "--checkpoint", str(checkpoint), "-c", str(config),
@@ -148,4 +148,4 @@ def run_export(
     if done.returncode:
         told = f"{label}: {' '.join(command[1:])} failed:"
         end = (done.stderr or done.stdout)[-TAIL:].strip()
-        raise BenchmarkError("\n".join(filter(None, (told, end, hint))))
+        raise StepError("\n".join(filter(None, (told, end, hint))), done.returncode)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.errors import BenchmarkError
-from infer.command.runner import FAILED, WRONG_USE
+from benchmarks.common.errors import BenchmarkError, StepError
 from infer.system.files import write_text
 from infer.system.hardware import cores
 from infer.system.log import logger
@@ -29,12 +28,6 @@ LOG = "train.log"
 CONDITIONS = "side_by_side.json"
 TAIL = 4000  # bytes of a log that a message quotes at most
 POLL = 1.0
-
-
-class TrainingError(BenchmarkError):
-    """A training that failed; its exit status is that of the training where that says which."""
-
-    exit_status = FAILED
 
 
 def add_trainings(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +98,7 @@ def train_all(
             running job; one comes whenever a job ends too.
 
     Raises:
-        TrainingError: a training failed; the others were stopped and continue next time.
+        StepError: a training failed; the others were stopped and continue next time.
         KeyboardInterrupt: of Ctrl-C, SIGTERM or SIGHUP; the trainings wrote their checkpoints.
     """
     environment = os.environ | {
@@ -146,12 +139,11 @@ def train_all(
                     continue
                 running.remove(one)
                 if status != 0:
-                    error = TrainingError(
+                    raise StepError(
                         f"training {one.job.label} failed with status {status}; "
-                        f"the end of {one.job.folder / LOG}:\n{_tail(one.job.folder / LOG)}"
+                        f"the end of {one.job.folder / LOG}:\n{_tail(one.job.folder / LOG)}",
+                        status,
                     )
-                    error.exit_status = WRONG_USE if status == WRONG_USE else FAILED
-                    raise error
                 # One that was complete before says nothing about how long the others take.
                 trained = _written(one.job.folder) != one.checkpoints
                 finished.append((one.job, time.monotonic() - one.started if trained else 0.0))

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.common import machine
 from benchmarks.side_by_side import main as side_by_side
-from benchmarks.training.runs import conditions_of
+from benchmarks.training.runs import Job, conditions_of
 from tests.terminal import on_terminal
 from train.config.load import load_config
 
@@ -39,6 +39,18 @@ def test_trainings_side_by_side(
     assert "do not fill one batch" in capsys.readouterr().err
     assert side_by_side(["one.yaml"]) == 2
     assert "one.yaml is not CONFIG=FOLDER" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("training", "status"), [(1, 1), (2, 2), (137, 1)])
+def test_a_training_that_fails_gives_its_status(
+    training: int, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Wrong use of it is wrong use here; whatever else ended it, the work failed."""
+    code = f"raise SystemExit({training})"
+    monkeypatch.setattr(Job, "command", property(lambda job: [sys.executable, "-c", code]))
+    assert side_by_side([f"a.yaml={tmp_path / 'a'}"]) == status
+    assert f"training a failed with status {training}" in capsys.readouterr().err
 
 
 def test_a_narrow_terminal_shows_a_line_a_training_and_cuts_no_column(
