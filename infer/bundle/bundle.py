@@ -18,7 +18,6 @@ from ..clips.spec import ClipSpec
 from ..system.errors import AlteredError, BundleError, listed, os_reason
 from ..system.files import write_text
 from ..system.strict_json import JsonProblem, read_json, value_problems
-from ..system.terminal import counted
 from .manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
 from .moved_aside import whereabouts
 from .onnx_metadata import onnx_problems
@@ -92,8 +91,7 @@ class Artifact:
                 if not stat.S_ISREG(state.st_mode):  # a pipe or a device may never end
                     problems.append(f"{entry.file} is not a regular file")
                 elif size != entry.bytes:
-                    found = counted(size, "byte")
-                    problems.append(f"{entry.file} has {found} instead of {entry.bytes}")
+                    problems.append(f"{entry.file} has {size} bytes instead of {entry.bytes}")
                 elif sha256_of(path) != entry.sha256:
                     problems.append(f"{entry.file} was changed after export (SHA-256 differs)")
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:

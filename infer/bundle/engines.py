@@ -20,7 +20,6 @@ from typing import Any
 
 from ..system.errors import BackendError, BundleError, listed, os_reason
 from ..system.strict_json import JsonProblem, read_json, shown, value_problems
-from ..system.terminal import counted
 from .bundle import Bundle
 
 FOLDER = "engines"
@@ -162,7 +161,7 @@ def read_engine(engine: Path, stamp: Stamp) -> bytes:
     except OSError as error:
         raise BundleError(f"{engine} cannot be read: {os_reason(error)}") from None
     if len(plan) != stamp.engine_bytes:
-        what = f"has {counted(len(plan), 'byte')} instead of {stamp.engine_bytes}"
+        what = f"has {len(plan)} bytes instead of {stamp.engine_bytes}"
     elif sha256(plan).hexdigest() != stamp.engine_sha256:
         what = "was changed after it was built (SHA-256 differs)"
     else:

@@ -170,7 +170,8 @@ class IsolatedReading:
 
     def _told(self, reason: str) -> str:
         if reason == _SLOW:
-            return f"its reading took more than {self._seconds:g} s (--read-timeout)"
+            most = "1 second" if self._seconds == 1 else f"{self._seconds:g} seconds"
+            return f"its reading took more than {most} (--read-timeout)"
         if reason == _LARGE:
             most = f"{self._memory >> 20:,} MiB of memory (--read-memory)"
             return f"its reading takes more than {most}"

@@ -84,7 +84,7 @@ def find_artifact(bundle: Bundle, backend: str, precision: str) -> Artifact:
 def no_model(bundle: Bundle, precision: str, *backends: str) -> str:
     """That a bundle lacks a precision for some backends, what it has, and why it was left out."""
     there = dict.fromkeys(name for backend in backends for name in precisions(bundle, backend))
-    whom = f"for {backends[0]}" if len(backends) == 1 else "for any backend"
+    whom = backends[0] if len(backends) == 1 else "any backend"
     none = "it has none for this backend" if len(backends) == 1 else "it has none"
     has = f"it has: {', '.join(there)}" if there else none
     known = precision in PRECISIONS
@@ -94,7 +94,7 @@ def no_model(bundle: Bundle, precision: str, *backends: str) -> str:
     failed = sorted(bundle.left_out.keys() & keys)
     return "\n".join(
         [
-            f"{bundle.root} has no {shown_key(precision)} model {whom}{hint}; {has}",
+            f"{bundle.root} has no {shown_key(precision)} model for {whom}{hint}; {has}",
             *(f"left out at export: {bundle.left_out[key]}" for key in failed),
         ]
     )
