@@ -9,6 +9,7 @@ recipe: pairs are resampled together with clips.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ from infer.bundle.bundle import Bundle
 from infer.command.runner import command, run_and_exit
 from infer.containers.decoder import decoder_warning, installed
 from infer.system.errors import ClipDuetError, listed
-from infer.system.files import check_writable, write_text
+from infer.system.files import check_writable, real_path, write_text
 from infer.system.log import logger
 from train.config.list_format import FORMATS
 from train.data.lists import read_list
@@ -218,11 +219,9 @@ def _check_numbers(options: argparse.Namespace) -> None:
         wrong.append(f"--keep {options.keep:g} (allowed: a percentage above 0, at most 100)")
     if not 0 <= options.margin < 100:
         wrong.append(f"--margin {options.margin:g} (allowed: points from 0, below 100)")
-    out = options.out.resolve()
-    read = [
-        options.data.resolve(),
-        *(Path(p).resolve() for m in MODELS for p in getattr(options, m)),
-    ]
+    out = real_path(options.out)
+    given = [options.data, *(path for model in MODELS for path in getattr(options, model))]
+    read = [Path(os.path.realpath(path)) for path in given]
     if out.is_dir() or any(out == one or one in out.parents for one in read):
         wrong.append(f"--out {options.out} (allowed: a file that is no input, in no bundle)")
     refuse(wrong)

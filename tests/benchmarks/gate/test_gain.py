@@ -480,6 +480,18 @@ def test_the_result_never_takes_the_place_of_an_input(
     assert before == {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
 
 
+@pytest.mark.parametrize("option", ["--data", "--baseline", "--out"])
+def test_a_circle_of_links_is_wrong_use(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    out = tmp_path / "results.json"
+    circle = [option, str(tmp_path / "one")]
+    assert run(world, "good", "blind", out, "--no-latency", *circle) == 2
+    assert "symbolic links" in capsys.readouterr().err
+
+
 def test_other_classes_are_not_comparable(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
