@@ -23,6 +23,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a NumPy array"),
     (b"\x7fELF", "a program"),
 )
+TEXT = "a text file"
 _MARKUP = (b"<!doctype html", b"<html", b"<head", b"<body", b"<script")
 
 
@@ -37,12 +38,12 @@ def not_a_video(path: Path) -> str:
             head = file.read(_HEAD)
     except OSError as error:
         return f"cannot be read: {os_reason(error)}"
-    kind = _kind(head)
+    kind = kind_of(head)
     return f"not a video, but {kind}" if kind else "not a video, or damaged beyond reading"
 
 
-def _kind(head: bytes) -> str:
-    """What a file begins like; "" if that says nothing."""
+def kind_of(head: bytes) -> str:
+    """What a file begins like, from its first bytes; "" if they say nothing."""
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
@@ -55,7 +56,7 @@ def _kind(head: bytes) -> str:
         return "an HTML page, as a download that failed leaves it: fetch the file again"
     if text.startswith(b"<?xml"):
         return "an XML document, as a download that failed leaves it: fetch the file again"
-    return "a text file" if _is_text(head) else ""
+    return TEXT if _is_text(head) else ""
 
 
 def _is_text(head: bytes) -> bool:

@@ -12,18 +12,20 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import paddle
 from paddle.optimizer import Optimizer
 
+from infer.containers.file_kind import TEXT, kind_of
 from infer.system.errors import ClipDuetError
 from infer.system.files import replacing, write_text
 from train.checkpoints.checksum import ChecksumError, checked_size, seal
 from train.checkpoints.optimizer_state import optimizer_state, set_optimizer_state
 from train.checkpoints.paddle_format import as_paddle_loads
-from train.checkpoints.pickle_names import ForbiddenError, MalformedPickleError
+from train.checkpoints.pickle_names import ForbiddenError, MalformedPickleError, shortened
 from train.checkpoints.safe_pickle import read_plain
 from train.distill.recognizers import Recognizer
 from train.losses.wide import HALVES
@@ -33,6 +35,8 @@ SHOWN = 4
 
 LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
 FORMAT = 1
+PARTS = ("model", "optimizer", "progress")
+"""What `latest.ckpt` holds beside its format."""
 TORCH = 0x1950A86A20F9469CFC6C
 """The number that PyTorch's files of before 1.6 begin with."""
 
@@ -86,7 +90,15 @@ def load_latest(
     path = folder / LATEST
     content = load_file(path, trust=trust)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise CheckpointError(f"{path} is not a checkpoint that this version can continue")
+        raise CheckpointError(
+            f"{path} is not a checkpoint that this version can continue; weights alone are read "
+            "with --weights"
+        )
+    lacking = [key for key in PARTS if not isinstance(content.get(key), dict)]
+    if lacking:
+        raise CheckpointError(
+            f"{path} lacks {', '.join(lacking)}: it is damaged, or was written by another program"
+        )
     set_weights(recognizer, content["model"], source=path)
     prepare()
     set_optimizer_state(recognizer, optimizer, content["optimizer"])
@@ -117,15 +129,18 @@ def load_file(path: Path, *, trust: bool = False) -> Any:
             size = checked_size(file)
             kind = _kind(file)
             if kind:
-                raise MalformedPickleError(f"it is {kind}")
+                raise _unreadable(path, f"it is {kind}")
             if not trust:
                 return as_paddle_loads(read_plain(file, size=size))
         return _load_trusted(path)
     except ForbiddenError as error:
+        kind = _other_kind(path, texts=False)
+        if kind:
+            raise _unreadable(path, kind) from error
         raise CheckpointError(
-            f"{path} is not loaded: it holds {error.what}, and a checkpoint needs only arrays, "
-            "dicts and numbers; what else a file names is run when it is read. If you trust "
-            "whoever made it, add --trust"
+            f"{path} is not loaded: it holds {error.what}, which could run code; weights are "
+            "arrays, dicts, lists, numbers and texts. It is damaged, or made for more than "
+            "weights: take another copy of it, or, if you trust whoever made it, add --trust"
         ) from error
     except ChecksumError as error:
         raise CheckpointError(
@@ -133,20 +148,36 @@ def load_file(path: Path, *, trust: bool = False) -> Any:
             f"from the beginning, or from {BEST} with --weights"
         ) from error
     except (OSError, MalformedPickleError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(
-            f"{path} is not a readable checkpoint: {reason}; expected is a file that Paddle wrote, "
-            "such as a run's best.pdparams"
-        ) from error
+        reason = getattr(error, "strerror", None) or _other_kind(path, texts=not trust)
+        raise _unreadable(path, reason or str(error)) from error
+
+
+def _unreadable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is not a readable checkpoint: {reason}; expected is a file that Paddle wrote, "
+        "such as a run's best.pdparams"
+    )
 
 
 def _load_trusted(path: Path) -> Any:
     try:
         return paddle.load(str(path))
     except Exception as error:  # Reading a pickle runs what it asks for, which may raise anything.
-        raise MalformedPickleError(
-            str(error).strip().split("\n")[0] or type(error).__name__
-        ) from error
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise MalformedPickleError(f"Paddle cannot read it ({shortened(reason)})") from error
+
+
+def _other_kind(path: Path, *, texts: bool) -> str:
+    """What a file that is no pickle of Paddle's looks like; "" where its beginning does not tell.
+
+    Args:
+        path: the file.
+        texts: tell texts too. Pickles of protocol 0 are some.
+    """
+    with suppress(OSError), path.open("rb") as file:
+        kind = kind_of(file.read(4096))
+        return f"it is {kind}" if kind and (texts or kind != TEXT) else ""
+    return ""
 
 
 def _kind(file: BinaryIO) -> str:
@@ -166,7 +197,9 @@ def model_weights(content: Any, *, source: Path) -> dict[str, paddle.Tensor]:
     Raises:
         CheckpointError: there is none.
     """
-    weights = content["model"] if isinstance(content, dict) and "format" in content else content
+    weights = content
+    if isinstance(content, dict) and "format" in content:
+        weights = content.get("model")
     arrays = {}
     if isinstance(weights, dict):
         arrays = {str(key): value for key, value in weights.items() if hasattr(value, "shape")}

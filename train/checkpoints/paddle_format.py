@@ -15,6 +15,7 @@ NAMES = "StructuredToParameterName@@"
 """Since Paddle 2.0: the names of the tensors by their keys."""
 PARTS = "UnpackBigParamInfor@@"
 """In protocols 2 and 3: arrays of more than 1 GiB are cut into parts."""
+_ODD = (AttributeError, LookupError, TypeError, ValueError)
 
 
 def as_paddle_loads(content: Any) -> Any:
@@ -31,27 +32,42 @@ def as_paddle_loads(content: Any) -> Any:
         if isinstance(content, dict):
             _join_parts(content)
             if NAMES in content:
-                for key, name in content.pop(NAMES).items():
-                    if isinstance(content[key], np.ndarray):
-                        content[key] = _named(name, content[key])
+                _name_tensors(content)
                 return content
         if _holds_pairs(content):
             return _converted(content, _is_pair, lambda pair: _named(*pair))
         return _converted(content, lambda value: isinstance(value, np.ndarray), paddle.to_tensor)
-    except (AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+    except (MemoryError, RuntimeError, TypeError, ValueError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise MalformedPickleError(
-            f"Paddle cannot take what it holds ({shortened(lines[0])})"
+            f"Paddle makes no tensors of what it holds ({shortened(lines[0])})"
         ) from error
 
 
 def _join_parts(content: dict[Any, Any]) -> None:
     """Put large arrays together again, in place."""
-    for key, about in content.pop(PARTS, {}).items():
-        parts = [content.pop(part) for part in about["slices"]]
-        if not all(isinstance(part, np.ndarray) for part in parts):
-            raise TypeError(f"a part of {key} is no array")
-        content[key] = np.concatenate(parts).reshape(about["OriginShape"])
+    try:
+        for key, about in content.pop(PARTS, {}).items():
+            parts = [content.pop(part) for part in about["slices"]]
+            if not all(isinstance(part, np.ndarray) for part in parts):
+                raise TypeError(key)
+            content[key] = np.concatenate(parts).reshape(about["OriginShape"])
+    except _ODD as error:
+        raise MalformedPickleError(
+            f"its table of large arrays ({PARTS}) does not fit its arrays: it is damaged"
+        ) from error
+
+
+def _name_tensors(content: dict[Any, Any]) -> None:
+    """Make tensors of the arrays that the table of names lists, in place."""
+    names = content.pop(NAMES)
+    if not isinstance(names, dict) or not all(key in content for key in names):
+        raise MalformedPickleError(
+            f"its table of names ({NAMES}) lists arrays that it does not hold: it is damaged"
+        )
+    for key, name in names.items():
+        if isinstance(content[key], np.ndarray):
+            content[key] = _named(name, content[key])
 
 
 def _named(name: str, array: np.ndarray) -> paddle.Tensor:

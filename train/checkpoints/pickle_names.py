@@ -52,7 +52,8 @@ class Dtype:
 
     def __init__(self, code: str) -> None:
         if type(code) is not str or not _NUMBERS.fullmatch(code):
-            raise ForbiddenError(f"an array of type {told(code)}")
+            of = "Python objects" if code == "O8" else f"the type {told(code)}"
+            raise ForbiddenError(f"an array of {of}")
         self.value = np.dtype(code)
 
     def build(self, state: Any) -> None:
@@ -91,12 +92,14 @@ class Array:
             ValueError: a shape that does not fit the numbers.
         """
         if type(dtype) is not Dtype or type(data) not in (bytes, bytearray, str):
-            raise ForbiddenError("an array of objects")
+            raise ForbiddenError("an array of Python objects")
         if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or order not in ("C", "F"):
-            raise ValueError("an array of no shape")
+            raise MalformedPickleError("the shape of an array in it makes no sense")
         sizes = [size for size in shape if type(size) is int and 0 <= size < 1 << 40]
         if len(sizes) != len(shape) or math.prod(sizes) * dtype.value.itemsize != len(data):
-            raise ValueError(f"{len(data)} bytes for an array of another shape")
+            raise MalformedPickleError(
+                f"an array in it has {len(data):,} bytes, and its shape needs more or fewer"
+            )
         self._data, self._dtype = data, dtype.value
         self._shape, self._order = tuple(sizes), order
 
@@ -116,8 +119,10 @@ class Array:
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Array:
-    if kind is not _ARRAY or shape != (0,):
-        raise ForbiddenError(f"an array made of {told(kind)}")
+    if kind is not _ARRAY:
+        raise ForbiddenError(f"an array of the class {told(kind)}")
+    if shape != (0,):
+        raise MalformedPickleError("an array in it has a shape before it has numbers")
     return Array()
 
 
@@ -138,21 +143,21 @@ def _eval(text: Any, names: Any) -> Array:
     """What Paddle writes for a `DenseTensor`: `eval("data", {"data": array})`."""
     found = names.get("data") if type(names) is dict and len(names) == 1 else None
     if text != "data" or type(found) is not Array:
-        raise ForbiddenError("builtins.eval")
+        raise ForbiddenError("a call of builtins.eval")
     return found
 
 
 def _encode(text: Any, encoding: Any) -> str:
     """Bytes as protocol 2 writes them, still as text: a text that is used twice stays one."""
     if encoding not in ("latin1", "latin-1") or type(text) is not str:
-        raise ForbiddenError(f"_codecs.encode to {told(encoding)}")
+        raise ForbiddenError(f"a text in the encoding {told(encoding)}")
     return text
 
 
 def _pair(items: Any) -> tuple[Any, ...]:
     """What Paddle writes for a tensor: `tuple((name, array))`."""
     if type(items) is not tuple or len(items) != 2:
-        raise ForbiddenError("builtins.tuple")
+        raise ForbiddenError("a call of builtins.tuple as Paddle makes none")
     return items
 
 
@@ -160,7 +165,7 @@ def _ordered(pairs: Any = None) -> OrderedDict[Any, Any]:
     found: OrderedDict[Any, Any] = OrderedDict()
     if pairs is not None:  # as Python 2 writes them
         if type(pairs) is not list:
-            raise ForbiddenError("collections.OrderedDict of anything but pairs")
+            raise ForbiddenError("a call of collections.OrderedDict as Paddle makes none")
         for key, value in pairs:
             found[checked_key(key)] = value
         pairs.clear()  # or a file could ask for the same again and again
@@ -195,17 +200,29 @@ def known(module: str, name: str) -> Name:
     """What a name of a file stands for. Raises ForbiddenError: it is no part of plain data."""
     found = NAMES.get(f"{module}.{name}")
     if found is None:
-        raise ForbiddenError(shortened(f"{module}.{name}"))
+        raise ForbiddenError(f"the Python name {shortened(f'{module}.{name}')}")
     return found
 
 
 def checked_key(key: Any) -> str | int:
-    """A key of a dict. Raises ValueError: no text that can be shown, and no usual number."""
+    """A key of a dict, if it is a text that can be shown or a usual number.
+
+    Raises:
+        MalformedPickleError: it is neither.
+    """
     if type(key) is str and key.isprintable():
         return key
     if type(key) is int and abs(key) < LARGEST_KEY:
         return key
-    raise ValueError(f"a key that is neither printable text nor a number: {told(key)}")
+    raise MalformedPickleError(
+        f"a key in it is {told(key)}; allowed: printable texts and numbers below {LARGEST_KEY:.0e}"
+    )
+
+
+_KINDS = {
+    Array: "an array", Dtype: "a type of numbers", int: "a number", float: "a number",
+    bool: "true or false", type(None): "None", bytes: "bytes", OrderedDict: "a dict",
+}  # fmt: skip
 
 
 def told(value: Any) -> str:
@@ -214,5 +231,4 @@ def told(value: Any) -> str:
         return value.name
     if type(value) is str:
         return shortened(repr(value))
-    kinds = {Array: "an array", Dtype: "a type of numbers"}
-    return kinds.get(type(value), f"a {type(value).__name__}")
+    return _KINDS.get(type(value), f"a {type(value).__name__}")

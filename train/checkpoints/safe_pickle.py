@@ -24,7 +24,6 @@ from train.checkpoints.pickle_names import (
     Name,
     checked_key,
     known,
-    shortened,
     told,
 )
 
@@ -69,14 +68,20 @@ def read_plain(file: BinaryIO, *, size: int) -> Any:
     try:
         for opcode, argument, _ in pickletools.genops(cast(IO[bytes], source)):
             machine.take(opcode.name, argument)
-        content = machine.result()
-        if source.left:
-            raise MalformedPickleError(f"{source.left} bytes follow its end")
-        entries = REPEATS * (machine.count + _SPARE)
-        return _Plain(most_entries=entries, most_bytes=REPEATS * size).of(content)
     except _BROKEN as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise MalformedPickleError(f"it is no whole pickle ({shortened(reason)})") from error
+        if not source.left:
+            raise MalformedPickleError("it ends too early: a part of it is missing") from error
+        raise MalformedPickleError(
+            f"byte {size - source.left:,} of {size:,} makes no sense there: it is damaged, or a "
+            "file of another program"
+        ) from error
+    if source.left:
+        raise MalformedPickleError(f"{source.left:,} bytes follow its end: it is damaged")
+    entries = REPEATS * (machine.count + _SPARE)
+    try:
+        return _Plain(most_entries=entries, most_bytes=REPEATS * size).of(machine.result())
+    except _BROKEN as error:
+        raise MalformedPickleError("its entries do not fit together: it is damaged") from error
 
 
 class _Source:
@@ -88,7 +93,9 @@ class _Source:
     def read(self, count: int) -> bytes:
         # One byte is asked for where an opcode may stand, the end of the file included.
         if count > max(1, self.left):
-            raise ValueError("it ends too early, or a length in it is wrong")
+            raise MalformedPickleError(
+                "it ends too early, or a length in it is wrong: it is cut off or damaged"
+            )
         return self._counted(self._file.read(min(count, self.left)))
 
     def readline(self) -> bytes:
@@ -112,7 +119,7 @@ class _Machine:
         """Do what one opcode says."""
         self.count += 1
         if self.count > MOST_OPCODES:
-            raise ValueError(f"more than {MOST_OPCODES:,} entries")
+            raise MalformedPickleError(f"it has more than {MOST_OPCODES:,} entries")
         stack = self._stack
         if name in _VALUES:
             stack.append(argument)
@@ -132,7 +139,7 @@ class _Machine:
         elif name not in ("PROTO", "FRAME", "STOP"):
             action = getattr(self, f"_{name.lower()}", None)
             if action is None:
-                raise ForbiddenError(f"the pickle opcode {name}")
+                raise ForbiddenError(f"the pickle instruction {name}")
             action(argument)
 
     def result(self) -> Any:
@@ -177,7 +184,7 @@ class _Machine:
 
     def _extend(self, items: list[Any]) -> None:
         if type(self._stack[-1]) is not list:
-            raise ForbiddenError(f"entries added to {told(self._stack[-1])}")
+            raise ForbiddenError(f"entries for what is no list: {told(self._stack[-1])}")
         self._stack[-1].extend(items)
 
     def _setitem(self, argument: None) -> None:
@@ -190,7 +197,7 @@ class _Machine:
     def _set(self, items: list[Any]) -> None:
         holder = self._stack[-1]
         if type(holder) not in (dict, OrderedDict):
-            raise ForbiddenError(f"entries set in {told(holder)}")
+            raise ForbiddenError(f"entries for what is no dict: {told(holder)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
             holder[checked_key(key)] = value
 
@@ -208,12 +215,15 @@ class _Machine:
         arguments, named = self._stack.pop(), self._stack.pop()
         if type(named) is not Name or named.call is None or type(arguments) is not tuple:
             raise ForbiddenError(f"a call of {told(named)}")
-        self._stack.append(named.call(*arguments))
+        try:
+            self._stack.append(named.call(*arguments))
+        except TypeError as error:
+            raise ForbiddenError(f"a call of {named.name} as Paddle makes none") from error
 
     def _build(self, argument: None) -> None:
         state, built = self._stack.pop(), self._stack[-1]
         if type(built) not in (Array, Dtype) or type(state) is not tuple or len(state) < 4:
-            raise ForbiddenError(f"a state for {told(built)}")
+            raise ForbiddenError(f"an object with attributes: {told(built)}")
         built.build(state)
 
 
@@ -227,9 +237,11 @@ class _Plain:
         """The data of a value."""
         self._entries -= 1
         if self._entries < 0:
-            raise ValueError("its entries refer to each other and multiply")
+            raise MalformedPickleError("its entries refer to each other and multiply")
         if depth > DEEPEST:
-            raise ValueError(f"entries lie more than {DEEPEST} deep, or in themselves")
+            raise MalformedPickleError(
+                f"its entries are nested more than {DEEPEST} levels deep, or within themselves"
+            )
         kind = type(value)
         if kind in (dict, OrderedDict):
             return kind((key, self.of(item, depth + 1)) for key, item in value.items())
@@ -238,7 +250,7 @@ class _Plain:
         if kind is Array:
             self._bytes -= value.nbytes
             if self._bytes < 0:
-                raise ValueError("its arrays are larger than the file")
+                raise MalformedPickleError("its arrays are larger than the file")
             return value.value
         if value is None or kind in (bool, int, float, str, bytes) or isinstance(value, np.generic):
             return value

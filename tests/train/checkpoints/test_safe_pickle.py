@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from train.checkpoints.checkpoint import CheckpointError, load_file
+from train.checkpoints.checkpoint import CheckpointError, load_file, load_latest, model_weights
 
 MADE_UP = re.compile(r"(generated_tensor|eager_tmp)_\d+")
 """Paddle numbers tensors that have no name, or an empty one: at each reading anew."""
@@ -317,6 +317,57 @@ def test_what_is_larger_than_its_bytes_or_broken_is_refused(kind: str, tmp_path:
     file.write_bytes(BOMBS[kind])
     with pytest.raises(CheckpointError, match=r"bomb\.pdparams is not"):
         load_file(file)
+
+
+INTERNAL = re.compile(
+    r"_\w+\(\)|lambda|positional|unpack|opcode|stack|STOP|attribute '|<unknown>|\('|str_digits"
+)
+"""What Python says to programmers."""
+
+
+@pytest.mark.parametrize("kind", [*payloads(Path(PATH)), *BOMBS, "cut off"])
+def test_messages_are_for_people(kind: str, tmp_path: Path) -> None:
+    cut = pickle.dumps({"w": WEIGHT})[:-20]
+    file = tmp_path / "any.pdparams"
+    file.write_bytes((payloads(tmp_path / "victim") | BOMBS | {"cut off": cut})[kind])
+    with pytest.raises(CheckpointError) as caught:
+        load_file(file)
+    assert not INTERNAL.search(str(caught.value)), str(caught.value)
+
+
+FOREIGN = {
+    "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n",
+    "HTML page": b"<!DOCTYPE html><html><body>404</body></html>",
+    "PNG": b"\x89PNG\r\n\x1a\n" + bytes(40),
+    "gzip": b"\x1f\x8b\x08" + bytes(40),
+    "text file": b"MODEL:\n  framework: Recognizer2D\n",
+    "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(20),
+    "zeros": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_that_is_something_else_is_called_so(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "any.pdparams"
+    file.write_bytes(FOREIGN[kind])
+    with pytest.raises(CheckpointError, match=rf"not a readable checkpoint: it is .*{kind}"):
+        load_file(file)
+
+
+@pytest.mark.parametrize("content", [{"format": 1}, {"format": 1, "model": [WEIGHT]}, [WEIGHT], 3])
+def test_a_file_without_weights_is_told(content: Any, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="holds no weights"):
+        model_weights(content, source=tmp_path / "any.ckpt")
+
+
+@pytest.mark.parametrize("lacking", ["model", "optimizer", "progress"])
+def test_a_run_whose_checkpoint_lacks_a_part_is_not_continued(lacking: str, tmp_path: Path) -> None:
+    whole = {"format": 1, "model": {"w": WEIGHT}, "optimizer": {}, "progress": {}}
+    del whole[lacking]
+    (tmp_path / "latest.ckpt").write_bytes(pickle.dumps(whole))
+    nothing: Any = None
+    with pytest.raises(CheckpointError, match=rf"latest\.ckpt lacks {lacking}"):
+        load_latest(tmp_path, nothing, nothing)
 
 
 @pytest.mark.parametrize(
