@@ -107,8 +107,8 @@ def _quiet() -> None:
         warnings.filterwarnings("ignore", message=message)
     if "OPENCV_LOG_LEVEL" not in os.environ:
         os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # read when OpenCV is loaded
-        if "cv2" in sys.modules:
-            cv2 = sys.modules["cv2"]
+        cv2 = sys.modules.get("cv2")
+        if cv2 is not None:
             cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
