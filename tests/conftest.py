@@ -41,6 +41,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests import tiers
 from tests.leftovers import nothing_is_left_behind  # noqa: F401  (for every test)
 
 # Timing is no property of the code under test: a busy machine must not fail a test.
@@ -52,6 +53,11 @@ settings.load_profile("clipduet")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tiers.mark(items)
+
 
 RunPaddleVideo = Callable[[list[dict[str, Any]]], None]
 

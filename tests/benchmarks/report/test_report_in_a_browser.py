@@ -34,6 +34,7 @@ phone.onload = () => {{
 </script>"""
 
 
+@pytest.mark.peer
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
 @pytest.mark.parametrize("theme", ["folded", "unfolded"])
 def test_nothing_sticks_out_on_a_phone(
@@ -71,6 +72,7 @@ onload = () => {{
 </script>"""
 
 
+@pytest.mark.peer
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
 def test_rows_of_the_gate_are_cards_on_a_phone_and_rows_elsewhere(
     make_results: MakeResults, report: Callable[..., Path], tmp_path: Path

@@ -229,6 +229,7 @@ def test_the_fake_has_nothing_that_no_version_has():
             assert name in ("Taken", "Strict", "HostMemory"), name
 
 
+@pytest.mark.peer
 def test_the_installed_bindings_have_it():
     """Any of them: TensorRT, or the lean wheels, which need no GPU and have the runtime half."""
     for package in ("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings"):
