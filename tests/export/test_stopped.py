@@ -62,7 +62,7 @@ def test_an_export_that_is_stopped_leaves_the_bundle_that_was_there(
     process.send_signal(number)  # `timeout` sends it twice
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number, errors
-    assert "no bundle was written" in errors and "Traceback" not in errors
+    assert "no bundle" in errors and "Traceback" not in errors
     assert [path.name for path in bundle.parent.iterdir()] == ["bundle"]
     assert (bundle / "bundle.json").read_bytes() == before
     Bundle.load(bundle).artifact("onnx.fp32")
@@ -129,5 +129,5 @@ def test_a_repository_that_is_stopped_is_not_there(
     monkeypatch.setattr(triton, "_write_model", lambda *_: signal.raise_signal(number))
     arguments = ["--bundle", str(exported("single").folder), "--out", str(tmp_path / "triton")]
     assert triton.main(arguments) == 128 + number
-    assert "no repository was written" in capsys.readouterr().err
+    assert "no repository" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

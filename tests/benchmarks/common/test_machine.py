@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
+
+import pytest
 
 from benchmarks.common import machine
 
@@ -24,9 +27,11 @@ def test_work_of_others_is_what_this_process_did_not_do() -> None:
 
 
 def test_times_of_the_processors_only_grow() -> None:
+    if not Path("/proc/stat").is_file():
+        pytest.skip("this system does not tell the times of its processors")
     before, after = machine.cpu_times(), machine.cpu_times()
-    if before is not None and after is not None:
-        assert all(a <= b for a, b in zip(before, after, strict=True))
+    assert before is not None and after is not None
+    assert all(a <= b for a, b in zip(before, after, strict=True))
 
 
 def test_only_installed_packages_have_a_version() -> None:

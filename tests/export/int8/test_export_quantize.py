@@ -146,7 +146,7 @@ def test_fewer_clips_than_wanted_and_unreadable_ones(
     assert len(found.failed) == 1
     assert "broken.mp4" in found.failed[0]
     (tmp_path / "train.list").write_text("broken.mp4 0\n")
-    with pytest.raises(CalibrationError, match=r"no clip of .*train.list can be used"):
+    with pytest.raises(CalibrationError, match=r"train\.list"):
         selection.calibration(made.cfg, count=100)
 
 

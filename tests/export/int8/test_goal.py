@@ -126,7 +126,7 @@ def test_a_missed_goal_says_what_is_next(trained: bool, word: str) -> None:
     reference = drawn(300)
     found = score(reference, noisy(reference, 3.0))
     check_goal("int8", Goal(90.0), found)
-    with pytest.raises(GoalError, match=r"int8 misses the goal of at most 0.5 points") as caught:
+    with pytest.raises(GoalError, match=r"goal of at most 0.5") as caught:
         check_goal("int8", Goal(0.5), found, trained=trained)
     assert word in str(caught.value).lower()
 

@@ -103,7 +103,7 @@ def test_a_bundle_whose_classes_are_in_another_order_does_not_open(
     files = [key for key, one in bundle.artifacts.items() if one.format == "onnx"]
     assert len(files) == 4
     for key in files:
-        with pytest.raises(AlteredError, match=r"classes\[0\] is 'left' in its metadata"):
+        with pytest.raises(AlteredError, match=r"classes\[0\] is 'left'"):
             bundle.artifact(key)
 
 
@@ -244,7 +244,7 @@ def test_a_graph_that_cannot_be_repaired_is_refused(
     text = program.read_text().replace("1.leaky_relu", "1.leaky_unknown", 1)
     changed = json.JSONDecoder().decode(text)
     monkeypatch.setattr(export.network.convert.json, "loads", lambda _: changed)
-    with pytest.raises(ConversionError, match="50 leaky ReLUs, the ONNX graph 51"):
+    with pytest.raises(ConversionError, match="the ONNX graph 51"):
         to_onnx(program, weights, tmp_path / "model.onnx", net.tensor_names())
     assert not list(tmp_path.glob("*.onnx*"))
 

@@ -49,6 +49,7 @@ def test_one_flipped_bit_is_found_or_changes_nothing(make_bundle):
 def test_every_field_changed_to_something_else(make_bundle, name):
     folder = make_bundle()
     data, value = contents(folder), EVIL[name]
+    refused = 0
     for place in places(data):
         other = changed(data, place, value)
         if other == data:
@@ -57,6 +58,7 @@ def test_every_field_changed_to_something_else(make_bundle, name):
             put(folder, other)
             with pytest.raises(BundleError, match=r"bundle\.json"):
                 Bundle.load(folder)
+            refused += 1
         put(folder, resealed(other))
         if name in NEVER and place != (CHECKSUM,):
             with pytest.raises(BundleError, match=r"bundle\.json"):
@@ -65,6 +67,7 @@ def test_every_field_changed_to_something_else(make_bundle, name):
         # Where the value is allowed there it is loaded; nothing else may come out.
         with contextlib.suppress(BundleError):
             Bundle.load(folder)
+    assert refused > 20
 
 
 def test_every_field_left_out(make_bundle):
@@ -153,7 +156,7 @@ def test_an_artifact_that_is_no_file_is_not_waited_for(make_bundle, kind):
     data = contents(folder)
     data["artifacts"]["onnx.fp32"]["files"][0]["bytes"] = 0  # what both seem to have
     put(folder, resealed(data))
-    with pytest.raises(BundleError, match=r"model\.fp32\.onnx is not a regular file"):
+    with pytest.raises(BundleError, match=r"not a regular file"):
         Bundle.load(folder).artifact("onnx.fp32")
 
 

@@ -68,7 +68,7 @@ def test_crop_is_centred_and_rounds_half_to_even():
     assert center_crop(frames, 4).shape == (2, 4, 4, 3)
     # (7 - 4) / 2 = 1.5 -> 2, (9 - 4) / 2 = 2.5 -> 2
     assert center_crop(rows, 4)[0, 0, 0, 0] == 2 * 9 + 2
-    with pytest.raises(SpecError, match="9x7 are smaller than the crop of 8x8"):
+    with pytest.raises(SpecError, match="crop of 8x8"):
         center_crop(frames, 8)
 
 

@@ -201,7 +201,8 @@ def test_closed_while_videos_are_read(broken_decoder, colour_clip):
     answers = predict_videos([hangs] * 2, brightest, SPEC, CLASSES, workers=2, load=reading.load)
     wait_for(Path(f"{hangs}.began"))
     reading.close()
-    assert [answer.error for answer in answers] == ["its reading was stopped"] * 2
+    errors = [str(answer.error) for answer in answers]
+    assert len(errors) == 2 and all("stopped" in error for error in errors)
     assert children() == before
     with pytest.raises(VideoError, match="stopped"):
         reading.load(hangs, SPEC)

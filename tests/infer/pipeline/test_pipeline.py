@@ -72,7 +72,7 @@ def test_answers_come_in_order_whatever_the_batches(batch_size, workers):
         damaged = k % 7 == 0 and k % 5 != 4
         assert (p.warning is not None) == damaged
         if damaged:
-            assert "9 frames decode, the header claims 10" in p.warning
+            assert "header claims 10" in p.warning
 
 
 def test_nothing_in_nothing_out():

@@ -122,20 +122,20 @@ def test_a_provider_that_did_not_start_is_an_error(gpu_build, make_bundle, backe
 
 def test_a_gpu_that_fails_is_not_blamed_on_the_file(gpu_build, make_bundle):
     gpu_build(failing=(str, bytes))
-    with pytest.raises(BackendUnavailable, match="it fails: CUDA failure 35: driver version"):
+    with pytest.raises(BackendUnavailable, match="CUDA failure 35"):
         open_ort(make_bundle(), "onnxruntime-cuda")
     gpu_build(failing=(str,))
-    with pytest.raises(BundleError, match=r"model\.fp32\.onnx does not load .*CUDA failure 35"):
+    with pytest.raises(BundleError, match=r"model\.fp32\.onnx .*CUDA failure 35"):
         open_ort(make_bundle(), "onnxruntime-cuda")
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ([part(CPU, "Conv", "Conv", "Gemm")], f"{CUDA} starts, but .* gave it no node"),
+        ([part(CPU, "Conv", "Conv", "Gemm")], f"{CUDA} .* no node"),
         (
             [part(CUDA, "Add"), part(CPU, "Conv"), part(CPU, "Conv"), part(CPU, "Gemm", "Shape")],
-            f"gave 2 Conv, 1 Gemm of the graph to the CPU, not to {CUDA}; try another precision",
+            f"2 Conv, 1 Gemm .*{CUDA}",
         ),
     ],
 )

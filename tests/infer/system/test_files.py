@@ -43,11 +43,11 @@ def test_what_stops_the_writer_leaves_the_old_file(
 def test_a_full_disk_and_an_impossible_place_are_told(tmp_path: Path) -> None:
     file = tmp_path / "kept.txt"
     file.write_text("old")
-    told = pytest.raises(WriteError, match=r"kept.txt cannot be written: No space left")
+    told = pytest.raises(WriteError, match=r"kept.txt .*No space left")
     with told, replacing(file):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
-    with pytest.raises(WriteError, match=r"x.txt cannot be written: "):
+    with pytest.raises(WriteError, match=r"x.txt "):
         write_text(file / "x.txt", "new")
 
 

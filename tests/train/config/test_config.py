@@ -231,10 +231,10 @@ def test_class_names_and_flips_that_swap_them(pair, tmp_path):
     by_number = load_config(pair, [*named, "DATASET.label_flip={0: 1}"])
     assert training_transforms(by_number) == training_transforms(cfg)
     wrong = load_config(pair, [*named, "DATASET.label_flip={left: rihgt}"])
-    with pytest.raises(ConfigError, match="did you mean right"):
+    with pytest.raises(ConfigError, match="right"):
         training_transforms(wrong)
     (tmp_path / "classes.txt").write_text("left\nright\n")
-    with pytest.raises(ConfigError, match="names 2 classes, the networks tell 3 apart"):
+    with pytest.raises(ConfigError, match="2 classes"):
         _ = load_config(pair, named).class_names
     with pytest.raises(ConfigError, match="cannot be read"):
         _ = load_config(pair, ["DATASET.classes=nowhere.txt"]).class_names

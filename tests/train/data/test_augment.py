@@ -91,7 +91,7 @@ def test_random_crop_reaches_every_place_and_center_crop_the_middle() -> None:
 
 @pytest.mark.parametrize("transform", [CenterCrop(16), RandomCrop(16)])
 def test_crop_larger_than_the_frame_is_an_error(transform: Transform) -> None:
-    with pytest.raises(AugmentError, match="15 x 20 pixels are smaller than target_size 16"):
+    with pytest.raises(AugmentError, match="target_size 16"):
         transform(ramp(20, 15), 0, rng())
 
 

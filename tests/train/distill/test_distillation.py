@@ -203,12 +203,12 @@ def test_an_input_tap_is_what_the_activation_takes() -> None:
     ("changes", "where", "words"),
     [
         ({"s_key": "backbone.stage.3"}, "s_key", "no layer 'backbone.stage.3'; the nearest: backb"),
-        ({"t_key": ["backbone.res9a"]}, "t_key", "Teacher has no layer 'backbone.res9a'"),
+        ({"t_key": ["backbone.res9a"]}, "t_key", "'backbone.res9a'"),
         ({"t_norm": "backbone.res5b"}, "t_norm", "no batch norm"),
-        ({"t_norm": None}, "t_key", "name the last one before the ReLU as t_norm"),
-        ({"s_key": "backbone.fc"}, "s_key", r"backbone.fc is no feature map: its shape is \[1, 3"),
-        ({"s_key": "backbone.stages.2.0.dw_conv"}, "s_key", "does not run its layer"),
-        ({"connector": False}, "connector", "16 channels|channels, the other layer"),
+        ({"t_norm": None}, "t_key", "t_norm"),
+        ({"s_key": "backbone.fc"}, "s_key", r"backbone.fc .* shape is \[1, 3"),
+        ({"s_key": "backbone.stages.2.0.dw_conv"}, "s_key", "does not run"),
+        ({"connector": False}, "connector", "16 channels|channels, "),
     ],
 )
 def test_wrong_layers_are_told_with_the_nearest(
@@ -352,18 +352,18 @@ def test_a_teacher_is_taken_entirely_or_not_at_all(tmp_path: Path) -> None:
         load(path=files["pair"], pretrained_role=S)
     assert len(str(caught.value).splitlines()) <= 4
     spec = parse_model(model(CE, TERMS["kd"]))
-    with pytest.raises(ClipDuetError, match="Teacher is frozen and has random weights"):
+    with pytest.raises(ClipDuetError, match="random weights"):
         load_networks(build_recognizer(spec, seed=1), spec)
 
 
 @pytest.mark.parametrize(
     ("term", "gets", "words"),
     [
-        ("kd", "nothing", "Teacher is frozen and has random weights: it would teach noise"),
+        ("kd", "nothing", "random weights"),
         ("kd", "backbone", r"random weights \(2 entries: head.fc.weight, head.fc.bias\)"),
         ("rkd", "backbone", r"\(2 entries"),
-        ("kd", "student", "^MODEL.models.0.Teacher.pretrained: Teacher is frozen"),
-        ("overhaul", "student", "random weights: it would teach noise"),
+        ("kd", "student", "^MODEL.models.0.Teacher.pretrained: "),
+        ("overhaul", "student", "random weights"),
         ("overhaul", "backbone", None),
         ("rkd of embeddings", "backbone", None),
         ("kd", "pair", None),

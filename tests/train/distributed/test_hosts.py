@@ -82,8 +82,8 @@ def test_a_host_that_dies_is_named_and_both_go_on_with_resume(
     kill(both[1])
     output, _ = both[0].communicate(timeout=120)
     assert both[0].returncode != 0
-    assert "error: process 0 of 2 has lost the others" in output
-    assert f"workerlog.N of their launchers, on {hosts[1].name};" in output
+    assert "error: process 0 of 2" in output
+    assert f"{hosts[1].name};" in output
     assert "Traceback" not in output
     stopped = load_file(tmp_path / "two" / LATEST)["progress"]["step"]
     wait_for_step(tmp_path / "two", stopped + 2, start(*long))
@@ -97,7 +97,7 @@ def test_hosts_that_do_not_reach_each_other_say_so(
     output, _ = both[1].communicate(timeout=120)
     kill(both[0])
     assert both[1].returncode != 0
-    assert "error: the 2 processes do not reach each other (" in output
-    assert "this one is at 127.0.0.1. If another one has ended" in output
-    assert "give every machine's launcher --host ADDRESS" in output
+    assert "error: the 2 processes" in output
+    assert "127.0.0.1" in output
+    assert "--host ADDRESS" in output
     assert "Traceback" not in output

@@ -128,12 +128,12 @@ def test_one_process_that_fails_ends_the_job_with_its_error(
     process = launch(root, tmp_path / "log", file, "-o", "DATASET.batch_size=20")
     output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
-    assert "do not fill one batch of 40, shared by 2 processes" in output
+    assert "batch of 40, shared by 2" in output
     finish(launch(root, tmp_path / "log", file, "-o", "epochs=1"))
     again = launch(root, tmp_path / "log", file, "-o", "epochs=1", "--resume", processes=1)
     output, _ = again.communicate(timeout=120)
     assert again.returncode != 0
-    assert "holds a run of 2 processes, now there are 1" in output
+    assert "run of 2 processes" in output
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -175,7 +175,7 @@ def test_processes_do_not_outlive_their_launcher(
     gone, alive = psutil.wait_procs(workers, timeout=60)
     assert len(gone) == count and not alive
     log = (tmp_path / "log" / "workerlog.0").read_text()
-    assert "stopped; --resume goes on from the last checkpoint" in log and "Traceback" not in log
+    assert "--resume" in log and "Traceback" not in log
 
 
 def test_nor_do_those_that_have_hardly_begun(

@@ -104,7 +104,7 @@ def test_fewer_clips_than_processes_are_left_out_and_told(
     # The launcher repeats the end of it.
     output = (tmp_path / "log" / "workerlog.0").read_text()
     assert output.count("skipped: ") == 3
-    assert "left out: a batch has fewer readable clips" in output
+    assert "left out: " in output
     assert "epoch 1 ended without a step" in output and "3 x not a video" in output
     assert not (tmp_path / "run" / LATEST).exists()
 

@@ -358,7 +358,7 @@ def test_a_batch_of_one_works_or_says_why_not(name: str) -> None:
     s, t = (tensor(logits(seed, clips=1)) for seed in (1, 2))
     s.stop_gradient = False
     if name.startswith("rkd"):
-        with pytest.raises(BatchError, match=r"batch of one holds no relation.*batch_size"):
+        with pytest.raises(BatchError, match=r"batch_size"):
             RESPONSES[name][0](s, t)
         return
     loss = RESPONSES[name][0] if name != "dkd" else _decoupled_first

