@@ -24,13 +24,16 @@ from train.data.lists import Sample
 class ClipDataset:
     """Samples of one split, each read when it is asked for.
 
-    train: draw the frames and apply `transforms`; otherwise take what deployment takes.
-    transforms: training only; they must end at `spec.preprocess.crop` squared. None of them means
-        a centre crop.
-    suffix: name pattern of the images of frame folders, "img_{:05}.jpg" if empty.
-    cache: keep what was decoded in memory, so that a second epoch decodes nothing: all scaled
-        frames of a video in training, the clips in evaluation. The pixels are the same either way.
-        Meant for small clips: a minute of video at 256 pixels takes about 400 MB.
+    Args:
+        samples: lines of a list.
+        spec: how to sample, scale and crop.
+        train: draw the frames and apply `transforms`; otherwise take what deployment takes.
+        transforms: training only; they must end at `spec.preprocess.crop` squared. None of them
+            means a centre crop.
+        suffix: name pattern of the images of frame folders, "img_{:05}.jpg" if empty.
+        cache: keep what was decoded in memory, so that a second epoch decodes nothing: all scaled
+            frames of a video in training, the clips in evaluation. The pixels are the same either
+            way. Meant for small clips: a minute of video at 256 pixels takes about 400 MB.
 
     Raises:
         AugmentError: the transforms do not end at the size that `spec` demands.

@@ -92,10 +92,14 @@ class _Slot:
 class TensorRTRuntime:
     """Runs an engine of a bundle on one GPU; several threads may use it, one runs at a time.
 
-    `max_batch`: clips at once, at most; None: as many as the engine takes. `device`: the GPU's
-    number. `graphs`: replay full batches as CUDA graphs where cuda-bindings is installed;
-    `cuda_graph` says whether it does, `why_no_graph` why not. `engine`: a plan and its stamp that
-    are not in the bundle's folder yet.
+    Args:
+        bundle: what `export` wrote.
+        precision: of the engine.
+        max_batch: clips at once, at most; None: as many as the engine takes.
+        device: the GPU's number.
+        graphs: replay full batches as CUDA graphs where cuda-bindings is installed; `cuda_graph`
+            says whether it does, `why_no_graph` why not.
+        engine: a plan and its stamp that are not in the bundle's folder yet.
 
     Raises:
         BackendError: TensorRT, the GPU or a fitting engine is missing.

@@ -424,7 +424,7 @@ def test_mistakes_end_with_2_and_a_message(
     for arguments, words in (
         (
             ["--checkpoint", str(other.checkpoint), "-c", str(made.config)],
-            "one network (Recognizer2D), the config that of several",
+            "one network (Recognizer2D)",
         ),
         (["--checkpoint", str(tmp_path / "no.pdparams"), "-c", str(made.config)], "no checkpoint"),
         (["--checkpoint", str(tmp_path / "no.pdparams")], "no.pdparams; a run leaves best"),

@@ -72,7 +72,7 @@ def test_all_mistakes_in_one_message():
     message = str(caught.value)
     for part in (
         "sampling.num_seg is missing",
-        "did you mean num_seg?",
+        "num_seg?",
         "kind is 'random'; allowed: uniform, dense",
         "crop is True",
         "std is [0.2, 0, 0.2]",
