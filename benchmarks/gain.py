@@ -25,7 +25,7 @@ from benchmarks.deployments.accuracy import MODELS
 from benchmarks.deployments.answer_cache import gate_cache
 from benchmarks.deployments.answers import answer_all, check_bundles, shared_datasets
 from benchmarks.deployments.controls import time_controls
-from benchmarks.deployments.deployment import choose
+from benchmarks.deployments.deployment import choose_deployments
 from benchmarks.gate.explanations import gate_sentences, reference_row
 from benchmarks.gate.records import bundle_record, cell_rows, choice_record, data_record
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     take_signals()
     results = run(options)
     write_text(options.out, dump(results))
-    shutil.rmtree(kept_folder(options.out), ignore_errors=True)
+    shutil.rmtree(answer_cache_folder(options.out), ignore_errors=True)
     for sentence in gate_sentences(results):
         print(sentence)
     print(f"written: {options.out}")
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def kept_folder(out: Path) -> Path:
+def answer_cache_folder(out: Path) -> Path:
     """Where answers lie until the result is written."""
     return out.with_name(f".{out.name}.answers")
 
@@ -130,7 +130,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     bundles = _load(options)
     check_bundles(bundles)
     every = [bundle for model in MODELS for bundle in bundles[model]]
-    choice = choose(
+    choice = choose_deployments(
         every,
         backends=[name for names in options.backends for name in names],
         cells=[key for keys in options.cells for key in keys],
@@ -149,7 +149,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         datasets,
         threads=options.threads,
         workers=options.workers,
-        cache=gate_cache(kept_folder(options.out), samples, threads=options.threads),
+        cache=gate_cache(answer_cache_folder(options.out), samples, threads=options.threads),
         asked=choice.cells if options.cells else (),
     )
     example = answered.seen["student"][choice.reference.key][0]

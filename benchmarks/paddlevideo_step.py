@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     paddlevideo_code.use(options.checkout)
     networks = {}
     for name, config in CONFIGS.items():
-        ours, theirs, difference = build(options.checkout / config, options.batch_size)
+        ours, theirs, difference = build_both_steps(options.checkout / config, options.batch_size)
         timings = time_in_turns(
             {"ours": ours, "theirs": theirs},
             budget=options.seconds,
@@ -83,7 +83,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def build(config: Path, batch: int) -> tuple[Callable[[], float], Callable[[], float], float]:
+def build_both_steps(
+    config: Path, batch: int
+) -> tuple[Callable[[], float], Callable[[], float], float]:
     """One step of ours and of PaddleVideo's, and how far their logits are apart.
 
     Raises:

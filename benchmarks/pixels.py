@@ -57,12 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_trust(parser)
     add_out(parser)
     options = parser.parse_args(arguments)
-    result = carry_out(measure, options, least={"count": 0})
-    print(summary(result))
+    result = carry_out(compare_filters, options, least={"count": 0})
+    print(summary_lines(result))
     return 1 if result["failed"] else 0
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
+def compare_filters(options: argparse.Namespace) -> dict[str, Any]:
     """Compare every filter with Pillow's; JSON-ready."""
     from train.data.splits import build_dataset
 
@@ -111,7 +111,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
-def summary(result: dict[str, Any]) -> str:
+def summary_lines(result: dict[str, Any]) -> str:
     """The result as lines of text."""
     shown = ", ".join(result["frame_sizes"][:4]) + " ..." * (len(result["frame_sizes"]) > 4)
     lines = [

@@ -22,15 +22,15 @@ from benchmarks.methods.earlier import (
     FORMAT,
     FORMAT_VERSION,
     conditions,
-    kept_rows,
     stored_study,
+    valid_rows,
 )
 from benchmarks.methods.table import as_csv, as_markdown, sentence
 from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.__main__ import LEAST
 from benchmarks.study.jobs import add_jobs, needed, recipe_sha256
-from benchmarks.study.measure import DYNAMIC, measure, seconds_of
-from benchmarks.study.pooled import pool
+from benchmarks.study.measure import DYNAMIC, measure_run, seconds_of
+from benchmarks.study.pooled import pool_seeds
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
 from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
@@ -120,7 +120,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             for seed in options.seeds
             for role, name in (("baseline", baseline), ("student", method.name))
         ]
-        found = pool(runs, seeds=options.seeds, cells=[DYNAMIC.key], bootstrap=bootstrap)
+        found = pool_seeds(runs, seeds=options.seeds, cells=[DYNAMIC.key], bootstrap=bootstrap)
         rows.append(
             {
                 "method": method.name,
@@ -195,7 +195,7 @@ def _kept(
         if row["method"] not in named and path.is_file():
             cfg = load_config(path, options.override)
             named[row["method"]] = Method(row["method"], path, cfg)
-    rows = kept_rows(
+    rows = valid_rows(
         stored,
         file=file,
         given=given,
@@ -258,7 +258,7 @@ def _measure(
     for (name, seed), job in finals.items():
         cfg = configs[name]
         spec = cfg.specs["test"]
-        found = measure(
+        found = measure_run(
             job,
             cfg,
             sets.setdefault(spec, build_dataset(cfg, "test")),

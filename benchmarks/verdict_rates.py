@@ -22,9 +22,9 @@ from benchmarks.gate.simulation import (
     Change,
     Floats,
     samples,
-    truth,
+    true_chances,
+    true_verdict,
     verdicts,
-    world,
 )
 from benchmarks.gate.verdict import CHANGE, FAIL, PASS, UNCLEAR, Rule
 from benchmarks.stats.evidence import evidence
@@ -75,16 +75,16 @@ def cases() -> Iterator[Case]:
             ("the limit of the loss, the gain lost", -RULE.margin, 0.9 * gain),
             ("the limit of the gain, 1.5 points lost", -0.015, keeps - 0.015 + RULE.margin),
         ):
-            chances = world(gain, baseline=_change(baseline), student=_change(student))
+            chances = true_chances(gain, baseline=_change(baseline), student=_change(student))
             at_limit = "limit" in name
-            yield Case(name, gain, chances, UNCLEAR if at_limit else truth(chances, RULE))
+            yield Case(name, gain, chances, UNCLEAR if at_limit else true_verdict(chances, RULE))
 
 
 def _change(net: float) -> Change:
     return Change(NOISE + max(net, 0.0), NOISE + max(-net, 0.0))
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Everything the command does but the writing."""
     rows = []
     for number, case in enumerate(cases()):
@@ -120,7 +120,7 @@ def _range_row(clips: int, options: argparse.Namespace) -> dict[str, Any]:
     Of a student that deployment changes by nothing on average: how many clips show a loss of less
     than the margin.
     """
-    chances = world(0.03, baseline=_change(0.0), student=_change(0.0))
+    chances = true_chances(0.03, baseline=_change(0.0), student=_change(0.0))
     values = WAYS @ np.asarray(CHANGE)
     # A sample as large as the world's own proportions can be written with.
     population = np.repeat(values, np.rint(chances * 1_000_000).astype(int))
@@ -159,7 +159,7 @@ def largest(result: dict[str, Any], wrong: str) -> dict[str, Any]:
     return max(rows, key=lambda row: row[wrong])
 
 
-def markdown(result: dict[str, Any]) -> str:
+def rates_page(result: dict[str, Any]) -> str:
     """All rates as a page."""
     lines = [
         "# How often the gate's verdict is wrong",
@@ -235,8 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_out(parser, "reports/verdict_rates.json")
     options = parser.parse_args(arguments)
     least = {"experiments": 1, "ranges": 1, "resamples": 100, "seed": 0}
-    result = carry_out(measure, options, least=least)
-    write_text(options.out.with_suffix(".md"), markdown(result))
+    result = carry_out(run, options, least=least)
+    write_text(options.out.with_suffix(".md"), rates_page(result))
     print("\n".join(_summary(result)))
     return 0
 

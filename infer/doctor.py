@@ -27,7 +27,7 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
 from .bundle.bundle import Bundle
 from .bundle.engines import built_engines, built_precisions
 from .command.runner import command, run_and_exit
-from .containers.decoder import NAMES, check_decoder, differences, shown_versions
+from .containers.decoder import NAMES, check_decoder, differing_libraries, shown_versions
 from .runtimes.backend import Backend
 from .runtimes.registry import (
     BACKENDS,
@@ -115,7 +115,7 @@ def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[st
         report["bundle"] = _of_bundle(bundle, found, set(report["cpu"]["features"]))
         report["bundle"]["decoder"] = {
             "recorded": dict(bundle.decoder),
-            "differs": differences(bundle.decoder, here),
+            "differs": differing_libraries(bundle.decoder, here),
         }
         problems += report["bundle"].pop("problems")
     report["problems"] = problems
@@ -200,7 +200,7 @@ def _has_features(backend: Backend, precision: str, features: set[str]) -> bool:
     return needed is None or not needed.isdisjoint(features)
 
 
-def lines(report: dict[str, Any]) -> Iterator[str]:
+def report_lines(report: dict[str, Any]) -> Iterator[str]:
     """The report for people."""
     yield f"Python    {report['python']} ({report['executable']}), {report['system']}"
     processor = report["cpu"]
@@ -288,7 +288,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     if not has_stdout():
         raise ClipDuetError("standard output is closed")
     report = examine(args.bundle)
-    text = json.dumps(report, indent=2) if args.format == "json" else "\n".join(lines(report))
+    text = (
+        json.dumps(report, indent=2) if args.format == "json" else "\n".join(report_lines(report))
+    )
     print(printable(text, keep="\n"), flush=True)
     return 0 if can_run(report) else 1
 

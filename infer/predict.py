@@ -185,7 +185,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
 def _load_bundle(named: str | None) -> Bundle:
     from .bundle.bundle import Bundle
-    from .bundle.moved_aside import whereabouts
+    from .bundle.moved_aside import moved_note
     from .command.missing import in_checkout
     from .system.errors import BundleError
 
@@ -197,7 +197,7 @@ def _load_bundle(named: str | None) -> Bundle:
         there = True  # and if it is no file, what it is instead is the message
     except (FileNotFoundError, NotADirectoryError):
         there = False
-    if not there and not whereabouts(folder):
+    if not there and not moved_note(folder):
         what = "--bundle names the folder of one, with bundle.json in it"
         if in_checkout():
             what = (

@@ -87,17 +87,19 @@ def main(arguments: list[str] | None = None) -> int:
     datasets = None if stages else training_datasets(cfg)
     from train.distributed.team import NETWORK_ERRORS, join
     from train.engine.loop import train
-    from train.engine.place import places
     from train.engine.reporter import Reporter
     from train.engine.run import check_begun
+    from train.engine.stage_progress import stage_progress
     from train.engine.stopping import stop_requests
-    from train.stages.dry_run import rehearse
+    from train.stages.dry_run import dry_run
 
     folder = Path(cfg.output_dir)
     check_begun(folder, resume=options.resume)
     team = join()
-    costs = rehearse(stages, cfg, team=team)
-    *before, own = places([*(stage.title for stage in stages), "training the student"], costs)
+    costs = dry_run(stages, cfg, team=team)
+    *before, own = stage_progress(
+        [*(stage.title for stage in stages), "training the student"], costs
+    )
 
     stream = sys.stderr if team.leads else None
     scalars = str(folder / "vdl") if options.visualdl and team.leads else None

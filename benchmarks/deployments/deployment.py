@@ -1,6 +1,7 @@
 """Which deployments are compared: every backend that runs here, in every precision there is.
 
-A cell is one way to deploy a network: a backend and a precision, written "backend:precision".
+One way to deploy a network is a backend and a precision, written "backend:precision"; options and
+result files call it a cell.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ from dataclasses import dataclass
 
 from benchmarks.common.errors import BenchmarkError
 from infer.bundle.bundle import Bundle
-from infer.bundle.engines import Stamp
-from infer.bundle.engines import choose as choose_engine
-from infer.runtimes.registry import AUTO, BACKENDS, find_artifact, name_problem, precisions
+from infer.bundle.engines import Stamp, choose_engine
+from infer.runtimes.registry import (
+    AUTO,
+    BACKENDS,
+    PRECISIONS,
+    find_artifact,
+    name_problem,
+    precisions,
+)
 from infer.runtimes.status import Status
 from infer.runtimes.statuses import statuses
 from infer.system.errors import ClipDuetError, listed
 
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 # The first that can run is the reference: what was trained, as little changed as possible.
 REFERENCES = ("paddle:fp32", "onnxruntime:fp32", "openvino:fp32")
 
@@ -77,7 +83,7 @@ class Choice:
         return self.cells[0]
 
 
-def choose(
+def choose_deployments(
     bundles: Sequence[Bundle], *, backends: Sequence[str] = (), cells: Sequence[str] = ()
 ) -> Choice:
     """Cells that every bundle has a file for, on backends that run here.
@@ -208,7 +214,7 @@ def _engine(bundle: Bundle, precision: str) -> Stamp:
     from infer.runtimes.tensorrt import engine
     from infer.runtimes.tensorrt.cuda_memory import Gpu
 
-    return choose_engine(bundle, precision=precision, machine=engine.machine(Gpu()))[1]
+    return choose_engine(bundle, precision=precision, machine=engine.engine_machine(Gpu()))[1]
 
 
 def _somewhere(bundles: Sequence[Bundle], backend: str) -> list[Deployment]:

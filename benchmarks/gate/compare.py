@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.deployments.accuracy import MODELS, Answers, agreement, macro_f1, macro_f1_gain
-from benchmarks.gate.deployment_verdict import Given, cell_verdict, correct
+from benchmarks.gate.deployment_verdict import Given, cell_verdict, correct_within
 from benchmarks.gate.verdict import Rule, evidence
 from benchmarks.stats import paired
 from benchmarks.stats.gains import gain_record
@@ -39,7 +39,7 @@ def compare_cells(
         same: cells that compute what the reference computes, to rounding.
     """
     right = {
-        model: {key: correct(given) for key, given in cells.items()}
+        model: {key: correct_within(given) for key, given in cells.items()}
         for model, cells in answers.items()
     }
     whole = gain_record(right["baseline"][reference], right["student"][reference], bootstrap)
@@ -97,7 +97,7 @@ def figures(
     """
     shares = {}
     for name, k in (("top1", 1), ("top5", 5)):
-        right = correct(given, k)
+        right = correct_within(given, k)
         if len(given) == 1:
             interval = paired.wilson(int(right.sum()), right.size, level=bootstrap["level"])
         else:
@@ -131,7 +131,7 @@ def _agreement(base: Sequence[Answers], given: Sequence[Answers]) -> float | Non
 
 
 def _gain_top5(answers: Given, key: str, bootstrap: Bootstrap) -> dict[str, Any]:
-    first, second = (correct(answers[model][key], 5) for model in MODELS)
+    first, second = (correct_within(answers[model][key], 5) for model in MODELS)
     return gain_record(first, second, bootstrap)
 
 
@@ -172,7 +172,9 @@ def _pairs(
                 model: {cell: [answers[model][cell][pair]] for cell in (reference, key)}
                 for model in MODELS
             }
-            four = [correct(alone[model][cell]) for cell in (reference, key) for model in MODELS]
+            four = [
+                correct_within(alone[model][cell]) for cell in (reference, key) for model in MODELS
+            ]
             whole = gain_record(four[0], four[1], bootstrap)
             row["gain"] = gain_record(four[2], four[3], bootstrap)
             row["verdict"] = cell_verdict(

@@ -72,6 +72,6 @@ def collapses(answers: Given, key: str, labels: npt.ArrayLike) -> list[dict[str,
     return collapsed({model: answers[model][key] for model in MODELS}, labels)
 
 
-def correct(given: Sequence[Answers], k: int = 1) -> Right:
+def correct_within(given: Sequence[Answers], k: int = 1) -> Right:
     """Whether the true class is among the first k, bool [pairs, clips]."""
     return np.stack([one.within(k) for one in given])

@@ -183,7 +183,7 @@ def broken_sentence(one: Mapping[str, Any]) -> str:
     )
 
 
-def sureness(results: Mapping[str, Any]) -> list[str]:
+def sample_and_interval(results: Mapping[str, Any]) -> list[str]:
     """How far the numbers reach: sample, interval, and what they do not cover."""
     data, conditions, pairs = results["data"], results["conditions"], len(results["pairs"])
     listed, failed = data["listed"], len(data["failed"])
@@ -216,7 +216,7 @@ def sureness(results: Mapping[str, Any]) -> list[str]:
         "interval's, which reckons with changes that these clips happened not to show"
         + (", and Student's t over pairs." if pairs > 1 else ".")
     )
-    said.append(stands_out(gain))
+    said.append(significant_gain(gain))
     if pairs == 1:
         said.append(
             "The intervals cover the choice of test clips, not the luck of training: this is one "
@@ -226,7 +226,7 @@ def sureness(results: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def stands_out(gain: Mapping[str, Any]) -> str:
+def significant_gain(gain: Mapping[str, Any]) -> str:
     """How large a gain has to be to be significant on these clips."""
     if gain["only_first"] + gain["only_second"] == 0:
         return (

@@ -50,7 +50,7 @@ def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
     )
 
 
-def left_sentences(results: Mapping[str, Any]) -> list[str]:
+def retained_sentences(results: Mapping[str, Any]) -> list[str]:
     """How much of the reference's gain the deployments keep; those that change nothing in one."""
     reference = results["reference"]
     others = [row for row in results["cells"] if row["cell"] != reference]
@@ -62,10 +62,10 @@ def left_sentences(results: Mapping[str, Any]) -> list[str]:
             f"{joined(still)} {verb} nothing: the gain is that of {cell_name(reference)} to the "
             "last clip."
         )
-    return said + [left_sentence(row, reference) for row in others if not unchanged(row)]
+    return said + [retained_sentence(row, reference) for row in others if not unchanged(row)]
 
 
-def left_sentence(row: Mapping[str, Any], reference: str) -> str:
+def retained_sentence(row: Mapping[str, Any], reference: str) -> str:
     """How much of the reference's gain a deployment keeps that changed some answers."""
     name, whole = cell_name(row["cell"]), cell_name(reference)
     change, left = row["gain_change"], row["gain_left"]

@@ -13,7 +13,7 @@ FORMAT = "clipduet-benchmark"
 FORMAT_VERSION = 3
 
 
-def load(path: Path) -> dict[str, Any]:
+def load_results(path: Path) -> dict[str, Any]:
     """Read a result file; an old one comes in the form of today.
 
     Raises:

@@ -24,7 +24,7 @@ from benchmarks.gate.verdict import (
     UNCLEAR,
     Rule,
     decide,
-    kept_weights,
+    retained_weights,
 )
 from benchmarks.stats.paired import mcnemar_exact
 
@@ -46,7 +46,7 @@ class Change:
     lost: float
 
 
-def world(gain: float, *, baseline: Change, student: Change) -> Floats:
+def true_chances(gain: float, *, baseline: Change, student: Change) -> Floats:
     """Chances [16]: a student that gains `gain`, and what deployment does to both models.
 
     Deployment turns answers of the two models independently of each other.
@@ -70,11 +70,11 @@ def world(gain: float, *, baseline: Change, student: Change) -> Floats:
     return chances
 
 
-def truth(chances: Floats, rule: Rule) -> str:
+def true_verdict(chances: Floats, rule: Rule) -> str:
     """The verdict that a world deserves; unclear exactly at a limit that decides."""
     means = chances @ WAYS
     change = float(means @ CHANGE) + rule.margin
-    kept, gain = float(means @ kept_weights(rule.keep)), float(means @ GAIN)
+    kept, gain = float(means @ retained_weights(rule.keep)), float(means @ GAIN)
     tiny = 1e-12
     return decide(
         change_shown=change > tiny,
@@ -101,7 +101,7 @@ def verdicts(
     ) @ WAYS.astype(np.float64)
     contrasts: dict[str, tuple[tuple[float, ...], float, float]] = {
         "change": (CHANGE, -rule.margin, rule.level),
-        "kept": (kept_weights(rule.keep), 0.0, rule.level),
+        "kept": (retained_weights(rule.keep), 0.0, rule.level),
         "gain": (GAIN, 0.0, NO_GAIN_LEVEL),
     }
     facts: dict[str, npt.NDArray[np.bool_]] = {}

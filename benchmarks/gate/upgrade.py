@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.check import stored_answers
-from benchmarks.gate.deployment_verdict import cell_verdict, correct
+from benchmarks.gate.deployment_verdict import cell_verdict, correct_within
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap
@@ -52,7 +52,7 @@ def with_new_verdicts(results: Mapping[str, Any], path: Path) -> dict[str, Any]:
             model: {cell: answers[model][cell][part] for cell in (reference, key)}
             for model in MODELS
         }
-        four = [correct(own[model][cell]) for cell in (reference, key) for model in MODELS]
+        four = [correct_within(own[model][cell]) for cell in (reference, key) for model in MODELS]
         return cell_verdict(
             own, key, reference, labels, rule, paired.resampled(four, **bootstrap),
             gain_is_real=gain["distinguishable"] and gain["point"] > 0,

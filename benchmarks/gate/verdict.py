@@ -35,7 +35,7 @@ from benchmarks.stats.resample import LEVEL, Interval, Resampled
 
 __all__ = [
     "CHANGE", "FAIL", "GAIN", "NO_GAIN_LEVEL", "PASS", "REFERENCE", "UNCLEAR", "Evidence", "Rule",
-    "decide", "evidence", "judge", "kept_weights", "verdict",
+    "decide", "evidence", "judge", "retained_weights", "verdict",
 ]  # fmt: skip
 
 PASS, FAIL, UNCLEAR, REFERENCE = "pass", "fail", "unclear", "reference"
@@ -66,7 +66,7 @@ class Rule:
     level: float = LEVEL
 
 
-def kept_weights(keep: float) -> tuple[float, float, float, float]:
+def retained_weights(keep: float) -> tuple[float, float, float, float]:
     """Weights of the contrast that is above zero where more than `keep` of the gain is left."""
     return (keep, -keep, -1.0, 1.0)
 
@@ -148,7 +148,7 @@ def verdict(
         reference_collapsed: see `judge`.
     """
     change = evidence(drawn, CHANGE, -rule.margin)
-    kept = evidence(drawn, kept_weights(rule.keep), 0.0)
+    kept = evidence(drawn, retained_weights(rule.keep), 0.0)
     gain = evidence(drawn, GAIN, 0.0, level=NO_GAIN_LEVEL)
     word = judge(
         kept.interval,

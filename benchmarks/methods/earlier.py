@@ -17,7 +17,7 @@ from benchmarks.common.result_file import read
 FORMAT, FORMAT_VERSION = "clipduet-methods", 4
 
 
-def kept_rows(
+def valid_rows(
     stored: Mapping[str, Any],
     *,
     file: Path,

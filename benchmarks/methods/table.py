@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.pages import numbers
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import Section, Table, machine_rows, measured, side_by_side
-from benchmarks.study.sentences import unsettled
+from benchmarks.study.sentences import undecided_by_seeds
 
 
 def sentence(row: Mapping[str, Any]) -> str:
@@ -27,7 +27,7 @@ def sentence(row: Mapping[str, Any]) -> str:
     if not gain["distinguishable"]:
         return f"{text}: {numbers.NOT_DISTINGUISHABLE}"
     if not gain["distinguishable_by_seeds"]:
-        text += f"; {unsettled(gain)}"
+        text += f"; {undecided_by_seeds(gain)}"
     return text
 
 

@@ -25,8 +25,8 @@ from benchmarks.common.result_file import dump, header
 from benchmarks.deployments.answer_cache import AnswerCache
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
-from benchmarks.precisions.graphs import StudyRun, graphs, networks, spared
-from benchmarks.precisions.pooled import METHODS, REFERENCE, SPLITS, pool
+from benchmarks.precisions.graphs import StudyRun, goal_graph, graphs, networks
+from benchmarks.precisions.pooled import METHODS, REFERENCE, SPLITS, pool_methods
 from benchmarks.precisions.sections import sections
 from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import add_pair, named_configs
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             **bootstrap,
         },
         "seeds": options.seeds,
-        "pooled": pool(runs, seeds=options.seeds, bootstrap=bootstrap),
+        "pooled": pool_methods(runs, seeds=options.seeds, bootstrap=bootstrap),
         "runs": runs,
     }
 
@@ -138,7 +138,7 @@ def _measure(
             found[split] = _figures(seen[REFERENCE], seen[method])
     searches = {}
     for kind in KINDS:
-        file = spared(network, options.goal, kind).with_suffix(".json")
+        file = goal_graph(network, options.goal, kind).with_suffix(".json")
         record = json.loads(file.read_text(encoding="utf-8"))
         searches[f"goal.{kind}"] = record.get("search", {"missed": record.get("missed")})
     tuning = json.loads((network.folder / "qat" / "qat.json").read_text(encoding="utf-8"))

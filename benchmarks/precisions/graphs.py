@@ -110,7 +110,7 @@ def graphs(network: StudyRun, options: argparse.Namespace) -> dict[str, Path]:
         "ptq.int8": bundle.artifact("onnx.int8").paths[0],
         "ptq.uint8": bundle.artifact("onnx.int8.x86").paths[0],
     }
-    return files | _spared(network, files[REFERENCE], options) | _tuned(network, options)
+    return files | _goal_graphs(network, files[REFERENCE], options) | _fine_tuned(network, options)
 
 
 def _bundle(network: StudyRun, options: argparse.Namespace) -> Path:
@@ -121,7 +121,7 @@ def _bundle(network: StudyRun, options: argparse.Namespace) -> Path:
     return folder
 
 
-def _tuned(network: StudyRun, options: argparse.Namespace) -> dict[str, Path]:
+def _fine_tuned(network: StudyRun, options: argparse.Namespace) -> dict[str, Path]:
     """Graphs of a fine-tune; one that was stopped goes on."""
     folder, done = network.folder / "qat", set[str]()
     if (folder / RESULT).is_file():
@@ -145,7 +145,7 @@ def _command(network: StudyRun, words: Sequence[str], options: argparse.Namespac
     )
 
 
-def _spared(network: StudyRun, fp32: Path, options: argparse.Namespace) -> dict[str, Path]:
+def _goal_graphs(network: StudyRun, fp32: Path, options: argparse.Namespace) -> dict[str, Path]:
     """Graphs with layers spared until the goal holds, by the code of an export."""
     from export.clips import selection
     from export.int8.defaults import MOST, Goal
@@ -157,7 +157,7 @@ def _spared(network: StudyRun, fp32: Path, options: argparse.Namespace) -> dict[
     made: dict[str, Path] = {}
     calibrated = calibration = checks = None
     for kind in KINDS:
-        target = spared(network, options.goal, kind)
+        target = goal_graph(network, options.goal, kind)
         record = target.with_suffix(".json")
         if record.is_file():
             if target.is_file():
@@ -181,6 +181,6 @@ def _spared(network: StudyRun, fp32: Path, options: argparse.Namespace) -> dict[
     return made
 
 
-def spared(network: StudyRun, goal: float, kind: str) -> Path:
+def goal_graph(network: StudyRun, goal: float, kind: str) -> Path:
     """Where a graph with layers spared lies; what was found lies beside it, as JSON."""
     return network.folder / f"goal-{goal:g}.{kind}.onnx"

@@ -22,7 +22,7 @@ KEEP = 0.9
 NO_GAIN = "there is no clear gain to keep"
 
 
-def pool(
+def pool_methods(
     runs: Sequence[Mapping[str, Any]], *, seeds: Sequence[int], bootstrap: paired.Bootstrap
 ) -> dict[str, Any]:
     """Loss, gain and share of the gain by method, over networks and test clips.
@@ -38,7 +38,7 @@ def pool(
     by_key = {(run["role"], run["seed"]): run for run in runs}
 
     def right(role: str, method: str) -> np.ndarray:
-        return np.stack([correct(by_key[role, seed], method) for seed in seeds])
+        return np.stack([correct_of_method(by_key[role, seed], method) for seed in seeds])
 
     pooled: dict[str, Any] = {}
     exact = {role: right(role, REFERENCE) for role in ROLES}
@@ -68,7 +68,7 @@ def pool(
     return pooled
 
 
-def correct(run: Mapping[str, Any], method: str, split: str = "test") -> np.ndarray:
+def correct_of_method(run: Mapping[str, Any], method: str, split: str = "test") -> np.ndarray:
     """Right or wrong answers of one network, bool [clips]."""
     labels = np.asarray(run["labels"][split])
     answers = np.asarray(run["methods"][method][split]["predictions"])

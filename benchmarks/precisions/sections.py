@@ -55,11 +55,12 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
             lines.append(f"{NAMES[method]}: missed its goal for {', '.join(missed)}.")
             continue
         row = result["pooled"][method]
+        student, both = row["student_change"], row["change"]
         lines.append(
-            f"{NAMES[method]}: the student changes by {points(row['student_change'])} points of "
-            f"top-1 (at most {100 * MARGIN:g} lost: {row['student_change']['verdict']}), baseline "
-            f"and student by {points(row['change'])} on average ({row['change']['verdict']}); left "
-            f"of the gain: {_share(row)} (at least {KEEP:.0%}: {row['kept']['verdict']})."
+            f"{NAMES[method]}: the student changes by {with_interval(student)} points of top-1 (at "
+            f"most {100 * MARGIN:g} lost: {student['verdict']}), baseline and student by "
+            f"{with_interval(both)} on average ({both['verdict']}); left of the gain: "
+            f"{_share(row)} (at least {KEEP:.0%}: {row['kept']['verdict']})."
         )
     return lines
 
@@ -75,9 +76,9 @@ def _pooled_table(pooled: Mapping[str, Any]) -> Table:
                 NAMES[method],
                 numbers.percent(row["baseline"], 2),
                 numbers.percent(row["student"], 2),
-                points(row["gain"]),
-                "" if own else points(row["change"]),
-                "" if own else points(row["student_change"]),
+                with_interval(row["gain"]),
+                "" if own else with_interval(row["change"]),
+                "" if own else with_interval(row["student_change"]),
                 "" if own else _share(row),
                 numbers.percent(row["agreement"], 1),
             ]
@@ -163,7 +164,7 @@ def _conditions(result: Mapping[str, Any]) -> Table:
     return Table("How this was measured", ["what", "value"], rows)
 
 
-def points(value: Mapping[str, Any]) -> str:
+def with_interval(value: Mapping[str, Any]) -> str:
     """A difference of shares in points, with its interval."""
     low, high = (
         "unbounded" if value[end] is None else f"{100 * value[end]:+.2f}" for end in ("low", "high")

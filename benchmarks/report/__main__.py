@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
-from benchmarks.gate.result_file import load
+from benchmarks.gate.result_file import load_results
 from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
@@ -22,7 +22,7 @@ from benchmarks.pages.picture import picture
 from benchmarks.report.content import content, title
 from benchmarks.report.gate_sections import gains
 from benchmarks.report.table import as_csv
-from benchmarks.study.result_file import load as load_study
+from benchmarks.study.result_file import load_study
 from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
 from infer.system.log import logger
@@ -64,7 +64,7 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     Raises:
         BenchmarkError: a file is missing, damaged or of another format.
     """
-    results = load(results_file)
+    results = load_results(results_file)
     repeated: Mapping[str, Any] | None = None
     if study is not None:
         repeated = load_study(study)

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.gate import explanations
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Section, Table, bounds, machine_rows
-from benchmarks.report.gate_sections import gate_section, left_section
+from benchmarks.report.gate_sections import gate_section, retained_section
 from benchmarks.report.speed_sections import speed_section
 from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import study_sentence
@@ -19,7 +19,7 @@ SHOWN_FAILURES = 20
 
 def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list[Section]:
     """The sections of the report, plain sentences first, conditions last."""
-    sections = [gate_section(results), left_section(results)]
+    sections = [gate_section(results), retained_section(results)]
     if results["speed"] is not None:
         sections.append(speed_section(results))
     sections.append(_sure(results, study))
@@ -66,7 +66,7 @@ def title(results: Mapping[str, Any]) -> str:
 
 
 def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Section:
-    sentences = explanations.sureness(results)
+    sentences = explanations.sample_and_interval(results)
     if study is not None and len(results["pairs"]) == 1:
         sentences[-1] = (
             "The intervals above cover the choice of test clips, not the luck of training: they "

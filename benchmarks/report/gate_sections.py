@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.gate import explanations
-from benchmarks.gate.gain_sentences import change_sentence, gain_sentence, left_sentences
+from benchmarks.gate.gain_sentences import change_sentence, gain_sentence, retained_sentences
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Level, Point, Rows, Scatter
 from benchmarks.pages.parts import Badge, Plot, Section, Table, mark
@@ -40,7 +40,7 @@ def gate_section(results: Results) -> Section:
     return Section("The gate", sentences, (), [_table(results)], bullets)
 
 
-def left_section(results: Results) -> Section:
+def retained_section(results: Results) -> Section:
     """Accuracy and gain by deployment, and what each did to each model."""
     reference = results["reference"]
     others = [row for row in results["cells"] if row["cell"] != reference]
@@ -50,7 +50,7 @@ def left_section(results: Results) -> Section:
         f"{numbers.percent(whole['baseline']['top1']['point'], 2)} of the clips correctly, the "
         f"student that learned with a peer {numbers.percent(whole['student']['top1']['point'], 2)}."
     ]
-    sentences += left_sentences(results)
+    sentences += retained_sentences(results)
     if not others:
         sentences.append("Only one deployment was measured, so there is nothing to compare.")
     bullets = [

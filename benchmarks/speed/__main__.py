@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a goal is missed, 2 wrong use."""
     options = _parser().parse_args(arguments)
     result = carry_out(run, options, least=LEAST)
-    for line in told(result):
+    for line in summary_lines(result):
         print(line)
     print(f"written: {options.out}")
     return 0 if all(goal["met"] for goal in result["goals"].values()) else 1
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Build, compare, time; JSON-ready."""
-    from benchmarks.speed.network import FLOAT_INPUT, build, drawn_clips
+    from benchmarks.speed.network import FLOAT_INPUT, build_variants, drawn_clips
     from train.config.load import load_config
 
     wanted = options.cells or list(CELLS)
@@ -109,7 +109,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         folder = Path(place)
         log.info("building the network and its artifacts")
-        bundle, still = build(cfg, folder, max_batch=max(options.batch_sizes), seed=options.seed)
+        bundle, still = build_variants(
+            cfg, folder, max_batch=max(options.batch_sizes), seed=options.seed
+        )
         clips = drawn_clips(bundle.spec, 1, seed=options.seed)
         calls: dict[str, Call] = {}
         left_out = {}
@@ -129,7 +131,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         calls[BARE] = _session(model, clips, options.threads)
         floats = (clips[0].transpose(0, 3, 1, 2) - _mean(bundle)).astype(np.float32)
         calls[FLOATS] = _session(folder / FLOAT_INPUT, floats, options.threads)
-        differences = compare(calls)
+        differences = largest_differences(calls)
         timings = time_in_turns(
             calls, budget=options.seconds, repetitions=options.repetitions, seed=options.seed
         )
@@ -160,7 +162,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def compare(calls: Mapping[str, Call]) -> dict[str, float]:
+def largest_differences(calls: Mapping[str, Call]) -> dict[str, float]:
     """Largest difference of logits to the reference, as a share of its largest.
 
     Raises:
@@ -205,7 +207,7 @@ def goals(
     }
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
+def summary_lines(result: Mapping[str, Any]) -> list[str]:
     """The result as lines for a terminal."""
     lines = [f"{'batch 1':44s} {'p50 ms':>8s} {'ratio':>6s}  spread"]
     for name, row in result["latency"].items():

@@ -38,7 +38,9 @@ def drawn_clips(spec: ClipSpec, count: int, *, seed: int) -> np.ndarray:
     return np.ascontiguousarray(np.stack(clips)[:, :, :size, :size])
 
 
-def build(cfg: Config, folder: Path, *, max_batch: int, seed: int) -> tuple[Bundle, Bundle]:
+def build_variants(
+    cfg: Config, folder: Path, *, max_batch: int, seed: int
+) -> tuple[Bundle, Bundle]:
     """Write a bundle of the config's student, and beside its files variants to compare with.
 
     Returns:

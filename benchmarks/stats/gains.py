@@ -51,7 +51,7 @@ def gain_record(first: Right, second: Right, bootstrap: Bootstrap) -> dict[str, 
     McNemar's test is about one pair of models.
     """
     if len(first) == 1:
-        return paired.compare(first[0], second[0], **bootstrap).to_dict()
+        return paired.paired_difference(first[0], second[0], **bootstrap).to_dict()
     found = over_pairs(first, second, bootstrap)
     return {
         **found.crossed.to_dict(),

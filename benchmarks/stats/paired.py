@@ -25,8 +25,18 @@ from benchmarks.stats.resample import (
 )
 
 __all__ = [
-    "LEVEL", "RESAMPLES", "Bootstrap", "Interval", "Paired", "Resampled", "compare",
-    "crossed_bootstrap", "mcnemar_exact", "paired_bootstrap", "paired_contrast", "resampled",
+    "LEVEL",
+    "RESAMPLES",
+    "Bootstrap",
+    "Interval",
+    "Paired",
+    "Resampled",
+    "crossed_bootstrap",
+    "mcnemar_exact",
+    "paired_bootstrap",
+    "paired_contrast",
+    "paired_difference",
+    "resampled",
     "wilson",
 ]  # fmt: skip
 
@@ -161,7 +171,7 @@ def paired_contrast(
     return resampled(answers, resamples=resamples, seed=seed, level=level).contrast(weights)
 
 
-def compare(
+def paired_difference(
     a_correct: npt.ArrayLike,
     b_correct: npt.ArrayLike,
     *,

@@ -23,8 +23,8 @@ from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import add_pair, named_configs
-from benchmarks.study.measure import DYNAMIC, EXPORTED, measure
-from benchmarks.study.pooled import ROLES, as_csv, by_class, pool
+from benchmarks.study.measure import DYNAMIC, EXPORTED, measure_run
+from benchmarks.study.pooled import ROLES, as_csv, by_class, pool_seeds
 from benchmarks.study.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import study_sentence
@@ -110,7 +110,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for number, ((role, seed), job) in enumerate(jobs.items(), start=1):
         cfg = next(one.cfg for one in experiments if one.role == role)
         started = time.monotonic()
-        found = measure(
+        found = measure_run(
             job,
             cfg,
             dataset,
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             }
             for one in experiments
         },
-        "differences_besides_model": differences(
+        "differences_besides_model": setting_differences(
             experiments[0].cfg.to_dict(), experiments[1].cfg.to_dict()
         ),
         "data": {
@@ -161,7 +161,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         },
         "seeds": options.seeds,
         "cells": keys,
-        **pool(runs, seeds=options.seeds, cells=keys, bootstrap=bootstrap),
+        **pool_seeds(runs, seeds=options.seeds, cells=keys, bootstrap=bootstrap),
         "by_class": by_class(
             runs,
             seeds=options.seeds,
@@ -184,7 +184,9 @@ def write_study(study: Mapping[str, Any], folder: Path) -> None:
     )
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "") -> list[str]:
+def setting_differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], where: str = ""
+) -> list[str]:
     """Settings besides MODEL and the names of runs that two configs do not share."""
     found = []
     for key in sorted({*one, *other}):
@@ -193,7 +195,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any], where: str = "
             continue
         a, b = one.get(key), other.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found += differences(a, b, f"{path}.")
+            found += setting_differences(a, b, f"{path}.")
         elif a != b:
             found.append(f"{path}: {a} and {b}")
     return found

@@ -29,7 +29,7 @@ ANSWERS = "answers"
 BATCH = 32
 
 
-def measure(
+def measure_run(
     job: Job,
     cfg: Config,
     dataset: ClipDataset,

@@ -21,7 +21,7 @@ from benchmarks.stats.gains import over_pairs
 ROLES = ("baseline", "student")
 
 
-def pool(
+def pool_seeds(
     runs: Sequence[Mapping[str, Any]],
     *,
     seeds: Sequence[int],
@@ -41,7 +41,9 @@ def pool(
     pooled: dict[str, Any] = {}
     for cell in cells:
         right = {
-            role: np.stack([correct(by_key[role, seed]["cells"][cell]) for seed in seeds])
+            role: np.stack(
+                [correct_of_answers(by_key[role, seed]["cells"][cell]) for seed in seeds]
+            )
             for role in ROLES
         }
         per_seed[cell] = [
@@ -80,7 +82,7 @@ def by_class(
     """
     by_key = {(run["role"], run["seed"]): run for run in runs}
     right = {
-        role: np.stack([correct(by_key[role, seed]["cells"][cell]) for seed in seeds])
+        role: np.stack([correct_of_answers(by_key[role, seed]["cells"][cell]) for seed in seeds])
         for role in ROLES
     }
     found = []
@@ -102,7 +104,7 @@ def by_class(
     return found
 
 
-def correct(answers: Mapping[str, Any]) -> np.ndarray:
+def correct_of_answers(answers: Mapping[str, Any]) -> np.ndarray:
     """Right or wrong from stored answers, bool [clips]."""
     return Answers(np.asarray(answers["predictions"]), np.asarray(answers["ranks"])).correct
 
@@ -117,7 +119,7 @@ def verify(study: Mapping[str, Any], path: Path) -> None:
             right = {}
             for role in ROLES:
                 stored = by_key[role, row["seed"]]["cells"][cell]
-                right[role] = correct(stored)
+                right[role] = correct_of_answers(stored)
                 if not np.array_equal(right[role], np.asarray(stored["predictions"]) == labels):
                     raise BenchmarkError(f"{path}: {role} {row['seed']}: ranks contradict answers")
                 if abs(right[role].mean() - row[role]["point"]) > 1e-9:
@@ -174,5 +176,5 @@ def _one_seed(
         role: paired.wilson(int(right.sum()), len(right), level=level).to_dict()
         for role, right in zip(ROLES, (baseline, student), strict=True)
     }
-    gain = paired.compare(baseline, student, **bootstrap)
+    gain = paired.paired_difference(baseline, student, **bootstrap)
     return {"seed": seed, **shares, "gain": gain.to_dict()}

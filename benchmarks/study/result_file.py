@@ -12,7 +12,7 @@ FORMAT = "clipduet-study"
 FORMAT_VERSION = 3
 
 
-def load(path: Path) -> dict[str, Any]:
+def load_study(path: Path) -> dict[str, Any]:
     """Read a result file of a study.
 
     Raises:

@@ -27,9 +27,9 @@ def study_sentence(study: Mapping[str, Any], cell: str) -> str:
     text += f": a {word}, with {more} right answers in {count} of {seeds} seeds"
     if pooled["distinguishable_by_seeds"]:
         return f"{text}; the seeds alone confirm it ({span(pooled['seeds'])})."
-    return f"{text}; but {unsettled(pooled)}."
+    return f"{text}; but {undecided_by_seeds(pooled)}."
 
 
-def unsettled(pooled: Mapping[str, Any]) -> str:
+def undecided_by_seeds(pooled: Mapping[str, Any]) -> str:
     """What to say of a gain that is significant over seeds and clips, but not across seeds."""
     return f"the seeds alone, being few, do not settle it ({span(pooled['seeds'])})"

@@ -34,7 +34,7 @@ from infer.clips.spec import ClipSpec
 from infer.runtimes.base import Runtime
 from infer.runtimes.open import open_runtime
 from infer.system.log import logger
-from train.data.unreadable import excess
+from train.data.unreadable import unreadable_error
 from train.evaluation.evaluate import Evaluation, evaluate
 from train.models.pixels import PixelInput
 
@@ -119,7 +119,7 @@ def reference_of(
     found = _evaluate(watched, checks, options, "trained network")
     for path, reason in found.failed:
         log.info(f"failed    {path}: {reason}; it counts as wrong")
-    beyond = excess(
+    beyond = unreadable_error(
         found.failed,
         listed=len(found.paths),
         limit=checks.max_unreadable,
@@ -132,7 +132,7 @@ def reference_of(
     return Reference(trained, found, alone, max(largest))
 
 
-def check_answers(
+def compare_artifacts(
     folder: Path,
     reference: Reference,
     checks: selection.Verification,
@@ -254,7 +254,7 @@ def _loose_parity(reference: Evaluation, found: Evaluation) -> dict[str, Any]:
         "clips": int(read.sum()),
         "max_difference": result.largest,
         "max_share": result.share,
-        **verify.agreement(*here),
+        **verify.top1_agreement(*here),
     }
 
 

@@ -73,7 +73,7 @@ def _differs(options: ExportOptions, name: str) -> bool:
     return bool(getattr(options, name) != getattr(ExportOptions, name))
 
 
-def build(
+def build_artifacts(
     folder: Path,
     net: DeployNet,
     checks: selection.Verification,

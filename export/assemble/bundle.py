@@ -7,7 +7,7 @@ from pathlib import Path
 import paddle
 
 from export.assemble import accept
-from export.assemble.artifacts import build, calibrated_kinds
+from export.assemble.artifacts import build_artifacts, calibrated_kinds
 from export.assemble.describe import count, describe, provenance, record_of
 from export.assemble.folder import staged
 from export.assemble.left_out import FailedArtifacts
@@ -95,7 +95,7 @@ def export_bundle(
             reference.found, recorded, checks.whole, classes, list_file=checks.list_file
         )
         net = _fused(cfg, stripped, checks)
-        built = build(
+        built = build_artifacts(
             folder,
             net,
             checks,
@@ -123,7 +123,9 @@ def export_bundle(
             f"origin    {description['model']['parameters']:,} weights, all of them the Student's"
         )
         left.drop(folder, built, ONNX_FILES)
-        accept.check_answers(folder, reference, checks, classes, built, options=options, left=left)
+        accept.compare_artifacts(
+            folder, reference, checks, classes, built, options=options, left=left
+        )
         left.drop(folder, built, ONNX_FILES)
         if left.reasons:
             description["left_out"] = left.reasons

@@ -19,7 +19,7 @@ from infer.bundle.bundle import FORMAT_VERSION, sha256_of
 from infer.containers.decoder import installed
 from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import BEST, BEST_RECORD
-from train.config.identity import deployed, differences
+from train.config.identity import changed_settings, deployed
 from train.config.load import Config
 
 TOOLS = ("paddlepaddle", "paddle2onnx", "onnx", "onnxslim", "onnxruntime", "numpy", "pillow")
@@ -94,7 +94,7 @@ def provenance(cfg: Config, checkpoint: Path, recorded: dict[str, Any]) -> dict[
     record = dict(recorded)
     validated = record.pop("settings", None)
     if validated is not None:
-        changed = differences(validated, deployed(cfg))
+        changed = changed_settings(validated, deployed(cfg))
         if changed:
             raise ExportError(
                 f"{checkpoint} was validated with other settings than this config's:\n  "

@@ -61,7 +61,7 @@ def staged(target: Path) -> Iterator[Path]:
     _check(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial, in_use = _claim(target)
+        partial, in_use = _make_partial(target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"{target.parent} cannot be written: {reason}; choose another") from error
@@ -104,7 +104,7 @@ def exchange(one: Path, other: Path) -> bool:
     return done == 0
 
 
-def _claim(target: Path) -> tuple[Path, int]:
+def _make_partial(target: Path) -> tuple[Path, int]:
     """A new folder beside `target`, and the lock that says that it is in use.
 
     Of a process that ends, however it does, the kernel drops the locks. Its number would say
@@ -112,7 +112,7 @@ def _claim(target: Path) -> tuple[Path, int]:
     """
     parent = _locked(target.parent)  # nobody may take the new folder for one that was left
     try:
-        _tidy(target)
+        _remove_leftovers(target)
         # mkdtemp would close the folder, which becomes the bundle, to everybody else.
         partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
         partial.mkdir()
@@ -128,7 +128,7 @@ def _locked(folder: Path) -> int:
     return file
 
 
-def _tidy(target: Path) -> None:
+def _remove_leftovers(target: Path) -> None:
     """Put back the bundle of a process that was killed between two renames; remove the rest."""
     left = [path for path in leftovers(target) if _is_left(path.with_suffix(".partial"))]
     previous = [path for path in left if path.suffix == ".previous"]

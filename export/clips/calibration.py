@@ -14,7 +14,7 @@ from infer.bundle.bundle import sha256_of
 from infer.system.errors import ClipDuetError, VideoError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
-from train.data.unreadable import Failed, excess, reasons
+from train.data.unreadable import Failed, reasons, unreadable_error
 
 
 class CalibrationError(ClipDuetError):
@@ -104,7 +104,7 @@ def draw_calibration(
         why = reasons(failed) or ["it is empty"]
         what = f"no clip of {list_file} can be used for calibration:"
         raise CalibrationError("\n  ".join([what, *why]))
-    beyond = excess(
+    beyond = unreadable_error(
         failed,
         seen=len(failed) + len(clips),
         listed=len(dataset),

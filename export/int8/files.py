@@ -13,7 +13,7 @@ from export.int8.defaults import Goal
 from export.int8.goal import GoalError
 from export.int8.qdq import Activations
 from export.int8.quantize import Calibrated, quantize
-from export.int8.trials import Trials, spare, work_of
+from export.int8.trials import Trials, search_layers, work_of
 from export.network.captured_output import captured
 from train.evaluation.evaluate import ListedClips
 
@@ -79,7 +79,7 @@ def write_int8(
             reduce_range=how.reduce_range,
             threads=how.threads,
         )
-        found = spare(trials, work_of(calibrated.model), how.goal, most=how.most)
+        found = search_layers(trials, work_of(calibrated.model), how.goal, most=how.most)
         if not found.found:
             raise GoalError(
                 f"int8 with {activations} activations misses the goal of at most "

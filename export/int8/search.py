@@ -112,7 +112,7 @@ def rank(layers: Sequence[str], work: Mapping[str, float], attempt: Try) -> list
     return sorted(effects, key=lambda effect: effect.spared.divergence)
 
 
-def table(effects: Sequence[Effect], all_rounded: Score) -> list[str]:
+def ranking_table(effects: Sequence[Effect], all_rounded: Score) -> list[str]:
     """A ranking as lines of text; `gain` is what sparing the layer takes off the divergence."""
     width = max([len(effect.layer) for effect in effects], default=5)
     lines = [

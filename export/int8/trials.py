@@ -123,7 +123,9 @@ def work_of(model: onnx.ModelProto) -> dict[str, float]:
     return {name: count / total for name, count in counts.items()}
 
 
-def spare(trials: Trials, work: Mapping[str, float], goal: Goal, *, most: float) -> SearchResult:
+def search_layers(
+    trials: Trials, work: Mapping[str, float], goal: Goal, *, most: float
+) -> SearchResult:
     """`export.int8.search.search` over the layers of `trials`."""
     return search(trials.layers, work, trials, goal, most=most)
 

@@ -39,13 +39,13 @@ def to_half(source: str | Path, target: str | Path) -> onnx.ModelProto:
     import onnx
 
     model = onnx.load(str(source))
-    _Halver(model.graph).run()
+    _HalfConverter(model.graph).run()
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(target))
     return model
 
 
-class _Halver:
+class _HalfConverter:
     """Goes through a graph in its order and knows the type of every tensor so far."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:

@@ -36,7 +36,7 @@ def fuse(network: nn.Sequential) -> nn.Sequential:
         if isinstance(layer, pptsm_v2.ConvBN):
             _fold_batch_norm(layer.conv, layer.bn)
             layer.bn = nn.Identity()
-        elif isinstance(layer, resnet_tweaks_tsm.ConvBN):
+        elif isinstance(layer, resnet_tweaks_tsm.ConvBNAvgPool):
             _fold_batch_norm(layer._conv, layer._batch_norm)
             layer._batch_norm = nn.Identity()
         elif isinstance(layer, pptsm_v2.PPTSMv2):
@@ -48,7 +48,7 @@ def fuse(network: nn.Sequential) -> nn.Sequential:
     return fused
 
 
-def folded(conv: nn.Conv2D, norm: nn.BatchNorm2D) -> tuple[np.ndarray, np.ndarray]:
+def fold_batch_norm(conv: nn.Conv2D, norm: nn.BatchNorm2D) -> tuple[np.ndarray, np.ndarray]:
     """Weight `[out, in / groups, K, K]` and bias `[out]`, float64, of conv then batch norm."""
     gain = _float64(norm.weight) / np.sqrt(_float64(norm._variance) + norm._epsilon)
     bias = _float64(norm.bias) - _float64(norm._mean) * gain
@@ -58,13 +58,13 @@ def folded(conv: nn.Conv2D, norm: nn.BatchNorm2D) -> tuple[np.ndarray, np.ndarra
 
 
 def _fold_batch_norm(conv: nn.Conv2D, norm: nn.BatchNorm2D) -> None:
-    _set(conv, *folded(conv, norm))
+    _set(conv, *fold_batch_norm(conv, norm))
 
 
 def _fold_branches(layer: pptsm_v2.DepthwiseSeparable) -> None:
     """Add the branches up: a smaller kernel is a larger one with a border of zeros."""
     kernel = layer.dw_conv.weight.shape[-1]
-    parts = [folded(branch.conv, branch.bn) for branch in layer.dw_conv_list]
+    parts = [fold_batch_norm(branch.conv, branch.bn) for branch in layer.dw_conv_list]
     weight = np.zeros(layer.dw_conv.weight.shape, np.float64)
     for part, _ in parts:
         border = (kernel - part.shape[-1]) // 2

@@ -134,7 +134,7 @@ def fine_tune(
     from export.qat.fine_tune import train_graph
     from train.data.loader import batches_in_epoch
     from train.data.splits import training_datasets
-    from train.engine.place import Place
+    from train.engine.stage_progress import StageProgress
 
     folder = Path(cfg.output_dir)
     start = start or begin(cfg, checkpoint, resume=resume)
@@ -149,7 +149,7 @@ def fine_tune(
         name = f"fine-tuning with {kind} activations"
         found = train_graph(
             cfg, folder / kind, datasets, teacher=folder / FP32, resume=resume,
-            should_stop=should_stop, place=Place(number, len(activations), name, later),
+            should_stop=should_stop, place=StageProgress(number, len(activations), name, later),
         )  # fmt: skip
         file = folder / kind / TRAINED
         record["trained"][kind] = {**found, "file": f"{kind}/{TRAINED}", "sha256": sha256_of(file)}

@@ -19,7 +19,7 @@ from export.qat.graph_net import GraphNet
 from export.qat.trained import START_GRAPH, TRAINED
 from export.verify.limits import INT8_BATCHES
 from export.verify.origin import onnx_tensors
-from export.verify.parity import compare
+from export.verify.parity import check_logits
 from infer.system.errors import ClipDuetError, VideoError
 from infer.system.files import replacing
 from train.config.load import Config
@@ -29,8 +29,8 @@ from train.distill.build_terms import label_term
 from train.distill.recognizers import STUDENT, Recognizer
 from train.distill.terms import Outputs, Term
 from train.engine.loop import train
-from train.engine.place import Place
 from train.engine.reporter import Reporter
+from train.engine.stage_progress import StageProgress
 from train.losses import Target, kl_divergence
 
 TEACHER = "Teacher"
@@ -44,7 +44,7 @@ def train_graph(
     teacher: Path,
     resume: bool,
     should_stop: Callable[[], bool],
-    place: Place | None = None,
+    place: StageProgress | None = None,
 ) -> dict[str, Any]:
     """Train `folder/start.onnx` and write `folder/trained.onnx`.
 
@@ -68,7 +68,7 @@ def train_graph(
         step_rate=settings.step_rate,
     )
     recognizer = _recognizer(settings, student, teacher)
-    place = place or Place(name="fine-tuning for 8 bits")
+    place = place or StageProgress(name="fine-tuning for 8 bits")
     reporter = Reporter(sys.stderr, place=place)
     reporter.line(f"{place.long}  {folder}  a Q/DQ graph learns from {teacher.name}")
     try:
@@ -146,4 +146,4 @@ def _check(student: GraphNet, model: onnx.ModelProto, dataset: ClipDataset) -> N
     # 8-bit kernels round sums otherwise: that is for export to look at.
     written = cpu_session(model, exact=True).run(None, {INPUT: batch})[0]
     # A sum in another order may end on the other side of a rounding here as in another batch.
-    compare("The trained Q/DQ graph", trained, written, clips=paths, limits=INT8_BATCHES)
+    check_logits("The trained Q/DQ graph", trained, written, clips=paths, limits=INT8_BATCHES)

@@ -118,12 +118,12 @@ class GraphNet(nn.Layer):
             if node.name in self._rounding:
                 new[node.input[1]] = np.exp(self._log_steps[self._step(node)].numpy())
             elif node.op_type == "DequantizeLinear" and node.input[0] in self._weights:
-                weight, value = self._weights[node.input[0]], new[key_of(node.input[0])]
+                weight, value = self._weights[node.input[0]], new[source_tensor(node.input[0])]
                 step = weight.step(paddle.to_tensor(value)).numpy()
                 new[node.input[0]], new[node.input[1]] = np.rint(value / step), step
         for source, bias in self._biases.items():
             step = new[bias.pair.input[1]].astype(np.float64) * new[bias.weight.input[1]]
-            rounded = np.rint(new[key_of(source)] / step.reshape(-1))
+            rounded = np.rint(new[source_tensor(source)] / step.reshape(-1))
             new[source], new[bias.scale] = np.clip(rounded, -MOST_BIAS, MOST_BIAS), step
         for initializer in model.graph.initializer:
             if initializer.name in new:
@@ -153,7 +153,7 @@ class GraphNet(nn.Layer):
     def _take_rounded(self, node: onnx.NodeProto, floats: Mapping[str, np.ndarray]) -> None:
         """A rounded tensor learns from its floats on; a constant stays what it was rounded to."""
         source, scale = node.input[:2]
-        key, rounded = key_of(source), self._arrays[source]
+        key, rounded = source_tensor(source), self._arrays[source]
         if not key.endswith(LEARNING):
             zero = self._arrays[node.input[2]].astype(np.float32)
             value = (rounded.astype(np.float32) - zero) * self._arrays[scale]
@@ -198,17 +198,17 @@ class GraphNet(nn.Layer):
                 high=int(info.max) - key[1],
             )
         if source in self._weights:
-            tensor, weight = values[key_of(source)], self._weights[source]
+            tensor, weight = values[source_tensor(source)], self._weights[source]
             return round_weight(tensor, weight.step(tensor))
         if source in self._biases:
             bias = self._biases[source]
             weight_key = bias.weight.input[0]
             with paddle.no_grad():
                 step = self._log_steps[self._step(bias.pair)].exp()
-                own = self._weights[weight_key].step(values[key_of(weight_key)]).flatten()
-            return round_bias(values[key_of(source)], step * own)
+                own = self._weights[weight_key].step(values[source_tensor(weight_key)]).flatten()
+            return round_bias(values[source_tensor(source)], step * own)
         if source in self._arrays:
-            return values[key_of(source)]
+            return values[source_tensor(source)]
         # Integers from outside, such as the pixels.
         scale, zero = (float(self._arrays[name].item()) for name in node.input[1:3])
         return (values[source].astype("float32") - zero) * scale
@@ -290,6 +290,6 @@ def _already_rounded(
     return done
 
 
-def key_of(name: str) -> str:
+def source_tensor(name: str) -> str:
     """The tensor that a rounded one was made of."""
     return name.removesuffix(QUANTIZED)

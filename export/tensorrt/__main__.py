@@ -24,7 +24,7 @@ from infer.bundle.engines import (
     Machine,
     Profile,
     Stamp,
-    differences,
+    engine_mismatches,
     engine_path,
     onnx_sha256,
     read_engine,
@@ -34,8 +34,8 @@ from infer.bundle.engines import (
 from infer.command.runner import command, run_and_exit
 from infer.runtimes.tensorrt.backend import TENSORRT
 from infer.runtimes.tensorrt.cuda_memory import Gpu, cuda_errors
-from infer.runtimes.tensorrt.engine import machine
-from infer.runtimes.tensorrt.runtime import TensorRTRuntime, problem
+from infer.runtimes.tensorrt.engine import engine_machine
+from infer.runtimes.tensorrt.runtime import TensorRTRuntime, tensorrt_problem
 from infer.system.errors import BackendError, BundleError
 from infer.system.log import logger
 
@@ -85,11 +85,11 @@ def main(arguments: list[str] | None = None) -> int:
         130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 the engines are those
         that were there before.
     """
-    build(parser().parse_args(arguments))
+    build_engine(parser().parse_args(arguments))
     return 0
 
 
-def build(options: argparse.Namespace) -> Path:
+def build_engine(options: argparse.Namespace) -> Path:
     """Build, check and write one engine, unless the same is there; returns its path.
 
     Raises:
@@ -102,14 +102,14 @@ def build(options: argparse.Namespace) -> Path:
     most = bundle.max_batch if options.max_batch is None else options.max_batch
     tuned = max(min(8, most), options.min_batch) if options.opt_batch is None else options.opt_batch
     profile = Profile(options.min_batch, tuned, most)
-    why = problem(options.device)
+    why = tensorrt_problem(options.device)
     if why is not None:
         raise BackendError(
             f"no engine can be built here: {why}\nAn engine runs on the kind of GPU it was built "
             f"on: run this command there, after {TENSORRT.install}"
         )
     gpu = Gpu(options.device)
-    here = machine(gpu)
+    here = engine_machine(gpu)
     path = engine_path(bundle, precision, here, profile)
     cache = f"timing-sm{here.compute_capability}-trt{here.tensorrt}.cache"
     settings = Settings(
@@ -141,7 +141,7 @@ def build(options: argparse.Namespace) -> Path:
             build_seconds=round(time.monotonic() - started, 1),
             parity={},
         )
-        parity = compare(bundle, plan, stamp, device=options.device)
+        parity = engine_difference(bundle, plan, stamp, device=options.device)
         log.info(
             f"parity    differs from ONNX Runtime by {parity['share']:.1e} of the largest logit"
         )
@@ -151,7 +151,7 @@ def build(options: argparse.Namespace) -> Path:
     return path
 
 
-def compare(bundle: Bundle, plan: bytes, stamp: Stamp, *, device: int) -> dict[str, Any]:
+def engine_difference(bundle: Bundle, plan: bytes, stamp: Stamp, *, device: int) -> dict[str, Any]:
     """How far an engine's logits are from those of ONNX Runtime with the same ONNX file.
 
     The clips are noise, and the darkest and the brightest there can be: sums leave the range of
@@ -195,7 +195,7 @@ def _is_there(path: Path, sha: str, here: Machine, told: dict[str, Any]) -> bool
         read_engine(path, stamp)
     except BundleError:
         return False
-    return not differences(stamp, onnx_sha256=sha, machine=here) and stamp.options == told
+    return not engine_mismatches(stamp, onnx_sha256=sha, machine=here) and stamp.options == told
 
 
 def _build_interruptibly(

@@ -35,7 +35,7 @@ LEFT = 0.5
 
 
 @dataclass(frozen=True)
-class Fall:
+class CollapsedClass:
     """A class whose recall collapsed.
 
     Attributes:
@@ -67,7 +67,7 @@ class Collapse:
 
     clips: int
     one_class: int | None
-    falls: tuple[Fall, ...]
+    falls: tuple[CollapsedClass, ...]
     blind: tuple[int, ...]
 
     @property
@@ -107,7 +107,9 @@ def find_collapse(reference: Evaluation, found: Evaluation) -> Collapse:
         chance = sign_test(lost, won)
         if chance < allowed and still.sum() < LEFT * right.sum():
             falls.append(
-                Fall(label, int(own.sum()), float(right.mean()), float(still.mean()), chance)
+                CollapsedClass(
+                    label, int(own.sum()), float(right.mean()), float(still.mean()), chance
+                )
             )
     falls.sort(key=lambda fall: fall.after - fall.before)
     return Collapse(int(read.sum()), _one_class(before, after), tuple(falls), tuple(blind))

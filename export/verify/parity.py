@@ -64,7 +64,7 @@ def gap(reference: np.ndarray, found: np.ndarray, *, scale: float | None = None)
     return Gap(largest, largest / scale, typical / scale, worst)
 
 
-def compare(
+def check_logits(
     what: str,
     reference: np.ndarray,
     found: np.ndarray,
@@ -173,7 +173,7 @@ def check_fusion(student: nn.Sequential, fused: nn.Sequential, frames: paddle.Te
         with paddle.no_grad():
             reference, found = plain(frames).numpy(), folded(frames).numpy()
         names = [f"number {index} of the validation list" for index in range(len(reference))]
-        gaps.append(compare(f"The fused network{note}", reference, found, clips=names))
+        gaps.append(check_logits(f"The fused network{note}", reference, found, clips=names))
     return max(gaps, key=lambda g: g.share)
 
 
@@ -227,7 +227,9 @@ def check_batches(
 
     def look(where: str, expected: np.ndarray, logits: np.ndarray, names: Sequence[str]) -> None:
         gaps.append(
-            compare(f"{what} {where}", expected, logits, clips=names, limits=limits, scale=scale)
+            check_logits(
+                f"{what} {where}", expected, logits, clips=names, limits=limits, scale=scale
+            )
         )
 
     if alone is not None:
@@ -264,15 +266,15 @@ def check_answers(
     read = reference.decoded
     paths = [path for path, good in zip(reference.paths, read, strict=True) if good]
     here = reference.logits[read], found.logits[read]
-    result = compare(f"{what} on the validation list", *here, clips=paths, limits=limits)
+    result = check_logits(f"{what} on the validation list", *here, clips=paths, limits=limits)
     return {
         "max_difference": result.largest,
         "max_share": result.share,
         "typical_share": result.typical,
-        **agreement(*here),
+        **top1_agreement(*here),
     }
 
 
-def agreement(reference: np.ndarray, found: np.ndarray) -> dict[str, float]:
+def top1_agreement(reference: np.ndarray, found: np.ndarray) -> dict[str, float]:
     """Share of clips `[n, classes]` with the same answer."""
     return {"top1_agreement": float((reference.argmax(axis=1) == found.argmax(axis=1)).mean())}

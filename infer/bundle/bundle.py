@@ -19,7 +19,7 @@ from ..system.errors import AlteredError, BundleError, listed, os_reason
 from ..system.files import write_text
 from ..system.strict_json import JsonProblem, read_json, value_problems
 from .manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
-from .moved_aside import whereabouts
+from .moved_aside import moved_note
 from .onnx_metadata import onnx_problems
 
 __all__ = [
@@ -162,7 +162,7 @@ class Bundle:
             raw = read_json(file)
         except (FileNotFoundError, NotADirectoryError):
             what = f"has no {BUNDLE_JSON}" if root.is_dir() else "is not there"
-            raise BundleError(f"{root} {what}: no bundle{whereabouts(root)}") from None
+            raise BundleError(f"{root} {what}: no bundle{moved_note(root)}") from None
         except JsonProblem as error:
             raise BundleError(f"{file} {error}") from None
         problems = bundle_problems(raw)

@@ -169,7 +169,7 @@ def read_engine(engine: Path, stamp: Stamp) -> bytes:
     raise BundleError(f"{engine} {what}: build it again")
 
 
-def differences(
+def engine_mismatches(
     stamp: Stamp, *, onnx_sha256: str, machine: Machine, max_batch: int | None = None
 ) -> list[str]:
     """Why an engine may not run: for each thing that differs, what it has and what it should.
@@ -210,7 +210,7 @@ def onnx_sha256(bundle: Bundle, precision: str) -> str:
     return artifact.files[0].sha256
 
 
-def choose(
+def choose_engine(
     bundle: Bundle, *, precision: str, machine: Machine, max_batch: int | None = None
 ) -> tuple[Path, Stamp]:
     """The engine to run: of those that fit, the one whose largest batch is nearest to `max_batch`.
@@ -233,7 +233,7 @@ def choose(
         if stamp.precision != precision:
             refused.append(f"{path.name}: precision: built for {stamp.precision}, not {precision}")
             continue
-        wrong = differences(stamp, onnx_sha256=sha, machine=machine, max_batch=max_batch)
+        wrong = engine_mismatches(stamp, onnx_sha256=sha, machine=machine, max_batch=max_batch)
         if wrong:
             refused.append(f"{path.name}: {'; '.join(wrong)}")
             wanted = stamp.profile

@@ -28,7 +28,7 @@ def newest(folders: list[Path]) -> Path:
     return max(folders, key=lambda path: path.stat().st_mtime)
 
 
-def whereabouts(folder: str | Path) -> str:
+def moved_note(folder: str | Path) -> str:
     """What to say of a bundle that is not there but lies beside it; "" if none does.
 
     Only reading: whoever looks for a bundle may not write there.

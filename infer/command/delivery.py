@@ -26,7 +26,7 @@ from ..system.hardware import MOST_DECODERS, cores
 from ..system.log import logger
 from ..system.terminal import ProgressLine, counted
 from .inputs import Inputs, Row
-from .journal import Journal, key_of
+from .journal import Journal, video_key
 from .labels import Labels
 from .output import form_of, stream, writer
 from .reading_options import limits_of, reader
@@ -71,7 +71,7 @@ def to_file(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | No
     """Keep every answer beside the file, then write that whole; returns how many inputs failed."""
     target = Path(os.path.realpath(args.output))
     # From before they are read: one that changes meanwhile is another one next time.
-    keys = [key_of(video) for video in inputs.videos]
+    keys = [video_key(video) for video in inputs.videos]
     journal = Journal(target, _about(args, bundle), resume=args.resume)
     keep = True
     try:

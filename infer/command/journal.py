@@ -120,7 +120,7 @@ class Journal:
         """Keep a prediction; it is in the file when this returns.
 
         Args:
-            key: `key_of` the video, from before it was read.
+            key: `video_key` the video, from before it was read.
             prediction: what came out.
 
         Raises:
@@ -191,7 +191,7 @@ def _prediction(row: dict[str, Any]) -> Prediction | None:
         return None
 
 
-def key_of(video: Path) -> str:
+def video_key(video: Path) -> str:
     """What tells a video from another, and from itself after a change."""
     real = os.path.realpath(video)
     try:

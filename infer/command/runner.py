@@ -14,7 +14,7 @@ from typing import NoReturn, ParamSpec
 from ..system.errors import ClipDuetError, explained, os_reason
 from ..system.log import Stream, logger, shown
 from ..system.signals import exit_status, stoppable
-from ..system.terminal import abandon, open_streams
+from ..system.terminal import discard_output, open_streams
 
 FAILED, WRONG_USE, NO_READER = 1, 2, 141
 """Exit status beside 0: some inputs or the work failed; wrong use; nobody reads the output."""
@@ -50,7 +50,7 @@ def command(
                     with stoppable():
                         status = main(*arguments, **options)
                 except BrokenPipeError:
-                    abandon(sys.stdout)
+                    discard_output(sys.stdout)
                     return NO_READER
                 except (ClipDuetError, OSError, ImportError) as error:
                     log.error("\n".join(filter(None, (_text(error, extra), failed))))

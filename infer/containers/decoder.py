@@ -43,7 +43,7 @@ def check_decoder(version: str) -> None:
         )
 
 
-def differences(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+def differing_libraries(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """The libraries of FFmpeg whose major versions differ, a text each.
 
     Smaller steps of theirs do not change pixels. Versions of PyAV and OpenCV are not compared:
@@ -61,8 +61,8 @@ def differences(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[st
 
 
 def decoder_warning(recorded: Mapping[str, str], here: Mapping[str, str]) -> str | None:
-    """One line about `differences`, if there are any."""
-    found = differences(recorded, here)
+    """One line about `differing_libraries`, if there are any."""
+    found = differing_libraries(recorded, here)
     if not found:
         return None
     return (

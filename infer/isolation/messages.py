@@ -19,7 +19,7 @@ LONGEST = 1 << 20
 """Bytes of the JSON of a message."""
 
 
-class Gone(Exception):
+class ConnectionLost(Exception):
     """The other side has ended, or says what makes no sense."""
 
 
@@ -35,7 +35,7 @@ def send(
         if pixels is not None:
             connection.sendall(np.ascontiguousarray(pixels).reshape(-1).data)
     except OSError:
-        raise Gone from None
+        raise ConnectionLost from None
 
 
 def receive(connection: socket.socket, until: float | None = None) -> dict[str, Any]:
@@ -53,15 +53,15 @@ def receive(connection: socket.socket, until: float | None = None) -> dict[str, 
     receive_into(connection, memoryview(head), until)
     (length,) = struct.unpack(">I", head)
     if length > LONGEST:
-        raise Gone
+        raise ConnectionLost
     data = bytearray(length)
     receive_into(connection, memoryview(data), until)
     try:
         message = json.loads(data)
     except (ValueError, RecursionError):
-        raise Gone from None
+        raise ConnectionLost from None
     if not isinstance(message, dict):
-        raise Gone
+        raise ConnectionLost
     return message
 
 
@@ -76,7 +76,7 @@ def receive_into(connection: socket.socket, room: memoryview, until: float | Non
         except (TimeoutError, BlockingIOError):
             raise TimeoutError from None
         except OSError:
-            raise Gone from None
+            raise ConnectionLost from None
         if not count:
-            raise Gone
+            raise ConnectionLost
         room = room[count:]

@@ -29,7 +29,7 @@ from ..clips.spec import ClipSpec
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import BackendError, ClipDuetError, SpecError, VideoError
 from ..system.subprocess_call import ending, search_path
-from .messages import Gone, receive, receive_into, send
+from .messages import ConnectionLost, receive, receive_into, send
 
 SECONDS = 600.0
 """That the reading of a video may take."""
@@ -244,12 +244,12 @@ class _Worker:
                 raise VideoError(path, str(answer["error"]))
             clips = np.empty((spec.clips, *spec.clip_shape), np.uint8)
             if answer.get("shape") != list(clips.shape):
-                raise Gone
+                raise ConnectionLost
             receive_into(self._connection, clips.reshape(-1).data, until)
             return clips, _info(path, answer)
         except TimeoutError:
             raise _Failed(_SLOW, again=False) from None
-        except Gone:
+        except ConnectionLost:
             raise _Failed(self._ending(), again=True) from None
 
     def kill(self) -> None:
@@ -268,7 +268,7 @@ class _Worker:
             self._ready = bool(receive(self._connection, time.monotonic() + _START).get("ready"))
         except TimeoutError:
             why = f"within {_START} seconds"
-        except Gone:
+        except ConnectionLost:
             why = f"because something {self._ending()}"
         if not self._ready:
             raise ClipDuetError(f"a process to read videos in does not begin {why}")
@@ -286,5 +286,5 @@ def _info(path: Path, answer: Mapping[str, Any]) -> VideoInfo:
     try:
         info = VideoInfo(path, **answer["info"])
     except (TypeError, KeyError):
-        raise Gone from None
+        raise ConnectionLost from None
     return info

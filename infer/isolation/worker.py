@@ -22,7 +22,7 @@ from ..clips.preprocess import load_clips, reason_of
 from ..clips.spec import ClipSpec
 from ..containers.limits import Limits
 from ..system.errors import NO_MEMORY, ClipDuetError
-from .messages import Gone, receive, send
+from .messages import ConnectionLost, receive, send
 
 
 def serve(descriptor: int, memory: int, limits: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ def _listen(connection: socket.socket, jobs: queue.SimpleQueue[dict[str, Any]]) 
     try:
         while True:
             jobs.put(receive(connection))
-    except Gone:
+    except ConnectionLost:
         # At once, also in the middle of a video: nobody is left who wants it.
         os._exit(0)
 

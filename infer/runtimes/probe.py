@@ -11,10 +11,10 @@ from .implementations import implementation
 from .registry import BACKENDS
 from .status import Status
 
-__all__ = ["Status", "probe", "probe_json"]
+__all__ = ["Status", "probe_backend", "probe_json"]
 
 
-def probe(backend: str) -> Status:
+def probe_backend(backend: str) -> Status:
     """Try a backend in this process; `statuses` does it in another.
 
     A package that raises is an answer; one that crashes takes the process with it.
@@ -34,5 +34,5 @@ def probe(backend: str) -> Status:
 
 
 def probe_json(backend: str) -> dict[str, Any]:
-    """`probe` for a process that only JSON leaves."""
-    return asdict(probe(backend))
+    """`probe_backend` for a process that only JSON leaves."""
+    return asdict(probe_backend(backend))

@@ -16,13 +16,13 @@ from ..system.errors import BackendError
 _OPEN: WeakSet[Any] = WeakSet()
 
 
-def opened_here(runtime: object) -> int:
+def this_process(runtime: object) -> int:
     """Note that this process opens a runtime; returns the process's number."""
     _OPEN.add(runtime)
     return os.getpid()
 
 
-def is_elsewhere(process: int) -> bool:
+def in_other_process(process: int) -> bool:
     """Whether the process of that number, which opened a runtime, is not this one."""
     return process != os.getpid()
 
@@ -31,13 +31,13 @@ def check_process(process: int, backend: str) -> None:
     """See that a runtime is used where it was opened.
 
     Args:
-        process: what `opened_here` returned.
+        process: what `this_process` returned.
         backend: of the runtime.
 
     Raises:
         BackendError: this is another process, forked from that one.
     """
-    if is_elsewhere(process):
+    if in_other_process(process):
         raise BackendError(
             f"this {backend} runtime was opened in process {process} and cannot run in process "
             f"{os.getpid()}, which was forked from it: open one in each process, after the fork"

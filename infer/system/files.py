@@ -86,7 +86,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = real_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial, lock = _claim(path)
+        partial, lock = _make_partial(path)
     except OSError as error:
         raise WriteError(path, error) from error
     try:
@@ -145,7 +145,7 @@ def lock_file(path: Path, *, create: bool = False) -> int | None:
             return None
 
 
-def _claim(path: Path) -> tuple[Path, int]:
+def _make_partial(path: Path) -> tuple[Path, int]:
     """An empty temporary file beside `path`, and the lock that says that it is in use.
 
     Names are numbered and the first free one is taken, so that those of dead processes are found

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from .terminal import abandon, printable
+from .terminal import discard_output, printable
 
 ROOT = "clipduet"
 """The logger above all others."""
@@ -84,4 +84,4 @@ class Messages(logging.Handler):
             print(prefix + text, file=sys.stderr, flush=True)
         except OSError:
             self.lost = True
-            abandon(sys.stderr)
+            discard_output(sys.stderr)

@@ -19,28 +19,28 @@ ORT_VARIABLE = "ORT_DISABLE_TELEMETRY"
 OPENVINO_PACKAGE = "openvino_telemetry"
 
 
-def allowed() -> bool:
+def telemetry_allowed() -> bool:
     """Whether the user turned telemetry on."""
     return os.environ.get(VARIABLE) == "1"
 
 
 def turn_off() -> None:
     """Tell ONNX Runtime, before it is imported, in this process and those that it starts."""
-    if not allowed():
+    if not telemetry_allowed():
         os.environ[ORT_VARIABLE] = "1"
 
 
 def turn_off_loaded(ort: Any) -> None:
     """Tell an ONNX Runtime that may have been imported before `turn_off`."""
     disable = getattr(ort, "disable_telemetry_events", None)
-    if disable is not None and not allowed():
+    if disable is not None and not telemetry_allowed():
         disable()
 
 
 @contextmanager
 def hidden_from_openvino() -> Iterator[None]:
     """While OpenVINO is imported in the body, its telemetry is not there: it then does without."""
-    if allowed() or OPENVINO_PACKAGE in sys.modules:
+    if telemetry_allowed() or OPENVINO_PACKAGE in sys.modules:
         yield
         return
     sys.modules[OPENVINO_PACKAGE] = None  # type: ignore[assignment]  # Python's way to refuse one

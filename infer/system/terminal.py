@@ -63,7 +63,7 @@ def _nowhere() -> TextIO:
     return open(os.devnull, "w", encoding="utf-8", errors="backslashreplace")
 
 
-def abandon(stream: TextIO) -> None:
+def discard_output(stream: TextIO) -> None:
     """Let what is left in a stream go nowhere: Python flushes it once more at the end."""
     with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -93,4 +93,4 @@ class ProgressLine:
             sys.stderr.write(text)
             sys.stderr.flush()
         except OSError:
-            abandon(sys.stderr)
+            discard_output(sys.stderr)

@@ -15,7 +15,7 @@ from benchmarks.deployments.controls import KINDS
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats import paired
-from benchmarks.study.pooled import by_class, pool
+from benchmarks.study.pooled import by_class, pool_seeds
 from tests.benchmarks.tiny import PAIR, STUDENT
 
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
@@ -243,7 +243,7 @@ def make_study() -> Callable[..., Results]:
                     }
                 )
         bootstrap: paired.Bootstrap = {"resamples": 1000, "seed": 0, "level": 0.95}
-        pooled = pool(runs, seeds=seeds, cells=cells, bootstrap=bootstrap)
+        pooled = pool_seeds(runs, seeds=seeds, cells=cells, bootstrap=bootstrap)
         classes = by_class(
             runs, seeds=seeds, cell=cells[0], labels=labels.tolist(), names=CLASSES,
             bootstrap=bootstrap,

@@ -24,7 +24,7 @@ MEASURED: dict[str, object] = {}
 @pytest.fixture(scope="session", autouse=True)
 def gpu():
     """Skips without a GPU that TensorRT can use."""
-    why = runtime.problem()
+    why = runtime.tensorrt_problem()
     if why is not None:
         pytest.skip(f"needs a GPU with TensorRT: {why}")
 
@@ -46,11 +46,11 @@ def pytest_runtest_logreport(report):
 
 def pytest_sessionfinish(session):
     folder = os.environ.get("CLIPDUET_GPU_REPORT")
-    if not folder or runtime.problem() is not None:
+    if not folder or runtime.tensorrt_problem() is not None:
         return
     from infer.runtimes.tensorrt.cuda_memory import Gpu
 
-    here = runtime.machine(Gpu())
+    here = runtime.engine_machine(Gpu())
     versions = {}
     for name in PACKAGES:
         try:

@@ -28,7 +28,7 @@ from train.checkpoints.paddle_format import as_paddle_loads
 from train.checkpoints.pickle_names import ForbiddenError, MalformedPickleError, shortened
 from train.checkpoints.safe_pickle import read_plain
 from train.distill.recognizers import Recognizer
-from train.losses.wide import HALVES
+from train.losses.float32 import HALVES
 
 SHOWN = 4
 """Keys of a kind that a message spells out; the rest is counted."""

@@ -52,7 +52,7 @@ class Dtype:
 
     def __init__(self, code: str) -> None:
         if type(code) is not str or not _NUMBERS.fullmatch(code):
-            of = "Python objects" if code == "O8" else f"the type {told(code)}"
+            of = "Python objects" if code == "O8" else f"the type {described(code)}"
             raise ForbiddenError(f"an array of {of}")
         self.value = np.dtype(code)
 
@@ -120,7 +120,7 @@ class Array:
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Array:
     if kind is not _ARRAY:
-        raise ForbiddenError(f"an array of the class {told(kind)}")
+        raise ForbiddenError(f"an array of the class {described(kind)}")
     if shape != (0,):
         raise MalformedPickleError("an array in it has a shape before it has numbers")
     return Array()
@@ -150,7 +150,7 @@ def _eval(text: Any, names: Any) -> Array:
 def _encode(text: Any, encoding: Any) -> str:
     """Bytes as protocol 2 writes them, still as text: a text that is used twice stays one."""
     if encoding not in ("latin1", "latin-1") or type(text) is not str:
-        raise ForbiddenError(f"a text in the encoding {told(encoding)}")
+        raise ForbiddenError(f"a text in the encoding {described(encoding)}")
     return text
 
 
@@ -215,7 +215,8 @@ def checked_key(key: Any) -> str | int:
     if type(key) is int and abs(key) < LARGEST_KEY:
         return key
     raise MalformedPickleError(
-        f"a key in it is {told(key)}; allowed: printable texts and numbers below {LARGEST_KEY:.0e}"
+        f"a key in it is {described(key)}; allowed: printable texts and numbers below "
+        f"{LARGEST_KEY:.0e}"
     )
 
 
@@ -225,7 +226,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-def told(value: Any) -> str:
+def described(value: Any) -> str:
     """A value for a message; never its own idea of how it looks."""
     if type(value) is Name:
         return value.name

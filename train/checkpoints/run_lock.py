@@ -16,7 +16,7 @@ LOCK = "lock"
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path) -> Iterator[None]:
     """Make a run's folder and keep other trainings out of it for the body.
 
     The lock goes with the process, however that ends; the file stays.

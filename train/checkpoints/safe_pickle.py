@@ -23,8 +23,8 @@ from train.checkpoints.pickle_names import (
     MalformedPickleError,
     Name,
     checked_key,
+    described,
     known,
-    told,
 )
 
 MOST_OPCODES = 10_000_000
@@ -184,7 +184,7 @@ class _Machine:
 
     def _extend(self, items: list[Any]) -> None:
         if type(self._stack[-1]) is not list:
-            raise ForbiddenError(f"entries for what is no list: {told(self._stack[-1])}")
+            raise ForbiddenError(f"entries for what is no list: {described(self._stack[-1])}")
         self._stack[-1].extend(items)
 
     def _setitem(self, argument: None) -> None:
@@ -197,7 +197,7 @@ class _Machine:
     def _set(self, items: list[Any]) -> None:
         holder = self._stack[-1]
         if type(holder) not in (dict, OrderedDict):
-            raise ForbiddenError(f"entries for what is no dict: {told(holder)}")
+            raise ForbiddenError(f"entries for what is no dict: {described(holder)}")
         for key, value in zip(items[::2], items[1::2], strict=True):
             holder[checked_key(key)] = value
 
@@ -214,7 +214,7 @@ class _Machine:
     def _reduce(self, argument: None) -> None:
         arguments, named = self._stack.pop(), self._stack.pop()
         if type(named) is not Name or named.call is None or type(arguments) is not tuple:
-            raise ForbiddenError(f"a call of {told(named)}")
+            raise ForbiddenError(f"a call of {described(named)}")
         try:
             self._stack.append(named.call(*arguments))
         except TypeError as error:
@@ -223,7 +223,7 @@ class _Machine:
     def _build(self, argument: None) -> None:
         state, built = self._stack.pop(), self._stack[-1]
         if type(built) not in (Array, Dtype) or type(state) is not tuple or len(state) < 4:
-            raise ForbiddenError(f"an object with attributes: {told(built)}")
+            raise ForbiddenError(f"an object with attributes: {described(built)}")
         built.build(state)
 
 
@@ -254,7 +254,7 @@ class _Plain:
             return value.value
         if value is None or kind in (bool, int, float, str, bytes) or isinstance(value, np.generic):
             return value
-        raise ForbiddenError(told(value))
+        raise ForbiddenError(described(value))
 
     def _all(self, values: Any, depth: int) -> Iterator[Any]:
         return (self.of(item, depth) for item in values)

@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 
 from infer.clips.spec import SamplingSpec
 from train.config.blocks import Blocks, dig
-from train.config.errors import Location, Mistake, dotted, shown, unknown_name
+from train.config.errors import Location, Mistake, as_yaml, dotted, unknown_name
 from train.config.list_format import FRAME_SUFFIX
 from train.config.model_checks import (
-    Placed,
+    NetworkPart,
     check_model,
     losses_of,
     needs_labels,
@@ -74,11 +74,13 @@ def check_made_lists(blocks: Blocks, made: Mapping[str, str]) -> Iterator[Mistak
                 what = f"is {listed.format}, but BEFORE.{name}.clips.format, and so the list, is"
                 yield Mistake(("DATASET", split, "format"), f"{what} {clips.format}")
             elif listed.format == "VideoDataset" and listed.suffix:
-                what = f"is {shown(listed.suffix)}, but the list of BEFORE.{name} holds whole paths"
+                what = (
+                    f"is {as_yaml(listed.suffix)}, but the list of BEFORE.{name} holds whole paths"
+                )
                 yield Mistake(("DATASET", split, "suffix"), f"{what}: set it to nothing")
             elif listed.format == "FrameDataset" and _pattern(listed) != _pattern(clips):
-                what = f"is {shown(_pattern(listed))}, but BEFORE.{name}.clips.suffix is"
-                told = f"{what} {shown(_pattern(clips))}: they name the same frames"
+                what = f"is {as_yaml(_pattern(listed))}, but BEFORE.{name}.clips.suffix is"
+                told = f"{what} {as_yaml(_pattern(clips))}: they name the same frames"
                 yield Mistake(("DATASET", split, "suffix"), told)
 
 
@@ -86,7 +88,7 @@ def _pattern(listed: ListFile) -> str:
     return listed.suffix or FRAME_SUFFIX
 
 
-def _same_segments(blocks: Blocks, networks: list[Placed]) -> Iterator[Mistake]:
+def _same_segments(blocks: Blocks, networks: list[NetworkPart]) -> Iterator[Mistake]:
     """One num_seg for all networks and all pipelines; the Student's leads."""
     known: list[tuple[Location, int]] = [
         ((*network.where, "backbone", "num_seg"), network.backbone.num_seg)
@@ -107,7 +109,7 @@ def _same_segments(blocks: Blocks, networks: list[Placed]) -> Iterator[Mistake]:
 def _check_sampling(split: str, pipeline: PipelineSplit) -> Iterator[Mistake]:
     wanted = split != "train"
     if pipeline.sample.valid_mode != wanted:
-        what = f"is {shown(not wanted)}, must be {shown(wanted)} in the {split} pipeline"
+        what = f"is {as_yaml(not wanted)}, must be {as_yaml(wanted)} in the {split} pipeline"
         yield Mistake(("PIPELINE", split, "sample", "valid_mode"), what)
     if pipeline.sample.dense_sample and pipeline.sample.num_seg > DENSE_WINDOW:
         what = f"is {pipeline.sample.num_seg}, dense sampling takes at most {DENSE_WINDOW} frames"
@@ -207,12 +209,12 @@ def _check_inference(inference: Any, valid: PipelineSplit | None) -> Iterator[Mi
     ):
         said = dig(inference, key)
         if said is not None and value is not None and said != value:
-            what = f"is {shown(said)}, but the valid pipeline's is {value}, which deployment uses"
+            what = f"is {as_yaml(said)}, but the valid pipeline's is {value}, which deployment uses"
             yield Mistake(("INFERENCE", key), what)
 
 
 def _check_labels(
-    blocks: Blocks, networks: list[Placed], train: PipelineSplit | None
+    blocks: Blocks, networks: list[NetworkPart], train: PipelineSplit | None
 ) -> Iterator[Mistake]:
     dataset = blocks.checked(_DATASET, "DATASET")
     widths = [width for network in networks if (width := network.classes()) is not None]

@@ -53,7 +53,7 @@ def dotted(where: Location) -> str:
     return ".".join(str(part) for part in where)
 
 
-def shown(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """A value as YAML users know it, shortened."""
     try:
         text = json.dumps(value, ensure_ascii=False)
@@ -79,8 +79,8 @@ def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     names = sorted(allowed)
     guess = nearest(str(name), names)
     if guess is not None:
-        return f"unknown {kind} {shown(name)}; did you mean {guess}?"
-    return f"unknown {kind} {shown(name)}; allowed: {', '.join(names) or 'none'}"
+        return f"unknown {kind} {as_yaml(name)}; did you mean {guess}?"
+    return f"unknown {kind} {as_yaml(name)}; allowed: {', '.join(names) or 'none'}"
 
 
 def pydantic_mistakes(
@@ -181,17 +181,17 @@ def _text(item: Any, schema: Mapping[str, Any]) -> str:
     if kind == "missing":
         return "is missing"
     if kind in wanted:
-        return f"must be {wanted[kind]}, not {shown(value)}"
+        return f"must be {wanted[kind]}, not {as_yaml(value)}"
     if kind in bounds:
         key, word = bounds[kind]
-        return f"must be {word} {context[key]:g}, not {shown(value)}"
+        return f"must be {word} {context[key]:g}, not {as_yaml(value)}"
     if kind == "literal_error":
         return _not_among(value, context["expected"])
     if kind == "union_tag_invalid":
         return _not_among(context["tag"], context["expected_tags"])
     if kind == "union_tag_not_found":
         if not isinstance(value, Mapping):
-            return f"must be a mapping, not {shown(value)}"
+            return f"must be a mapping, not {as_yaml(value)}"
         return "is missing"
     if kind in ("too_short", "too_long"):
         low, high = context.get("min_length"), context.get("max_length")
@@ -199,7 +199,7 @@ def _text(item: Any, schema: Mapping[str, Any]) -> str:
         return f"must have {bound} entries, not {context['actual_length']}"
     if kind == "value_error":
         return str(context["error"])
-    return f"{item['msg']}, not {shown(value)}"
+    return f"{item['msg']}, not {as_yaml(value)}"
 
 
 def _not_among(value: Any, expected: str) -> str:
@@ -207,8 +207,8 @@ def _not_among(value: Any, expected: str) -> str:
     guess = nearest(value, names) if isinstance(value, str) else None
     allowed = expected.replace("'", "")
     if guess:
-        return f"{shown(value)} is not allowed; did you mean {guess}? Allowed: {allowed}"
-    return f"{shown(value)} is not allowed; allowed: {allowed}"
+        return f"{as_yaml(value)} is not allowed; did you mean {guess}? Allowed: {allowed}"
+    return f"{as_yaml(value)} is not allowed; allowed: {allowed}"
 
 
 def _keys_at(schema: Mapping[str, Any], loc: Location) -> set[str]:

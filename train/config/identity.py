@@ -54,16 +54,16 @@ def deployed(cfg: Config) -> dict[str, Any]:
     }
 
 
-def differences(old: Any, new: Any, path: str = "") -> list[str]:
+def changed_settings(old: Any, new: Any, path: str = "") -> list[str]:
     """Where two nested settings differ, one line each."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = list(dict.fromkeys([*old, *new]))
         return [
             line
             for key in keys
-            for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+            for line in changed_settings(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
         ]
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = enumerate(zip(old, new, strict=True))
-        return [line for i, (a, b) in pairs for line in differences(a, b, f"{path}.{i}")]
+        return [line for i, (a, b) in pairs for line in changed_settings(a, b, f"{path}.{i}")]
     return [] if old == new else [f"{path}: it was {old!r}, now it is {new!r}"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from train.config.blocks import Blocks, dig
-from train.config.errors import Location, Mistake, dotted, shown, unknown_name
+from train.config.errors import Location, Mistake, as_yaml, dotted, unknown_name
 from train.config.schema.losses import (
     FEATURES,
     MUTUAL,
@@ -40,7 +40,7 @@ _HEAD: TypeAdapter[Any] = TypeAdapter(Head)
 _LOSS: TypeAdapter[Any] = TypeAdapter(Loss)
 
 
-class Placed(NamedTuple):
+class NetworkPart(NamedTuple):
     """A network of the config; parts that are not well-formed are None."""
 
     role: str
@@ -68,12 +68,12 @@ def check_model(blocks: Blocks) -> Iterator[Mistake]:
         yield from _check_losses(blocks, model, networks)
 
 
-def networks_of(blocks: Blocks) -> Iterator[Placed]:
+def networks_of(blocks: Blocks) -> Iterator[NetworkPart]:
     """The networks of a MODEL block, as far as it has any."""
 
-    def placed(role: str, *where: str | int) -> Placed:
+    def placed(role: str, *where: str | int) -> NetworkPart:
         backbone = blocks.checked(_BACKBONE, *where, "backbone")
-        return Placed(role, where, backbone, blocks.checked(_HEAD, *where, "head"))
+        return NetworkPart(role, where, backbone, blocks.checked(_HEAD, *where, "head"))
 
     models = blocks.written("MODEL", "models")
     if isinstance(models, list):
@@ -85,7 +85,7 @@ def networks_of(blocks: Blocks) -> Iterator[Placed]:
         yield placed(STUDENT, "MODEL")
 
 
-def _check_network(network: Placed) -> Iterator[Mistake]:
+def _check_network(network: NetworkPart) -> Iterator[Mistake]:
     backbone, head, where = network.backbone, network.head, (*network.where, "head")
     if isinstance(backbone, PPTSMv2Backbone) and isinstance(head, PPTSMHeadOptions):
         what = "ppTSMHead needs features, PPTSM_v2 ends in logits; use MoViNetHead"
@@ -105,7 +105,7 @@ def _check_network(network: Placed) -> Iterator[Mistake]:
             yield Mistake((*where, "num_seg"), what)
 
 
-def _same_classes(networks: list[Placed]) -> Iterator[Mistake]:
+def _same_classes(networks: list[NetworkPart]) -> Iterator[Mistake]:
     widths = [width for network in networks if (width := network.classes()) is not None]
     for where, classes in widths[1:]:
         if classes != widths[0][1]:
@@ -113,7 +113,7 @@ def _same_classes(networks: list[Placed]) -> Iterator[Mistake]:
             yield Mistake(where, f"{what}: all networks tell the same classes apart")
 
 
-def _check_roles(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[Mistake]:
+def _check_roles(model: Mapping[str, Any], networks: list[NetworkPart]) -> Iterator[Mistake]:
     where = ("MODEL", "models")
     roles = [network.role for network in networks]
     models = model.get("models")
@@ -139,7 +139,7 @@ def _check_roles(model: Mapping[str, Any], networks: list[Placed]) -> Iterator[M
 
 
 def _check_losses(
-    blocks: Blocks, model: Mapping[str, Any], networks: list[Placed]
+    blocks: Blocks, model: Mapping[str, Any], networks: list[NetworkPart]
 ) -> Iterator[Mistake]:
     roles = [network.role for network in networks]
     frozen = _frozen(model, roles)
@@ -221,7 +221,7 @@ def _frozen(model: Mapping[str, Any], roles: list[str]) -> set[str] | None:
 
 
 def _check_network_settings(
-    model: Mapping[str, Any], network: Placed, frozen: set[str] | None
+    model: Mapping[str, Any], network: NetworkPart, frozen: set[str] | None
 ) -> Iterator[Mistake]:
     block = dig(model, *network.where[1:])
     if network.role == STUDENT and dig(block, "input"):
@@ -248,9 +248,9 @@ def _check_pairs(loss: Any, roles: list[str], where: Location) -> Iterator[Mista
         if unknown:
             continue
         if not labels and pair[0] == pair[1]:
-            yield Mistake(where, f"{loss.name} needs two different networks, not {shown(pair)}")
+            yield Mistake(where, f"{loss.name} needs two different networks, not {as_yaml(pair)}")
         elif labels and pair.count(GROUND_TRUTH) != 1:
-            what = f"{loss.name} needs one network and {GROUND_TRUTH}, not {shown(pair)}"
+            what = f"{loss.name} needs one network and {GROUND_TRUTH}, not {as_yaml(pair)}"
             yield Mistake(where, what)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from infer.system.limited_files import read_text
-from train.config.errors import Location, Mistake, dotted, shown, unknown_name
+from train.config.errors import Location, Mistake, as_yaml, dotted, unknown_name
 from train.config.yaml_text import DEEPEST, MOST_BYTES, Document, drop_below, parse_document
 
 MOST_FILES, MOST_BASES = 100, 20
@@ -65,11 +65,11 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         origin = f"-o {path}"
         parts = [part.strip() for part in path.split(".")]
         if not equals or not all(parts):
-            what = f"override {shown(text)} is not of the form a.b.c=value"
+            what = f"override {as_yaml(text)} is not of the form a.b.c=value"
             document.mistakes.append(Mistake((), what))
             continue
         if len(parts) > DEEPEST:
-            what = f"override {shown(text)} leads more than {DEEPEST} deep"
+            what = f"override {as_yaml(text)} leads more than {DEEPEST} deep"
             document.mistakes.append(Mistake((), what))
             continue
         parsed = parse_document(value, origin)
@@ -101,14 +101,14 @@ def expand_environment(document: Document, environment: Mapping[str, str] | None
                 return "${"
             name, has_default, default = (match[1] or "").partition(":-")
             if not _NAME.fullmatch(name) or "${" in default:
-                what = f"{shown(value)} holds no valid ${{NAME}} or ${{NAME:-default}}"
+                what = f"{as_yaml(value)} holds no valid ${{NAME}} or ${{NAME:-default}}"
             elif name in values and (values[name] or not has_default):
                 return values[name]
             elif has_default:
                 return default
             else:
                 what = (
-                    f"{shown(value)} needs the environment variable {name}, which is not set; "
+                    f"{as_yaml(value)} needs the environment variable {name}, which is not set; "
                     f"set it, or give the value by -o {dotted(where)}=..."
                 )
             document.mistakes.append(Mistake(where, what, document.origin(where)))
@@ -149,7 +149,7 @@ def _load(
         document.data = {}
     if not isinstance(document.data, dict):
         if not document.mistakes:
-            what = f"must hold a mapping, not {shown(document.data)}"
+            what = f"must hold a mapping, not {as_yaml(document.data)}"
             document.mistakes.append(Mistake((), what, str(file)))
         document.data = {}
         document.broken = True
@@ -158,7 +158,7 @@ def _load(
     origin = document.origins.pop((BASE,), str(file))
     names = [bases] if isinstance(bases, str) else bases
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        what = f"must be a file or a list of files, not {shown(bases)}"
+        what = f"must be a file or a list of files, not {as_yaml(bases)}"
         document.mistakes.append(Mistake((BASE,), what, origin))
         names = []
     inherited = under or Document({})
@@ -218,7 +218,7 @@ def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake
             key = number if number is not None and part not in here and number in here else part
             where += (key,)
         else:
-            what = f"is {shown(here)}, not a mapping: {'.'.join(parts)} leads nowhere"
+            what = f"is {as_yaml(here)}, not a mapping: {'.'.join(parts)} leads nowhere"
             return Mistake(where, what)
         if last:
             here[key] = value

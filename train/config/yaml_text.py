@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from train.config.errors import Location, Mistake, shown
+from train.config.errors import Location, Mistake, as_yaml
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 20_000
@@ -201,7 +201,7 @@ def _construct(
         line = key_node.start_mark.line + 1
         key = _scalar(loader, key_node) if isinstance(key_node, yaml.ScalarNode) else None
         if not isinstance(key, (str, int)) or isinstance(key, bool):
-            told = shown(key) if isinstance(key_node, yaml.ScalarNode) else "of several values"
+            told = as_yaml(key) if isinstance(key_node, yaml.ScalarNode) else "of several values"
             what = f"key {told} must be text; put it in quotes"
             document.mistakes.append(Mistake(where, what, f"{name}:{line}"))
             continue
@@ -234,10 +234,10 @@ def _scalar(loader: _Loader, node: yaml.ScalarNode) -> Any:
         value = loader.construct_object(node)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         kind = node.tag.rpartition(":")[2]
-        what = f"{shown(text)} is no {kind}"
+        what = f"{as_yaml(text)} is no {kind}"
         raise yaml.constructor.ConstructorError(None, None, what, mark) from error
     if isinstance(value, int) and not -LARGEST <= value < LARGEST:
-        raise _LimitError(f"{shown(value)} is no number of 64 bits", mark)
+        raise _LimitError(f"{as_yaml(value)} is no number of 64 bits", mark)
     return value
 
 

@@ -26,7 +26,7 @@ from infer.command.inputs import VIDEO_SUFFIXES
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError, listed
 from train.config.class_file import class_lines
-from train.data.lists import unlistable, write_lines
+from train.data.lists import cannot_be_listed, write_lines
 
 SPLITS = ("train", "val", "test")
 
@@ -71,7 +71,7 @@ def find_clips(root: Path) -> list[Clip]:
         ]
         layouts = "class/clip, or all of scene/class/clip"
         raise FoldersError(listed(f"{root}: all clips must lie as {layouts}; found", examples))
-    wrong = [repr(name) for name in map(str, paths) if unlistable(name)]
+    wrong = [repr(name) for name in map(str, paths) if cannot_be_listed(name)]
     if wrong:
         what = "a list cannot hold names with line breaks, or that begin with # or a space; rename"
         raise FoldersError(listed(what, wrong))

@@ -138,7 +138,7 @@ def write_lines(file: Path, lines: Iterable[str]) -> None:
     write_text(file, "".join(f"{line}\n" for line in lines))
 
 
-def unlistable(path: str) -> bool:
+def cannot_be_listed(path: str) -> bool:
     """Whether a list cannot hold this path: line breaks, a # or a space at its ends."""
     return len(path.splitlines()) != 1 or path != path.strip() or path.startswith("#")
 

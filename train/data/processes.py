@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """An executor for the body; Ctrl-C kills the workers, wherever they are.
 
     So jobs must write their results whole or not at all. After any other error, what has begun and

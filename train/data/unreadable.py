@@ -23,7 +23,7 @@ class UnreadableError(ClipDuetError):
     exit_status = 1
 
 
-def allowed(listed: int, limit: float) -> int:
+def allowed_unreadable(listed: int, limit: float) -> int:
     """Clips of a list that may be unreadable.
 
     One may always be, so that a short list is no stricter than a long one; all of them never.
@@ -37,7 +37,7 @@ def allowed(listed: int, limit: float) -> int:
     return min(max(1, math.floor(listed * limit / 100 + 1e-9)), listed - 1)
 
 
-def excess(
+def unreadable_error(
     failed: Sequence[Failed], *, listed: int, limit: float, what: str, seen: int | None = None
 ) -> UnreadableError | None:
     """The error that says that too many clips cannot be read; None where it is not so.
@@ -45,13 +45,13 @@ def excess(
     Args:
         failed: those that cannot be read.
         listed: clips of the list.
-        limit: percent of them that may be unreadable, see `allowed`.
+        limit: percent of them that may be unreadable, see `allowed_unreadable`.
         what: the clips in words, such as "training clips".
         seen: clips that were looked at, where they are a random sample of the list: then it is
             an error where a list within the limit gives such a sample with a probability below
             `DOUBT`. None: `failed` are all there are, or so many already.
     """
-    permitted = allowed(listed, limit)
+    permitted = allowed_unreadable(listed, limit)
     if seen is None or seen >= listed:
         beyond = len(failed) > permitted
     else:

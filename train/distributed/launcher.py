@@ -49,7 +49,7 @@ def own_address() -> str:
         return name
 
 
-def meet_at_the_own_address() -> None:
+def use_own_interface() -> None:
     """Let gloo use the interface of that address, unless the user has chosen one.
 
     It would ask for the address of the machine's own name, which is 127.0.0.1 on many.

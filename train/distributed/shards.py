@@ -13,7 +13,7 @@ from paddle.autograd import PyLayer
 
 from train.data.loader import Batch
 from train.distributed.team import Team
-from train.losses.wide import widened
+from train.losses.float32 import in_float32
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Shards:
         """
         if len(self.clips) == 1:
             return rows
-        return _Whole.apply(widened(rows), self)
+        return _Whole.apply(in_float32(rows), self)
 
 
 def redistribute(batch: Batch, team: Team) -> tuple[Batch, Shards]:

@@ -22,7 +22,7 @@ import paddle
 from paddle import Tensor, distributed
 
 from infer.system.errors import ClipDuetError
-from train.distributed.launcher import meet_at_the_own_address, own_address
+from train.distributed.launcher import own_address, use_own_interface
 
 NETWORK_ERRORS = (RuntimeError, ValueError, OSError)
 """What Paddle raises when another process does not answer; and much else."""
@@ -117,7 +117,7 @@ class Team:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)
-        reason = of_the_network(error)
+        reason = network_reason(error)
         if self.size == 1 or reason is None:
             return None
         others = sorted({machine for machine, _ in self.members} - {socket.gethostname()})
@@ -149,13 +149,13 @@ def join() -> Team:
     size = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
     if size == 1:
         return Team()
-    meet_at_the_own_address()
+    use_own_interface()
     try:
         distributed.init_parallel_env()
         team = Team(distributed.get_rank(), distributed.get_world_size())
         members = team.gather((socket.gethostname(), os.getpid()))
     except NETWORK_ERRORS as error:
-        reason = of_the_network(error)
+        reason = network_reason(error)
         if reason is None:
             raise
         raise TeamError(
@@ -175,7 +175,7 @@ def _ended(process: int) -> bool:
     return status.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
-def of_the_network(error: Exception) -> str | None:
+def network_reason(error: Exception) -> str | None:
     """The reason in an error of gloo's, NCCL's or Paddle's store; None for any other error."""
     text = str(error)
     if not re.search(r"/gloo/\S+\.cc:\d+\]|/store/tcp_\w+\.cc|NCCL error", text):

@@ -20,18 +20,18 @@ import yaml
 
 from infer.system.files import write_text
 from train.checkpoints.checkpoint import save_best
-from train.checkpoints.run_lock import claimed
+from train.checkpoints.run_lock import run_lock
 from train.config.load import RUN_CONFIG, Config
 from train.data.class_table import class_table
 from train.data.dataset import ClipDataset
 from train.data.loader import Batch, epoch_batches
-from train.data.unreadable import Failed, UnreadableError, excess, reasons
+from train.data.unreadable import Failed, UnreadableError, reasons, unreadable_error
 from train.distill.recognizers import STUDENT
 from train.distill.terms import Outputs
 from train.distributed.shards import redistribute
 from train.distributed.team import Team
 from train.engine.precise_bn import recompute_statistics
-from train.engine.probe import probe
+from train.engine.probe import probe_clips
 from train.engine.progress import Progress
 from train.engine.reporter import Reporter, peak_memory
 from train.engine.run import Networks, Run, average_statistics, check_weights, open_run, save
@@ -75,7 +75,7 @@ def train(
     """
     team, folder = team or Team(), Path(cfg.output_dir)
     reporter = reporter or Reporter(None)
-    with claimed(folder) if team.leads else nullcontext():
+    with run_lock(folder) if team.leads else nullcontext():
         run = open_run(
             cfg,
             train_set=train_set,
@@ -87,7 +87,7 @@ def train(
         )
         if run.progress.epoch < cfg.epochs:
             _tell_classes(run, reporter)
-            probe(
+            probe_clips(
                 {"training": train_set, "validation": valid_set},
                 limit=cfg.max_unreadable,
                 seed=cfg.seed,
@@ -185,7 +185,7 @@ def _check_read(run: Run, failed: Sequence[Failed], clips: ClipDataset, what: st
     Raises:
         UnreadableError: they are more than the config allows.
     """
-    error = excess(failed, listed=len(clips), limit=run.cfg.max_unreadable, what=what)
+    error = unreadable_error(failed, listed=len(clips), limit=run.cfg.max_unreadable, what=what)
     if error is not None:
         if run.progress.step:
             save(run)

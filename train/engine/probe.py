@@ -11,7 +11,7 @@ import numpy as np
 from infer.clips.frames_folder import Numbering
 from infer.system.errors import VideoError
 from train.data.dataset import ClipDataset
-from train.data.unreadable import excess, reasons
+from train.data.unreadable import reasons, unreadable_error
 from train.distributed.team import Team
 
 PROBED = 64
@@ -20,7 +20,7 @@ WORKERS = 4
 
 
 @dataclass(frozen=True)
-class Look:
+class ClipCheck:
     """What was found of a clip.
 
     Attributes:
@@ -36,7 +36,7 @@ class Look:
     numbering: Numbering | None = None
 
 
-def probe(
+def probe_clips(
     datasets: Mapping[str, ClipDataset],
     *,
     limit: float,
@@ -57,7 +57,7 @@ def probe(
 
     Raises:
         UnreadableError: a list has more unreadable clips than the limit, as far as its sample
-            tells; see `train.data.unreadable.excess`.
+            tells; see `train.data.unreadable.unreadable_error`.
     """
     told: list[str] = []
     for name, dataset in datasets.items():
@@ -65,7 +65,9 @@ def probe(
         draw = np.random.default_rng([seed, listed]).permutation(listed)[:PROBED]
         looks = _looks(dataset, sorted(draw.tolist()), team or Team())
         failed = [(look.path, look.problem) for look in looks if look.problem]
-        error = excess(failed, seen=len(draw), listed=listed, limit=limit, what=f"{name} clips")
+        error = unreadable_error(
+            failed, seen=len(draw), listed=listed, limit=limit, what=f"{name} clips"
+        )
         if error is not None:
             raise error
         unread = f", {len(failed)} unreadable" if failed else ""
@@ -75,21 +77,21 @@ def probe(
     note(f"looked at {' and '.join(told)}")
 
 
-def _looks(dataset: ClipDataset, indices: list[int], team: Team) -> list[Look]:
-    def look(index: int) -> Look:
+def _looks(dataset: ClipDataset, indices: list[int], team: Team) -> list[ClipCheck]:
+    def look(index: int) -> ClipCheck:
         sample = dataset.samples[index]
         try:
             dataset.look(index)
-            return Look(str(sample.path), "", sample.frames or 0, dataset.numbering(index))
+            return ClipCheck(str(sample.path), "", sample.frames or 0, dataset.numbering(index))
         except VideoError as error:
-            return Look(str(sample.path), error.reason)
+            return ClipCheck(str(sample.path), error.reason)
 
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="probe") as pool:
         mine = list(pool.map(look, indices[team.rank :: team.size]))
     return sorted((one for part in team.gather(mine) for one in part), key=lambda one: one.path)
 
 
-def _about_folders(looks: Sequence[Look]) -> Iterator[str]:
+def _about_folders(looks: Sequence[ClipCheck]) -> Iterator[str]:
     """How frames are numbered where that is not from 1, and where they are not those claimed."""
     folders = [(look, look.numbering) for look in looks if look.numbering is not None]
     from_0 = sum(found.first == 0 for _, found in folders)

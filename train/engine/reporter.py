@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from infer.system.errors import ClipDuetError
 from infer.system.hardware import peak_bytes
-from train.engine.place import Place
+from train.engine.stage_progress import StageProgress
 
 if TYPE_CHECKING:
     from train.engine.run import Run
@@ -42,10 +42,14 @@ class Reporter:
     """
 
     def __init__(
-        self, stream: IO[str] | None, *, scalars: str | None = None, place: Place | None = None
+        self,
+        stream: IO[str] | None,
+        *,
+        scalars: str | None = None,
+        place: StageProgress | None = None,
     ) -> None:
         self._stream = stream
-        self._place = place or Place()
+        self._place = place or StageProgress()
         self._bar: Any = None
         self._fresh = True
         self._scalars = _scalar_writer(scalars) if scalars else None
@@ -64,7 +68,7 @@ class Reporter:
     def line(self, text: str) -> None:
         """One line that stays, of parts with two spaces between them."""
         if self._stream is not None and self._stream.isatty():
-            text = folded(text, columns(self._stream))
+            text = wrapped(text, columns(self._stream))
         self.note(text)
 
     def step(self, run: Run) -> None:
@@ -173,7 +177,7 @@ def columns(stream: IO[str]) -> int:
         return WIDTH
 
 
-def folded(line: str, width: int) -> str:
+def wrapped(line: str, width: int) -> str:
     """A line on several, each of as many parts as fit."""
     lines: list[str] = []
     for part in _parts(line):

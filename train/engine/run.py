@@ -15,7 +15,7 @@ from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import LATEST, load_file, load_latest, save_latest
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks
-from train.config.identity import completed, deployed, differences, identity
+from train.config.identity import changed_settings, completed, deployed, identity
 from train.config.load import Config
 from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
@@ -250,7 +250,7 @@ def _continue(run: Run) -> None:
         trust=run.cfg.trust,
         prepare=lambda: run.precision.prepare(run.recognizer, run.optimizer),
     )
-    changed = differences(completed(stored.pop("config")), identity(run.cfg))
+    changed = changed_settings(completed(stored.pop("config")), identity(run.cfg))
     if changed:
         raise ClipDuetError(
             f"{run.folder} holds a run with another config:\n  "

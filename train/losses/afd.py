@@ -13,7 +13,7 @@ from paddle import ParamAttr, Tensor, nn
 from paddle.nn import functional as F
 from paddle.nn.initializer import XavierNormal
 
-from train.losses.wide import full_precision
+from train.losses.float32 import full_precision
 from train.models.layers import no_decay
 
 

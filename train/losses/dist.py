@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paddle import Tensor
 
-from train.losses.wide import full_precision, length, log_softmax
+from train.losses.float32 import full_precision, length, log_softmax
 
 NO_SPREAD = 1e-8
 """Added to the product of two spreads, as in the paper's code: a class that no clip of the batch

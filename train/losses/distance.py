@@ -5,7 +5,7 @@ from __future__ import annotations
 from paddle import Tensor
 from paddle.nn import functional as F
 
-from train.losses.wide import full_precision
+from train.losses.float32 import full_precision
 
 MODES = {"l1": F.l1_loss, "l2": F.mse_loss, "smooth_l1": F.smooth_l1_loss}
 

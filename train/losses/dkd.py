@@ -6,8 +6,8 @@ import paddle
 from paddle import Tensor
 from paddle.nn import functional as F
 
+from train.losses.float32 import full_precision, log_softmax
 from train.losses.target import Target
-from train.losses.wide import full_precision, log_softmax
 
 NEVER = -1e9
 """A logit whose probability is 0, and which is still a number that can be subtracted."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from paddle import Tensor
 
-from train.losses.wide import full_precision, log_softmax
+from train.losses.float32 import full_precision, log_softmax
 
 
 @full_precision

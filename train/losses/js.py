@@ -7,7 +7,7 @@ import math
 import paddle
 from paddle import Tensor
 
-from train.losses.wide import full_precision, log_softmax
+from train.losses.float32 import full_precision, log_softmax
 
 
 @full_precision

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from paddle import Tensor
 
-from train.losses.wide import full_precision, log_softmax
+from train.losses.float32 import full_precision, log_softmax
 
 
 @full_precision

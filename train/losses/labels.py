@@ -5,8 +5,8 @@ from __future__ import annotations
 import paddle
 from paddle import Tensor
 
+from train.losses.float32 import full_precision, log_softmax
 from train.losses.target import Target
-from train.losses.wide import full_precision, log_softmax
 
 
 @full_precision

@@ -11,7 +11,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
-from train.losses.wide import full_precision
+from train.losses.float32 import full_precision
 from train.models.layers import kaiming, no_decay
 
 LEAST_NEGATIVE = 1e-3

@@ -7,7 +7,7 @@ from paddle import Tensor
 from paddle.nn import functional as F
 
 from infer.system.errors import ClipDuetError
-from train.losses.wide import full_precision, length
+from train.losses.float32 import full_precision, length
 
 
 class BatchError(ClipDuetError):

@@ -29,7 +29,7 @@ def block_name(depth: int, stage: int, index: int) -> str:
     return f"bb_{stage}_{index}" if depth >= 50 else f"res{stage + 2}{chr(97 + index)}"
 
 
-class ConvBN(nn.Layer):
+class ConvBNAvgPool(nn.Layer):
     """Convolution and batch norm, halving the resolution by average pooling if `pool`."""
 
     def __init__(
@@ -74,10 +74,10 @@ class Bottleneck(nn.Layer):
     ) -> None:
         super().__init__()
         self.num_seg = num_seg
-        self.conv0 = ConvBN(in_channels, channels, 1, act=True)
-        self.conv1 = ConvBN(channels, channels, 3, stride, act=True)
-        self.conv2 = ConvBN(channels, channels * 4, 1)
-        self.short = ConvBN(in_channels, channels * 4, 1, pool=stride > 1) if first else None
+        self.conv0 = ConvBNAvgPool(in_channels, channels, 1, act=True)
+        self.conv1 = ConvBNAvgPool(channels, channels, 3, stride, act=True)
+        self.conv2 = ConvBNAvgPool(channels, channels * 4, 1)
+        self.short = ConvBNAvgPool(in_channels, channels * 4, 1, pool=stride > 1) if first else None
         self.act = nn.LeakyReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,9 +94,9 @@ class BasicBlock(nn.Layer):
     ) -> None:
         super().__init__()
         self.num_seg = num_seg
-        self.conv0 = ConvBN(in_channels, channels, 3, stride, act=True)
-        self.conv1 = ConvBN(channels, channels, 3)
-        self.short = ConvBN(in_channels, channels, 1, stride) if first else None
+        self.conv0 = ConvBNAvgPool(in_channels, channels, 3, stride, act=True)
+        self.conv1 = ConvBNAvgPool(channels, channels, 3)
+        self.short = ConvBNAvgPool(in_channels, channels, 1, stride) if first else None
         self.act = nn.LeakyReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,9 +126,9 @@ class ResNetTweaksTSM(nn.Layer):
         block = Bottleneck if bottleneck else BasicBlock
         stem = int(32 * width)
         channels = int(WIDTHS[0] * width)
-        self.conv1_1 = ConvBN(3, stem, 3, 2, act=True)
-        self.conv1_2 = ConvBN(stem, stem, 3, act=True)
-        self.conv1_3 = ConvBN(stem, channels, 3, act=True)
+        self.conv1_1 = ConvBNAvgPool(3, stem, 3, 2, act=True)
+        self.conv1_2 = ConvBNAvgPool(stem, stem, 3, act=True)
+        self.conv1_3 = ConvBNAvgPool(stem, channels, 3, act=True)
         self._block_names = []
         for stage, count in enumerate(BLOCKS[depth]):
             wide = int(WIDTHS[stage] * width)

@@ -25,9 +25,9 @@ from train.data.lists import Sample
 from train.data.splits import training_datasets
 from train.distill.recognizers import Recognizer
 from train.distributed.team import Team
-from train.engine.place import Cost
-from train.engine.probe import probe
+from train.engine.probe import probe_clips
 from train.engine.run import Networks, Run, built_networks, open_run
+from train.engine.stage_progress import Cost
 from train.stages.pseudo_labels import clips_to_label, dataset_to_label, labeller
 from train.stages.stage import Stage
 from train.stages.step_times import cost_of_labelling, cost_of_training
@@ -58,7 +58,7 @@ class _Made:
         return None not in self.weights.values()
 
 
-def rehearse(stages: Sequence[Stage], cfg: Config, *, team: Team) -> list[Cost | None]:
+def dry_run(stages: Sequence[Stage], cfg: Config, *, team: Team) -> list[Cost | None]:
     """Look for everything that would stop the stages or the run, if there are stages.
 
     Returns:
@@ -124,7 +124,7 @@ def _starts(cfg: Config, made: _Made, team: Team, *, target: Path | None = None)
 
 def _probe(cfg: Config, datasets: Mapping[str, ClipDataset]) -> None:
     """Each process for itself: what is not asked of all cannot keep one of them waiting."""
-    probe(datasets, limit=cfg.max_unreadable, seed=cfg.seed, note=lambda line: None)
+    probe_clips(datasets, limit=cfg.max_unreadable, seed=cfg.seed, note=lambda line: None)
 
 
 def _open(cfg: Config, networks: Networks, datasets: Any, team: Team) -> Run:

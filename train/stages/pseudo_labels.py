@@ -27,7 +27,7 @@ from train.config.networks import blocks_of
 from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
 from train.data.lists import Sample, read_list, write_lines
-from train.data.unreadable import Failed, excess
+from train.data.unreadable import Failed, unreadable_error
 from train.distill.recognizers import STUDENT, Recognizer, build_recognizer
 from train.evaluation.evaluate import evaluate
 from train.models.pixels import PixelInput
@@ -57,7 +57,7 @@ def write_labels(stage: Stage, *, reporter: Reporter | None = None) -> None:
     scores, failed = _scores(stage, samples)
     chosen = surest(scores, top_k=block.top_k)
     limit, what = stage.owner.max_unreadable, f"{stage.name} clips"
-    error = excess(failed, listed=len(samples), limit=limit, what=what)
+    error = unreadable_error(failed, listed=len(samples), limit=limit, what=what)
     if error is not None:
         raise error
     counts = np.bincount(scores[chosen].argmax(axis=1), minlength=scores.shape[1])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from infer.system.errors import ClipDuetError
-from train.engine.place import Cost
+from train.engine.stage_progress import Cost
 
 if TYPE_CHECKING:
     from train.distill.recognizers import Recognizer

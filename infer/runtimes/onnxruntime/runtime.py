@@ -20,7 +20,7 @@ from ...system.telemetry import turn_off_loaded
 from ..backend import Backend
 from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import DOUBLE, End, check_double, check_graph, load_package, short
-from ..process import check_process, is_elsewhere, opened_here
+from ..process import check_process, in_other_process, this_process
 
 # Backend -> ONNX Runtime's name of what runs it, and the library that holds it.
 PROVIDERS = {
@@ -75,7 +75,7 @@ class OrtRuntime:
         self.precision = precision
         self.max_batch = options.max_batch
         self._bundle = bundle
-        self._process = opened_here(self)
+        self._process = this_process(self)
         self._session = session
 
     def run(self, clips: Clips) -> Logits:
@@ -98,7 +98,7 @@ class OrtRuntime:
 
     def close(self) -> None:
         """Free the session."""
-        if is_elsewhere(self._process):
+        if in_other_process(self._process):
             return
         self._session = None
 

@@ -17,7 +17,7 @@ from ...system.telemetry import hidden_from_openvino
 from ..backend import Backend
 from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import DOUBLE, End, check_double, check_graph, load_package, package_version, short
-from ..process import check_process, is_elsewhere, opened_here
+from ..process import check_process, in_other_process, this_process
 
 # OpenVINO would choose bf16 by itself where the CPU has it. What 8 bits leave over is fp32.
 HINTS = {"bf16": "bf16"}
@@ -69,7 +69,7 @@ class OpenVinoRuntime:
         self.max_batch = options.max_batch
         self._bundle = bundle
         self._streams = options.streams
-        self._process = opened_here(self)
+        self._process = this_process(self)
         self._queue = queue
         self._lock = threading.Lock()
         queue.set_callback(_keep)
@@ -99,7 +99,7 @@ class OpenVinoRuntime:
 
     def close(self) -> None:
         """Free the compiled network; waits for a `run` in another thread."""
-        if is_elsewhere(self._process):
+        if in_other_process(self._process):
             return
         with self._lock:
             self._queue = None
@@ -151,17 +151,17 @@ def _compile(ov: Any, core: Any, model: Any, config: dict[str, Any]) -> Any:
     """
     if not any(node.get_type_name() == "FakeQuantize" for node in model.get_ops()):
         return core.compile_model(model, "CPU", config)
-    _shield(ov, model, "ReduceMean", lambda node: _rank(node) < 4)  # not the spatial means
-    _shield(ov, model, "Pad", _has_offset)
+    _keep_float(ov, model, "ReduceMean", lambda node: _rank(node) < 4)  # not the spatial means
+    _keep_float(ov, model, "Pad", _has_offset)
     try:
         return core.compile_model(model, "CPU", config)
     except Exception:
-        if not _shield(ov, model, "Pad", lambda node: True):
+        if not _keep_float(ov, model, "Pad", lambda node: True):
             raise
         return core.compile_model(model, "CPU", config)
 
 
-def _shield(ov: Any, model: Any, kind: str, wanted: Callable[[Any], bool]) -> int:
+def _keep_float(ov: Any, model: Any, kind: str, wanted: Callable[[Any], bool]) -> int:
     """Keep 8 bits out of nodes of a kind; returns how many there are.
 
     The maximum with the lowest float changes nothing, and no dequantisation is moved behind it.

@@ -21,7 +21,7 @@ from ...system.mkl import use_avx2_on_amd
 from ..backend import Backend
 from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import load_package, package_version, short
-from ..process import check_process, is_elsewhere, opened_here
+from ..process import check_process, in_other_process, this_process
 
 CACHED_SHAPES = 4
 """Batch sizes whose oneDNN kernels are kept; without a limit memory grows with every new size."""
@@ -68,7 +68,7 @@ class PaddleRuntime:
         self.precision = precision
         self.max_batch = options.max_batch
         self._bundle = bundle
-        self._process = opened_here(self)
+        self._process = this_process(self)
         self._predictor = predictor
         self._lock = threading.Lock()
         self._openmp = None if options.spinning else _openmp(backend)
@@ -104,7 +104,7 @@ class PaddleRuntime:
 
     def close(self) -> None:
         """Free the predictor; waits for a `run` in another thread."""
-        if is_elsewhere(self._process):
+        if in_other_process(self._process):
             return
         with self._lock:
             self._predictor = None

@@ -12,7 +12,7 @@ from ...system.errors import BackendError
 from ...system.signals import importing
 
 
-def problem() -> str | None:
+def capture_problem() -> str | None:
     """Why nothing can be captured here; None if it can be."""
     try:
         with importing():

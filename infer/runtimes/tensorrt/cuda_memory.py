@@ -20,7 +20,7 @@ from ...system.hardware import gpu_problem
 from ...system.signals import importing
 
 
-def problem(device: int = 0) -> str | None:
+def cuda_problem(device: int = 0) -> str | None:
     """Why that GPU cannot be used from here; None if it can."""
     try:
         with importing():

@@ -23,7 +23,7 @@ class Engine(NamedTuple):
     context: Any
 
 
-def machine(gpu: Gpu) -> Machine:
+def engine_machine(gpu: Gpu) -> Machine:
     """What engines are compared with."""
     import tensorrt as trt
 

@@ -18,21 +18,21 @@ from typing import Any
 import numpy as np
 
 from ...bundle.bundle import Artifact, Bundle
-from ...bundle.engines import Machine, Profile, Stamp, choose, read_engine
+from ...bundle.engines import Machine, Profile, Stamp, choose_engine, read_engine
 from ...system.errors import BackendError, BackendUnavailable
 from ...system.signals import importing
 from ..backend import Backend
 from ..base import Clips, Logits, RuntimeOptions, check_clips
-from ..process import check_process, is_elsewhere, opened_here
+from ..process import check_process, in_other_process, this_process
 from . import cuda_graphs, cuda_memory
 from .backend import TENSORRT
 from .cuda_memory import Gpu, cuda_errors
-from .engine import Engine, load_engine, machine
+from .engine import Engine, engine_machine, load_engine
 
 SLOTS = 2
 
 
-def problem(device: int = 0) -> str | None:
+def tensorrt_problem(device: int = 0) -> str | None:
     """Why TensorRT cannot run on that GPU; None if it can."""
     try:
         with importing():
@@ -40,7 +40,7 @@ def problem(device: int = 0) -> str | None:
     except Exception as error:  # a missing package, or libraries of it that do not load
         return f"tensorrt cannot be imported ({error})"
     # Asked before any object of TensorRT is made: without a GPU some crash instead of failing.
-    return cuda_memory.problem(device)
+    return cuda_memory.cuda_problem(device)
 
 
 def open_artifact(
@@ -62,7 +62,7 @@ def version(backend: Backend) -> str | None:
 
 def check(backend: Backend) -> None:
     """As `Implementation.check`; makes no object of TensorRT."""
-    why = problem()
+    why = tensorrt_problem()
     if why:
         raise BackendUnavailable(backend.name, why, backend.install)
 
@@ -120,14 +120,14 @@ class TensorRTRuntime:
     ) -> None:
         if max_batch is not None and max_batch < 1:
             raise BackendError(f"max_batch is {max_batch}; allowed: from 1")
-        why = problem(device)
+        why = tensorrt_problem(device)
         if why is not None:
             raise BackendUnavailable(TENSORRT.name, why, TENSORRT.install)
         self.precision = precision
         self.cuda_graph = False
-        self.why_no_graph = cuda_graphs.problem() if graphs else "it was not asked for"
+        self.why_no_graph = cuda_graphs.capture_problem() if graphs else "it was not asked for"
         self._bundle = bundle
-        self._process = opened_here(self)
+        self._process = this_process(self)
         self._lock = Lock()
         self._slots: list[_Slot] = []
         self._engine: Engine | None = None
@@ -135,7 +135,7 @@ class TensorRTRuntime:
         self._computes: Any = None
         self._gpu: Gpu | None = Gpu(device)
         try:
-            name, plan, profile = self._find(machine(self._gpu), max_batch, engine)
+            name, plan, profile = self._find(engine_machine(self._gpu), max_batch, engine)
             self.max_batch = min(max_batch or profile.max_batch, profile.max_batch)
             self._min_batch = profile.min_batch
             with self._gpu.active(), cuda_errors("TensorRT cannot be set up"):
@@ -170,7 +170,7 @@ class TensorRTRuntime:
 
     def close(self) -> None:
         """Free the engine and all memory; calling it twice is fine."""
-        if is_elsewhere(self._process):
+        if in_other_process(self._process):
             return
         with self._lock:
             gpu, self._gpu = self._gpu, None
@@ -196,7 +196,7 @@ class TensorRTRuntime:
         if engine is not None:
             plan, stamp = engine
             return "the new engine", plan, stamp.profile
-        path, stamp = choose(
+        path, stamp = choose_engine(
             self._bundle, precision=self.precision, machine=here, max_batch=max_batch
         )
         return str(path), read_engine(path, stamp), stamp.profile

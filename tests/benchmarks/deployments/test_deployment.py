@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments import deployment
-from benchmarks.deployments.deployment import Deployment, choose, deployed_bytes
+from benchmarks.deployments.deployment import Deployment, choose_deployments, deployed_bytes
 from infer.bundle.bundle import Artifact, ArtifactFile, Bundle
 from infer.bundle.engines import Machine, Profile, Stamp, engine_path, stamp_path
 from infer.clips.spec import ClipSpec
@@ -41,7 +41,7 @@ def keys(choice: deployment.Choice) -> list[str]:
 
 
 def test_everything_that_runs_is_compared_with_paddle() -> None:
-    choice = choose([bundle("a", *FULL), bundle("b", *FULL)])
+    choice = choose_deployments([bundle("a", *FULL), bundle("b", *FULL)])
     assert keys(choice) == ["paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8"]
     assert choice.reference == Deployment("paddle", "fp32") and choice.instead_of is None
     reasons = {one.what: one.reason for one in choice.left_out}
@@ -53,7 +53,7 @@ def test_what_cannot_run_or_is_not_in_both_bundles_is_left_out_with_its_reason(
 ) -> None:
     reason = "paddle is not installed"
     backends["paddle"] = Status("paddle", False, reason)
-    choice = choose([bundle("a", *FULL), bundle("b", "onnx.fp32")])
+    choice = choose_deployments([bundle("a", *FULL), bundle("b", "onnx.fp32")])
     assert keys(choice) == ["onnxruntime:fp32"]
     assert choice.instead_of is not None and reason in choice.instead_of
     reasons = {one.what: one.reason for one in choice.left_out}
@@ -63,11 +63,14 @@ def test_what_cannot_run_or_is_not_in_both_bundles_is_left_out_with_its_reason(
 
 def test_the_reference_runs_whether_or_not_it_was_asked_for() -> None:
     both = [bundle("a", *FULL), bundle("b", *FULL)]
-    asked = choose(both, backends=["onnxruntime"])
+    asked = choose_deployments(both, backends=["onnxruntime"])
     assert keys(asked) == ["paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8"]
-    assert keys(choose(both, cells=["onnxruntime:int8"])) == ["paddle:fp32", "onnxruntime:int8"]
+    assert keys(choose_deployments(both, cells=["onnxruntime:int8"])) == [
+        "paddle:fp32",
+        "onnxruntime:int8",
+    ]
     without = [bundle("a", "onnx.fp32", "onnx.int8")]
-    choice = choose(without, cells=["onnxruntime:int8"])
+    choice = choose_deployments(without, cells=["onnxruntime:int8"])
     assert keys(choice) == ["onnxruntime:fp32", "onnxruntime:int8"]
     assert "paddle:fp32 in a" in str(choice.instead_of)
 
@@ -88,13 +91,15 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error(
     asked: dict[str, list[str]], message: str
 ) -> None:
     with pytest.raises(BenchmarkError, match=re.escape(message)):
-        choose([bundle("a", *FULL), bundle("b", *FULL)], **asked)
+        choose_deployments([bundle("a", *FULL), bundle("b", *FULL)], **asked)
 
 
 def test_all_mistakes_are_told_at_once(backends: dict[str, Status]) -> None:
     backends["paddle"] = Status("paddle", False, "no such package")
     with pytest.raises(BenchmarkError) as caught:
-        choose([bundle("a", *FULL)], cells=["paddle:fp32", "torch:fp32", "onnxruntime:fp8"])
+        choose_deployments(
+            [bundle("a", *FULL)], cells=["paddle:fp32", "torch:fp32", "onnxruntime:fp8"]
+        )
     for part in ("no such package", "'torch'", "onnxruntime:fp8"):
         assert part in str(caught.value)
 
@@ -103,23 +108,23 @@ def test_openvino_runs_the_float_file_in_bfloat16(backends: dict[str, Status]) -
     backends["openvino"] = Status("openvino", True, "", "2025")
     for variants in ((), ("onnx.int8.x86",)):
         both = [bundle(name, *FULL, *variants) for name in "ab"]
-        found = keys(choose(both, backends=["openvino"]))
+        found = keys(choose_deployments(both, backends=["openvino"]))
         assert found == ["paddle:fp32", "openvino:fp32", "openvino:bf16", "openvino:int8"]
 
 
 def test_two_kinds_of_int8_are_not_compared_with_each_other() -> None:
     both = [bundle("a", *FULL, "onnx.int8.x86"), bundle("b", *FULL)]
-    choice = choose(both)
+    choice = choose_deployments(both)
     assert keys(choice) == ["paddle:fp32", "onnxruntime:fp32"]
     reasons = {one.what: one.reason for one in choice.left_out}
     assert "onnx.int8.x86 in a, onnx.int8 in b" in reasons["onnxruntime:int8"]
     with pytest.raises(BenchmarkError, match="onnxruntime:int8"):
-        choose(both, cells=["onnxruntime:int8"])
+        choose_deployments(both, cells=["onnxruntime:int8"])
 
 
 def test_without_any_fp32_file_there_is_no_reference() -> None:
     with pytest.raises(BenchmarkError, match="fp32"):
-        choose([bundle("a", "onnx.int8")])
+        choose_deployments([bundle("a", "onnx.int8")])
 
 
 @pytest.mark.parametrize("text", ["onnxruntime", ":fp32", "paddle:", ""])
@@ -139,7 +144,7 @@ def tensorrt(backends: dict[str, Status], monkeypatch: pytest.MonkeyPatch) -> No
     """TensorRT 11 runs here, on "GPU A"."""
     backends["tensorrt"] = Status("tensorrt", True, "", "11.0")
     monkeypatch.setattr(cuda_memory, "Gpu", FakeGpu)
-    monkeypatch.setattr(engine, "machine", lambda gpu: Machine("11.0", gpu.name, "9.0"))
+    monkeypatch.setattr(engine, "engine_machine", lambda gpu: Machine("11.0", gpu.name, "9.0"))
 
 
 def with_engine(name: str, folder: Path, gpu: str = "GPU A", sha: str = "now") -> Bundle:
@@ -162,7 +167,7 @@ def with_engine(name: str, folder: Path, gpu: str = "GPU A", sha: str = "now") -
 
 @pytest.mark.usefixtures("tensorrt")
 def test_tensorrt_takes_part_where_every_bundle_has_an_engine(tmp_path: Path) -> None:
-    choice = choose([with_engine("a", tmp_path), with_engine("b", tmp_path)])
+    choice = choose_deployments([with_engine("a", tmp_path), with_engine("b", tmp_path)])
     assert [key for key in keys(choice) if "tensorrt" in key] == ["tensorrt:fp16"]
     reasons = {one.what: one.reason for one in choice.left_out}
     assert "tensorrt:fp16" not in reasons
@@ -187,10 +192,10 @@ def test_an_engine_that_may_not_run_here_is_left_out_with_the_difference(
     tmp_path: Path, stamped: dict[str, str], reason: str
 ) -> None:
     both = [with_engine("a", tmp_path), with_engine("b", tmp_path, **stamped)]
-    choice = choose(both)
+    choice = choose_deployments(both)
     assert not [key for key in keys(choice) if "tensorrt" in key]
     left = {one.what: one.reason for one in choice.left_out}["tensorrt:fp16"]
     assert reason in left and "Build one" in left and "\n" not in left
     for asked in ({"cells": ["tensorrt:fp16"]}, {"backends": ["tensorrt"]}):
         with pytest.raises(BenchmarkError, match=re.escape(reason)):
-            choose(both, **asked)
+            choose_deployments(both, **asked)

@@ -18,7 +18,7 @@ from benchmarks.deployments import answers, deployment
 from benchmarks.deployments.answer_cache import files_of, gate_cache
 from benchmarks.deployments.deployment import Deployment
 from benchmarks.gain import main
-from benchmarks.gate.result_file import load
+from benchmarks.gate.result_file import load_results
 from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
 from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
 from infer.runtimes.registry import BACKENDS
@@ -153,7 +153,7 @@ def test_a_gain_that_deployment_lost_fails_the_gate(
 ) -> None:
     out = tmp_path / "deep" / "results.json"
     assert run(world, "blind", "lossy", out, "--no-latency") == 1
-    results = load(out)
+    results = load_results(out)
     fp32, int8 = results["cells"]
     assert results["reference"] == fp32["cell"] == "onnxruntime:fp32"
     assert "paddle" in results["reference_instead_of"]  # Paddle is the usual one
@@ -177,12 +177,12 @@ def test_noise_in_one_layer_fails_the_gate(
 ) -> None:
     out = tmp_path / "results.json"
     assert run(world, "blind", "noisy", out, "--no-latency") == 1
-    results = load(out)
+    results = load_results(out)
     assert cell(results, "onnxruntime:fp32")["student"]["top1"]["point"] > 0.9
     assert cell(results, "onnxruntime:int8")["verdict"]["verdict"] == "fail"
     # The same without noise: no loss of 15 points, which is what 30 clips can show.
     assert run(world, "blind", "good", out, "--no-latency", "--margin", "15") == 0
-    assert cell(load(out), "onnxruntime:int8")["verdict"]["verdict"] == "pass"
+    assert cell(load_results(out), "onnxruntime:int8")["verdict"]["verdict"] == "pass"
     assert "ONNX Runtime int8 passes" in capsys.readouterr().out
 
 
@@ -191,7 +191,7 @@ def test_identical_models_give_no_gain_and_no_share_of_it(
 ) -> None:
     out = tmp_path / "results.json"
     assert run(world, "good", "good", out, "--no-latency") == 0
-    results = load(out)
+    results = load_results(out)
     for row in results["cells"]:
         assert row["gain"]["point"] == 0 and row["gain"]["p"] == 1
     # Thirty clips on which nothing changed prove no loss below half a point.
@@ -207,7 +207,7 @@ def test_identical_models_give_no_gain_and_no_share_of_it(
 def test_several_pairs_are_one_recipe(world: Path, tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     assert run(world, "blind blind", "good lossy", out, "--no-latency", "--margin", "12") == 0
-    results = load(out)
+    results = load_results(out)
     assert len(results["pairs"]) == 2
     int8 = cell(results, "onnxruntime:int8")
     assert [pair["verdict"] for pair in int8["pairs"]] == ["pass", "fail"]
@@ -233,7 +233,7 @@ def test_one_answer_for_every_clip_is_named(
     assert run(world, "good", "stuck", tmp_path / "results.json", "--no-latency") == 1
     said = capsys.readouterr().out
     assert "student" in said and "29 of 29 clips" in said
-    found = cell(load(tmp_path / "results.json"), "onnxruntime:int8")["verdict"]
+    found = cell(load_results(tmp_path / "results.json"), "onnxruntime:int8")["verdict"]
     (model,) = found["collapsed"]
     assert model["model"] == "student" and model["answers"] == model["clips"] == 29
     assert found["verdict"] == "fail"
@@ -245,7 +245,7 @@ def test_a_collapsed_pair_that_is_equal_everywhere_does_not_pass(
     """Both answer one class in every deployment alike, to rounding: nothing is lost, or gained."""
     assert run(world, "collapsed", "collapsed", tmp_path / "results.json", "--no-latency") == 1
     said = capsys.readouterr().out
-    results = load(tmp_path / "results.json")
+    results = load_results(tmp_path / "results.json")
     assert not any(row["verdict"]["verdict"] == "pass" for row in results["cells"])
     assert {one["model"] for one in results["cells"][0]["verdict"]["collapsed"]} == {
         "baseline",
@@ -259,7 +259,7 @@ def test_what_gives_no_numbers_fails_and_is_not_timed(
 ) -> None:
     out = tmp_path / "results.json"
     assert run(world, "good", "nan", out, "--seconds", "0.1") == 1
-    results = load(out)
+    results = load_results(out)
     (broken,) = results["broken"]
     assert broken["cell"] == "onnxruntime:int8" and "NaN" in broken["reason"]
     assert [row["cell"] for row in results["cells"]] == ["onnxruntime:fp32"]
@@ -281,7 +281,7 @@ def test_what_needs_another_machine_is_left_out_unless_asked_for(
     monkeypatch.setattr(answers, "open_runtime", lacking)
     out = tmp_path / "results.json"
     assert run(world, "blind", "good", out, "--no-latency") == 0
-    results = load(out)
+    results = load_results(out)
     assert [row["cell"] for row in results["cells"]] == ["onnxruntime:fp32"]
     assert results["broken"] == []
     assert {"what": "onnxruntime:int8", "reason": reason} in results["left_out"]
@@ -350,9 +350,9 @@ def test_a_gate_that_was_stopped_goes_on_where_it_was(
     assert run(world, "blind", "good", out, "--no-latency") == 0
     assert asked == 5  # two before, two after, and the one that was stopped
     assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
-    resumed = load(out)
+    resumed = load_results(out)
     assert run(world, "blind", "good", out, "--no-latency") == 0
-    assert load(out)["cells"] == resumed["cells"]
+    assert load_results(out)["cells"] == resumed["cells"]
     assert asked == 9  # nothing of a finished gate is taken over
 
 
@@ -432,7 +432,7 @@ def test_costs_cover_every_cell(
 
 def test_what_runs_here_is_found_by_trying_it(world: Path, tmp_path: Path) -> None:
     bundles = [Bundle.load(world / name) for name in ("blind", "good")]
-    choice = deployment.choose(bundles)
+    choice = deployment.choose_deployments(bundles)
     assert choice.reference == Deployment(
         "onnxruntime", "fp32"
     )  # these bundles have nothing for Paddle

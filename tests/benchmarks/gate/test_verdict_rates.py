@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.gate.simulation import VERDICTS, WAYS, Change, samples, truth, verdicts, world
+from benchmarks.gate.simulation import (
+    VERDICTS,
+    WAYS,
+    Change,
+    samples,
+    true_chances,
+    true_verdict,
+    verdicts,
+)
 from benchmarks.gate.verdict import FAIL, GAIN, PASS, Rule, verdict
 from benchmarks.stats.paired import mcnemar_exact
 from benchmarks.stats.resample import resample
@@ -39,7 +47,7 @@ def test_many_at_once_are_judged_as_one_by_one(clips: int) -> None:
     rng = np.random.default_rng(clips)
     loses = Change(0.006, 0.02)
     counts = np.concatenate([
-        samples(world(gain, baseline=loses, student=student), clips, 20, rng)
+        samples(true_chances(gain, baseline=loses, student=student), clips, 20, rng)
         for gain in (0.0, 0.02, 0.06)
         for student in (loses, Change(0.006, 0.006), Change(0.0, 0.05))
     ])  # fmt: skip
@@ -58,8 +66,8 @@ def test_a_gain_that_is_kept_is_not_called_lost_where_it_is_not_significant(
 ) -> None:
     """Both models lose 1.5 points, so the gain is whole; whether it shows is the sample's luck."""
     both = Change(0.006, 0.021)
-    chances = world(gain, baseline=both, student=both)
-    assert truth(chances, RULE) == PASS
+    chances = true_chances(gain, baseline=both, student=both)
+    assert true_verdict(chances, RULE) == PASS
     rng = np.random.default_rng(clips)
     seen = Counter(
         one_by_one(sample, trial) for trial, sample in enumerate(samples(chances, clips, 150, rng))

@@ -16,7 +16,7 @@ import yaml
 from benchmarks.pages.markdown import markdown
 from benchmarks.precisions import __main__ as precisions
 from benchmarks.precisions import graphs
-from benchmarks.precisions.pooled import METHODS, NO_GAIN, pool
+from benchmarks.precisions.pooled import METHODS, NO_GAIN, pool_methods
 from benchmarks.precisions.sections import sections
 from tests.export.conftest import MODELS, config_of
 from train.config.load import load_config
@@ -63,7 +63,7 @@ def runs(student: dict[str, float], baseline: dict[str, float]) -> list[dict[str
 
 
 def test_figures_by_hand() -> None:
-    found = pool(
+    found = pool_methods(
         runs({"fp32": 70.0, "ptq.int8": 69.0}, {"fp32": 60.0, "ptq.int8": 59.8}),
         seeds=[1, 2, 3],
         bootstrap=BOOTSTRAP,
@@ -90,7 +90,7 @@ def test_figures_by_hand() -> None:
 )
 def test_verdicts_on_both_goals(student: float, baseline: float, change: str, kept: str) -> None:
     shares = {"fp32": 70.0, "qat.int8": student}, {"fp32": 60.0, "qat.int8": baseline}
-    row = pool(runs(*shares), seeds=[1, 2, 3], bootstrap=BOOTSTRAP)["qat.int8"]
+    row = pool_methods(runs(*shares), seeds=[1, 2, 3], bootstrap=BOOTSTRAP)["qat.int8"]
     assert change in row["change"]["verdict"] and kept == row["kept"]["verdict"]
 
 
@@ -101,7 +101,7 @@ def test_what_is_lacking_is_named_and_without_a_gain_there_is_no_share() -> None
             for role, exact, shares in (("baseline", 60.0, baselines), ("student", top, students))
             for seed, share in enumerate(shares, start=1)
         ]
-        return pool(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP)["qat.int8"]
+        return pool_methods(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP)["qat.int8"]
 
     # The pairs differ by far more than the luck of 2,000 clips.
     uneven = pooled(70.0, [74.0, 70.0, 69.5], [60.0, 60.0, 60.0])
@@ -112,7 +112,7 @@ def test_what_is_lacking_is_named_and_without_a_gain_there_is_no_share() -> None
 def test_a_method_that_missed_its_goal_for_one_network_is_not_pooled() -> None:
     some = runs({"fp32": 70.0, "goal.int8": 70.0}, {"fp32": 60.0, "goal.int8": 60.0})
     del some[3]["methods"]["goal.int8"]
-    assert list(pool(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP)) == ["fp32"]
+    assert list(pool_methods(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP)) == ["fp32"]
     text = markdown("x", "y", sections(result_of(some)))
     assert re.search(r"int8: .*student-2", text)
 
@@ -130,7 +130,7 @@ def result_of(some: list[dict[str, Any]]) -> dict[str, Any]:
             "qat": {"file": "q.yaml", "sha256": "a" * 64}, "configs": ["a=b", "c=d"], **BOOTSTRAP,
         },
         "seeds": [1, 2, 3],
-        "pooled": pool(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP),
+        "pooled": pool_methods(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP),
         "runs": some,
     }  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.common.result_file import dump, parse
 from benchmarks.methods.earlier import stored_study
-from benchmarks.study.result_file import load as load_study
+from benchmarks.study.result_file import load_study
 from infer.system.files import write_text
 
 WILD = "a\ud800\x1b[2J\x07\x9b\u202eb"

@@ -19,7 +19,7 @@ answers = st.integers(1, 60).flatmap(lambda n: st.tuples(hnp.arrays(bool, n), hn
 @given(hnp.arrays(bool, st.integers(1, 80)))
 @settings(deadline=None)
 def test_identical_models_have_exactly_no_gain(right: np.ndarray) -> None:
-    result = paired.compare(right, right.copy(), resamples=200)
+    result = paired.paired_difference(right, right.copy(), resamples=200)
     assert (result.difference.point, result.difference.low, result.difference.high) == (0, 0, 0)
     assert result.p == 1.0
     assert not result.distinguishable
@@ -28,8 +28,8 @@ def test_identical_models_have_exactly_no_gain(right: np.ndarray) -> None:
 @given(answers)
 @settings(max_examples=60, deadline=None)
 def test_swapping_the_models_flips_the_sign_only(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    one = paired.compare(*pair, resamples=2000)
-    other = paired.compare(*pair[::-1], resamples=2000)
+    one = paired.paired_difference(*pair, resamples=2000)
+    other = paired.paired_difference(*pair[::-1], resamples=2000)
     assert one.difference.point == -other.difference.point
     assert one.p == other.p
     assert (one.only_a, one.only_b) == (other.only_b, other.only_a)
@@ -78,7 +78,7 @@ def test_no_gain_is_rarely_called_a_gain() -> None:
     calls = 0
     for trial in range(300):
         a, b = rng.random(300) < 0.8, rng.random(300) < 0.8
-        calls += paired.compare(a, b, resamples=1000, seed=trial).distinguishable
+        calls += paired.paired_difference(a, b, resamples=1000, seed=trial).distinguishable
     assert calls / 300 <= 0.07
 
 

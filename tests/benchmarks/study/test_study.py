@@ -23,8 +23,8 @@ from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main as report
 from benchmarks.study import jobs, measure
 from benchmarks.study import pooled as study_results
-from benchmarks.study.__main__ import differences, main, write_study
-from benchmarks.study.result_file import load
+from benchmarks.study.__main__ import main, setting_differences, write_study
+from benchmarks.study.result_file import load_study
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import Job, eta, train_all
 from infer.bundle.bundle import sha256_of
@@ -70,7 +70,7 @@ def test_the_words_follow_the_evidence(make_study: MakeResults) -> None:
 def test_files_agree_with_each_other(make_study: MakeResults, tmp_path: Path) -> None:
     study = make_study()
     write_study(study, tmp_path)
-    assert load(tmp_path / "results.json") == json.loads(dump(study))
+    assert load_study(tmp_path / "results.json") == json.loads(dump(study))
     rows = list(csv.DictReader(io.StringIO((tmp_path / "results.csv").read_text())))
     assert len(rows) == 10 and {row["cell"] for row in rows} == set(study["cells"])
     for row in rows:
@@ -181,7 +181,7 @@ def test_a_study_that_was_changed_by_hand_is_refused(
 
 def test_stored_answers_are_what_is_scored() -> None:
     stored = {"predictions": [0, 1, -1], "ranks": [0, 2, -1]}
-    assert study_results.correct(stored).tolist() == [True, False, False]
+    assert study_results.correct_of_answers(stored).tolist() == [True, False, False]
 
 
 def test_time_left_comes_from_finished_trainings_of_the_same_config() -> None:
@@ -215,8 +215,8 @@ def test_a_terminal_that_closes_does_not_end_what_nohup_started(
 def test_configs_that_differ_in_more_than_the_model_are_named() -> None:
     one = {"MODEL": 1, "epochs": 3, "OPTIMIZER": {"name": "AdamW", "x": 1}, "seed": 1}
     other = {"MODEL": 2, "epochs": 4, "OPTIMIZER": {"name": "AdamW", "x": 2}, "seed": 9}
-    assert differences(one, other) == ["OPTIMIZER.x: 1 and 2", "epochs: 3 and 4"]
-    assert differences(one, {**one, "MODEL": 5}) == []
+    assert setting_differences(one, other) == ["OPTIMIZER.x: 1 and 2", "epochs: 3 and 4"]
+    assert setting_differences(one, {**one, "MODEL": 5}) == []
 
 
 def study_arguments(folder: Path, *seeds: str) -> list[str]:
@@ -232,13 +232,13 @@ def test_a_whole_study_and_one_more_seed(
 ) -> None:
     monkeypatch.chdir(root)
     assert main(study_arguments(tiny, "3")) == 0
-    first = load(tiny / "out" / "results.json")
+    first = load_study(tiny / "out" / "results.json")
     assert first["cells"] == ["dynamic:fp32"] and first["differences_besides_model"] == []
     kept = {file: file.read_bytes() for file in (tiny / "runs").glob("*-3/*.pdparams")}
     assert len(kept) == 2
     assert main(study_arguments(tiny, "3", "4")) == 0
     assert kept == {file: file.read_bytes() for file in kept}  # nothing was trained twice
-    study = load(tiny / "out" / "results.json")
+    study = load_study(tiny / "out" / "results.json")
     assert study["seeds"] == [3, 4] and len(study["runs"]) == 4
     assert study["per_seed"]["dynamic:fp32"][0] == first["per_seed"]["dynamic:fp32"][0]
     for run in study["runs"]:

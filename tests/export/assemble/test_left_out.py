@@ -20,7 +20,7 @@ from export.assemble.bundle import ExportOptions, export_bundle
 from export.clips import selection
 from export.option_limits import OptionError
 from export.verify.limits import FLOAT16, FLOAT32
-from export.verify.parity import VerificationError, compare, dynamic
+from export.verify.parity import VerificationError, check_logits, dynamic
 from infer.bundle.bundle import Bundle
 from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendError
@@ -83,7 +83,7 @@ def moved(clip: int, values: tuple[float, ...]) -> np.ndarray:
     ],
 )
 def test_rounding_explains_it(found: np.ndarray) -> None:
-    compare("fp16", logits(), found, clips=CLIPS, limits=FLOAT16)
+    check_logits("fp16", logits(), found, clips=CLIPS, limits=FLOAT16)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_rounding_explains_it(found: np.ndarray) -> None:
 )
 def test_rounding_does_not_explain_it(found: np.ndarray, words: str) -> None:
     with pytest.raises(VerificationError, match=words) as caught:
-        compare("fp16", logits(), found, clips=CLIPS, limits=FLOAT16)
+        check_logits("fp16", logits(), found, clips=CLIPS, limits=FLOAT16)
     assert "bug" not in str(caught.value)
 
 
@@ -105,13 +105,13 @@ def test_another_answer_than_a_clear_one_is_named_with_its_clip() -> None:
     found = reference.copy()
     found[7, :2] = 9.7, 9.9  # within the logits' limits, twice as far as two may be from a tie
     with pytest.raises(VerificationError, match=r"nearly tie: 1 of 50\n.*7\.mp4"):
-        compare("fp16", reference, found, clips=CLIPS, limits=FLOAT16)
+        check_logits("fp16", reference, found, clips=CLIPS, limits=FLOAT16)
 
 
 @pytest.mark.parametrize(("share", "bug"), [(5e-4, False), (0.01, True)])
 def test_a_bug_is_only_what_rounding_cannot_be(share: float, bug: bool) -> None:
     with pytest.raises(VerificationError) as caught:
-        compare("fp32", logits(), logits() + 10 * share, clips=CLIPS, limits=FLOAT32)
+        check_logits("fp32", logits(), logits() + 10 * share, clips=CLIPS, limits=FLOAT32)
     assert ("bug" in str(caught.value)) == bug
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from export.int8.defaults import Goal
 from export.int8.goal import Score
-from export.int8.search import rank, search, table
+from export.int8.search import rank, ranking_table, search
 
 
 class Harms:
@@ -94,7 +94,7 @@ def test_a_ranking_shows_each_layer_alone_and_spared(caplog: pytest.LogCaptureFi
     assert effects[0].alone.expected == pytest.approx(1.0)
     assert effects[0].spared.expected == pytest.approx(0.1)
     assert len(caplog.messages) == 2
-    lines = table(effects, attempt(frozenset()))
+    lines = ranking_table(effects, attempt(frozenset()))
     assert len(lines) == 3
     assert lines[1].startswith("b") and "75.0%" in lines[1] and "90.9%" in lines[1]
 

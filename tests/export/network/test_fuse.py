@@ -113,7 +113,7 @@ def test_the_check_uses_other_statistics_than_the_trained_ones(
         bias = norm.bias.numpy() - norm._mean.numpy() * gain
         return conv.weight.numpy() * gain[:, None, None, None], bias
 
-    monkeypatch.setattr("export.network.fuse.folded", forgetful)
+    monkeypatch.setattr("export.network.fuse.fold_batch_norm", forgetful)
     assert share(fresh, fuse(fresh), frames()) < 1e-4
     with pytest.raises(VerificationError, match="batch norms"):
         check_fusion(fresh, fuse(fresh), frames())

@@ -19,8 +19,8 @@ from infer.bundle.engines import (
     Machine,
     Profile,
     Stamp,
-    choose,
-    differences,
+    choose_engine,
+    engine_mismatches,
     engine_path,
     onnx_sha256,
     read_engine,
@@ -67,7 +67,7 @@ def put(bundle, stamp=None, name=None, **changes):
 
 
 def pick(bundle, **wanted):
-    return choose(bundle, precision="fp32", machine=HERE, **wanted)[0]
+    return choose_engine(bundle, precision="fp32", machine=HERE, **wanted)[0]
 
 
 def test_a_stamp_comes_back_as_it_was_written(bundle):
@@ -138,8 +138,8 @@ def test_the_command_keeps_the_batches_of_the_engine_it_replaces(bundle):
 def test_everything_that_differs_is_said_at_once(bundle):
     other = Machine("10.3.0", "NVIDIA L4", "8.9")
     stamp = stamp_of(bundle, machine=other, profile=(2, 2, 2))
-    assert len(differences(stamp, onnx_sha256="0" * 64, machine=HERE, max_batch=1)) == 5
-    assert differences(stamp, onnx_sha256=stamp.onnx_sha256, machine=other, max_batch=2) == []
+    assert len(engine_mismatches(stamp, onnx_sha256="0" * 64, machine=HERE, max_batch=1)) == 5
+    assert engine_mismatches(stamp, onnx_sha256=stamp.onnx_sha256, machine=other, max_batch=2) == []
 
 
 def test_no_engine_at_all(bundle):
@@ -149,7 +149,7 @@ def test_no_engine_at_all(bundle):
 
 def test_a_precision_that_the_bundle_lacks(bundle):
     with pytest.raises(BackendError, match=r"it has: onnx.fp32"):
-        choose(bundle, precision="int8", machine=HERE)
+        choose_engine(bundle, precision="int8", machine=HERE)
 
 
 def test_of_several_that_fit_the_batch_decides(bundle):

@@ -175,7 +175,7 @@ def test_the_doctor_shows_what_reads_here_and_what_read_at_export(
     folder, other = make_bundle(), with_major("libswscale", -1) if known else None
     recorded(folder, other)
     report = doctor.examine(folder)
-    text = "\n".join(doctor.lines(report))
+    text = "\n".join(doctor.report_lines(report))
     assert report["decoder"]["installed"] == installed()
     assert report["decoder"]["oldest"]["av"] == OLDEST["av"] and report["decoder"]["reads"]
     assert report["bundle"]["decoder"]["recorded"] == (other or {})
@@ -187,13 +187,13 @@ def test_the_doctor_shows_what_reads_here_and_what_read_at_export(
 
 def test_the_doctor_names_what_was_left_out_at_export(make_bundle, onnxruntime_runs):
     folder = make_bundle()
-    assert "left out" not in "\n".join(doctor.lines(doctor.examine(folder)))
+    assert "left out" not in "\n".join(doctor.report_lines(doctor.examine(folder)))
     data = json.loads((folder / "bundle.json").read_text())
     reasons = {"onnx.fp16": "too far\nfrom \x1bfp32", "onnx.int8": "below the goal"}
     write_bundle_json(folder, {**data, "left_out": reasons})
     report = doctor.examine(folder)
     assert report["bundle"]["left_out"] == reasons
-    told = [line for line in doctor.lines(report) if "left out at export" in line]
+    told = [line for line in doctor.report_lines(report) if "left out at export" in line]
     assert len(told) == 2 and "onnx.fp16: too far from" in told[0] and "below the" in told[1]
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from infer.clips.preprocess import load_clips
 from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
-from infer.isolation.messages import Gone, receive, send
+from infer.isolation.messages import ConnectionLost, receive, send
 from infer.isolation.reading import IsolatedReading
 from infer.pipeline.predictions import predict_videos
 from infer.predict import main
@@ -292,7 +292,7 @@ def test_messages_that_make_no_sense(data):
     with ours:
         with theirs:
             theirs.sendall(data)
-        with pytest.raises(Gone):
+        with pytest.raises(ConnectionLost):
             receive(ours)
 
 

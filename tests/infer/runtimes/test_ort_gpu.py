@@ -116,7 +116,7 @@ def test_a_provider_that_did_not_start_is_an_error(gpu_build, make_bundle, backe
     with pytest.raises(BackendUnavailable, match=message) as caught:
         open_ort(make_bundle(), backend)
     assert "stderr says why" in str(caught.value) and "onnxruntime-gpu" in caught.value.remedy
-    status = probe.probe(backend)
+    status = probe.probe_backend(backend)
     assert not status.runs and message in status.reason and status.remedy
 
 

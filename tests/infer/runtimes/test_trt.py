@@ -336,15 +336,15 @@ def test_an_engine_of_another_network_or_other_batches(bundle, gpu):
 
 def test_why_it_cannot_run_here(bundle, gpu, monkeypatch):
     gpu()
-    assert trt_module.problem() is None
-    assert trt_module.problem(3) == "device is 3; there is 0: Fake GPU 0"
+    assert trt_module.tensorrt_problem() is None
+    assert trt_module.tensorrt_problem(3) == "device is 3; there is 0: Fake GPU 0"
     gpu(devices=0)
-    assert "no GPU" in trt_module.problem()
+    assert "no GPU" in trt_module.tensorrt_problem()
     monkeypatch.setitem(sys.modules, "pycuda", None)
     monkeypatch.setitem(sys.modules, "pycuda.driver", None)
-    assert "pycuda " in trt_module.problem()
+    assert "pycuda " in trt_module.tensorrt_problem()
     monkeypatch.setitem(sys.modules, "tensorrt", None)
-    assert "tensorrt " in trt_module.problem()
+    assert "tensorrt " in trt_module.tensorrt_problem()
     with pytest.raises(BackendError, match=r"tensorrt .*\[gpu\]"):
         TensorRTRuntime(bundle)
     with pytest.raises(BackendError, match="max_batch is 0; allowed: from 1"):

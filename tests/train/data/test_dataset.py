@@ -17,7 +17,7 @@ from train.data.augment.transforms import AugmentError, build_transforms
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample, read_list
 from train.data.loader import epoch_batches
-from train.engine.probe import probe
+from train.engine.probe import probe_clips
 
 WriteClip = Callable[..., Path]
 
@@ -219,13 +219,13 @@ def test_a_look_says_how_frames_are_numbered_and_which_are_missing(tmp_path: Pat
         for k in numbers:
             cv2.imwrite(str(tmp_path / name / f"img_{k:05}.jpg"), moving(8)[0])
     notes: list[str] = []
-    probe({"training": listed("b 8 0")}, limit=5, seed=0, note=notes.append)
+    probe_clips({"training": listed("b 8 0")}, limit=5, seed=0, note=notes.append)
     assert notes == ["looked at 1 of 1 training clips"]
-    probe({"training": listed("a 8 0", "b 8 0", "c 8 0")}, limit=5, seed=0, note=notes.append)
+    probe_clips({"training": listed("a 8 0", "b 8 0", "c 8 0")}, limit=5, seed=0, note=notes.append)
     assert "in 2 of 3 folders" in notes[1]
     assert "1 of 3 folders lack frames" in notes[2] and "not there: 2 to 3" in notes[2]
     assert len(notes) == 4
-    probe({"training": listed("a 5 0")}, limit=5, seed=0, note=notes.append)
+    probe_clips({"training": listed("a 5 0")}, limit=5, seed=0, note=notes.append)
     assert "5 claimed, 8 there" in notes[5]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from train.data.processes import pool
+from train.data.processes import worker_pool
 
 SLEEPERS = """
 import time
@@ -34,7 +34,7 @@ def nap(seconds: float) -> int:
 def test_a_worker_that_dies_idle_stops_the_others() -> None:
     """As the kernel kills one for its memory, while it holds what the others wait for."""
     begun = time.monotonic()
-    with contextlib.suppress(BrokenProcessPool), pool(3) as executor:
+    with contextlib.suppress(BrokenProcessPool), worker_pool(3) as executor:
         workers = set(executor.map(nap, [0.5] * 6))
         assert len(workers) == 3
         napping = executor.submit(nap, 60)

@@ -17,7 +17,7 @@ from train.__main__ import main
 from train.checkpoints.checkpoint import BEST, LATEST, load_file
 from train.config.load import load_config
 from train.data.splits import training_datasets
-from train.data.unreadable import UnreadableError, allowed, excess, reasons
+from train.data.unreadable import UnreadableError, allowed_unreadable, reasons, unreadable_error
 from train.engine.loop import train
 
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 123456\n"
@@ -161,16 +161,16 @@ def test_a_teachers_clips_and_those_to_label_are_told_before_anything_is_trained
 
 @given(listed=st.integers(1, 5000), limit=st.floats(0, 100), data=st.data())
 def test_the_limit_is_fair_to_short_lists(listed: int, limit: float, data: Any) -> None:
-    permitted = allowed(listed, limit)
+    permitted = allowed_unreadable(listed, limit)
     assert 0 <= permitted < listed, "all unreadable is never allowed"
     assert permitted <= max(1, listed * limit / 100 + 1e-6)
     if limit > 0 and listed > 1:
         assert permitted >= 1, "one of a short list is"
     failed = data.draw(st.integers(0, listed))
     lines = [(f"{i}.mp4", "no frames") for i in range(failed)]
-    error = excess(lines, listed=listed, limit=limit, what="clips")
+    error = unreadable_error(lines, listed=listed, limit=limit, what="clips")
     assert (error is not None) == (failed > permitted)
-    whole = excess(lines, seen=listed, listed=listed, limit=limit, what="clips")
+    whole = unreadable_error(lines, seen=listed, listed=listed, limit=limit, what="clips")
     assert (whole is None) == (error is None), "a sample of everything is everything"
 
 
@@ -179,7 +179,7 @@ def test_a_sample_within_chance_of_the_limit_is_no_error() -> None:
 
     def told(failed: int, limit: float = 5.0) -> bool:
         lines = [("x.mp4", "no frames")] * failed
-        return bool(excess(lines, seen=64, listed=1600, limit=limit, what="clips"))
+        return bool(unreadable_error(lines, seen=64, listed=1600, limit=limit, what="clips"))
 
     assert [told(n) for n in (0, 3, 7, 9, 60)] == [False, False, False, True, True]
     assert told(1, limit=0)

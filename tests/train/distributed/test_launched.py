@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from train.distributed.launcher import meet_at_the_own_address, own_address
-from train.distributed.team import Team, of_the_network
+from train.distributed.launcher import own_address, use_own_interface
+from train.distributed.team import Team, network_reason
 
 # As Paddle 3.3 has raised them; the last ones with FLAGS_call_stack_level=2, and by its source.
 GLOO = "[/paddle/third_party/gloo/gloo/transport/tcp/pair.cc:784] connect [127.0.0.1]:5: Refused"
@@ -49,7 +49,7 @@ BACKWARD = f"""(External)
     ],
 )
 def test_an_error_of_the_network_is_told_by_its_reason(text: str, reason: str) -> None:
-    assert of_the_network(RuntimeError(text)) == of_the_network(OSError(text)) == reason
+    assert network_reason(RuntimeError(text)) == network_reason(OSError(text)) == reason
     here, there = ("this machine", os.getpid()), ("that machine", 1)
     error = Team(0, 2, (here, there)).lost(RuntimeError(text), patience=0)
     assert error is not None
@@ -66,7 +66,7 @@ def test_an_error_of_the_network_is_told_by_its_reason(text: str, reason: str) -
     ],
 )
 def test_any_other_error_is_not(error: Exception) -> None:
-    assert of_the_network(error) is None
+    assert network_reason(error) is None
     assert Team(0, 2, (("this machine", os.getpid()),) * 2).lost(error, patience=0) is None
 
 
@@ -80,7 +80,7 @@ def test_gloo_takes_the_interface_of_the_launchers_address(
     for endpoint, address in (("localhost:6070", "127.0.0.1"), ("127.0.0.1:6070", "127.0.0.1")):
         monkeypatch.setenv("PADDLE_CURRENT_ENDPOINT", endpoint)
         assert own_address() == address
-        meet_at_the_own_address()
+        use_own_interface()
         assert "GLOO_SOCKET_IFNAME" not in os.environ
     monkeypatch.delenv("PADDLE_CURRENT_ENDPOINT")
     assert own_address() == ""
@@ -89,6 +89,6 @@ def test_gloo_takes_the_interface_of_the_launchers_address(
     for chosen, used in ((None, "eth1"), ("ib0", "ib0")):
         if chosen:
             monkeypatch.setenv("GLOO_SOCKET_IFNAME", chosen)
-        meet_at_the_own_address()
+        use_own_interface()
         assert os.environ["GLOO_SOCKET_IFNAME"] == used
         monkeypatch.delenv("GLOO_SOCKET_IFNAME")

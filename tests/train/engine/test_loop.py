@@ -32,8 +32,8 @@ from train.checkpoints.checkpoint import (
     save_latest,
     set_weights,
 )
-from train.checkpoints.run_lock import claimed
-from train.config.identity import completed, differences, identity
+from train.checkpoints.run_lock import run_lock
+from train.config.identity import changed_settings, completed, identity
 from train.config.load import load_config
 from train.data.splits import training_datasets
 from train.distill.build_terms import RESPONSES, Response
@@ -272,7 +272,7 @@ def test_two_trainings_never_share_a_folder(
     experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = experiment(ALONE, epochs=1)
-    with claimed(tmp_path / "run"):
+    with run_lock(tmp_path / "run"):
         assert main(["-c", str(file)]) == 2
     assert f"process {os.getpid()} is training in {tmp_path / 'run'}" in capsys.readouterr().err
     assert not (tmp_path / "run" / LATEST).exists()
@@ -496,8 +496,8 @@ def test_a_run_of_before_a_setting_existed_has_its_default(
     cfg = load_config(experiment(ALONE))
     stored = identity(cfg)
     del stored["PRECISEBN"], stored["MODEL"]["backbone"]["dropout_prob"]
-    assert differences(stored, identity(cfg))
-    assert not differences(completed(stored), identity(cfg))
+    assert changed_settings(stored, identity(cfg))
+    assert not changed_settings(completed(stored), identity(cfg))
     stored["MODEL"]["backbone"]["scale"] = 2.0
-    assert "MODEL.backbone.scale" in differences(completed(stored), identity(cfg))[0]
+    assert "MODEL.backbone.scale" in changed_settings(completed(stored), identity(cfg))[0]
     assert completed({"of": "another program"}) == {"of": "another program"}

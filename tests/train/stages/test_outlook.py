@@ -18,13 +18,13 @@ from train.__main__ import main
 from train.config.load import load_config
 from train.data.splits import training_datasets
 from train.distributed.team import Team
-from train.engine.place import Cost, Place, places
 from train.engine.precision import Precision
 from train.engine.progress import Progress
-from train.engine.reporter import Reporter, duration, fitting, folded
+from train.engine.reporter import Reporter, duration, fitting, wrapped
 from train.engine.run import Run, built_networks
+from train.engine.stage_progress import Cost, StageProgress, stage_progress
 from train.stages.before import left
-from train.stages.dry_run import rehearse
+from train.stages.dry_run import dry_run
 
 WIDTH = 70
 
@@ -68,13 +68,13 @@ def test_the_only_stage_is_not_counted(
 
 def test_each_stage_is_timed_before_the_first_begins(two_stages: Path, tmp_path: Path) -> None:
     cfg = load_config(two_stages, [f"output_dir={tmp_path / 'out'}"])
-    costs = rehearse(left(cfg), cfg, team=Team())
+    costs = dry_run(left(cfg), cfg, team=Team())
     # Three steps an epoch.
     assert [cost.steps for cost in costs if cost is not None] == [6, 9]
     assert all(cost is not None and cost.seconds > 0 for cost in costs)
     assert not (tmp_path / "out").exists()
     # Processes that train together would wait for each other.
-    assert rehearse(left(cfg), cfg, team=Team(0, 2)) == [None, None]
+    assert dry_run(left(cfg), cfg, team=Team(0, 2)) == [None, None]
 
 
 def test_a_stage_that_labels_clips_is_timed_too(
@@ -86,7 +86,7 @@ def test_a_stage_that_labels_clips_is_timed_too(
     before = {"TEACHER": {"train": "teacher.yaml"}, "PSEUDO": labelling}
     cfg = load_config(method("semi", ALONE, BEFORE=before), [f"output_dir={tmp_path / 'out'}"])
     stages = left(cfg)
-    costs = rehearse(stages, cfg, team=Team())
+    costs = dry_run(stages, cfg, team=Team())
     assert [cost.steps for cost in costs if cost is not None] == [6, 3, 3]
     assert "labelling" in stages[1].title
 
@@ -98,7 +98,7 @@ def test_the_time_left_covers_the_stages_that_follow(
     train_set, valid_set = training_datasets(cfg)
     recognizer, pixels = built_networks(cfg)
 
-    def said(place: Place | None) -> str:
+    def said(place: StageProgress | None) -> str:
         now, stream = [0.0], io.StringIO()
         monkeypatch.setattr("train.engine.reporter.time", SimpleNamespace(monotonic=lambda: now[0]))
         state = Run(
@@ -115,18 +115,18 @@ def test_the_time_left_covers_the_stages_that_follow(
     # Twelve of sixty steps in twelve seconds.
     assert "  48 s left  " in said(None)
     teacher, student = Cost(60, 0.5), Cost(200, 1.0)
-    first, second = places(["pretraining", "training"], [teacher, student])
+    first, second = stage_progress(["pretraining", "training"], [teacher, student])
     # The student's steps take twice as long: 400 of the teacher's.
     assert "  7 min left  " in said(first)
     assert "  48 s left  " in said(second)
-    unknown = places(["pretraining", "training"], [teacher, None])[0]
+    unknown = stage_progress(["pretraining", "training"], [teacher, None])[0]
     assert "  48 s left " in said(unknown) and "  48 s left  " not in said(unknown)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1000), st.floats(0.01, 10)), min_size=1, max_size=5))
 def test_later_stages_add_up(given: list[tuple[int, float]]) -> None:
     costs = [Cost(steps, seconds) for steps, seconds in given]
-    found = places([str(number) for number in range(len(costs))], costs)
+    found = stage_progress([str(number) for number in range(len(costs))], costs)
     assert [(place.number, place.total) for place in found] == [
         (number, len(costs)) for number in range(1, len(costs) + 1)
     ]
@@ -154,7 +154,7 @@ def test_no_part_of_a_line_is_cut(parts: list[str], width: int) -> None:
     if len(parts[0]) <= width:
         whole = shown.split("  ")
         assert whole == parts[: len(whole)]
-    lines = folded(line, width).split("\n")
+    lines = wrapped(line, width).split("\n")
     assert [part for one in lines for part in one.strip().split("  ")] == parts
     assert all(len(one) <= width or "  " not in one.strip() for one in lines)
 

@@ -49,11 +49,11 @@ from train.data.motions.clips import (
 from train.data.motions.files import (
     RECORD,
     is_whole,
-    read_record,
+    read_checksums,
     sha256_of,
     write_record,
 )
-from train.data.processes import pool
+from train.data.processes import worker_pool
 
 MOST_ENCODINGS = 10
 
@@ -133,7 +133,7 @@ def make_dataset(out: Path, spec: MotionSpec, *, workers: int | None = None) -> 
 
     counts = {split: clip_settings[split] for split in SPLITS}
     paths = {s: [out / s / f"{i:05d}.mp4" for i in range(n)] for s, n in counts.items()}
-    known = read_record(out)
+    known = read_checksums(out)
     jobs = [
         (spec, split, index, path)
         for split, files in paths.items()
@@ -166,7 +166,7 @@ def _write(
 ) -> None:
     """Write clips and keep their checksums, also of those that were done before it failed."""
     try:
-        with pool(workers) as executor:
+        with worker_pool(workers) as executor:
             done = executor.map(_write_one, jobs, chunksize=16)
             bar = tqdm(done, total=len(jobs), desc="clips", unit="clip", disable=None)
             for (_, split, _, path), checksum in zip(jobs, bar, strict=True):

@@ -16,7 +16,7 @@ RECORD = "clips.sha256"
 _LINE = re.compile(r"([0-9a-f]{64})  (\S+)")
 
 
-def read_record(out: Path) -> dict[str, str]:
+def read_checksums(out: Path) -> dict[str, str]:
     """Checksums by path below `out`; lines that are none are passed over."""
     try:
         text = (out / RECORD).read_text(encoding="utf-8")

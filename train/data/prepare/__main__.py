@@ -16,10 +16,16 @@ from infer.system.log import logger
 from train.data.prepare.annotation_files import AnnotationError
 from train.data.prepare.formats import Plan
 from train.data.prepare.media import Work
-from train.data.prepare.obtain import by_hand, obtain
-from train.data.prepare.report import REPORT, SplitReport, dataset_block, table, write_lists
+from train.data.prepare.obtain import manual_steps, obtain
+from train.data.prepare.report import (
+    REPORT,
+    SplitReport,
+    dataset_block,
+    split_table,
+    write_annotated_lists,
+)
 from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, PrepareError, PublicDataset
-from train.data.prepare.videos import find, process
+from train.data.prepare.videos import find_videos, process
 
 log = logger("train.data.prepare")
 
@@ -90,12 +96,14 @@ def prepare(options: argparse.Namespace) -> dict[str, SplitReport]:
     plan = _read(dataset, annotations, root)
     for split in plan.absent:
         log.info(f"note: the {split} split is left out, its annotation file is not there")
-    found = find(videos, pictures=dataset.frames is not None, replaced_by=dataset.replaced_by)
+    found = find_videos(
+        videos, pictures=dataset.frames is not None, replaced_by=dataset.replaced_by
+    )
     wanted = [entry.key for entries in plan.splits.values() for entry in entries]
     paths = sorted({found[key] for key in wanted if key in found})
     if not paths:
         raise PrepareError(
-            f"{videos} holds none of the {len(wanted):,} videos.\n{by_hand(dataset, root)}"
+            f"{videos} holds none of the {len(wanted):,} videos.\n{manual_steps(dataset, root)}"
         )
     work = Work(
         videos=str(videos),
@@ -109,19 +117,19 @@ def prepare(options: argparse.Namespace) -> dict[str, SplitReport]:
     )
     outcomes = process(paths, work, out / "journal.jsonl", workers=options.workers)
     frames = bool(options.frames or dataset.frames)
-    reports = write_lists(out, plan, found, outcomes, frames=frames)
-    log.info(table(reports))
+    reports = write_annotated_lists(out, plan, found, outcomes, frames=frames)
+    log.info(split_table(reports))
     log.info(_advice(dataset, reports, work, root, out))
     return reports
 
 
 def _read(dataset: PublicDataset, annotations: Path, root: Path) -> Plan:
     if not annotations.is_dir():
-        raise PrepareError(f"there is no {annotations}.\n{by_hand(dataset, root)}")
+        raise PrepareError(f"there is no {annotations}.\n{manual_steps(dataset, root)}")
     try:
         return dataset.read(annotations)
     except AnnotationError as error:
-        raise PrepareError(f"{error}\n{by_hand(dataset, root)}") from error
+        raise PrepareError(f"{error}\n{manual_steps(dataset, root)}") from error
 
 
 def _advice(

@@ -19,7 +19,7 @@ class AnnotationError(ClipDuetError):
     """Annotation files that are missing, or that do not say what they should."""
 
 
-def find(
+def find_files(
     folder: Path, wanted: dict[str, list[str]], *, optional: Sequence[str] = ()
 ) -> tuple[dict[str, Path], tuple[str, ...]]:
     """The first file below `folder` that bears one of the names, and what is not there."""
@@ -51,14 +51,14 @@ def _text(file: Path) -> str:
         raise AnnotationError(f"{file} cannot be read: {reason}") from error
 
 
-def lines(file: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
     """The lines that hold something, with their numbers."""
     for number, line in enumerate(_text(file).splitlines(), start=1):
         if line.strip():
             yield number, line.strip()
 
 
-def table(
+def csv_rows(
     file: Path, needed: Sequence[str], problems: list[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Lines of comma-separated values by the names in the header, with their line numbers.
@@ -67,7 +67,7 @@ def table(
     that a stray quote spoils one line only.
     """
     header: list[str] = []
-    for number, line in lines(file):
+    for number, line in numbered_lines(file):
         try:
             (values,) = csv.reader([line], strict=True)
         except csv.Error as error:
@@ -93,12 +93,12 @@ def check_unique(file: Path, names: Iterable[str]) -> None:
 
 def id_pairs(file: Path) -> Iterator[tuple[str, str]]:
     """`id;label` a line; without a label it is empty."""
-    for _, line in lines(file):
+    for _, line in numbered_lines(file):
         key, _, name = line.partition(";")
         yield key.strip(), name.strip()
 
 
-def read_json(file: Path, kind: Callable[..., Any]) -> Any:
+def json_content(file: Path, kind: Callable[..., Any]) -> Any:
     """A list, or a dictionary by the names of the classes."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from pathlib import Path
 from train.data.prepare.annotation_files import (
     AnnotationError,
     check_unique,
+    csv_rows,
     files_below,
-    find,
+    find_files,
     id_pairs,
-    lines,
+    json_content,
+    numbered_lines,
     raise_all,
-    read_json,
-    table,
 )
 
 SPLITS_OF_THREE = (1, 2, 3)
@@ -60,7 +60,7 @@ def kinetics(folder: Path) -> Plan:
     """
     prefixes = ("", "kinetics_", "kinetics400_", "kinetics_400_", "kinetics-400_")
     names = {"train": ("train",), "val": ("val", "validate"), "test": ("test",)}
-    files, absent = find(
+    files, absent = find_files(
         folder,
         {
             split: [f"{prefix}{name}.csv" for name in spelled for prefix in prefixes]
@@ -73,7 +73,7 @@ def kinetics(folder: Path) -> Plan:
     for split, file in files.items():
         rows[split] = []
         needed = ["youtube_id", "time_start", "time_end", *(["label"] if split != "test" else [])]
-        for number, row in table(file, needed, problems):
+        for number, row in csv_rows(file, needed, problems):
             try:
                 times = [int(float(row[name])) for name in ("time_start", "time_end")]
             except (KeyError, ValueError, OverflowError):
@@ -101,9 +101,9 @@ def ucf101(folder: Path) -> Plan:
         for number in SPLITS_OF_THREE
         for part in ("train", "test")
     }
-    files, _ = find(folder, {"classes": ["classInd.txt"], **lists})
+    files, _ = find_files(folder, {"classes": ["classInd.txt"], **lists})
     index = files.pop("classes")
-    numbered = [(*line.split(maxsplit=1), "")[:2] for _, line in lines(index)]
+    numbered = [(*line.split(maxsplit=1), "")[:2] for _, line in numbered_lines(index)]
     names = [name for _, name in numbered]
     if not all(names) or [n for n, _ in numbered] != [str(n + 1) for n in range(len(names))]:
         raise AnnotationError(f"{index}: must number the classes from 1 on, one a line")
@@ -112,7 +112,7 @@ def ucf101(folder: Path) -> Plan:
     rows: dict[str, list[tuple[str, str]]] = {}
     for split, file in files.items():
         rows[split] = []
-        for number, line in lines(file):
+        for number, line in numbered_lines(file):
             path = line.split()[0]
             name, slash, video = path.partition("/")
             if not slash or "/" in video:
@@ -150,7 +150,7 @@ def hmdb51(folder: Path) -> Plan:
         train, test = [], []
         for label, name in enumerate(classes):
             file = names[number].get(name)
-            listed = list(lines(file)) if file else []
+            listed = list(numbered_lines(file)) if file else []
             if file and not listed:
                 problems.append(f"{file} lists no video")
             for line_number, line in listed:
@@ -177,7 +177,7 @@ def something_something(folder: Path) -> Plan:
     def named(*names: str) -> list[str]:
         return [prefix + name for name in names for prefix in ("", "something-something-v2-")]
 
-    files, absent = find(
+    files, absent = find_files(
         folder,
         {
             "labels": named("labels.json"),
@@ -188,7 +188,7 @@ def something_something(folder: Path) -> Plan:
         },
         optional=("test", "answers"),
     )
-    labels = read_json(files["labels"], dict)
+    labels = json_content(files["labels"], dict)
     try:
         classes = sorted(labels, key=lambda name: int(labels[name]))
     except (TypeError, ValueError, OverflowError) as error:
@@ -204,7 +204,7 @@ def something_something(folder: Path) -> Plan:
         if split not in files:
             continue
         rows[split] = []
-        for number, item in enumerate(read_json(files[split], list)):
+        for number, item in enumerate(json_content(files[split], list)):
             if not isinstance(item, dict) or "id" not in item:
                 problems.append(f"{files[split]}: entry {number} has no id")
                 continue
@@ -224,7 +224,7 @@ def jester(folder: Path) -> Plan:
     `jester-v1-labels.csv` (a class a line), `jester-v1-train.csv` and `jester-v1-validation.csv`
     (`id;label`), `jester-v1-test.csv` (ids only).
     """
-    files, absent = find(
+    files, absent = find_files(
         folder,
         {
             "labels": ["jester-v1-labels.csv"],
@@ -235,7 +235,7 @@ def jester(folder: Path) -> Plan:
         optional=("test",),
     )
     labels = files.pop("labels")
-    classes = [line for _, line in lines(labels)]
+    classes = [line for _, line in numbered_lines(labels)]
     check_unique(labels, classes)
     rows = {split: list(id_pairs(file)) for split, file in files.items()}
     raise_all(

@@ -82,7 +82,7 @@ class Outcome:
     gaps: str = ""
 
 
-def use_one(job: tuple[str, Work]) -> tuple[str, Outcome]:
+def process_video(job: tuple[str, Work]) -> tuple[str, Outcome]:
     """Do the work on one video; what is wrong with the video is part of the outcome.
 
     Raises:
@@ -136,7 +136,7 @@ def _look_at_pictures(path: str, work: Work) -> Outcome:
 
 
 @contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
+def writing_results(target: Path) -> Iterator[None]:
     """Raise OutputError, which names the target, for every OSError of the body."""
     try:
         yield
@@ -163,7 +163,7 @@ def _extract(path: str, work: Work) -> Outcome:
         (part / frame_name(FRAME_SUFFIX, count)).write_bytes(encoded.tobytes())
 
     # Reading raises no OSError: see infer.clips.decode.
-    with writing(folder):
+    with writing_results(folder):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         try:
@@ -182,7 +182,7 @@ def _shrink(path: str, work: Work) -> Outcome:
     target = Path(work.smaller) / name
     part = target.with_name(f".{target.name}.part")
     source = Path(work.videos) / path
-    with writing(target):
+    with writing_results(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             info = _encode(source, part, work.short_side)

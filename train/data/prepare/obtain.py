@@ -25,7 +25,7 @@ def obtain(dataset: PublicDataset, root: Path, *, keep_archives: bool) -> None:
     """
     if not dataset.sources:
         raise PrepareError(
-            f"{dataset.title} cannot be downloaded by a program.\n{by_hand(dataset, root)}"
+            f"{dataset.title} cannot be downloaded by a program.\n{manual_steps(dataset, root)}"
         )
     folder = root / DOWNLOADS
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def obtain(dataset: PublicDataset, root: Path, *, keep_archives: bool) -> None:
         _stamp(folder, source).touch()
 
 
-def by_hand(dataset: PublicDataset, root: Path) -> str:
+def manual_steps(dataset: PublicDataset, root: Path) -> str:
     """What a user can do to get the files."""
     places = dataset.by_hand.format(annotations=root / ANNOTATIONS, videos=root / VIDEOS)
     command = "Add --download, or put" if dataset.sources else f"From {dataset.home}, put"

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from train.config.class_file import class_lines
-from train.data.lists import unlistable, write_lines
+from train.data.lists import cannot_be_listed, write_lines
 from train.data.prepare.formats import Plan
 from train.data.prepare.media import Outcome
 
@@ -33,7 +33,7 @@ class SplitReport:
     gaps: dict[str, str] = field(default_factory=dict)
 
 
-def write_lists(
+def write_annotated_lists(
     out: Path,
     plan: Plan,
     found: Mapping[str, str],
@@ -66,7 +66,7 @@ def write_lists(
                 continue
             outcome = outcomes[path]
             problem = outcome.problem
-            if not problem and unlistable(outcome.path):
+            if not problem and cannot_be_listed(outcome.path):
                 problem = "its name has line breaks, or begins with # or a space; rename it"
             if problem:
                 report.broken[path] = problem
@@ -87,7 +87,7 @@ def write_lists(
     return reports
 
 
-def table(reports: Mapping[str, SplitReport]) -> str:
+def split_table(reports: Mapping[str, SplitReport]) -> str:
     """A line a split: annotated, listed, missing, broken, damaged."""
     heads = ("annotated", "listed", "missing", "broken", "damaged")
     width = max(len(name) for name in (*reports, "split"))

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from infer.command.inputs import VIDEO_SUFFIXES
 from infer.system.hardware import cores
-from train.data.prepare.media import Outcome, Work, use_one, writing
+from train.data.prepare.media import Outcome, Work, process_video, writing_results
 from train.data.prepare.walk import walk
-from train.data.processes import pool
+from train.data.processes import worker_pool
 
 Do = Callable[[tuple[str, Work]], tuple[str, Outcome]]
 
@@ -29,7 +29,9 @@ CHUNK = 8
 """Videos that a process takes at a time."""
 
 
-def find(videos: Path, *, pictures: bool = False, replaced_by: str | None = None) -> dict[str, str]:
+def find_videos(
+    videos: Path, *, pictures: bool = False, replaced_by: str | None = None
+) -> dict[str, str]:
     """Relative paths of all videos (or folders of pictures) below a folder, by their keys.
 
     A file is found by its name without ending and by `folder/name`; of two with one key, the one
@@ -56,7 +58,7 @@ def process(
     journal: Path,
     *,
     workers: int | None = None,
-    do: Do = use_one,
+    do: Do = process_video,
 ) -> dict[str, Outcome]:
     """Do the work on every path; returns what became of each.
 
@@ -72,7 +74,7 @@ def process(
         if outcome and before == state and not outcome.problem and _still_there(outcome, work):
             done[path] = outcome
     rest = [path for path in paths if path not in done]
-    with writing(journal):
+    with writing_results(journal):
         journal.parent.mkdir(parents=True, exist_ok=True)
         _append(journal, "")  # ends a line that was cut short
     count = workers if workers is not None else cores()
@@ -84,7 +86,7 @@ def process(
         done[path] = outcome
         state = _state(Path(work.videos) / path)
         line = {"path": path, "state": state, "work": asdict(work), "outcome": asdict(outcome)}
-        with writing(journal):
+        with writing_results(journal):
             _append(journal, json.dumps(line))
     return done
 
@@ -100,7 +102,7 @@ def _outcomes(
     rest = list(paths)
     while rest:
         try:
-            with pool(workers) as executor:
+            with worker_pool(workers) as executor:
                 jobs = [(path, work) for path in rest]
                 for path, outcome in executor.map(do, jobs, chunksize=CHUNK):
                     rest.pop(0)
@@ -109,7 +111,7 @@ def _outcomes(
             for path in rest[: CHUNK * workers]:
                 rest.pop(0)
                 try:
-                    with pool(1) as executor:
+                    with worker_pool(1) as executor:
                         yield executor.submit(do, (path, work)).result()
                 except BrokenProcessPool:
                     yield path, Outcome(path, problem="the decoder crashed on it")

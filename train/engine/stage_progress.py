@@ -15,7 +15,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Place:
+class StageProgress:
     """Where a stage stands in its run.
 
     Attributes:
@@ -41,7 +41,7 @@ class Place:
         return f"stage {self.number} of {self.total}: {self.name}"
 
 
-def places(names: Sequence[str], costs: Sequence[Cost | None]) -> list[Place]:
+def stage_progress(names: Sequence[str], costs: Sequence[Cost | None]) -> list[StageProgress]:
     """The place of every stage.
 
     Args:
@@ -56,5 +56,5 @@ def places(names: Sequence[str], costs: Sequence[Cost | None]) -> list[Place]:
             later: float | None = 0.0
         else:
             later = sum(rest) / own.seconds if known and own is not None else None
-        found.append(Place(number, len(names), name, later))
+        found.append(StageProgress(number, len(names), name, later))
     return found

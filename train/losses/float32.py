@@ -20,15 +20,15 @@ def full_precision(loss: Loss) -> Loss:
     @functools.wraps(loss)
     def wide(*arguments: Any, **settings: Any) -> Tensor:
         with paddle.amp.auto_cast(enable=False):
-            return loss(*map(widened, arguments), **settings)
+            return loss(*map(in_float32, arguments), **settings)
 
     return wide  # type: ignore[return-value]
 
 
-def widened(value: Any) -> Any:
+def in_float32(value: Any) -> Any:
     """Half-precision tensors, also those in a list, in float32; anything else as it is."""
     if isinstance(value, list):
-        return [widened(item) for item in value]
+        return [in_float32(item) for item in value]
     if isinstance(value, Tensor) and value.dtype in HALVES:
         return value.astype("float32")
     return value
