@@ -30,6 +30,9 @@ LEVEL = 0.01
 """Largest chance to accuse a network that answers classes as often as the list has them, or that
 is right twice as often as the commonest class."""
 
+FEWEST = 10
+"""Clips that an export warns about, at least: who verifies on fewer knows that they tell little."""
+
 
 @dataclass(frozen=True)
 class OneClass:
@@ -94,6 +97,8 @@ def guessing_warning(
         list_file: the list.
     """
     read = found.decoded
+    if read.sum() < FEWEST:
+        return None
     same = one_class(found.predictions[read], found.labels[read])
     if same is not None:
         told = (

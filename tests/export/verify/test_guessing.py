@@ -71,12 +71,15 @@ def test_a_network_that_knows_something_is_not_accused(right: int) -> None:
 def test_few_clips_and_one_class_accuse_nobody() -> None:
     labels, wrong = np.arange(4), (np.arange(4) + 1) % 5
     assert guessing_warning(evaluation(wrong, labels), None, [], CLASSES, list_file="l") is None
+    for clips, told in ((9, False), (10, True)):
+        one = evaluation(np.full(clips, 4), np.arange(clips) % 4)
+        assert bool(guessing_warning(one, None, [], CLASSES, list_file="l")) is told
     same = np.zeros(100, np.int64)
     assert guessing_warning(evaluation(same + 1, same), None, [], CLASSES, list_file="l") is None
 
 
 def test_what_training_recorded_of_the_whole_list_decides() -> None:
-    few = evaluation((np.arange(8) + 1) % 5, np.arange(8) % 5)
+    few = evaluation((np.arange(12) + 1) % 5, np.arange(12) % 5)
     whole = [Sample(Path(f"{i}.mp4"), i % 5, None, i + 1) for i in range(500)]
     recorded = Recorded(500, 140, 8, 0, 0, True)
     told = guessing_warning(few, replace(recorded, right=110), whole, CLASSES, list_file="l")
