@@ -199,7 +199,7 @@ ifeq ($(METHODS),)
 	@$(PY) -m benchmarks.study $(study_options)
 else
 	@$(if $(filter semi ssld,$(METHODS)),$(PY) -m train.data.motions $(UNLABELLED))
-	@$(PY) -m benchmarks.study_methods $(METHODS) $(study_options)
+	@$(PY) -m benchmarks.methods $(METHODS) $(study_options)
 endif
 
 doctor: setup ## say which backends run here and why the others cannot (BUNDLE= says what could run it)

@@ -206,7 +206,7 @@ def test_a_second_setup_installs_nothing(installed: Path) -> None:
 @needs_make
 def test_a_study_takes_seeds_and_overrides(installed: Path) -> None:
     given = ("SEEDS=1 2 3", "OVERRIDES=epochs=2 seed=5")
-    for methods, module in ((), "study"), (("METHODS=kd dkd",), "study_methods kd dkd"):
+    for methods, module in ((), "study"), (("METHODS=kd dkd",), "methods kd dkd"):
         said = _make(installed, "--dry-run", "study", *given, *methods).stdout
         assert f"-m benchmarks.{module} --seeds 1 2 3 -o epochs=2 -o seed=5" in said
 

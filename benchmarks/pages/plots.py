@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.pages.charts import Rows, Scatter
-from benchmarks.pages.labels import Boxes, free_boxes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Boxes = NDArray[np.float64]  # [number, 4]: left, bottom, right, top
 
 WIDTH = 380  # points, which are CSS pixels where the page shows the drawing in its own size
 ROW, AXIS, SIDE = 46, 38, 12  # heights of a row and of an axis with its name, and a margin
@@ -27,6 +29,7 @@ PLANE, ABOVE, BESIDE = 330, 26, 46  # of a scatter: height, and room for names a
 GAP = 3  # between a label and what is beside it
 LEADER = 12  # a label further from its point than this has a line to it
 WIDE = 6.0  # values that differ by more than this factor need a logarithmic axis
+STEP, FAR = 5, 200  # grid of places for a label around its point
 
 STYLES = (
     *("text", "soft", "line", "card", "student", "baseline", "pooled"),
@@ -221,3 +224,30 @@ def _themed(drawn: bytes, title: str, words: str) -> str:
         element.text = text
         root.insert(place, element)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def free_boxes(points: Boxes, sizes: Boxes, taken: Boxes, inside: Sequence[float]) -> Boxes:
+    """For each label the nearest box that covers nothing, or the least where all cover something.
+
+    Args:
+        points: [labels, 2], x and y.
+        sizes: [labels, 2], width and height.
+        taken: [number, 4], what must not be covered.
+        inside: left, bottom, right and top of the plot.
+
+    Returns:
+        [labels, 4], in the order of the points.
+    """
+    grid = np.arange(-FAR, FAR + 1, STEP)
+    steps = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
+    low, high = np.array(inside[:2]), np.array(inside[2:])
+    for point, size in zip(points, sizes, strict=True):
+        boxes = np.hstack([point + steps - size / 2, point + steps + size / 2])
+        outside = ((boxes[:, :2] < low) | (boxes[:, 2:] > high)).any(axis=1)
+        over = (boxes[:, None, :2] < taken[:, 2:]) & (boxes[:, None, 2:] > taken[:, :2])
+        covered = over.all(axis=2).sum(axis=1)
+        gap = np.hypot(*np.maximum(np.abs(steps) - size / 2, 0).T)
+        # Of two at the same distance the one in the middle of a side.
+        best = np.lexsort((gap + 0.05 * np.hypot(*steps.T), covered, outside))[0]
+        taken = np.vstack([taken, boxes[best]])
+    return taken[len(taken) - len(points) :]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.pages import plots
 from benchmarks.pages.charts import ChartRow, Level, Mark, Point, Rows, Scatter
-from benchmarks.pages.labels import free_boxes
+from benchmarks.pages.plots import free_boxes
 
 matplotlib = pytest.importorskip("matplotlib")
 

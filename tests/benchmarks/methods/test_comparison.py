@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.methods.__main__ import main as methods_main
 from benchmarks.study.__main__ import main as study_main
 from benchmarks.study.jobs import add_jobs, recipe_sha256
-from benchmarks.study_methods import main as methods_main
 from benchmarks.training.runs import Job
 from tests.benchmarks.tiny import PAIR, STUDENT
 
