@@ -109,7 +109,7 @@ def test_all_mistakes_are_told_before_a_teacher_is_trained(
     arguments = ["-c", str(file), *(part for change in changes for part in ("-o", change))]
     assert main(arguments) == 2
     of_teacher, of_run = capsys.readouterr().err.split(f"{file}: 4 mistakes in the config")
-    assert own in of_teacher and "2 mistakes" in of_teacher
+    assert str(own) in of_teacher and "2 mistakes" in of_teacher
     assert "/nowhere/imagenet.pdparams" in of_teacher
     assert "batch of 13" in of_teacher
     assert "two.txt names 2 classes" in of_run
