@@ -92,3 +92,8 @@ def bundle_for(make_bundle, add_artifact, request) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def bundle(make_bundle):
+    return make_bundle()

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,31 +11,20 @@ import numpy as np
 import onnx
 import paddle
 import pytest
-from onnx import numpy_helper
 
-import export.assemble.bundle
-import export.network.convert
-from export.__main__ import main
-from export.assemble.bundle import ExportOptions, export_bundle
-from export.assemble.describe import ExportError
+from export.assemble.bundle import export_bundle
 from export.clips import selection
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
-from export.option_limits import OptionError
 from export.verify import origin
 from export.verify.parity import VerificationError, gap
 from infer.bundle.bundle import Bundle
 from infer.containers.decoder import installed
 from infer.runtimes.open import open_runtime
-from train.config.identity import deployed
+from tests.export.assemble.settings import QUICK, tree
 from train.distill.recognizers import build_recognizer
 
 KINDS = ["single", "attention", "pair", "resnet"]
-QUICK = ExportOptions(max_batch=3, calibration_clips=3, threads=1, workers=0)
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,281 +168,6 @@ def test_a_network_that_never_trained_exports(
     folder = export_bundle(made.cfg, checkpoint, tmp_path / "b", options=QUICK)
     expected = sum(v.size for v in fuse(fresh.student).state_dict().values())
     assert Bundle.load(folder).model["parameters"] == expected
-
-
-# What stops an export, and what it leaves behind.
-
-
-@pytest.fixture
-def old(exported: Callable[..., Any], tmp_path: Path) -> Path:
-    """A good bundle that stands where the next one shall go."""
-    return Path(shutil.copytree(exported("single").folder, tmp_path / "out" / "bundle"))
-
-
-def wrong_weights(network: Any) -> Any:
-    fused = fuse(network)
-    for tensor in fused.state_dict().values():
-        tensor.set_value(tensor.numpy() * np.float32(1.01))
-    return fused
-
-
-def altered_file(*arguments: Any, **options: Any) -> onnx.ModelProto:
-    model = export.network.convert.to_onnx(*arguments, **options)
-    (bias,) = (i for i in model.graph.initializer if i.name == "backbone.stem.0.conv.bias")
-    changed = numpy_helper.to_array(bias) + np.float32(0.1)
-    bias.CopyFrom(numpy_helper.from_array(changed, bias.name))
-    onnx.save(model, str(arguments[2]))
-    return model
-
-
-def interrupted(*arguments: Any, **options: Any) -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize(
-    ("name", "replacement", "error", "words"),
-    [
-        (
-            "assemble.bundle.fuse",
-            wrong_weights,
-            VerificationError,
-            ["fused network", "allowed: 0.0001"],
-        ),
-        (
-            "assemble.artifacts.to_onnx",
-            altered_file,
-            VerificationError,
-            ["stem.0.conv.bias [8]"],
-        ),
-        ("int8.files.quantize", interrupted, KeyboardInterrupt, []),
-    ],
-)
-def test_a_failure_leaves_everything_as_it_was(
-    name: str,
-    replacement: Any,
-    error: type[BaseException],
-    words: list[str],
-    old: Path,
-    experiment: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made, before = experiment("single"), tree(old)
-    monkeypatch.setattr(f"export.{name}", replacement)
-    for target in (old, old.with_name("new")):
-        with pytest.raises(error) as caught:
-            export_bundle(made.cfg, made.checkpoint, target, options=QUICK)
-        for word in words:
-            assert word in str(caught.value)
-    assert tree(old) == before
-    assert [path.name for path in old.parent.iterdir()] == ["bundle"]
-
-
-def test_a_graph_that_computes_something_else_is_found_by_its_answers(
-    experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every weight is right here; the slopes of the leaky ReLUs are not."""
-    made = experiment("resnet")
-
-    def flatten(model: onnx.ModelProto, program: dict[str, Any]) -> None:
-        for node in model.graph.node:
-            for attribute in node.attribute:
-                if node.op_type == "LeakyRelu":
-                    attribute.f = 0.0
-
-    monkeypatch.setattr(export.network.convert, "_restore_slopes", flatten)
-    with pytest.raises(VerificationError) as caught:
-        export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=QUICK)
-    for words in (
-        "ONNX Runtime fp32 on one clip",
-        "logits [3, 5] differ",
-        "allowed: 0.0001",
-        "worst clip: ",
-        ".mp4",
-        "constraints.txt",
-    ):
-        assert words in str(caught.value)
-    assert not list(tmp_path.iterdir())
-
-
-def test_success_replaces_an_old_bundle_whole(old: Path, experiment: Callable[..., Any]) -> None:
-    (old / "engines").mkdir()
-    (old / "engines" / "stale.engine").write_bytes(b"of the old network")
-    made = experiment("pair")
-    export_bundle(made.cfg, made.checkpoint, old, options=replace(QUICK, fp16=False, int8=()))
-    assert Bundle.load(old).raw["origin"]["checkpoint"]["file"] == str(made.checkpoint)
-    assert set(tree(old)) == {
-        "bundle.json",
-        "model.fp32.onnx",
-        "paddle/inference.json",
-        "paddle/inference.pdiparams",
-    }
-    assert [path.name for path in old.parent.iterdir()] == ["bundle"]
-
-
-def test_other_folders_and_files_are_not_replaced(
-    experiment: Callable[..., Any], tmp_path: Path
-) -> None:
-    made = experiment("single")
-    (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "thesis.txt").write_text("...")
-    (tmp_path / "file").write_text("...")
-    for name, words in (("precious", "something else than a bundle"), ("file", "is a file")):
-        with pytest.raises(Exception, match=words):
-            export_bundle(made.cfg, made.checkpoint, tmp_path / name, options=QUICK)
-    assert set(tree(tmp_path)) == {"precious/thesis.txt", "file"}
-
-
-def test_options_out_of_range() -> None:
-    for name in ("max_batch", "calibration_clips", "threads"):
-        with pytest.raises(OptionError, match=f"{name.replace('_', '-')} is 0; allowed: 1 "):
-            ExportOptions(**{name: 0})
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        ("PIPELINE.valid.sample.num_seg", 99),
-        ("MODEL.backbone.dropout_prob", 0.9),
-        ("classes.0", "another"),
-    ],
-)
-@pytest.mark.parametrize("record", ["best.json", "latest.ckpt"])
-def test_other_settings_than_the_runs_are_refused(
-    exported: Callable[..., Any], tmp_path: Path, path: str, value: Any, record: str
-) -> None:
-    made = exported("pair").experiment
-    settings = deployed(made.cfg)
-    *parents, last = path.split(".")
-    block: Any = settings
-    for name in parents:
-        block = block[name]
-    block[int(last) if last.isdigit() else last] = value
-    weights = paddle.load(str(made.checkpoint))
-    if record == "best.json":
-        checkpoint = tmp_path / "best.pdparams"
-        paddle.save(weights, str(checkpoint))
-        (tmp_path / record).write_text(json.dumps({"settings": settings}))
-    else:
-        checkpoint = tmp_path / record
-        progress = {"epoch": 1, "settings": settings}
-        paddle.save({"format": 1, "model": weights, "progress": progress}, str(checkpoint))
-    with pytest.raises(ExportError, match=rf"{path}: it was {value!r}"):
-        export_bundle(made.cfg, checkpoint, tmp_path / "bundle", options=QUICK)
-    assert not (tmp_path / "bundle").exists()
-
-
-@pytest.mark.parametrize(
-    "check",
-    [
-        "export.verify.parity.check_fusion",
-        "export.verify.parity.check_batches",
-        "export.verify.parity.check_answers",
-        "export.assemble.accept.check_collapse",
-        "export.verify.origin.check_distinct",
-        "export.verify.origin.check_origin",
-        "export.verify.origin.check_half_origin",
-        "export.verify.origin.check_quantized_origin",
-    ],
-)
-def test_every_check_stops_the_export(
-    experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str
-) -> None:
-    def fail(*args: Any, **options: Any) -> None:
-        raise VerificationError(f"{check} says no")
-
-    made = experiment("single")
-    monkeypatch.setattr(check, fail)
-    with pytest.raises(VerificationError, match=f"{check} says no"):
-        export_bundle(
-            made.cfg,
-            made.checkpoint,
-            tmp_path / "bundle",
-            options=replace(QUICK, require=("all",)),
-        )
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_foreign_tensor_in_the_paddle_model_is_found(
-    experiment: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made = experiment("pair")
-    weight = made.recognizer.networks["Teacher"].state_dict()["1.fc.weight"].numpy()
-    tensors = origin.paddle_tensors
-    monkeypatch.setattr(origin, "paddle_tensors", lambda path: {**tensors(path), "x": weight})
-    with pytest.raises(VerificationError, match=r"paddle .*\n  x .* belongs to Teacher"):
-        export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=QUICK)
-
-
-# The command.
-
-
-def test_the_command_makes_a_bundle(
-    experiment: Callable[..., Any], tmp_path: Path, root: Path
-) -> None:
-    made = experiment("pair")
-    command = [sys.executable, "-m", "export", "--checkpoint", str(made.checkpoint)]
-    command += ["-c", str(made.config), "--out", str(tmp_path / "b"), "--override", "seed=5"]
-    command += ["--max-batch", "2", "--calibration-clips", "2", "--threads", "1"]
-    command += ["--calibrator", "entropy", "--reduce-range"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    steps = [line.split()[0] for line in done.stdout.splitlines()]
-    assert steps == [
-        *("strip", "note", "accuracy", "fuse", "onnx", "fp16", "int8", "int8", "paddle", "origin"),
-        *("parity", "accuracy", "parity", "accuracy", "accuracy", "accuracy", "parity", "accuracy"),
-        "done",
-    ]
-    assert done.stderr == ""
-    made_of = Bundle.load(tmp_path / "b").raw
-    assert made_of["origin"]["seed"] == 5
-    told = made_of["artifacts"]["onnx.int8"]["quantization"]
-    assert (told["activations"], told["calibrator"]) == ("int8", "entropy")
-    assert told["reduce_range"] is True
-
-
-def test_mistakes_end_with_2_and_a_message(
-    experiment: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    made, other = experiment("pair"), experiment("single")
-    good = ["--checkpoint", str(made.checkpoint), "-c", str(made.config)]
-    target = ["--out", str(tmp_path / "b")]
-    for arguments, words in (
-        (
-            ["--checkpoint", str(other.checkpoint), "-c", str(made.config)],
-            "one network (Recognizer2D)",
-        ),
-        (["--checkpoint", str(tmp_path / "no.pdparams"), "-c", str(made.config)], "no checkpoint"),
-        (["--checkpoint", str(tmp_path / "no.pdparams")], "no.pdparams; a run leaves best"),
-        (["--checkpoint", str(made.config), "-c", str(made.config)], "not a readable checkpoint"),
-        (["--checkpoint", str(made.checkpoint), "-c", str(tmp_path / "no.yaml")], "no.yaml"),
-        ([*good, "--override", "DATASET.valid.file_path=no.list"], "no.list"),
-        ([*good, "--override", "DATASET.classes=[a, b]"], "classes"),
-        ([*good, "--max-batch", "0"], "max-batch is 0"),
-        ([*good, "--int8-most", "0.5"], "--int8-most needs --int8-goal"),
-        ([*good, "--int8-goal", "1", "--int8-most", "-1"], "int8-most is -1.0; allowed: 0 to 1"),
-    ):
-        assert main([*arguments, *target]) == 2, arguments
-        captured = capsys.readouterr()
-        assert captured.err.startswith("error: "), captured.err
-        assert words in captured.err
-        assert "Traceback" not in captured.err
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_failed_verification_ends_with_1(
-    experiment: Callable[..., Any],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    made = experiment("single")
-    monkeypatch.setattr(export.assemble.bundle, "fuse", wrong_weights)
-    arguments = ["--checkpoint", str(made.checkpoint), "-c", str(made.config), "--threads", "1"]
-    assert main([*arguments, "--out", str(tmp_path / "b"), "--no-int8"]) == 1
-    said = capsys.readouterr().err
-    assert "fused network" in said
-    assert "No bundle" in said
-    assert not list(tmp_path.iterdir())
 
 
 def test_classes_without_names_are_numbered(experiment: Callable[..., Any], tmp_path: Path) -> None:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,31 +11,16 @@ import numpy as np
 import paddle
 import pytest
 
-from infer.system import signals
 from infer.system.errors import ClipDuetError
-from infer.system.files import WriteError
-from infer.system.signals import Stopped, exit_status
-from tests.train.engine.kills import command, killed_and_resumed
 from tests.train.tiny import ALONE, LOSSES, PAIR, STUDENT, TEACHER, run, same, weights
 from train.__main__ import main
-from train.checkpoints.checkpoint import (
-    BEST,
-    LATEST,
-    load_file,
-    save_best,
-    save_latest,
-    set_weights,
-)
-from train.checkpoints.run_lock import run_lock
-from train.config.identity import changed_settings, completed, identity
+from train.checkpoints.checkpoint import BEST, load_file, set_weights
 from train.config.load import load_config
 from train.data.splits import training_datasets
 from train.distill.build_terms import RESPONSES, Response
 from train.distill.recognizers import build_recognizer
-from train.engine.loop import train
 from train.engine.precise_bn import recompute_statistics
-from train.engine.run import DivergedError, Run
-from train.engine.stopping import stop_requests
+from train.engine.run import DivergedError
 from train.models.pixels import PixelInput
 
 
@@ -112,190 +91,6 @@ def test_without_the_mutual_term_the_student_trains_as_if_alone(
     assert same(own, student)
 
 
-def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
-    experiment: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = experiment(PAIR, checkpoint_every_steps=2)
-    whole = run(file, f"output_dir={tmp_path / 'whole'}")
-
-    import train.engine.loop
-
-    step = train.engine.loop.take_step
-
-    def stop_at_8(state: Run, batch: Any) -> dict[str, float]:
-        if state.progress.step == 7:
-            raise KeyboardInterrupt
-        return step(state, batch)
-
-    monkeypatch.setattr(train.engine.loop, "take_step", stop_at_8)
-    with pytest.raises(KeyboardInterrupt):
-        run(file, f"output_dir={tmp_path / 'stopped'}")
-    monkeypatch.undo()
-    assert load_file(tmp_path / "stopped" / LATEST)["progress"]["step"] == 6
-    resumed = run(file, f"output_dir={tmp_path / 'stopped'}", resume=True)
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "stopped"))
-    assert resumed.best == whole.best
-    assert untimed(resumed.history) == untimed(whole.history)
-
-
-def untimed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    cost = ("seconds", "waiting", "memory")
-    return [{k: v for k, v in record.items() if k not in cost} for record in history]
-
-
-def test_a_stop_that_is_asked_for_writes_a_checkpoint_first(
-    experiment: Callable[..., Path], tmp_path: Path
-) -> None:
-    cfg = load_config(experiment(PAIR))
-    train_set, valid_set = training_datasets(cfg)
-    asked = iter([False, False, False, False, True])
-    with pytest.raises(KeyboardInterrupt):
-        train(cfg, train_set=train_set, valid_set=valid_set, should_stop=lambda: next(asked))
-    assert load_file(tmp_path / "run" / LATEST)["progress"]["step"] == 5
-
-
-@pytest.fixture
-def environment(root: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(root)}
-
-
-def test_kill_9_at_any_moment_then_resume_equals_an_uninterrupted_run(
-    experiment: Callable[..., Path], tmp_path: Path, environment: dict[str, str]
-) -> None:
-    file = experiment(PAIR, epochs=10, checkpoint_every_steps=1)
-    whole = run(file, f"output_dir={tmp_path / 'whole'}")
-    twice = [signal.SIGKILL] * 2
-    latest = killed_and_resumed(file, tmp_path / "killed", environment, signals=twice)
-    progress = load_file(latest)["progress"]
-    assert progress["step"] == whole.step
-    assert progress["best"] == whole.best
-    assert untimed(progress["history"]) == untimed(whole.history)
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signals_end_a_run_without_a_traceback(
-    experiment: Callable[..., Path],
-    tmp_path: Path,
-    environment: dict[str, str],
-    number: signal.Signals,
-) -> None:
-    file = experiment(PAIR, epochs=500, checkpoint_every_steps=1)
-    process = subprocess.Popen(
-        command(file, tmp_path / "run"), env=environment, stderr=subprocess.PIPE, text=True
-    )
-    while process.poll() is None and not (tmp_path / "run" / LATEST).exists():
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, errors
-    assert "--resume goes on" in errors and "Traceback" not in errors
-    assert not [path for path in (tmp_path / "run").iterdir() if path.name.endswith(".partial")]
-
-
-def test_a_stop_that_is_sent_twice_is_one_and_a_second_one_is_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """`timeout` sends its signal to the process and to its group."""
-
-    def work() -> None:
-        with stop_requests() as should_stop:
-            assert not should_stop()
-            signal.raise_signal(signal.SIGTERM)
-            signal.raise_signal(signal.SIGTERM)
-            assert should_stop()
-            monkeypatch.setattr(signals, "ONE_REQUEST", 0.0)
-            signal.raise_signal(signal.SIGTERM)
-            pytest.fail("the second request did not end it")
-
-    with pytest.raises(Stopped) as caught:
-        work()
-    assert exit_status(caught.value) == 143
-
-
-def test_ctrl_c_twice_is_at_once() -> None:
-    def work() -> None:
-        with stop_requests() as should_stop:
-            signal.raise_signal(signal.SIGINT)
-            assert should_stop()
-            signal.raise_signal(signal.SIGINT)
-            pytest.fail("the second request did not end it")
-
-    with pytest.raises(KeyboardInterrupt):
-        work()
-
-
-def test_a_finished_run_is_left_as_it_is_and_another_is_not_overwritten(
-    experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = experiment(ALONE, epochs=1)
-    arguments = ["-c", str(file)]
-    assert main(arguments) == 0
-    before = (tmp_path / "run" / LATEST).stat().st_mtime_ns
-    assert main([*arguments, "--resume"]) == 0
-    assert main(arguments) == 2
-    assert "--resume" in capsys.readouterr().err
-    assert main([*arguments, "--resume", "-o", "OPTIMIZER.weight_decay=0.5"]) == 2
-    assert "weight_decay" in capsys.readouterr().err
-    assert (tmp_path / "run" / LATEST).stat().st_mtime_ns == before
-
-
-@pytest.mark.parametrize("change", ["label", "clip", "moved"])
-def test_a_run_goes_on_with_the_clips_that_it_began_with(
-    experiment: Callable[..., Path],
-    clips: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    change: str,
-) -> None:
-    shutil.copytree(clips, tmp_path / "data")
-    file = experiment(ALONE, epochs=1)
-    assert main(["-c", str(file), "-o", f"DATASET.root={tmp_path / 'data'}"]) == 0
-    listed = tmp_path / "data" / "train.list"
-    name, _, label = listed.read_text().splitlines()[0].rpartition(" ")
-    if change == "label":
-        text = listed.read_text()
-        listed.write_text(text.replace(f"{name} {label}", f"{name} {(int(label) + 1) % 3}", 1))
-    elif change == "clip":
-        with (listed.parent / name).open("ab") as clip:
-            clip.write(b"0")
-    root = (tmp_path / "data").rename(tmp_path / "moved")
-    status = main(["-c", str(file), "--resume", "-o", f"DATASET.root={root}"])
-    errors = capsys.readouterr().err
-    if change == "moved":
-        assert status == 0
-    else:
-        assert status == 2 and "other training" in errors
-
-
-def test_two_trainings_never_share_a_folder(
-    experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = experiment(ALONE, epochs=1)
-    with run_lock(tmp_path / "run"):
-        assert main(["-c", str(file)]) == 2
-    assert f"process {os.getpid()} is training in {tmp_path / 'run'}" in capsys.readouterr().err
-    assert not (tmp_path / "run" / LATEST).exists()
-    assert main(["-c", str(file)]) == 0
-
-
-def test_an_output_that_is_no_folder_is_told(
-    experiment: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("...")
-    assert main(["-c", str(experiment(ALONE)), "--output", str(tmp_path / "file")]) == 2
-    assert f"--output {tmp_path / 'file'} cannot be written" in capsys.readouterr().err
-
-
-def test_the_run_keeps_its_settings_overrides_included(
-    experiment: Callable[..., Path], tmp_path: Path
-) -> None:
-    file = experiment(PAIR, epochs=1)
-    run(file, "seed=7", "OPTIMIZER.weight_decay=0.125")
-    kept = load_config(tmp_path / "run" / "config.yaml")
-    assert kept.to_dict() == load_config(file, ["seed=7", "OPTIMIZER.weight_decay=0.125"]).to_dict()
-
-
 def test_validation_reports_the_loss_of_its_list(experiment: Callable[..., Path]) -> None:
     file = experiment(PAIR, epochs=1)
     cfg = load_config(file)
@@ -329,32 +124,6 @@ def test_of_equal_validations_the_first_is_best(experiment: Callable[..., Path])
     scores = [record["valid.Student.top1"] for record in progress.history]
     assert len(set(scores)) < len(scores)
     assert progress.best["epoch"] == 1 + scores.index(max(scores))
-
-
-@pytest.mark.parametrize("file", [LATEST, BEST])
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
-) -> None:
-    recognizer = build_recognizer(ALONE, seed=1)
-    optimizer = paddle.optimizer.AdamW(parameters=recognizer.trainable_parameters())
-
-    def write() -> None:
-        if file == LATEST:
-            save_latest(tmp_path, recognizer, optimizer, {})
-        else:
-            save_best(tmp_path, recognizer, {})
-
-    def full(content: Any, path: str) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    write()
-    before = (tmp_path / file).read_bytes()
-    monkeypatch.setattr(paddle, "save", full)
-    with pytest.raises(WriteError, match=f"{file} .*No space left"):
-        write()
-    assert (tmp_path / file).read_bytes() == before
-    assert not list(tmp_path.glob(f".{file}*"))
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_checkpoint(
@@ -488,16 +257,3 @@ def test_pretrained_weights_are_loaded_and_a_stranger_is_refused(
     paddle.save({"x": paddle.zeros([1])}, str(tmp_path / "donor.pdparams"))
     with pytest.raises(ClipDuetError, match="another network"):
         load_pretrained(recognizer, {**ALONE, "backbone": backbone})
-
-
-def test_a_run_of_before_a_setting_existed_has_its_default(
-    experiment: Callable[..., Path],
-) -> None:
-    cfg = load_config(experiment(ALONE))
-    stored = identity(cfg)
-    del stored["PRECISEBN"], stored["MODEL"]["backbone"]["dropout_prob"]
-    assert changed_settings(stored, identity(cfg))
-    assert not changed_settings(completed(stored), identity(cfg))
-    stored["MODEL"]["backbone"]["scale"] = 2.0
-    assert "MODEL.backbone.scale" in changed_settings(completed(stored), identity(cfg))[0]
-    assert completed({"of": "another program"}) == {"of": "another program"}

@@ -1,0 +1,163 @@
+"""The command of the gate: what it compares and measures, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import gain
+from benchmarks.deployments import answers, deployment
+from benchmarks.deployments.deployment import Deployment
+from benchmarks.gain import main
+from benchmarks.gate.result_file import load_results
+from infer.bundle.bundle import Bundle
+from infer.runtimes.registry import BACKENDS
+from infer.system.errors import BackendUnavailable
+from tests.benchmarks.gate.networks import run, write_bundle
+
+pytestmark = pytest.mark.usefixtures("tried")
+
+
+def test_what_needs_another_machine_is_left_out_unless_asked_for(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = answers.open_runtime
+    reason = "int8 needs another CPU"
+
+    def lacking(bundle: Any, **named: Any) -> Any:
+        if named["precision"] == "int8":
+            raise BackendUnavailable("onnxruntime", reason)
+        return original(bundle, **named)
+
+    monkeypatch.setattr(answers, "open_runtime", lacking)
+    out = tmp_path / "results.json"
+    assert run(world, "blind", "good", out, "--no-latency") == 0
+    results = load_results(out)
+    assert [row["cell"] for row in results["cells"]] == ["onnxruntime:fp32"]
+    assert results["broken"] == []
+    assert {"what": "onnxruntime:int8", "reason": reason} in results["left_out"]
+    asked = [
+        "--baseline", str(world / "blind"), "--student", str(world / "good"),
+        "--data", str(world / "test.list"), "--root", str(world / "clips"),
+        "--cells", "onnxruntime:int8", "--no-latency", "--out", str(tmp_path / "other.json"),
+    ]  # fmt: skip
+    assert main(asked) == 2
+    assert f"onnxruntime:int8 cannot run here: {reason}" in capsys.readouterr().err
+    assert not (tmp_path / "other.json").exists()
+
+
+def test_outputs_are_compared_before_anything_is_timed(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    def spied(name: str) -> Callable[..., Any]:
+        original = getattr(gain, name)
+
+        def call(*positional: Any, **named: Any) -> Any:
+            order.append(name)
+            return original(*positional, **named)
+
+        return call
+
+    for name in ("time_all", "answer_all", "cell_rows"):
+        monkeypatch.setattr(gain, name, spied(name))
+    assert run(world, "blind", "good", tmp_path / "results.json", "--seconds", "0.1") == 0
+    assert order == ["answer_all", "cell_rows", "time_all"]
+
+
+def test_costs_cover_every_cell(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "results.json"
+    opened: list[dict[str, Any]] = []
+    original = answers.open_runtime
+
+    def spy(bundle: Bundle, **options: Any) -> Any:
+        opened.append(options)
+        return original(bundle, **options)
+
+    monkeypatch.setattr(answers, "open_runtime", spy)
+    more = ("--seconds", "0.2", "--batch", "6", "--repetitions", "2")
+    assert run(world, "blind", "good", out, *more) == 0
+    results = json.loads(out.read_text())
+    # As in predictions: threads that stay awake would take the cores from reading.
+    assert opened and not any(options["spinning"] for options in opened)
+    speed = results["speed"]
+    keys = ["onnxruntime:fp32", "onnxruntime:int8"]
+    assert [row["cell"] for row in speed["cells"]] == keys
+    assert speed["clips"] == 29  # the broken one is not timed
+    for row in speed["cells"]:
+        stages = row["stages"]
+        assert set(stages) == {"read", "preprocess", "network", "rank", "total"}
+        for found in (*stages.values(), row["throughput"]):
+            assert 0 < found["p50"] <= found["p90"] <= found["p99"]
+        assert len({found["calls"] for found in stages.values()}) == 1
+        assert row["throughput"]["batch"] == 6 and row["throughput"]["clips_per_second"] > 0
+    assert speed["cells"][0]["stages"]["network"]["ratio"] == 1
+    assert [row["cell"] for row in speed["memory"]] == keys
+    for row in speed["memory"]:
+        assert row["bytes"] is None or 1e6 < row["bytes"] < 2e9
+    assert results["conditions"]["threads"] == 1
+    assert results["conditions"]["machine"]["packages"]["onnxruntime"]
+
+
+def test_what_runs_here_is_found_by_trying_it(world: Path, tmp_path: Path) -> None:
+    bundles = [Bundle.load(world / name) for name in ("blind", "good")]
+    choice = deployment.choose_deployments(bundles)
+    assert choice.reference == Deployment(
+        "onnxruntime", "fp32"
+    )  # these bundles have nothing for Paddle
+    assert Deployment("onnxruntime", "int8") in choice.cells
+    named = {one.what.partition(":")[0] for one in choice.left_out}
+    assert named | {cell.backend for cell in choice.cells} == set(BACKENDS)
+    assert all(one.reason for one in choice.left_out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--cells", "onnxruntime:fp32"], "--backends or --cells"),
+        (["--backends", "tensorflow"], "'tensorflow'"),
+        (["--threads", "0", "--batch", "0"], "--threads 0 (allowed: 1 or more); --batch 0"),
+        (["--keep", "0", "--margin", "-1"], "--keep 0 (allowed"),
+        (["--student", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_use_is_one_message_and_status_2(
+    world: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    out = tmp_path / "results.json"
+    assert run(world, "good", "blind", out, "--no-latency", *arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and words in error and "Traceback" not in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("place", ["test.list", "good/bundle.json", "good"])
+def test_the_result_never_takes_the_place_of_an_input(
+    world: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    before = {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
+    assert run(world, "good", "blind", world / place, "--no-latency") == 2
+    assert str(world / place) in capsys.readouterr().err
+    assert before == {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
+
+
+def test_other_classes_are_not_comparable(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    write_bundle(other, np.eye(3), np.eye(3), classes=["green", "red", "blue"])
+    arguments = ["--student", str(other)]
+    assert run(world, "good", "good", tmp_path / "r.json", "--no-latency", *arguments) == 2
+    assert "different classes" in capsys.readouterr().err
