@@ -34,8 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0 done, perhaps without a precision that failed and was not required; 1 a required
         artefact could not be made or verified; 2 a mistake in config, checkpoint, lists or
-        options; 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 no bundle was
-        written or changed.
+        options. But for 0 no bundle was written or changed.
     """
     given = parse(parser(), arguments)
     # Mistakes are told before Paddle is imported, which takes seconds.

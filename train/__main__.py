@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 done, 1 the loss diverged or too many clips cannot be read, 2 a mistake in config, lists
-        or options, 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
+        or options.
     """
     end_with_the_launcher()
     options = parser().parse_args(arguments)

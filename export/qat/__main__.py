@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 done, 1 the loss diverged or a conversion failed, 2 a mistake in config, checkpoint or
-        options, 130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP.
+        options.
     """
     options = parse(parser(), arguments)
     limits.refuse(limits.folder_problems("out", options.out))

@@ -81,9 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 done, 1 no engine could be built or written, 2 wrong use, or no TensorRT or GPU here,
-        130 interrupted, 143 or 129 ended by SIGTERM or SIGHUP. But for 0 the engines are those
-        that were there before.
+        0 done, 1 no engine could be built or written, 2 wrong use, or no TensorRT or GPU here. But
+        for 0 the engines are those that were there before.
     """
     build_engine(parser().parse_args(arguments))
     return 0

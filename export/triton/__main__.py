@@ -90,8 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 done, 2 wrong use or an output that cannot be written, 130 interrupted, 143 or 129 ended
-        by SIGTERM or SIGHUP. But for 0 no repository was written.
+        0 done, 2 wrong use or an output that cannot be written. But for 0 nothing was written.
     """
     options = parser().parse_args(arguments)
     limits.refuse(limits.number_problems(vars(options), NUMBERS))

@@ -65,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Returns:
-        0 done, 1 lists were written but videos are missing or broken, 2 nothing could be done, 130
-        interrupted, 143 or 129 ended by SIGTERM or SIGHUP; the same command goes on where it was.
+        0 done, 1 lists were written but videos are missing or broken, 2 nothing could be done.
     """
     options = parser().parse_args(arguments)
     reports = prepare(options)
