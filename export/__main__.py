@@ -13,7 +13,7 @@ from export.command_line import parser
 from export.int8.defaults import MOST, Goal
 from export.int8.quantize import KEEP_FLOAT
 from export.option_limits import OptionError, memory_problems, refuse
-from export.output_option import parse
+from export.output_option import parse_options
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.signals import import_paddle
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         artefact could not be made or verified; 2 a mistake in config, checkpoint, lists or
         options. But for 0 no bundle was written or changed.
     """
-    given = parse(parser(), arguments)
+    given = parse_options(parser(), arguments)
     # Mistakes are told before Paddle is imported, which takes seconds.
     cfg, options = _checked(given)
     import_paddle()

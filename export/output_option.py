@@ -12,11 +12,13 @@ log = logger(__name__)
 
 
 def add_output(parser: argparse.ArgumentParser, *, metavar: str, help: str) -> None:
-    """Add `--out` to a command line, which `parse` then reads."""
+    """Add `--out` to a command line, which `parse_options` then reads."""
     parser.add_argument("--out", "--output", metavar=metavar, help=help)
 
 
-def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse_options(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace:
     """The options of a command line that has `--out` and `--override`.
 
     `-o FOLDER`, which was short for `--output`, still works.

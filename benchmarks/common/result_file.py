@@ -41,7 +41,7 @@ def dump(value: Any) -> str:
     return _NUMBERS.sub(lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
 
 
-def parse(text: str) -> Any:
+def parse_printable(text: str) -> Any:
     r"""The value of a JSON text, its strings as they can be shown.
 
     Control characters, terminal codes and half characters become escapes, such as `\x1b`: what is
@@ -77,7 +77,7 @@ def read(path: Path, *, format: str, versions: Collection[int], made_by: str) ->
         BenchmarkError: missing, not JSON, or of another format or version.
     """
     try:
-        value = parse(read_text(path, most=MOST_BYTES))
+        value = parse_printable(read_text(path, most=MOST_BYTES))
     except OSError as error:
         raise BenchmarkError(
             f"{path} cannot be read ({error.strerror}); make it with `{made_by}`"

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a goal is missed, 2 wrong use."""
     options = _parser().parse_args(arguments)
     result = carry_out(run, options, least=LEAST)
-    for line in summary_lines(result):
+    for line in speed_lines(result):
         print(line)
     print(f"written: {options.out}")
     return 0 if all(goal["met"] for goal in result["goals"].values()) else 1
@@ -207,7 +207,7 @@ def goals(
     }
 
 
-def summary_lines(result: Mapping[str, Any]) -> list[str]:
+def speed_lines(result: Mapping[str, Any]) -> list[str]:
     """The result as lines for a terminal."""
     lines = [f"{'batch 1':44s} {'p50 ms':>8s} {'ratio':>6s}  spread"]
     for name, row in result["latency"].items():

@@ -122,6 +122,7 @@ def _make_partial(target: Path) -> tuple[Path, int]:
 
 
 def _locked(folder: Path) -> int:
+    """Lock a folder itself: filelock wants a file, which would stay in the folder or beside it."""
     file = os.open(folder, os.O_RDONLY)
     with suppress(OSError):  # a file system without locks: see `_is_left`
         fcntl.flock(file, fcntl.LOCK_EX)

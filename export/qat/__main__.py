@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from export import option_limits as limits
-from export.output_option import add_output, parse
+from export.output_option import add_output, parse_options
 from export.qat.trained import (
     FORMAT,
     FP32,
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 1 the loss diverged or a conversion failed, 2 a mistake in config, checkpoint or
         options.
     """
-    options = parse(parser(), arguments)
+    options = parse_options(parser(), arguments)
     limits.refuse(limits.folder_problems("out", options.out))
     from train.config.load import load_config, run_config
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import NoReturn, ParamSpec
 
 from ..system.errors import ClipDuetError, explained, os_reason
-from ..system.log import Stream, logger, shown
+from ..system.log import Stream, logger, messages_shown
 from ..system.signals import exit_status, stoppable
 from ..system.terminal import discard_output, open_streams
 
@@ -45,7 +45,7 @@ def command(
     def decorate(main: Callable[P, int]) -> Callable[P, int]:
         @functools.wraps(main)
         def run(*arguments: P.args, **options: P.kwargs) -> int:
-            with shown(information) as messages:
+            with messages_shown(information) as messages:
                 try:
                     with stoppable():
                         status = main(*arguments, **options)
@@ -93,7 +93,7 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
         if status in (0, FAILED):
-            with shown():
+            with messages_shown():
                 log.error(f"output: {error}")
             status = WRONG_USE
     if status > FAILED and any(_is_waited_for(thread) for thread in threading.enumerate()):

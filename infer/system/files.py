@@ -109,6 +109,9 @@ def lock_file(path: Path, *, create: bool = False) -> int | None:
     Of a process that ends, however it does, the kernel drops the locks. Its number would say less:
     in a container it is the same every time, and other containers' processes are not seen.
 
+    Beyond a lock as the package filelock takes it, the path still names the file that was locked,
+    and that is a regular file of the user's own.
+
     Args:
         path: None is returned for what is no regular file of the user's own.
         create: whether one that is not there is made, closed to other users.

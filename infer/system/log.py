@@ -41,7 +41,7 @@ def silenced(module: str) -> Iterator[None]:
 
 
 @contextmanager
-def shown(information: Stream = "stderr") -> Iterator[Messages]:
+def messages_shown(information: Stream = "stderr") -> Iterator[Messages]:
     """Show messages to the user of a command while the body runs.
 
     Args:

@@ -25,7 +25,7 @@ def command(request: pytest.FixtureRequest) -> tuple[Callable[..., int], Callabl
     given = ["--checkpoint", "none/best.pdparams", *more]
     return (
         lambda *words: main([*given, *words]),
-        lambda *words: output_option.parse(parser(), [*given, *words]),
+        lambda *words: output_option.parse_options(parser(), [*given, *words]),
     )
 
 

@@ -1,4 +1,8 @@
-"""One process at a time in the folder of a run."""
+"""One process at a time in the folder of a run.
+
+The lock's file holds the number of the process, so that a message can name who trains there: a
+lock of the package filelock does not tell.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class PaddleRuntime:
         options: RuntimeOptions,
     ) -> None:
         use_avx2_on_amd()
-        inference = import_paddle(backend)
+        inference = import_paddle_inference(backend)
         program = [p for p in artifact.paths if p.suffix in (".json", ".pdmodel")]
         weights = [p for p in artifact.paths if p.suffix == ".pdiparams"]
         if len(program) != 1 or len(weights) != 1:
@@ -125,16 +125,16 @@ def open_artifact(
 
 def version(backend: Backend) -> str | None:
     """As `Implementation.version`."""
-    import_paddle(backend)
+    import_paddle_inference(backend)
     return package_version(importlib.import_module("paddle"))
 
 
 def check(backend: Backend) -> None:
     """As `Implementation.check`."""
-    import_paddle(backend).Config()
+    import_paddle_inference(backend).Config()
 
 
-def import_paddle(backend: Backend) -> Any:
+def import_paddle_inference(backend: Backend) -> Any:
     """`paddle.inference`. Raises BackendUnavailable, with how to install it."""
     return load_package(backend, "paddle.inference", ("Config", "create_predictor"))
 

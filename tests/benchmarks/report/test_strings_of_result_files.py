@@ -11,7 +11,7 @@ from unicodedata import category
 
 import pytest
 
-from benchmarks.common.result_file import dump, parse
+from benchmarks.common.result_file import dump, parse_printable
 from benchmarks.methods.earlier import stored_study
 from benchmarks.study.result_file import load_study
 from infer.system.files import write_text
@@ -78,4 +78,4 @@ def test_what_was_measured_of_a_file_with_any_name_is_written(tmp_path: Path) ->
     write_text(tmp_path / "results.json", dump({"list": name, "numbers": [1, 2]}))
     text = (tmp_path / "results.json").read_text(encoding="utf-8")
     assert json.loads(text) == {"list": name, "numbers": [1, 2]}
-    assert parse(text)["list"] == "caf\\udce9.list"
+    assert parse_printable(text)["list"] == "caf\\udce9.list"

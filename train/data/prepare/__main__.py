@@ -25,7 +25,7 @@ from train.data.prepare.report import (
     write_annotated_lists,
 )
 from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, PrepareError, PublicDataset
-from train.data.prepare.videos import find_videos, process
+from train.data.prepare.videos import process, videos_by_key
 
 log = logger("train.data.prepare")
 
@@ -95,7 +95,7 @@ def prepare(options: argparse.Namespace) -> dict[str, SplitReport]:
     plan = _read(dataset, annotations, root)
     for split in plan.absent:
         log.info(f"note: the {split} split is left out, its annotation file is not there")
-    found = find_videos(
+    found = videos_by_key(
         videos, pictures=dataset.frames is not None, replaced_by=dataset.replaced_by
     )
     wanted = [entry.key for entries in plan.splits.values() for entry in entries]

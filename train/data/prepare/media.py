@@ -38,7 +38,7 @@ CRF = "18"
 """Of smaller videos: x264's constant rate factor; differences cannot be seen."""
 
 
-class OutputError(ClipDuetError):
+class MediaWriteError(ClipDuetError):
     """Results cannot be written: the disk is full, or something stands in the way."""
 
 
@@ -141,7 +141,7 @@ def writing_results(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
+        raise MediaWriteError(
             f"{target} cannot be written: {error.strerror or error}; once that is mended, the same "
             "command goes on where it was"
         ) from error

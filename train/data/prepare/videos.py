@@ -29,7 +29,7 @@ CHUNK = 8
 """Videos that a process takes at a time."""
 
 
-def find_videos(
+def videos_by_key(
     videos: Path, *, pictures: bool = False, replaced_by: str | None = None
 ) -> dict[str, str]:
     """Relative paths of all videos (or folders of pictures) below a folder, by their keys.
