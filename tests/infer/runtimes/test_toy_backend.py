@@ -153,7 +153,7 @@ def test_benchmarks_name_and_compare_it(checkout: Path, make_bundle: Callable[..
         "from benchmarks.pages.numbers import cell_name, short_name\n"
         "from infer.bundle.bundle import Bundle\n"
         "deployment.REFERENCES = ('onnxruntime:fp32',)\n"
-        "chosen = deployment.choose([Bundle.load(sys.argv[1])], backends=['toy'])\n"
+        "chosen = deployment.choose_deployments([Bundle.load(sys.argv[1])], backends=['toy'])\n"
         "names = [cell_name(cell.key) for cell in chosen.cells]\n"
         "print(json.dumps([names, short_name('toy:int8'), package_versions()]))\n"
     )

@@ -18,9 +18,9 @@ from train.data.processes import worker_pool
 
 SLEEPERS = """
 import time
-from train.data.processes import pool
+from train.data.processes import worker_pool
 if __name__ == "__main__":
-    with pool(2) as executor:
+    with worker_pool(2) as executor:
         print("begun", flush=True)
         list(executor.map(time.sleep, [60] * 8))
 """
