@@ -1,9 +1,9 @@
 """`python -m benchmarks.precisions`: what INT8 costs, by three ways of making it.
 
 Takes the finished runs of a study, pairs of a baseline and a DML student. Of every network it makes
-8-bit graphs by calibration alone, with layers spared for an accuracy goal, and by a fine-tune, each
-with symmetric int8 and with uint8 activations, and compares their answers with those of the fp32
-graph: on the validation list, which goal and fine-tune have seen, and on the test list, which
+8-bit graphs by calibration alone, with layers in float for an accuracy goal, and by a fine-tune,
+each with symmetric int8 and with uint8 activations, and compares their answers with those of the
+fp32 graph: on the validation list, which goal and fine-tune have seen, and on the test list, which
 nothing has. Stopped at any moment, the same command goes on where it was.
 """
 

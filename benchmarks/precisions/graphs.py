@@ -146,7 +146,7 @@ def _command(network: StudyRun, words: Sequence[str], options: argparse.Namespac
 
 
 def _goal_graphs(network: StudyRun, fp32: Path, options: argparse.Namespace) -> dict[str, Path]:
-    """Graphs with layers spared until the goal holds, by the code of an export."""
+    """Graphs with layers in float until the goal holds, by the code of an export."""
     from export.clips import selection
     from export.int8.defaults import MOST, Goal
     from export.int8.files import Int8, write_int8
@@ -182,5 +182,5 @@ def _goal_graphs(network: StudyRun, fp32: Path, options: argparse.Namespace) -> 
 
 
 def goal_graph(network: StudyRun, goal: float, kind: str) -> Path:
-    """Where a graph with layers spared lies; what was found lies beside it, as JSON."""
+    """Where a graph with layers in float lies; what was found lies beside it, as JSON."""
     return network.folder / f"goal-{goal:g}.{kind}.onnx"

@@ -13,8 +13,8 @@ NAMES = {
     REFERENCE: "fp32",
     "ptq.int8": "calibrated, int8",
     "ptq.uint8": "calibrated, uint8",
-    "goal.int8": "layers spared, int8",
-    "goal.uint8": "layers spared, uint8",
+    "goal.int8": "layers in float, int8",
+    "goal.uint8": "layers in float, uint8",
     "qat.int8": "fine-tuned, int8",
     "qat.uint8": "fine-tuned, uint8",
 }

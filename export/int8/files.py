@@ -1,4 +1,4 @@
-"""The 8-bit files of a bundle: by calibration alone, with layers spared, or trained for it."""
+"""The 8-bit files of a bundle: by calibration alone, with layers in float, or trained for it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Int8:
     Attributes:
         keep_float: nodes that compute with floats, see `export.int8.quantize.quantize`.
         reduce_range: 7-bit weights.
-        goal: what must be reached, by sparing layers where need be; None: there is no goal.
-        most: largest share of the multiply-adds that sparing may leave in float.
+        goal: what must be reached, with layers in float where need be; None: there is no goal.
+        most: largest share of the multiply-adds that may stay in float.
         threads: of ONNX Runtime; None: all cores.
     """
 
@@ -46,7 +46,7 @@ def write_int8(
     calibration: Calibration,
     dataset: ListedClips,
 ) -> dict[str, Any]:
-    """Quantise, and spare layers until the goal holds.
+    """Quantise, with layers in float until the goal holds.
 
     Args:
         calibrated: the fp32 graph.

@@ -3,7 +3,7 @@
 Which answers turn is luck, so layers are compared by the KL divergence of the logits, to which
 every clip contributes. `export.int8.goal` decides when enough is enough.
 
-The search is greedy: spare the layer that brings the divergence down most, again and again, until
+The search is greedy: keep in float the layer that lowers the divergence most, again, until
 the goal holds. It looks at a layer anew only while what that brought earlier might make it the
 best (lazy evaluation; Minoux, 1978). What later turns out not to be needed is rounded again.
 """
@@ -58,7 +58,7 @@ class SearchResult:
     Attributes:
         goal: what was looked for.
         before: the score with every layer rounded.
-        after: the score with those of `layers` spared.
+        after: the score with those of `layers` in float.
         layers: kept in float, in the order in which they were found.
         steps: each layer that was tried and kept, with the score it led to.
         work: share of the multiply-adds that is in float.
@@ -93,7 +93,7 @@ class SearchResult:
 
 
 def rank(layers: Sequence[str], work: Mapping[str, float], attempt: Try) -> list[Effect]:
-    """Round each layer alone, and spare each alone; those that hurt most come first.
+    """Round each layer alone, and keep each alone in float; those that cost most come first.
 
     Args:
         layers: names of the nodes that may be rounded.
@@ -107,17 +107,17 @@ def rank(layers: Sequence[str], work: Mapping[str, float], attempt: Try) -> list
         effects.append(Effect(layer, work.get(layer, 0.0), alone, spared))
         log.info(
             f"{number:3d}/{len(layers)} {layer}: KL {alone.divergence:.5f} alone, "
-            f"{spared.divergence:.5f} when only it is spared"
+            f"{spared.divergence:.5f} when only it is in float"
         )
     return sorted(effects, key=lambda effect: effect.spared.divergence)
 
 
 def ranking_table(effects: Sequence[Effect], all_rounded: Score) -> list[str]:
-    """A ranking as lines of text; `gain` is what sparing the layer takes off the divergence."""
+    """A ranking as lines of text; `gain` is what float takes off the divergence."""
     width = max([len(effect.layer) for effect in effects], default=5)
     lines = [
         f"{'layer':{width}}  {'work':>6}  {'KL alone':>9}  {'SQNR':>6}  {'agree':>7}"
-        f"  {'KL spared':>9}  {'gain':>6}  {'top-1':>6}"
+        f"  {'KL float':>9}  {'gain':>6}  {'top-1':>6}"
     ]
     for effect in effects:
         gain = 1 - effect.spared.divergence / max(all_rounded.divergence, 1e-12)
@@ -137,7 +137,7 @@ def search(
     *,
     most: float,
 ) -> SearchResult:
-    """Spare layers until the goal holds, or until no more may be spared.
+    """Keep layers in float until the goal holds, or until no more may be.
 
     Args:
         layers: names of the nodes that may be rounded.
@@ -160,7 +160,7 @@ def search(
         layer, now = found
         chosen.append(layer)
         steps.append((layer, now))
-        log.info(f"spared    {layer}: {now}")
+        log.info(f"in float  {layer}: {now}")
     for layer in chosen[:-1] if now.reaches(goal) else []:
         fewer = attempt(frozenset(chosen) - {layer})
         if fewer.reaches(goal):
@@ -183,8 +183,8 @@ def _best(
 ) -> tuple[str, Score] | None:
     """The layer that brings the divergence down most, taken off `waiting`; None: none does.
 
-    `waiting` holds each layer with the divergence that it is expected to lead to: what sparing
-    it brought the last time it was tried, taken off the present one.
+    `waiting` holds each layer with the divergence that it is expected to lead to: what
+    float brought the last time it was tried, taken off the present one.
     """
     scores: dict[str, Score] = {}
     too_much: list[tuple[float, str]] = []

@@ -1,4 +1,4 @@
-"""Quantised networks with some layers spared, each made and compared with the fp32 one."""
+"""Quantised networks with some layers in float, each made and compared with the fp32 one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUMS = ("Add", "Mul", "AveragePool", "LeakyRelu")
 
 
 class Trials:
-    """Makes quantised networks with some layers spared, and compares them with the fp32 one.
+    """Makes quantised networks with some layers in float, and compares them with the fp32 one.
 
     Args:
         calibrated: the fp32 graph and its ranges.
@@ -61,7 +61,7 @@ class Trials:
 
     @property
     def layers(self) -> list[str]:
-        """Names of the nodes that are rounded where nothing more is spared, in their order."""
+        """Names of the nodes that are rounded where nothing more stays in float, in their order."""
         model = self._calibrated.model
         graph = GraphIndex.of(model.graph)
 

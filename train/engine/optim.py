@@ -71,17 +71,17 @@ def build_optimizer(
     parameters = recognizer.trainable_parameters()
     decay = (block["weight_decay"] or {"value": 0.0})["value"]
     common = {"learning_rate": scheduler, "parameters": parameters}
-    spared = {parameter.name for parameter in parameters if len(parameter.shape) == 1}
+    no_decay = {parameter.name for parameter in parameters if len(parameter.shape) == 1}
     if block["name"] == "Momentum":
         for parameter in parameters:
-            if parameter.name in spared:
+            if parameter.name in no_decay:
                 parameter.regularizer = L2Decay(0.0)
         momentum = {key: block[key] for key in ("momentum", "use_nesterov")}
         return paddle.optimizer.Momentum(
             weight_decay=L2Decay(decay), **momentum, **common
         ), scheduler
     words = block["no_weight_decay_name"].split()
-    spared |= {
+    no_decay |= {
         parameter.name
         for key, parameter in recognizer.named_parameters()
         if any(word in key for word in words)
@@ -92,7 +92,7 @@ def build_optimizer(
     betas = {key: block[key] for key in ("beta1", "beta2", "epsilon")}
     adamw = paddle.optimizer.AdamW(
         weight_decay=decay,
-        apply_decay_param_fun=lambda name: name not in spared,
+        apply_decay_param_fun=lambda name: name not in no_decay,
         **betas,
         **common,
     )

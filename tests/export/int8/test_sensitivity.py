@@ -114,7 +114,7 @@ def test_the_command_says_when_a_goal_is_out_of_reach(
     more = ["--least", "100", "--most", "0.3", "--no-ranking", "--activations", "uint8"]
     assert sensitivity.main(command(made, *more)) == 1
     said = capsys.readouterr().out
-    assert "spared    backbone." in said
+    assert "in float  backbone." in said
     assert "at most 30%" in said
     assert "make qat" in said
 
@@ -193,5 +193,5 @@ def test_an_export_that_misses_its_required_goal_leaves_nothing(
     )
     with pytest.raises(GoalError, match="aware training"):
         export_bundle(made.cfg, made.checkpoint, tmp_path / "bundle", options=options)
-    assert any(line.startswith("spared ") for line in caplog.messages)
+    assert any(line.startswith("in float ") for line in caplog.messages)
     assert not list(tmp_path.iterdir())
