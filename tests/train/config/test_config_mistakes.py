@@ -49,7 +49,7 @@ def test_a_pattern_of_frame_names_is_not_appended_to_videos(pair):
     found = mistakes(pair, "DATASET.train.suffix='img_{:05}.jpg'")
     assert "pattern" in found["DATASET.train"]
     cfg = load_config(pair, ["DATASET.train.suffix=", "DATASET.train.data_prefix="])
-    assert (cfg.dataset.train.suffix, cfg.dataset.train.data_prefix) == ("", "")
+    assert (cfg.DATASET.train.suffix, cfg.DATASET.train.data_prefix) == ("", "")
 
 
 def test_a_mistyped_name_does_not_hide_what_else_is_wrong_in_its_block(pair):

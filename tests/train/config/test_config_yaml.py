@@ -30,7 +30,7 @@ def test_bases_merge_mappings_and_replace_lists(tmp_path, pair):
     child = load_config(tmp_path / "child.yaml")
     assert child.epochs == 3 and child.mix is None
     assert child.optimizer["momentum"] == 0.8 and child.optimizer["use_nesterov"] is True
-    assert [next(iter(b)) for b in child.pipeline.valid.blocks()] == [
+    assert [next(iter(b)) for b in child.PIPELINE.valid.blocks()] == [
         "Scale",
         "CenterCrop",
         "Normalization",
@@ -81,8 +81,8 @@ def test_overrides_arrive_as_written(pair, momentum, workers, cache, name, ramp)
     }
     texts = [f"{path}={json.dumps(value)}" for path, value in values.items()]
     cfg = load_config(pair, texts)
-    assert cfg.OPTIMIZER.momentum == momentum and cfg.dataset.num_workers == workers
-    assert cfg.dataset.cache is cache and cfg.model_name == name
+    assert cfg.OPTIMIZER.momentum == momentum and cfg.DATASET.num_workers == workers
+    assert cfg.DATASET.cache is cache and cfg.model_name == name
     assert cfg.model["loss"]["Train"][2]["ramp"] == ramp
     again = load_config(pair, reversed(texts))
     assert again.sha256() == cfg.sha256()
@@ -101,7 +101,7 @@ def test_overrides_reach_into_lists_and_the_last_one_wins(pair):
         ],
     )
     assert cfg.model["models"][0]["Teacher"]["backbone"]["width"] == 0.5
-    assert cfg.pipeline.train.blocks()[3] == {"RandomFlip": {"p": 0.25}}
+    assert cfg.PIPELINE.train.blocks()[3] == {"RandomFlip": {"p": 0.25}}
     assert cfg.epochs == 5 and cfg.amp.enabled
 
 
@@ -124,9 +124,9 @@ def test_environment_is_expanded_in_texts(pair, monkeypatch):
             "DATASET.train.file_path=${NOWHERE:-a}-${CLIPS:-b}.list",
         ],
     )
-    assert cfg.dataset.root == "/data/my clips/k400"
+    assert cfg.DATASET.root == "/data/my clips/k400"
     assert cfg.output_dir == "runs/${x}"
-    assert cfg.dataset.train.file_path == "a-/data/my clips.list"
+    assert cfg.DATASET.train.file_path == "a-/data/my clips.list"
     files = cfg.lists["train"]
     assert files.list_file == Path("/data/my clips/k400/a-/data/my clips.list")
     assert files.root == Path("/data/my clips/k400/videos")
@@ -137,7 +137,7 @@ def test_missing_variables_are_mistakes_unless_overridden(pair, monkeypatch):
     pair.write_text(PAIR.replace("batch_size: 4", "batch_size: 4\n    root: ${NOWHERE}/x"))
     found = mistakes(pair, "epochs=-1")
     assert "environment variable NOWHERE" in found["DATASET.root"] and "epochs" in found
-    assert load_config(pair, ["DATASET.root=/x"]).dataset.root == "/x"
+    assert load_config(pair, ["DATASET.root=/x"]).DATASET.root == "/x"
     assert "no valid ${NAME}" in mistakes(pair, "DATASET.root=${1}")["DATASET.root"]
     assert "no valid ${NAME}" in mistakes(pair, "DATASET.root=${A:-${B}}")["DATASET.root"]
 

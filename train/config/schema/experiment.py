@@ -185,16 +185,6 @@ class Config(BaseModel):
         """The MIX block, or None."""
         return None if self.MIX is None else self.MIX.model_dump()
 
-    @property
-    def dataset(self) -> Dataset:
-        """The DATASET block."""
-        return self.DATASET
-
-    @property
-    def pipeline(self) -> Pipeline:
-        """The PIPELINE block."""
-        return self.PIPELINE
-
     @cached_property
     def class_num(self) -> int:
         """Classes that the networks tell apart."""
