@@ -138,6 +138,7 @@ def test_with_several_pairs_the_pairs_that_are_needed_are_said(
 def test_the_page_stands_alone(make_results: MakeResults, report: Callable[..., Path]) -> None:
     folder = report(make_results())
     assert sorted(file.name for file in folder.iterdir()) == [
+        "gain.svg",
         "index.html",
         "report.md",
         "results.csv",
