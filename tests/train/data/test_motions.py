@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
-import itertools
 import json
 import os
 import signal
@@ -15,16 +14,21 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from infer.clips.decode import read_video
 from train.data.lists import read_list
 from train.data.motions.__main__ import main
-from train.data.motions.clips import CLASSES, MotionSpec, draw_clip, ways
+from train.data.motions.clips import (
+    CLASSES,
+    SPLITS,
+    MotionSpec,
+    draw_clip,
+    draw_order,
+    draw_pictures,
+    order,
+)
 from train.data.motions.dataset import make_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -168,10 +172,12 @@ def test_settings_out_of_range_are_told_together(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--train", "-1", "--size", "33", "--weakest", "2", "--growth", "inf"]
+    arguments += ["--frames", "12"]
     assert main(["--out", str(tmp_path / "new"), *arguments]) == 2
     message = capsys.readouterr().err
     assert all(
-        word in message for word in ("train is -1", "size is 33", "weakest is 2.0", "growth")
+        word in message
+        for word in ("train is -1", "size is 33", "weakest is 2.0", "growth", "frames is 12")
     )
     assert main(["--out", str(tmp_path / "new"), "--workers", "0"]) == 2
     assert "workers is 0" in capsys.readouterr().err
@@ -180,66 +186,51 @@ def test_settings_out_of_range_are_told_together(
     assert main(["--out", str(tmp_path / "file")]) == 2
 
 
-@given(
-    frames=st.integers(4, 20).map(lambda half: 2 * half),
-    label=st.integers(0, 7),
-    seed=st.integers(0, 2**32),
-)
-def test_what_moves_and_what_does_not_visit_the_same_values(
-    frames: int, label: int, seed: int
-) -> None:
-    rows = ways(np.random.default_rng(seed), frames=frames, label=label)
-    values = (np.arange(frames) + 0.5) * 2 / frames - 1
-    np.testing.assert_allclose(np.sort(rows), np.tile(values, (4, 1)), atol=1e-12)
-    moving, backwards = divmod(label, 2)
-    steps = np.diff(rows[moving])
-    back_to_the_start = np.abs(steps) > 2.01 / frames * (frames - 2)
-    assert back_to_the_start.sum() <= 1
-    assert ((steps[~back_to_the_start] < 0) == bool(backwards)).all()
-    # Come back to where they began, to and fro never steps further than over two pairs of values.
-    others = np.delete(np.abs(np.diff(rows, append=rows[:, :1])), moving, axis=0)
-    assert others.max() < 2.01 * 5 / frames
-    # And what a network is shown of them turns round twice.
-    for row in np.delete(rows, moving, axis=0):
-        ways_round = np.sign(np.diff(row[1::2], append=row[1:2]))
-        assert (ways_round != np.roll(ways_round, 1)).sum() == 2
+EVERY_ORDER = [(start, clockwise) for start in range(8) for clockwise in (False, True)]
 
 
-@given(
-    frames=st.integers(4, 20).map(lambda half: 2 * half),
-    label=st.integers(0, 7),
-    first=st.integers(0, 1),
-    seed=st.integers(0, 2**32),
-)
-def test_every_second_frame_visits_the_same_values_too(
-    frames: int, label: int, first: int, seed: int
-) -> None:
-    """A network is shown eight of sixteen frames: what they show together is all it has."""
-    rows = ways(np.random.default_rng(seed), frames=frames, label=label)[:, first::2]
-    evenly = (np.arange(0, frames, 2) + 0.5) * 2 / frames - 1
-    for row in rows:
-        shift = np.sort(row) - evenly  # a whole step, or none, by where the row starts
-        assert np.ptp(shift) < 1e-12 and min(abs(shift[0]), abs(shift[0] - 2 / frames)) < 1e-12
+@pytest.mark.parametrize("label", range(8))
+def test_every_class_shows_every_place_once_and_at_each_time_as_often(label: int) -> None:
+    orders = [order(label, start=start, clockwise=side) for start, side in EVERY_ORDER]
+    for shown in orders:
+        assert sorted(shown) == list(range(8))
+    for at_one_time in np.transpose(orders):
+        assert (np.bincount(at_one_time, minlength=8) == 2).all()
+    # All are drawn, equally often up to chance: 1600 draws, four standard deviations.
+    drawn = [tuple(draw_order(np.random.default_rng(k), label)) for k in range(1600)]
+    counts = [drawn.count(tuple(shown)) for shown in orders]
+    assert sum(counts) == 1600 and min(counts) > 60 and max(counts) < 140
 
 
-def test_which_half_of_the_values_is_visited_does_not_hang_on_the_label() -> None:
-    counts = np.zeros((2, 4), int)  # moves or not, attribute
-    for seed in range(2000):
-        rows = ways(np.random.default_rng(seed), frames=16, label=seed % 8)[:, 1::2]
-        lower = rows.min(axis=1) < -0.9
-        counts[1] += lower
-        counts[0, seed % 8 // 2] += lower[seed % 8 // 2]
-    share = [counts[0] / 500, (counts[1] - counts[0]) / 1500]
-    np.testing.assert_allclose(share, 0.5, atol=0.08)  # three standard deviations of 500
+@pytest.mark.parametrize("label", range(8))
+def test_steps_lead_along_the_heading_and_jumps_back(label: int) -> None:
+    angle = (np.arange(8) + 0.5) * np.pi / 4
+    ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    heading = np.pi / 4 * label
+    along = np.array([np.cos(heading), np.sin(heading)])
+    for start, clockwise in EVERY_ORDER:
+        places = ring[order(label, start=start, clockwise=clockwise)]
+        steps = np.diff(places, axis=0, append=places[:1]) @ along
+        assert (steps > 0.5).sum() == 6 and (steps < -1.8).sum() == 2
+
+
+def test_nothing_but_the_order_depends_on_the_label() -> None:
+    """A clip is pictures that were drawn without it, and then put in order."""
+    spec = dataclasses.replace(SMALL, frames=16)
+    for index in range(8):
+        seed = [spec.seed, SPLITS.index("test"), index]
+        pictures = draw_pictures(spec, np.random.default_rng(seed))
+        frames, label = draw_clip(spec, "test", index)
+        shown = draw_order(np.random.default_rng([*seed, 1]), label)
+        for copy in (0, 1):  # of two frames of each place a network is shown either
+            np.testing.assert_array_equal(frames[copy::2], pictures[shown, copy])
 
 
 class Seen(NamedTuple):
-    """What one frame shows of the object: place, log of its radius, its picture by angles."""
+    """Place of the object in one frame, in pixels."""
 
     x: float
     y: float
-    size: float
-    around: np.ndarray
 
 
 def see(frame: np.ndarray) -> Seen:
@@ -248,65 +239,48 @@ def see(frame: np.ndarray) -> Seen:
     weight = np.clip(difference - 60, 0, 120) / 120
     area = max(weight.sum(), 1.0)
     rows, columns = np.mgrid[: frame.shape[0], : frame.shape[1]]
-    x, y = float((weight * columns).sum() / area), float((weight * rows).sum() / area)
-    radius = float(np.sqrt(area / np.pi))
-    flags = cv2.WARP_POLAR_LINEAR | cv2.WARP_FILL_OUTLIERS
-    around = cv2.warpPolar(frame.astype(np.float32), (16, 72), (x, y), 2 * radius + 2, flags)
-    return Seen(x, y, float(np.log(radius)), around)
-
-
-def turned(before: np.ndarray, after: np.ndarray) -> int:
-    """Clockwise turn between two pictures by angles, in steps of 5 degrees: best correlation."""
-    spectrum = np.fft.rfft(before, axis=0).conj() * np.fft.rfft(after, axis=0)
-    best = int(np.fft.irfft(spectrum.sum(axis=(1, 2)), n=len(before)).argmax())
-    return best if best <= len(before) // 2 else best - len(before)
+    return Seen(float((weight * columns).sum() / area), float((weight * rows).sum() / area))
 
 
 def motion(frames: np.ndarray) -> int:
-    """The class as a tracker finds it: what went most often in one direction."""
-    seen = [see(frame) for frame in frames]
-    steps = [
-        [b.x - a.x, b.y - a.y, b.size - a.size, turned(a.around, b.around)]
-        for a, b in itertools.pairwise(seen)
-    ]
-    moves = np.array(steps, np.float64)
-    net = moves.sum(axis=0) / (np.abs(moves).sum(axis=0) + 1e-9)
-    one_way = np.sign(moves).sum(axis=0) + 0.01 * net  # the second part decides between equals
-    most = int(np.abs(one_way).argmax())
-    return 2 * most + int(one_way[most] < 0)
+    """The class as a tracker finds it: the mean direction of the steps."""
+    seen = np.array([see(frame) for frame in frames])
+    steps = np.diff(seen, axis=0, append=seen[:1])
+    x, y = (steps / (np.linalg.norm(steps, axis=1, keepdims=True) + 1e-9)).sum(axis=0)
+    return round(np.arctan2(y, x) / (2 * np.pi) * len(CLASSES)) % len(CLASSES)
 
 
 def test_the_label_is_in_the_order_of_the_frames_only() -> None:
     spec, clips = MotionSpec(), 240
     rng = np.random.default_rng(0)
-    right = dict.fromkeys(("as filmed", "backwards", "shuffled", "one frame"), 0)
+    right = dict.fromkeys(("as filmed", "shuffled", "one frame"), 0)
     for index in range(clips):
         frames, label = draw_clip(spec, "test", index)
         frames = frames[::2]  # what the networks see
         still = np.repeat(frames[4:5], len(frames), axis=0)
         right["as filmed"] += motion(frames) == label
-        right["backwards"] += motion(frames[::-1]) == (label ^ 1)
         right["shuffled"] += motion(rng.permutation(frames)) == label
         right["one frame"] += motion(still) == label
     share = {name: count / clips for name, count in right.items()}
     chance = 1 / len(CLASSES)
-    assert share["as filmed"] > 0.95 and share["backwards"] > 0.95, share
+    assert share["as filmed"] > 0.85, share
     # 240 clips: three standard deviations are six points.
     assert abs(share["one frame"] - chance) < 0.065, share
     assert abs(share["shuffled"] - chance) < 0.065, share
 
 
-def test_no_attribute_goes_further_where_it_is_the_one_that_moves() -> None:
-    """Else frames without order told which of four it is."""
-    spread: list[list[np.ndarray]] = [[], [], [], []]
-    for index in range(240):
-        frames, label = draw_clip(MotionSpec(), "test", index)
-        seen = np.array([see(frame)[:3] for frame in frames[::2]])
-        spread[label // 2].append(seen.std(axis=0))
-    means = np.array([np.mean(rows, axis=0) for rows in spread])  # moving attribute, attribute
-    for attribute in range(3):
-        others = np.delete(means[:, attribute], attribute).mean()
-        assert means[attribute, attribute] == pytest.approx(others, rel=0.08)
+def test_training_clips_are_easier_across_the_heading_only() -> None:
+    """What tells the label is as large as in a test; what does not, is smaller on average."""
+    ranges: dict[str, list[np.ndarray]] = {"train": [], "test": []}
+    spec = dataclasses.replace(MotionSpec(), growth=1.0, background=0.0, noise=0.0)
+    for split, rows in ranges.items():
+        for index in range(0, 400, 4):  # headings right and left
+            frames, label = draw_clip(spec, split, index)
+            assert label in (0, 4)
+            rows.append(np.ptp([see(frame) for frame in frames], axis=0))
+    along, across = np.transpose([np.mean(rows, axis=0) for rows in ranges.values()])
+    assert along[0] == pytest.approx(along[1], rel=0.05)
+    assert across[0] < 0.8 * across[1] and across[1] == pytest.approx(along[1], rel=0.05)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

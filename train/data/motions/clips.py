@@ -12,16 +12,19 @@ from infer.system.errors import ClipDuetError, listed
 
 CLASSES = (
     "moves_right",
-    "moves_left",
+    "moves_down_right",
     "moves_down",
+    "moves_down_left",
+    "moves_left",
+    "moves_up_left",
     "moves_up",
-    "grows",
-    "shrinks",
-    "turns_clockwise",
-    "turns_counterclockwise",
+    "moves_up_right",
 )
+"""Headings, each an eighth of a turn further clockwise."""
+PLACES = len(CLASSES)
+"""Of the object, on a ring: as many, so that every heading sees the same ring."""
 SPLITS = ("train", "val", "test")
-FORMAT = 4
+FORMAT = 5
 """Raised when the same settings would draw other pixels, so that stale clips are made anew."""
 
 
@@ -36,13 +39,14 @@ class MotionSpec:
         size: height and width in pixels.
         frames: frames a clip.
         fps: frames a second in the file.
-        way: largest distance in pixels from the middle to either end of a move.
+        way: largest radius in pixels of the ring of places.
         growth: largest factor between the natural size and either end of a change of size.
         turn: largest angle in degrees from the middle to either end of a turn.
-        weakest: least strength of a motion, as a share of the largest.
-        calmest: least range of the other three in training clips, as a share of their full one, so
-            that some are easy and a network finds its feet; in val and test it is always full.
-        shake: standard deviation in pixels of the camera's steps from frame to frame.
+        weakest: least strength of each change, as a share of the largest.
+        calmest: least range, as a share of the full one, of what does not tell the label in
+            training clips: the place across the heading, size and angle. So some are easy and a
+            network finds its feet; in val and test the range is always full.
+        shake: standard deviation in pixels of each picture's camera position.
         noise: standard deviation in grey levels of each pixel's noise.
         background: contrast of the background's texture, 0 (plain) to 1.
         label_noise: share of training clips whose label in the list is another, random one.
@@ -55,12 +59,12 @@ class MotionSpec:
     size: int = 56
     frames: int = 16
     fps: int = 8
-    way: float = 20.0
+    way: float = 12.0
     growth: float = 2.2
     turn: float = 150.0
     weakest: float = 0.7
     calmest: float = 0.0
-    shake: float = 0.2
+    shake: float = 0.3
     noise: float = 3.0
     background: float = 0.12
     label_noise: float = 0.1
@@ -79,8 +83,10 @@ def check_spec(spec: MotionSpec) -> None:
         for name, least in low.items()
         if getattr(spec, name) < least
     ]
-    if spec.frames % 2:
-        problems.append(f"frames is {spec.frames}, allowed: even numbers (half are evaluated on)")
+    if spec.frames % PLACES:
+        problems.append(
+            f"frames is {spec.frames}, allowed: multiples of {PLACES}, the number of places"
+        )
     if spec.size % 2:
         problems.append(f"size is {spec.size}, allowed: even numbers (H.264 halves the colours)")
     problems += [
@@ -100,68 +106,100 @@ def check_spec(spec: MotionSpec) -> None:
 
 
 def draw_clip(spec: MotionSpec, split: str, index: int) -> tuple[np.ndarray, int]:
-    """Draw one clip.
+    """Draw one clip: its pictures, and then the order in which they are shown.
 
     Returns:
         uint8 `[frames, size, size, 3]` RGB, and the index of its class in `CLASSES`.
     """
-    rng = np.random.default_rng([spec.seed, SPLITS.index(split), index])
     label = index % len(CLASSES)
-    # Drawn for all four alike: in a test, how far something goes must not tell that it is the one.
-    strength = rng.uniform(spec.weakest, 1.0, 4)
-    if split == "train":
-        # Squared: easy clips are what a network needs before it can learn from the others.
-        calm = spec.calmest + (1 - spec.calmest) * rng.uniform(0, 1, 4) ** 2
-        calm[label // 2] = 1.0
-        strength *= calm
-    x, y, growth, turn = strength[:, None] * ways(rng, frames=spec.frames, label=label)
-    camera = np.cumsum(rng.normal(0, spec.shake, (spec.frames, 2)), axis=0)
-    camera -= camera.mean(axis=0)
+    seed = [spec.seed, SPLITS.index(split), index]
+    easier = label if split == "train" else None
+    pictures = draw_pictures(spec, np.random.default_rng(seed), easier=easier)
+    shown = draw_order(np.random.default_rng([*seed, 1]), label)
+    return np.concatenate(pictures[shown]), label
+
+
+def draw_pictures(
+    spec: MotionSpec, rng: np.random.Generator, *, easier: int | None = None
+) -> np.ndarray:
+    """Draw the pictures of a clip: the object at each of the eight places of a ring.
+
+    The k-th place lies k + 1/2 eighths of a turn clockwise from the right. Size and angle swing
+    once to and fro along the ring, each from a random place of it. The pictures of one place differ
+    by noise and by the camera's position.
+
+    Args:
+        spec: settings.
+        rng: of everything that is drawn.
+        easier: a class; what does not tell it apart changes less. With None nothing that is drawn
+            depends on the label.
+
+    Returns:
+        uint8 `[8, frames / 8, size, size, 3]` RGB.
+    """
+    places = (np.arange(PLACES) + 0.5) * 2 * np.pi / PLACES
+    radius, growth, turn = rng.uniform(spec.weakest, 1.0, 3)
+    starts = rng.uniform(0, 2 * np.pi, 2)
+    ring = np.stack([np.cos(places), np.sin(places)], axis=1)
+    # Easy clips are what a network needs before it can learn from the others.
+    calm = spec.calmest + (1 - spec.calmest) * np.maximum(rng.uniform(-1, 1, 3), 0)
+    if easier is not None:
+        heading = easier * 2 * np.pi / len(CLASSES)
+        along = np.array([np.cos(heading), np.sin(heading)])
+        onto = np.outer(along, along)
+        ring = ring @ (onto + calm[0] * (np.eye(2) - onto))
+        growth, turn = growth * calm[1], turn * calm[2]
     middle = spec.size * rng.uniform(0.38, 0.62, 2)
-    natural_angle, natural_zoom = rng.uniform(0, 360), rng.uniform(0.85, 1.15)
+    centres = middle + spec.way * radius * ring
+    zooms = rng.uniform(0.85, 1.15) * spec.growth ** (growth * _swing(places - starts[0]))
+    angles = rng.uniform(0, 360) + spec.turn * turn * _swing(places - starts[1])
 
     texture = _texture(rng, 2 * spec.size, cells=int(rng.integers(4, 12)))
     background = MEAN_GREY + spec.background * (texture - texture.mean())
     patch, mask = _object(rng, spec.size)
-    frames = np.empty((spec.frames, spec.size, spec.size, 3), np.uint8)
-    for t in range(spec.frames):
-        at = middle + camera[t] + spec.way * np.array([x[t], y[t]])
-        zoom = natural_zoom * spec.growth ** growth[t]
-        angle = natural_angle - spec.turn * turn[t]  # OpenCV counts counter-clockwise
-        frame = _place(background, spec.size / 2 + camera[t], 1.0, 0.0, spec.size)
+    pictures = np.empty((PLACES, spec.frames // PLACES, spec.size, spec.size, 3), np.uint8)
+    for k, copy in np.ndindex(pictures.shape[:2]):
+        camera = rng.normal(0, spec.shake, 2)
+        at, zoom, angle = centres[k] + camera, float(zooms[k]), float(angles[k])
+        picture = _place(background, spec.size / 2 + camera, 1.0, 0.0, spec.size)
         alpha = _place(mask, at, zoom, angle, spec.size)[..., None]
-        frame = frame * (1 - alpha) + _place(patch, at, zoom, angle, spec.size) * alpha
-        frame += rng.normal(0, spec.noise, frame.shape)
-        frames[t] = np.clip(np.rint(frame), 0, 255)
-    return frames, label
+        picture = picture * (1 - alpha) + _place(patch, at, zoom, angle, spec.size) * alpha
+        picture += rng.normal(0, spec.noise, picture.shape)
+        pictures[k, copy] = np.clip(np.rint(picture), 0, 255)
+    return pictures
 
 
 MEAN_GREY = 90
 
 
-def ways(rng: np.random.Generator, *, frames: int, label: int) -> np.ndarray:
-    """How place (x, y), size and angle change in a clip of class `label`.
+def _swing(angle: np.ndarray) -> np.ndarray:
+    """To and fro once a turn, at a steady speed: -1 at 0, 1 at half a turn."""
+    return np.abs((angle / np.pi) % 2 - 1) * -2 + 1
 
-    What moves takes all values in turn and goes on from the last to the first. The others go to and
-    fro once, by pairs of neighbours: up over every second pair, down over those between, in a pair
-    always in the same order. So every second of their values is every second of all, as it is of
-    what moves. All four start at random. Of fewer than eight frames, going to and fro would be
-    going one way.
+
+def draw_order(rng: np.random.Generator, label: int) -> np.ndarray:
+    """Draw the order in which a clip of class `label` shows the places of its ring."""
+    return order(label, start=int(rng.integers(PLACES)), clockwise=bool(rng.integers(2)))
+
+
+def order(label: int, *, start: int, clockwise: bool) -> np.ndarray:
+    """Places of the ring in the order in which a clip of class `label` shows them.
+
+    The object goes from the rear of the ring, as seen along its heading, over one side to the
+    front; it jumps back, and goes over the other side to the front; and so on, beginning anywhere.
+
+    Args:
+        label: index of the class in `CLASSES`.
+        start: from 0 to 7: where in this round the clip begins.
+        clockwise: whether the first side is gone round clockwise.
 
     Returns:
-        float64 `[4, frames]`, in each row the middles of `frames` equal parts of -1..1.
+        int64 `[8]`: each of 0..7 once.
     """
-    moving, backwards = divmod(label, 2)
-    values = (np.arange(frames) * 2 + 1) / frames - 1
-    pairs = [values[at : at + 2] for at in range(0, frames, 2)]
-    there_and_back = np.concatenate([*pairs[::2], *pairs[1::2][::-1]])
-    starts, directions = rng.integers(frames, size=4), rng.choice([1, -1], size=4)
-    directions[moving] = -1 if backwards else 1
-    rows = [
-        np.roll(values if k == moving else there_and_back, start)[:: directions[k]]
-        for k, start in enumerate(starts)
-    ]
-    return np.stack(rows)
+    # Counted from the heading: places 0..3 lie on its right side from front to rear.
+    right, left = np.arange(PLACES // 2)[::-1], np.arange(PLACES // 2, PLACES)
+    sides = (left, right) if clockwise else (right, left)
+    return np.roll(label + np.concatenate(sides), start) % PLACES
 
 
 def _object(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

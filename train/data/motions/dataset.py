@@ -1,14 +1,16 @@
 """The embedded dataset: short clips whose label is a motion, written as mp4 files.
 
-An object of random shape and texture moves over a random texture. Four things change: its place
-from left to right and from top to bottom, its size, and its angle. One of them goes steadily one
-way, and from its last value on to its first; that is the label. The other three go to and fro
-meanwhile. All four visit the very same values and start at a random one of them, and every second
-frame of them does too: eight of sixteen are what a network is evaluated on. So no frame, wherever
-in the clip it stands, holds a trace of the label, and without their order no place, size or angle
-does. (Which of the four is the one could be puzzled out of all together, by putting the frames in
-order again.) Training clips are as hard as that or easier, since in many of them the others hardly
-move.
+An object of random shape and texture moves over a random texture. The label is its heading, one of
+eight. It stands at each of the eight places of a ring once, in two frames each. Its size and angle
+change too, so that they swing to and fro along the ring. It goes from the rear of the ring over one
+side to the front, jumps back, and goes over the other side to the front; a clip begins anywhere in
+this round. Seen from any heading the ring is the same. So the pictures of a clip are drawn without
+its label, and only the order in which they are shown depends on it. No frame, wherever in the clip
+it stands, and no set of frames without their order holds a trace of the label, apart from what
+the video codec keeps of the frame before.
+
+Training clips are as hard as that or easier: their ring is flatter across the heading, size and
+angle swing less. Without these a small network does not begin to learn.
 
     python -m train.data.motions --out data/motions
 
