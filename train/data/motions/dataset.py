@@ -9,8 +9,9 @@ its label, and only the order in which they are shown depends on it. No frame, w
 it stands, and no set of frames without their order holds a trace of the label, apart from what
 the video codec keeps of the frame before.
 
-Training clips are as hard as that or easier: their ring is flatter across the heading, size and
-angle swing less. Without these a small network does not begin to learn.
+Training clips are as hard as that or easier: in half of them the ring is flat across the heading,
+in the others it is flatter by a random factor; size and angle swing less in the same way. Without
+easy clips a small network hardly begins to learn.
 
     python -m train.data.motions --out data/motions
 
