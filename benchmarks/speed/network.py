@@ -6,6 +6,7 @@ gate's to show (`benchmarks.gain`), on networks that have.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from export.verify.parity import randomise
 from infer.bundle.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
 from infer.clips.spec import ClipSpec
 from train.config.load import Config
-from train.data.motions.clips import MotionSpec, draw_clip
+from train.data.motions.clips import PLACES, MotionSpec, draw_clip
 from train.distill.recognizers import build_recognizer
 
 CALIBRATION_CLIPS = 4
@@ -32,8 +33,13 @@ NO_SHIFT = {"onnx.fp32": "no_shift.fp32.onnx", "onnx.int8.x86": "no_shift.int8.o
 def drawn_clips(spec: ClipSpec, count: int, *, seed: int) -> np.ndarray:
     """uint8 `[count, T, H, W, 3]`: the embedded dataset's motions in full size."""
     size, frames = spec.preprocess.crop, spec.sampling.length
-    # Twice: settings of the embedded dataset are for clips of 56 pixels.
-    motion = MotionSpec(size=size + size % 2, frames=max(frames, 2), way=20 * size / 56, seed=seed)
+    # Settings of the embedded dataset are for clips of 56 pixels; it has whole rounds of places.
+    motion = MotionSpec(
+        size=size + size % 2,
+        frames=math.ceil(frames / PLACES) * PLACES,
+        way=MotionSpec.way * size / 56,
+        seed=seed,
+    )
     clips = [draw_clip(motion, "test", index)[0][:frames] for index in range(count)]
     return np.ascontiguousarray(np.stack(clips)[:, :, :size, :size])
 

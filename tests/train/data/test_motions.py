@@ -186,20 +186,15 @@ def test_settings_out_of_range_are_told_together(
     assert main(["--out", str(tmp_path / "file")]) == 2
 
 
-EVERY_ORDER = [(start, clockwise) for start in range(8) for clockwise in (False, True)]
-
-
 @pytest.mark.parametrize("label", range(8))
 def test_every_class_shows_every_place_once_and_at_each_time_as_often(label: int) -> None:
-    orders = [order(label, start=start, clockwise=side) for start, side in EVERY_ORDER]
-    for shown in orders:
+    orders = [order(label, start=start) for start in range(8)]
+    for shown in [*orders, *np.transpose(orders)]:
         assert sorted(shown) == list(range(8))
-    for at_one_time in np.transpose(orders):
-        assert (np.bincount(at_one_time, minlength=8) == 2).all()
     # All are drawn, equally often up to chance: 1600 draws, four standard deviations.
     drawn = [tuple(draw_order(np.random.default_rng(k), label)) for k in range(1600)]
     counts = [drawn.count(tuple(shown)) for shown in orders]
-    assert sum(counts) == 1600 and min(counts) > 60 and max(counts) < 140
+    assert sum(counts) == 1600 and min(counts) > 147 and max(counts) < 253
 
 
 @pytest.mark.parametrize("label", range(8))
@@ -208,8 +203,8 @@ def test_steps_lead_along_the_heading_and_jumps_back(label: int) -> None:
     ring = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     heading = np.pi / 4 * label
     along = np.array([np.cos(heading), np.sin(heading)])
-    for start, clockwise in EVERY_ORDER:
-        places = ring[order(label, start=start, clockwise=clockwise)]
+    for start in range(8):
+        places = ring[order(label, start=start)]
         steps = np.diff(places, axis=0, append=places[:1]) @ along
         assert (steps > 0.5).sum() == 6 and (steps < -1.8).sum() == 2
 

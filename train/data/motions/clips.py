@@ -179,27 +179,25 @@ def _swing(angle: np.ndarray) -> np.ndarray:
 
 def draw_order(rng: np.random.Generator, label: int) -> np.ndarray:
     """Draw the order in which a clip of class `label` shows the places of its ring."""
-    return order(label, start=int(rng.integers(PLACES)), clockwise=bool(rng.integers(2)))
+    return order(label, start=int(rng.integers(PLACES)))
 
 
-def order(label: int, *, start: int, clockwise: bool) -> np.ndarray:
+def order(label: int, *, start: int) -> np.ndarray:
     """Places of the ring in the order in which a clip of class `label` shows them.
 
-    The object goes from the rear of the ring, as seen along its heading, over one side to the
-    front; it jumps back, and goes over the other side to the front; and so on, beginning anywhere.
+    The object goes from the rear of the ring, as seen along its heading, over its right side to the
+    front; it jumps back, and goes over the left side to the front; and so on, beginning anywhere.
 
     Args:
         label: index of the class in `CLASSES`.
         start: from 0 to 7: where in this round the clip begins.
-        clockwise: whether the first side is gone round clockwise.
 
     Returns:
         int64 `[8]`: each of 0..7 once.
     """
-    # Counted from the heading: places 0..3 lie on its right side from front to rear.
+    # Counted clockwise from the heading: the right side from front to rear, then the left one.
     right, left = np.arange(PLACES // 2)[::-1], np.arange(PLACES // 2, PLACES)
-    sides = (left, right) if clockwise else (right, left)
-    return np.roll(label + np.concatenate(sides), start) % PLACES
+    return np.roll(label + np.concatenate([right, left]), start) % PLACES
 
 
 def _object(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

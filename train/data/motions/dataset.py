@@ -2,12 +2,12 @@
 
 An object of random shape and texture moves over a random texture. The label is its heading, one of
 eight. It stands at each of the eight places of a ring once, in two frames each. Its size and angle
-change too, so that they swing to and fro along the ring. It goes from the rear of the ring over one
-side to the front, jumps back, and goes over the other side to the front; a clip begins anywhere in
-this round. Seen from any heading the ring is the same. So the pictures of a clip are drawn without
-its label, and only the order in which they are shown depends on it. No frame, wherever in the clip
-it stands, and no set of frames without their order holds a trace of the label, apart from what
-the video codec keeps of the frame before.
+change too, so that they swing to and fro along the ring. It goes from the rear of the ring over its
+right side to the front, jumps back, and goes over the left side to the front; a clip begins
+anywhere in this round. Seen from any heading the ring is the same. So the pictures of a clip are
+drawn without its label, and only the order in which they are shown depends on it. No frame,
+wherever in the clip it stands, and no set of frames without their order holds a trace of the label,
+apart from what the video codec keeps of the frame before.
 
 Training clips are as hard as that or easier: in half of them the ring is flat across the heading,
 in the others it is flatter by a random factor; size and angle swing less in the same way. Without
