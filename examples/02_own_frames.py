@@ -9,6 +9,7 @@ OpenCV reads the frames; any other source will do. Needs only what `pip install 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 
 import cv2
@@ -38,16 +39,15 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=32, help="frames of a window (default: 32)")
     options = parser.parse_args()
 
-    window: list[np.ndarray] = []
+    frames = frames_of(options.source)
+    first = 0
     with clipduet.load(options.bundle) as model:
-        for number, frame in enumerate(frames_of(options.source), start=1):
-            window.append(frame)
-            if len(window) == options.window:
-                # uint8 [T, H, W, 3]; the model samples, resizes and crops as it was trained.
-                found = model.predict_frames(np.stack(window), top_k=1)
-                first = number - len(window)
-                print(f"frames {first} to {number - 1}: {found.label} {found.score:.3f}")
-                window.clear()
+        # The last window may be shorter.
+        while window := list(itertools.islice(frames, options.window)):
+            # uint8 [T, H, W, 3]; the model samples, resizes and crops as it was trained.
+            found = model.predict_frames(np.stack(window), top_k=1)
+            print(f"frames {first} to {first + len(window) - 1}: {found.label} {found.score:.3f}")
+            first += len(window)
 
 
 if __name__ == "__main__":

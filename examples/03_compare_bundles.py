@@ -42,12 +42,13 @@ def main() -> None:
     videos, labels = read_list(options.list)
     names = (options.first, options.second)
     # A video that cannot be read has the answer None: it counts as wrong.
-    right = [
-        [given == label for given, label in zip(answers(name, videos), labels, strict=True)]
-        for name in names
-    ]
+    given = [answers(name, videos) for name in names]
+    right = [[a == label for a, label in zip(one, labels, strict=True)] for one in given]
     for name, one in zip(names, right, strict=True):
         print(f"{name}: {sum(one)} of {len(labels)} correct, top-1 {sum(one) / len(labels):.4f}")
+    if None in given[0]:
+        print(f"{given[0].count(None)} of {len(videos)} videos cannot be read, such as "
+              f"{videos[given[0].index(None)]}")  # fmt: skip
     for video, *pair in zip(videos, *right, strict=True):
         if pair[0] != pair[1]:
             print(f"{video}: only {names[pair.index(True)]} is right")

@@ -43,6 +43,8 @@ def main() -> None:
     options = parser.parse_args()
 
     cfg = load_config(options.config, [*options.override, f"output_dir={options.output}"])
+    if cfg.model["framework"] != "RecognizerDistillation":
+        raise SystemExit(f"error: {options.config} trains one network; the loss needs two")
     train_set, valid_set = training_datasets(cfg)
     built, pixels = built_networks(cfg)
     own = Term("cosine", cosine, weight=2.0, learners=("Student",), reads=("Student", "Teacher"))

@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
 
     __package__ = infer.__name__
 
-from .command.output import FORMATS  # noqa: E402
+from .command.output import FORMATS, form_of  # noqa: E402
 from .command.runner import command, run_and_exit  # noqa: E402
 from .system.log import logger  # noqa: E402
 from .system.terminal import has_stdout  # noqa: E402
@@ -49,14 +49,21 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 
     check_reading_options(args)
     inputs = find_videos(args.video)
-    screen = args.output in (None, "-")
+    screen = args.output in (None, "-") or _is_standard_output(args.output)
     for name, why in () if screen else inputs.missing:  # the screen has a row for each
         log.error(f"{name}: {why}")
     for note in inputs.notes:
         log.info(f"note: {note}")
     if screen and not has_stdout():
         raise ClipDuetError("standard output is closed: name a file with --output")
+    if screen:
+        args.format, args.output = form_of(args.format, args.output), None
     output = Path() if screen else real_path(args.output)
+    if output.is_file() and args.output.startswith(("/dev/", "/proc/")):
+        raise ClipDuetError(
+            f"--output {args.output} leads to {output}, which is open elsewhere; name the file, or "
+            "- for standard output"
+        )
     if str(output) in map(os.path.realpath, inputs.videos):
         raise ClipDuetError(f"--output {args.output} is one of the videos; name another file")
     bundle = _load_bundle(args.bundle)
@@ -79,6 +86,17 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     if failed:
         log.info(f"{failed} of {len(inputs.rows)} inputs failed")
     return 1 if failed else 0
+
+
+def _is_standard_output(output: str) -> bool:
+    """Whether a path such as /dev/stdout leads to the file that standard output is open on.
+
+    If that file were exchanged, what others have written there and go on writing would be lost.
+    """
+    try:
+        return os.path.samestat(os.stat(output), os.fstat(1))
+    except (OSError, ValueError):
+        return False
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

@@ -61,7 +61,8 @@ def test_compare_bundles(
     listed.write_text("".join(f"{line}\n" for line in [*lines, "missing.mp4 0"]))
     done = run_example("03_compare_bundles.py", bundle, other, listed)
     assert done.returncode == 0, done.stderr
-    first, second, *differ = done.stdout.splitlines()
+    first, second, unread, *differ = done.stdout.splitlines()
+    assert unread.startswith("1 of 4 ") and "missing.mp4" in unread
     assert (first, second) == (
         f"{bundle}: 3 of 4 correct, top-1 0.7500",
         f"{other}: 1 of 4 correct, top-1 0.2500",

@@ -156,6 +156,37 @@ def test_csv_has_the_index_and_old_columns_stay_in_place(colour_clip, ask):
     assert dict(zip(head, row, strict=True))["index"] == "2"
 
 
+@pytest.mark.parametrize("mode", ["w", "a"])
+@pytest.mark.parametrize("named", ["/dev/stdout", "/dev/fd/1", "same.csv"])
+def test_the_file_behind_standard_output_is_not_exchanged(
+    bundle, colour_clip, tmp_path, mode, named
+):
+    video, target = colour_clip("red.mp4", "red"), tmp_path / "same.csv"
+    target.write_text("before\n")
+    command = [*COMMAND, "--bundle", bundle, "--video", video, "--format", "csv", "--output", named]
+    with target.open(mode) as file:
+        file.write("first\n")
+        file.flush()
+        done = subprocess.run(command, cwd=tmp_path, stdout=file, check=False)
+        file.write("last\n")
+    assert done.returncode == 0
+    lines = target.read_text().splitlines()
+    assert lines[: 1 + (mode == "a")] == ["before", "first"][mode == "w" :]
+    assert lines[-1] == "last" and any("red.mp4" in line for line in lines[1:-1])
+
+
+def test_a_file_that_is_open_elsewhere_is_not_exchanged(bundle, colour_clip, tmp_path):
+    video, target = colour_clip("red.mp4", "red"), tmp_path / "other.csv"
+    with target.open("w") as file:
+        number = file.fileno()
+        command = [*COMMAND, "--bundle", bundle, "--video", video, "--output", f"/dev/fd/{number}"]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, pass_fds=[number], check=False
+        )
+    assert done.returncode == 2 and "other.csv" in done.stderr
+    assert target.read_text() == ""
+
+
 def test_what_was_answered_before_a_stop_is_taken_up(colour_clip, ask, tmp_path, stop_after):
     for k in range(6):
         colour_clip(f"v/{k}.mp4", ("red", "green", "blue")[k % 3])
