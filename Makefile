@@ -146,7 +146,7 @@ bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
 best := $(or $(CHECKPOINT),$(run)/best.pdparams)
 # A bundle that is named is used as it is.
 exported = $(if $(BUNDLE),:,$(call up_to_date,$(bundle)=$(best)))
-predict: setup ## label videos (VIDEO="files, folders, globs" LABELS= RUN= BUNDLE=)
+predict: setup ## label videos; without a bundle all before it is made first (VIDEO="files, folders, globs" LABELS= BUNDLE=)
 	@$(exported) || $(MAKE) export
 	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO) $(addprefix --labels ,$(LABELS))
 
