@@ -153,7 +153,7 @@ predict: setup ## label videos; without a bundle all before it is made first (VI
 QAT_SETTINGS := configs/motions_qat.yaml
 run_config = $(addprefix -c ,$(or $(CONFIG),$(if $(own)$(BUNDLE),,$(DML))))
 # The goal: points of top-1 that int8 may lose on the validation clips.
-sensitivity: setup ## which layers 8 bits hurt, and the fewest to spare (BUNDLE= CONFIG= GOAL=)
+sensitivity: setup ## which layers 8 bits hurt, and the fewest to keep in float (BUNDLE= CONFIG= GOAL=)
 	@$(exported) || $(MAKE) export
 	@$(PY) -m export.sensitivity --bundle $(bundle) $(run_config) --goal $(or $(GOAL),0.5) \
 	    $(addprefix -o ,$(OVERRIDES))

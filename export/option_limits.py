@@ -79,7 +79,7 @@ def pattern_problems(name: str, patterns: Iterable[str]) -> list[str]:
 
 
 def folder_problems(name: str, folder: str | Path) -> list[str]:
-    """A sentence if a folder cannot be made or written, as far as that can be told before."""
+    """A sentence if a folder cannot be made or written, as far as can be known before."""
     target = Path(os.path.realpath(folder))
     there = next(path for path in (target, *target.parents) if os.path.lexists(path))
     if not there.is_dir():

@@ -15,7 +15,7 @@ from benchmarks.stats.paired import mcnemar_exact
 VERDICTS = {
     PASS: "passes",
     FAIL: "fails",
-    UNCLEAR: "not enough clips",
+    UNCLEAR: "inconclusive",
     REFERENCE: "reference",
 }
 
@@ -65,7 +65,7 @@ def summary(results: Mapping[str, Any]) -> str:
     passed = found.count(PASS)
     if judged == 1:
         if unclear:
-            return "There is not enough to tell whether the one deployment passes the gate."
+            return "The one deployment is inconclusive."
         return f"The one deployment {'passes' if passed else 'fails'} the gate."
     if passed == judged:
         return f"All {judged} deployments pass the gate."
@@ -80,10 +80,10 @@ def rule_sentence(results: Mapping[str, Any]) -> str:
     keep, margin, level = _keep(results), _margin(results), _level(results)
     return (
         f"A deployment passes when the clips show that {numbers.cell_name(results['reference'])} "
-        f"has a gain and at least {keep} of it is left, or that the student loses less than "
+        f"has a gain and at least {keep} of it is retained, or that the student loses less than "
         f"{margin} points of top-1. It fails when they show that the student loses more, and that "
         "less than "
-        f"{keep} of the gain is left or that there is none. Shown means that the whole {level} "
+        f"{keep} of the gain is retained or that there is none. Shown means that the whole {level} "
         "interval lies on one side: with two ways to pass, a deployment at both limits passes by "
         "chance at most once in twenty, and fails at most once in forty."
     )
@@ -106,9 +106,9 @@ def reference_notes(results: Mapping[str, Any]) -> list[str]:
     if not found["gain_is_real"]:
         text = (
             f"In {name} the gain of the student is not statistically significant. Without a gain "
-            "no share of it can be left, so a deployment passes only where the student loses less "
-            f"than {_margin(results)} points; it fails only where less than {_keep(results)} of "
-            "the gain is left as well, or where it is shown that there is none."
+            "no share of it can be retained, so a deployment passes only where the student loses "
+            f"less than {_margin(results)} points; it fails only where less than {_keep(results)} "
+            "of the gain is retained as well, or where it is shown that there is none."
         )
         if found["clips_range"] is not None:
             listed = results["data"]["listed"]
@@ -136,17 +136,17 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     if found["verdict"] == PASS:
         shown = []
         if found["gain_is_real"] and found["kept"]["low"] > 0:
-            shown.append(f"at least {keep} of the gain is left ({kept})")
+            shown.append(f"at least {keep} of the gain is retained ({kept})")
         if found["change"]["low"] > -results["rule"]["margin"]:
             shown.append(f"the student loses less than {margin} points ({lost})")
         return f"{name} passes: {', and '.join(shown)}."
     if found["verdict"] == FAIL:
         text = f"{name} fails: the student loses more than {margin} points ({lost}), and "
         if found["kept"]["high"] < 0:
-            return f"{text}less than {keep} of the gain is left ({kept})."
+            return f"{text}less than {keep} of the gain is retained ({kept})."
         gain = found["gain_in_reference"]
         return (
-            f"{text}{reference} has no gain of which a share could be left "
+            f"{text}{reference} has no gain that could be retained "
             f"({numbers.level(gain)} interval {numbers.span(gain)})."
         )
     if reference_row(results)["verdict"]["collapsed"]:
@@ -155,7 +155,7 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
         )
     lack = "trained pairs" if found["pairs_range"] is not None else "clips"
     needed = needed_for_verdict(found, results)
-    return f"{name}, not enough {lack} to tell: {lost}, and {kept}. {needed}"
+    return f"{name} is inconclusive (not enough {lack}): {lost}, and {kept}. {needed}"
 
 
 def collapse_words(found: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:
@@ -170,9 +170,7 @@ def collapse_words(found: Sequence[Mapping[str, Any]], results: Mapping[str, Any
 
 
 def verdict_name(found: Mapping[str, Any]) -> str:
-    """A verdict in a word or three."""
-    if found.get("pairs_range") is not None:
-        return "not enough pairs"
+    """A verdict in a word."""
     return VERDICTS[found["verdict"]]
 
 
@@ -238,7 +236,7 @@ def significant_gain(gain: Mapping[str, Any]) -> str:
         # However few clips differ: the exact test asks for so many that one model alone gets right.
         least = next(n for n in itertools.count(1) if mcnemar_exact(0, n) < 1 - gain["level"])
         width = max(width, least / gain["clips"])
-    return f"On these clips a gain has to be about {100 * width:.1f} points to stand out."
+    return f"On these clips only a gain of about {100 * width:.1f} points would be significant."
 
 
 def _is_same(row: Mapping[str, Any]) -> bool:

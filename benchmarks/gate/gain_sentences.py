@@ -78,13 +78,13 @@ def retained_sentence(row: Mapping[str, Any], reference: str) -> str:
         )
     if not left["meaningful"] or left["share"] is None:
         return (
-            f"{moved}. A share of the gain that is left would not be meaningful here, because the "
+            f"{moved}. The retained share of the gain is not meaningful here, because the "
             f"gain in {whole} itself is not a clear gain."
         )
     share = interval(left["share"], share=True)
     if left["share"]["point"] <= 0:
-        return f"{moved}. Nothing of the gain in {whole} is left (share: {share})."
-    return f"{moved}. Of the gain in {whole}, {share} is left."
+        return f"{moved}. None of the gain in {whole} is retained (share: {share})."
+    return f"{moved}. Retained of the gain in {whole}: {share}."
 
 
 def unchanged(row: Mapping[str, Any]) -> bool:

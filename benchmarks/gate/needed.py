@@ -31,11 +31,11 @@ def needed_sentence(needed: Sequence[int | None], given: int, what: str) -> str:
     low, high = needed
     least = _rounded(low or 0, math.floor)
     if not _is_named(needed, given):
-        return f"How many {what} it would take cannot be told from these {given:,}."
+        return f"How many {what} would be needed cannot be estimated from these {given:,}."
     if high is None:
         return (
             f"At least about {_count(least)} {what} would be needed instead of {given:,}; an "
-            "upper end cannot be told from these."
+            "upper limit cannot be estimated from these."
         )
     most = _count(_rounded(high, math.ceil))
     span = f"Up to about {most}" if least <= given else f"About {_count(least)} to {most}"

@@ -6,7 +6,7 @@ Three contrasts decide, each with the interval that `benchmarks.stats.evidence` 
     change   student here - student in the reference > -margin
     gain     (student - baseline) in the reference > 0
 
-The first is "at least `keep` of the gain is left" without a quotient, so a small gain below the
+The first is "at least `keep` of the gain is retained" without a quotient, so a small gain below the
 line cannot blow it up. All three are looked at in every experiment:
 
     pass     change is shown, or kept and gain both are
@@ -67,7 +67,7 @@ class Rule:
 
 
 def retained_weights(keep: float) -> tuple[float, float, float, float]:
-    """Weights of the contrast that is above zero where more than `keep` of the gain is left."""
+    """Weights of the contrast that is above zero where more than `keep` of the gain is retained."""
     return (keep, -keep, -1.0, 1.0)
 
 

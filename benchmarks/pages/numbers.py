@@ -10,7 +10,7 @@ from infer.runtimes.registry import BACKENDS
 OTHER_TITLES = {"dynamic": "Paddle (dynamic graph)"}
 """Of what runs a network and is no backend."""
 
-NOT_DISTINGUISHABLE = "not distinguishable from zero"
+NOT_DISTINGUISHABLE = "not statistically significant"
 NOT_ESTIMABLE = "not estimable"
 
 

@@ -59,7 +59,7 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{NAMES[method]}: the student changes by {with_interval(student)} points of top-1 (at "
             f"most {100 * MARGIN:g} lost: {student['verdict']}), baseline and student by "
-            f"{with_interval(both)} on average ({both['verdict']}); left of the gain: "
+            f"{with_interval(both)} on average ({both['verdict']}); retained gain: "
             f"{_share(row)} (at least {KEEP:.0%}: {row['kept']['verdict']})."
         )
     return lines

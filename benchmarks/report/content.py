@@ -139,7 +139,7 @@ def _figures(results: Mapping[str, Any]) -> Section:
             Table(
                 "Gain: student minus baseline",
                 ["deployment", "gain in top-1", "McNemar's exact test",
-                 "clips right only with : only without DML", f"left of the gain in {reference}",
+                 "clips right only with : only without DML", f"retained gain, of {reference}'s",
                  "gain in top-5", "gain in macro-F1"],
                 gains,
                 folded=True,

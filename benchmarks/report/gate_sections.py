@@ -16,7 +16,7 @@ Results = Mapping[str, Any]
 LEGEND = {
     "pass": "passes",
     "fail": "fails",
-    "unclear": "not enough to tell",
+    "unclear": "inconclusive",
     "reference": "the reference",
 }
 
@@ -60,7 +60,7 @@ def retained_section(results: Results) -> Section:
         if row[model]["change"]["only_first"] + row[model]["change"]["only_second"]
     ]
     return Section(
-        "What DML brought, and what deployment left of it",
+        "Gain of DML, and retained gain in each deployment",
         sentences,
         [gains(results), _accuracies(results)],
         _pair_tables(results),
@@ -112,7 +112,7 @@ def _legend(results: Results) -> list[tuple[str, str]]:
 def _table(results: Results) -> Table:
     speed = results["speed"]
     timed = {row["cell"]: row for row in speed["cells"]} if speed else {}
-    heads = ["deployment", "verdict", "baseline", "student", "gain", "left of it"]
+    heads = ["deployment", "verdict", "baseline", "student", "gain", "retained gain"]
     heads += ["student's change"]
     heads += ["file to label, ms"] if speed else []
     rows: list[list[str | Badge]] = []

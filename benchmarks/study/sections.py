@@ -26,8 +26,8 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
     """The study on its own: sentences, a plot a deployment, all seeds, conditions."""
     sentences = [study_sentence(study, cell) for cell in study["cells"]]
     sentences.append(
-        "The interval of the mean resamples seeds and clips together. The one of the seeds alone "
-        "is Student's t over their gains; with few seeds it is the one to trust about other seeds."
+        "The interval of the mean resamples seeds and clips together. The one across seeds is "
+        "Student's t over their gains; with few seeds it is the one to trust about other seeds."
     )
     if study["differences_besides_model"]:
         sentences.append(
@@ -60,7 +60,7 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
         pooled = study["pooled"][cell]
         shares = [numbers.percent(pooled[role], 2) for role in ("baseline", "student")]
         body.append(["mean", *shares, numbers.interval(pooled["crossed"]), ""])
-        body.append(["mean, by seeds alone", "", "", numbers.interval(pooled["seeds"]), ""])
+        body.append(["mean, across seeds: 95 % CI", "", "", numbers.interval(pooled["seeds"]), ""])
         caption = f"Top-1 on the test list, {numbers.cell_name(cell)}"
         tables.append(Table(caption, heads, body, folded=True))
     tables.append(_class_table(study["by_class"], study["cells"][0]))

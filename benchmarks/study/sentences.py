@@ -26,10 +26,10 @@ def study_sentence(study: Mapping[str, Any], cell: str) -> str:
     count = pooled["seeds_gaining"] if gain["point"] > 0 else pooled["seeds_losing"]
     text += f": a {word}, with {more} right answers in {count} of {seeds} seeds"
     if pooled["distinguishable_by_seeds"]:
-        return f"{text}; the seeds alone confirm it ({span(pooled['seeds'])})."
+        return f"{text}; the interval across seeds confirms it ({span(pooled['seeds'])})."
     return f"{text}; but {undecided_by_seeds(pooled)}."
 
 
 def undecided_by_seeds(pooled: Mapping[str, Any]) -> str:
     """What to say of a gain that is significant over seeds and clips, but not across seeds."""
-    return f"the seeds alone, being few, do not settle it ({span(pooled['seeds'])})"
+    return f"across seeds it is not significant ({span(pooled['seeds'])})"

@@ -25,7 +25,7 @@ class OutputError(ClipDuetError):
 
 
 def check_target(target: str | Path) -> None:
-    """Find out before the work whether `staged` can write there, as far as that can be told.
+    """Find out before the work whether `staged` can write there, as far as can be known.
 
     Nothing is made.
 
@@ -140,7 +140,7 @@ def _remove_leftovers(target: Path) -> None:
 
 
 def _is_left(partial: Path) -> bool:
-    """Whether no living process writes there; where that cannot be told, it may be one."""
+    """Whether no living process writes there; False where that cannot be found out."""
     try:
         file = os.open(partial, os.O_RDONLY)
     except OSError:

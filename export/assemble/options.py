@@ -1,4 +1,4 @@
-"""What an export can be told, and the names of what it makes."""
+"""Options of an export, and the names of what it makes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ GOAL_NUMBERS = {
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What an export can be told.
+    """Options of an export.
 
     Attributes:
         name: the bundle's name; None: that of its folder.

@@ -10,7 +10,7 @@ class Status:
     """What became of trying a backend.
 
     reason    why it cannot run; "" if it can
-    version   of its package, where that could be told
+    version   of its package, where it is known
     remedy    a command that would change it, or ""
     """
 

@@ -80,7 +80,7 @@ def _numbered(lines: Sequence[str]) -> list[tuple[int, str]] | None:
     """Numbers and names of lines that have both; None of lines of names alone.
 
     Raises:
-        ValueError: it cannot be told, or the numbers are not those of classes.
+        ValueError: numbers could stand before or behind the names, or are not those of classes.
     """
     first = [_FIRST.fullmatch(line) for line in lines]
     last = [_LAST.fullmatch(line) for line in lines]

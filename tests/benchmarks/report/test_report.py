@@ -75,8 +75,12 @@ def read(folder: Path) -> tuple[Page, str]:
     ("given", "words", "absent"),
     [
         ({"gain": 0.06, "int8_loss": 0.0}, "100 % [not estimable]", numbers.NOT_DISTINGUISHABLE),
-        ({"gain": 0.0, "int8_loss": 0.01}, numbers.NOT_DISTINGUISHABLE, "is left."),
-        ({"gain": 0.004, "int8_loss": 0.01, "clips": 600}, "not meaningful", "is left."),
+        ({"gain": 0.0, "int8_loss": 0.01}, numbers.NOT_DISTINGUISHABLE, "Retained of the gain"),
+        (
+            {"gain": 0.004, "int8_loss": 0.01, "clips": 600},
+            "not meaningful",
+            "Retained of the gain",
+        ),
         ({"gain": 0.03, "int8_loss": 0.2}, "NVIDIA", "not meaningful"),
         ({"gain": 0.04, "int8_loss": 0.01, "clips": 300}, "not enough clips", "pair 1"),
     ],

@@ -82,7 +82,7 @@ def test_rows_of_the_gate_are_cards_on_a_phone_and_rows_elsewhere(
     page = re.sub(r"<meta http-equiv[^>]*>", "", text)
     frame.write_text(CARDS.format(page=html.escape(page)), encoding="utf-8")
     phone, desk = json.loads(browse(frame, tmp_path / "profile"))
-    heads = ["verdict", "baseline", "student", "gain", "left of it", "student's change"]
+    heads = ["verdict", "baseline", "student", "gain", "retained gain", "student's change"]
     heads.append("file to label, ms")
     assert len(phone["card"]) == len(desk["card"]) == len(MANY)
     assert phone["head"] == 0 < desk["head"]
