@@ -26,8 +26,15 @@ from benchmarks.deployments.answer_cache import gate_cache
 from benchmarks.deployments.answers import answer_all, check_bundles, shared_datasets
 from benchmarks.deployments.controls import time_controls
 from benchmarks.deployments.deployment import choose_deployments
+from benchmarks.deployments.logits import Logits, logits_path, write_logits
 from benchmarks.gate.explanations import gate_sentences, reference_row
-from benchmarks.gate.records import bundle_record, cell_rows, choice_record, data_record
+from benchmarks.gate.records import (
+    bundle_record,
+    cell_rows,
+    choice_record,
+    data_record,
+    logits_of,
+)
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.stats import paired
@@ -54,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     take_signals()
-    results = run(options)
+    results, logits = run(options)
+    results["logits"] = write_logits(options.out, logits)
     write_text(options.out, dump(results))
     shutil.rmtree(answer_cache_folder(options.out), ignore_errors=True)
     for sentence in gate_sentences(results):
@@ -122,11 +130,12 @@ def _commas(text: str) -> list[str]:
     return [part for part in text.split(",") if part]
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything the command does but the writing; returns the result as JSON-ready values."""
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
+    """Everything the command does but the writing; the result, JSON-ready, and all logits."""
     started, load_before = time.perf_counter(), machine.load_average()
     _check_numbers(options)
     check_writable(options.out)
+    check_writable(logits_path(options.out))
     bundles = _load(options)
     check_bundles(bundles)
     every = [bundle for model in MODELS for bundle in bundles[model]]
@@ -183,7 +192,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             threads=options.threads,
             suffix=options.suffix,
         )
-    return {
+    results = {
         **header(FORMAT, FORMAT_VERSION),
         "seconds": round(time.perf_counter() - started, 1),
         "rule": {"keep": rule.keep, "margin": rule.margin, "strict": options.strict},
@@ -208,6 +217,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "controls": controls,
         "speed": speed,
     }
+    return results, logits_of(answered)
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
@@ -222,7 +232,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
     out = real_path(options.out)
     given = [options.data, *(path for model in MODELS for path in getattr(options, model))]
     read = [Path(os.path.realpath(path)) for path in given]
-    if out.is_dir() or any(out == one or one in out.parents for one in read):
+    if out.is_dir() or any(one in (out, logits_path(out), *out.parents) for one in read):
         wrong.append(f"--out {options.out} (allowed: a file that is no input, in no bundle)")
     refuse(wrong)
 

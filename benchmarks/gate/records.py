@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network, largest_difference
 from benchmarks.deployments.answers import Answered, Bundles
 from benchmarks.deployments.deployment import Choice, Deployment, SkippedDeployment, deployed_bytes
+from benchmarks.deployments.logits import logits_key, shown_path, shown_paths
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats.resample import Bootstrap
@@ -89,10 +90,23 @@ def data_record(
         "root": str(root) if root is not None else None,
         "listed": len(seen.paths),
         "decoded": len(seen.paths) - len(seen.failed),
-        "failed": [{"path": _shown(path, root), "error": reason} for path, reason in seen.failed],
+        "failed": [
+            {"path": shown_path(path, root), "error": reason} for path, reason in seen.failed
+        ],
         "classes": list(bundle.classes),
         "clip_shape": list(bundle.spec.clip_shape),
         "labels": seen.labels.tolist(),
+        "paths": shown_paths(seen.paths, root),
+    }
+
+
+def logits_of(answered: Answered) -> dict[str, np.ndarray]:
+    """What every model computed, by `MODEL/PAIR/CELL`, pairs from 0: float32 [clips, classes]."""
+    return {
+        logits_key(model, pair, cell): one.logits
+        for model, cells in answered.seen.items()
+        for cell, pairs in cells.items()
+        for pair, one in enumerate(pairs)
     }
 
 
@@ -120,10 +134,3 @@ def bundle_record(bundle: Bundle) -> dict[str, Any]:
             for key, artifact in bundle.artifacts.items()
         },
     }
-
-
-def _shown(path: str, root: Path | None) -> str:
-    try:
-        return str(Path(path).relative_to(root)) if root is not None else path
-    except ValueError:
-        return path

@@ -258,7 +258,7 @@ def _measure(
     for (name, seed), job in finals.items():
         cfg = configs[name]
         spec = cfg.specs["test"]
-        found = measure_run(
+        found, _ = measure_run(
             job,
             cfg,
             sets.setdefault(spec, build_dataset(cfg, "test")),

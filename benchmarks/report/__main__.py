@@ -1,13 +1,15 @@
 """`python -m benchmarks.report RESULTS.json --out DIR`: the result file as pages to read.
 
-Writes DIR/results.json (a copy), DIR/report.md, DIR/results.csv, DIR/index.html and DIR/gain.svg,
-the gain in each deployment as a picture. JSON is the source; nothing is measured here.
+Writes DIR/results.json (a copy, and one of the logits beside it), DIR/report.md, DIR/results.csv,
+DIR/index.html and DIR/gain.svg, the gain in each deployment as a picture. JSON is the source;
+nothing is measured here.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from benchmarks.report.gate_sections import gains
 from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load_study
 from infer.command.runner import command, run_and_exit
-from infer.system.files import write_text
+from infer.system.files import replacing, write_text
 from infer.system.log import logger
 
 log = logger("benchmarks.report")
@@ -83,7 +85,20 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     if json.loads(given)["format_version"] != results["format_version"]:
         write_text(copy, dump(results))  # Verdicts of today, as in the pages beside it.
     elif not (copy.exists() and copy.samefile(results_file)):
+        _copy_logits(results_file, results.get("logits"), folder)
         write_text(copy, given)
+
+
+def _copy_logits(results_file: Path, record: Mapping[str, Any] | None, folder: Path) -> None:
+    """The logits of a result file to where its copy will be, under the name that it gives."""
+    if record is None:
+        return
+    file = results_file.with_name(Path(record["file"]).name)
+    if not file.is_file():
+        log.warning(f"{file}, the logits of {results_file}, is missing and was not copied")
+        return
+    with replacing(folder / file.name) as partial:
+        shutil.copyfile(file, partial)
 
 
 def _of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -19,6 +19,7 @@ from benchmarks.common import machine
 from benchmarks.common.command import add_out, refuse, take_signals, too_small
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, header
+from benchmarks.deployments.logits import Logits, logits_key, shown_paths, write_logits
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.stats.options import add_resampling, bootstrap_of
@@ -35,6 +36,8 @@ from infer.system.files import write_text
 from infer.system.log import logger
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from train.config.load import Config
     from train.data.dataset import ClipDataset
 
@@ -58,10 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a training failed, 2 wrong use."""
     options = _parser().parse_args(arguments)
     take_signals()
-    study = run(options)
-    write_study(study, options.out)
+    study, logits = run(options)
+    write_study(study, options.out, logits=logits)
     sentences = [study_sentence(study, cell) for cell in study["cells"]]
-    for line in [*sentences, f"written: {options.out}/results.json, results.csv, report.md"]:
+    for line in [
+        *sentences,
+        f"written: {options.out}/results.json, logits.npz, results.csv, report.md",
+    ]:
         print(line)
     return 0
 
@@ -84,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Train, evaluate, pool; JSON-ready."""
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
+    """Train, evaluate, pool; the result, JSON-ready, and all logits."""
     from train.config.schema.before import Training
     from train.data.fingerprint import fingerprint
 
@@ -107,10 +113,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads)
     runs = []
+    logits: dict[str, np.ndarray] = {}
     for number, ((role, seed), job) in enumerate(jobs.items(), start=1):
         cfg = next(one.cfg for one in experiments if one.role == role)
         started = time.monotonic()
-        found = measure_run(
+        found, computed = measure_run(
             job,
             cfg,
             dataset,
@@ -120,11 +127,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             threads=options.threads,
         )
         runs.append({"role": role, "seed": seed, **found})
+        logits |= {logits_key(role, seed, cell): one for cell, one in computed.items()}
         log.info(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
     bootstrap = bootstrap_of(options)
     keys = [cell.key for cell in cells]
     labels = [sample.label for sample in dataset.samples]
-    return {
+    root = _root(experiments[0].cfg, options)
+    study = {
         **header(FORMAT, FORMAT_VERSION),
         "conditions": {
             "machine": machine.machine(),
@@ -158,6 +167,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "listed": len(dataset),
             "failed": sorted({path for one in runs for path in one.pop("failed")}),
             "labels": labels,
+            "paths": shown_paths([sample.path for sample in dataset.samples], root),
         },
         "seeds": options.seeds,
         "cells": keys,
@@ -172,10 +182,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         ),
         "runs": runs,
     }
+    return study, logits
 
 
-def write_study(study: Mapping[str, Any], folder: Path) -> None:
-    """Write results.json, results.csv and report.md."""
+def write_study(study: Mapping[str, Any], folder: Path, *, logits: Logits | None = None) -> None:
+    """Write results.json, results.csv and report.md, and before them logits.npz where given."""
+    if logits is not None:
+        study = {**study, "logits": write_logits(folder / "results.json", logits)}
     write_text(folder / "results.json", dump(study))
     write_text(folder / "results.csv", as_csv(study))
     when = measured(study)
@@ -226,6 +239,12 @@ def _list_file(cfg: Config, options: argparse.Namespace) -> Path:
     if files is None:
         raise BenchmarkError(f"{cfg.source}: DATASET has no test list; give one with --data")
     return files.list_file
+
+
+def _root(cfg: Config, options: argparse.Namespace) -> Path | None:
+    """The folder that the paths of the test list start from."""
+    files = cfg.lists["test"]
+    return options.root if options.data is not None or files is None else files.root
 
 
 def _test_set(experiments: Sequence[Experiment], options: argparse.Namespace) -> ClipDataset:

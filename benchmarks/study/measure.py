@@ -38,8 +38,12 @@ def measure_run(
     checkpoint: Path,
     list_sha256: str,
     threads: int,
-) -> dict[str, Any]:
-    """What a finished run answers in every cell, and what it cost; answers stay in RUN/answers."""
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What a finished run answers in every cell, and what it cost; answers stay in RUN/answers.
+
+    Returns:
+        The record of the run, and by cell its logits, float32 [clips, classes].
+    """
     from train.data.fingerprint import fingerprint
 
     sha256 = sha256_of(checkpoint)
@@ -65,13 +69,14 @@ def measure_run(
                 return evaluate(runtime.run, dataset, batch_size=BATCH, workers=1)
 
         seen[cell.key] = cache.answered({"cell": cell.key}, ask)
-    return {
+    record = {
         "name": job.name,
         **_cost(job.folder),
         "checkpoint_sha256": sha256,
         "failed": [path for path, _ in seen[DYNAMIC.key].failed],
         "cells": {key: _figures(one) for key, one in seen.items()},
     }
+    return record, {key: one.logits for key, one in seen.items()}
 
 
 def _figures(seen: Evaluation) -> dict[str, Any]:

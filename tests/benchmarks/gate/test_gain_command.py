@@ -12,9 +12,12 @@ import pytest
 
 from benchmarks import gain
 from benchmarks.deployments import answers, deployment
+from benchmarks.deployments.accuracy import answers_of
 from benchmarks.deployments.deployment import Deployment
+from benchmarks.deployments.logits import read_logits
 from benchmarks.gain import main
 from benchmarks.gate.result_file import load_results
+from benchmarks.report.__main__ import main as report
 from infer.bundle.bundle import Bundle
 from infer.runtimes.registry import BACKENDS
 from infer.system.errors import BackendUnavailable
@@ -105,6 +108,37 @@ def test_costs_cover_every_cell(
         assert row["bytes"] is None or 1e6 < row["bytes"] < 2e9
     assert results["conditions"]["threads"] == 1
     assert results["conditions"]["machine"]["packages"]["onnxruntime"]
+
+
+def test_the_logits_of_every_model_and_deployment_are_kept(world: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    more = ("--no-latency", "--report", str(tmp_path / "report"))
+    assert run(world, "blind noisy", "good good", out, *more) in (0, 1)
+    results = load_results(out)
+    logits = read_logits(out, results["logits"])
+    labels, paths = np.asarray(results["data"]["labels"]), results["data"]["paths"]
+    listed = [line.rpartition(" ") for line in (world / "test.list").read_text().splitlines()]
+    assert paths == [path for path, _, _ in listed]
+    assert labels.tolist() == [int(label) for _, _, label in listed]
+    assert len(logits) == 2 * 2 * len(results["cells"])
+    for row in results["cells"]:
+        for place, pair in enumerate(row["pairs"]):
+            for model in ("baseline", "student"):
+                table = logits[f"{model}/{place}/{row['cell']}"]
+                assert table.shape == (30, 3) and np.isnan(table[29]).all()  # no video
+                assert answers_of(table, labels).predictions.tolist() == pair[model]["predictions"]
+    copied = tmp_path / "report" / "results.json"
+    assert read_logits(copied, load_results(copied)["logits"]).keys() == logits.keys()
+
+
+def test_a_report_is_made_of_a_result_whose_logits_are_gone(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "results.json"
+    assert run(world, "blind", "good", out, "--no-latency") == 0
+    (tmp_path / "logits.npz").unlink()
+    assert report([str(out), "--out", str(tmp_path / "report")]) == 0
+    assert "logits.npz" in capsys.readouterr().err
 
 
 def test_what_runs_here_is_found_by_trying_it(world: Path, tmp_path: Path) -> None:

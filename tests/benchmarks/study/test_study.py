@@ -19,6 +19,7 @@ import paddle
 import pytest
 
 from benchmarks.common.result_file import dump
+from benchmarks.deployments.logits import read_logits
 from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main as report
 from benchmarks.study import jobs, measure
@@ -249,6 +250,12 @@ def test_a_whole_study_and_one_more_seed(
         assert run["checkpoint_sha256"] == sha256_of(folder / "best.pdparams")
         assert load_config(folder / "config.yaml").seed == run["seed"]
     assert study["data"]["list"] == str(tiny / "test.list")
+    logits = read_logits(tiny / "out" / "results.json", study["logits"])
+    assert study["data"]["paths"] == [f"{index}.mp4" for index in range(18, 27)]
+    assert len(logits) == len(study["runs"])
+    for run in study["runs"]:
+        table = logits[f"{run['role']}/{run['seed']}/dynamic:fp32"]
+        assert table.argmax(axis=1).tolist() == run["cells"]["dynamic:fp32"]["predictions"]
     digests = {run["checkpoint_sha256"] for run in study["runs"]}
     assert len(digests) == 4
     said = capsys.readouterr()
