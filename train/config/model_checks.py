@@ -148,6 +148,7 @@ def _check_losses(
             if loss is not None:
                 yield from _check_pairs(loss, roles, (*where, "model_name_pairs"))
                 yield from _check_layers(loss, mode, where)
+                yield from _check_fall(loss, where)
                 yield from _check_learners(loss, frozen or set(), (*where, "model_name_pairs"))
     for network in networks:
         if isinstance(network.head, (MoViNetHeadOptions, PPTSMHeadOptions)) and network.head.ls_eps:
@@ -174,6 +175,16 @@ def _learners(loss: Any, pair: Sequence[str]) -> set[str]:
     return set(pair) if isinstance(loss, (LabelLoss, *MUTUAL)) else {pair[0]}
 
 
+def _check_fall(loss: Any, where: Location) -> Iterator[Mistake]:
+    """A factor has risen before it falls, and falls where it has a floor."""
+    if loss.ramp is not None and loss.decay is not None and loss.decay[0] < loss.ramp[1]:
+        what = f"begins at {loss.decay[0]:g}, before the ramp ends at {loss.ramp[1]:g}"
+        yield Mistake((*where, "decay"), f"{what}: the factor would rise and fall at once")
+    if loss.floor and loss.decay is None:
+        what = "is where a decay ends: add decay: [from, to], or leave it out"
+        yield Mistake((*where, "floor"), what)
+
+
 def _check_learners(loss: Any, frozen: set[str], where: Location) -> Iterator[Mistake]:
     """A pair of a term teaches somebody."""
     for pair in pairs_of(loss.model_name_pairs):
@@ -183,13 +194,14 @@ def _check_learners(loss: Any, frozen: set[str], where: Location) -> Iterator[Mi
 
 
 def _check_taught(role: str, terms: Sequence[Any]) -> Iterator[Mistake]:
-    """A network that is not frozen learns from the first step on; `terms` teach it."""
+    """A network that is not frozen learns in every step; `terms` teach it."""
     weighty = [loss for loss in terms if loss.loss_weight]
-    if any(loss.ramp is None for loss in weighty):
+    if any(loss.ramp is None and (loss.decay is None or loss.floor) for loss in weighty):
         return
     what = f"no term holds {role}, which is not frozen: it would never learn"
     if weighty:
-        what = f"every term that teaches {role} has a ramp: leave it out of one of them"
+        kind = "a ramp" if all(loss.ramp for loss in weighty) else "a ramp, or a decay to 0"
+        what = f"every term that teaches {role} has {kind}: leave it out of one of them"
     elif terms:
         what = f"every term that teaches {role} has loss_weight 0: it would never learn"
     yield Mistake(("MODEL", "loss", "Train"), what)

@@ -44,7 +44,7 @@ RESPONSES = {
     "DistillationDISTLoss": Response("DIST", dist, between=True),
 }
 
-NO_SETTINGS = {"name", "model_name_pairs", "loss_weight", "ramp"}
+NO_SETTINGS = {"name", "model_name_pairs", "loss_weight", "ramp", "decay", "floor"}
 """What every block has; the rest are arguments of its loss."""
 
 
@@ -92,6 +92,8 @@ def build_terms(
                     name=f"{term.name}#{same + 1}" if same else term.name,
                     weight=float(block.get("loss_weight", 1.0)),
                     ramp=tuple(block["ramp"]) if block.get("ramp") else None,
+                    decay=tuple(block["decay"]) if block.get("decay") else None,
+                    floor=float(block.get("floor", 0.0)),
                 )
             )
     if mistakes:

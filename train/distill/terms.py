@@ -72,8 +72,10 @@ class Term:
     Attributes:
         name: how logs call it, `Student-Teacher.DML`.
         compute: from every network's outputs and the labels to a scalar.
-        weight: factor at the end of the ramp.
+        weight: factor after the ramp and before the decay.
         ramp: shares of the run between which the factor rises linearly from 0, or None.
+        decay: shares of the run between which it falls linearly, or None.
+        floor: share of the weight that is left after the decay.
         learners: the networks that it teaches.
         reads: the networks whose logits it looks at.
         taps: the layers that it looks at.
@@ -85,6 +87,8 @@ class Term:
     compute: Compute
     weight: float = 1.0
     ramp: tuple[float, float] | None = None
+    decay: tuple[float, float] | None = None
+    floor: float = 0.0
     learners: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     taps: tuple[Tap, ...] = ()
@@ -97,9 +101,17 @@ class Term:
 
     def factor(self, progress: float) -> float:
         """The term's factor after a share `progress` (0..1) of the run."""
-        if self.ramp is None:
-            return self.weight
-        start, end = self.ramp
-        if end <= start:
-            return self.weight * (progress >= start)
-        return self.weight * min(1.0, max(0.0, (progress - start) / (end - start)))
+        factor = self.weight
+        if self.ramp is not None:
+            factor *= _passed(self.ramp, progress)
+        if self.decay is not None:
+            factor *= 1 - (1 - self.floor) * _passed(self.decay, progress)
+        return factor
+
+
+def _passed(shares: tuple[float, float], progress: float) -> float:
+    """How much of the way between two shares of the run is over, 0..1."""
+    start, end = shares
+    if end <= start:
+        return float(progress >= start)
+    return min(1.0, max(0.0, (progress - start) / (end - start)))

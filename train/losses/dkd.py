@@ -7,6 +7,7 @@ from paddle import Tensor
 from paddle.nn import functional as F
 
 from train.losses.float32 import full_precision, log_softmax
+from train.losses.standardize import standardized
 from train.losses.target import Target
 
 NEVER = -1e9
@@ -23,6 +24,7 @@ def decoupled(
     alpha: float = 1.0,
     beta: float = 1.0,
     use_target_as_gt: bool = False,
+    standardize: bool = False,
 ) -> Tensor:
     """`temperature**2 * (alpha * TCKD + beta * NCKD)` (Zhao et al., 2022).
 
@@ -38,8 +40,12 @@ def decoupled(
         alpha: weight of TCKD.
         beta: weight of NCKD.
         use_target_as_gt: the teacher's best class instead of the labels (PaddleClas's name).
+        standardize: make each clip's logits Z-scores first, see `train.losses.standardize`.
     """
-    z, t = student / temperature, teacher.detach() / temperature
+    teacher = teacher.detach()
+    if standardize:
+        student, teacher = standardized(student), standardized(teacher)
+    z, t = student / temperature, teacher / temperature
 
     def per_clip(labels: Tensor) -> Tensor:
         return alpha * _target(z, t, labels) + beta * _others(z, t, labels)

@@ -7,6 +7,7 @@ from typing import Literal
 from paddle import Tensor
 
 from train.losses.float32 import full_precision, log_softmax
+from train.losses.standardize import standardized
 
 
 @full_precision
@@ -17,6 +18,7 @@ def mutual(
     temperature: float = 1.0,
     act: Literal["softmax"] = "softmax",
     eps: float = 0.0,
+    standardize: bool = False,
 ) -> Tensor:
     """Symmetric KL divergence, (KL(p||q) + KL(q||p)) / 2, times `temperature` squared.
 
@@ -32,7 +34,10 @@ def mutual(
         temperature: divides the logits before the softmax.
         act: what turns logits into probabilities; PaddleVideo's key.
         eps: added to every probability within the logarithms; 0: nothing.
+        standardize: make each clip's logits Z-scores first, see `train.losses.standardize`.
     """
+    if standardize:
+        logits_a, logits_b = standardized(logits_a), standardized(logits_b)
     log_p = log_softmax(logits_a / temperature)
     log_q = log_softmax(logits_b / temperature)
     p, q = log_p.exp(), log_q.exp()

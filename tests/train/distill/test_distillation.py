@@ -133,3 +133,18 @@ def test_connectors_are_checkpointed_resumed_and_left_out_of_the_export(
     own = build_recognizer(ALONE, seed=0).student.state_dict()
     assert stripped.network.state_dict().keys() == own.keys()
     assert hooks(stripped.network) == 0
+
+
+@pytest.mark.parametrize("name", ["kd", "js", "dkd", "dist", "rkd", "overhaul", "afd"])
+def test_a_teacher_that_learns_takes_no_gradient_from_its_lessons(name: str) -> None:
+    """Beside a mutual term the teacher is not frozen: only the term itself can keep it away."""
+    mutual = {"name": "DistillationDMLLoss"}
+    recognizer = built(CE, SECOND_CE, mutual, TERMS[name], frozen=False)
+    inputs, target = batch()
+    terms = recognizer.losses(recognizer(inputs), target)
+    lesson = list(terms)[-1]
+    assert lesson not in ("Student.CE", "Teacher.CE", f"{S}-{T}.DML")
+    terms[lesson].backward()
+    for role, network in recognizer.networks.items():
+        moved = [p for p in network.parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+        assert bool(moved) == (role == S)

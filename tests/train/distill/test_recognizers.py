@@ -101,3 +101,16 @@ def test_a_ramp_rises_linearly_between_its_shares() -> None:
     assert [term.factor(p) for p in (0, 0.25, 0.5, 0.75, 1)] == [0, 0, 1, 2, 2]
     assert Term("x", nothing, weight=2.0).factor(0) == 2
     assert [Term("x", nothing, ramp=(0.5, 0.5)).factor(p) for p in (0.4, 0.5)] == [0, 1]
+
+
+def test_a_decay_falls_linearly_to_its_floor() -> None:
+    def nothing(outputs: Any, target: Any) -> Any:
+        raise AssertionError
+
+    term = Term("x", nothing, weight=2.0, ramp=(0.0, 0.25), decay=(0.5, 0.75), floor=0.25)
+    found = [term.factor(p) for p in (0, 0.125, 0.25, 0.5, 0.625, 0.75, 1)]
+    assert found == [0, 1, 2, 2, 1.25, 0.5, 0.5]
+    gone = Term("x", nothing, weight=2.0, decay=(0.5, 0.5))
+    assert [gone.factor(p) for p in (0.4, 0.5, 1)] == [2, 0, 0]
+    # A term that is gone is not computed.
+    assert [gone.counts(4, p) for p in (0.4, 0.5)] == [True, False]

@@ -33,6 +33,7 @@ from train.losses import (
     rkd_distance,
 )
 from train.losses.rkd import BatchError
+from train.losses.standardize import standardized
 
 LABELS = np.array([8, 9, 1, 5, 7, 2])
 
@@ -55,6 +56,12 @@ def np_js(s: np.ndarray, t: np.ndarray) -> float:
     p, q = np_log_softmax(s), np_log_softmax(t)
     m = np.logaddexp(p, q) - np.log(2)
     return (np_kl(p, m) + np_kl(q, m)) / 2
+
+
+def np_standardized(z: np.ndarray) -> np.ndarray:
+    """Z-scores over the K classes of a clip, as the paper defines them (Sun et al., 2024)."""
+    mean = z.mean(axis=1, keepdims=True)
+    return (z - mean) / np.sqrt(((z - mean) ** 2).mean(axis=1, keepdims=True))
 
 
 def np_dkd(s: np.ndarray, t: np.ndarray, alpha: float = 1.0, beta: float = 8.0) -> float:
@@ -97,6 +104,29 @@ def np_rkd(s: np.ndarray, t: np.ndarray, *, angles: bool) -> float:
 
 RESPONSES: dict[str, tuple[Callable[..., Any], Callable[..., float]]] = {
     "dml": (mutual, np_dml),
+    "dml_T4": (
+        lambda a, b: mutual(a, b, temperature=4.0),
+        lambda a, b: 16 * np_dml(a / 4, b / 4),
+    ),
+    "dml_standardized": (
+        lambda a, b: mutual(a, b, temperature=2.0, standardize=True),
+        lambda a, b: 4 * np_dml(np_standardized(a) / 2, np_standardized(b) / 2),
+    ),
+    "kd_standardized": (
+        lambda s, t: kl_divergence(s, t, temperature=2.0, standardize=True),
+        lambda s, t: np_kd(np_standardized(s), np_standardized(t), temperature=2.0),
+    ),
+    "dkd_standardized": (
+        lambda s, t: decoupled(
+            s,
+            t,
+            Target(paddle.to_tensor(LABELS[: len(s)])),
+            temperature=4.0,
+            beta=8.0,
+            standardize=True,
+        ),
+        lambda s, t: np_dkd(np_standardized(s), np_standardized(t)),
+    ),
     "kd": (kl_divergence, np_kd),
     "js": (js_divergence, np_js),
     "dkd": (
@@ -208,6 +238,46 @@ def test_paddlevideos_keys_of_the_mutual_loss_are_taken(experiment: Callable[...
 PAIR_ROLES = ("Student", "Teacher")
 
 
+def test_standardized_logits_by_hand() -> None:
+    """(0, 2, 4) and (10, 12, 14): Z-scores -a, 0, a with a = sqrt(3 / 2); the two are one."""
+    near, far = ([[0.0, 2.0, 4.0]], [[10.0, 12.0, 14.0]])
+    a, b = (tensor(np.array(z), "float64") for z in (near, far))
+    np.testing.assert_allclose(standardized(b).numpy(), [[-(1.5**0.5), 0, 1.5**0.5]], rtol=1e-12)
+    settings = {"temperature": 1.0, "standardize": True}
+    assert float(kl_divergence(3 * a, b, **settings)) == pytest.approx(0, abs=1e-12)
+    # Against (4, 2, 0), whose Z-scores are a, 0, -a: 2 a (e^a - e^-a) / (e^a + 1 + e^-a).
+    up, down = np.exp(1.5**0.5), np.exp(-(1.5**0.5))
+    wanted = 2 * 1.5**0.5 * (up - down) / (up + 1 + down)
+    turned = tensor(np.array(near)[:, ::-1].copy(), "float64")
+    for loss in (kl_divergence, mutual):
+        assert float(loss(turned, b, **settings)) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_logits_that_are_all_alike_have_a_gradient_of_a_number() -> None:
+    """A spread of 0 divides nothing, and a tiny one does not make a gradient of millions."""
+    for spread in (0.0, 1e-7):
+        same = tensor(3 + spread * logits(1), "float64")
+        same.stop_gradient = False
+        mutual(same, tensor(logits(2), "float64"), standardize=True).backward()
+        assert 0 < float(same.grad.abs().max()) < 2e4
+
+
+@given(seed=st.integers(0, 1000), factor=st.floats(0.1, 10), shift=st.floats(-5, 5))
+def test_standardized_losses_do_not_depend_on_the_size_of_logits(
+    seed: int, factor: float, shift: float
+) -> None:
+    s, t = (tensor(logits(seed + i), "float64") for i in (0, 1))
+    target = Target(paddle.to_tensor(LABELS))
+    losses: list[Callable[..., Any]] = [
+        mutual,
+        kl_divergence,
+        lambda a, b, **settings: decoupled(a, b, target, **settings),
+    ]
+    for loss in losses:
+        one, other = (float(loss(z, t, standardize=True)) for z in (s, factor * s + shift))
+        assert one == pytest.approx(other, rel=1e-7, abs=1e-12)
+
+
 def test_margin_is_the_mean_of_the_negative_draws() -> None:
     rng = np.random.default_rng(0)
     weight, bias = np.array([1.5, -0.5, 2.0]), np.array([0.3, -0.2, -1.0])
@@ -250,7 +320,7 @@ def test_gradients_equal_finite_differences(name: str) -> None:
     x, y = tensor(a, "float64"), tensor(b, "float64")
     x.stop_gradient = y.stop_gradient = False
     loss(x, y).backward()
-    both_learn = name in ("dml", "distance")
+    both_learn = name.startswith(("dml", "distance"))
     assert (y.grad is not None and float(y.grad.abs().sum()) > 0) == both_learn
     rng = np.random.default_rng(0)
     for own in (a, b) if both_learn else (a,):

@@ -1,6 +1,7 @@
 """The terms of `MODEL.loss`: who learns what from whom. Names are PaddleVideo's and PaddleClas's.
 
-Every term has a weight and a warm-up. Where only one of two networks learns, it stands first.
+Every term has a weight, which may rise and fall. Where only one of two networks learns, it stands
+first.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from train.config.schema.common import STRICT, Positive, Share
 
 def _rising(ramp: list[float] | None) -> list[float] | None:
     if ramp is not None and ramp[0] > ramp[1]:
-        raise ValueError(f"must rise: {ramp[0]} is above {ramp[1]}")
+        raise ValueError(f"its shares must rise: {ramp[0]} is above {ramp[1]}")
     return ramp
 
 
@@ -37,11 +38,16 @@ Weight = Annotated[float, Field(ge=0)]
 Ramp = Annotated[
     Annotated[list[Share], Field(min_length=2, max_length=2)] | None, AfterValidator(_rising)
 ]
-"""Shares of the run between which a term's factor rises linearly from 0; none: at once."""
+"""Shares of the run between which a factor changes linearly.
+
+`ramp` rises from 0, none: at once. `decay` falls to `floor`, a share of the factor; none: never.
+"""
 Pairs = Annotated[list[Any], AfterValidator(_pairs)]
 """`[Student, Teacher]`, or a list of such pairs, each of which is a term of its own."""
 Temperature = Annotated[float, Field(gt=0)]
 """Divides the logits; the term is multiplied by its square."""
+Standardize = bool
+"""Make each clip's logits Z-scores before the temperature (Sun et al.)."""
 Layers = Annotated[str | list[str], AfterValidator(_some_layers)]
 """Layers by path, `backbone.stages.3`: their outputs, or with `:input` their inputs."""
 
@@ -56,6 +62,8 @@ class LabelLoss(BaseModel):
     """A network and GroundTruth."""
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
 
 
 class MutualLoss(BaseModel):
@@ -67,7 +75,10 @@ class MutualLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     temperature: Temperature = 1.0
+    standardize: Standardize = False
     act: Literal["softmax"] = "softmax"
     """PaddleVideo's key; its other values are no probabilities of classes."""
     eps: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -83,7 +94,10 @@ class KLDivLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     temperature: Temperature = 4.0
+    standardize: Standardize = False
 
 
 class JSDivLoss(BaseModel):
@@ -95,6 +109,8 @@ class JSDivLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     temperature: Temperature = 1.0
 
 
@@ -107,7 +123,10 @@ class DKDLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     temperature: Temperature = 1.0
+    standardize: Standardize = False
     alpha: Weight = 1.0
     """Factor of the label's part."""
     beta: Weight = 1.0
@@ -125,6 +144,8 @@ class DISTLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     temperature: Temperature = 1.0
     beta: Weight = 1.0
     """Factor of the part over classes."""
@@ -141,6 +162,8 @@ class RKDLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     s_key: str | None = None
     """The first network's layer, averaged over space and frames; none: the logits."""
     t_key: str | None = None
@@ -158,6 +181,8 @@ class DistanceLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     mode: Literal["l1", "l2", "smooth_l1"] = "l2"
     s_key: Layers
     t_key: Layers
@@ -174,6 +199,8 @@ class OverHaulLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     s_key: Layers
     """Layers of the first network, before the ReLU."""
     t_key: Layers
@@ -193,6 +220,8 @@ class AFDLoss(BaseModel):
     model_name_pairs: Pairs
     loss_weight: Weight = 1.0
     ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
     s_key: Layers
     t_key: Layers
     qk_dim: Positive = 128
