@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     if screen:
         args.format, args.output = form_of(args.format, args.output), None
     output = Path() if screen else real_path(args.output)
-    if output.is_file() and args.output.startswith(("/dev/", "/proc/")):
+    if output.is_file() and _names_open_file(args.output):
         raise ClipDuetError(
             f"--output {args.output} leads to {output}, which is open elsewhere; name the file, or "
             "- for standard output"
@@ -97,6 +97,24 @@ def _is_standard_output(output: str) -> bool:
         return os.path.samestat(os.stat(output), os.fstat(1))
     except (OSError, ValueError):
         return False
+
+
+def _names_open_file(output: str) -> bool:
+    """Whether a path leads to its file through a descriptor of a process, as /dev/fd/3 does.
+
+    Links of that kind lie in /proc; a folder there that is one, such as /proc/self/cwd, is not.
+    """
+    path = output
+    for _ in range(40):  # as many links as the system follows
+        folder, name = os.path.split(os.path.abspath(path))
+        folder = os.path.realpath(folder)
+        if folder.startswith("/proc/"):
+            return True
+        try:
+            path = os.path.join(folder, os.readlink(os.path.join(folder, name)))
+        except OSError:
+            return False
+    return False
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -175,16 +176,35 @@ def test_the_file_behind_standard_output_is_not_exchanged(
     assert lines[-1] == "last" and any("red.mp4" in line for line in lines[1:-1])
 
 
-def test_a_file_that_is_open_elsewhere_is_not_exchanged(bundle, colour_clip, tmp_path):
+@pytest.mark.parametrize("through_link", [False, True])
+def test_a_file_that_is_open_elsewhere_is_not_exchanged(
+    bundle, colour_clip, tmp_path, through_link
+):
     video, target = colour_clip("red.mp4", "red"), tmp_path / "other.csv"
     with target.open("w") as file:
         number = file.fileno()
-        command = [*COMMAND, "--bundle", bundle, "--video", video, "--output", f"/dev/fd/{number}"]
+        named = f"/dev/fd/{number}"
+        if through_link:
+            (tmp_path / "link.csv").symlink_to(named)
+            named = "link.csv"
+        command = [*COMMAND, "--bundle", bundle, "--video", video, "--output", named]
         done = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, pass_fds=[number], check=False
         )
     assert done.returncode == 2 and "other.csv" in done.stderr
     assert target.read_text() == ""
+
+
+def test_a_file_in_shared_memory_is_written_again_like_any_other(colour_clip, ask):
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        pytest.skip("there is no /dev/shm to write to")
+    colour_clip("red.mp4", "red")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        for _ in range(2):
+            status, _, err = ask("red.mp4", "--output", f"{folder}/x.json")
+            assert (status, err) == (0, "")
+            assert json.loads(Path(folder, "x.json").read_text())[0]["label"] == "red"
 
 
 def test_what_was_answered_before_a_stop_is_taken_up(colour_clip, ask, tmp_path, stop_after):
