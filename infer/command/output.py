@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..system.terminal import printable
+from ..system.files import WriteError, writing
+from ..system.terminal import (
+    NoReaderError,
+    discard_output,
+    has_no_reader,
+    is_unwritable,
+    printable,
+)
 
 if TYPE_CHECKING:
     from ..pipeline.predictions import Prediction
@@ -38,14 +45,30 @@ def form_of(asked: str | None, output: str | None) -> str:
 
 @contextlib.contextmanager
 def stream(named: str | None) -> Iterator[TextIO]:
-    """stdout, or the pipe or device of that name."""
+    """stdout, or the pipe or device of that name.
+
+    Raises:
+        NoReaderError: nobody reads the pipe any more.
+        WriteError: the device cannot be written.
+    """
     if named in (None, "-"):
-        with contextlib.suppress(AttributeError, ValueError):
-            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         yield sys.stdout
         return
-    with open(str(named), "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        yield file
+    path = Path(str(named))
+    with writing(path):
+        file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+    with file:
+        try:
+            yield file
+            file.flush()
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) and has_no_reader(file):
+                discard_output(file)
+                raise NoReaderError(error.errno, error.strerror, named) from error
+            if is_unwritable(file):
+                discard_output(file)
+                raise WriteError(path, error) from error
+            raise
 
 
 def record(name: str, prediction: Prediction, labels: Labels | None) -> dict[str, object]:

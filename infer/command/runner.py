@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import sys
@@ -14,12 +13,18 @@ from typing import NoReturn, ParamSpec
 from ..system.errors import ClipDuetError, explained, os_reason
 from ..system.log import Stream, logger, messages_shown
 from ..system.signals import exit_status, stoppable
-from ..system.terminal import discard_output, open_streams
+from ..system.terminal import (
+    NoReaderError,
+    discard_output,
+    escape_what_is_unencodable,
+    has_no_reader,
+    is_unwritable,
+    open_streams,
+)
 
 FAILED, WRONG_USE, NO_READER = 1, 2, 141
 """Exit status beside 0: some inputs or the work failed; wrong use; nobody reads the output."""
 
-UNWRITABLE = (errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
 QUIET = ("No ccache found", "When training, we now always track")
 """Warnings of Paddle's that no user can act on."""
 
@@ -49,10 +54,10 @@ def command(
                 try:
                     with stoppable():
                         status = main(*arguments, **options)
-                except BrokenPipeError:
-                    discard_output(sys.stdout)
-                    return NO_READER
                 except (ClipDuetError, OSError, ImportError) as error:
+                    if _nobody_reads(error):
+                        discard_output(sys.stdout)
+                        return NO_READER
                     log.error("\n".join(filter(None, (_text(error, extra), failed))))
                     status = getattr(error, "exit_status", WRONG_USE)
                 except KeyboardInterrupt as stop:
@@ -66,12 +71,20 @@ def command(
     return decorate
 
 
+def _nobody_reads(error: Exception) -> bool:
+    """Whether the pipe that broke is one that results or messages go to."""
+    if not isinstance(error, BrokenPipeError):
+        return False
+    gone = has_no_reader(sys.stdout) or has_no_reader(sys.stderr)
+    return gone or isinstance(error, NoReaderError)
+
+
 def _text(error: Exception, extra: str) -> str:
     if isinstance(error, ImportError):
         from .missing import why_not
 
         return why_not(error, extra=extra)
-    if isinstance(error, OSError) and error.filename is None and error.errno in UNWRITABLE:
+    if isinstance(error, OSError) and error.filename is None and is_unwritable(sys.stdout):
         return f"output: {os_reason(error)}"
     return explained(error)
 
@@ -79,6 +92,7 @@ def _text(error: Exception, extra: str) -> str:
 def run_and_exit(main: Callable[[], int]) -> NoReturn:
     """Run a command and end the process with its status."""
     open_streams()
+    escape_what_is_unencodable()
     _quiet()
     try:
         with stoppable():
@@ -92,9 +106,13 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
     try:
         sys.stdout.flush()
     except (OSError, ValueError) as error:
-        if status in (0, FAILED):
+        gone = isinstance(error, BrokenPipeError) and has_no_reader(sys.stdout)
+        discard_output(sys.stdout)
+        if gone:
+            status = status or NO_READER
+        elif status in (0, FAILED):
             with messages_shown():
-                log.error(f"output: {error}")
+                log.error(f"output: {explained(error)}")
             status = WRONG_USE
     if status > FAILED and any(_is_waited_for(thread) for thread in threading.enumerate()):
         os._exit(status)  # such as those that decode videos

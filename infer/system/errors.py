@@ -98,6 +98,8 @@ def os_reason(error: OSError) -> str:
     if error.errno == errno.EMFILE:
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return f"{reason}: this process may have {most} open; `ulimit -n` sets how many"
+    if error.errno == errno.EPIPE:
+        return f"{reason}: the process at the other end of a pipe has ended"
     if error.errno == errno.ELOOP:
         return f"{reason}: the links lead in a circle"
     return reason

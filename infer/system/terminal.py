@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import sys
 from typing import TextIO
 
@@ -65,8 +66,44 @@ def _nowhere() -> TextIO:
 
 def discard_output(stream: TextIO) -> None:
     """Let what is left in a stream go nowhere: Python flushes it once more at the end."""
-    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    with (
+        contextlib.suppress(OSError, ValueError, io.UnsupportedOperation),
+        open(os.devnull, "wb") as nowhere,
+    ):
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+class NoReaderError(BrokenPipeError):
+    """The reader of the pipe that the results are written to has gone."""
+
+
+def has_no_reader(stream: TextIO) -> bool:
+    """Whether a stream is a pipe or socket whose other end is closed."""
+    asked = select.poll()
+    try:
+        asked.register(stream, 0)  # what is asked for here is told in any case
+        return any(found & (select.POLLERR | select.POLLHUP) for _, found in asked.poll(0))
+    except (OSError, ValueError, io.UnsupportedOperation):
+        return False
+
+
+def is_unwritable(stream: TextIO) -> bool:
+    """Whether what was written to a stream last is still in it, because it cannot be written.
+
+    False is certain of nothing: a stream without a buffer, or a long text, keeps nothing.
+    """
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        return True
+    return False
+
+
+def escape_what_is_unencodable() -> None:
+    """Let the standard streams show a character that their encoding lacks as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 class ProgressLine:

@@ -207,6 +207,22 @@ def test_a_file_in_shared_memory_is_written_again_like_any_other(colour_clip, as
             assert json.loads(Path(folder, "x.json").read_text())[0]["label"] == "red"
 
 
+def test_a_device_that_is_full_is_named(colour_clip, ask):
+    colour_clip("red.mp4", "red")
+    status, _, err = ask("red.mp4", "--format", "json", "--output", "/dev/full")
+    assert status == 2 and "/dev/full" in err and "No space left" in err
+
+
+def test_a_named_pipe_whose_reader_goes_ends_it_quietly(colour_clip, bundle, tmp_path):
+    many(colour_clip, tmp_path, 60)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = start(bundle, tmp_path, output="pipe")
+    with pipe.open() as reader:
+        assert json.loads(reader.readline())["label"] == "red"
+    assert process.communicate(timeout=60) == ("", "") and process.returncode == 141
+
+
 def test_what_was_answered_before_a_stop_is_taken_up(colour_clip, ask, tmp_path, stop_after):
     for k in range(6):
         colour_clip(f"v/{k}.mp4", ("red", "green", "blue")[k % 3])
@@ -356,9 +372,9 @@ def many(colour_clip, tmp_path, count):
         os.link(clip, tmp_path / "v" / f"{k}.mp4")
 
 
-def start(bundle, tmp_path, **options):
-    command = [*COMMAND, "--bundle", str(bundle), "--video", "v", "--output", "out.jsonl"]
-    command += ["--threads", "1"]
+def start(bundle, tmp_path, *, output="out.jsonl", **options):
+    command = [*COMMAND, "--bundle", str(bundle), "--video", "v", "--output", output]
+    command += ["--format", "jsonl", "--threads", "1"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
     return subprocess.Popen(command, cwd=tmp_path, **pipes)
 

@@ -35,7 +35,8 @@ def ending(error):
         (ClipDuetError("no such class"), 2, "no such class"),
         (WorkFailedError("the loss diverged"), 1, "the loss diverged"),
         (FileNotFoundError(2, "No such file or directory", "a.list"), 2, "a.list: No such file"),
-        (OSError(28, "No space left on device"), 2, "output: No space left"),
+        (OSError(28, "No space left on device"), 2, "error: No space left"),
+        (BrokenPipeError(32, "Broken pipe"), 2, "error: Broken pipe"),
         (ModuleNotFoundError("No module named 'pydantic'", name="pydantic"), 2, "'.[train]'"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
@@ -127,3 +128,71 @@ run_and_exit(main)
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def run(code, **options):
+    """A command in a process of its own, whose streams have buffers as they usually have."""
+    begin = (
+        "import os, sys\n"
+        "from infer.command.runner import command, run_and_exit\n"
+        "from infer.system.log import logger\n"
+    )
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    environment = {**kept, **options.pop("env", {})}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    return subprocess.run(
+        [sys.executable, "-c", begin + code], env=environment, text=True, check=False, **pipes
+    )
+
+
+PRINTS = "run_and_exit(command()(lambda: print('a' * {}, flush={}) or 0))\n"
+
+
+@pytest.mark.parametrize("code", [PRINTS.format(9, False), PRINTS.format(9, True)])
+def test_a_full_stdout_is_told_as_the_output(code):
+    with open("/dev/full", "w") as full:
+        done = run(code, stdout=full)
+    assert done.returncode == 2 and done.stderr.startswith("error: output: No space left")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("code", [PRINTS.format(9, False), PRINTS.format(10**6, True)])
+def test_a_stdout_that_nobody_reads_ends_it_quietly(code):
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = run(code, stdout=writing)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_another_pipe_that_breaks_is_an_error():
+    done = run(
+        "def main():\n"
+        "    reading, writing = os.pipe()\n"
+        "    os.close(reading)\n"
+        "    os.write(writing, b'a')\n"
+        "run_and_exit(command()(main))\n"
+    )
+    assert done.returncode == 2 and done.stderr.startswith("error: Broken pipe")
+
+
+def test_a_file_that_is_full_is_not_taken_for_the_output():
+    done = run(
+        "def main():\n"
+        "    print('first')\n"
+        "    with open('/dev/full', 'w') as file:\n"
+        "        file.write('a')\n"
+        "run_and_exit(command()(main))\n"
+    )
+    assert (done.returncode, done.stdout) == (2, "first\n")
+    assert "No space left" in done.stderr and "output" not in done.stderr
+
+
+def test_a_stream_of_few_characters_shows_the_others_as_escapes():
+    code = (
+        "run_and_exit(command()(lambda: logger('infer.a').warning('ö') or print('ü\\ud800') or 0))"
+    )
+    done = run(code, env={"PYTHONIOENCODING": "ascii:strict"})
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\xfc\\ud800\n", "\\xf6\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from infer.bundle.bundle import Bundle
 from infer.predict import main
 from infer.system.errors import BackendUnavailable, ClipDuetError, VideoError
-from infer.system.terminal import printable
+from infer.system.terminal import discard_output, printable
 from tests.tiny_bundle import bundle_dict
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,7 +24,11 @@ ESCAPED = "\\x1b[31mred\\x1b]0;title\\x07\\u202egnp.exe"
 
 
 def shell(command, cwd):
-    return subprocess.run(["bash", "-c", command], cwd=cwd, capture_output=True, text=True)
+    # As users have it: what is left in a buffer is written once more at the end.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
 
 
 @pytest.fixture
@@ -77,6 +82,24 @@ def test_texts_stay_as_they_are():
     text = "Grüße, 動画\u3000🎬 a\\b"
     assert printable("Grüße, 動画 🎬 a\\b") == "Grüße, 動画 🎬 a\\b"
     assert printable(text.replace("\u3000", "\n"), keep="\n") == text.replace("\u3000", "\n")
+
+
+def test_a_name_that_the_terminal_has_no_letters_for_is_an_escape(
+    make_bundle, colour_clip, tmp_path
+):
+    make_bundle()
+    colour_clip("grün.mp4", "green")
+    for form in ("table", "csv"):
+        command = f"{PREDICT} --bundle bundle --video grün.mp4 --format {form}"
+        done = shell(f"PYTHONIOENCODING=ascii {command}", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "") and "gr\\xfcn.mp4" in done.stdout
+
+
+def test_discarded_output_takes_no_descriptor(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    with (tmp_path / "file").open("w") as file:
+        discard_output(file)
+        assert len(os.listdir("/proc/self/fd")) == before + 1
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
