@@ -1,10 +1,10 @@
 """The public API: load a bundle, classify videos, frames or clips.
 
-import clipduet
+    import clipduet
 
-with clipduet.load("bundles/dml") as model:
-for prediction in model.predict(["a.mp4", "b.mp4"]):
-print(prediction)
+    with clipduet.load("bundles/dml") as model:
+        for prediction in model.predict(["a.mp4", "b.mp4"]):
+            print(prediction)
 """
 
 from __future__ import annotations

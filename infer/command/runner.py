@@ -90,14 +90,13 @@ def _text(error: Exception, extra: str) -> str:
 
 
 def run_and_exit(main: Callable[[], int]) -> NoReturn:
-    """Run a command and end the process with its status."""
+    """Run a command, which `command` has made, and end the process with its status."""
     open_streams()
     escape_what_is_unencodable()
     _quiet()
     try:
-        with stoppable():
-            status = main()
-    except KeyboardInterrupt as stop:
+        status = main()
+    except KeyboardInterrupt as stop:  # before the command began, or after its end
         status = exit_status(stop)
     except SystemExit as end:  # of --help and wrong options
         if isinstance(end.code, str):
