@@ -1,5 +1,6 @@
 """The public API: load a bundle, classify videos, frames or clips.
 
+Example:
     import clipduet
 
     with clipduet.load("bundles/dml") as model:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 import infer
+import infer.api
 from infer.clips.decode import read_video
 from infer.clips.preprocess import load_clips
 
@@ -25,6 +28,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def model(make_bundle: Callable[..., Path]):
     with infer.load(make_bundle(), backend="onnxruntime", threads=1) as opened:
         yield opened
+
+
+def test_the_example_of_the_module_is_python() -> None:
+    example = textwrap.dedent((infer.api.__doc__ or "").partition("Example:\n")[2])
+    tree = ast.parse(example)
+    assert [type(one) for one in tree.body] == [ast.Import, ast.With]
 
 
 def test_predictions_come_in_order_and_a_bad_file_is_one_of_them(
