@@ -16,7 +16,7 @@ from export.option_limits import OptionError, memory_problems, refuse
 from export.output_option import parse_options
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
-from infer.system.signals import import_paddle
+from train.paddle_import import import_paddle
 
 if TYPE_CHECKING:
     from train.config.load import Config

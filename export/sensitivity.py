@@ -21,8 +21,8 @@ from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.files import check_writable, write_text
 from infer.system.log import logger
-from infer.system.signals import import_paddle
 from train.config.options import add_override
+from train.paddle_import import import_paddle
 
 if TYPE_CHECKING:
     from export.int8.search import SearchResult

@@ -16,9 +16,9 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
 
 from infer.command.runner import command, run_and_exit
 from infer.system.log import logger
-from infer.system.signals import import_paddle
 from train.config.options import add_override, add_trust
 from train.distributed.launcher import end_with_the_launcher
+from train.paddle_import import import_paddle
 
 log = logger("train.command")
 

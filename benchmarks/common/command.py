@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
 from infer.system.files import check_writable, write_text
-from infer.system.signals import import_paddle
 from train.config.options import add_override
+from train.paddle_import import import_paddle
 
 
 def add_out(parser: argparse.ArgumentParser, default: str | None = None) -> None:

@@ -38,8 +38,8 @@ from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
 from infer.system.files import replacing, write_text
 from infer.system.log import logger
-from infer.system.signals import import_paddle
 from train.config.options import add_override, add_trust
+from train.paddle_import import import_paddle
 
 log = logger("export.qat")
 

@@ -6,7 +6,6 @@ import functools
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec
 
@@ -24,9 +23,6 @@ from ..system.terminal import (
 
 FAILED, WRONG_USE, NO_READER = 1, 2, 141
 """Exit status beside 0: some inputs or the work failed; wrong use; nobody reads the output."""
-
-QUIET = ("No ccache found", "When training, we now always track")
-"""Warnings of Paddle's that no user can act on."""
 
 log = logger(__name__)
 P = ParamSpec("P")
@@ -93,7 +89,7 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
     """Run a command, which `command` has made, and end the process with its status."""
     open_streams()
     escape_what_is_unencodable()
-    _quiet()
+    _silence_opencv()
     try:
         status = main()
     except KeyboardInterrupt as stop:  # before the command began, or after its end
@@ -118,10 +114,8 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
     sys.exit(status)
 
 
-def _quiet() -> None:
-    """Keep back what libraries write to stderr beside our own messages about the same."""
-    for message in QUIET:
-        warnings.filterwarnings("ignore", message=message)
+def _silence_opencv() -> None:
+    """Keep back what it writes to stderr beside our own messages about the same."""
     if "OPENCV_LOG_LEVEL" not in os.environ:
         os.environ["OPENCV_LOG_LEVEL"] = "SILENT"  # read when OpenCV is loaded
         cv2 = sys.modules.get("cv2")

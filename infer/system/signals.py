@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from types import FrameType
 from typing import Any
 
@@ -74,14 +73,6 @@ def importing() -> Iterator[None]:
                 signal.signal(number, handler)
         for number in waiting:
             handle(number, None)
-
-
-def import_paddle() -> Any:
-    """Import Paddle without the signal handlers that it sets, in Python and in C++."""
-    with importing():
-        paddle = import_module("paddle")
-        paddle.disable_signal_handler()
-    return paddle
 
 
 @contextmanager

@@ -1,0 +1,25 @@
+"""Paddle as a command imports it: signals stay the command's, and no warnings of no use."""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+from typing import Any
+
+from infer.system.signals import importing
+
+QUIET = ("No ccache found", "When training, we now always track")
+"""Warnings of Paddle's that no user can act on."""
+
+
+def import_paddle() -> Any:
+    """Import Paddle without the signal handlers that it sets, in Python and in C++.
+
+    From then on the process shows no warnings of `QUIET`.
+    """
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message=message)
+    with importing():
+        paddle = import_module("paddle")
+        paddle.disable_signal_handler()
+    return paddle
