@@ -17,6 +17,7 @@ from train.config.schema.losses import (
     FEATURES,
     MUTUAL,
     DKDLoss,
+    EnsembleLoss,
     LabelLoss,
     Loss,
     RKDLoss,
@@ -284,5 +285,9 @@ def needs_labels(blocks: Blocks) -> Iterator[Location]:
     if blocks.written("MODEL", "framework") == "Recognizer2D":
         yield ("MODEL", "framework")
     for where, loss in losses_of(blocks, "Train"):
-        if isinstance(loss, LabelLoss) or (isinstance(loss, DKDLoss) and not loss.use_target_as_gt):
+        if (
+            isinstance(loss, LabelLoss)
+            or (isinstance(loss, DKDLoss) and not loss.use_target_as_gt)
+            or (isinstance(loss, EnsembleLoss) and loss.ensemble != "mean")
+        ):
             yield (*where, "name")

@@ -16,6 +16,7 @@ from train.distill.term_features import FEATURES, Sides
 from train.distill.terms import Outputs, Term
 from train.losses import (
     Target,
+    collaborative,
     cross_entropy,
     decoupled,
     dist,
@@ -38,6 +39,7 @@ class Response:
 
 RESPONSES = {
     "DistillationDMLLoss": Response("DML", mutual, both_learn=True),
+    "DistillationEnsembleLoss": Response("KDCL", collaborative, both_learn=True, labels=True),
     "DistillationKLDivLoss": Response("KD", kl_divergence),
     "DistillationJSDivLoss": Response("JS", js_divergence),
     "DistillationDKDLoss": Response("DKD", decoupled, labels=True),

@@ -13,6 +13,7 @@ from train.losses.dkd import decoupled
 from train.losses.dml import mutual
 from train.losses.js import js_divergence
 from train.losses.kd import kl_divergence
+from train.losses.kdcl import collaborative
 from train.losses.labels import cross_entropy
 from train.losses.overhaul import Connector, margins, partial_l2
 from train.losses.rkd import rkd_angle, rkd_distance
@@ -22,6 +23,7 @@ __all__ = [
     "AttentionTransfer",
     "Connector",
     "Target",
+    "collaborative",
     "cross_entropy",
     "decoupled",
     "dist",

@@ -43,6 +43,7 @@ TERMS = {
     "dml_temperature": {"Student-Teacher.DML", "Teacher.CE"},
     "dml_decaying": {"Student-Teacher.DML", "Teacher.CE"},
     "dml_overhaul": {"Student-Teacher.DML", "Student-Teacher.OverHaul", "Teacher.CE"},
+    "kdcl": {"Student-Teacher.KDCL", "Teacher.CE"},
     "udml": {"Student-Teacher.DML", "Student-Teacher.Distance", "Teacher.CE"},
     "ssld": {"Student-Teacher.JS"},
     "refinery": {"Student-Teacher.KD"},
@@ -167,6 +168,15 @@ def test_losses_that_need_labels_are_told(method: Callable[..., Path]) -> None:
         load_config(method("x", distilled(dkd, KD, pretrained="x")), changes)
     told = {".".join(map(str, m.where)) for m in caught.value.mistakes}
     assert told == {"MODEL.loss.Train.0.name", "DATASET.valid.labelled"}
+    kdcl = {"name": "DistillationEnsembleLoss", "model_name_pairs": ["Student", "Teacher"]}
+    for ensemble, works in (("minlogit", False), ("naive", False), ("mean", True)):
+        file = method("x", distilled({**kdcl, "ensemble": ensemble}, pretrained="x"))
+        if works:
+            assert not load_config(file, changes[:1]).DATASET.train.labelled
+            continue
+        with pytest.raises(ConfigError) as caught:
+            load_config(file, changes[:1])
+        assert [m.where for m in caught.value.mistakes] == [("MODEL", "loss", "Train", 0, "name")]
     own = {"name": "DistillationDKDLoss", "use_target_as_gt": True}
     file = method("x", distilled(own, pretrained="x"))
     assert not load_config(file, changes[:1]).DATASET.train.labelled

@@ -85,6 +85,22 @@ class MutualLoss(BaseModel):
     """Added to the probabilities within the logarithms; 1e-12 is PaddleVideo's default."""
 
 
+class EnsembleLoss(BaseModel):
+    """KL divergence of two networks from one target made of both, who learn from it (KDCL)."""
+
+    model_config = STRICT
+
+    name: Literal["DistillationEnsembleLoss"]
+    model_name_pairs: Pairs
+    loss_weight: Weight = 1.0
+    ramp: Ramp = None
+    decay: Ramp = None
+    floor: Share = 0.0
+    temperature: Temperature = 1.0
+    ensemble: Literal["minlogit", "naive", "mean"] = "minlogit"
+    """Smallest logits against the label's, those of the better network, or their mean."""
+
+
 class KLDivLoss(BaseModel):
     """The first network learns the second's probabilities (Hinton et al.)."""
 
@@ -231,12 +247,13 @@ class AFDLoss(BaseModel):
 FEATURES = (DistanceLoss, OverHaulLoss, AFDLoss)
 """Losses of layers, which are tapped in training only; RKD is one where it names layers."""
 
-MUTUAL = (MutualLoss, DistanceLoss)
+MUTUAL = (MutualLoss, EnsembleLoss, DistanceLoss)
 """Losses that both networks learn from."""
 
 Loss = Annotated[
     LabelLoss
     | MutualLoss
+    | EnsembleLoss
     | KLDivLoss
     | JSDivLoss
     | DKDLoss
