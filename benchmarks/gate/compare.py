@@ -13,7 +13,7 @@ from benchmarks.gate.deployment_verdict import Given, cell_verdict, correct_with
 from benchmarks.gate.verdict import Rule, evidence
 from benchmarks.stats import paired
 from benchmarks.stats.gains import gain_record
-from benchmarks.stats.resample import Bootstrap, Interval
+from benchmarks.stats.resample import Bootstrap, Interval, settings_of
 from benchmarks.stats.score import score_interval
 
 
@@ -92,13 +92,13 @@ def figures(
 ) -> dict[str, Any]:
     """Top-1 and top-5 with their intervals, macro-F1, and how many classes were answered.
 
-    One model: Wilson's interval. Several of the same recipe: means, resampled over models and
-    clips; of the classes answered the fewest.
+    One model: Wilson's interval. Several of the same recipe, or clips in groups: means, resampled
+    over models and clips; of the classes answered the fewest.
     """
     shares = {}
     for name, k in (("top1", 1), ("top5", 5)):
         right = correct_within(given, k)
-        if len(given) == 1:
+        if len(given) == 1 and bootstrap.get("groups") is None:
             interval = paired.wilson(int(right.sum()), right.size, level=bootstrap["level"])
         else:
             # Never narrower than the luck of the clips: right everywhere is no certainty.
@@ -143,7 +143,7 @@ def _gain_macro_f1(
     if len(first) > 1:
         return None
     a, b = first[0].predictions, second[0].predictions
-    return macro_f1_gain(a, b, labels, classes, **bootstrap).to_dict()
+    return macro_f1_gain(a, b, labels, classes, **settings_of(bootstrap)).to_dict()
 
 
 def _pairs(

@@ -19,6 +19,7 @@ from benchmarks.stats.resample import (
     RESAMPLES,
     Bootstrap,
     Floats,
+    Groups,
     Interval,
     Resampled,
     resample,
@@ -28,6 +29,7 @@ __all__ = [
     "LEVEL",
     "RESAMPLES",
     "Bootstrap",
+    "Groups",
     "Interval",
     "Paired",
     "Resampled",
@@ -111,6 +113,7 @@ def resampled(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> Resampled:
     """The accuracies of k classifiers on the same clips, and in every resample.
 
@@ -119,11 +122,12 @@ def resampled(
         resamples: how many.
         seed: of the draws.
         level: of intervals.
+        groups: of clips that are drawn together.
 
     Raises:
         ValueError: shapes that differ, no clip, or answers that are not right or wrong.
     """
-    return resample(_table(answers), resamples=resamples, seed=seed, level=level)
+    return resample(_table(answers), resamples=resamples, seed=seed, level=level, groups=groups)
 
 
 def paired_bootstrap(
@@ -133,6 +137,7 @@ def paired_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> Interval:
     """Accuracy of b minus accuracy of a, percentile interval over resampled clips.
 
@@ -142,9 +147,15 @@ def paired_bootstrap(
         resamples: how many.
         seed: of the draws.
         level: of intervals.
+        groups: of clips that are drawn together.
     """
     return paired_contrast(
-        [a_correct, b_correct], [-1.0, 1.0], resamples=resamples, seed=seed, level=level
+        [a_correct, b_correct],
+        [-1.0, 1.0],
+        resamples=resamples,
+        seed=seed,
+        level=level,
+        groups=groups,
     )
 
 
@@ -155,6 +166,7 @@ def paired_contrast(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> Interval:
     """A weighted sum of accuracies over the same clips, with its bootstrap interval.
 
@@ -167,8 +179,11 @@ def paired_contrast(
         resamples: how many.
         seed: of the draws.
         level: of intervals.
+        groups: of clips that are drawn together.
     """
-    return resampled(answers, resamples=resamples, seed=seed, level=level).contrast(weights)
+    return resampled(answers, resamples=resamples, seed=seed, level=level, groups=groups).contrast(
+        weights
+    )
 
 
 def paired_difference(
@@ -178,6 +193,7 @@ def paired_difference(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> Paired:
     """Interval and exact test of b against a on the same clips, bool [clips] each."""
     table = _table([a_correct, b_correct])
@@ -185,7 +201,7 @@ def paired_difference(
         raise ValueError(f"McNemar's test is about one pair of models, got {table.shape[1]}")
     a, b = table[:, 0].astype(bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    difference = paired_bootstrap(a, b, resamples=resamples, seed=seed, level=level)
+    difference = paired_bootstrap(a, b, resamples=resamples, seed=seed, level=level, groups=groups)
     return Paired(len(a), only_a, only_b, difference, mcnemar_exact(only_a, only_b))
 
 
@@ -195,6 +211,7 @@ def crossed_bootstrap(
     resamples: int = RESAMPLES,
     seed: int = 0,
     level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> Interval:
     """Mean of a seeds x clips table, resampling seeds and clips independently.
 
@@ -205,11 +222,14 @@ def crossed_bootstrap(
         resamples: how many.
         seed: of the draws.
         level: of intervals.
+        groups: of clips that are drawn together.
     """
     table = np.asarray(differences, dtype=np.float64)
     if table.ndim != 2 or not table.size:
         raise ValueError(f"differences must be [seeds, clips] and not empty, got {table.shape}")
-    return resample(table[None], resamples=resamples, seed=seed, level=level).contrast([1.0])
+    return resample(
+        table[None], resamples=resamples, seed=seed, level=level, groups=groups
+    ).contrast([1.0])
 
 
 def _table(answers: Sequence[npt.ArrayLike]) -> Floats:
