@@ -13,7 +13,10 @@ def asserts(node: ast.AST) -> bool:
     """Whether anything below a node is an assertion, or expects an error."""
     return any(
         isinstance(part, ast.Assert)
-        or (isinstance(part, ast.Attribute) and part.attr in ("raises", "warns"))
+        or (
+            isinstance(part, ast.Attribute)
+            and (part.attr in ("raises", "warns") or part.attr.startswith("assert_"))
+        )
         for part in ast.walk(node)
     )
 
@@ -74,6 +77,10 @@ def test_caught(x):
     except ValueError as error:
         assert "x" in str(error)
 
+def test_arrays(x):
+    if x:
+        np.testing.assert_array_equal(x, x)
+
 def test_either(x):
     if x:
         assert x > 0
@@ -84,4 +91,4 @@ def test_open(x):
     for y in x:
         assert y
 """
-    assert conditional(text) == ["test_hidden", "test_caught"]
+    assert conditional(text) == ["test_hidden", "test_caught", "test_arrays"]

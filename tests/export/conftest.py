@@ -181,9 +181,11 @@ def messages() -> Iterator[list[str]]:
     log = logging.getLogger("clipduet")
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    yield found
-    log.removeHandler(handler)
-    log.setLevel(logging.NOTSET)
+    try:
+        yield found
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

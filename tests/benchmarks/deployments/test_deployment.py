@@ -78,7 +78,7 @@ def test_the_reference_runs_whether_or_not_it_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"backends": ["paddle", "paddle"]}, "paddle"),
+        ({"backends": ["paddle", "paddle"]}, "paddle is named more than once"),
         ({"backends": ["torch"]}, "'torch'; allowed: "),
         ({"backends": ["auto"]}, "auto"),
         ({"backends": ["openvino"]}, "no openvino here; try: get it"),
@@ -118,12 +118,12 @@ def test_two_kinds_of_int8_are_not_compared_with_each_other() -> None:
     assert keys(choice) == ["paddle:fp32", "onnxruntime:fp32"]
     reasons = {one.what: one.reason for one in choice.left_out}
     assert "onnx.int8.x86 in a, onnx.int8 in b" in reasons["onnxruntime:int8"]
-    with pytest.raises(BenchmarkError, match="onnxruntime:int8"):
+    with pytest.raises(BenchmarkError, match="runs other files in other bundles"):
         choose_deployments(both, cells=["onnxruntime:int8"])
 
 
 def test_without_any_fp32_file_there_is_no_reference() -> None:
-    with pytest.raises(BenchmarkError, match="fp32"):
+    with pytest.raises(BenchmarkError, match="nothing to compare with"):
         choose_deployments([bundle("a", "onnx.int8")])
 
 

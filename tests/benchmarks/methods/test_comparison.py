@@ -143,7 +143,7 @@ def test_a_study_makes_its_own_teachers(
     ("arguments", "message"),
     [
         (["kdd"], "configs/methods/kdd.yaml"),
-        (["kd", "kd"], "kd "),
+        (["kd", "kd"], "kd is named twice"),
         (["kd", "--seeds", "1", "2"], "--seeds must be 3 or more"),
         (["kd", "--parallel", "0"], "--parallel 0"),
     ],

@@ -11,6 +11,7 @@ from unicodedata import category
 
 import pytest
 
+from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, parse_printable
 from benchmarks.methods.earlier import stored_study
 from benchmarks.study.result_file import load_study
@@ -68,7 +69,7 @@ def test_every_reader_of_result_files_shows_escapes(
     file.write_text(json.dumps(study))
     assert load_study(file)["data"]["list"].endswith(SHOWN + "b")
     file.write_text(json.dumps({**study, "format": WILD, "format_version": 1}))
-    with pytest.raises(Exception, match="move it away") as caught:
+    with pytest.raises(BenchmarkError, match="move it away") as caught:
         stored_study(file)
     assert not odd(str(caught.value))
 

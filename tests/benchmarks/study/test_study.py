@@ -56,16 +56,16 @@ def test_identical_runs_have_no_gain(make_study: MakeResults) -> None:
 
 def test_the_words_follow_the_evidence(make_study: MakeResults) -> None:
     strong = study_sentence(make_study(), "dynamic:fp32")
-    assert "5 of 5 seeds" in strong and "confirm" in strong
+    assert "more right answers in 5 of 5 seeds" in strong and "confirm" in strong
     assert numbers.NOT_DISTINGUISHABLE not in strong
     one = study_sentence(make_study(gains=(0.05,)), "dynamic:fp32")
     assert "one seed" in one
     lost = study_sentence(make_study(gains=(-0.03, -0.04, -0.035)), "dynamic:fp32")
-    assert "loss" in lost and "3 of 3 seeds" in lost
+    assert "loss" in lost and "fewer right answers in 3 of 3 seeds" in lost
     mixed = study_sentence(make_study(gains=(0.05, -0.05, 0.03)), "dynamic:fp32")
     assert numbers.NOT_DISTINGUISHABLE in mixed
     few = study_sentence(make_study(gains=(0.02, 0.10)), "dynamic:fp32")
-    assert numbers.NOT_DISTINGUISHABLE not in few and "confirm" not in few
+    assert "across seeds it is not significant" in few and "confirm" not in few
 
 
 def test_files_agree_with_each_other(make_study: MakeResults, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_files_agree_with_each_other(make_study: MakeResults, tmp_path: Path) ->
         gain = float(row["student_top1"]) - float(row["baseline_top1"])
         assert float(row["gain"]) == pytest.approx(gain, abs=2e-6)
     text = (tmp_path / "report.md").read_text()
-    assert "seed" in text and "Example(R) CPU" in text
+    assert "mean, across seeds" in text and "Example(R) CPU" in text
     assert re.search(r"motions\\_teacher\.yaml .*7 s", text)
     assert "trainings at a time | 2, 1 thread(s) each |" in text
 
@@ -111,7 +111,7 @@ def test_what_each_class_gained_is_told(make_study: MakeResults, tmp_path: Path)
     ]
     write_study({**study, "by_class": many}, tmp_path)
     text = (tmp_path / "report.md").read_text()
-    assert "of 30" in text
+    assert "10 that gained most and least of 30" in text
     assert "of 14 |" in text and "of -15 |" in text and "of 0 |" not in text
 
 
@@ -341,7 +341,7 @@ def test_a_training_that_fails_says_why(
     ("arguments", "message"),
     [
         (["--configs", "a", "b=c"], "--configs a (allowed: NAME=CONFIG)"),
-        (["--seeds", "1", "1"], "--seeds "),
+        (["--seeds", "1", "1"], "--seeds names one twice"),
         (["--seeds", "-1"], "--seeds -1 (allowed: 0 or more)"),
         (["--resamples", "0"], "--resamples 0 (allowed: 100 or more)"),
         (["--parallel", "0"], "--parallel 0"),

@@ -36,7 +36,7 @@ def test_trainings_side_by_side(
     assert side_by_side([runs[0], "--seed", "6"]) == 0
     assert conditions_of(tmp_path / "one") == given  # was finished, nothing was trained
     assert side_by_side([*runs, "-o", "DATASET.batch_size=400"]) == 2
-    assert "batch" in capsys.readouterr().err
+    assert "do not fill one batch" in capsys.readouterr().err
     assert side_by_side(["one.yaml"]) == 2
     assert "CONFIG=FOLDER" in capsys.readouterr().err
 
@@ -87,6 +87,6 @@ def test_a_stop_lets_every_training_write_its_checkpoint(
         time.sleep(0.2)
     os.killpg(process.pid, number)  # as a terminal does
     assert process.wait(180) == 128 + number
-    assert process.stderr is not None and "stopped" in process.stderr.read()
+    assert process.stderr is not None and "goes on from the last" in process.stderr.read()
     for log in logs:
         assert "--resume" in log.read_text().splitlines()[-1]

@@ -272,4 +272,4 @@ def test_auto_takes_no_lock_for_an_engine(bundle, monkeypatch, caplog):
     caplog.set_level("INFO", "clipduet")
     with open_runtime(bundle, backend="auto", threads=1) as opened:
         assert opened.backend == "onnxruntime"
-    assert "not tensorrt" in caplog.messages[0]
+    assert "not tensorrt: the bundle has no engine" in caplog.messages[0]

@@ -84,7 +84,7 @@ def test_every_name_that_is_given_has_its_answer_in_the_order_given(colour_clip,
         *("green", None, "green", "green", None, "green")
     ]
     assert status == 1 and "2 of 6 inputs failed" in err
-    assert "1 video" in err
+    assert "1 video was named" in err
     ask(*given, "--output", "out.json")
     assert without_seconds(json.loads((tmp_path / "out.json").read_text())) == without_seconds(
         records

@@ -46,7 +46,7 @@ def test_a_table_marks_right_and_wrong(given, tmp_path, capsys):
     assert [n for i, n in enumerate(names) if i != 3] == ["green", "blue", "-", "blue"]
     assert "error" in rows[3]
     # Four have a label, two of them are right, and one cannot be read.
-    assert "2 of 4 videos" in err
+    assert "2 of 4 videos" in err and "1 unreadable" in err
 
 
 def test_json_and_csv_hold_the_true_label(given, tmp_path, capsys):

@@ -61,6 +61,7 @@ def test_auto_says_which_file_it_took(make_bundle, add_artifact, caplog):
     assert [line.split(" (")[0] for line in said] == [
         f"backend: onnxruntime, {name}" for name in names
     ]
+    assert "(quick to load, for one clip" in said[1]
 
 
 @pytest.mark.parametrize(
