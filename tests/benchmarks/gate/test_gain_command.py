@@ -11,17 +11,16 @@ import numpy as np
 import pytest
 
 from benchmarks import gain
-from benchmarks.deployments import answers, deployment
+from benchmarks.deployments import answers
 from benchmarks.deployments.accuracy import answers_of
-from benchmarks.deployments.deployment import Deployment
 from benchmarks.deployments.logits import read_logits
 from benchmarks.gain import main
 from benchmarks.gate.result_file import load_results
 from benchmarks.report.__main__ import main as report
 from infer.bundle.bundle import Bundle
-from infer.runtimes.registry import BACKENDS
 from infer.system.errors import BackendUnavailable
 from tests.benchmarks.gate.networks import run, write_bundle
+from tests.trees import tree
 
 pytestmark = pytest.mark.usefixtures("tried")
 
@@ -141,18 +140,6 @@ def test_a_report_is_made_of_a_result_whose_logits_are_gone(
     assert "logits.npz" in capsys.readouterr().err
 
 
-def test_what_runs_here_is_found_by_trying_it(world: Path, tmp_path: Path) -> None:
-    bundles = [Bundle.load(world / name) for name in ("blind", "good")]
-    choice = deployment.choose_deployments(bundles)
-    assert choice.reference == Deployment(
-        "onnxruntime", "fp32"
-    )  # these bundles have nothing for Paddle
-    assert Deployment("onnxruntime", "int8") in choice.cells
-    named = {one.what.partition(":")[0] for one in choice.left_out}
-    assert named | {cell.backend for cell in choice.cells} == set(BACKENDS)
-    assert all(one.reason for one in choice.left_out)
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -181,10 +168,10 @@ def test_wrong_use_is_one_message_and_status_2(
 def test_the_result_never_takes_the_place_of_an_input(
     world: Path, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
-    before = {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
+    before = tree(world)
     assert run(world, "good", "blind", world / place, "--no-latency") == 2
     assert str(world / place) in capsys.readouterr().err
-    assert before == {file: file.read_bytes() for file in world.rglob("*") if file.is_file()}
+    assert before == tree(world)
 
 
 def test_other_classes_are_not_comparable(

@@ -21,7 +21,8 @@ from export.verify.parity import VerificationError, gap
 from infer.bundle.bundle import Bundle
 from infer.containers.decoder import installed
 from infer.runtimes.open import open_runtime
-from tests.export.assemble.settings import QUICK, tree
+from tests.export.conftest import QUICK
+from tests.trees import tree
 from train.distill.recognizers import build_recognizer
 
 KINDS = ["single", "attention", "pair", "resnet"]

@@ -19,7 +19,8 @@ from export.assemble.bundle import ExportOptions, export_bundle
 from export.assemble.describe import ExportError
 from export.option_limits import OptionError
 from infer.bundle.bundle import Bundle
-from tests.export.assemble.settings import QUICK, wrong_weights
+from tests.export.assemble.wrong_weights import wrong_weights
+from tests.export.conftest import QUICK
 from train.config.identity import deployed
 
 

@@ -16,10 +16,13 @@ from onnx import numpy_helper
 import export.assemble.bundle
 import export.network.convert
 from export.assemble.bundle import export_bundle
+from export.assemble.folder import OutputError
 from export.verify import origin
 from export.verify.parity import VerificationError
 from infer.bundle.bundle import Bundle
-from tests.export.assemble.settings import QUICK, tree, wrong_weights
+from tests.export.assemble.wrong_weights import wrong_weights
+from tests.export.conftest import QUICK
+from tests.trees import tree
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ def test_other_folders_and_files_are_not_replaced(
     (tmp_path / "precious" / "thesis.txt").write_text("...")
     (tmp_path / "file").write_text("...")
     for name, words in (("precious", "something else than a bundle"), ("file", "is a file")):
-        with pytest.raises(Exception, match=words):
+        with pytest.raises(OutputError, match=words):
             export_bundle(made.cfg, made.checkpoint, tmp_path / name, options=QUICK)
     assert set(tree(tmp_path)) == {"precious/thesis.txt", "file"}
 

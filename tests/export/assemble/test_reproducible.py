@@ -15,12 +15,9 @@ import pytest
 
 from export.assemble.bundle import ExportOptions, export_bundle
 from export.assemble.describe import ExportError
+from tests.trees import tree
 
 FIXED = "1700000000"
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 def test_two_exports_are_equal_to_the_byte(
