@@ -26,6 +26,8 @@ from infer.bundle.bundle import describe_file
 from infer.bundle.onnx_metadata import onnx_metadata
 from infer.system.log import logger
 
+log = logger(__name__)
+
 CALIBRATING = (
     ("--calibrator", "calibrator"),
     ("--calibration-clips", "calibration_clips"),
@@ -33,8 +35,6 @@ CALIBRATING = (
     ("--reduce-range", "reduce_range"),
     ("--int8-most", "most_float"),
 )
-
-log = logger(__name__)
 """Options of the command, and their names here, that say how to calibrate and quantise."""
 
 
