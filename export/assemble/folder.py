@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -34,7 +34,7 @@ def check_target(target: str | Path) -> None:
     """
     target = Path(os.path.realpath(target))
     try:
-        _check(target)
+        check_bundle(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be read: {error.strerror or error}") from error
     above = next(path for path in target.parents if os.path.lexists(path))
@@ -44,24 +44,44 @@ def check_target(target: str | Path) -> None:
         raise OutputError(f"{target} cannot be made: {above} cannot be written; choose another")
 
 
+def check_bundle(target: Path) -> None:
+    """Refuse to replace anything but a bundle or an empty folder.
+
+    Raises:
+        OutputError: `target` is a file, or a folder with something else than a bundle in it.
+        OSError: it cannot be read.
+    """
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target} is a file; a bundle is a folder: choose another name")
+    if target.is_dir() and any(target.iterdir()) and not (target / BUNDLE_JSON).is_file():
+        raise OutputError(
+            f"{target} holds something else than a bundle (no {BUNDLE_JSON}); it would be "
+            "replaced whole: choose another folder, or empty it"
+        )
+
+
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
+def staged(target: Path, *, check: Callable[[Path], None] = check_bundle) -> Iterator[Path]:
     """Yield an empty folder beside `target` that takes its place when the body succeeds.
 
     Whatever stops the body, Ctrl-C included, the folder goes and `target` stays as it was. What
     a process left that was killed is put in order by the next call for the same target. Where the
     system can exchange two names, `target` is whole at every moment.
 
+    Args:
+        target: the folder to make or to replace.
+        check: raises OutputError where `target` must not be replaced.
+
     Raises:
-        OutputError: `target` is a file, or a folder with something else than a bundle in it,
-            or its parent cannot be written, or the disk is full.
+        OutputError: `check` says so, or the parent of `target` cannot be written, or the disk is
+            full.
     """
     # Of a link, the folder that it points to is replaced.
     target = Path(os.path.realpath(target))
-    _check(target)
+    check(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial, in_use = _make_partial(target)
+        partial, in_use = _make_partial(target, check)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OutputError(f"{target.parent} cannot be written: {reason}; choose another") from error
@@ -104,7 +124,7 @@ def exchange(one: Path, other: Path) -> bool:
     return done == 0
 
 
-def _make_partial(target: Path) -> tuple[Path, int]:
+def _make_partial(target: Path, check: Callable[[Path], None]) -> tuple[Path, int]:
     """A new folder beside `target`, and the lock that says that it is in use.
 
     Of a process that ends, however it does, the kernel drops the locks. Its number would say
@@ -113,6 +133,7 @@ def _make_partial(target: Path) -> tuple[Path, int]:
     parent = _locked(target.parent)  # nobody may take the new folder for one that was left
     try:
         _remove_leftovers(target)
+        check(target)  # what was put back is not replaced unasked either
         # mkdtemp would close the folder, which becomes the bundle, to everybody else.
         partial = target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
         partial.mkdir()
@@ -130,7 +151,7 @@ def _locked(folder: Path) -> int:
 
 
 def _remove_leftovers(target: Path) -> None:
-    """Put back the bundle of a process that was killed between two renames; remove the rest."""
+    """Put back the folder of a process that was killed between two renames; remove the rest."""
     left = [path for path in leftovers(target) if _is_left(path.with_suffix(".partial"))]
     previous = [path for path in left if path.suffix == ".previous"]
     if previous and not target.exists():
@@ -152,13 +173,3 @@ def _is_left(partial: Path) -> bool:
     finally:
         os.close(file)
     return True
-
-
-def _check(target: Path) -> None:
-    if target.exists() and not target.is_dir():
-        raise OutputError(f"{target} is a file; a bundle is a folder: choose another name")
-    if target.is_dir() and any(target.iterdir()) and not (target / BUNDLE_JSON).is_file():
-        raise OutputError(
-            f"{target} holds something else than a bundle (no {BUNDLE_JSON}); it would be "
-            "replaced whole: choose another folder, or empty it"
-        )

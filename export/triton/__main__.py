@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from export import option_limits as limits
-from export.assemble.folder import OutputError, exchange
+from export.assemble.folder import OutputError, staged
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.bundle.engines import Stamp, built_engines, read_engine, read_stamp
 from infer.command.runner import command, run_and_exit
@@ -145,23 +144,13 @@ def write_repository(
     for path, stamp in _engines(bundle, precisions, engines).values():
         models.append(_engine_model(bundle, path, stamp, serving))
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            is_repository = (out / "models").is_dir() and (out / "client" / BUNDLE_JSON).is_file()
-            if not (overwrite and is_repository):
-                hint = "replace it with --overwrite" if is_repository else "remove it"
-                raise OutputError(f"{out} is in use; choose another folder, or {hint}")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as name:
-            made = Path(name) / "made"
+        with staged(out, check=partial(_check, overwrite=overwrite)) as made:
             for model in models:
                 _write_model(made / "models" / model.name, model, bundle)
                 log.info(f"{model.backend:<12} {model.name}, batches up to {model.max_batch}")
             (made / "client").mkdir()
             shutil.copyfile(CLIENT, made / "client" / "client.py")
             shutil.copyfile(bundle.root / BUNDLE_JSON, made / "client" / BUNDLE_JSON)
-            if not (out.exists() and exchange(made, out)):
-                shutil.rmtree(out, ignore_errors=True)
-                os.replace(made, out)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
     log.info(f"serve it:    tritonserver --model-repository {out / 'models'}")
@@ -206,6 +195,15 @@ instance_group [ {{ count: {model.serving.instances} kind: {model.serving.kind} 
 model_warmup [{warmups}
 ]
 """
+
+
+def _check(out: Path, *, overwrite: bool) -> None:
+    """Refuse to replace anything but an empty folder, or, if that is asked for, a repository."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        is_repository = (out / "models").is_dir() and (out / "client" / BUNDLE_JSON).is_file()
+        if not (overwrite and is_repository):
+            hint = "replace it with --overwrite" if is_repository else "remove it"
+            raise OutputError(f"{out} is in use; choose another folder, or {hint}")
 
 
 def _name(bundle: Bundle, *parts: str) -> str:

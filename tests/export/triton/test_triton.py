@@ -22,6 +22,7 @@ from export.triton import __main__ as triton
 from infer.bundle.bundle import Bundle, describe_file, write_bundle_json
 from infer.bundle.engines import Machine, Profile, Stamp, engine_path, stamp_path
 from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from tests.trees import tree
 
 SPEC = ClipSpec(SamplingSpec(num_seg=2), PreprocessSpec(short_size=32, fixed_ratio=False, crop=32))
 CLASSES = ["red", "grün", 'the "blue" one']
@@ -240,13 +241,52 @@ def test_a_repository_is_replaced_on_demand(bundle, tmp_path, capsys):
     assert write(bundle, repo) == 2 and "--overwrite" in capsys.readouterr().err
     assert write(bundle, repo, "--overwrite") == 0
     assert not (repo / "models" / "old").exists() and any((repo / "models").iterdir())
-    assert os.listdir(tmp_path).count("repo") == 1
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "notes").write_text("kept")
     assert write(bundle, mine, "--overwrite") == 2
     assert (mine / "notes").read_text() == "kept"
+
+
+# Ends before a number of renames, as a process does that is killed there, on a file system that
+# cannot exchange two names.
+KILLED = """
+import os, sys
+from export.assemble import folder
+from export.triton import __main__ as triton
+
+replace, left = os.replace, int(sys.argv[1])
+
+def counted(*names):
+    global left
+    if left == 0:
+        os._exit(9)
+    left -= 1
+    replace(*names)
+
+os.replace = counted
+folder.exchange = lambda one, other: False
+triton.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_kill_never_loses_the_repository_that_was_to_be_replaced(
+    bundle, tmp_path, capsys, root, renames
+):
+    repo = tmp_path / "repo"
+    assert write(bundle, repo) == 0
+    (repo / "models" / "old").mkdir()
+    before = tree(repo)
+    options = ["--bundle", str(bundle), "--out", str(repo), "--overwrite"]
+    command = [sys.executable, "-c", KILLED, str(renames), *options]
+    assert subprocess.run(command, cwd=root, check=False).returncode == 9
+    # What was moved aside is put back by the next call, and not replaced unasked.
+    assert write(bundle, repo) == 2 and "--overwrite" in capsys.readouterr().err
+    assert tree(repo) == before and (repo / "models" / "old").is_dir()
+    assert write(bundle, repo, "--overwrite") == 0 and not (repo / "models" / "old").exists()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
 def test_damage_and_folders_in_use(bundle, tmp_path, capsys):
