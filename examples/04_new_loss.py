@@ -18,6 +18,7 @@ from paddle.nn import functional as F
 
 from infer.system.errors import ClipDuetError
 from train.config.load import load_config
+from train.config.options import add_override, text_override
 from train.data.splits import training_datasets
 from train.distill.build_terms import label_term
 from train.distill.recognizers import Recognizer
@@ -39,10 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train a pair with a loss of your own.")
     parser.add_argument("config", help="YAML file of a pair")
     parser.add_argument("--output", required=True, help="folder of the run")
-    parser.add_argument("-o", "--override", action="append", default=[], metavar="A.B=VALUE")
+    add_override(parser)
     options = parser.parse_args()
 
-    cfg = load_config(options.config, [*options.override, f"output_dir={options.output}"])
+    output = text_override("output_dir", options.output)
+    cfg = load_config(options.config, [*options.override, output])
     if cfg.model["framework"] != "RecognizerDistillation":
         raise SystemExit(f"error: {options.config} trains one network; the loss needs two")
     train_set, valid_set = training_datasets(cfg)

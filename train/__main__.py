@@ -6,7 +6,6 @@ Over several processes: `python -m paddle.distributed.launch train/__main__.py -
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +15,7 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
 
 from infer.command.runner import command, run_and_exit
 from infer.system.log import logger
-from train.config.options import add_override, add_trust
+from train.config.options import add_override, add_trust, text_override
 from train.distributed.launcher import end_with_the_launcher
 from train.paddle_import import import_paddle
 
@@ -64,9 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     overrides = list(options.override)
     if options.output:
-        overrides.append(f"output_dir={json.dumps(options.output)}")
+        overrides.append(text_override("output_dir", options.output))
     if options.weights:
-        overrides.append(f"weights={json.dumps(options.weights)}")
+        overrides.append(text_override("weights", options.weights))
     if options.seed is not None:
         overrides.append(f"seed={options.seed}")
     if options.max_unreadable is not None:

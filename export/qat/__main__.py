@@ -38,7 +38,7 @@ from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
 from infer.system.files import replacing, write_text
 from infer.system.log import logger
-from train.config.options import add_override, add_trust
+from train.config.options import add_override, add_trust, text_override
 from train.paddle_import import import_paddle
 
 log = logger("export.qat")
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     checkpoint = Path(options.checkpoint)
     config = options.config or run_config(checkpoint)
-    output = f"output_dir={json.dumps(options.out)}"
+    output = text_override("output_dir", options.out)
     cfg = load_config(config, [*options.override, output], over=options.qat, trust=options.trust)
     import_paddle()
     from train.engine.stopping import stop_requests

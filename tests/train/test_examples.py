@@ -16,14 +16,14 @@ from train.data.splits import training_datasets
 
 def test_new_loss(run_example: RunExample, experiment: Callable[..., Path], tmp_path: Path) -> None:
     config = experiment(PAIR, epochs=1)
-    done = run_example("04_new_loss.py", config, "--output", "own", "-o", "seed=3")
+    done = run_example("04_new_loss.py", config, "--output", "[own]: a #1", "-o", "seed=3")
     assert done.returncode == 0, done.stderr
-    (epoch,) = load_file(tmp_path / "own" / LATEST)["progress"]["history"]
+    (epoch,) = load_file(tmp_path / "[own]: a #1" / LATEST)["progress"]["history"]
     terms = {name for name in epoch if name.startswith("train.")}
     assert {"train.Student.CE", "train.Teacher.CE", "train.cosine"} <= terms
     assert not any("DML" in name for name in terms)
     assert 0 < epoch["train.cosine"] < 4  # twice 1 - cosine
-    assert (tmp_path / "own" / "best.pdparams").is_file()
+    assert (tmp_path / "[own]: a #1" / "best.pdparams").is_file()
 
 
 def test_new_dataset(

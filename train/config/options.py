@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from math import inf
 
 
 def add_override(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,19 @@ def add_override(parser: argparse.ArgumentParser) -> None:
         metavar="A.B=VALUE",
         help="change a setting of the config; may be given several times",
     )
+
+
+def text_override(path: str, text: str) -> str:
+    """An override that sets exactly this text, whatever YAML would make of its characters.
+
+    Args:
+        path: of the setting, `a.b.c`.
+        text: the value; a path may hold any bytes, as `os.fsdecode` gives them.
+    """
+    import yaml
+
+    # Not JSON, which writes a character beyond U+FFFF as two halves: YAML reads two characters.
+    return f"{path}={yaml.safe_dump(text, default_style=chr(34), width=inf).strip()}"
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from train.config.errors import ConfigError, Mistake
 from train.config.load import before_path, load_config
+from train.config.options import text_override
 from train.config.schema.before import Labelling
 from train.config.schema.experiment import Config
 from train.stages.stage import Stage
@@ -132,7 +133,7 @@ def _changes(cfg: Config, block: Any, target: Path) -> Iterator[str]:
     yield f"seed={cfg.seed}"
     yield f"max_unreadable={cfg.max_unreadable:g}"
     if cfg.DATASET.root:
-        yield f"DATASET.root={cfg.DATASET.root!r}"
+        yield text_override("DATASET.root", cfg.DATASET.root)
     if not isinstance(block, Labelling):
-        yield f"output_dir={str(target.parent)!r}"
+        yield text_override("output_dir", str(target.parent))
         yield from block.override

@@ -1,11 +1,12 @@
 """Inheritance, overrides and environment of configs."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.train.config.config_cases import PAIR, mistakes, write
@@ -13,6 +14,7 @@ from train.config.load import (
     ConfigError,
     load_config,
 )
+from train.config.options import text_override
 from train.config.yaml_file import parse_document
 
 
@@ -86,6 +88,17 @@ def test_overrides_arrive_as_written(pair, momentum, workers, cache, name, ramp)
     assert cfg.model["loss"]["Train"][2]["ramp"] == ramp
     again = load_config(pair, reversed(texts))
     assert again.sha256() == cfg.sha256()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    folder=st.text(st.characters(exclude_characters="$\0", exclude_categories=["Cs"]))
+    | st.binary().map(lambda name: os.fsdecode(name.translate(None, b"$\0")))
+)
+@example(folder="run \N{GRINNING FACE}")
+@example(folder="[own]: a #1")
+def test_a_path_arrives_as_given_whatever_its_characters(pair, folder):
+    assert load_config(pair, [text_override("weights", folder)]).weights == folder
 
 
 def test_overrides_reach_into_lists_and_the_last_one_wins(pair):
