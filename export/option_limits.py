@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, prod
 from pathlib import Path
+from typing import Any
 
 from infer.bundle.manifest import MOST_BATCH
+from infer.runtimes.base import MOST_THREADS
 from infer.system.errors import ClipDuetError, listed
-
-MOST_THREADS = 1024
-"""More than any machine's cores; the system refuses to start tens of thousands of threads."""
+from infer.system.files import folder_obstacle
+from infer.system.hardware import memory_bytes
+from train.config.options import flag
 
 
 class OptionError(ClipDuetError):
@@ -40,6 +41,8 @@ class Allowed:
 
 
 THREADS = Allowed(1, MOST_THREADS)
+WORKERS = Allowed(0, MOST_THREADS)
+SEED = Allowed(0, (1 << 32) - 1)
 CLIPS_OR_ALL = Allowed(0, unit="0: all")
 CLIPS = Allowed(1)
 BATCH = Allowed(1, MOST_BATCH)
@@ -48,20 +51,20 @@ PERCENT = Allowed(0, 100, "per cent")
 SHARE = Allowed(0, 1)
 
 
-def number_problems(
-    values: Mapping[str, float | None], allowed: Mapping[str, Allowed]
-) -> list[str]:
+def number_problems(values: Mapping[str, Any], allowed: Mapping[str, Allowed]) -> list[str]:
     """A sentence for each number that is beyond what is allowed; NaN always is.
 
     Args:
-        values: by the name of the option in Python; None: it was not given.
+        values: a number or a list of them, by the name of the option in Python; None: it was not
+            given.
         allowed: of those that are looked at, by the same names.
     """
     found = []
     for name, limits in allowed.items():
-        value = values[name]
-        if value is not None and not limits.least <= value <= limits.most:
-            found.append(f"{flag(name)} is {value}; allowed: {limits}")
+        given = values[name]
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and not limits.least <= value <= limits.most:
+                found.append(f"{flag(name)} is {value}; allowed: {limits}")
     return found
 
 
@@ -80,13 +83,8 @@ def pattern_problems(name: str, patterns: Iterable[str]) -> list[str]:
 
 def folder_problems(name: str, folder: str | Path) -> list[str]:
     """A sentence if a folder cannot be made or written, as far as can be known before."""
-    target = Path(os.path.realpath(folder))
-    there = next(path for path in (target, *target.parents) if os.path.lexists(path))
-    if not there.is_dir():
-        return [f"{flag(name)} {folder}: {there} is a file, and a folder is needed"]
-    if not os.access(there, os.W_OK | os.X_OK):
-        return [f"{flag(name)} {folder}: {there} cannot be written; choose another folder"]
-    return []
+    obstacle = folder_obstacle(folder)
+    return [f"{flag(name)} {folder}: {obstacle}"] if obstacle else []
 
 
 def memory_problems(name: str, batch: int, clip_shape: Sequence[int]) -> list[str]:
@@ -97,9 +95,9 @@ def memory_problems(name: str, batch: int, clip_shape: Sequence[int]) -> list[st
         batch: its value.
         clip_shape: T, H, W, 3.
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = memory_bytes()
     needed = batch * prod(clip_shape) * 5
-    if needed <= memory:
+    if memory is None or needed <= memory:
         return []
     return [
         f"{flag(name)} is {batch}: such a batch takes {needed / 1e9:.0f} GB for its clips alone, "
@@ -111,8 +109,3 @@ def refuse(problems: Sequence[str]) -> None:
     """Raise OptionError about everything that is wrong, if anything is."""
     if problems:
         raise OptionError(problems)
-
-
-def flag(name: str) -> str:
-    """An option as it is typed."""
-    return "--" + name.replace("_", "-")

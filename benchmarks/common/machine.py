@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from infer.runtimes.registry import backend_packages
-from infer.system.hardware import cores, cpuinfo
+from infer.system.hardware import cores, cpuinfo, memory_bytes
 
 PACKAGES = (
     "numpy", "opencv-python", "opencv-python-headless", "av", "onnx", *backend_packages(),
@@ -43,7 +43,7 @@ def machine() -> dict[str, Any]:
         "architecture": platform.machine(),
         "cores": cpu_count(),
         "cpu_features": [name for name in CPU_FEATURES if name in flags],
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": memory_bytes(),
         "system": _system_name(),
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -113,13 +113,6 @@ def command_line() -> str:
 
 def _quote(argument: str) -> str:
     return f"'{argument}'" if any(c.isspace() for c in argument) else argument
-
-
-def _memory_bytes() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _system_name() -> str:

@@ -15,6 +15,7 @@ from uuid import uuid4
 from infer.bundle.bundle import BUNDLE_JSON
 from infer.bundle.moved_aside import leftovers, newest
 from infer.system.errors import ClipDuetError
+from infer.system.files import folder_obstacle
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What a file that was opened fails with; such an error names no file."""
@@ -37,11 +38,9 @@ def check_target(target: str | Path) -> None:
         check_bundle(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be read: {error.strerror or error}") from error
-    above = next(path for path in target.parents if os.path.lexists(path))
-    if not above.is_dir():
-        raise OutputError(f"{target} cannot be made: {above} is a file; choose another folder")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise OutputError(f"{target} cannot be made: {above} cannot be written; choose another")
+    obstacle = folder_obstacle(target.parent)
+    if obstacle:
+        raise OutputError(f"{target} cannot be made: {obstacle}")
 
 
 def check_bundle(target: Path) -> None:

@@ -72,6 +72,20 @@ def check_writable(path: str | Path) -> None:
             pass
 
 
+def folder_obstacle(folder: str | Path) -> str | None:
+    """Why a folder cannot be made or written; None: it can, as far as that can be known before.
+
+    Nothing is made.
+    """
+    target = Path(os.path.realpath(folder))
+    there = next(path for path in (target, *target.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{there} is a file, and a folder is needed"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} cannot be written; choose another folder"
+    return None
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield an empty file beside `path` that takes its place when the body succeeds.

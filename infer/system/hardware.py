@@ -117,6 +117,14 @@ def _limit(group: Path) -> int | None:
         return None
 
 
+def memory_bytes() -> int | None:
+    """The memory of this machine; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
 def peak_bytes() -> int | None:
     """The largest resident memory of this process so far; None where the system does not tell.
 

@@ -106,7 +106,7 @@ def test_a_batch_that_no_memory_holds_is_refused(
     command = ["--checkpoint", str(made.checkpoint), "-c", str(made.config), "--max-batch", "3"]
     # A machine with room for two of its clips of 4 frames of 32 x 32, as bytes and as float32.
     sizes = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 2 * 5 * 4 * 32 * 32 * 3}
-    monkeypatch.setattr("export.option_limits.os.sysconf", sizes.__getitem__)
+    monkeypatch.setattr("infer.system.hardware.os.sysconf", sizes.__getitem__)
     assert main([*command, "--out", str(tmp_path / "b")]) == 2
     assert "--max-batch is 3" in capsys.readouterr().err
 

@@ -18,6 +18,11 @@ def add_override(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def flag(name: str) -> str:
+    """The name of an option in Python as it is typed."""
+    return "--" + name.replace("_", "-")
+
+
 def text_override(path: str, text: str) -> str:
     """An override that sets exactly this text, whatever YAML would make of its characters.
 

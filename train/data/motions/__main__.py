@@ -7,6 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from infer.command.runner import command, run_and_exit
+from train.config.options import flag
 from train.data.motions import dataset
 from train.data.motions.clips import MotionSpec
 from train.data.motions.dataset import make_dataset
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--workers", type=int, default=None, help="processes (default: cores)")
     for field in dataclasses.fields(MotionSpec):
-        option = "--" + field.name.replace("_", "-")
+        option = flag(field.name)
         kind = int if field.type == "int" else float
         parser.add_argument(option, type=kind, default=field.default, help="default: %(default)s")
     options = vars(parser.parse_args(arguments))
