@@ -2,4 +2,7 @@
 
 from infer.command.missing import need
 
-need(["tqdm", "yaml"], extra="export,report")
+EXTRA = "export,report"
+"""Of this project: brings the packages that benchmarks need."""
+
+need(["tqdm", "yaml"], extra=EXTRA)

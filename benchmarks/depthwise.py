@@ -14,19 +14,21 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import TIMING, add_config, add_timing, carry_out
+from benchmarks.common.command import TIMING, add_config, add_timing, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from benchmarks.training.steps import training_step
-from infer.command.runner import command, run_and_exit
+from export.option_limits import SEED, THREADS, number_problems, refuse
+from infer.command.runner import run_and_exit
 
 KERNELS = ("tiles", "paddle")
 SWITCH = "CLIPDUET_DEPTHWISE"
+NUMBERS = TIMING | {"seed": SEED, "threads": THREADS}
 SAME_LOSS = 1e-3  # two steps in, the sums of two kernels have rounded differently
 
 
-@command(stopped="nothing was written", extra="export,report")
+@measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -39,10 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--threads", type=int, default=1, help="threads of both kernels (default: %(default)s)")
     add("--seed", type=int, default=0, help="seed of weights and clips")
     options = parser.parse_args(arguments)
+    refuse(number_problems(vars(options), NUMBERS))
     # Before Paddle and Numba are imported: the same for both kernels.
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = str(options.threads)
-    result = carry_out(run, options, least=TIMING | {"seed": 0, "threads": 1})
+    result = carry_out(run, options, allowed=NUMBERS)
     for name, row in result["steps"].items():
         print(f"{name:7s} {1000 * row['p50']:9.1f} ms a step ({row['calls']} steps)")
     low, high = result["ratio_spread"]

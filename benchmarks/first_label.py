@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
-from infer.command.runner import command, run_and_exit  # noqa: E402
+from benchmarks.common.command import REPETITIONS, carry_out, measuring  # noqa: E402
+from infer.command.runner import run_and_exit  # noqa: E402
 
 GOAL_SECONDS = 1.5
 
@@ -96,7 +97,7 @@ def first_label(bundle: Path, video: Path) -> tuple[float, str]:
     return took, str(record["label"])
 
 
-@command(stopped="nothing was written", extra="export,report")
+@measuring
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.first_label", description=__doc__)
@@ -106,9 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--starts", type=int, default=10, help="measured starts (default: %(default)s)")
     add("--out", "--output", type=Path, help="result file (JSON)")
     options = parser.parse_args(argv)
-    from benchmarks.common.command import carry_out
-
-    result = carry_out(run, options, least={"starts": 1})
+    result = carry_out(run, options, allowed={"starts": REPETITIONS})
     print(
         f"first label after {result['median_seconds']:.2f} s ({result['min_seconds']:.2f} to "
         f"{result['max_seconds']:.2f} in {result['starts']} starts), goal {GOAL_SECONDS} s"

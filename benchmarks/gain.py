@@ -17,8 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks import EXTRA
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, refuse, take_signals, too_small
+from benchmarks.common.command import RESAMPLES, TIMING, add_out, take_signals
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, header
 from benchmarks.deployments.accuracy import MODELS
@@ -40,6 +41,7 @@ from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap
 from benchmarks.timing.costs import Timing, time_all
+from export import option_limits as limits
 from infer.bundle.bundle import Bundle
 from infer.command.runner import command, run_and_exit
 from infer.containers.decoder import decoder_warning, installed
@@ -51,8 +53,17 @@ from train.data.lists import read_list
 
 log = logger("benchmarks.gain")
 
+NUMBERS = {
+    **TIMING,
+    "threads": limits.THREADS,
+    "workers": limits.WORKERS,
+    "resamples": RESAMPLES,
+    "seed": limits.SEED,
+    "batch": limits.BATCH,
+}
 
-@command(stopped="the same command goes on with the answers it has", extra="export,report")
+
+@command(stopped="the same command goes on with the answers it has", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -221,20 +232,24 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
-    least = {"threads": 1, "workers": 0, "repetitions": 1, "resamples": 100, "seed": 0, "batch": 1}
-    wrong = too_small(options, least)
-    if not options.seconds > 0:
-        wrong.append(f"--seconds {options.seconds:g} (allowed: above 0)")
+    wrong = limits.number_problems(vars(options), NUMBERS)
+    if options.seconds == 0:
+        wrong.append("--seconds is 0; allowed: above 0")
     if not 0 < options.keep <= 100:
-        wrong.append(f"--keep {options.keep:g} (allowed: a percentage above 0, at most 100)")
+        wrong.append(f"--keep is {options.keep:g}; allowed: a percentage above 0, at most 100")
     if not 0 <= options.margin < 100:
-        wrong.append(f"--margin {options.margin:g} (allowed: points from 0, below 100)")
+        wrong.append(f"--margin is {options.margin:g}; allowed: points from 0, below 100")
     out = real_path(options.out)
     given = [options.data, *(path for model in MODELS for path in getattr(options, model))]
     read = [Path(os.path.realpath(path)) for path in given]
     if out.is_dir() or any(one in (out, logits_path(out), *out.parents) for one in read):
-        wrong.append(f"--out {options.out} (allowed: a file that is no input, in no bundle)")
-    refuse(wrong)
+        wrong.append(f"--out is {options.out}; allowed: a file that is no input, in no bundle")
+    if options.report is not None:
+        wrong += limits.folder_problems("report", options.report)
+        report = Path(os.path.realpath(options.report))
+        if any(report == one or one in report.parents for one in read):
+            wrong.append(f"--report is {options.report}; allowed: a folder that lies in no bundle")
+    limits.refuse(wrong)
 
 
 def _load(options: argparse.Namespace) -> dict[str, list[Bundle]]:

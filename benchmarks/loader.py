@@ -15,17 +15,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import add_config, add_out, carry_out
+from benchmarks.common.command import REPETITIONS, add_config, add_out, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
-from infer.command.runner import command, run_and_exit
+from export.option_limits import CLIPS, WORKERS, Allowed
+from infer.command.runner import run_and_exit
 
 if TYPE_CHECKING:
     from train.data.dataset import ClipDataset
     from train.data.loader import Batch
 
 
-@command(stopped="nothing was written", extra="export,report")
+NUMBERS = {"clips": CLIPS, "steps": Allowed(1, 1_000_000), "repetitions": REPETITIONS,
+           "workers": WORKERS}  # fmt: skip
+
+
+@measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -40,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--repetitions", type=int, default=3, help="repetitions whose spread is reported")
     add_out(parser)
     options = parser.parse_args(arguments)
-    result = carry_out(run, options, least={"clips": 1, "steps": 1, "repetitions": 1, "workers": 0})
+    result = carry_out(run, options, allowed=NUMBERS)
     for row in result["workers"]:
         low, high = row["clips_per_second_spread"]
         print(

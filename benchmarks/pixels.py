@@ -21,15 +21,16 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, carry_out
+from benchmarks.common.command import add_out, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
+from export.option_limits import CLIPS_OR_ALL
 from infer.clips.decode import Frames, read_video
 from infer.clips.frames_folder import read_frames_folder
 from infer.clips.preprocess import crop_frames, scale_frames
 from infer.clips.sampling import sample_indices
 from infer.clips.spec import ClipSpec
-from infer.command.runner import command, run_and_exit
+from infer.command.runner import run_and_exit
 from infer.system.errors import VideoError
 from train.config.list_format import FRAME_SUFFIX
 from train.config.load import Config, load_config
@@ -41,7 +42,7 @@ OTHERS = ("area", "bilinear")
 LEVELS = 256
 
 
-@command(stopped="nothing was written", extra="export,report")
+@measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 some clips could not be read, 2 wrong use."""
     parser = argparse.ArgumentParser(
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_trust(parser)
     add_out(parser)
     options = parser.parse_args(arguments)
-    result = carry_out(compare_filters, options, least={"count": 0})
+    result = carry_out(compare_filters, options, allowed={"count": CLIPS_OR_ALL})
     print(summary_lines(result))
     return 1 if result["failed"] else 0
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from benchmarks import EXTRA
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.training.runs import Job, train_all
@@ -26,7 +27,7 @@ from train.engine.reporter import columns, fitting
 log = logger("benchmarks.side_by_side")
 
 
-@command(stopped="the same command goes on from the last checkpoints", extra="export,report")
+@command(stopped="the same command goes on from the last checkpoints", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a training failed, 2 wrong use."""
     parser = argparse.ArgumentParser(

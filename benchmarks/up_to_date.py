@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks import EXTRA
 from infer.bundle.bundle import BUNDLE_JSON, sha256_of
 from infer.command.runner import command, run_and_exit
 from infer.system.log import logger
@@ -18,7 +19,7 @@ from infer.system.log import logger
 log = logger("benchmarks.up_to_date")
 
 
-@command(extra="export,report")
+@command(extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 all are up to date, 1 one is not, 2 wrong use."""
     parser = argparse.ArgumentParser(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, carry_out
+from benchmarks.common.command import RESAMPLES, add_out, carry_out, measuring
 from benchmarks.common.result_file import header
 from benchmarks.gate.simulation import (
     VERDICTS,
@@ -30,11 +30,15 @@ from benchmarks.gate.verdict import CHANGE, FAIL, PASS, UNCLEAR, Rule
 from benchmarks.stats.evidence import evidence
 from benchmarks.stats.resample import resample
 from benchmarks.stats.score import clips_if
-from infer.command.runner import command, run_and_exit
+from export.option_limits import SEED, Allowed
+from infer.command.runner import run_and_exit
 from infer.system.files import write_text
 from infer.system.log import logger
 
 log = logger("benchmarks.verdict_rates")
+
+NUMBERS = {"experiments": Allowed(1, 1_000_000), "ranges": Allowed(1, 1_000_000),
+           "resamples": RESAMPLES, "seed": SEED}  # fmt: skip
 
 GAINS = (0.0, 0.01, 0.02, 0.03, 0.06)
 CLIPS = (75, 300, 1000, 2000, 5000)
@@ -222,7 +226,7 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:,.0f}"
 
 
-@command(stopped="nothing was written", extra="export,report")
+@measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.verdict_rates", description=__doc__)
@@ -234,8 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=0, help="of everything (default: 0)")
     add_out(parser, "reports/verdict_rates.json")
     options = parser.parse_args(arguments)
-    least = {"experiments": 1, "ranges": 1, "resamples": 100, "seed": 0}
-    result = carry_out(run, options, least=least)
+    result = carry_out(run, options, allowed=NUMBERS)
     write_text(options.out.with_suffix(".md"), rates_page(result))
     print("\n".join(_summary(result)))
     return 0

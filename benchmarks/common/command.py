@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.errors import BenchmarkError
+from benchmarks import EXTRA
 from benchmarks.common.result_file import dump
+from export.option_limits import Allowed, number_problems, refuse
+from infer.command.runner import command
 from infer.system.files import check_writable, write_text
 from train.config.options import add_override
 from train.paddle_import import import_paddle
@@ -39,47 +41,45 @@ def add_config(parser: argparse.ArgumentParser, default: str) -> None:
     add_override(parser)
 
 
-TIMING = {"seconds": 0.0, "repetitions": 1}
-"""Least values of what `add_timing` adds."""
+def add_seeds(parser: argparse.ArgumentParser, default: Sequence[int]) -> None:
+    """`--seeds`, of the trainings that are compared."""
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=list(default), help="default: %(default)s"
+    )
 
 
-def too_small(options: argparse.Namespace, least: Mapping[str, float]) -> list[str]:
-    """A sentence for every option, or element of one, that is below its least value."""
-    found = []
-    for name, low in least.items():
-        given = getattr(options, name)
-        for value in given if isinstance(given, list) else [given]:
-            # Written so that NaN is too small as well.
-            if value is not None and not value >= low:
-                flag = "--" + name.replace("_", "-")
-                found.append(f"{flag} {value:g} (allowed: {low:g} or more)")
-    return found
+def repeated_seeds(seeds: Sequence[int]) -> list[str]:
+    """A sentence if one is given twice."""
+    return ["--seeds names one twice"] if len(set(seeds)) < len(seeds) else []
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Raise BenchmarkError about everything that is wrong with a command line, if anything is."""
-    if problems:
-        raise BenchmarkError("cannot work with " + "; ".join(problems))
+REPETITIONS = Allowed(1, 10_000)
+RESAMPLES = Allowed(100, 10_000_000)
+TIMING = {"seconds": Allowed(0, 24 * 3600, "seconds"), "repetitions": REPETITIONS}
+"""What the numbers that `add_timing` adds may be."""
+
+measuring = command(stopped="nothing was written", extra=EXTRA)
+"""Makes a command of the `main` of a benchmark that begins anew each time."""
 
 
 def carry_out(
     measure: Callable[[argparse.Namespace], dict[str, Any]],
     options: argparse.Namespace,
     *,
-    least: Mapping[str, float] | None = None,
+    allowed: Mapping[str, Allowed],
 ) -> dict[str, Any]:
     """Measure, and write the result to `options.out`, if given.
 
     Args:
         measure: returns what is JSON-ready.
         options: of the command line.
-        least: the smallest allowed value of numbers among the options, looked at before any work.
+        allowed: what the numbers among the options may be, looked at before any work.
 
     Raises:
-        BenchmarkError: a number is too small.
+        OptionError: a number is beyond that.
         WriteError: the result file could not be written.
     """
-    refuse(too_small(options, least or {}))
+    refuse(number_problems(vars(options), allowed))
     if options.out:
         check_writable(options.out)
     take_signals()

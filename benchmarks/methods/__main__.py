@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import EXTRA
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, refuse, take_signals, too_small
+from benchmarks.common.command import add_out, add_seeds, repeated_seeds, take_signals
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, header
 from benchmarks.methods.earlier import (
@@ -27,11 +28,12 @@ from benchmarks.methods.earlier import (
 )
 from benchmarks.methods.table import as_csv, as_markdown, sentence
 from benchmarks.stats.options import add_resampling, bootstrap_of
-from benchmarks.study.__main__ import LEAST
+from benchmarks.study.__main__ import NUMBERS
 from benchmarks.study.jobs import add_jobs, needed, recipe_sha256
 from benchmarks.study.measure import DYNAMIC, measure_run, seconds_of
 from benchmarks.study.pooled import pool_seeds
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
+from export.option_limits import folder_problems, number_problems, refuse
 from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
@@ -60,7 +62,7 @@ class Method:
     cfg: Config
 
 
-@command(stopped="the same command goes on from the last checkpoints", extra="export,report")
+@command(stopped="the same command goes on from the last checkpoints", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a training failed, 2 wrong use."""
     options = _parser().parse_args(arguments)
@@ -85,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add("methods", nargs="+", metavar="METHOD",
         help=f"a file of {FOLDER} without its suffix, or NAME=CONFIG")  # fmt: skip
     add("--baseline", type=Path, default=Path(BASELINE), help="default: %(default)s")
-    add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
+    add_seeds(parser, SEEDS)
     add_out(parser, "reports/methods")
     add("--runs", type=Path, default=Path("runs/methods"), help="default: %(default)s")
     add_override(parser)
@@ -153,11 +155,10 @@ def _methods(options: argparse.Namespace) -> list[Method]:
     """The baseline and the methods, read and checked before anything is trained."""
     from train.config.load import load_config
 
-    wrong = too_small(options, LEAST)
+    wrong = number_problems(vars(options), NUMBERS) + folder_problems("out", options.out)
     if len(set(options.seeds)) < LEAST_SEEDS:
         wrong.append(f"--seeds must be {LEAST_SEEDS} or more different ones")
-    if len(set(options.seeds)) < len(options.seeds):
-        wrong.append("--seeds names one twice")
+    wrong += repeated_seeds(options.seeds)
     found = {"baseline": options.baseline}
     for text in options.methods:
         name, given, path = text.partition("=")

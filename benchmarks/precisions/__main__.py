@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks import EXTRA
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, refuse, take_signals, too_small
+from benchmarks.common.command import RESAMPLES, add_out, take_signals
 from benchmarks.common.result_file import dump, header
 from benchmarks.deployments.answer_cache import AnswerCache
 from benchmarks.pages.markdown import markdown
@@ -30,6 +31,7 @@ from benchmarks.precisions.pooled import METHODS, REFERENCE, SPLITS, pool_method
 from benchmarks.precisions.sections import sections
 from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import add_pair, named_configs
+from export import option_limits as limits
 from export.qat.trained import KINDS
 from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
@@ -47,11 +49,12 @@ FORMAT, FORMAT_VERSION = "clipduet-precisions", 2
 ANSWERS = "answers"
 BATCH = 16
 
-LEAST = {"seeds": 0, "goal": 0.0, "calibration_clips": 1, "threads": 1, "resamples": 100,
-         "bootstrap_seed": 0}  # fmt: skip
+NUMBERS = {"seeds": limits.SEED, "goal": limits.POINTS, "calibration_clips": limits.CLIPS,
+           "threads": limits.THREADS, "resamples": RESAMPLES,
+           "bootstrap_seed": limits.SEED}  # fmt: skip
 
 
-@command(stopped="the same command goes on where it was", extra="export,report")
+@command(stopped="the same command goes on where it was", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 an export or a fine-tune failed, 2 wrong use."""
     options = _parser().parse_args(arguments)
@@ -88,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Make, measure, pool; JSON-ready."""
     configs, wrong = named_configs(options)
-    refuse(wrong + too_small(options, LEAST))
+    wrong += limits.number_problems(vars(options), NUMBERS)
+    limits.refuse(wrong + limits.folder_problems("out", options.out))
     wanted = networks(options, configs)
     answers: dict[str, Any] = {}
     for number, network in enumerate(wanted, start=1):

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import TIMING, add_config, add_out, carry_out
+from benchmarks.common.command import TIMING, add_config, add_out, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
+from export.option_limits import BATCH, SEED, THREADS
 from infer.bundle.bundle import Bundle
-from infer.command.runner import command, run_and_exit
+from infer.command.runner import run_and_exit
 from infer.runtimes.open import open_runtime
 from infer.runtimes.registry import BACKENDS
 from infer.system.errors import BackendUnavailable
@@ -59,18 +60,18 @@ GOALS = {
 # has 8 bits, and so have INT8's activations, layer after layer.
 TOLERANCE = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.3}
 
-LEAST = TIMING | {"threads": 1, "batch_sizes": 1, "seed": 0}
+NUMBERS = TIMING | {"threads": THREADS, "batch_sizes": BATCH, "seed": SEED}
 THROUGHPUT_SHARE = 0.1
 """Of the time for latency, for each batch size."""
 
 Call = Callable[[], np.ndarray]
 
 
-@command(stopped="nothing was written", extra="export,report")
+@measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a goal is missed, 2 wrong use."""
     options = _parser().parse_args(arguments)
-    result = carry_out(run, options, least=LEAST)
+    result = carry_out(run, options, allowed=NUMBERS)
     for line in speed_lines(result):
         print(line)
     print(f"written: {options.out}")

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks import EXTRA
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, refuse, take_signals, too_small
+from benchmarks.common.command import RESAMPLES, add_out, take_signals
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, header
 from benchmarks.deployments.logits import Logits, logits_key, shown_paths, write_logits
@@ -30,6 +31,7 @@ from benchmarks.study.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
+from export.option_limits import SEED, THREADS, folder_problems, number_problems, refuse
 from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
@@ -43,7 +45,8 @@ if TYPE_CHECKING:
 
 log = logger("benchmarks.study")
 
-LEAST = {"parallel": 1, "threads": 1, "resamples": 100, "bootstrap_seed": 0, "seeds": 0}
+NUMBERS = {"parallel": THREADS, "threads": THREADS, "resamples": RESAMPLES,
+           "bootstrap_seed": SEED, "seeds": SEED}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Experiment:
     cfg: Config
 
 
-@command(stopped="the same command goes on from the last checkpoints", extra="export,report")
+@command(stopped="the same command goes on from the last checkpoints", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a training failed, 2 wrong use."""
     options = _parser().parse_args(arguments)
@@ -219,7 +222,7 @@ def _experiments(options: argparse.Namespace) -> list[Experiment]:
     from train.config.load import load_config
 
     configs, wrong = named_configs(options)
-    wrong += too_small(options, LEAST)
+    wrong += number_problems(vars(options), NUMBERS) + folder_problems("out", options.out)
     if options.root is not None and options.data is None:
         wrong.append("--root without --data")
     refuse(wrong)

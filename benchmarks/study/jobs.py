@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.common.command import add_seeds, repeated_seeds
 from benchmarks.common.errors import BenchmarkError, StepError
 from benchmarks.training.runs import CHECKPOINTS, TAIL, Job
 from train.config.options import add_override
@@ -24,7 +25,7 @@ def add_pair(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
         help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
-    add("--seeds", nargs="+", type=int, default=list(SEEDS), help="default: %(default)s")
+    add_seeds(parser, SEEDS)
     add_override(parser)
 
 
@@ -38,9 +39,7 @@ def named_configs(options: argparse.Namespace) -> tuple[list[tuple[str, Path]], 
     ]
     if len({name for name, _ in pairs}) < len(pairs):
         wrong.append("--configs gives both the same name")
-    if len(set(options.seeds)) < len(options.seeds):
-        wrong.append("--seeds names one twice")
-    return [(name, Path(path)) for name, path in pairs], wrong
+    return [(name, Path(path)) for name, path in pairs], wrong + repeated_seeds(options.seeds)
 
 
 def add_jobs(

@@ -145,8 +145,8 @@ def test_a_report_is_made_of_a_result_whose_logits_are_gone(
     [
         (["--cells", "onnxruntime:fp32"], "--backends or --cells"),
         (["--backends", "tensorflow"], "'tensorflow'"),
-        (["--threads", "0", "--batch", "0"], "--threads 0 (allowed: 1 or more); --batch 0"),
-        (["--keep", "0", "--margin", "-1"], "--keep 0 (allowed"),
+        (["--threads", "0"], "--threads is 0; allowed: 1 to 1024"),
+        (["--keep", "0"], "--keep is 0; allowed: a percentage above 0"),
         (["--student", "nowhere"], "nowhere"),
     ],
 )
@@ -172,6 +172,19 @@ def test_the_result_never_takes_the_place_of_an_input(
     assert run(world, "good", "blind", world / place, "--no-latency") == 2
     assert str(world / place) in capsys.readouterr().err
     assert before == tree(world)
+
+
+@pytest.mark.parametrize("place", ["good", "good/report", "test.list", "test.list/report"])
+def test_a_report_that_cannot_be_written_is_told_before_the_work(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    before = tree(world)
+    out = tmp_path / "out" / "results.json"
+    more = ("--no-latency", "--report", str(world / place))
+    assert run(world, "good", "blind", out, *more) == 2
+    said = capsys.readouterr().err
+    assert "--report" in said and str(world / place) in said
+    assert before == tree(world) and not out.parent.exists()
 
 
 def test_other_classes_are_not_comparable(

@@ -145,7 +145,7 @@ def test_a_study_makes_its_own_teachers(
         (["kdd"], "configs/methods/kdd.yaml"),
         (["kd", "kd"], "kd is named twice"),
         (["kd", "--seeds", "1", "2"], "--seeds must be 3 or more"),
-        (["kd", "--parallel", "0"], "--parallel 0"),
+        (["kd", "--parallel", "0"], "--parallel is 0"),
     ],
 )
 def test_wrong_use_of_a_study_of_methods(

@@ -342,9 +342,9 @@ def test_a_training_that_fails_says_why(
     [
         (["--configs", "a", "b=c"], "--configs a (allowed: NAME=CONFIG)"),
         (["--seeds", "1", "1"], "--seeds names one twice"),
-        (["--seeds", "-1"], "--seeds -1 (allowed: 0 or more)"),
-        (["--resamples", "0"], "--resamples 0 (allowed: 100 or more)"),
-        (["--parallel", "0"], "--parallel 0"),
+        (["--seeds", "-1"], "--seeds is -1; allowed: 0 to "),
+        (["--resamples", "0"], "--resamples is 0; allowed: 100 to "),
+        (["--parallel", "0"], "--parallel is 0"),
         (["--root", "x"], "--root without --data"),
     ],
 )
