@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,9 @@ from .pipeline.predictions import Prediction, predict_videos
 from .pipeline.rank import top_k as best
 from .runtimes.base import MOST_THREADS
 from .runtimes.open import open_runtime
-from .system.errors import BackendError, ClipDuetError
+from .system.errors import BackendError, ClipDuetError, listed
 from .system.hardware import MOST_DECODERS, cores
+from .system.whole_numbers import argument_problems
 
 if TYPE_CHECKING:
     from .runtimes.base import Clips, Logits, Runtime
@@ -106,9 +107,8 @@ class Model:
         self._check_open()
         paths = [videos] if isinstance(videos, str | os.PathLike) else videos
         count = min(self._threads or cores(), MOST_DECODERS) if workers is None else workers
-        _check_whole(top_k=top_k, batch_size=batch_size, workers=count)
-        if count > MOST_THREADS:
-            raise ClipDuetError(f"workers is {count}; allowed: at most {MOST_THREADS}")
+        most = {"workers": MOST_THREADS}
+        _check_from_one(most, top_k=top_k, batch_size=batch_size, workers=count)
         return predict_videos(
             (Path(path) for path in paths),
             self.logits,
@@ -132,7 +132,7 @@ class Model:
             ClipDuetError: frames of another shape or type, or too small for the crop; a `top_k`
                 that is not whole or below 1.
         """
-        _check_whole(top_k=top_k)
+        _check_from_one(top_k=top_k)
         found = np.asarray(frames)
         good = found.dtype == np.uint8 and found.ndim == 4 and found.shape[-1] == 3
         if not good or 0 in found.shape:
@@ -190,15 +190,16 @@ class Model:
         return f"<Model {self.name}: {classes}, {self.backend} {self.precision}>"
 
 
-def _check_whole(**numbers: object) -> None:
-    """Raises ClipDuetError unless all of them are whole numbers from 1."""
-    wrong = [
-        f"{name} is {value!r}"
-        for name, value in numbers.items()
-        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1
-    ]
-    if wrong:
-        raise ClipDuetError(f"{', '.join(wrong)}; allowed: whole numbers from 1")
+def _check_from_one(most: Mapping[str, int] | None = None, **numbers: object) -> None:
+    """Raises ClipDuetError unless all are whole numbers from 1, and those in `most` no larger."""
+    problems = []
+    for name, value in numbers.items():
+        high = (most or {}).get(name)
+        allowed = "whole numbers from 1" + ("" if high is None else f" to {high}")
+        problems += argument_problems(name, value, 1, high, allowed=allowed)
+    if problems:
+        one = len(problems) == 1
+        raise ClipDuetError(problems[0] if one else listed("wrong arguments", problems))
 
 
 def load(

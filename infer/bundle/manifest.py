@@ -12,6 +12,7 @@ from typing import Any
 
 from ..clips.spec import ClipSpec, spec_problems
 from ..system.strict_json import shown, shown_key, value_problems
+from ..system.whole_numbers import is_whole
 
 FORMAT_VERSION = 1
 CHECKSUM = "manifest_sha256"
@@ -58,7 +59,7 @@ def bundle_problems(data: object) -> list[str]:
     if not isinstance(data, Mapping):
         return ["is not a mapping"]
     version = data.get("format_version")
-    if not _whole(version, 0) or version != FORMAT_VERSION:
+    if not is_whole(version, 0) or version != FORMAT_VERSION:
         return [
             f"format_version is {shown(version)}, this program reads {FORMAT_VERSION}: "
             "export the bundle again with this version, or use the version that wrote it"
@@ -87,7 +88,7 @@ def bundle_problems(data: object) -> list[str]:
     spec = None if wrong_spec else ClipSpec.from_dict(data["spec"])
     if "spec" in data:
         out += [f"spec.{p}" for p in wrong_spec]
-    if "max_batch" in data and not _whole(data["max_batch"], 1, MOST_BATCH):
+    if "max_batch" in data and not is_whole(data["max_batch"], 1, MOST_BATCH):
         allowed = f"a whole number from 1 to {MOST_BATCH}"
         out.append(f"max_batch is {shown(data['max_batch'])}; allowed: {allowed}")
     if "input" in data:
@@ -125,7 +126,7 @@ def _model_problems(model: object, classes: list[str] | None, spec: ClipSpec | N
         ("class_num", len(classes) if classes else None),
         ("num_seg", spec.sampling.num_seg if spec else None),
     ):
-        if key in model and (not _whole(model[key], 1) or want not in (None, model[key])):
+        if key in model and (not is_whole(model[key], 1) or want not in (None, model[key])):
             must = "a whole number from 1" if want is None else f"{want}, as in the rest"
             out.append(f"model.{key} is {shown(model[key])}; allowed: {must}")
     return out
@@ -149,7 +150,7 @@ def _same_shape(found: object, shape: list[int]) -> bool:
     return (
         isinstance(found, list)
         and found == ["batch", *shape]
-        and all(_whole(size, 1) for size in found[1:])
+        and all(is_whole(size, 1) for size in found[1:])
     )
 
 
@@ -199,7 +200,7 @@ def _file_problems(where: str, data: object) -> list[str]:
         inside = not path.is_absolute() and ".." not in path.parts and path.name != ""
     if not inside:
         out.append(f"{where}.file is {shown(name)}; allowed: a file inside the bundle")
-    if not _whole(data.get("bytes"), 0, MOST_BYTES):
+    if not is_whole(data.get("bytes"), 0, MOST_BYTES):
         out.append(f"{where}.bytes is {shown(data.get('bytes'))}; allowed: a whole number from 0")
     if not _text(data.get("sha256")) or not re.fullmatch(r"[0-9a-f]{64}", data["sha256"]):
         out.append(f"{where}.sha256 is {shown(data.get('sha256'))}; allowed: 64 hex digits")
@@ -208,8 +209,3 @@ def _file_problems(where: str, data: object) -> list[str]:
 
 def _text(value: object) -> bool:
     return isinstance(value, str) and bool(value)
-
-
-def _whole(value: object, low: int, high: int | None = None) -> bool:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return whole and low <= value and (high is None or value <= high)  # type: ignore[operator]

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..system.errors import SpecError, listed
 from ..system.strict_json import shown, shown_key
+from ..system.whole_numbers import is_whole
 
 KINDS = ("uniform", "dense")
 RESIZES = ("area", "bilinear", "pil")
@@ -171,16 +172,12 @@ def _wrong(data: Mapping[str, Any], name: str, good: bool, allowed: str) -> list
     return [] if good else [f"{name} is {shown(data[name])}; allowed: {allowed}"]
 
 
-def _count(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
 def _sampling_problems(data: Mapping[str, Any]) -> list[str]:
     """What is wrong with the values that are there (missing ones are reported elsewhere)."""
     out: list[str] = []
     for name, high in (("num_seg", 1024), ("seg_len", 1024), ("views", 1024), ("window", 1 << 20)):
         if name in data:
-            good = _count(data[name], 1, high)
+            good = is_whole(data[name], 1, high)
             out += _wrong(data, name, good, f"a whole number from 1 to {high}")
     if "kind" in data:
         out += _wrong(data, "kind", data["kind"] in KINDS, ", ".join(KINDS))
@@ -200,10 +197,10 @@ def _preprocess_problems(data: Mapping[str, Any]) -> list[str]:
     out: list[str] = []
     for name in ("short_size", "crop"):
         if name in data:
-            good = _count(data[name], 1, 8192)
+            good = is_whole(data[name], 1, 8192)
             out += _wrong(data, name, good, "a whole number from 1 to 8192")
     if "crops" in data:
-        good = _count(data["crops"], 1, 3) and data["crops"] in CROPS
+        good = is_whole(data["crops"], 1, 3) and data["crops"] in CROPS
         out += _wrong(data, "crops", good, ", ".join(map(str, CROPS)))
     for name in ("fixed_ratio", "do_round"):
         if name in data:

@@ -7,12 +7,12 @@ of one backend or of different ones, live side by side in a process.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ..bundle.bundle import Bundle
 from ..system.errors import BackendError, listed
+from ..system.whole_numbers import argument_problems
 from .base import MOST_THREADS, Runtime, RuntimeOptions
 from .implementations import open_known
 from .registry import AUTO, BACKENDS, name_problem
@@ -87,13 +87,13 @@ def _problems(
     most = bundle.max_batch
     if options.threads is not None:
         allowed = f"1 to {MOST_THREADS}, or none for all cores"
-        out += _number("threads", options.threads, 1, allowed, MOST_THREADS)
+        out += argument_problems("threads", options.threads, 1, MOST_THREADS, allowed=allowed)
     allowed = f"1 to {most}, the largest batch that was verified at export"
-    out += _number("max_batch", options.max_batch, 1, allowed, most)
-    out += _number("device", options.device, 0, "from 0, the number of a GPU")
-    out += _number("streams", options.streams, 1, "from 1")
+    out += argument_problems("max_batch", options.max_batch, 1, most, allowed=allowed)
+    out += argument_problems("device", options.device, 0, allowed="from 0, the number of a GPU")
+    out += argument_problems("streams", options.streams, 1, allowed="from 1")
     for size in warm_up:
-        out += _number("a batch of warm_up", size, 1, "from 1")
+        out += argument_problems("a batch of warm_up", size, 1, allowed="from 1")
     known = BACKENDS.get(backend)
     if known is not None:
         if not known.gpu and options.device != 0:
@@ -105,9 +105,3 @@ def _problems(
             able = ", ".join(name for name, other in BACKENDS.items() if other.streams)
             out.append(f"streams is {options.streams}; only {able} has more than 1")
     return out
-
-
-def _number(name: str, value: Any, least: int, allowed: str, most: int | None = None) -> list[str]:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    wrong = not whole or value < least or (most is not None and value > most)
-    return [f"{name} is {value!r}; allowed: {allowed}"] if wrong else []
