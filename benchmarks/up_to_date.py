@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import EXTRA
-from infer.bundle.bundle import BUNDLE_JSON, sha256_of
+from infer.bundle.bundle import BUNDLE_JSON
 from infer.command.runner import command, run_and_exit
+from infer.system.files import sha256_of
 from infer.system.log import logger
 
 log = logger("benchmarks.up_to_date")

@@ -16,8 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common.errors import BenchmarkError
-from infer.bundle.bundle import sha256_of
-from infer.system.files import replacing
+from infer.system.files import replacing, sha256_of
 
 Logits = Mapping[str, npt.NDArray[np.float32]]
 """By key, such as `student/11/onnxruntime:int8`: float32 [clips, classes], NaN in the rows of clips

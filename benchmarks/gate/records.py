@@ -16,8 +16,9 @@ from benchmarks.deployments.logits import logits_key, shown_path, shown_paths
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats.resample import Bootstrap
-from infer.bundle.bundle import Bundle, sha256_of
+from infer.bundle.bundle import Bundle
 from infer.runtimes.registry import find_artifact
+from infer.system.files import sha256_of
 from train.data.fingerprint import fingerprint
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation

@@ -34,9 +34,8 @@ from benchmarks.study.measure import DYNAMIC, measure_run, seconds_of
 from benchmarks.study.pooled import pool_seeds
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
 from export.option_limits import folder_problems, number_problems, refuse
-from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
-from infer.system.files import write_text
+from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
 from train.config.options import add_override
 

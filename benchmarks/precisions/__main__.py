@@ -33,9 +33,8 @@ from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import add_pair, named_configs
 from export import option_limits as limits
 from export.qat.trained import KINDS
-from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
-from infer.system.files import write_text
+from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
 
 if TYPE_CHECKING:

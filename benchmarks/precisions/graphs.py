@@ -17,8 +17,8 @@ from benchmarks.precisions.pooled import REFERENCE, ROLES, SPLITS
 from benchmarks.study.jobs import run_export
 from benchmarks.training.runs import check_environment
 from export.qat.trained import KINDS, RESULT, load_trained
-from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
-from infer.system.files import write_text
+from infer.bundle.bundle import BUNDLE_JSON, Bundle
+from infer.system.files import sha256_of, write_text
 from infer.system.log import logger, silenced
 
 if TYPE_CHECKING:

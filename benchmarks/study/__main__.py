@@ -32,9 +32,8 @@ from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
 from export.option_limits import SEED, THREADS, folder_problems, number_problems, refuse
-from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
-from infer.system.files import write_text
+from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
 
 if TYPE_CHECKING:

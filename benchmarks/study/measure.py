@@ -15,8 +15,8 @@ from benchmarks.deployments.answers import open_cell
 from benchmarks.deployments.deployment import Deployment
 from benchmarks.study.jobs import run_export
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
-from infer.bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
-from infer.system.files import write_text
+from infer.bundle.bundle import BUNDLE_JSON, Bundle
+from infer.system.files import sha256_of, write_text
 from train.evaluation.evaluate import Evaluation, evaluate
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from export.verify import parity
 from export.verify.guessing import guessing_warning
 from export.verify.limits import FLOAT32
 from export.verify.recorded import recorded_of
-from infer.bundle.bundle import Bundle, sha256_of, write_bundle_json
+from infer.bundle.bundle import Bundle, write_bundle_json
+from infer.system.files import sha256_of
 from infer.system.log import logger
 from train.checkpoints.checkpoint import load_file, model_weights
 from train.config.load import Config

@@ -15,9 +15,10 @@ from paddle import nn
 from export.network.convert import BATCH, INPUT, OUTPUT
 from export.network.deploy import DeployNet
 from export.network.strip import Stripped
-from infer.bundle.bundle import FORMAT_VERSION, sha256_of
+from infer.bundle.bundle import FORMAT_VERSION
 from infer.containers.decoder import installed
 from infer.system.errors import ClipDuetError
+from infer.system.files import sha256_of
 from train.checkpoints.checkpoint import BEST, BEST_RECORD
 from train.config.identity import changed_settings, deployed
 from train.config.load import Config

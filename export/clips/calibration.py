@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from infer.bundle.bundle import sha256_of
 from infer.system.errors import ClipDuetError, VideoError
+from infer.system.files import sha256_of
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
 from train.data.unreadable import Failed, reasons, unreadable_error

@@ -34,9 +34,8 @@ from export.qat.trained import (
     read_record,
     result,
 )
-from infer.bundle.bundle import sha256_of
 from infer.command.runner import command, run_and_exit
-from infer.system.files import replacing, write_text
+from infer.system.files import replacing, sha256_of, write_text
 from infer.system.log import logger
 from train.config.options import add_override, add_trust, text_override
 from train.paddle_import import import_paddle

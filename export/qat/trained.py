@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from infer.bundle.bundle import sha256_of
 from infer.system.errors import ClipDuetError
+from infer.system.files import sha256_of
 
 KINDS: tuple[Literal["int8", "uint8"], ...] = ("int8", "uint8")
 FORMAT = "clipduet-qat"

@@ -6,7 +6,6 @@ bytes are not those that were exported.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import stat
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from typing import Any
 
 from ..clips.spec import ClipSpec
 from ..system.errors import AlteredError, BundleError, listed, os_reason
-from ..system.files import write_text
+from ..system.files import sha256_of, write_text
 from ..system.strict_json import JsonProblem, read_json, value_problems
 from .manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
 from .moved_aside import moved_note
@@ -29,7 +28,6 @@ __all__ = [
     "ArtifactFile",
     "Bundle",
     "describe_file",
-    "sha256_of",
     "write_bundle_json",
 ]
 
@@ -233,12 +231,3 @@ def describe_file(folder: str | Path, file: str) -> dict[str, Any]:
     path = Path(folder) / file
     size = path.stat().st_size
     return {"file": PurePosixPath(file).as_posix(), "bytes": size, "sha256": sha256_of(path)}
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

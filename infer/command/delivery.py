@@ -15,13 +15,13 @@ from typing import Any
 
 import cv2
 
-from ..bundle.bundle import BUNDLE_JSON, Bundle, sha256_of
+from ..bundle.bundle import BUNDLE_JSON, Bundle
 from ..clips.spec import ClipSpec
 from ..pipeline.predictions import Prediction, predict_videos
 from ..runtimes.base import Clips, Logits, Runtime
 from ..runtimes.open import open_runtime
 from ..runtimes.registry import backend_packages
-from ..system.files import replacing
+from ..system.files import replacing, sha256_of
 from ..system.hardware import MOST_DECODERS, cores
 from ..system.log import logger
 from ..system.terminal import ProgressLine, counted

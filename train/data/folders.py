@@ -21,10 +21,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from infer.bundle.bundle import sha256_of
 from infer.command.inputs import VIDEO_SUFFIXES
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError, listed
+from infer.system.files import sha256_of
 from train.config.class_file import class_lines
 from train.data.lists import cannot_be_listed, write_lines
 

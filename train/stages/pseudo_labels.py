@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import paddle
 
-from infer.bundle.bundle import sha256_of
 from infer.pipeline.rank import softmax
-from infer.system.files import write_text
+from infer.system.files import sha256_of, write_text
 from train.checkpoints.checkpoint import load_file, set_weights
 from train.checkpoints.teachers import network_weights
 from train.config.load import Config

@@ -28,7 +28,7 @@ from benchmarks.study.__main__ import main, setting_differences, write_study
 from benchmarks.study.result_file import load_study
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import Job, eta, train_all
-from infer.bundle.bundle import sha256_of
+from infer.system.files import sha256_of
 from train.config.load import load_config
 
 MakeResults = Callable[..., dict[str, Any]]

@@ -27,9 +27,10 @@ from export.qat.graph_net import GraphNet
 from export.qat.trained import QatError, load_trained
 from export.verify.origin import check_trained_origin, onnx_tensors
 from export.verify.parity import VerificationError
-from infer.bundle.bundle import Bundle, sha256_of
+from infer.bundle.bundle import Bundle
 from infer.bundle.onnx_file import read_onnx_file
 from infer.runtimes.open import open_runtime
+from infer.system.files import sha256_of
 from tests.export.conftest import QUICK, SATURATES
 from train.config.load import load_config
 

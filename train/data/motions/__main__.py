@@ -7,11 +7,11 @@ import dataclasses
 from pathlib import Path
 
 from infer.command.runner import command, run_and_exit
+from infer.system.files import sha256_of
 from train.config.options import flag
 from train.data.motions import dataset
 from train.data.motions.clips import MotionSpec
 from train.data.motions.dataset import make_dataset
-from train.data.motions.files import sha256_of
 
 
 @command(stopped="the same command goes on with the clips that are missing", extra="train")

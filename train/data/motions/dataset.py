@@ -38,7 +38,7 @@ import numpy as np
 from tqdm import tqdm
 
 from infer.system.errors import ClipDuetError
-from infer.system.files import WriteError, replacing, write_text, writing
+from infer.system.files import WriteError, replacing, sha256_of, write_text, writing
 from infer.system.hardware import cores
 from train.data.motions.clips import (
     CLASSES,
@@ -53,7 +53,6 @@ from train.data.motions.files import (
     RECORD,
     is_whole,
     read_checksums,
-    sha256_of,
     write_record,
 )
 from train.data.processes import worker_pool

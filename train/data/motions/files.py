@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from infer.bundle.bundle import sha256_of
 from infer.system.errors import VideoError
-from infer.system.files import write_text
+from infer.system.files import sha256_of, write_text
 from train.data.first_frame import check_first_frame
 
 RECORD = "clips.sha256"
