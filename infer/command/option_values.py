@@ -6,9 +6,8 @@ import argparse
 import math
 from collections.abc import Callable
 
-LARGEST = 1e9
-"""Seconds that no command runs for, and MiB that no machine has: the system takes no larger limits
-of time and memory."""
+from ..system.hardware import LARGEST
+
 LARGEST_COUNT = 10**15
 """Of anything that is counted, bytes too: no machine has so many."""
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import ClipDuetError
-from .option_values import LARGEST, above_zero, from_one, whole
+from ..system.hardware import LARGEST
+from .option_values import above_zero, from_one, whole
 
 if TYPE_CHECKING:
     from ..pipeline.predictions import Load

@@ -28,6 +28,7 @@ from ..clips.decode import Frames, VideoInfo
 from ..clips.spec import ClipSpec
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import BackendError, ClipDuetError, SpecError, VideoError
+from ..system.hardware import LARGEST
 from ..system.subprocess_call import ending, search_path
 from .messages import ConnectionLost, receive, receive_into, send
 
@@ -35,8 +36,6 @@ SECONDS = 600.0
 """That the reading of a video may take."""
 MEMORY = 2 << 30
 """Bytes that the reading of a video may take. 8K frames of 8 bits take up to 700 MiB."""
-_LONGEST = 1e9
-"""Seconds; the system takes no larger time limits."""
 _START = 120
 """Seconds that a process may take to begin, on a machine that is busy."""
 
@@ -81,7 +80,7 @@ class IsolatedReading:
         Raises:
             ClipDuetError: no process can be started.
         """
-        self._seconds, self._memory = min(seconds, _LONGEST), memory
+        self._seconds, self._memory = min(seconds, LARGEST), memory
         self._settings = {"memory": memory, "limits": asdict(limits)}
         self._lock = threading.Lock()
         self._closed = False
