@@ -23,21 +23,23 @@ WRITERS = 32
 class WriteError(ClipDuetError):
     """A file cannot be written; what was there before is still there."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(f"{path} cannot be written: {os_reason(error)}")
+    def __init__(self, path: Path, error: OSError, advice: str = "") -> None:
+        then = f"; {advice}" if advice else ""
+        super().__init__(f"{path} cannot be written: {os_reason(error)}{then}")
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, advice: str = "") -> Iterator[None]:
     """Raise WriteError, which names the file, for every `OSError` of the body.
 
     Args:
         path: what is named where the error does not say which file it is.
+        advice: how to go on, which ends the message.
     """
     try:
         yield
     except OSError as error:
-        raise WriteError(Path(error.filename or path), error) from error
+        raise WriteError(Path(error.filename or path), error, advice) from error
 
 
 def real_path(path: str | Path) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from infer.system.errors import ClipDuetError, listed
+from infer.system.errors import ClipDuetError, listed, os_reason
 from train.data.prepare.walk import walk
 
 SHOWN = 20
@@ -47,8 +47,7 @@ def _text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AnnotationError(f"{file} cannot be read: {reason}") from error
+        raise AnnotationError(f"{file} cannot be read: {os_reason(error)}") from error
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:

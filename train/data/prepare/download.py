@@ -26,7 +26,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from infer.system.errors import ClipDuetError
+from infer.system.errors import ClipDuetError, os_reason
 
 BLOCK = 1 << 20
 TRIES = 5
@@ -188,7 +188,7 @@ def _append(file: IO[bytes], block: bytes) -> None:
     try:
         file.write(block)
     except OSError as error:
-        raise DownloadError(f"{file.name} cannot be written: {error.strerror}") from error
+        raise DownloadError(f"{file.name} cannot be written: {os_reason(error)}") from error
 
 
 def _open(url: str, headers: dict[str, str], *, method: str = "GET") -> Any:

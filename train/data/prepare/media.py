@@ -6,10 +6,8 @@ says nothing about the video, and ends the work.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +23,8 @@ from infer.clips.pictures import read_picture
 from infer.clips.preprocess import scale_frame
 from infer.clips.spec import PreprocessSpec
 from infer.containers.formats import open_video
-from infer.system.errors import ClipDuetError, VideoError
+from infer.system.errors import VideoError, os_reason
+from infer.system.files import writing
 from train.config.list_format import FRAME_SUFFIX
 from train.data.first_frame import check_first_frame
 from train.data.lists import frame_name
@@ -36,10 +35,8 @@ QUALITY = 95
 """Of JPEG frames, 0 to 100."""
 CRF = "18"
 """Of smaller videos: x264's constant rate factor; differences cannot be seen."""
-
-
-class MediaWriteError(ClipDuetError):
-    """Results cannot be written: the disk is full, or something stands in the way."""
+GO_ON = "once that is mended, the same command goes on where it was"
+"""What to do where results cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def process_video(job: tuple[str, Work]) -> tuple[str, Outcome]:
     """Do the work on one video; what is wrong with the video is part of the outcome.
 
     Raises:
-        OutputError: what was made of it cannot be written.
+        WriteError: what was made of it cannot be written.
     """
     path, work = job
     cv2.setNumThreads(1)
@@ -101,7 +98,7 @@ def process_video(job: tuple[str, Work]) -> tuple[str, Outcome]:
     except VideoError as error:
         return path, Outcome(path, problem=error.reason)
     except OSError as error:
-        return path, Outcome(path, problem=f"{error.filename or path}: {error.strerror or error}")
+        return path, Outcome(path, problem=f"{error.filename or path}: {os_reason(error)}")
 
 
 def _look(path: str, work: Work) -> Outcome:
@@ -135,18 +132,6 @@ def _look_at_pictures(path: str, work: Work) -> Outcome:
     return Outcome(path, frames=end - first, damaged=bool(found.missing), gaps=found.gaps)
 
 
-@contextlib.contextmanager
-def writing_results(target: Path) -> Iterator[None]:
-    """Raise OutputError, which names the target, for every OSError of the body."""
-    try:
-        yield
-    except OSError as error:
-        raise MediaWriteError(
-            f"{target} cannot be written: {error.strerror or error}; once that is mended, the same "
-            "command goes on where it was"
-        ) from error
-
-
 def _extract(path: str, work: Work) -> Outcome:
     """Write every frame as `img_00001.jpg`, ...; the folder appears when it is complete."""
     assert work.frames is not None
@@ -163,7 +148,7 @@ def _extract(path: str, work: Work) -> Outcome:
         (part / frame_name(FRAME_SUFFIX, count)).write_bytes(encoded.tobytes())
 
     # Reading raises no OSError: see infer.clips.decode.
-    with writing_results(folder):
+    with writing(folder, GO_ON):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         try:
@@ -182,7 +167,7 @@ def _shrink(path: str, work: Work) -> Outcome:
     target = Path(work.smaller) / name
     part = target.with_name(f".{target.name}.part")
     source = Path(work.videos) / path
-    with writing_results(target):
+    with writing(target, GO_ON):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             info = _encode(source, part, work.short_side)

@@ -18,8 +18,9 @@ from typing import Any
 from tqdm import tqdm
 
 from infer.command.inputs import VIDEO_SUFFIXES
+from infer.system.files import writing
 from infer.system.hardware import cores
-from train.data.prepare.media import Outcome, Work, process_video, writing_results
+from train.data.prepare.media import GO_ON, Outcome, Work, process_video
 from train.data.prepare.walk import walk
 from train.data.processes import worker_pool
 
@@ -63,7 +64,7 @@ def process(
     """Do the work on every path; returns what became of each.
 
     Raises:
-        OutputError: the journal, or what is made of a video, cannot be written. What was done until
+        WriteError: the journal, or what is made of a video, cannot be written. What was done until
             then is in the journal.
     """
     known = _read_journal(journal, work)
@@ -74,7 +75,7 @@ def process(
         if outcome and before == state and not outcome.problem and _still_there(outcome, work):
             done[path] = outcome
     rest = [path for path in paths if path not in done]
-    with writing_results(journal):
+    with writing(journal, GO_ON):
         journal.parent.mkdir(parents=True, exist_ok=True)
         _append(journal, "")  # ends a line that was cut short
     count = workers if workers is not None else cores()
@@ -86,7 +87,7 @@ def process(
         done[path] = outcome
         state = _state(Path(work.videos) / path)
         line = {"path": path, "state": state, "work": asdict(work), "outcome": asdict(outcome)}
-        with writing_results(journal):
+        with writing(journal, GO_ON):
             _append(journal, json.dumps(line))
     return done
 
