@@ -11,6 +11,7 @@ from typing import Any
 
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
+from infer.system.errors import os_reason
 from infer.system.limited_files import read_text
 from infer.system.terminal import printable
 
@@ -80,7 +81,7 @@ def read(path: Path, *, format: str, versions: Collection[int], made_by: str) ->
         value = parse_printable(read_text(path, most=MOST_BYTES))
     except OSError as error:
         raise BenchmarkError(
-            f"{path} cannot be read ({error.strerror}); make it with `{made_by}`"
+            f"{path} cannot be read ({os_reason(error)}); make it with `{made_by}`"
         ) from error
     except (ValueError, RecursionError) as error:
         raise BenchmarkError(f"{path} is not a result file: {error}") from error

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from infer.bundle.bundle import BUNDLE_JSON
 from infer.bundle.moved_aside import leftovers, newest
-from infer.system.errors import ClipDuetError
+from infer.system.errors import ClipDuetError, os_reason
 from infer.system.files import folder_obstacle
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,7 +37,7 @@ def check_target(target: str | Path) -> None:
     try:
         check_bundle(target)
     except OSError as error:
-        raise OutputError(f"{target} cannot be read: {error.strerror or error}") from error
+        raise OutputError(f"{target} cannot be read: {os_reason(error)}") from error
     obstacle = folder_obstacle(target.parent)
     if obstacle:
         raise OutputError(f"{target} cannot be made: {obstacle}")
@@ -82,7 +82,7 @@ def staged(target: Path, *, check: Callable[[Path], None] = check_bundle) -> Ite
         target.parent.mkdir(parents=True, exist_ok=True)
         partial, in_use = _make_partial(target, check)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os_reason(error)
         raise OutputError(f"{target.parent} cannot be written: {reason}; choose another") from error
     previous = partial.with_suffix(".previous")
     try:
@@ -95,7 +95,7 @@ def staged(target: Path, *, check: Callable[[Path], None] = check_bundle) -> Ite
     except OSError as error:
         if error.filename is None and error.errno not in FULL:
             raise
-        raise OutputError(f"{error.filename or target}: {error.strerror or error}") from error
+        raise OutputError(f"{error.filename or target}: {os_reason(error)}") from error
     finally:
         if previous.exists() and not target.exists():
             os.replace(previous, target)

@@ -25,7 +25,7 @@ from export.assemble.folder import OutputError, staged
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.bundle.engines import Stamp, built_engines, read_engine, read_stamp
 from infer.command.runner import command, run_and_exit
-from infer.system.errors import BackendError, BundleError
+from infer.system.errors import BackendError, BundleError, os_reason
 from infer.system.log import logger
 
 log = logger("export.triton")
@@ -152,7 +152,7 @@ def write_repository(
             shutil.copyfile(CLIENT, made / "client" / "client.py")
             shutil.copyfile(bundle.root / BUNDLE_JSON, made / "client" / BUNDLE_JSON)
     except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
+        raise OutputError(f"{out} cannot be written: {os_reason(error)}") from None
     log.info(f"serve it:    tritonserver --model-repository {out / 'models'}")
     log.info(f"ask it:      python {out / 'client' / 'client.py'} VIDEO --model {models[0].name}")
 

@@ -93,7 +93,7 @@ class Artifact:
                 elif sha256_of(path) != entry.sha256:
                     problems.append(f"{entry.file} was changed after export (SHA-256 differs)")
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-                problems.append(f"{entry.file} is missing: {error.strerror}")
+                problems.append(f"{entry.file} is missing: {os_reason(error)}")
             except OSError as error:
                 unread.append(f"{entry.file}: {os_reason(error)}")
         if self.format == "onnx" and self.spec is not None and not problems and not unread:

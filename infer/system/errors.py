@@ -91,8 +91,13 @@ class BackendUnavailable(BackendError):
         return f"{text}. To change that: {self.remedy}" if self.remedy else text
 
 
-def os_reason(error: OSError) -> str:
-    """Why the system refused something, without the path, and what to do where that is known."""
+def os_reason(error: Exception) -> str:
+    """Why the system refused something, without the path, and what to do where that is known.
+
+    Of an error that is not the system's, such as one in a text's encoding, its own words.
+    """
+    if not isinstance(error, OSError):
+        return str(error)
     reason = error.strerror or str(error)
     # `resource` is imported above: where no file can be opened it could not be imported here.
     if error.errno == errno.EMFILE:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infer.system.errors import ClipDuetError
+from infer.system.errors import ClipDuetError, os_reason
 from train.checkpoints.checkpoint import BEST, BEST_RECORD, LATEST
 from train.config.load import RUN_CONFIG
 
@@ -32,8 +32,7 @@ def run_lock(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a+")
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ClipDuetError(f"--output {folder} cannot be written: {reason}") from error
+        raise ClipDuetError(f"--output {folder} cannot be written: {os_reason(error)}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from infer.system.errors import ClipDuetError
+from infer.system.errors import ClipDuetError, os_reason
 
 _FIRST = re.compile(r"(\d+)(?:\s*[,;:\t]\s*|\s+)(\S.*)", re.ASCII)
 _LAST = re.compile(r"(.*\S)(?:\s*[,;:\t]\s*|\s+)(\d+)", re.ASCII)
@@ -38,8 +38,7 @@ def read_class_names(file: Path) -> list[str]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ClassFileError(f"{file} cannot be read: {reason}") from error
+        raise ClassFileError(f"{file} cannot be read: {os_reason(error)}") from error
     try:
         names = _of_json(text) if file.suffix.lower() == ".json" else parse_class_names(text)
     except ValueError as error:

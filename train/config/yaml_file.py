@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from infer.system.errors import os_reason
 from infer.system.limited_files import read_text
 from train.config.errors import Location, Mistake, as_yaml, dotted, unknown_name
 from train.config.yaml_text import DEEPEST, MOST_BYTES, Document, drop_below, parse_document
@@ -128,7 +129,7 @@ def _load(
         return Document({}, {}, [Mistake((BASE,) if chain else (), what, origin)], True)
 
     try:
-        resolved = file.resolve()
+        resolved = Path(os.path.realpath(file))
         if resolved in chain:
             circle = (*chain[chain.index(resolved) :], resolved)
             return fail(f"files inherit in a circle: {' -> '.join(map(_short, circle))}")
@@ -141,9 +142,8 @@ def _load(
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         return fail(f"{file} is not text in UTF-8 (byte {error.start})", f"{file}:{line}")
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return fail(f"{file} cannot be read: {reason}")
+    except (OSError, ValueError) as error:
+        return fail(f"{file} cannot be read: {os_reason(error)}")
     document = parse_document(text, str(file))
     if document.data is None and not document.mistakes:
         document.data = {}

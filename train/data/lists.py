@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from infer.system.errors import ClipDuetError
+from infer.system.errors import ClipDuetError, os_reason
 from infer.system.files import write_text
 from infer.system.limited_files import read_text
 from train.config.list_format import FORMATS, FRAME_SUFFIX, ListFormat
@@ -162,8 +162,8 @@ def _content_lines(file: Path) -> list[tuple[int, str]]:
     try:
         text = read_text(file, most=MOST_BYTES).replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise ListError(file, [f"{file}: the list cannot be read: {reason}"]) from error
+        problem = f"{file}: the list cannot be read: {os_reason(error)}"
+        raise ListError(file, [problem]) from error
     except UnicodeDecodeError as error:
         raise ListError(file, [f"{file}: not a text file in UTF-8 (byte {error.start})"]) from error
     stripped = ((number, line.strip()) for number, line in enumerate(text.split("\n"), start=1))

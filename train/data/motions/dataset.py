@@ -37,7 +37,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from infer.system.errors import ClipDuetError
+from infer.system.errors import ClipDuetError, os_reason
 from infer.system.files import WriteError, replacing, sha256_of, write_text, writing
 from infer.system.hardware import cores
 from train.data.motions.clips import (
@@ -200,7 +200,7 @@ def _earlier_settings(out: Path, record: Path) -> dict[str, Any] | None:
         if not out.exists() or not any(out.iterdir()):
             return None
     except OSError as error:
-        raise ClipDuetError(f"{out} cannot be read: {error.strerror or error}") from error
+        raise ClipDuetError(f"{out} cannot be read: {os_reason(error)}") from error
     try:
         settings: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))["settings"]
     except (OSError, ValueError, KeyError, TypeError):
