@@ -32,6 +32,7 @@ def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
         alone = {
             **cfg.model,
             "models": [{role: block}],
+            "averages": {},
             "freeze_params_list": [frozen],
             "loss": {
                 mode: [

@@ -147,6 +147,8 @@ def _blocks(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     blocks: dict[str, Mapping[str, Any]] = {}
     for entry in model["models"]:
         blocks.update(entry)
+    averages = model.get("averages") or {}
+    blocks |= {name: blocks[block["of"]] for name, block in averages.items()}
     if STUDENT not in blocks:
         raise StripError(
             "The config",

@@ -115,6 +115,8 @@ def load_weights(
     weights = model_weights(read(path), source=path)
     found = {}
     for role, network in recognizer.networks.items():
+        if role in recognizer.averages:
+            continue  # It begins as what it follows.
         others = tuple(f"{name}." for name in recognizer.roles if name != role)
         mine = {key: value for key, value in weights.items() if not key.startswith(others)}
         if role != STUDENT:

@@ -14,13 +14,8 @@ from infer.clips.spec import SamplingSpec
 from train.config.blocks import Blocks, dig
 from train.config.errors import Location, Mistake, as_yaml, dotted, unknown_name
 from train.config.list_format import FRAME_SUFFIX
-from train.config.model_checks import (
-    NetworkPart,
-    check_model,
-    losses_of,
-    needs_labels,
-    networks_of,
-)
+from train.config.loss_checks import losses_of, needs_labels
+from train.config.model_checks import NetworkPart, check_model, networks_of
 from train.config.schema.common import SPLITS, Split
 from train.config.schema.data import Dataset, ListFile
 from train.config.schema.losses import RKDLoss

@@ -6,28 +6,19 @@ one message holds both kinds of mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from train.config.blocks import Blocks, dig
-from train.config.errors import Location, Mistake, as_yaml, dotted, unknown_name
-from train.config.schema.losses import (
-    FEATURES,
-    MUTUAL,
-    DKDLoss,
-    EnsembleLoss,
-    LabelLoss,
-    Loss,
-    RKDLoss,
-    layers_of,
-    pairs_of,
-)
+from train.config.errors import Location, Mistake, dotted, unknown_name
+from train.config.loss_checks import check_losses
 from train.config.schema.model import (
     CONNECTORS,
     GROUND_TRUTH,
     STUDENT,
+    AveragedNetwork,
     Backbone,
     Head,
     MoViNetHeadOptions,
@@ -38,7 +29,7 @@ from train.config.schema.model import (
 
 _BACKBONE: TypeAdapter[Any] = TypeAdapter(Backbone)
 _HEAD: TypeAdapter[Any] = TypeAdapter(Head)
-_LOSS: TypeAdapter[Any] = TypeAdapter(Loss)
+_AVERAGE: TypeAdapter[AveragedNetwork] = TypeAdapter(AveragedNetwork)
 
 
 class NetworkPart(NamedTuple):
@@ -66,7 +57,7 @@ def check_model(blocks: Blocks) -> Iterator[Mistake]:
     yield from _same_classes(networks)
     if isinstance(model, Mapping) and model.get("framework") == "RecognizerDistillation":
         yield from _check_roles(model, networks)
-        yield from _check_losses(blocks, model, networks)
+        yield from _check_distillation(blocks, model, networks)
 
 
 def networks_of(blocks: Blocks) -> Iterator[NetworkPart]:
@@ -139,90 +130,42 @@ def _check_roles(model: Mapping[str, Any], networks: list[NetworkPart]) -> Itera
         yield Mistake(("MODEL", "freeze_params_list", roles.index(STUDENT)), what)
 
 
-def _check_losses(
+def _check_distillation(
     blocks: Blocks, model: Mapping[str, Any], networks: list[NetworkPart]
 ) -> Iterator[Mistake]:
     roles = [network.role for network in networks]
     frozen = _frozen(model, roles)
-    for mode in ("Train", "Val"):
-        for where, loss in losses_of(blocks, mode):
-            if loss is not None:
-                yield from _check_pairs(loss, roles, (*where, "model_name_pairs"))
-                yield from _check_layers(loss, mode, where)
-                yield from _check_fall(loss, where)
-                yield from _check_learners(loss, frozen or set(), (*where, "model_name_pairs"))
+    written = model.get("averages")
+    averages = [str(name) for name in written] if isinstance(written, Mapping) else []
+    yield from _check_averages(blocks, averages, roles, frozen or set())
+    yield from check_losses(blocks, roles, frozen, averages)
     for network in networks:
         if isinstance(network.head, (MoViNetHeadOptions, PPTSMHeadOptions)) and network.head.ls_eps:
             what = "labels are smoothed by Recognizer2D only; the terms of MODEL.loss have no such"
             yield Mistake((*network.where, "head", "ls_eps"), f"{what} setting: leave it out")
         yield from _check_network_settings(model, network, frozen)
-    if frozen is None or not networks or not _well_formed(blocks):
-        return
-    terms = [loss for _, loss in losses_of(blocks, "Train")]
-    for role in roles:
-        if role not in frozen:
-            yield from _check_taught(role, [loss for loss in terms if role in _taught(loss)])
-    if model.get("update") == "alternating" and len(set(roles) - frozen) < 2:
+    alternating = frozen is not None and model.get("update") == "alternating"
+    if alternating and len(set(roles) - (frozen or set())) < 2:
         what = "alternating needs two networks that learn; leave it out"
         yield Mistake(("MODEL", "update"), what)
 
 
-def _taught(loss: Any) -> set[str]:
-    """Who learns from a term."""
-    return {role for pair in pairs_of(loss.model_name_pairs) for role in _learners(loss, pair)}
-
-
-def _learners(loss: Any, pair: Sequence[str]) -> set[str]:
-    return set(pair) if isinstance(loss, (LabelLoss, *MUTUAL)) else {pair[0]}
-
-
-def _check_fall(loss: Any, where: Location) -> Iterator[Mistake]:
-    """A factor has risen before it falls, and falls where it has a floor."""
-    if loss.ramp is not None and loss.decay is not None and loss.decay[0] < loss.ramp[1]:
-        what = f"begins at {loss.decay[0]:g}, before the ramp ends at {loss.ramp[1]:g}"
-        yield Mistake((*where, "decay"), f"{what}: the factor would rise and fall at once")
-    if loss.floor and loss.decay is None:
-        what = "is where a decay ends: add decay: [from, to], or leave it out"
-        yield Mistake((*where, "floor"), what)
-
-
-def _check_learners(loss: Any, frozen: set[str], where: Location) -> Iterator[Mistake]:
-    """A pair of a term teaches somebody."""
-    for pair in pairs_of(loss.model_name_pairs):
-        if _learners(loss, pair) <= frozen:
-            what = f"{pair[0]}, which would learn from it, is frozen; the learner is first"
-            yield Mistake(where, what)
-
-
-def _check_taught(role: str, terms: Sequence[Any]) -> Iterator[Mistake]:
-    """A network that is not frozen learns in every step; `terms` teach it."""
-    weighty = [loss for loss in terms if loss.loss_weight]
-    if any(loss.ramp is None and (loss.decay is None or loss.floor) for loss in weighty):
-        return
-    what = f"no term holds {role}, which is not frozen: it would never learn"
-    if weighty:
-        kind = "a ramp" if all(loss.ramp for loss in weighty) else "a ramp, or a decay to 0"
-        what = f"every term that teaches {role} has {kind}: leave it out of one of them"
-    elif terms:
-        what = f"every term that teaches {role} has loss_weight 0: it would never learn"
-    yield Mistake(("MODEL", "loss", "Train"), what)
-
-
-def _well_formed(blocks: Blocks) -> bool:
-    """Whether both lists of terms are there, and each term is what it should be."""
-    return all(
-        isinstance(blocks.written("MODEL", "loss", mode), list)
-        and all(loss is not None for _, loss in losses_of(blocks, mode))
-        for mode in ("Train", "Val")
-    )
-
-
-def losses_of(blocks: Blocks, mode: str) -> Iterator[tuple[Location, Any]]:
-    """The terms of a list with their places; None for those that are not well-formed."""
-    terms = blocks.written("MODEL", "loss", mode)
-    for index in range(len(terms) if isinstance(terms, list) else 0):
-        where = ("MODEL", "loss", mode, index)
-        yield where, blocks.checked(_LOSS, *where)
+def _check_averages(
+    blocks: Blocks, averages: list[str], roles: list[str], frozen: set[str]
+) -> Iterator[Mistake]:
+    """Averages have names of their own and follow networks that learn."""
+    for name in averages:
+        where = ("MODEL", "averages", name)
+        block = blocks.checked(_AVERAGE, *where)
+        if name in (*roles, GROUND_TRUTH, CONNECTORS):
+            yield Mistake(where, f"the name {name} is taken; an average needs one of its own")
+        if block is None or not roles:
+            continue
+        if block.of not in roles:
+            yield Mistake((*where, "of"), unknown_name("network", block.of, roles))
+        elif block.of in frozen:
+            what = f"{block.of} is frozen, its average would be itself: name {block.of} in the term"
+            yield Mistake((*where, "of"), what)
 
 
 def _frozen(model: Mapping[str, Any], roles: list[str]) -> set[str] | None:
@@ -245,49 +188,3 @@ def _check_network_settings(
         yield Mistake((*network.where, "amp"), what)
     if dig(block, "trainable") and frozen is not None and network.role in frozen:
         yield Mistake((*network.where, "trainable"), f"{network.role} is frozen: nothing learns")
-
-
-def _check_pairs(loss: Any, roles: list[str], where: Location) -> Iterator[Mistake]:
-    labels = isinstance(loss, LabelLoss)
-    allowed = [*roles, GROUND_TRUTH] if labels else roles
-    for pair in pairs_of(loss.model_name_pairs):
-        unknown = [name for name in pair if name not in allowed]
-        for name in unknown:
-            if name == GROUND_TRUTH:
-                what = f"{loss.name} compares two networks, not one with {GROUND_TRUTH}"
-                yield Mistake(where, what)
-            else:
-                yield Mistake(where, unknown_name("network", name, allowed))
-        if unknown:
-            continue
-        if not labels and pair[0] == pair[1]:
-            yield Mistake(where, f"{loss.name} needs two different networks, not {as_yaml(pair)}")
-        elif labels and pair.count(GROUND_TRUTH) != 1:
-            what = f"{loss.name} needs one network and {GROUND_TRUTH}, not {as_yaml(pair)}"
-            yield Mistake(where, what)
-
-
-def _check_layers(loss: Any, mode: str, where: Location) -> Iterator[Mistake]:
-    relation = isinstance(loss, RKDLoss) and bool(loss.s_key or loss.t_key)
-    if mode == "Val" and (isinstance(loss, FEATURES) or relation):
-        yield Mistake((*where, "name"), f"{loss.name} looks into layers, in training only")
-    if not isinstance(loss, FEATURES) or not hasattr(loss, "connector"):
-        return
-    counts = {key: layers_of(getattr(loss, key, None)) for key in ("s_key", "t_key", "t_norm")}
-    for key in ("t_key", "t_norm"):
-        if counts[key] and len(counts[key]) != len(counts["s_key"]):
-            what = f"names {len(counts[key])} layers, s_key {len(counts['s_key'])}: they are pairs"
-            yield Mistake((*where, key), what)
-
-
-def needs_labels(blocks: Blocks) -> Iterator[Location]:
-    """Places of the terms that clips without labels cannot train."""
-    if blocks.written("MODEL", "framework") == "Recognizer2D":
-        yield ("MODEL", "framework")
-    for where, loss in losses_of(blocks, "Train"):
-        if (
-            isinstance(loss, LabelLoss)
-            or (isinstance(loss, DKDLoss) and not loss.use_target_as_gt)
-            or (isinstance(loss, EnsembleLoss) and loss.ensemble != "mean")
-        ):
-            yield (*where, "name")

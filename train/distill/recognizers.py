@@ -17,11 +17,13 @@ from paddle import Tensor, nn
 from train.config.networks import blocks_of, places_of
 from train.config.schema.losses import layers_of
 from train.config.schema.model import CONNECTORS, STUDENT
+from train.distill.averages import AverageOf, add_averages
 from train.distill.build_terms import build_terms, label_term
 from train.distill.taps import tapped
 from train.distill.terms import Outputs, Term
 from train.distill.trainable import freeze_others
 from train.losses import Target
+from train.losses.float32 import in_float32
 from train.models import build_network
 from train.models.layers import BATCH_NORMS
 from train.models.pixels import PixelInput, input_adapter
@@ -43,6 +45,7 @@ class Recognizer(nn.Layer):
         frozen: those of them that take no gradient and stay in evaluation mode.
         update: `together` or `alternating`, see `turns`.
         precisions: by role, for networks that do not compute at the run's.
+        averages: by role, those of the frozen that follow another one, in float32.
     """
 
     def __init__(
@@ -54,10 +57,12 @@ class Recognizer(nn.Layer):
         update: str = "together",
         adapters: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
         precisions: Mapping[str, str] | None = None,
+        averages: Mapping[str, AverageOf] | None = None,
     ) -> None:
         super().__init__()
         self.roles = list(networks)
-        self.frozen, self.update = frozen, update
+        self.averages = dict(averages or {})
+        self.frozen, self.update = frozen | self.averages.keys(), update
         self._terms = terms
         self._networks = dict(networks)
         self._adapters, self.precisions = dict(adapters or {}), dict(precisions or {})
@@ -71,7 +76,7 @@ class Recognizer(nn.Layer):
         own = {str(i): t.layer for i, t in enumerate(terms["Train"]) if t.layer is not None}
         if own:
             self.add_sublayer(CONNECTORS, nn.LayerDict(own))
-        for role in frozen:
+        for role in self.frozen:
             for parameter in self._networks[role].parameters():
                 parameter.stop_gradient = True
         # Batch norms of layers that do not learn keep their statistics, as all of a frozen one do.
@@ -79,7 +84,8 @@ class Recognizer(nn.Layer):
             layer
             for role, network in networks.items()
             for layer in network.sublayers()
-            if isinstance(layer, BATCH_NORMS) and (role in frozen or layer.weight.stop_gradient)
+            if isinstance(layer, BATCH_NORMS)
+            and (role in self.frozen or layer.weight.stop_gradient)
         ]
 
     def _register(self) -> None:
@@ -117,6 +123,10 @@ class Recognizer(nn.Layer):
             if role in self.precisions:
                 with paddle.amp.auto_cast(dtype=self.precisions[role]):
                     outputs[role] = network(inputs)
+            elif role in self.averages:
+                # In half precision an average would not move by a thousandth.
+                with paddle.amp.auto_cast(enable=False):
+                    outputs[role] = network(in_float32(inputs))
             else:
                 outputs[role] = network(inputs)
         outputs.features.update({(role, path): value for path, value in features.items()})
@@ -176,7 +186,7 @@ class Recognizer(nn.Layer):
 
     @property
     def still(self) -> frozenset[str]:
-        """Keys of the state that no training changes: those of frozen networks."""
+        """Keys of the state that no gradient changes: those of frozen networks, of averages too."""
         return frozenset(
             f"{role}.{key}" for role in self.frozen for key in self._networks[role].state_dict()
         )
@@ -256,6 +266,8 @@ def build_recognizer(
         }
         return _Single(networks, terms)
     flags = model.get("freeze_params_list") or [False] * len(networks)
+    frozen = frozenset(role for role, flag in zip(networks, flags, strict=True) if flag)
+    averages = add_averages(model, networks, blocks)
     terms = {
         mode: build_terms(loss, networks, blocks, seed_layer=partial(_seed, seed, mode))
         for mode, loss in model["loss"].items()
@@ -263,12 +275,13 @@ def build_recognizer(
     return Recognizer(
         networks,
         terms,
-        frozen=frozenset(role for role, flag in zip(networks, flags, strict=True) if flag),
+        frozen=frozen,
         update=model.get("update", "together"),
         adapters={
             r: input_adapter(pixels, **b["input"]) for r, b in blocks.items() if b.get("input")
         },
         precisions={role: block["amp"] for role, block in blocks.items() if block.get("amp")},
+        averages=averages,
     )
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 import paddle
 from paddle import Tensor, nn
 
+from train.distill.averages import decay_after, follow
+
 
 class Average:
     """A float32 copy of a layer's state that follows it slowly.
@@ -19,7 +21,7 @@ class Average:
     Args:
         layer: parameters and statistics of its batch norms are averaged.
         decay: share of the old average that stays after a step, at most.
-        still: keys of the state that no training changes. An average of equal numbers is another
+        still: keys of the state that no gradient changes. An average of equal numbers is another
             number, by rounding.
     """
 
@@ -35,13 +37,9 @@ class Average:
         """The layer's tensors themselves; with hooks they may be copies in another type."""
         return self._layer.state_dict(use_hook=False)
 
-    @paddle.no_grad()
     def update(self, step: int) -> None:
         """Take in the layer as it is after `step` steps."""
-        decay = min(self._decay, (1 + step) / (10 + step))
-        own = self._own()
-        for key, value in self._values.items():
-            paddle.assign(decay * value + (1 - decay) * own[key].astype("float32"), value)
+        follow(self._values, self._own(), decay=decay_after(step, most=self._decay))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

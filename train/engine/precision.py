@@ -47,14 +47,15 @@ class Precision:
         """Level O2: let the weights be of the low precision, beside a float32 master of each.
 
         Connectors and attention belong to losses, which compute in float32, and a network with a
-        precision of its own is cast as it runs: both stay as they are.
+        precision of its own is cast as it runs: both stay as they are. So do averages, which would
+        not move in half precision.
         """
         if self.weights == "float32":
             return
-        networks = recognizer.networks.items()
+        apart = {*recognizer.precisions, *recognizer.averages}
         # No save_dtype: with it, state_dict() would be of copies, and what is written there lost.
         paddle.amp.decorate(
-            [network for role, network in networks if role not in recognizer.precisions],
+            [network for role, network in recognizer.networks.items() if role not in apart],
             optimizer,
             level="O2",
             dtype=self.weights,

@@ -21,6 +21,7 @@ from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
 from train.data.loader import batches_in_epoch
 from train.data.mix import build_mix
+from train.distill.averages import averaged_norms, start_averages
 from train.distill.recognizers import Recognizer, build_recognizer
 from train.distributed.sync_bn import synchronise
 from train.distributed.team import Team
@@ -140,6 +141,7 @@ def open_run(
         return run
     for line in _fill(cfg, recognizer) if networks is None else []:
         note(line)
+    start_averages(recognizer.networks, recognizer.averages)
     run.precision.prepare(recognizer, run.optimizer)
     if run.average is not None:
         run.average.set_state_dict(recognizer.state_dict())
@@ -205,11 +207,13 @@ def check_weights(run: Run) -> None:
 def average_statistics(run: Run) -> None:
     """Give the batch norms of all processes the same statistics, which each has of its clips.
 
-    The moving average's too: it is what is validated, and what one process keeps for all.
+    The moving averages' too: one process keeps them for all.
     """
     if run.team.size == 1 or run.cfg.sync_bn:
         return
-    tensors = [t for norm in run.recognizer.norms for t in (norm._mean, norm._variance)]
+    averaged = averaged_norms(run.recognizer.networks, run.recognizer.averages)
+    norms = [*run.recognizer.norms, *averaged]
+    tensors = [t for norm in norms for t in (norm._mean, norm._variance)]
     run.team.average(tensors + (run.average.statistics() if run.average is not None else []))
 
 

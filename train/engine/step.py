@@ -12,6 +12,7 @@ from paddle import Tensor
 
 from train.data.loader import Batch
 from train.data.unreadable import Failed
+from train.distill.averages import update_averages
 from train.distill.terms import Outputs
 from train.distributed.shards import Shards, redistribute
 from train.engine.run import Run
@@ -83,6 +84,7 @@ def take_step(run: Run, parts: list[Part]) -> dict[str, float]:
             means[name] = means.get(name, 0.0) + value * (part.clips / clips)
     run.schedule.step()
     run.progress.step += 1
+    update_averages(run.recognizer.networks, run.recognizer.averages, step=run.progress.step)
     if run.average is not None:
         run.average.update(run.progress.step)
     return means

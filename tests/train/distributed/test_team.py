@@ -114,7 +114,7 @@ def norm(arrays: Iterable[np.ndarray]) -> float:
 
 
 def test_statistics_are_averaged_of_every_batch_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where they are not synchronised: attention's and the moving average's as well.
+    """Where they are not synchronised: attention's and the moving averages' as well.
 
     Those of a frozen teacher are alike everywhere; a mean of equal numbers may be another number.
     """
@@ -122,6 +122,9 @@ def test_statistics_are_averaged_of_every_batch_norm(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Team, "average", lambda self, tensors: averaged.extend(map(id, tensors)))
     model = {**pair(TERMS["afd"]), "freeze_params_list": [True, False]}
     del model["loss"]["Train"][1]  # the teacher learns no labels
+    model["averages"] = {"Mean": {"of": "Student"}}
+    own = {"name": "DistillationKLDivLoss", "model_name_pairs": ["Student", "Mean"]}
+    model["loss"]["Train"].append(own)
     recognizer = build_recognizer(parse_model(model), seed=0)
     average = Average(recognizer, 0.9, still=recognizer.still)
     state: Any = SimpleNamespace(
@@ -135,7 +138,12 @@ def test_statistics_are_averaged_of_every_batch_norm(monkeypatch: pytest.MonkeyP
     }
     assert {key.split(".")[0] for key in statistics} == {"Student", "connectors"}
     assert all(len(both) == 2 for both in statistics.values())
-    assert set.union(*statistics.values()) == set(averaged)
+    means = {
+        id(value)
+        for key, value in recognizer.state_dict().items()
+        if key.startswith("Mean.") and key.endswith(("_mean", "_variance"))
+    }
+    assert means and set.union(means, *statistics.values()) == set(averaged)
 
 
 FAR = """

@@ -194,6 +194,27 @@ def _networks(recognizer: Any) -> dict[str, Any]:
     return recognizer.student.state_dict()
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_averages_of_networks_stay_in_float32(
+    experiment: Callable[..., Path], tmp_path: Path, seen: Seen, level: str
+) -> None:
+    """In half precision a share of a thousandth would be lost; their answers are float32 too."""
+    peer = {"name": "DistillationKLDivLoss", "model_name_pairs": ["Student", "StudentMean"]}
+    train = [*PAIR["loss"]["Train"], peer]
+    averages = {"StudentMean": {"of": "Student", "decay": 0.5}}
+    spec = {**PAIR, "averages": averages, "loss": {**PAIR["loss"], "Train": train}}
+    file = experiment(spec, epochs=1, amp=amp(level, "bfloat16"), PRECISEBN=PRECISE)
+    assert run(file).step == 3
+    assert all(np.isfinite(loss) for _, loss in seen.losses)
+    types = dict(seen.types)
+    own = paddle.bfloat16 if level == "O2" else paddle.float32
+    assert types["Student.0.stem.0.conv.weight"] == own
+    assert types["StudentMean.0.stem.0.conv.weight"] == paddle.float32
+    stored = arrays(load_file(tmp_path / "run" / LATEST)["model"])
+    key = "StudentMean.0.stem.0.conv.weight"
+    assert not same({key: stored[key]}, rounded({key: stored[key]}, "bfloat16"))
+
+
 @pytest.mark.parametrize("own", ["float16", "bfloat16"])
 @pytest.mark.parametrize("level", [None, *LEVELS])
 def test_a_frozen_teacher_has_a_precision_of_its_own(

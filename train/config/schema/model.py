@@ -136,6 +136,17 @@ class Network(BaseModel):
     """Precision of a frozen network's forward pass on a GPU; none: that of the run."""
 
 
+class AveragedNetwork(BaseModel):
+    """A network that is the moving average of another one, and takes no gradient."""
+
+    model_config = STRICT
+
+    of: str
+    """The network of `models` that it follows; it learns."""
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Share of the average that a step leaves, at most."""
+
+
 class LossLists(BaseModel):
     """The terms that are added up, in training and in validation."""
 
@@ -170,6 +181,8 @@ class RecognizerDistillation(BaseModel):
     models: Annotated[list[dict[str, Network]], Field(min_length=1)]
     """One mapping a network: its name, then its backbone and head."""
     loss: LossLists
+    averages: dict[str, AveragedNetwork] = {}
+    """By name; terms read them as second network of a pair."""
     freeze_params_list: list[bool] = []
     """For each network, true where it does not learn; empty: all learn."""
     update: Literal["together", "alternating"] = "together"
