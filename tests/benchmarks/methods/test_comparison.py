@@ -59,9 +59,11 @@ def test_a_whole_study_of_methods(
     methods: Path, capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)
+    # A training is a process of its own, which takes seconds: as few as there can be.
+    monkeypatch.setattr("benchmarks.methods.__main__.LEAST_SEEDS", 2)
     arguments = [
         f"self={methods}/self.yaml", "--baseline", str(methods / "one.yaml"), "--seeds",
-        "3", "4", "5", "--out", str(methods / "table"), "--runs", str(methods / "method runs"),
+        "3", "4", "--out", str(methods / "table"), "--runs", str(methods / "method runs"),
         "--parallel", "2", "--resamples", "200",
     ]  # fmt: skip
     assert methods_main(arguments) == 0
@@ -74,19 +76,20 @@ def test_a_whole_study_of_methods(
     assert float(own["gain"]) == pytest.approx(gain, abs=2e-6)
     assert float(own["low"]) <= gain + 1e-6 and gain - 1e-6 <= float(own["high"])
     assert float(own["seconds_before"]) == pytest.approx(float(baseline["seconds"]), abs=0.1)
-    assert int(own["peak_memory_mb"]) > 50 and own["steps"] == "3" and own["seeds"] == "3 4 5"
+    assert int(own["peak_memory_mb"]) > 50 and own["steps"] == "3" and own["seeds"] == "3 4"
     said = capsys.readouterr()
-    assert "6 of 6 trainings done" in said.err and "self: " in said.out
+    assert "4 of 4 trainings done" in said.err and "self: " in said.out
     report = (methods / "table" / "report.md").read_text()
     assert "seeds ahead" in report and "Student's t" in report
 
     # Another day, without the runs: what the table holds stays.
     shutil.rmtree(methods / "method runs")
-    config = yaml.safe_load((methods / "self.yaml").read_text())
+    config = yaml.safe_load((methods / "one.yaml").read_text())
     (methods / "other.yaml").write_text(yaml.safe_dump({**config, "grad_clip": 1.0}))
     other = [f"other={methods}/other.yaml", *arguments[1:]]
     assert methods_main([*other, "--parallel", "1"]) == 0
-    assert not list((methods / "method runs").glob("self-*"))
+    trained = {folder.name for folder in (methods / "method runs").iterdir()}
+    assert trained == {"other-3", "other-4"}
     grown = json.loads((methods / "table" / "results.json").read_text())
     assert [row["method"] for row in grown["methods"]] == ["baseline", "other", "self"]
     assert grown["methods"][0] == study["methods"][0] and grown["methods"][2] == study["methods"][1]
@@ -98,7 +101,7 @@ def test_a_whole_study_of_methods(
     capsys.readouterr()
     for wrong, said in (
         ([*other, "-o", "epochs=2"], "epochs=2"),
-        ([*other, "--seeds", "3", "4", "6"], "seeds 6"),
+        ([*other, "--seeds", "3", "6"], "seeds 6"),
     ):
         assert methods_main(wrong) == 2
         told = capsys.readouterr().err

@@ -228,10 +228,26 @@ def study_arguments(folder: Path, *seeds: str) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trained(tiny: Path, root: Path) -> Path:
+    """The runs of seed 3, trained once for the tests of what is done with them."""
+    runs = tiny / "runs of seed 3"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        arguments = ["--out", str(tiny / "out of seed 3"), "--runs", str(runs)]
+        assert main([*study_arguments(tiny, "3"), *arguments]) == 0
+    return runs
+
+
 def test_a_whole_study_and_one_more_seed(
-    tiny: Path, capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Path,
+    trained: Path,
+    capsys: pytest.CaptureFixture[str],
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(root)
+    shutil.copytree(trained, tiny / "runs")
     assert main(study_arguments(tiny, "3")) == 0
     first = load_study(tiny / "out" / "results.json")
     assert first["cells"] == ["dynamic:fp32"] and first["differences_besides_model"] == []
@@ -264,9 +280,12 @@ def test_a_whole_study_and_one_more_seed(
 
 
 def test_answers_are_kept_for_the_same_checkpoint_and_clips_only(
-    tiny: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, trained: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root)
+    shutil.copytree(trained, tmp_path / "runs", ignore=shutil.ignore_patterns(measure.ANSWERS))
+    # They are finished; to find that out takes a process each.
+    monkeypatch.setattr("benchmarks.study.__main__.train_all", lambda *_, **__: None)
     asked = []
     ask = measure._in_paddle
 

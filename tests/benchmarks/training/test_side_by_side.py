@@ -57,7 +57,7 @@ def test_a_narrow_terminal_shows_a_line_a_training_and_cuts_no_column(
     tiny: Path, tmp_path: Path
 ) -> None:
     runs = [f"{tiny}/{name}.yaml={tmp_path}/{name}" for name in ("one", "two")]
-    arguments = ("-m", "benchmarks.side_by_side", *runs, "-o", "epochs=40")
+    arguments = ("-m", "benchmarks.side_by_side", *runs, "-o", "epochs=20")
     status, said = on_terminal(*arguments, columns=60, cwd=tmp_path)
     assert status == 0, said
     lines = [re.sub(r"\x1b\[\d*[A-Z]", "", line).rstrip() for line in re.split(r"[\r\n]+", said)]
