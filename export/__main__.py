@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _checked(arguments: argparse.Namespace) -> tuple[Config, ExportOptions]:
     """The config and the options, or everything that is wrong with them and the output."""
-    from train.config.load import load_config, run_config
+    from train.config.load import checkpoint_file, load_config, run_config
 
     problems: list[str] = []
     if arguments.int8_goal is None:
@@ -66,7 +66,8 @@ def _checked(arguments: argparse.Namespace) -> tuple[Config, ExportOptions]:
     except OutputError as error:
         problems.append(str(error))
     try:
-        config = arguments.config or run_config(Path(arguments.checkpoint))
+        arguments.checkpoint = checkpoint_file(arguments.checkpoint)
+        config = arguments.config or run_config(arguments.checkpoint)
         cfg = load_config(config, arguments.override, trust=arguments.trust)
         if not problems:
             problems += memory_problems(

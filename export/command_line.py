@@ -17,7 +17,11 @@ def parser() -> argparse.ArgumentParser:
         "fp16 and int8, a Paddle inference model, and bundle.json, which describes them.",
     )
     add = parser.add_argument
-    add("--checkpoint", required=True, help="best.pdparams or latest.ckpt of a run")
+    add(
+        "--checkpoint",
+        required=True,
+        help="a run's folder (its best), or best.pdparams or latest.ckpt in it",
+    )
     add("-c", "--config", help="a YAML file (default: config.yaml beside the checkpoint, which "
         "the run wrote)")  # fmt: skip
     add_output(parser, metavar="BUNDLE", help="folder to make or replace; required")

@@ -25,6 +25,7 @@ import numpy as np
 
 from export.int8.qdq import Activations, GraphIndex, asked, insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
+from export.network.captured_output import ConversionError
 from export.option_limits import refuse
 from infer.system.errors import ClipDuetError
 
@@ -82,7 +83,7 @@ def calibrate(
 
     Raises:
         ClipDuetError: unknown calibrator, or no clips.
-        ConversionError: a tensor is not finite.
+        ConversionError: nothing in the graph has 8 bits, or a tensor is not finite.
     """
     import onnx
 
@@ -97,6 +98,11 @@ def calibrate(
     for activations in get_args(Activations):
         candidates |= asked(graph, nothing, activations)
     tensors = [n for node in model.graph.node for n in node.output if n in candidates]
+    if not tensors:
+        raise ConversionError(
+            f"nothing in {fp32_path} can have 8 bits: it has no convolution, average pooling or "
+            "sum; leave int8 out (--no-int8)"
+        )
     seen = 0
 
     def counted() -> Iterable[np.ndarray]:

@@ -51,7 +51,11 @@ def parser() -> argparse.ArgumentParser:
         "export --qat` makes a bundle of the result.",
     )
     add = parser.add_argument
-    add("--checkpoint", required=True, help="best.pdparams or latest.ckpt of a run")
+    add(
+        "--checkpoint",
+        required=True,
+        help="a run's folder (its best), or best.pdparams or latest.ckpt in it",
+    )
     add("-c", "--config", help="the run's config (default: config.yaml beside the checkpoint)")
     add("--qat", required=True, metavar="FILE", help="settings of the fine-tune, read on top of "
         "the config, such as configs/motions_qat.yaml")  # fmt: skip
@@ -74,9 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = parse_options(parser(), arguments)
     limits.refuse(limits.folder_problems("out", options.out))
-    from train.config.load import load_config, run_config
+    from train.config.load import checkpoint_file, load_config, run_config
 
-    checkpoint = Path(options.checkpoint)
+    checkpoint = checkpoint_file(options.checkpoint)
     config = options.config or run_config(checkpoint)
     output = text_override("output_dir", options.out)
     cfg = load_config(config, [*options.override, output], over=options.qat, trust=options.trust)

@@ -38,6 +38,7 @@ __all__ = ["Config", "ConfigError", "load_config", "parse_model", "run_config"]
 Checked = TypeVar("Checked", bound=BaseModel)
 
 RUN_CONFIG = "config.yaml"
+BEST = "best.pdparams"
 """Name of the file that a run writes its settings to, overrides included."""
 
 
@@ -93,7 +94,7 @@ def before_path(output_dir: str, name: str, block: Any) -> Path:
     if isinstance(block, Mapping) and "label" in block:
         # Lists are looked for below DATASET.root, so this one says where it is.
         return folder.absolute() / f"{name.lower()}.list"
-    return folder / name.lower() / "best.pdparams"
+    return folder / name.lower() / BEST
 
 
 def parse_model(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,6 +110,29 @@ def parse_model(block: Mapping[str, Any]) -> dict[str, Any]:
     if mistakes or config is None:
         raise ConfigError("MODEL", mistakes)
     return config.MODEL.model_dump()
+
+
+def checkpoint_file(named: str | Path) -> Path:
+    """The checkpoint that a command line names: a file, or the best one of a run's folder.
+
+    Raises:
+        ClipDuetError: there is none, or it is a config.
+    """
+    path = Path(named)
+    if path.is_dir():
+        if not (path / BEST).is_file():
+            raise ClipDuetError(
+                f"{path} is a folder without {BEST}; name a run's folder, or a checkpoint in it"
+            )
+        return path / BEST
+    if path.suffix.lower() in (".yaml", ".yml"):
+        raise ClipDuetError(
+            f"{path} is a config and no checkpoint; name the run's folder or its {BEST}, and the "
+            "config with -c"
+        )
+    if not path.is_file():
+        raise ClipDuetError(f"there is no checkpoint {path}; a run leaves {BEST} in its folder")
+    return path
 
 
 def run_config(checkpoint: Path, *, of: str | None = None) -> Path:

@@ -67,7 +67,7 @@ def test_the_command_makes_a_bundle(
     experiment: Callable[..., Any], tmp_path: Path, root: Path
 ) -> None:
     made = experiment("pair")
-    command = [sys.executable, "-m", "export", "--checkpoint", str(made.checkpoint)]
+    command = [sys.executable, "-m", "export", "--checkpoint", str(made.checkpoint.parent)]
     command += ["-c", str(made.config), "--out", str(tmp_path / "b"), "--override", "seed=5"]
     command += ["--max-batch", "2", "--calibration-clips", "2", "--threads", "1"]
     command += ["--calibrator", "entropy", "--reduce-range"]
@@ -100,7 +100,9 @@ def test_mistakes_end_with_2_and_a_message(
         ),
         (["--checkpoint", str(tmp_path / "no.pdparams"), "-c", str(made.config)], "no checkpoint"),
         (["--checkpoint", str(tmp_path / "no.pdparams")], "no.pdparams; a run leaves best"),
-        (["--checkpoint", str(made.config), "-c", str(made.config)], "not a readable checkpoint"),
+        (["--checkpoint", str(made.config), "-c", str(made.config)], "is a config"),
+        (["--checkpoint", str(made.config)], "is a config"),
+        (["--checkpoint", str(tmp_path)], "is a folder without best.pdparams"),
         (["--checkpoint", str(made.checkpoint), "-c", str(tmp_path / "no.yaml")], "no.yaml"),
         ([*good, "--override", "DATASET.valid.file_path=no.list"], "no.list"),
         ([*good, "--override", "DATASET.classes=[a, b]"], "classes"),

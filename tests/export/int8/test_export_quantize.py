@@ -12,11 +12,12 @@ import onnx
 import onnxruntime
 import pytest
 import yaml
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from export.clips import selection
 from export.clips.calibration import CalibrationError
 from export.int8.quantize import KEEP_FLOAT, calibrate, kept_in_float, quantize
+from export.network.captured_output import ConversionError
 from infer.clips.preprocess import load_clips
 from tests.export.conftest import CROP, SEGMENTS
 from train.config.load import load_config
@@ -54,6 +55,21 @@ def test_convolutions_have_one_scale_a_channel(kind: str, exported: Callable[...
         assert values.dtype == np.int8, name
         assert scales.shape == (values.shape[0],), name
     assert any(len(np.unique(scales)) > 1 for _, scales in weights.values())
+
+
+def test_a_graph_of_which_nothing_can_have_8_bits_is_refused(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["clip"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["logits"], axes=[1, 2, 3], keepdims=0),
+    ]
+    clip = helper.make_tensor_value_info("clip", TensorProto.UINT8, ["batch", 2, 8, 8, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])
+    graph = helper.make_graph(nodes, "g", [clip], [logits])
+    file = tmp_path / "model.fp32.onnx"
+    opset = helper.make_opsetid("", 13)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), str(file))
+    with pytest.raises(ConversionError, match="--no-int8"):
+        calibrate(file, [np.zeros((2, 8, 8, 3), np.uint8)], threads=1)
 
 
 def test_gates_pixels_and_classifier_stay_in_float(exported: Callable[..., Any]) -> None:
