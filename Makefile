@@ -15,7 +15,10 @@
 #   SEEDS="..."      seeds of the study; comparing METHODS takes at least three (study)
 #   SEED=number      seed of a training instead of the config's
 #   PYTHON=command   interpreter that .venv is made of; 3.10, 3.11 or 3.12
-#   JOBS=number      tests that run side by side
+#   JOBS=number      tests that run side by side (test, torture)
+#   ALL=1            also data, runs, bundles and the demo's report (clean)
+#
+# A variable that no target has, or that the targets asked for do not read, is an error.
 
 PYTHON ?= python3
 CONFIG ?=
@@ -35,6 +38,36 @@ JOBS ?= 2
 
 $(foreach name,CONFIG RUN CHECKPOINT BUNDLE,$(if $(word 2,$($(name))),$(error $(name)=$($(name)): \
     make takes no spaces in names; python -m train and python -m export do)))
+
+# What each target reads, those among it that it may have to make first; PYTHON is everybody's.
+trains := SEED OVERRIDES
+exports := CONFIG RUN CHECKPOINT BUNDLE $(trains)
+reads_train-baseline := CONFIG RUN $(trains)
+reads_train-dml := $(reads_train-baseline)
+reads_train := $(trains)
+reads_export := $(exports)
+reads_predict := $(exports) VIDEO LABELS
+reads_sensitivity := $(exports) GOAL
+reads_qat := $(exports) QAT GOAL
+reads_engine := $(exports) PRECISION ENGINE_OPTIONS
+reads_triton := $(exports)
+reads_benchmark := $(trains)
+reads_report := $(trains)
+reads_demo := $(trains) VIDEO LABELS
+reads_study := METHODS SEEDS OVERRIDES
+reads_doctor := BUNDLE
+reads_test := JOBS
+reads_test-gpu := BUNDLE
+reads_torture := JOBS
+reads_clean := ALL
+
+goals := $(or $(MAKECMDGOALS),help)
+read := PYTHON $(foreach goal,$(goals),$(reads_$(goal)))
+given := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+# A target that is made first by a call of make itself gets the variables of the first.
+unread := $(if $(filter 0,$(MAKELEVEL)),$(filter-out $(read),$(given)))
+$(if $(unread),$(error $(goals) does not read $(addsuffix =,$(unread)): it takes $(addsuffix \
+    =,$(sort $(read))); the comment at the top of the Makefile says what they mean))
 
 VENV := .venv
 PY := $(VENV)/bin/python

@@ -184,6 +184,44 @@ def test_whatever_is_said_to_make_exists(root: Path) -> None:
     assert {(place, word) for place, word in said if word not in known} == set()
 
 
+READ = {
+    "train-dml": "CONFIG RUN SEED OVERRIDES",
+    "train": "SEED OVERRIDES",
+    "export": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES",
+    "predict": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES VIDEO LABELS",
+    "qat": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES QAT GOAL",
+    "engine": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES PRECISION ENGINE_OPTIONS",
+    "benchmark": "SEED OVERRIDES",
+    "study": "METHODS SEEDS OVERRIDES",
+    "doctor": "BUNDLE",
+    "test": "JOBS",
+    "help": "",
+}
+
+
+@needs_make
+@pytest.mark.parametrize("target", READ)
+def test_a_variable_that_a_target_does_not_read_is_an_error(installed: Path, target: str) -> None:
+    header = (installed / "Makefile").read_text(encoding="utf-8")
+    known = set(re.findall(r"^#   ([A-Z_]+)=", header, re.MULTILINE))
+    read = {"PYTHON", *READ[target].split()}
+    assert read < known
+    for name in (*known, "VIDOE"):
+        done = _make(installed, "--dry-run", target, f"{name}=some")
+        if name in read:
+            assert " does not read " not in done.stderr
+        else:
+            assert done.returncode == 2 and f"{target} does not read {name}=" in done.stderr
+            assert all(f"{one}=" in done.stderr for one in read) and not done.stdout
+
+
+@needs_make
+def test_targets_asked_for_together_read_what_either_reads(installed: Path) -> None:
+    done = _make(installed, "--dry-run", "doctor", "train", "BUNDLE=b", "SEED=1")
+    assert done.returncode == 0, done.stderr
+    assert _make(installed, "--dry-run", "doctor", "train", "GOAL=1").returncode == 2
+
+
 @pytest.fixture
 def installed(root: Path, tmp_path: Path) -> Path:
     """A checkout whose .venv looks installed."""
