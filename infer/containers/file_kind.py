@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..system.errors import os_reason
 
-_HEAD = 4096  # bytes that are looked at
+HEAD = 4096
+"""Bytes from the beginning of a file that `kind_of` is given."""
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive"),
@@ -35,7 +36,7 @@ def not_a_video(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(HEAD)
     except OSError as error:
         return f"cannot be read: {os_reason(error)}"
     kind = kind_of(head)

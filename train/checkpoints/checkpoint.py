@@ -12,15 +12,14 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import paddle
 from paddle.optimizer import Optimizer
 
-from infer.containers.file_kind import TEXT, kind_of
-from infer.system.errors import ClipDuetError
+from infer.containers.file_kind import HEAD, TEXT, kind_of
+from infer.system.errors import ClipDuetError, os_reason
 from infer.system.files import replacing, write_text
 from train.checkpoints.checksum import ChecksumError, checked_size, seal
 from train.checkpoints.optimizer_state import optimizer_state, set_optimizer_state
@@ -124,19 +123,21 @@ def load_file(path: Path, *, trust: bool = False) -> Any:
     """
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}")
+    head = b""
     try:
         with path.open("rb") as file:
             size = checked_size(file)
-            kind = _kind(file)
-            if kind:
+            head = file.read(HEAD)
+            file.seek(0)
+            if kind := _other_weights(head):
                 raise _unreadable(path, f"it is {kind}")
             if not trust:
                 return as_paddle_loads(read_plain(file, size=size))
         return _load_trusted(path)
     except ForbiddenError as error:
-        kind = _other_kind(path, texts=False)
-        if kind:
-            raise _unreadable(path, kind) from error
+        kind = kind_of(head)
+        if kind and kind != TEXT:  # pickles of protocol 0 are texts
+            raise _unreadable(path, f"it is {kind}") from error
         raise CheckpointError(
             f"{path} is not loaded: it holds {error.what}, which could run code; weights are "
             "arrays, dicts, lists, numbers and texts. It is damaged, or made for more than "
@@ -148,8 +149,9 @@ def load_file(path: Path, *, trust: bool = False) -> Any:
             f"from the beginning, or from {BEST} with --weights"
         ) from error
     except (OSError, MalformedPickleError) as error:
-        reason = getattr(error, "strerror", None) or _other_kind(path, texts=not trust)
-        raise _unreadable(path, reason or str(error)) from error
+        kind = "" if isinstance(error, OSError) else kind_of(head)
+        told = kind and not (trust and kind == TEXT)
+        raise _unreadable(path, f"it is {kind}" if told else os_reason(error)) from error
 
 
 def _unreadable(path: Path, reason: str) -> CheckpointError:
@@ -167,23 +169,8 @@ def _load_trusted(path: Path) -> Any:
         raise MalformedPickleError(f"Paddle cannot read it ({shortened(reason)})") from error
 
 
-def _other_kind(path: Path, *, texts: bool) -> str:
-    """What a file that is no pickle of Paddle's looks like; "" where its beginning does not tell.
-
-    Args:
-        path: the file.
-        texts: tell texts too. Pickles of protocol 0 are some.
-    """
-    with suppress(OSError), path.open("rb") as file:
-        kind = kind_of(file.read(4096))
-        return f"it is {kind}" if kind and (texts or kind != TEXT) else ""
-    return ""
-
-
-def _kind(file: BinaryIO) -> str:
-    """What a file of another program is; "" where its first bytes do not tell."""
-    head = file.read(64)
-    file.seek(0)
+def _other_weights(head: bytes) -> str:
+    """Which program's weights begin like this; "" if they may be Paddle's."""
     if head.startswith(pickle.dumps(TORCH, protocol=2)):
         return "a PyTorch file"
     if head.startswith(b"PK\x03\x04"):

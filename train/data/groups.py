@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from infer.system.errors import ClipDuetError, listed
+from infer.system.errors import ClipDuetError, listed, os_reason
 from infer.system.limited_files import read_text
 from train.data.lists import MOST_BYTES
 
@@ -59,7 +59,7 @@ def read_groups(file: Path) -> dict[str, str]:
     try:
         text = read_text(file, most=MOST_BYTES)
     except OSError as error:
-        raise GroupsError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise GroupsError(f"{file} cannot be read: {os_reason(error)}") from error
     except UnicodeDecodeError as error:
         raise GroupsError(f"{file}: not a text file in UTF-8 (byte {error.start})") from error
     found: dict[str, str] = {}
