@@ -20,7 +20,7 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
 
     __package__ = infer.__name__
 
-from .command.output import FORMATS, form_of  # noqa: E402
+from .command.output import FORMATS  # noqa: E402
 from .command.runner import command, run_and_exit  # noqa: E402
 from .system.log import logger  # noqa: E402
 from .system.terminal import has_stdout  # noqa: E402
@@ -44,77 +44,33 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     args = _parser(prog).parse_args(argv)
     from .command.inputs import find_videos
     from .command.reading_options import check_reading_options
+    from .command.target import checked_path, target_of
     from .system.errors import ClipDuetError
-    from .system.files import real_path
 
     check_reading_options(args)
     inputs = find_videos(args.video)
-    screen = args.output in (None, "-") or _is_standard_output(args.output)
+    target = target_of(args.output, args.format)
+    screen = target.named is None
     for name, why in () if screen else inputs.missing:  # the screen has a row for each
         log.error(f"{name}: {why}")
     for note in inputs.notes:
         log.info(f"note: {note}")
     if screen and not has_stdout():
         raise ClipDuetError("standard output is closed: name a file with --output")
-    if screen:
-        args.format, args.output = form_of(args.format, args.output), None
-    output = Path() if screen else real_path(args.output)
-    if output.is_file() and _names_open_file(args.output):
-        raise ClipDuetError(
-            f"--output {args.output} leads to {output}, which is open elsewhere; name the file, or "
-            "- for standard output"
-        )
-    if str(output) in map(os.path.realpath, inputs.videos):
-        raise ClipDuetError(f"--output {args.output} is one of the videos; name another file")
     bundle = _load_bundle(args.bundle)
+    if not screen:
+        checked_path(target, videos=inputs.videos, bundle=bundle.root)
     _about_decoder(bundle)
-    if Path(os.path.realpath(bundle.root)) in output.parents:
-        raise ClipDuetError(f"--output {args.output} lies in the bundle; name another file")
     labels = _labels(args, bundle, inputs)
     from .command.delivery import to_file, to_stream
 
-    target = None if screen else Path(args.output)
-    if target is None or (target.exists() and not target.is_file() and not target.is_dir()):
-        failed = to_stream(args, bundle, inputs, labels)  # stdout, a pipe or a device
-    elif target.is_dir() or not target.absolute().parent.is_dir():
-        what = "is a folder" if target.is_dir() else f"the folder {target.parent} is not there"
-        raise ClipDuetError(f"--output {target}: {what}; name a file in a folder that exists")
-    else:
-        failed = to_file(args, bundle, inputs, labels)
+    deliver = to_file if target.is_file else to_stream
+    failed = deliver(args, target, bundle, inputs, labels)
     if labels is not None:
         log.info(labels.summary())
     if failed:
         log.info(f"{failed} of {len(inputs.rows)} inputs failed")
     return 1 if failed else 0
-
-
-def _is_standard_output(output: str) -> bool:
-    """Whether a path such as /dev/stdout leads to the file that standard output is open on.
-
-    If that file were exchanged, what others have written there and go on writing would be lost.
-    """
-    try:
-        return os.path.samestat(os.stat(output), os.fstat(1))
-    except (OSError, ValueError):
-        return False
-
-
-def _names_open_file(output: str) -> bool:
-    """Whether a path leads to its file through a descriptor of a process, as /dev/fd/3 does.
-
-    Links of that kind lie in /proc; a folder there that is one, such as /proc/self/cwd, is not.
-    """
-    path = output
-    for _ in range(40):  # as many links as the system follows
-        folder, name = os.path.split(os.path.abspath(path))
-        folder = os.path.realpath(folder)
-        if folder.startswith("/proc/"):
-            return True
-        try:
-            path = os.path.join(folder, os.readlink(os.path.join(folder, name)))
-        except OSError:
-            return False
-    return False
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:

@@ -28,8 +28,9 @@ from ..system.terminal import ProgressLine, counted
 from .inputs import Inputs, Row
 from .journal import Journal, video_key
 from .labels import Labels
-from .output import form_of, stream, writer
+from .output import stream, writer
 from .reading_options import limits_of, reader
+from .target import Target, checked_path
 
 log = logger(__name__)
 
@@ -37,16 +38,17 @@ PACKAGES = ("numpy", "opencv-python-headless", "av", *backend_packages())
 """What pixels and answers depend on."""
 
 
-def to_stream(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None) -> int:
+def to_stream(
+    args: Namespace, target: Target, bundle: Bundle, inputs: Inputs, labels: Labels | None
+) -> int:
     """Write every answer as soon as it is there; returns how many inputs failed."""
-    form = form_of(args.format, args.output)
     owed = Counter(row.video for row in inputs.rows)
     known: dict[int, Prediction] = {}
     failed = 0
     with (
         _answers(args, bundle, inputs.videos) as answers,
-        stream(args.output) as out,
-        writer(form, out, [row.name for row in inputs.rows], labels) as write,
+        stream(target.named) as out,
+        writer(target.form, out, [row.name for row in inputs.rows], labels) as write,
     ):
         elsewhere = out is not sys.stdout
         for row in inputs.rows:
@@ -58,7 +60,7 @@ def to_stream(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | 
                 owed[row.video] -= 1
                 if not owed[row.video]:
                     del known[row.video]
-                _tell(prediction, elsewhere, elsewhere or form == "table")
+                _tell(prediction, elsewhere, elsewhere or target.form == "table")
             write(row.name, prediction)
             out.flush()
             failed += prediction.error is not None
@@ -67,12 +69,17 @@ def to_stream(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | 
     return failed
 
 
-def to_file(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None) -> int:
+def to_file(
+    args: Namespace, target: Target, bundle: Bundle, inputs: Inputs, labels: Labels | None
+) -> int:
     """Keep every answer beside the file, then write that whole; returns how many inputs failed."""
-    target = Path(os.path.realpath(args.output))
+
+    def where() -> Path:
+        return checked_path(target, videos=inputs.videos, bundle=bundle.root)
+
     # From before they are read: one that changes meanwhile is another one next time.
     keys = [video_key(video) for video in inputs.videos]
-    journal = Journal(target, _about(args, bundle), resume=args.resume)
+    journal = Journal(where(), _about(args, bundle), resume=args.resume)
     keep = True
     try:
         if journal.differs:
@@ -86,7 +93,8 @@ def to_file(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | No
             for place, prediction in zip(left, answers, strict=True):
                 journal.add(keys[place], prediction)
                 _tell(prediction, True, True)
-        failed = _write(args, target, inputs, keys, journal, labels)
+        # Links on the way may have been changed meanwhile.
+        failed = _write(where(), target.form, inputs, keys, journal, labels)
         keep = False
     except BaseException:
         if journal.answers:
@@ -99,8 +107,8 @@ def to_file(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | No
 
 
 def _write(
-    args: Namespace,
     target: Path,
+    form: str,
     inputs: Inputs,
     keys: Sequence[str],
     journal: Journal,
@@ -112,7 +120,7 @@ def _write(
         path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out,
     ):
         names = [row.name for row in inputs.rows]
-        with writer(form_of(args.format, args.output), out, names, labels) as write:
+        with writer(form, out, names, labels) as write:
             for row in inputs.rows:
                 prediction = _problem(row)
                 if row.video is not None:

@@ -249,6 +249,34 @@ def test_what_was_answered_before_a_stop_is_taken_up(colour_clip, ask, tmp_path,
     assert not partial.exists()
 
 
+def test_results_go_where_the_output_leads_to_at_the_end(colour_clip, ask, tmp_path, monkeypatch):
+    for k in range(2):
+        colour_clip(f"v/{k}.mp4", "red")
+    (tmp_path / "old.json").write_text("[]\n")
+    link = tmp_path / "out.json"
+    link.symlink_to("old.json")
+    real = delivery.predict_videos
+
+    def change(videos, *args, **options):
+        yield from real(videos, *args, **options)
+        link.unlink()
+        link.symlink_to(leads_to)
+
+    monkeypatch.setattr(delivery, "predict_videos", change)
+    leads_to = "v/1.mp4"
+    status, _, err = ask("v", "--output", "out.json")
+    assert status == 2 and "one of the videos" in err and "2 answers" in err
+    link.unlink()
+    link.symlink_to("old.json")
+    colour_clip("v/2.mp4", "green")
+    leads_to = "new.json"
+    status, _, err = ask("v", "--output", "out.json")
+    assert status == 0 and "2 of 3 videos were answered" in err
+    assert (tmp_path / "old.json").read_text() == "[]\n" and link.is_symlink()
+    found = json.loads((tmp_path / "new.json").read_text())
+    assert [one["label"] for one in found] == ["red", "red", "green"]
+
+
 def test_a_stop_before_the_first_answer_leaves_nothing(colour_clip, ask, tmp_path, stop_after):
     colour_clip("a.mp4", "red")
     stop_after(0)
