@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     from train.stages.before import left, make
 
     stages = left(cfg)
-    # Where something comes first, the rehearsal reads the lists.
+    # Where something comes first, the dry run reads the lists.
     datasets = None if stages else training_datasets(cfg)
     from train.distributed.team import NETWORK_ERRORS, join
     from train.engine.loop import train
@@ -102,12 +102,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     stream = sys.stderr if team.leads else None
     scalars = str(folder / "vdl") if options.visualdl and team.leads else None
-    reporter = Reporter(stream, scalars=scalars, place=own)
+    reporter = Reporter(stream, scalars=scalars, stage=own)
     try:
         with stop_requests() as should_stop:
-            for stage, place in zip(stages, before, strict=True):
-                reporter.line(f"{place.long}  ({Path(stage.cfg.source).name})  {stage.target}")
-                with closing(Reporter(stream, place=place)) as shown:
+            for stage, now in zip(stages, before, strict=True):
+                reporter.line(f"{now.long}  ({Path(stage.cfg.source).name})  {stage.target}")
+                with closing(Reporter(stream, stage=now)) as shown:
                     make(stage, reporter=shown, should_stop=should_stop, team=team)
             if stages:
                 reporter.line(f"{own.long}  ({Path(cfg.source).name})  {folder}")

@@ -152,7 +152,7 @@ def fine_tune(
         name = f"fine-tuning with {kind} activations"
         found = train_graph(
             cfg, folder / kind, datasets, teacher=folder / FP32, resume=resume,
-            should_stop=should_stop, place=StageProgress(number, len(activations), name, later),
+            should_stop=should_stop, stage=StageProgress(number, len(activations), name, later),
         )  # fmt: skip
         file = folder / kind / TRAINED
         record["trained"][kind] = {**found, "file": f"{kind}/{TRAINED}", "sha256": sha256_of(file)}

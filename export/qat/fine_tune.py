@@ -44,7 +44,7 @@ def train_graph(
     teacher: Path,
     resume: bool,
     should_stop: Callable[[], bool],
-    place: StageProgress | None = None,
+    stage: StageProgress | None = None,
 ) -> dict[str, Any]:
     """Train `folder/start.onnx` and write `folder/trained.onnx`.
 
@@ -55,7 +55,7 @@ def train_graph(
         teacher: the fp32 ONNX file.
         resume: go on from the last checkpoint.
         should_stop: looked at after every step.
-        place: which of several trainings this is.
+        stage: which of several trainings this is.
 
     Returns:
         Epochs, steps, seconds and the validation's top-1 at the end.
@@ -68,9 +68,9 @@ def train_graph(
         step_rate=settings.step_rate,
     )
     recognizer = _recognizer(settings, student, teacher)
-    place = place or StageProgress(name="fine-tuning for 8 bits")
-    reporter = Reporter(sys.stderr, place=place)
-    reporter.line(f"{place.long}  {folder}  a Q/DQ graph learns from {teacher.name}")
+    stage = stage or StageProgress(name="fine-tuning for 8 bits")
+    reporter = Reporter(sys.stderr, stage=stage)
+    reporter.line(f"{stage.long}  {folder}  a Q/DQ graph learns from {teacher.name}")
     try:
         progress = train(
             own,

@@ -15,7 +15,7 @@ from train.config.blocks import Blocks, dig
 from train.config.errors import Location, Mistake, as_yaml, dotted, unknown_name
 from train.config.list_format import FRAME_SUFFIX
 from train.config.loss_checks import losses_of, needs_labels
-from train.config.model_checks import NetworkPart, check_model, networks_of
+from train.config.model_checks import ConfigNetwork, check_model, networks_of
 from train.config.schema.common import SPLITS, Split
 from train.config.schema.data import Dataset, ListFile
 from train.config.schema.losses import RKDLoss
@@ -83,7 +83,7 @@ def _pattern(listed: ListFile) -> str:
     return listed.suffix or FRAME_SUFFIX
 
 
-def _same_segments(blocks: Blocks, networks: list[NetworkPart]) -> Iterator[Mistake]:
+def _same_segments(blocks: Blocks, networks: list[ConfigNetwork]) -> Iterator[Mistake]:
     """One num_seg for all networks and all pipelines; the Student's leads."""
     known: list[tuple[Location, int]] = [
         ((*network.where, "backbone", "num_seg"), network.backbone.num_seg)
@@ -209,7 +209,7 @@ def _check_inference(inference: Any, valid: PipelineSplit | None) -> Iterator[Mi
 
 
 def _check_labels(
-    blocks: Blocks, networks: list[NetworkPart], train: PipelineSplit | None
+    blocks: Blocks, networks: list[ConfigNetwork], train: PipelineSplit | None
 ) -> Iterator[Mistake]:
     dataset = blocks.checked(_DATASET, "DATASET")
     widths = [width for network in networks if (width := network.classes()) is not None]

@@ -32,8 +32,8 @@ _HEAD: TypeAdapter[Any] = TypeAdapter(Head)
 _AVERAGE: TypeAdapter[AveragedNetwork] = TypeAdapter(AveragedNetwork)
 
 
-class NetworkPart(NamedTuple):
-    """A network of the config; parts that are not well-formed are None."""
+class ConfigNetwork(NamedTuple):
+    """A network of the config; what of it is not well-formed is None."""
 
     role: str
     where: Location
@@ -60,12 +60,12 @@ def check_model(blocks: Blocks) -> Iterator[Mistake]:
         yield from _check_distillation(blocks, model, networks)
 
 
-def networks_of(blocks: Blocks) -> Iterator[NetworkPart]:
+def networks_of(blocks: Blocks) -> Iterator[ConfigNetwork]:
     """The networks of a MODEL block, as far as it has any."""
 
-    def placed(role: str, *where: str | int) -> NetworkPart:
+    def placed(role: str, *where: str | int) -> ConfigNetwork:
         backbone = blocks.checked(_BACKBONE, *where, "backbone")
-        return NetworkPart(role, where, backbone, blocks.checked(_HEAD, *where, "head"))
+        return ConfigNetwork(role, where, backbone, blocks.checked(_HEAD, *where, "head"))
 
     models = blocks.written("MODEL", "models")
     if isinstance(models, list):
@@ -77,7 +77,7 @@ def networks_of(blocks: Blocks) -> Iterator[NetworkPart]:
         yield placed(STUDENT, "MODEL")
 
 
-def _check_network(network: NetworkPart) -> Iterator[Mistake]:
+def _check_network(network: ConfigNetwork) -> Iterator[Mistake]:
     backbone, head, where = network.backbone, network.head, (*network.where, "head")
     if isinstance(backbone, PPTSMv2Backbone) and isinstance(head, PPTSMHeadOptions):
         what = "ppTSMHead needs features, PPTSM_v2 ends in logits; use MoViNetHead"
@@ -97,7 +97,7 @@ def _check_network(network: NetworkPart) -> Iterator[Mistake]:
             yield Mistake((*where, "num_seg"), what)
 
 
-def _same_classes(networks: list[NetworkPart]) -> Iterator[Mistake]:
+def _same_classes(networks: list[ConfigNetwork]) -> Iterator[Mistake]:
     widths = [width for network in networks if (width := network.classes()) is not None]
     for where, classes in widths[1:]:
         if classes != widths[0][1]:
@@ -105,7 +105,7 @@ def _same_classes(networks: list[NetworkPart]) -> Iterator[Mistake]:
             yield Mistake(where, f"{what}: all networks tell the same classes apart")
 
 
-def _check_roles(model: Mapping[str, Any], networks: list[NetworkPart]) -> Iterator[Mistake]:
+def _check_roles(model: Mapping[str, Any], networks: list[ConfigNetwork]) -> Iterator[Mistake]:
     where = ("MODEL", "models")
     roles = [network.role for network in networks]
     models = model.get("models")
@@ -131,7 +131,7 @@ def _check_roles(model: Mapping[str, Any], networks: list[NetworkPart]) -> Itera
 
 
 def _check_distillation(
-    blocks: Blocks, model: Mapping[str, Any], networks: list[NetworkPart]
+    blocks: Blocks, model: Mapping[str, Any], networks: list[ConfigNetwork]
 ) -> Iterator[Mistake]:
     roles = [network.role for network in networks]
     frozen = _frozen(model, roles)
@@ -177,7 +177,7 @@ def _frozen(model: Mapping[str, Any], roles: list[str]) -> set[str] | None:
 
 
 def _check_network_settings(
-    model: Mapping[str, Any], network: NetworkPart, frozen: set[str] | None
+    model: Mapping[str, Any], network: ConfigNetwork, frozen: set[str] | None
 ) -> Iterator[Mistake]:
     block = dig(model, *network.where[1:])
     if network.role == STUDENT and dig(block, "input"):

@@ -63,8 +63,8 @@ def probe_clips(
     for name, dataset in datasets.items():
         listed = len(dataset)
         draw = np.random.default_rng([seed, listed]).permutation(listed)[:PROBED]
-        looks = _looks(dataset, sorted(draw.tolist()), team or Team())
-        failed = [(look.path, look.problem) for look in looks if look.problem]
+        checks = _checks(dataset, sorted(draw.tolist()), team or Team())
+        failed = [(check.path, check.problem) for check in checks if check.problem]
         error = unreadable_error(
             failed, seen=len(draw), listed=listed, limit=limit, what=f"{name} clips"
         )
@@ -72,13 +72,13 @@ def probe_clips(
             raise error
         unread = f", {len(failed)} unreadable" if failed else ""
         told.append(f"{len(draw)} of {listed} {name} clips{unread}")
-        for line in (*reasons(failed), *_about_folders(looks)):
+        for line in (*reasons(failed), *_about_folders(checks)):
             note(f"{name}: {line}")
     note(f"looked at {' and '.join(told)}")
 
 
-def _looks(dataset: ClipDataset, indices: list[int], team: Team) -> list[ClipCheck]:
-    def look(index: int) -> ClipCheck:
+def _checks(dataset: ClipDataset, indices: list[int], team: Team) -> list[ClipCheck]:
+    def check(index: int) -> ClipCheck:
         sample = dataset.samples[index]
         try:
             dataset.look(index)
@@ -87,29 +87,29 @@ def _looks(dataset: ClipDataset, indices: list[int], team: Team) -> list[ClipChe
             return ClipCheck(str(sample.path), error.reason)
 
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="probe") as pool:
-        mine = list(pool.map(look, indices[team.rank :: team.size]))
+        mine = list(pool.map(check, indices[team.rank :: team.size]))
     return sorted((one for part in team.gather(mine) for one in part), key=lambda one: one.path)
 
 
-def _about_folders(looks: Sequence[ClipCheck]) -> Iterator[str]:
+def _about_folders(checks: Sequence[ClipCheck]) -> Iterator[str]:
     """How frames are numbered where that is not from 1, and where they are not those claimed."""
-    folders = [(look, look.numbering) for look in looks if look.numbering is not None]
+    folders = [(check, check.numbering) for check in checks if check.numbering is not None]
     from_0 = sum(found.first == 0 for _, found in folders)
     if from_0:
         yield f"frames are numbered from 0 in {from_0} of {len(folders)} folders, and read so"
-    gaps = [(look, found) for look, found in folders if found.missing]
+    gaps = [(check, found) for check, found in folders if found.missing]
     if gaps:
-        look, found = gaps[0]
+        check, found = gaps[0]
         yield (
             f"warning: {len(gaps)} of {len(folders)} folders lack frames that the list claims, "
-            f"such as {look.path}: {look.claimed} claimed, {found.pictures} there, "
+            f"such as {check.path}: {check.claimed} claimed, {found.pictures} there, "
             f"not there: {found.gaps}"
         )
-    more = [(look, found) for look, found in folders if found.pictures > look.claimed]
+    more = [(check, found) for check, found in folders if found.pictures > check.claimed]
     if more:
-        look, found = more[0]
+        check, found = more[0]
         yield (
             f"warning: {len(more)} of {len(folders)} folders hold more frames than the list "
-            f"claims, such as {look.path}: {look.claimed} claimed, {found.pictures} there; the "
+            f"claims, such as {check.path}: {check.claimed} claimed, {found.pictures} there; the "
             "last ones are not used"
         )

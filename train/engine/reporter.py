@@ -38,7 +38,7 @@ class Reporter:
     Args:
         stream: where to.
         scalars: folder for VisualDL's scalars, or None.
-        place: which stage of a run this is; None: the only one.
+        stage: which stage of a run this is; None: the only one.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Reporter:
         stream: IO[str] | None,
         *,
         scalars: str | None = None,
-        place: StageProgress | None = None,
+        stage: StageProgress | None = None,
     ) -> None:
         self._stream = stream
-        self._place = place or StageProgress()
+        self._stage = stage or StageProgress()
         self._bar: Any = None
         self._fresh = True
         self._scalars = _scalar_writer(scalars) if scalars else None
@@ -128,7 +128,7 @@ class Reporter:
         else:
             accuracies = [_accuracies(train), f"best val top-1 {best:.4f}" if best >= 0 else ""]
         parts = [
-            self._place.short,
+            self._stage.short,
             f"epoch {epoch}/{run.cfg.epochs}",
             left,
             *accuracies,
@@ -148,7 +148,7 @@ class Reporter:
             return "", ""
         rate = steps / max(1e-9, time.monotonic() - since)
         left = run.steps_per_epoch * run.cfg.epochs - run.progress.step
-        later = self._place.later
+        later = self._stage.later
         what = "left" if later is not None else "left in this stage"
         return (
             f"{rate * run.clips_per_step:.0f} clips/s",

@@ -42,7 +42,7 @@ class StageProgress:
 
 
 def stage_progress(names: Sequence[str], costs: Sequence[Cost | None]) -> list[StageProgress]:
-    """The place of every stage.
+    """Where each stage stands in the run.
 
     Args:
         names: of the stages in their order, the run's own last.

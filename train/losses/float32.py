@@ -18,11 +18,11 @@ def full_precision(loss: Loss) -> Loss:
     """Let a loss compute outside mixed precision, half-precision tensors widened to float32."""
 
     @functools.wraps(loss)
-    def wide(*arguments: Any, **settings: Any) -> Tensor:
+    def in_full_precision(*arguments: Any, **settings: Any) -> Tensor:
         with paddle.amp.auto_cast(enable=False):
             return loss(*map(in_float32, arguments), **settings)
 
-    return wide  # type: ignore[return-value]
+    return in_full_precision  # type: ignore[return-value]
 
 
 def in_float32(value: Any) -> Any:

@@ -98,14 +98,14 @@ def test_the_time_left_covers_the_stages_that_follow(
     train_set, valid_set = training_datasets(cfg)
     recognizer, pixels = built_networks(cfg)
 
-    def said(place: StageProgress | None) -> str:
+    def said(stage: StageProgress | None) -> str:
         now, stream = [0.0], io.StringIO()
         monkeypatch.setattr("train.engine.reporter.time", SimpleNamespace(monotonic=lambda: now[0]))
         state = Run(
             cfg=cfg, folder=Path("x"), recognizer=recognizer, pixels=pixels, train=train_set,
             valid=valid_set, precision=Precision(None), team=Team(), progress=Progress(),
         )  # fmt: skip
-        reporter = Reporter(stream, place=place)
+        reporter = Reporter(stream, stage=stage)
         for state.progress.step in range(1, 13):
             reporter.step(state)
             now[0] += 1
@@ -127,12 +127,12 @@ def test_the_time_left_covers_the_stages_that_follow(
 def test_later_stages_add_up(given: list[tuple[int, float]]) -> None:
     costs = [Cost(steps, seconds) for steps, seconds in given]
     found = stage_progress([str(number) for number in range(len(costs))], costs)
-    assert [(place.number, place.total) for place in found] == [
+    assert [(one.number, one.total) for one in found] == [
         (number, len(costs)) for number in range(1, len(costs) + 1)
     ]
-    for number, (place, cost) in enumerate(zip(found, costs, strict=True), start=1):
-        rest = sum(one.steps * one.seconds for one in costs[number:])
-        assert place.later is not None and place.later * cost.seconds == pytest.approx(rest)
+    for number, (one, cost) in enumerate(zip(found, costs, strict=True), start=1):
+        rest = sum(later.steps * later.seconds for later in costs[number:])
+        assert one.later is not None and one.later * cost.seconds == pytest.approx(rest)
 
 
 @pytest.mark.parametrize(
