@@ -57,7 +57,7 @@ def _leave_out_current_folder() -> None:
 
 _leave_out_current_folder()
 
-from .system.telemetry import turn_off  # noqa: E402
+from .libraries.telemetry import turn_off  # noqa: E402
 from .system.terminal import open_streams  # noqa: E402
 
 if _is_command():

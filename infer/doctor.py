@@ -28,6 +28,7 @@ from .bundle.bundle import Bundle
 from .bundle.engines import built_engines, built_precisions
 from .command.runner import command, run_and_exit
 from .containers.decoder import NAMES, check_decoder, differing_libraries, shown_versions
+from .libraries.versions import OLDEST, is_older
 from .runtimes.backend import Backend
 from .runtimes.registry import (
     BACKENDS,
@@ -43,7 +44,6 @@ from .system.errors import ClipDuetError
 from .system.hardware import cores, cpu, nvidia_gpus
 from .system.subprocess_call import ask
 from .system.terminal import counted, has_stdout, printable
-from .system.versions import OLDEST, is_older
 
 PROG = f"python -m {__package__}.doctor"
 BASE = ("numpy", "cv2", "av")

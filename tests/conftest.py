@@ -24,7 +24,7 @@ os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
-from infer.system.mkl import use_avx2_on_amd
+from infer.libraries.mkl import use_avx2_on_amd
 
 # Set when Paddle is first loaded, it would be there for the tests after that one alone.
 use_avx2_on_amd()

@@ -25,7 +25,7 @@ PACKAGES = (
 )  # fmt: skip
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS",
-    "MKL_DEBUG_CPU_TYPE",  # not about threads, but as decisive: see infer.system.mkl
+    "MKL_DEBUG_CPU_TYPE",  # not about threads, but as decisive: see infer.libraries.mkl
 )  # fmt: skip
 # What decides how fast a convolution can be on x86 and Arm.
 CPU_FEATURES = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..system.addresses import NOT_READ, is_address
 from ..system.errors import os_reason
-from ..system.folders import FolderScan
+from .folder_scan import FolderScan
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),

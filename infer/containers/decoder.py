@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..libraries.versions import OLDEST, is_older, major
 from ..system.errors import ClipDuetError
-from ..system.versions import OLDEST, is_older, major
 
 LIBRARIES = ("libavcodec", "libavformat", "libavutil", "libswscale")
 """Those of FFmpeg that pixels depend on."""
@@ -47,7 +47,7 @@ def differing_libraries(recorded: Mapping[str, str], here: Mapping[str, str]) ->
     """The libraries of FFmpeg whose major versions differ, a text each.
 
     Smaller steps of theirs do not change pixels. Versions of PyAV and OpenCV are not compared:
-    those that may be installed give the same pixels (`infer.system.versions`).
+    those that may be installed give the same pixels (`infer.libraries.versions`).
 
     Args:
         recorded: `Bundle.decoder`.

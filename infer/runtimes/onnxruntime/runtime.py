@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ...bundle.bundle import Artifact, Bundle
+from ...libraries.telemetry import turn_off_loaded
 from ...system.errors import BackendError, BackendUnavailable, BundleError
 from ...system.hardware import gpu_problem, threads_of
-from ...system.telemetry import turn_off_loaded
 from ..backend import Backend
 from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import DOUBLE, End, check_double, check_graph, load_package, short

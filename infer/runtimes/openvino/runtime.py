@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from ...bundle.bundle import Artifact, Bundle
+from ...libraries.telemetry import hidden_from_openvino
 from ...system.errors import BackendError, BackendUnavailable, BundleError
 from ...system.hardware import threads_of
-from ...system.telemetry import hidden_from_openvino
 from ..backend import Backend
 from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import DOUBLE, End, check_double, check_graph, load_package, package_version, short

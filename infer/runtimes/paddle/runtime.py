@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from ...bundle.bundle import Artifact, Bundle
+from ...libraries.mkl import use_avx2_on_amd
 from ...system.errors import BackendError, BundleError
 from ...system.hardware import cores
-from ...system.mkl import use_avx2_on_amd
 from ..backend import Backend
 from ..base import Clips, Logits, RuntimeOptions, check_clips, in_parts
 from ..common import load_package, package_version, short

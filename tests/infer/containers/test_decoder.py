@@ -14,9 +14,9 @@ from infer import doctor, predict
 from infer.bundle.bundle import Bundle, write_bundle_json
 from infer.clips.decode import read_video
 from infer.containers.decoder import LIBRARIES, installed
+from infer.libraries.versions import OLDEST, is_older
 from infer.runtimes.registry import oldest_packages
 from infer.system.errors import BundleError, ClipDuetError
-from infer.system.versions import OLDEST, is_older
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
 MATRICES = {"bt709": (0.2126, 0.0722, 1), "bt601": (0.299, 0.114, 5)}

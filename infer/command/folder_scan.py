@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import os_reason
+from ..system.errors import os_reason
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .hardware import CPUINFO, cpuinfo
+from ..system.hardware import CPUINFO, cpuinfo
 
 VARIABLE = "MKL_DEBUG_CPU_TYPE"
 AVX2 = "5"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infer.system.mkl import AVX2, VARIABLE, use_avx2_on_amd
+from infer.libraries.mkl import AVX2, VARIABLE, use_avx2_on_amd
 
 FLAGS = "fpu sse2 fma avx avx2"
 AMD = f"processor\t: 0\nvendor_id\t: AuthenticAMD\nflags\t\t: {FLAGS}\n\nprocessor\t: 1\n"

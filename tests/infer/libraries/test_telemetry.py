@@ -95,7 +95,7 @@ def test_one_variable_turns_it_on(environment, root, value, silent):
     code = (
         "import importlib.util, os\n"
         "import infer\n"
-        "from infer.system.telemetry import hidden_from_openvino\n"
+        "from infer.libraries.telemetry import hidden_from_openvino\n"
         "with hidden_from_openvino():\n"
         "    try:\n"
         "        import openvino_telemetry\n"

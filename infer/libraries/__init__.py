@@ -1,0 +1,1 @@
+"""How packages of others are set, and the oldest versions of them that were tested."""
