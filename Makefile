@@ -13,6 +13,8 @@
 #   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
 #   METHODS="..."    distillation methods to compare, of configs/methods (study)
 #   SEEDS="..."      seeds of the study; comparing METHODS takes at least three (study)
+#   CONFIGS="..."    baseline=FILE dml=FILE instead of the demo's two (study)
+#   FOLDS=number     cross-validation: every clip of the lists is a test clip once (study)
 #   SEED=number      seed of a training instead of the config's
 #   PYTHON=command   interpreter that .venv is made of; 3.10, 3.11 or 3.12
 #   JOBS=number      tests that run side by side (test, torture)
@@ -32,6 +34,8 @@ SEED ?=
 OVERRIDES ?=
 METHODS ?=
 SEEDS ?=
+CONFIGS ?=
+FOLDS ?=
 QAT ?=
 GOAL ?=
 JOBS ?= 2
@@ -227,9 +231,9 @@ demo: data train export predict ## everything: data, training, bundles, predicti
 # METHODS="kd dkd ..." names files of configs/methods; two of them learn from clips without labels.
 UNLABELLED := --out data/motions_unlabelled --train 1600 --val 0 --test 0 --seed 1
 study_options = $(if $(SEEDS),--seeds $(SEEDS)) $(addprefix -o ,$(OVERRIDES))
-study: data ## what DML brings, over seeds (hours); METHODS="kd dkd ..." compares methods instead
+study: $(if $(CONFIGS),setup,data) ## what DML brings, over seeds (hours; CONFIGS= FOLDS=); METHODS="kd dkd ..." compares methods instead
 ifeq ($(METHODS),)
-	@$(PY) -m benchmarks.study $(study_options)
+	@$(PY) -m benchmarks.study $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS)) $(study_options)
 else
 	@$(if $(filter semi ssld,$(METHODS)),$(PY) -m train.data.motions $(UNLABELLED))
 	@$(PY) -m benchmarks.methods $(METHODS) $(study_options)

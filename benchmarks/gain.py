@@ -3,7 +3,8 @@
 The gate: baseline and student answer the same listed clips in every deployment; each deployment
 gets a verdict; only then are those that compute what they should timed, all in one run, in turns.
 Given several baselines and students, trained alike with other seeds, the verdict is about the
-recipe: pairs are resampled together with clips.
+recipe: pairs are resampled together with clips. With `--folds` a seed is a pair for each fold, and
+every clip is answered by the pair of the fold that tests it.
 """
 
 from __future__ import annotations
@@ -23,23 +24,17 @@ from benchmarks.common.command import RESAMPLES, TIMING, add_out, take_signals
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, header
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.deployments.answer_cache import gate_cache
-from benchmarks.deployments.answers import answer_all, check_bundles, shared_datasets
+from benchmarks.deployments.answers import check_bundles
 from benchmarks.deployments.controls import time_controls
 from benchmarks.deployments.deployment import choose_deployments
 from benchmarks.deployments.logits import Logits, logits_path, write_logits
 from benchmarks.gate.explanations import gate_sentences, reference_row
-from benchmarks.gate.records import (
-    bundle_record,
-    cell_rows,
-    choice_record,
-    data_record,
-    logits_of,
-)
+from benchmarks.gate.listed_clips import answer_listed
+from benchmarks.gate.records import cell_rows, choice_record, data_record, logits_of
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.stats import paired
-from benchmarks.stats.resample import Bootstrap
+from benchmarks.stats.resample import Bootstrap, settings_of
 from benchmarks.timing.costs import Timing, time_all
 from export import option_limits as limits
 from infer.bundle.bundle import Bundle
@@ -49,7 +44,6 @@ from infer.system.errors import ClipDuetError, listed
 from infer.system.files import check_writable, real_path, write_text
 from infer.system.log import logger
 from train.config.list_format import FORMATS
-from train.data.lists import read_list
 
 log = logger("benchmarks.gain")
 
@@ -104,7 +98,10 @@ def _parser() -> argparse.ArgumentParser:
         help="bundle of the baseline; several: one of every trained pair")  # fmt: skip
     add("--student", nargs="+", type=Path, required=True, metavar="BUNDLE",
         help="bundle of the DML student, as many and in the same order")  # fmt: skip
-    add("--data", type=Path, required=True, help="list of labelled test clips")
+    add("--data", type=Path, help="list of labelled test clips")
+    add("--folds", type=Path, metavar="FILE",
+        help="instead: folds.json of a study with --folds; --baseline and --student then name a "
+        "bundle for each fold, of several seeds one seed after another")  # fmt: skip
     add("--root", type=Path, default=None, help="folder that the list's paths start from")
     add("--format", choices=FORMATS, default="VideoDataset", help="format of the list")
     add("--suffix", default="", help="file suffix or name pattern of frames, as in the config")
@@ -155,27 +152,12 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
         backends=[name for names in options.backends for name in names],
         cells=[key for keys in options.cells for key in keys],
     )
-    samples = read_list(
-        options.data,
-        root=options.root,
-        format=options.format,
-        num_classes=len(every[0].classes),
-        suffix=options.suffix,
-    )
-    datasets = shared_datasets(bundles, samples, options.suffix)
-    answered = answer_all(
-        bundles,
-        choice.cells,
-        datasets,
-        threads=options.threads,
-        workers=options.workers,
-        cache=gate_cache(answer_cache_folder(options.out), samples, threads=options.threads),
-        asked=choice.cells if options.cells else (),
-    )
+    clips = answer_listed(options, bundles, choice, answer_cache_folder(options.out))
+    answered, datasets = clips.answered, clips.datasets
     example = answered.seen["student"][choice.reference.key][0]
     if len(example.failed) == len(example.paths):
         path, reason = example.failed[0]
-        raise BenchmarkError(f"no clip of {options.data} could be read; first {path}: {reason}")
+        raise BenchmarkError(f"no clip of {clips.file} could be read; first {path}: {reason}")
     first = {model: bundles[model][0] for model in MODELS}
     controls = time_controls(
         first,
@@ -190,6 +172,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
         "resamples": options.resamples,
         "seed": options.seed,
         "level": rule.level,
+        "groups": clips.groups,
     }
     usable = [cell for cell in choice.cells if cell.key in answered.seen["student"]]
     cells = cell_rows(bundles, usable, answered, rule, bootstrap)
@@ -201,7 +184,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
             datasets[first["student"].spec],
             Timing(options.batch, options.seconds, options.repetitions, options.seed),
             threads=options.threads,
-            suffix=options.suffix,
+            suffix=options.suffix if clips.folds is None else clips.folds.record["suffix"],
         )
     results = {
         **header(FORMAT, FORMAT_VERSION),
@@ -215,13 +198,14 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
             "timing_seconds": options.seconds,
             "repetitions": options.repetitions,
             "batch": options.batch,
-            **bootstrap,
+            **settings_of(bootstrap),
         },
-        "pairs": [
-            {model: bundle_record(bundles[model][pair]) for model in MODELS}
-            for pair in range(len(bundles["student"]))
-        ],
-        "data": data_record(options.data, options.root, samples, example, every[0]),
+        "pairs": clips.pairs(bundles),
+        **clips.folds_record(bundles),
+        "data": {
+            **data_record(clips.file, clips.root, clips.samples, example, every[0]),
+            **clips.data,
+        },
         **choice_record(choice, answered.left_out),
         "broken": [asdict(one) for one in answered.broken],
         "cells": cells,
@@ -240,7 +224,10 @@ def _check_numbers(options: argparse.Namespace) -> None:
     if not 0 <= options.margin < 100:
         wrong.append(f"--margin is {options.margin:g}; allowed: points from 0, below 100")
     out = real_path(options.out)
-    given = [options.data, *(path for model in MODELS for path in getattr(options, model))]
+    if (options.data is None) == (options.folds is None):
+        wrong.append("give one of --data, a list, and --folds, the folds of a study")
+    lists = [path for path in (options.data, options.folds) if path is not None]
+    given = [*lists, *(path for model in MODELS for path in getattr(options, model))]
     read = [Path(os.path.realpath(path)) for path in given]
     if out.is_dir() or any(one in (out, logits_path(out), *out.parents) for one in read):
         wrong.append(f"--out is {options.out}; allowed: a file that is no input, in no bundle")

@@ -28,7 +28,7 @@ from benchmarks.methods.earlier import (
 )
 from benchmarks.methods.table import as_csv, as_markdown, sentence
 from benchmarks.stats.options import add_resampling, bootstrap_of
-from benchmarks.study.__main__ import NUMBERS
+from benchmarks.study.experiments import NUMBERS
 from benchmarks.study.jobs import add_jobs, needed, recipe_sha256
 from benchmarks.study.measure import DYNAMIC, measure_run, seconds_of
 from benchmarks.study.pooled import pool_seeds

@@ -42,7 +42,11 @@ def _repeated(results: Mapping[str, Any], study: Mapping[str, Any]) -> Section:
 
 def _same_seeds(results: Mapping[str, Any], study: Mapping[str, Any]) -> list[str]:
     """Why a seed that stands on this page twice need not have the same gain."""
-    theirs = {(run["seed"], run["checkpoint_sha256"]) for run in study["runs"]}
+    theirs = {
+        (run["seed"], one["checkpoint_sha256"])
+        for run in study["runs"]
+        for one in run.get("folds", [run])
+    }
     origins = [pair["student"]["origin"] for pair in results["pairs"]]
     own = {
         origin.get("seed")

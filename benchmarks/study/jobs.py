@@ -43,11 +43,18 @@ def named_configs(options: argparse.Namespace) -> tuple[list[tuple[str, Path]], 
 
 
 def add_jobs(
-    jobs: dict[str, Job], path: Path, seed: int, *, runs: Path, overrides: tuple[str, ...]
+    jobs: dict[str, Job],
+    path: Path,
+    seed: int,
+    *,
+    runs: Path,
+    overrides: tuple[str, ...],
+    tag: str = "",
 ) -> Job:
     """Add a config's training to `jobs`, by label, and before it the trainings that it needs.
 
     One that is there already, such as a teacher that another method has asked for, is shared.
+    `tag` tells jobs apart that have the same config and seed, such as those of several folds.
 
     Raises:
         BenchmarkError: two configs would train into one folder.
@@ -62,7 +69,7 @@ def add_jobs(
         if isinstance(block, Training):
             other = (cfg.beside(block.relative_to) / block.train).resolve()
             changes = (*overrides, *block.override)
-            job = add_jobs(jobs, other, seed, runs=runs, overrides=changes)
+            job = add_jobs(jobs, other, seed, runs=runs, overrides=changes, tag=tag)
             needed.append((variable, job))
     job = Job(
         name=path.stem,
@@ -74,6 +81,7 @@ def add_jobs(
             (name, str((one.folder / CHECKPOINTS["best"]).resolve())) for name, one in needed
         ),
         after=tuple(one.label for _, one in needed),
+        tag=tag,
     )
     known = jobs.setdefault(job.label, job)
     if known != job:

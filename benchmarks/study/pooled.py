@@ -90,7 +90,9 @@ def by_class(
         of_it = np.asarray(labels) == label
         if of_it.any():
             baseline, student = (right[role][:, of_it] for role in ROLES)
-            gain = over_pairs(baseline, student, bootstrap)
+            groups = bootstrap.get("groups")
+            among = None if groups is None else groups.among(of_it)
+            gain = over_pairs(baseline, student, {**bootstrap, "groups": among})
             found.append(
                 {
                     "class": name,
@@ -101,6 +103,30 @@ def by_class(
                     "seeds": gain.by_pairs.to_dict(),
                 }
             )
+    return found
+
+
+def per_fold(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """By cell, what each pair, that is seed and fold, has right of the clips that it tests."""
+    labels, fold = np.asarray(study["data"]["labels"]), np.asarray(study["data"]["fold"])
+    runs = {(run["role"], run["seed"]): run for run in study["runs"]}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for cell in study["cells"]:
+        found[cell] = []
+        for seed in study["seeds"]:
+            for number in sorted(set(fold.tolist())):
+                shares = {
+                    role: float(
+                        (np.asarray(runs[role, seed]["cells"][cell]["predictions"]) == labels)[
+                            fold == number
+                        ].mean()
+                    )
+                    for role in ("baseline", "student")
+                }
+                gain = shares["student"] - shares["baseline"]
+                tested = int((fold == number).sum())
+                row = {"seed": seed, "fold": number, "clips": tested, **shares, "gain": gain}
+                found[cell].append(row)
     return found
 
 
@@ -132,6 +158,8 @@ def verify(study: Mapping[str, Any], path: Path) -> None:
                 raise BenchmarkError(f"{path}: seed {row['seed']}: the gain does not follow")
         if abs(np.mean(gains) - study["pooled"][cell]["crossed"]["point"]) > 1e-9:
             raise BenchmarkError(f"{path}: {cell}: the pooled gain does not follow from the seeds")
+    if "per_fold" in study and study["per_fold"] != per_fold(study):
+        raise BenchmarkError(f"{path}: the folds' accuracies do not follow from the answers")
     total = sum(one["clips"] for one in study["by_class"])
     for role in ROLES:
         right = sum(one[role] * one["clips"] for one in study["by_class"]) / max(1, total)

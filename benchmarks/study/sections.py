@@ -16,7 +16,7 @@ from benchmarks.pages.parts import (
     mark,
     side_by_side,
 )
-from benchmarks.study.sentences import study_sentence
+from benchmarks.study.sentences import folds_sentence, study_sentence
 
 MOST_CLASSES = 20
 """Of more classes the table shows those that changed most."""
@@ -29,6 +29,13 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
         "The interval of the mean resamples seeds and clips together. The one across seeds is "
         "Student's t over their gains; with few seeds it is the one to trust about other seeds."
     )
+    if "folds" in study:
+        sentences[-1] = (
+            "The interval of the mean resamples seeds and whole groups of clips together. The one "
+            "across seeds is Student's t over their gains; with few seeds it is the one to trust "
+            "about other seeds."
+        )
+        sentences.append(folds_sentence(study))
     if study["differences_besides_model"]:
         sentences.append(
             "Beware: besides MODEL the two configs differ in "
@@ -63,11 +70,28 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
         body.append(["mean, across seeds: 95 % CI", "", "", numbers.interval(pooled["seeds"]), ""])
         caption = f"Top-1 on the test list, {numbers.cell_name(cell)}"
         tables.append(Table(caption, heads, body, folded=True))
+    if "folds" in study:
+        tables.append(_fold_table(study, study["cells"][0]))
     tables.append(_class_table(study["by_class"], study["cells"][0]))
     return [
         Section("What other seeds bring", sentences, plots, tables),
         Section("Conditions of the study", (), (), [_study_conditions(study)]),
     ]
+
+
+def _fold_table(study: Mapping[str, Any], cell: str) -> Table:
+    """What every pair, that is seed and fold, has right of the clips that its fold tests."""
+    body = [
+        [
+            f"{row['seed']}, {row['fold']}",
+            str(row["clips"]),
+            *(numbers.percent(row[role], 1) for role in ("baseline", "student")),
+            numbers.points(row["gain"]),
+        ]
+        for row in study["per_fold"][cell]
+    ]
+    heads = ["seed, fold", "clips", "baseline", "DML student", "gain in points"]
+    return Table(f"Top-1 by fold, {numbers.cell_name(cell)}", heads, body, folded=True)
 
 
 def _class_table(classes: Sequence[Mapping[str, Any]], cell: str) -> Table:

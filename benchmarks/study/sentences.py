@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.pages.numbers import NOT_DISTINGUISHABLE, cell_name, level, points, span
+from benchmarks.pages.numbers import NOT_DISTINGUISHABLE, cell_name, level, percent, points, span
 
 
 def study_sentence(study: Mapping[str, Any], cell: str) -> str:
@@ -28,6 +28,19 @@ def study_sentence(study: Mapping[str, Any], cell: str) -> str:
     if pooled["distinguishable_by_seeds"]:
         return f"{text}; the interval across seeds confirms it ({span(pooled['seeds'])})."
     return f"{text}; but {undecided_by_seeds(pooled)}."
+
+
+def folds_sentence(study: Mapping[str, Any]) -> str:
+    """How a study with folds tested its clips."""
+    folds, data = study["folds"], study["data"]
+    groups, clips = len(set(data["groups"])), data["listed"]
+    chance = max(data["labels"].count(label) for label in set(data["labels"])) / clips
+    return (
+        f"Each of the {clips} clips was a test clip once, in {folds['number']} folds; no network "
+        f"was trained, or its epoch chosen, on clips of a group that it is tested on ({groups} "
+        f"groups, from {folds['groups']}). Answering the most frequent class would be right for "
+        f"{percent(chance, 1)} of the clips."
+    )
 
 
 def undecided_by_seeds(pooled: Mapping[str, Any]) -> str:

@@ -55,11 +55,14 @@ class Job:
     """Of the environment, which the config asks for."""
     after: tuple[str, ...] = ()
     """Labels of jobs that must be done first."""
+    tag: str = ""
+    """What else tells it from other jobs, such as a fold."""
 
     @property
     def label(self) -> str:
         """Its name in messages."""
-        return self.name if self.seed is None else f"{self.name}-{self.seed}"
+        parts = [self.name, "" if self.seed is None else str(self.seed), self.tag]
+        return "-".join(filter(None, parts))
 
     @property
     def command(self) -> list[str]:

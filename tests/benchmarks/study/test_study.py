@@ -24,7 +24,8 @@ from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main as report
 from benchmarks.study import jobs, measure
 from benchmarks.study import pooled as study_results
-from benchmarks.study.__main__ import main, setting_differences, write_study
+from benchmarks.study.__main__ import main, write_study
+from benchmarks.study.record import setting_differences
 from benchmarks.study.result_file import load_study
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import Job, eta, train_all

@@ -1,0 +1,100 @@
+"""The result of a study as its file holds it, from what every run answered."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.common import machine
+from benchmarks.common.result_file import header
+from benchmarks.stats.options import bootstrap_of
+from benchmarks.stats.resample import Bootstrap, Groups
+from benchmarks.study.experiments import Experiment
+from benchmarks.study.measure import DYNAMIC
+from benchmarks.study.pooled import by_class, pool_seeds
+from benchmarks.study.result_file import FORMAT, FORMAT_VERSION
+
+
+def study_record(
+    options: argparse.Namespace,
+    experiments: Sequence[Experiment],
+    runs: Sequence[Mapping[str, Any]],
+    data: Mapping[str, Any],
+    cells: Sequence[str],
+    *,
+    groups: Groups | None = None,
+) -> dict[str, Any]:
+    """Pool the runs; JSON-ready.
+
+    Args:
+        options: of the command.
+        experiments: the two configs.
+        runs: what each answered and cost, with its `role`, `seed` and `failed` clips.
+        data: the test clips, with their `labels`.
+        cells: where the runs answered.
+        groups: of clips that are drawn together.
+    """
+    from train.config.schema.before import Training
+
+    settings = bootstrap_of(options)
+    bootstrap: Bootstrap = {**settings, "groups": groups}
+    pooled = pool_seeds(runs, seeds=options.seeds, cells=cells, bootstrap=bootstrap)
+    return {
+        **header(FORMAT, FORMAT_VERSION),
+        "conditions": {
+            "machine": machine.machine(),
+            "threads": options.threads,
+            "checkpoint": options.checkpoint,
+            **settings,
+        },
+        "configs": {
+            one.role: {
+                "name": one.name,
+                "path": str(one.path),
+                "sha256": one.cfg.sha256(),
+                "overrides": options.override,
+                "epochs": one.cfg.epochs,
+                # What a run trains before it starts, such as a teacher.
+                "before": {
+                    name: block.train
+                    for name, block in one.cfg.BEFORE.items()
+                    if isinstance(block, Training)
+                },
+            }
+            for one in experiments
+        },
+        "differences_besides_model": setting_differences(
+            experiments[0].cfg.to_dict(), experiments[1].cfg.to_dict()
+        ),
+        "data": {**data, "failed": sorted({path for one in runs for path in one["failed"]})},
+        "seeds": options.seeds,
+        "cells": list(cells),
+        **pooled,
+        "by_class": by_class(
+            runs,
+            seeds=options.seeds,
+            cell=DYNAMIC.key,
+            labels=data["labels"],
+            names=experiments[0].cfg.class_names,
+            bootstrap=bootstrap,
+        ),
+        "runs": [{key: value for key, value in run.items() if key != "failed"} for run in runs],
+    }
+
+
+def setting_differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], where: str = ""
+) -> list[str]:
+    """Settings besides MODEL and the names of runs that two configs do not share."""
+    found = []
+    for key in sorted({*one, *other}):
+        path = f"{where}{key}"
+        if path in ("MODEL", "BEFORE", "output_dir", "model_name", "seed"):
+            continue
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += setting_differences(a, b, f"{path}.")
+        elif a != b:
+            found.append(f"{path}: {a} and {b}")
+    return found

@@ -1,0 +1,96 @@
+"""The gate over folds: each clip is answered by the networks of the fold that tests it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.deployments.logits import read_logits
+from benchmarks.gain import main
+from benchmarks.gate.result_file import load_results
+from benchmarks.report.__main__ import main as report
+from tests.benchmarks.gate.networks import run
+from train.data.fold_lists import FoldLists, clip_set, write_folds
+from train.data.lists import read_list
+
+pytestmark = pytest.mark.usefixtures("tried")
+
+
+def dealt(world: Path, folder: Path) -> FoldLists:
+    """Two folds of the world's 30 clips, in ten groups of three, one clip of each class."""
+    samples = read_list(world / "test.list", root=world / "clips")
+    clips = clip_set(samples, world / "clips", "VideoDataset", "", world / "test.list")
+    groups = folder / "groups.txt"
+    groups.write_text("".join(f"{path} g{place // 3}\n" for place, path in enumerate(clips.paths)))
+    return write_folds(folder / "folds", clips, folds=2, groups=str(groups))
+
+
+def run_folds(world: Path, lists: FoldLists, baseline: str, student: str, out: Path) -> int:
+    return main(
+        [
+            "--baseline", *(str(world / name) for name in baseline.split()),
+            "--student", *(str(world / name) for name in student.split()),
+            "--folds", str(lists.file), "--out", str(out), "--resamples", "500",
+            "--threads", "1", "--backends", "onnxruntime", "--no-latency", "--tell-only",
+        ]
+    )  # fmt: skip
+
+
+def test_each_clip_is_answered_by_the_networks_of_its_fold(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = dealt(world, tmp_path)
+    out = tmp_path / "out" / "results.json"
+    # Two seeds, each with a network a fold: of the second seed's baseline one is blind.
+    assert run_folds(world, lists, "blind blind good blind", "good good good lossy", out) == 0
+    whole = {}
+    for name in ("blind", "good", "lossy"):
+        assert run(world, name, name, tmp_path / f"{name}.json", "--no-latency", "--tell-only") == 0
+        whole[name] = load_results(tmp_path / f"{name}.json")
+    results = load_results(out)
+    data = results["data"]
+    assert data["listed"] == 30 and data["decoded"] == 29
+    assert data["paths"] == whole["good"]["data"]["paths"]
+    assert len(results["pairs"]) == 2 and results["folds"]["number"] == 2
+    fold = np.asarray(data["fold"])
+    for row, *alone in zip(
+        results["cells"], *(one["cells"] for one in whole.values()), strict=True
+    ):
+        known = dict(zip(whole, alone, strict=True))
+        for seed, model, names in (
+            (0, "baseline", ("blind", "blind")), (0, "student", ("good", "good")),
+            (1, "baseline", ("good", "blind")), (1, "student", ("good", "lossy")),
+        ):  # fmt: skip
+            said = np.asarray(row["pairs"][seed][model]["predictions"])
+            for number, name in enumerate(names, start=1):
+                other = np.asarray(known[name]["pairs"][0]["student"]["predictions"])
+                assert (said[fold == number] == other[fold == number]).all()
+    logits = read_logits(out, results["logits"])
+    assert all(table.shape == (30, 3) for table in logits.values())
+    paths = [
+        [pair["baseline"]["path"] for pair in of_seed] for of_seed in results["folds"]["bundles"]
+    ]
+    assert [[Path(path).name for path in one] for one in paths] == [
+        ["blind", "blind"], ["good", "blind"],
+    ]  # fmt: skip
+    assert report([str(out), "--out", str(tmp_path / "report")]) == 0
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "cross-validation in 2 folds" in text and "there are 10" in text
+    capsys.readouterr()
+
+
+def test_wrong_use_of_folds_is_refused(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = dealt(world, tmp_path)
+    out = tmp_path / "results.json"
+    assert run_folds(world, lists, "blind blind good", "good good good", out) == 2
+    assert "2 folds" in capsys.readouterr().err
+    more = ["--folds", str(lists.file), "--no-latency"]
+    assert run(world, "blind", "good", out, *more) == 2
+    assert "--data" in capsys.readouterr().err
+    lists.list_file(1, "test").write_text("clip 0.mp4 0\n")
+    assert run_folds(world, lists, "blind blind", "good good", out) == 2
+    assert "test.list" in capsys.readouterr().err and not out.exists()

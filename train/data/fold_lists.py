@@ -1,0 +1,281 @@
+"""The lists of folds as files: `folds.json`, and `N/train.list`, `N/val.list`, `N/test.list`.
+
+`folds.json` names every clip with its label, its group and the fold that tests it, and the SHA-256
+of every list. What was trained on folds stays comparable only while they stay: other folds are
+never written over them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from infer.system.errors import listed
+from infer.system.files import sha256_of, write_text
+from infer.system.limited_files import read_text
+from train.config.list_format import ListFormat
+from train.config.schema.common import Split
+from train.config.schema.experiment import Config
+from train.data.folds import VAL_SHARE, FoldsError, make_folds
+from train.data.groups import AUTO, find_groups
+from train.data.lists import Sample, read_list, write_lines
+
+FILE = "folds.json"
+FORMAT, FORMAT_VERSION = "clipduet-folds", 1
+MOST_BYTES = 2**28
+NAMES: dict[Split, str] = {"train": "train.list", "valid": "val.list", "test": "test.list"}
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """All clips of a set, each once, as a list would name them.
+
+    Attributes:
+        root: folder that the paths start from.
+        paths: of each clip, below the root where it lies there.
+        labels: of each clip.
+        frames: of each clip, or None where they are videos.
+        format: of the lists.
+        suffix: of the lists.
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+    frames: tuple[int, ...] | None
+    format: ListFormat
+    suffix: str
+
+    def lines(self, places: Sequence[int] | npt.NDArray[np.int64]) -> list[str]:
+        """The lines of a list of some clips."""
+        return [
+            f"{self.paths[i]} {'' if self.frames is None else f'{self.frames[i]} '}{self.labels[i]}"
+            for i in map(int, places)
+        ]
+
+
+@dataclass(frozen=True)
+class FoldLists:
+    """Folds on disk: their file, and what it says."""
+
+    file: Path
+    record: Mapping[str, Any]
+
+    @property
+    def number(self) -> int:
+        """How many folds there are."""
+        return int(self.record["folds"])
+
+    @property
+    def root(self) -> Path:
+        """Folder that the lists' paths start from."""
+        return Path(self.record["root"])
+
+    @property
+    def groups(self) -> list[str]:
+        """The group of each clip."""
+        return list(self.record["clips"]["groups"])
+
+    def tested(self, fold: int) -> npt.NDArray[np.int64]:
+        """The places of the clips that a fold tests, in the order of its test list."""
+        return np.flatnonzero(np.asarray(self.record["clips"]["fold"]) == fold)
+
+    def list_file(self, fold: int, split: Split) -> Path:
+        """A list of a fold, from 1."""
+        return self.file.parent / self.record["lists"][fold - 1][split]["file"]
+
+    def overrides(self, fold: int) -> list[str]:
+        """What changes in a config, so that it trains and tests a fold."""
+        return [
+            f"DATASET.{split}="
+            + json.dumps(
+                {
+                    "format": self.record["list_format"],
+                    "file_path": str(self.list_file(fold, split).absolute()),
+                    "data_prefix": str(self.root.absolute()),
+                    "suffix": self.record["suffix"],
+                }
+            )
+            for split in NAMES
+        ]
+
+    def read(self, fold: int, split: Split, *, num_classes: int | None = None) -> list[Sample]:
+        """The clips of a list of a fold."""
+        return read_list(
+            self.list_file(fold, split),
+            root=self.root,
+            format=self.record["list_format"],
+            num_classes=num_classes,
+            suffix=self.record["suffix"],
+        )
+
+    def samples(self, *, num_classes: int | None = None) -> list[Sample]:
+        """All clips in their order."""
+        found: dict[int, Sample] = {}
+        for fold in range(1, self.number + 1):
+            given = self.read(fold, "test", num_classes=num_classes)
+            found |= zip(map(int, self.tested(fold)), given, strict=True)
+        return [found[place] for place in sorted(found)]
+
+
+def clips_of_config(cfg: Config) -> ClipSet:
+    """All clips of a config's lists, each once.
+
+    Raises:
+        FoldsError: lists of different formats or without labels, or a clip with two labels.
+        ListError: a list cannot be read.
+    """
+    found = [files for files in map(cfg.lists.get, NAMES) if files is not None]
+    if not all(files.labelled for files in found):
+        raise FoldsError(f"{cfg.source}: folds need labels, and DATASET.train has none")
+    if len({(files.format, files.suffix) for files in found}) > 1:
+        raise FoldsError(f"{cfg.source}: folds need lists of one format and suffix")
+    lists = [
+        read_list(
+            files.list_file,
+            root=files.root,
+            format=files.format,
+            num_classes=cfg.class_num,
+            suffix=files.suffix,
+        )
+        for files in found
+    ]
+    samples = [sample for each in lists for sample in each]
+    return clip_set(samples, found[0].root, found[0].format, found[0].suffix, cfg.source)
+
+
+def clip_set(
+    samples: Sequence[Sample], root: Path, format: ListFormat, suffix: str, source: object
+) -> ClipSet:
+    """The clips of lists, each once.
+
+    Raises:
+        FoldsError: a clip has two labels.
+    """
+    known: dict[str, Sample] = {}
+    wrong = []
+    for sample in samples:
+        name = _named(sample.path, root)
+        name = name.removesuffix(suffix) if format == "VideoDataset" else name
+        if known.setdefault(name, sample).label != sample.label:
+            wrong.append(f"{name}: {known[name].label} and {sample.label}")
+    if wrong:
+        raise FoldsError(listed(f"{source}: clips that have two labels", wrong))
+    frames = tuple(sample.frames or 0 for sample in known.values())
+    return ClipSet(
+        root.absolute(),
+        tuple(known),
+        tuple(sample.label for sample in known.values()),
+        frames if format == "FrameDataset" else None,
+        format,
+        suffix,
+    )
+
+
+def write_folds(
+    folder: Path,
+    clips: ClipSet,
+    *,
+    folds: int,
+    seed: int = 0,
+    val_share: float = VAL_SHARE,
+    groups: str = AUTO,
+) -> FoldLists:
+    """Deal clips into folds and write their lists, unless the same are there.
+
+    Raises:
+        FoldsError: they cannot be dealt so, or other folds are there.
+        GroupsError: the groups cannot be found.
+    """
+    of, how = find_groups(clips.paths, clips.root, groups)
+    made = make_folds(clips.labels, of, folds=folds, seed=seed, val_share=val_share)
+    fold = np.zeros(len(clips.paths), np.int64)
+    lists = []
+    for number, one in enumerate(made, start=1):
+        fold[one.test] = number
+        entry: dict[str, Any] = {"fold": number}
+        for split, name in NAMES.items():
+            places = getattr(one, split)
+            lines = clips.lines(places)
+            entry[split] = {"file": f"{number}/{name}", "clips": len(places), "lines": lines}
+        lists.append(entry)
+    record: dict[str, Any] = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "folds": folds,
+        "seed": seed,
+        "val_share": val_share,
+        "groups": how,
+        "root": str(clips.root),
+        "list_format": clips.format,
+        "suffix": clips.suffix,
+        "clips": {
+            "paths": list(clips.paths),
+            "labels": list(clips.labels),
+            "groups": of,
+            "fold": fold.tolist(),
+        },
+    }
+    file = folder / FILE
+    if file.exists():
+        there = read_folds(file)
+        other = [key for key, value in record.items() if there.record.get(key) != value]
+        if other:
+            raise FoldsError(
+                f"{file} holds other folds ({', '.join(other)} differ), and what was trained on "
+                "them would be mixed with these: choose another folder with --runs, or remove it"
+            )
+        return there
+    for entry in lists:
+        for split in NAMES:
+            part = entry[split]
+            write_lines(folder / part["file"], part.pop("lines"))
+            part["sha256"] = sha256_of(folder / part["file"])
+    record["lists"] = lists
+    write_text(file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return FoldLists(file, record)
+
+
+def read_folds(file: Path) -> FoldLists:
+    """Read `folds.json`; its lists must be those that it was written with.
+
+    Raises:
+        FoldsError: it is missing, damaged or of another format, or a list was changed.
+    """
+    try:
+        record = json.loads(read_text(file, most=MOST_BYTES))
+        if record["format"] != FORMAT or record["format_version"] != FORMAT_VERSION:
+            raise FoldsError(f"{file} is no {FORMAT} file of version {FORMAT_VERSION}")
+        found = FoldLists(file, record)
+        changed = [
+            str(found.list_file(entry["fold"], split))
+            for entry in record["lists"]
+            for split in NAMES
+            if _sha256(found.list_file(entry["fold"], split)) != entry[split]["sha256"]
+        ]
+        if not len(record["lists"]) == found.number == len(set(record["clips"]["fold"])):
+            raise FoldsError(f"{file} does not hold the lists of every fold")
+    except OSError as error:
+        raise FoldsError(f"{file} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FoldsError(f"{file} is damaged: {error!r}") from error
+    if changed:
+        raise FoldsError(listed(f"lists that are not those of {file} any more", changed))
+    return found
+
+
+def _sha256(file: Path) -> str | None:
+    return sha256_of(file) if file.is_file() else None
+
+
+def _named(path: Path, root: Path) -> str:
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return str(path.absolute())
