@@ -20,6 +20,7 @@ from ..system.terminal import (
     is_unwritable,
     open_streams,
 )
+from .suggestions import options_suggested
 
 FAILED, WRONG_USE, NO_READER = 1, 2, 141
 """Exit status beside 0: some inputs or the work failed; wrong use; nobody reads the output."""
@@ -48,7 +49,7 @@ def command(
         def run(*arguments: P.args, **options: P.kwargs) -> int:
             with messages_shown(information) as messages:
                 try:
-                    with stoppable():
+                    with stoppable(), options_suggested():
                         status = main(*arguments, **options)
                 except (ClipDuetError, OSError, ImportError) as error:
                     if _nobody_reads(error):

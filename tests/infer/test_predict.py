@@ -240,6 +240,23 @@ def test_wrong_options(args, capsys):
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("args", "meant"),
+    [
+        (["--video", "a", "--treads", "4"], "--treads: did you mean --threads?"),
+        (["--vidoe=a", "--format", "csv"], "--vidoe: did you mean --video?"),
+        (["--video", "a", "--thread", "0"], None),
+        (["--video", "a", "--colour", "red"], None),
+    ],
+)
+def test_an_option_that_is_not_there_is_told_with_the_one_that_was_meant(args, meant, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(args)
+    said = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert meant in said if meant else "did you mean" not in said
+
+
 def test_a_closed_pipe_ends_it_quietly(bundle, colour_clip, tmp_path):
     a = colour_clip("v/0.mp4", "red")
     for k in range(1, 60):
