@@ -118,9 +118,7 @@ def read_labels(
         if numbers.setdefault(os.path.realpath(base / path.strip()), int(label)) != int(label):
             problems.append(f"line {count}: {path.strip()} has another label further up")
     if problems:
-        more = len(problems) - SHOWN
-        shown = problems[:SHOWN] + ([f"... and {more} more"] if more > 0 else [])
-        raise ClipDuetError(listed(f"--labels {file}", shown))
+        raise ClipDuetError(listed(f"--labels {file}", problems, most=SHOWN))
     labels = Labels(classes, numbers)
     wanted = list(videos)
     if wanted and all(labels.of(video) is None for video in wanted):

@@ -118,8 +118,17 @@ def explained(error: Exception) -> str:
     return str(error)
 
 
-def listed(title: str, problems: Sequence[str]) -> str:
-    """One message for all problems: on one line if there is one, else one line each."""
+def listed(title: str, problems: Sequence[str], *, most: int | None = None) -> str:
+    """One message for all problems: on one line if there is one, else one line each.
+
+    Args:
+        title: what they are about.
+        problems: at least one.
+        most: that are spelled out; of the others only their number is said. None: all.
+    """
     if len(problems) == 1:
         return f"{title}: {problems[0]}"
-    return "\n".join([f"{title}: {len(problems)} problems", *(f"  - {p}" for p in problems)])
+    lines = [f"  - {problem}" for problem in problems[:most]]
+    rest = len(problems) - len(lines)
+    more = [f"  - ... and {rest} more"] if rest else []
+    return "\n".join([f"{title}: {len(problems)} problems", *lines, *more])

@@ -91,7 +91,7 @@ def value_problems(value: object) -> list[str]:
     for problem in _value_problems(value):
         found.append(problem)
         if len(found) > SHOWN:
-            return [*found[:SHOWN], "and more of that kind"]
+            return [*found[: SHOWN - 1], f"{found[SHOWN - 1]}, and more of that kind"]
     return found
 
 

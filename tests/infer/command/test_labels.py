@@ -76,6 +76,7 @@ def test_paths_start_from_the_list_or_from_root(given, tmp_path, capsys):
     [
         (b"a.mp4 3\nb.mp4 x\n\nc.mp4\nb.mp4 -1", ["4 problems", "line 1", "line 5", "0 to 2"]),
         (b"a.mp4 1\na.mp4 2", ["line 2", "another label"]),
+        (b"a.mp4 x\n" * 25, ["25 problems", "line 20", "and 5 more"]),
         (b"\xff\xfe\x00", ["UTF-8"]),
         (None, ["No such file"]),
     ],

@@ -83,6 +83,13 @@ def test_files_of_kinetics_that_are_empty_or_others(tmp_path: Path, text: str, w
     assert words in str(caught.value) and str(caught.value).count("val.csv") == 1
 
 
+def test_wrong_lines_beyond_those_that_are_shown_are_counted(tmp_path: Path) -> None:
+    text = "label,youtube_id,time_start,time_end\n" + "zumba,,1,11\n" * 25
+    with pytest.raises(AnnotationError, match="25 problems") as caught:
+        formats.kinetics(write(tmp_path, {**KINETICS, "val.csv": text}))
+    assert "and 5 more" in str(caught.value) and len(str(caught.value).splitlines()) == 22
+
+
 def test_a_stray_quote_spoils_one_line_of_kinetics(tmp_path: Path) -> None:
     head, row = "label,youtube_id,time_start,time_end,split\n", "zumba,abc,1,11,train\n"
     text = f'{head}{row}zumba,def,2,12,"train\n{row * 10_000}zumba,"ghi" ,3,13,train\n'

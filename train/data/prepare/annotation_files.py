@@ -117,6 +117,4 @@ def raise_all(problems: Iterable[str]) -> None:
     """Raise AnnotationError with the problems, if there are any."""
     problems = list(problems)
     if problems:
-        rest = len(problems) - SHOWN
-        more = [f"... and {rest} more"] if rest > 0 else []
-        raise AnnotationError(listed("the annotations cannot be used", problems[:SHOWN] + more))
+        raise AnnotationError(listed("the annotations cannot be used", problems, most=SHOWN))
