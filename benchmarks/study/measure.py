@@ -17,7 +17,7 @@ from benchmarks.study.jobs import run_export
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.system.files import sha256_of, write_text
-from train.evaluation.evaluate import Evaluation, evaluate
+from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
 
 if TYPE_CHECKING:
     from train.config.load import Config
@@ -63,7 +63,7 @@ def measure_run(
 
         def ask(cell: Deployment = cell) -> Evaluation:
             if cell == DYNAMIC:
-                return _in_paddle(cfg, checkpoint, dataset)
+                return answer_in_paddle(cfg, checkpoint, dataset)
             bundle = _bundle(job, checkpoint, identity, threads=threads)
             with open_cell(bundle, cell, threads) as runtime:
                 return evaluate(runtime.run, dataset, batch_size=BATCH, workers=1)
@@ -96,15 +96,16 @@ def seconds_of(checkpoint: Path) -> float:
     return float(load_file(checkpoint)["progress"]["seconds"])
 
 
-def _in_paddle(cfg: Config, checkpoint: Path, dataset: ClipDataset) -> Evaluation:
-    """The student of a checkpoint, as it was trained, before any export."""
+def answer_in_paddle(cfg: Config, checkpoint: Path, dataset: ListedClips) -> Evaluation:
+    """What the student of a checkpoint answers as it was trained, before any export."""
     import paddle
 
     from train.checkpoints.checkpoint import load_file, model_weights, set_weights
     from train.distill.recognizers import build_recognizer
     from train.models.pixels import PixelInput
 
-    pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
+    preprocess = cfg.specs["test"].preprocess
+    pixels = PixelInput(preprocess.mean, preprocess.std)
     recognizer = build_recognizer(cfg.model, seed=cfg.seed, pixels=pixels)
     set_weights(
         recognizer, model_weights(load_file(checkpoint), source=checkpoint), source=checkpoint

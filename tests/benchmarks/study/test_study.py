@@ -288,13 +288,13 @@ def test_answers_are_kept_for_the_same_checkpoint_and_clips_only(
     # They are finished; to find that out takes a process each.
     monkeypatch.setattr("benchmarks.study.__main__.train_all", lambda *_, **__: None)
     asked = []
-    ask = measure._in_paddle
+    ask = measure.answer_in_paddle
 
     def counted(cfg: Any, checkpoint: Path, dataset: Any) -> Any:
         asked.append(checkpoint.parent.name)
         return ask(cfg, checkpoint, dataset)
 
-    monkeypatch.setattr(measure, "_in_paddle", counted)
+    monkeypatch.setattr(measure, "answer_in_paddle", counted)
     arguments = [*study_arguments(tiny, "3"), "--out", str(tmp_path / "out")]
     arguments += ["--runs", str(tmp_path / "runs")]
 
