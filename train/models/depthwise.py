@@ -1,4 +1,4 @@
-"""Depthwise convolution for training on a CPU.
+"""Depthwise convolution for training and validation on a CPU.
 
 Paddle's CPU kernel for it runs on one thread, image by image, and takes most of a small
 student's step. This one vectorises over the batch: each channel's images are gathered into a
@@ -46,10 +46,9 @@ def depthwise_conv2d(
 
 
 def _use_tiles(x: Tensor) -> bool:
-    """Only eager float32 training on a CPU: a traced or exported graph holds a plain conv."""
+    """Only eager float32 on a CPU: a traced or exported graph holds a plain conv."""
     return (
         paddle.in_dynamic_mode()
-        and paddle.is_grad_enabled()
         and x.place.is_cpu_place()
         and x.dtype == paddle.float32
         and x.shape[2] * x.shape[3] <= MAX_PIXELS

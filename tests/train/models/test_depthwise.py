@@ -51,7 +51,8 @@ def test_the_kernel_is_used_only_where_it_may_be(monkeypatch: pytest.MonkeyPatch
     depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
     assert len(calls) == 1
     with paddle.no_grad():
-        depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
+        y = depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
+    assert len(calls) == 2 and y.stop_gradient
     monkeypatch.setenv("CLIPDUET_DEPTHWISE", "paddle")
     depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
-    assert len(calls) == 1
+    assert len(calls) == 2
