@@ -22,6 +22,7 @@ from benchmarks.common.result_file import header
 from benchmarks.stats.paired import wilson
 from benchmarks.study.measure import answer_in_paddle
 from benchmarks.training.runs import CHECKPOINTS
+from export.option_limits import SEED
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of
 from train.data.dataset import ClipDataset
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder of the training, which goes on there (default: %(default)s)")  # fmt: skip
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     add_out(parser)
-    result = carry_out(run, parser.parse_args(arguments), least={"seed": 0})
+    result = carry_out(run, parser.parse_args(arguments), allowed={"seed": SEED})
     low, high = result["interval"]
     print(f"trained and asked without the order of frames: top-1 {100 * result['top1']:.2f} % "
           f"({100 * low:.2f} to {100 * high:.2f}) of {result['clips']} clips, "

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.common.command import add_seeds, repeated_seeds
 from benchmarks.common.errors import BenchmarkError, StepError
 from benchmarks.training.runs import CHECKPOINTS, TAIL, Job
+from infer.system.files import sha256_of
 from train.config.options import add_override
 
 CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
@@ -66,7 +67,7 @@ def add_jobs(
     needed = []
     cfg = load_config(path, overrides)
     for variable, block in cfg.BEFORE.items():
-        if isinstance(block, Training):
+        if isinstance(block, Training) and cfg.ready(variable) is None:
             other = (cfg.beside(block.relative_to) / block.train).resolve()
             changes = (*overrides, *block.override)
             job = add_jobs(jobs, other, seed, runs=runs, overrides=changes, tag=tag)
@@ -114,7 +115,10 @@ def recipe_sha256(path: Path, overrides: Sequence[str] = ()) -> str:
     cfg = load_config(path, overrides)
     before = {}
     for variable, block in cfg.BEFORE.items():
-        if isinstance(block, Training):
+        ready = cfg.ready(variable)
+        if ready is not None:
+            before[variable] = sha256_of(ready)
+        elif isinstance(block, Training):
             changes = (*overrides, *block.override)
             before[variable] = recipe_sha256(cfg.beside(block.relative_to) / block.train, changes)
         else:

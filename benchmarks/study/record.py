@@ -14,6 +14,7 @@ from benchmarks.study.experiments import Experiment
 from benchmarks.study.measure import DYNAMIC
 from benchmarks.study.pooled import by_class, pool_seeds
 from benchmarks.study.result_file import FORMAT, FORMAT_VERSION
+from infer.system.files import sha256_of
 
 
 def study_record(
@@ -59,7 +60,13 @@ def study_record(
                 "before": {
                     name: block.train
                     for name, block in one.cfg.BEFORE.items()
-                    if isinstance(block, Training)
+                    if isinstance(block, Training) and one.cfg.ready(name) is None
+                },
+                # What all runs start from, such as a teacher that is trained already.
+                "ready": {
+                    name: {"file": block.ready, "sha256": sha256_of(file)}
+                    for name, block in one.cfg.BEFORE.items()
+                    if isinstance(block, Training) and (file := one.cfg.ready(name)) is not None
                 },
             }
             for one in experiments

@@ -50,6 +50,12 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
                 f"trained with its seed ({seconds:.0f} s a run): the student takes as many steps "
                 "as the baseline, but the pair has had more work."
             )
+        for name, ready in config.get("ready", {}).items():
+            sentences.append(
+                f"Every run of the {role} starts from the same {name.lower()}, {ready['file']} "
+                f"(SHA-256 {ready['sha256'][:16]}): the gain holds for students of this one, and "
+                "the seeds do not vary it."
+            )
     plots = [_seed_plot(study, cell) for cell in study["cells"]]
     heads = ["seed", "baseline", "DML student", "gain in points", "McNemar's exact test"]
     tables = []

@@ -29,6 +29,7 @@ from train.config.errors import (
     pydantic_mistakes,
 )
 from train.config.model_checks import check_model
+from train.config.schema.before import ready_file
 from train.config.schema.experiment import IGNORED, Config
 from train.config.schema.model import ModelOnly
 from train.config.yaml_file import Document, apply_overrides, expand_environment, load_document
@@ -69,7 +70,8 @@ def load_config(
     apply_overrides(document, overrides)
     if not document.data.get("output_dir"):
         document.data["output_dir"] = f"runs/{Path(path).stem}"
-    made = {k: v for k, v in _made_before(document.data).items() if not os.environ.get(k)}
+    before = _made_before(document.data, Path(path).parent)
+    made = {name: file for name, file in before.items() if not os.environ.get(name)}
     expand_environment(document, {**os.environ, **made})
     raw = copy.deepcopy(document.data)
     ignored = tuple(_drop_ignored(raw))
@@ -88,8 +90,18 @@ def load_config(
     return config
 
 
-def before_path(output_dir: str, name: str, block: Any) -> Path:
-    """The file that a variable of BEFORE names while the environment does not set it."""
+def before_path(output_dir: str, name: str, block: Any, *, folder: Path) -> Path:
+    """The file that a variable of BEFORE names while the environment does not set it.
+
+    Args:
+        output_dir: of the run.
+        name: the variable.
+        block: as plain data.
+        folder: that of the config.
+    """
+    ready = ready_file(block, folder)
+    if ready is not None:
+        return ready
     folder = Path(output_dir) / "before"
     if isinstance(block, Mapping) and "label" in block:
         # Lists are looked for below DATASET.root, so this one says where it is.
@@ -153,7 +165,7 @@ def run_config(checkpoint: Path, *, of: str | None = None) -> Path:
     return config
 
 
-def _made_before(raw: Mapping[str, Any]) -> dict[str, str]:
+def _made_before(raw: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """The variables of BEFORE, as far as the block is well-formed."""
     block = raw.get("BEFORE")
     home = Document({"output_dir": raw["output_dir"]})
@@ -161,7 +173,7 @@ def _made_before(raw: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(block, Mapping) or not isinstance(home.data["output_dir"], str):
         return {}
     return {
-        name: str(before_path(home.data["output_dir"], name, made))
+        name: str(before_path(home.data["output_dir"], name, made, folder=folder))
         for name, made in block.items()
         if isinstance(name, str)
     }

@@ -5,7 +5,7 @@ What one text may hold: `train.config.yaml_text`.
 `_BASE_: other.yaml` (or a list, later ones win), relative to the file that says it, is read
 first. Then mappings merge key by key, and everything else, lists included, replaces what was
 there. A mapping that holds `_replace_: true` replaces as a whole, which is what a block wants
-that changes its `name`.
+that changes its `name`; so does each entry of BEFORE, whose files lie beside the file that says it.
 
 `${VAR}` and `${VAR:-default}` in a text are replaced from the environment after everything is
 merged, so an overridden value needs no variable; `$${` stands for `${`.
@@ -28,7 +28,9 @@ from train.config.yaml_text import DEEPEST, MOST_BYTES, Document, drop_below, pa
 MOST_FILES, MOST_BASES = 100, 20
 """Files that one config may read by `_BASE_`, and how deep these may lie in each other."""
 
-BASE, REPLACE = "_BASE_", "_replace_"
+BASE, REPLACE, BEFORE = "_BASE_", "_replace_", "BEFORE"
+BESIDE = ("train", "label", "ready")
+"""What names a file beside the config in an entry of BEFORE."""
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -167,8 +169,22 @@ def _load(
         for index, mistake in enumerate(base.mistakes):
             if not mistake.origin:
                 base.mistakes[index] = Mistake(mistake.where, mistake.text, origin)
+        _relocate(base.data, from_folder=(file.parent / name).parent, to_folder=file.parent)
         inherited = merge(inherited, base)
     return merge(inherited, document)
+
+
+def _relocate(data: Any, *, from_folder: Path, to_folder: Path) -> None:
+    """Name what a base's BEFORE needs from the folder of the file that inherits it, in place."""
+    blocks = data.get(BEFORE) if isinstance(data, dict) else None
+    way = os.path.relpath(from_folder, to_folder)
+    if way == os.curdir or not isinstance(blocks, dict):
+        return
+    for block in blocks.values():
+        if isinstance(block, dict):
+            for key in ("relative_to",) if block.get("relative_to") else BESIDE:
+                if isinstance(block.get(key), str):
+                    block[key] = os.path.join(way, block[key])
 
 
 def _short(path: Path) -> str:
@@ -181,6 +197,8 @@ def _short(path: Path) -> str:
 def _merge(base: Any, over: Any, where: Location, replaced: set[Location]) -> Any:
     """`over` on top of `base`; the places of what it replaces go to `replaced`."""
     replaces = isinstance(over, dict) and over.get(REPLACE) is True
+    # A teacher that is ready is not that of another training.
+    replaces = replaces or (len(where) == 2 and where[0] == BEFORE)
     if not isinstance(base, dict) or not isinstance(over, dict) or replaces:
         replaced.add(where)
         return _without_marks(over)

@@ -8,8 +8,9 @@ A config says so in its BEFORE block, by the variables that the rest of it uses:
       models:
         - Teacher: {..., pretrained: "${TEACHER}"}
 
-Who has a checkpoint sets the variable, `TEACHER=file python -m train ...`; for everybody else
-the teacher is trained in `OUTPUT/before/teacher`, which resumes as the run itself does.
+Who has a checkpoint sets the variable, `TEACHER=file python -m train ...`, or names it in the
+block (`ready`); for everybody else the teacher is trained in `OUTPUT/before/teacher`, which
+resumes as the run itself does.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from train.config.errors import ConfigError, Mistake
 from train.config.load import before_path, load_config
 from train.config.options import text_override
-from train.config.schema.before import Labelling
+from train.config.schema.before import Labelling, Training
 from train.config.schema.experiment import Config
 from train.stages.stage import Stage
 
@@ -106,7 +107,7 @@ def _own_lists(cfg: Config) -> Iterator[Path]:
     """The lists that a run trains on and that BEFORE writes."""
     for name, block in cfg.BEFORE.items():
         if isinstance(block, Labelling) and not os.environ.get(name):
-            yield before_path(cfg.output_dir, name, block.model_dump())
+            yield _target(cfg, name, block)
 
 
 def _stages(cfg: Config, given: Mapping[str, str], chain: tuple[str, ...]) -> Iterator[Stage]:
@@ -122,11 +123,17 @@ def _stages(cfg: Config, given: Mapping[str, str], chain: tuple[str, ...]) -> It
         if resolved in chain and not labelling:
             text = f"{name}: {file} needs itself: {' -> '.join((*chain, resolved))}"
             raise ConfigError(cfg.source, [Mistake(("BEFORE", name), text)])
-        target = before_path(cfg.output_dir, name, block.model_dump())
+        if cfg.ready(name) is not None:
+            continue
+        target = _target(cfg, name, block)
         other = load_config(file, list(_changes(cfg, block, target)), trust=cfg.trust)
         if not labelling:
             yield from _stages(other, given, (*chain, resolved))
         yield Stage(name, other, target, block if isinstance(block, Labelling) else None, cfg)
+
+
+def _target(cfg: Config, name: str, block: Training | Labelling) -> Path:
+    return before_path(cfg.output_dir, name, block.model_dump(), folder=cfg.beside(""))
 
 
 def _changes(cfg: Config, block: Any, target: Path) -> Iterator[str]:

@@ -43,6 +43,28 @@ def test_bases_merge_mappings_and_replace_lists(tmp_path, pair):
     assert grandchild.output_dir == "runs/grandchild"
 
 
+def test_what_comes_before_is_looked_for_beside_the_file_that_says_it(tmp_path, pair):
+    before = "BEFORE: {TEACHER: {train: teacher.yaml, ready: ready/teacher.pdparams}}\n"
+    write(tmp_path, **{"with": f"_BASE_: pair.yaml\n{before}"})
+    (tmp_path / "deep").mkdir()
+    write(
+        tmp_path / "deep",
+        heir="_BASE_: ../with.yaml\n",
+        other="_BASE_: heir.yaml\nBEFORE: {TEACHER: {train: mine.yaml}}\n",
+    )
+    (tmp_path / "ready").mkdir()
+    (tmp_path / "ready" / "teacher.pdparams").touch()
+    for name in ("with.yaml", "deep/heir.yaml"):
+        cfg = load_config(tmp_path / name)
+        ready = cfg.ready("TEACHER")
+        assert ready is not None and ready.samefile(tmp_path / "ready" / "teacher.pdparams")
+        trained = cfg.beside("") / cfg.BEFORE["TEACHER"].train
+        assert os.path.normpath(trained) == str(tmp_path / "teacher.yaml")
+    # What is ready is the teacher of one training, and not that of another.
+    other = load_config(tmp_path / "deep" / "other.yaml")
+    assert other.BEFORE["TEACHER"].train == "mine.yaml" and other.ready("TEACHER") is None
+
+
 def test_mistakes_name_the_file_they_come_from(tmp_path, pair):
     write(tmp_path, child="_BASE_: pair.yaml\nepochs: none\n")
     pair.write_text(PAIR.replace("momentum: 0.9", "momentum: 9"))

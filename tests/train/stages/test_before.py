@@ -78,6 +78,42 @@ def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
     assert same(weights(other), weights(output))
 
 
+def test_a_teacher_that_is_ready_is_taken(
+    method: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    teacher = method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    block = {"train": "teacher.yaml", "ready": "ready/teacher.pdparams"}
+    file = method("kd", distilled(KD), BEFORE={"TEACHER": block})
+    assert [stage.name for stage in plan(load_config(file))] == ["TEACHER"]
+    assert main(["-c", str(teacher), "--output", str(tmp_path / "one"), "--seed", "3"]) == 0
+    (tmp_path / "ready").mkdir()
+    shutil.copy(tmp_path / "one" / BEST, tmp_path / "ready" / "teacher.pdparams")
+    cfg = load_config(file)
+    assert plan(cfg) == [] and cfg.ready("TEACHER") == tmp_path / "ready" / "teacher.pdparams"
+    assert plan(load_config(file, ["BEFORE.TEACHER.ready="])) != []
+    # Where it lies is no part of what a run is.
+    assert cfg.to_dict()["MODEL"]["models"][0]["Teacher"]["pretrained"] == "${TEACHER}"
+
+    output = tmp_path / "out"
+    assert main(["-c", str(file), "--output", str(output), "--seed", "7"]) == 0
+    assert not (output / "before").exists() and "Teacher: all" in capsys.readouterr().err
+    trained = {k: v.numpy() for k, v in load_file(tmp_path / "one" / BEST).items()}
+    for name, value in trained.items():
+        key = name.replace("backbone.", "Teacher.0.", 1).replace("head.", "Teacher.1.", 1)
+        np.testing.assert_array_equal(weights(output)[key], value)
+
+    # The run's own config takes it again, from another folder too; the environment comes first.
+    monkeypatch.chdir(output)
+    assert main(["-c", "config.yaml", "--output", str(tmp_path / "again")]) == 0
+    assert same(weights(tmp_path / "again"), weights(output))
+    monkeypatch.setenv("TEACHER", str(tmp_path / "nowhere.pdparams"))
+    assert main(["-c", str(file), "--output", str(tmp_path / "other")]) == 2
+    assert "nowhere.pdparams" in capsys.readouterr().err
+
+
 def test_wrong_layers_are_told_before_a_teacher_is_trained(
     method: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -28,6 +30,9 @@ class Training(BaseModel):
     config.yaml, which lies elsewhere; it is no part of what a run is."""
     override: list[str] = []
     """`a.b.c=value`: what to change in it."""
+    ready: str | None = None
+    """A checkpoint, relative as `train` is: where it is there it is taken, and nothing is trained.
+    None: every run trains its own."""
 
 
 class Labelling(BaseModel):
@@ -50,3 +55,16 @@ class Labelling(BaseModel):
 Variable = Annotated[str, AfterValidator(_variable)]
 Before = dict[Variable, Training | Labelling]
 """By variable, which texts of the config use as `${NAME}`; one that is set is not made."""
+
+
+def ready_file(block: Any, folder: Path) -> Path | None:
+    """The checkpoint that a block of BEFORE takes in place of a training; None: it has to train.
+
+    Args:
+        block: as plain data.
+        folder: that of the config.
+    """
+    if not isinstance(block, Mapping) or not block.get("ready"):
+        return None
+    file = folder / str(block.get("relative_to") or "") / str(block["ready"])
+    return file if file.is_file() else None

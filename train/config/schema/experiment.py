@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 from infer.clips.spec import ClipSpec
 from train.config.class_file import ClassFileError, read_class_names
 from train.config.errors import ConfigError, Mistake
-from train.config.schema.before import Before
+from train.config.schema.before import Before, ready_file
 from train.config.schema.common import SPLITS, STRICT, Positive, Rate, Split
 from train.config.schema.data import Dataset, SplitFiles
 from train.config.schema.model import Model, Recognizer2D, RecognizerDistillation
@@ -253,6 +253,14 @@ class Config(BaseModel):
             if pipeline is not None:
                 data["PIPELINE"][split]["transform"] = pipeline.blocks()
         return data
+
+    def ready(self, name: str) -> Path | None:
+        """The checkpoint that a variable of BEFORE takes in place of a training, if there is one.
+
+        Args:
+            name: the variable.
+        """
+        return ready_file(self.BEFORE[name].model_dump(), Path(self.source).parent)
 
     def beside(self, relative_to: str) -> Path:
         """The folder that a config of BEFORE is looked for in."""
