@@ -28,6 +28,7 @@ from .bundle.bundle import Bundle
 from .bundle.engines import built_engines, built_precisions
 from .command.runner import command, run_and_exit
 from .containers.decoder import NAMES, check_decoder, differing_libraries, shown_versions
+from .libraries.install import pip_install
 from .libraries.versions import OLDEST, is_older
 from .runtimes.backend import Backend
 from .runtimes.registry import (
@@ -48,7 +49,8 @@ from .system.terminal import counted, has_stdout, printable
 PROG = f"python -m {__package__}.doctor"
 BASE = ("numpy", "cv2", "av")
 """What every prediction imports."""
-INSTALL = "pip install --force-reinstall -c constraints.txt ."
+NAMES_TO_INSTALL = {"cv2": "opencv-python-headless"}
+"""Of those packages that are not called as they are imported."""
 PACKAGES = (
     *("clipduet", "numpy", "opencv-python-headless", "opencv-python", "av"),
     *backend_packages(),
@@ -82,7 +84,8 @@ def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[st
         base = dict(zip(BASE, asked, strict=True))
     packages = _packages()
     problems = [
-        f"{name} {answer.problem}; without it nothing runs. To install it again: {INSTALL}"
+        f"{name} {answer.problem}; without it nothing runs. To install it again: "
+        + pip_install(NAMES_TO_INSTALL.get(name, name), options="--force-reinstall")
         for name, answer in base.items()
         if answer.problem is not None
     ]
@@ -145,8 +148,7 @@ def _too_old(packages: dict[str, str]) -> list[str]:
     """Packages older than any that was tested; PyAV is refused elsewhere."""
     return [
         f"{name} {packages[name]} is older than {oldest}, the oldest that was tested: answers may "
-        "differ or be wrong. To change that: "
-        f"pip install -c constraints.txt {name}"
+        f"differ or be wrong. To change that: {pip_install(name)}"
         for name, oldest in {**OLDEST, **oldest_packages()}.items()
         if name != "av" and name in packages and is_older(packages[name], oldest)
     ]

@@ -178,7 +178,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 def _load_bundle(named: str | None) -> Bundle:
     from .bundle.bundle import Bundle
     from .bundle.moved_aside import moved_note
-    from .command.missing import in_checkout
+    from .libraries.install import in_checkout
     from .system.errors import BundleError
 
     folder = Path(named) if named else DEFAULT_BUNDLE

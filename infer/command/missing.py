@@ -6,7 +6,8 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
+
+from ..libraries.install import in_checkout, pip_install
 
 OWN_NAME = __name__.split(".")[0]
 """Of this package: `infer` in a checkout, else `clipduet`."""
@@ -34,18 +35,11 @@ def need(packages: Sequence[str], *, extra: str) -> None:
         raise SystemExit(2)
 
 
-def in_checkout() -> bool:
-    """Whether this runs in a checkout: an installed package has no make targets."""
-    return (Path(__file__).resolve().parents[2] / "Makefile").is_file()
-
-
 def advice(missing: str, *, extra: str = "") -> str:
     """What to do about packages that are not there; `extra`: of this project, or the base."""
-    what = f"'.[{extra}]'" if extra else "."
-    install = f"pip install -c constraints.txt {what}"
-    remedy = f"{install}, or run `make setup` and take .venv/bin/python"
-    if not in_checkout():
-        remedy = f"install {OWN_NAME} again, with what it needs ({install} in its checkout)"
+    remedy = pip_install(extra=extra)
+    if in_checkout():
+        remedy += ", or run `make setup` and take .venv/bin/python"
     return f"{sys.executable} does not have {missing}: {remedy}"
 
 

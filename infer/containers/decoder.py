@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..libraries.install import pip_install
 from ..libraries.versions import OLDEST, is_older, major
 from ..system.errors import ClipDuetError
 
 LIBRARIES = ("libavcodec", "libavformat", "libavutil", "libswscale")
 """Those of FFmpeg that pixels depend on."""
 NAMES = {"av": "PyAV", "opencv": "OpenCV"}
-INSTALL = "pip install -c constraints.txt av"
 
 
 def installed() -> dict[str, str]:
@@ -39,7 +39,8 @@ def check_decoder(version: str) -> None:
     if is_older(version, oldest):
         raise ClipDuetError(
             f"PyAV {version} is installed, and {oldest} or newer is needed: older versions crash "
-            f"on some files and read others in wrong colours. To change that: {INSTALL}"
+            f"on some files and read others in wrong colours. To change that: "
+            f"{pip_install('av')}"
         )
 
 

@@ -158,6 +158,25 @@ def test_packages_that_it_lacks_are_named_without_a_checkout(installed: Path) ->
     assert "python -m clipduet.doctor" in broken
 
 
+def test_commands_that_install_work_without_a_checkout(installed: Path) -> None:
+    code = """
+        import json, sys
+        from clipduet.__main__ import main
+        from clipduet.command.missing import why_not
+        print(why_not(ModuleNotFoundError(name="cv2")))
+        from clipduet.containers.decoder import check_decoder
+        try:
+            check_decoder("1.0")
+        except Exception as error:
+            print(error)
+        sys.modules["openvino"] = None
+        main(["doctor", "--format", "json"])
+        """
+    done = run(installed, code)
+    assert done.stdout.count("pip install") >= 3 and "constraints" not in done.stdout
+    assert " .[" not in done.stdout and "'.[" not in done.stdout
+
+
 def test_doctor_looks_at_every_backend_under_the_installed_name(installed: Path) -> None:
     code = """
         import sys

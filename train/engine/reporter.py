@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from infer.libraries.install import pip_install
 from infer.system.errors import ClipDuetError
 from infer.system.hardware import peak_bytes
 from train.engine.stage_progress import StageProgress
@@ -222,8 +223,7 @@ def _scalar_writer(folder: str) -> Any:
         from visualdl import LogWriter
     except ImportError as error:
         raise ClipDuetError(
-            "VisualDL is not installed: pip install -c constraints.txt '.[visualdl]', "
-            "or leave --visualdl out"
+            f"VisualDL is not installed: {pip_install(extra='visualdl')}, or leave --visualdl out"
         ) from error
     return LogWriter(logdir=folder)
 

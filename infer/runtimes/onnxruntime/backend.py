@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from ...libraries.install import pip_install
 from ..backend import Backend, Preference, is_few
 
 # onnxruntime and onnxruntime-gpu own the same files, and the one installed last wins. ONNX Runtime
@@ -50,7 +51,7 @@ BACKENDS = (
         name="onnxruntime",
         title="ONNX Runtime",
         short_title="ORT",
-        install="pip install -c constraints.txt onnxruntime",
+        install=pip_install("onnxruntime"),
         keys=_keys,
         preference=_on_cpu,
     ),

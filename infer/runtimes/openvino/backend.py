@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 
+from ...libraries.install import pip_install
 from ..backend import Backend, Preference, is_few
 
 X86 = ("x86_64", "amd64", "i386", "i686")
@@ -33,7 +34,7 @@ BACKENDS = (
         packages=("openvino",),
         # 2025 loads graphs whose inputs are not those of bundle.json.
         oldest="2026.1.0",
-        install="pip install -c constraints.txt '.[openvino]'",
+        install=pip_install(extra="openvino"),
         # It takes the wish for bf16 on every CPU, and runs f32 where that has none.
         cpu_features={"bf16": frozenset({"avx512_bf16", "amx_bf16", "bf16"})},
         format="onnx",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...libraries.install import pip_install
 from ..backend import Backend, Preference
 
 
@@ -20,7 +21,7 @@ BACKENDS = (
         packages=_PACKAGES,
         oldest="3.3.1",
         rivals=_PACKAGES,
-        install="pip install -c constraints.txt '.[paddle]'",
+        install=pip_install(extra="paddle"),
         format="paddle",
         preference=_preference,
         runtime=f"{__package__}.runtime",

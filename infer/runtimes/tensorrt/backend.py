@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...libraries.install import pip_install
 from ..backend import Backend, Preference
 
 
@@ -15,7 +16,7 @@ TENSORRT = Backend(
     gpu=True,
     import_name="tensorrt",
     packages=("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "pycuda"),
-    install="pip install '.[gpu]'",
+    install=pip_install(extra="gpu", pinned=False),
     format="onnx",
     engines=True,
     preference=_preference,
