@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):  # run as a file: Python put train/ first, the package is above it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from infer.command.runner import command, run_and_exit
+from infer.command.runner import command, run_and_exit, told_when_stopped
 from infer.system.log import logger
+from train.checkpoints.names import LATEST
 from train.config.options import add_override, add_trust, text_override
 from train.distributed.launcher import end_with_the_launcher
 from train.paddle_import import import_paddle
+
+if TYPE_CHECKING:
+    from train.config.load import Config
 
 log = logger("train.command")
 
@@ -51,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command(stopped="--resume goes on from the last checkpoint", extra="train")
+@command(stopped="nothing was begun", extra="train")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; see the module's docstring.
 
@@ -77,11 +83,25 @@ def main(arguments: list[str] | None = None) -> int:
     if cfg.ignored:
         names = ", ".join(cfg.ignored)
         log.warning(f"ignored, because these settings have no effect here: {names}")
+    folders = [Path(cfg.output_dir)]
+    with told_when_stopped(lambda: _left_in(folders)):
+        return _train(cfg, options, folders)
+
+
+def _left_in(folders: Sequence[Path]) -> str:
+    """How a run goes on that was stopped; `folders`: its own, and those of its stages."""
+    if any((folder / LATEST).exists() for folder in folders):
+        return "--resume goes on from the last checkpoint"
+    return "before the first checkpoint: the same command begins again"
+
+
+def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int:
     import_paddle()
     from train.data.splits import training_datasets
     from train.stages.before import left, make
 
     stages = left(cfg)
+    folders += [Path(one.cfg.output_dir) for one in stages if one.labelling is None]
     # Where something comes first, the dry run reads the lists.
     datasets = None if stages else training_datasets(cfg)
     from train.distributed.team import NETWORK_ERRORS, join

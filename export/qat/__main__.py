@@ -34,9 +34,10 @@ from export.qat.trained import (
     read_record,
     result,
 )
-from infer.command.runner import command, run_and_exit
+from infer.command.runner import command, run_and_exit, told_when_stopped
 from infer.system.files import replacing, sha256_of, write_text
 from infer.system.log import logger
+from train.checkpoints.names import LATEST
 from train.config.options import add_override, add_trust, text_override
 from train.paddle_import import import_paddle
 
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command(stopped="--resume goes on from the last checkpoint", extra="export", information="stdout")
+@command(stopped="nothing was begun", extra="export", information="stdout")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command.
 
@@ -88,17 +89,18 @@ def main(arguments: list[str] | None = None) -> int:
     from train.engine.stopping import stop_requests
 
     kinds = KINDS if options.activations == "both" else (options.activations,)
-    # There is nothing to finish before the training, so a signal ends that at once.
-    start = begin(cfg, checkpoint, resume=options.resume)
-    with stop_requests() as should_stop:
-        record = fine_tune(
-            cfg,
-            checkpoint,
-            activations=kinds,
-            resume=options.resume,
-            start=start,
-            should_stop=should_stop,
-        )
+    with told_when_stopped(lambda: _left_in(Path(cfg.output_dir))):
+        # There is nothing to finish before the training, so a signal ends that at once.
+        start = begin(cfg, checkpoint, resume=options.resume)
+        with stop_requests() as should_stop:
+            record = fine_tune(
+                cfg,
+                checkpoint,
+                activations=kinds,
+                resume=options.resume,
+                start=start,
+                should_stop=should_stop,
+            )
     for kind in kinds:
         one = record["trained"][kind]
         print(
@@ -106,6 +108,15 @@ def main(arguments: list[str] | None = None) -> int:
             f"{one['seconds']:.0f} s; validation top-1 {one['validation_top1']:.4f}"
         )
     return 0
+
+
+def _left_in(folder: Path) -> str:
+    """How a fine-tune goes on that was stopped."""
+    if any((folder / kind / LATEST).exists() for kind in KINDS):
+        return "--resume goes on from the last checkpoint"
+    if (folder / START).exists():
+        return "before the first checkpoint: --resume goes on from the graphs to start from"
+    return "before the first checkpoint: the same command begins again"
 
 
 def fine_tune(

@@ -6,7 +6,8 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn, ParamSpec
 
 from ..system.errors import ClipDuetError, explained, os_reason
@@ -25,6 +26,9 @@ from .suggestions import options_suggested
 FAILED, WRONG_USE, NO_READER = 1, 2, 141
 """Exit status beside 0: some inputs or the work failed; wrong use; nobody reads the output."""
 
+LEFT = "clipduet_left"
+"""Attribute of a KeyboardInterrupt: what a user is told of what it leaves."""
+
 log = logger(__name__)
 P = ParamSpec("P")
 
@@ -38,7 +42,8 @@ def command(
     the reader of a pipe has gone; 130, 143 and 129 after Ctrl-C, SIGTERM and SIGHUP.
 
     Args:
-        stopped: said after a signal: what is left, or how to go on; None: nothing is said at all.
+        stopped: said after a signal: what is left, or how to go on, see also `told_when_stopped`;
+            None: nothing is said at all.
         failed: said below an error.
         extra: of this project, which brings the packages that may be missing.
         information: where messages go that are no warnings or errors.
@@ -59,13 +64,24 @@ def command(
                     status = getattr(error, "exit_status", WRONG_USE)
                 except KeyboardInterrupt as stop:
                     if stopped is not None:
-                        log.warning("\nstopped" + (f"; {stopped}" if stopped else ""))
+                        what = getattr(stop, LEFT, stopped)
+                        log.warning("\nstopped" + (f"; {what}" if what else ""))
                     status = exit_status(stop)
             return status or int(messages.lost)
 
         return run
 
     return decorate
+
+
+@contextmanager
+def told_when_stopped(what: Callable[[], str]) -> Iterator[None]:
+    """Let a command that is stopped in the body say what is left then, not what `stopped` says."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        setattr(stop, LEFT, what())
+        raise
 
 
 def _nobody_reads(error: Exception) -> bool:

@@ -22,6 +22,7 @@ from infer.containers.file_kind import HEAD, TEXT, kind_of
 from infer.system.errors import ClipDuetError, os_reason
 from infer.system.files import replacing, write_text
 from train.checkpoints.checksum import ChecksumError, checked_size, seal
+from train.checkpoints.names import BEST, BEST_RECORD, LATEST
 from train.checkpoints.optimizer_state import optimizer_state, set_optimizer_state
 from train.checkpoints.paddle_format import as_paddle_loads
 from train.checkpoints.pickle_names import ForbiddenError, MalformedPickleError, shortened
@@ -32,7 +33,6 @@ from train.losses.float32 import HALVES
 SHOWN = 4
 """Keys of a kind that a message spells out; the rest is counted."""
 
-LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
 FORMAT = 1
 PARTS = ("model", "optimizer", "progress")
 """What `latest.ckpt` holds beside its format."""

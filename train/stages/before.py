@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from train.checkpoints.names import LATEST
 from train.config.errors import ConfigError, Mistake
 from train.config.load import before_path, load_config
 from train.config.options import text_override
@@ -56,12 +57,8 @@ def left(cfg: Config) -> list[Stage]:
         ConfigError: as for `plan`.
     """
     folder = Path(cfg.output_dir)
-    if folder.is_dir():
-        # With Paddle, which a first start need not wait for.
-        from train.checkpoints.checkpoint import LATEST
-
-        if (folder / LATEST).exists() and all(file.exists() for file in _own_lists(cfg)):
-            return []
+    if (folder / LATEST).exists() and all(file.exists() for file in _own_lists(cfg)):
+        return []
     return plan(cfg)
 
 

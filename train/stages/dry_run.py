@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from infer.system.errors import ClipDuetError
-from train.checkpoints.checkpoint import LATEST, load_file, set_weights
+from train.checkpoints.checkpoint import load_file, set_weights
+from train.checkpoints.names import LATEST
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks, network_weights
 from train.config.errors import ConfigError, Location, Mistake

@@ -1,0 +1,5 @@
+"""Names of the files in a run's folder, for those who do not read them."""
+
+from __future__ import annotations
+
+LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
