@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infer.system.errors import ClipDuetError, os_reason
-from train.checkpoints.checkpoint import BEST, BEST_RECORD, LATEST
+from train.checkpoints.names import BEST, BEST_RECORD, LATEST
 from train.config.load import RUN_CONFIG
 
 LOCK = "lock"
@@ -23,11 +23,13 @@ LOCK = "lock"
 def run_lock(folder: Path) -> Iterator[None]:
     """Make a run's folder and keep other trainings out of it for the body.
 
-    The lock goes with the process, however that ends; the file stays.
+    The lock goes with the process, however that ends; the file stays. A folder that was made here
+    goes again where the body raises something and has written nothing there.
 
     Raises:
         ClipDuetError: the folder cannot be written, or another process trains in it.
     """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a+")
@@ -50,4 +52,22 @@ def run_lock(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        try:
+            yield
+        except BaseException:
+            _remove_unused(folder, made)
+            raise
+
+
+def _remove_unused(folder: Path, made: Sequence[Path]) -> None:
+    """Remove a run's folder, and those above it that were made for it, if only the lock is there.
+
+    Args:
+        folder: the run's.
+        made: folders that were not there before, the innermost first.
+    """
+    with suppress(OSError):
+        if folder in made and os.listdir(folder) == [LOCK]:
+            (folder / LOCK).unlink()
+            for path in made:
+                path.rmdir()
