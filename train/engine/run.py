@@ -12,7 +12,8 @@ import paddle
 from paddle import nn
 
 from infer.system.errors import ClipDuetError
-from train.checkpoints.checkpoint import LATEST, load_file, load_latest, save_latest
+from train.checkpoints.checkpoint import load_file, load_latest, save_latest
+from train.checkpoints.names import BEST, LATEST
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks
 from train.config.identity import changed_settings, completed, deployed, identity
@@ -138,6 +139,8 @@ def open_run(
         _continue(run)
         done = run.progress.epoch >= cfg.epochs
         note(f"{'was finished' if done else 'going on'} after {run.progress.step} steps")
+        if done:
+            note(f"to train longer: {_from_its_weights(run.folder)}")
         return run
     for line in _fill(cfg, recognizer) if networks is None else []:
         note(line)
@@ -241,9 +244,14 @@ def check_begun(folder: Path, *, resume: bool) -> bool:
     if begun and not resume:
         raise ClipDuetError(
             f"{folder} holds a run already: add --resume to go on with it, "
-            "or choose another --output"
+            f"or choose another --output. If it is finished: {_from_its_weights(folder)}"
         )
     return begun
+
+
+def _from_its_weights(folder: Path) -> str:
+    """How to train on where a run has ended."""
+    return f"--weights {folder / BEST} and another --output begin a run from its weights"
 
 
 def _continue(run: Run) -> None:
@@ -259,7 +267,8 @@ def _continue(run: Run) -> None:
         raise ClipDuetError(
             f"{run.folder} holds a run with another config:\n  "
             + "\n  ".join(changed)
-            + "\nundo the change, or choose another --output"
+            + "\nundo the change, or choose another --output; "
+            + _from_its_weights(run.folder)
         )
     _check_conditions(run, stored)
     if run.average is not None:

@@ -29,12 +29,48 @@ def test_a_finished_run_is_left_as_it_is_and_another_is_not_overwritten(
     arguments = ["-c", str(file)]
     assert main(arguments) == 0
     before = (tmp_path / "run" / LATEST).stat().st_mtime_ns
+    best = str(tmp_path / "run" / BEST)
+    capsys.readouterr()
     assert main([*arguments, "--resume"]) == 0
+    assert f"--weights {best}" in capsys.readouterr().err
     assert main(arguments) == 2
-    assert "--resume" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "--resume" in said and f"--weights {best}" in said
     assert main([*arguments, "--resume", "-o", "OPTIMIZER.weight_decay=0.5"]) == 2
     assert "weight_decay" in capsys.readouterr().err
+    assert main([*arguments, "--resume", "-o", "epochs=2"]) == 2
+    said = capsys.readouterr().err
+    assert "epochs" in said and f"--weights {best}" in said
     assert (tmp_path / "run" / LATEST).stat().st_mtime_ns == before
+    assert main([*arguments, "--weights", best, "--output", str(tmp_path / "longer")]) == 0
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_run_that_is_refused_leaves_no_folder_that_it_made(
+    experiment: Callable[..., Path], tmp_path: Path, there: bool
+) -> None:
+    folder = tmp_path / "runs" / "a"
+    if there:
+        folder.mkdir(parents=True)
+    wrong = ["--output", str(folder), "-o", "DATASET.batch_size=1000"]
+    assert main(["-c", str(experiment(ALONE)), *wrong]) == 2
+    assert folder.exists() == folder.parent.exists() == there
+
+
+def test_a_run_that_is_stopped_before_its_first_checkpoint_does_not_promise_one(
+    experiment: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.engine.loop.probe_clips", stop)
+    assert main(["-c", str(experiment(ALONE, epochs=1))]) == 130
+    said = capsys.readouterr().err
+    assert "stopped; before the first checkpoint" in said and "--resume" not in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("change", ["label", "clip", "moved"])
