@@ -15,6 +15,10 @@
 #   SEEDS="..."      seeds of the study; comparing METHODS takes at least three (study)
 #   CONFIGS="..."    baseline=FILE dml=FILE instead of the demo's two (study)
 #   FOLDS=number     cross-validation: every clip of the lists is a test clip once (study)
+#   ROOT=folder      holds a folder for each set of clips (study-real)
+#   SETS="..."       these folders (study-real)
+#   STUDENT_START=file  weights that the student starts from, baseline's and pair's (study-real)
+#   TEACHER_START=file  the same for the teacher (study-real)
 #   SEED=number      seed of a training instead of the config's
 #   PYTHON=command   interpreter that .venv is made of; 3.10, 3.11 or 3.12
 #   JOBS=number      tests that run side by side (test, torture)
@@ -36,6 +40,8 @@ METHODS ?=
 SEEDS ?=
 CONFIGS ?=
 FOLDS ?=
+ROOT ?=
+SETS ?=
 QAT ?=
 GOAL ?=
 JOBS ?= 2
@@ -59,6 +65,7 @@ reads_benchmark := $(trains)
 reads_report := $(trains)
 reads_demo := $(trains) VIDEO LABELS
 reads_study := METHODS SEEDS CONFIGS FOLDS OVERRIDES
+reads_study-real := ROOT SETS STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES
 reads_doctor := BUNDLE
 reads_test := JOBS
 reads_test-gpu := BUNDLE
@@ -89,7 +96,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup data teacher train train-baseline train-dml export predict sensitivity qat engine triton benchmark report \
-    demo study doctor docs test test-gpu torture lint clean
+    demo study study-real doctor docs test test-gpu torture lint clean
 
 help: ## list the targets
 	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
@@ -239,11 +246,16 @@ UNLABELLED := --out data/motions_unlabelled --train 1600 --val 0 --test 0 --seed
 study_options = $(if $(SEEDS),--seeds $(SEEDS)) $(addprefix -o ,$(OVERRIDES))
 study: $(if $(CONFIGS),setup,data) ## what DML brings, over seeds (hours; CONFIGS= FOLDS=); METHODS="kd dkd ..." compares methods instead
 ifeq ($(METHODS),)
-	@$(PY) -m benchmarks.study $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS)) $(study_options)
+	@$(PY) -m benchmarks.study $(study_options) $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS))
 else
 	@$(if $(filter semi ssld,$(METHODS)),$(PY) -m train.data.motions $(UNLABELLED))
 	@$(PY) -m benchmarks.methods $(METHODS) $(study_options)
 endif
+
+study-real: setup ## folds of several sets of real clips, judged and pooled (hours; ROOT= SETS= FOLDS= SEEDS=; reports/real)
+	@[ -n '$(ROOT)' ] || { echo "error: ROOT= names the folder that holds the sets" >&2; exit 2; }
+	@$(PY) -m benchmarks.real --root $(ROOT) $(study_options) $(if $(SETS),--sets $(SETS)) \
+	    $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS))
 
 doctor: setup ## say which backends run here and why the others cannot (BUNDLE= says what could run it)
 	@$(PY) -m infer.doctor $(if $(BUNDLE),--bundle $(BUNDLE))

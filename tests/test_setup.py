@@ -192,7 +192,8 @@ READ = {
     "qat": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES QAT GOAL",
     "engine": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES PRECISION ENGINE_OPTIONS",
     "benchmark": "SEED OVERRIDES",
-    "study": "METHODS SEEDS OVERRIDES",
+    "study": "METHODS SEEDS CONFIGS FOLDS OVERRIDES",
+    "study-real": "ROOT SETS STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES",
     "doctor": "BUNDLE",
     "test": "JOBS",
     "help": "",
@@ -247,6 +248,10 @@ def test_a_study_takes_seeds_and_overrides(installed: Path) -> None:
     for methods, module in ((), "study"), (("METHODS=kd dkd",), "methods kd dkd"):
         said = _make(installed, "--dry-run", "study", *given, *methods).stdout
         assert f"-m benchmarks.{module} --seeds 1 2 3 -o epochs=2 -o seed=5" in said
+    said = _make(installed, "--dry-run", "study", "FOLDS=5", "CONFIGS=a=b.yaml c=d.yaml").stdout
+    assert "--configs a=b.yaml c=d.yaml --folds 5" in said and "motions" not in said
+    said = _make(installed, "--dry-run", "study-real", "ROOT=clips", "SETS=a b", "FOLDS=3").stdout
+    assert "benchmarks.real --root clips" in said and "--sets a b" in said and "--folds 3" in said
 
 
 @needs_make

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
 from train.config.schema.common import (
     STRICT,
@@ -22,6 +22,14 @@ CONNECTORS = "connectors"
 """What keys of the losses' own parameters begin with; no network may have this name."""
 
 
+def _digits(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value
+
+
+ClassCount = Annotated[Positive, BeforeValidator(_digits)]
+"""How many classes; also as text, which is what `${VARIABLE}` gives."""
+
+
 class PPTSMv2Backbone(BaseModel):
     """The student of the recipe: PP-LCNetV2 with one temporal shift; it ends in logits."""
 
@@ -30,7 +38,7 @@ class PPTSMv2Backbone(BaseModel):
     name: Literal["PPTSM_v2"]
     num_seg: Segments = 8
     """Frames a clip; the shift moves 1/num_seg of the channels each way."""
-    class_num: Positive = 400
+    class_num: ClassCount = 400
     """Width of the logits."""
     scale: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Multiplier of every width but the last convolution's; 1 is the public network."""
@@ -88,7 +96,7 @@ class PPTSMHeadOptions(BaseModel):
     model_config = STRICT
 
     name: Literal["ppTSMHead"]
-    num_classes: Positive
+    num_classes: ClassCount
     """Width of the logits."""
     in_channels: Positive
     """Channels of the backbone: 2048 from depth 50 on, 512 below, times its width."""

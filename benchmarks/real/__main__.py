@@ -1,0 +1,207 @@
+"""`python -m benchmarks.real --root DIR`: studies and gates over folds of several sets of clips.
+
+Of each set below the root every clip is a test clip once (`benchmarks.study --folds`), all
+deployments are judged on them (`benchmarks.gain --folds`), and the sets are pooled, each a stratum.
+Stopped at any moment, the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import EXTRA
+from benchmarks.common import machine
+from benchmarks.common.command import RESAMPLES, add_out, take_signals
+from benchmarks.common.errors import BenchmarkError, StepError
+from benchmarks.common.result_file import dump, header
+from benchmarks.gate.result_file import load_results
+from benchmarks.gate.verdict import Rule
+from benchmarks.pages.markdown import markdown
+from benchmarks.pages.parts import measured
+from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
+from benchmarks.real.sections import real_sections, real_sentences
+from benchmarks.stats.options import add_resampling, bootstrap_of
+from benchmarks.study.result_file import load_study
+from benchmarks.training.runs import add_trainings
+from export.option_limits import (
+    SEED,
+    THREADS,
+    Allowed,
+    folder_problems,
+    number_problems,
+    refuse,
+)
+from infer.command.runner import command, run_and_exit
+from infer.system.files import sha256_of, write_text
+from infer.system.log import logger
+from train.config.options import add_override
+
+log = logger("benchmarks.real")
+
+SETS = ("railway", "tennis", "fights")
+CONFIGS = ("baseline=configs/real_baseline.yaml", "dml=configs/real_dml.yaml")
+NAMES = ("labels.txt", "classes.txt")
+WHOLE = "all.list"
+LISTS = {"REAL_TRAIN": "train.list", "REAL_VALID": "val.list", "REAL_TEST": "test.list"}
+STARTS = ("STUDENT_START", "TEACHER_START")
+NUMBERS = {"parallel": THREADS, "threads": THREADS, "resamples": RESAMPLES, "seeds": SEED,
+           "bootstrap_seed": SEED, "fold_seed": SEED, "folds": Allowed(2)}  # fmt: skip
+
+
+@command(stopped="the same command goes on where it was", extra=EXTRA)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 done, 1 a training failed, 2 wrong use."""
+    options = _parser().parse_args(arguments)
+    take_signals()
+    found = run(options)
+    write_text(options.out / "results.json", dump(found))
+    text = markdown("Real clips, all of them", measured(found), real_sections(found))
+    write_text(options.out / "report.md", text)
+    for line in [*real_sentences(found), f"written: {options.out}/results.json, report.md"]:
+        print(line)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.real",
+        description="A study and a gate over folds of each set of clips, and all sets together.",
+    )
+    add = parser.add_argument
+    add("--root", type=Path, required=True, help="folder with a folder for each set")
+    add("--sets", nargs="+", default=list(SETS), metavar="SET",
+        help="folders with clips, labels.txt or classes.txt, and all.list or train.list, val.list "
+        "and test.list (default: %(default)s)")  # fmt: skip
+    add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
+        help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
+    add("--folds", type=int, default=5, metavar="K", help="default: %(default)s")
+    add("--fold-seed", type=int, default=0, help="deals the clips (default: %(default)s)")
+    add("--seeds", nargs="+", type=int, default=[11, 12, 13], help="default: %(default)s")
+    add("--backends", nargs="+", default=[], metavar="BACKEND",
+        help="of the gate, only these (default: all that run here)")  # fmt: skip
+    add("--runs", type=Path, default=Path("runs/real"), help="default: %(default)s")
+    add_out(parser, "reports/real")
+    add_override(parser)
+    add_trainings(parser)
+    add_resampling(parser)
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Study and gate of each set, in processes of their own, then the pool; JSON-ready."""
+    wrong = number_problems(vars(options), NUMBERS) + folder_problems("out", options.out)
+    wrong += [
+        f"--sets {name}: allowed is the name of a folder, once"
+        for name in options.sets
+        if not name or "/" in name or options.sets.count(name) > 1
+    ]
+    refuse(wrong)
+    environments = {name: environment_of(options.root / name) for name in options.sets}
+    sets = {name: _one_set(options, name, given) for name, given in environments.items()}
+    rule = Rule()
+    settings = bootstrap_of(options)
+    return {
+        **header(FORMAT, FORMAT_VERSION),
+        "conditions": {"machine": machine.machine(), **settings},
+        "rule": {"keep": rule.keep, "margin": rule.margin},
+        "starts": {
+            name: {"file": os.environ[name], "sha256": sha256_of(Path(os.environ[name]))}
+            for name in STARTS
+            if os.environ.get(name)
+        },
+        "files": {
+            name: {
+                kind: {"file": f"{name}/{folder}results.json", "sha256": sha256_of(file)}
+                for kind, folder, file in (
+                    ("study", "", options.out / name / "results.json"),
+                    ("gate", "gate/", options.out / name / "gate" / "results.json"),
+                )
+            }
+            for name in options.sets
+        },
+        **pool_sets(sets, rule, settings),
+    }
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """The variables by which configs/real_base.yaml finds a set.
+
+    Raises:
+        BenchmarkError: there is no such folder, or it lacks class names or lists.
+    """
+    names = next((name for name in NAMES if (folder / name).is_file()), None)
+    if names is None:
+        there = "it holds neither" if folder.is_dir() else "there is no such folder with"
+        raise BenchmarkError(f"{folder}: {there} {' nor '.join(NAMES)}, the class names by line")
+    if (folder / WHOLE).is_file():
+        lists = dict.fromkeys(LISTS, WHOLE)
+    else:
+        lists = {name: file for name, file in LISTS.items() if (folder / file).is_file()}
+        if not {"REAL_TRAIN", "REAL_VALID"} <= set(lists):
+            raise BenchmarkError(
+                f"{folder} holds no {WHOLE}, and not both train.list and val.list; "
+                "`python -m train.data.folders` writes lists"
+            )
+        lists.setdefault("REAL_TEST", lists["REAL_VALID"])
+    lines = (folder / names).read_text(encoding="utf-8").splitlines()
+    classes = sum(1 for line in lines if line.strip())
+    return {"REAL_ROOT": str(folder), "REAL_NAMES": names, "REAL_CLASSES": str(classes), **lists}
+
+
+def _one_set(
+    options: argparse.Namespace, name: str, environment: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The results of a set's study and gate."""
+    out, runs = options.out / name, options.runs / name
+    log.info(f"{name}: the study")
+    common = ["--threads", str(options.threads), "--resamples", str(options.resamples)]
+    _step(
+        "benchmarks.study", "--configs", *options.configs, "--folds", str(options.folds),
+        "--fold-seed", str(options.fold_seed), "--seeds", *map(str, options.seeds),
+        "--out", str(out), "--runs", str(runs), "--parallel", str(options.parallel),
+        "--checkpoint", options.checkpoint, "--bootstrap-seed", str(options.bootstrap_seed),
+        "--export", *common, *(part for one in options.override for part in ("-o", one)),
+        environment=environment,
+    )  # fmt: skip
+    log.info(f"{name}: the gate")
+    gate = out / "gate"
+    bundles = [
+        [
+            str(runs / str(fold) / f"{Path(config.partition('=')[2]).stem}-{seed}" / "bundle")
+            for seed in options.seeds
+            for fold in range(1, options.folds + 1)
+        ]
+        for config in options.configs
+    ]
+    backends = ["--backends", *options.backends] if options.backends else []
+    _step(
+        "benchmarks.gain", "--baseline", *bundles[0], "--student", *bundles[1],
+        "--folds", str(runs / "folds.json"), "--out", str(gate / "results.json"),
+        "--report", str(gate), "--no-latency", "--tell-only", "--workers", "1", *backends,
+        "--seed", str(options.bootstrap_seed), *common,
+        environment=environment,
+    )  # fmt: skip
+    return load_study(out / "results.json"), load_results(gate / "results.json")
+
+
+def _step(*words: str, environment: Mapping[str, str]) -> None:
+    """Run a command of this repository; it says itself what is wrong.
+
+    Raises:
+        StepError: it failed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", *words], check=False, env={**os.environ, **environment}
+    )
+    if done.returncode:
+        raise StepError(f"python -m {words[0]} failed; its message is above", done.returncode)
+
+
+if __name__ == "__main__":
+    run_and_exit(main)

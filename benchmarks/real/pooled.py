@@ -1,0 +1,162 @@
+"""Several sets of clips in one analysis: each set is a stratum, and keeps its share of the clips.
+
+A seed is one training of everything on every set; its gain is over the clips of all sets. Resamples
+draw seeds, and within each set whole groups of its clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.deployments.accuracy import MODELS
+from benchmarks.gate.verdict import Rule, verdict
+from benchmarks.stats import paired
+from benchmarks.stats.gains import gain_record
+from benchmarks.stats.resample import Bootstrap, Groups, Interval, Settings
+from benchmarks.stats.score import score_interval
+
+FORMAT, FORMAT_VERSION = "clipduet-real", 1
+
+Right = npt.NDArray[np.bool_]
+Table = Mapping[str, Mapping[str, Right]]
+"""By deployment and model, bool [seeds, clips]."""
+Sets = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
+"""By name, the results of a set's study and gate."""
+
+
+def pool_sets(sets: Sets, rule: Rule, settings: Settings) -> dict[str, Any]:
+    """`sets`, a summary each, and `pooled` over all; JSON-ready.
+
+    Raises:
+        BenchmarkError: the sets have other seeds or another reference.
+    """
+    gates = {name: gate for name, (_, gate) in sets.items()}
+    counts = {name: len(gate["pairs"]) for name, gate in gates.items()}
+    references = {gate["reference"] for gate in gates.values()}
+    if len(set(counts.values())) > 1 or len(references) > 1:
+        raise BenchmarkError(f"sets of other seeds or references cannot be pooled: {counts}")
+    tables = {name: right_of(gate) for name, gate in gates.items()}
+    first = next(iter(gates.values()))
+    cells = [
+        row["cell"]
+        for row in first["cells"]
+        if all(row["cell"] in table for table in tables.values())
+    ]
+    names = {
+        name: [f"{name}/{one}" for one in gate["data"]["groups"]] for name, gate in gates.items()
+    }
+    joined: dict[str, dict[str, Right]] = {
+        cell: {
+            model: np.concatenate([table[cell][model] for table in tables.values()], axis=1)
+            for model in MODELS
+        }
+        for cell in cells
+    }
+    groups = Groups.of(
+        [one for each in names.values() for one in each],
+        [name for name, each in names.items() for _ in each],
+    )
+    labels = [gate["data"]["labels"] for gate in gates.values()]
+    same = [cell for cell in cells if all(_same(gate, cell) for gate in gates.values())]
+    reference = first["reference"]
+    return {
+        "reference": reference,
+        "cells": cells,
+        "sets": [
+            {
+                "set": name,
+                "classes": len(gate["data"]["classes"]),
+                "groups": len(set(gate["data"]["groups"])),
+                "failed": len(gate["data"]["failed"]),
+                **summary(
+                    {cell: tables[name][cell] for cell in cells},
+                    [gate["data"]["labels"]],
+                    Groups.of(names[name]),
+                    reference=reference,
+                    rule=rule,
+                    settings=settings,
+                    same=[cell for cell in cells if _same(gate, cell)],
+                ),
+            }
+            for name, gate in gates.items()
+        ],
+        "pooled": summary(
+            joined, labels, groups, reference=reference, rule=rule, settings=settings, same=same
+        ),
+    }
+
+
+def summary(
+    table: Table,
+    labels: Sequence[Sequence[int]],
+    groups: Groups,
+    *,
+    reference: str,
+    rule: Rule,
+    settings: Settings,
+    same: Sequence[str],
+) -> dict[str, Any]:
+    """Top-1 against chance, gain, retained gain and verdict by deployment; JSON-ready.
+
+    Args:
+        table: what is right.
+        labels: of the clips, a list for each set.
+        groups: of the clips.
+        reference: the deployment whose gain counts as whole.
+        rule: what has to be retained.
+        settings: of the resampling.
+        same: deployments that compute what the reference computes, to rounding.
+    """
+    bootstrap: Bootstrap = {**settings, "groups": groups}
+    clips = sum(map(len, labels))
+    # Who knows the set answers its most frequent class.
+    chance = sum(max(np.bincount(one)) for one in labels) / clips
+    whole = gain_record(table[reference]["baseline"], table[reference]["student"], bootstrap)
+    real = whole["distinguishable"] and whole["point"] > 0
+    rows = {}
+    for cell, right in table.items():
+        four = [table[key][model] for key in (reference, cell) for model in MODELS]
+        drawn = paired.resampled(four, **bootstrap)
+        share = drawn.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
+        row: dict[str, Any] = {
+            "gain": gain_record(right["baseline"], right["student"], bootstrap),
+            "retained": share.to_dict() if share is not None else None,
+            "meaningful": real,
+            **{model: _top1(right[model], bootstrap) for model in MODELS},
+        }
+        if cell != reference:
+            row["verdict"] = verdict(drawn, rule, gain_is_real=real, same=cell in same)
+        rows[cell] = row
+    return {"clips": clips, "chance": float(chance), "by_cell": rows}
+
+
+def right_of(gate: Mapping[str, Any]) -> dict[str, dict[str, Right]]:
+    """What each deployment's models have right, from a gate's answers."""
+    labels = np.asarray(gate["data"]["labels"])
+    return {
+        row["cell"]: {
+            model: np.stack(
+                [np.asarray(pair[model]["predictions"]) == labels for pair in row["pairs"]]
+            )
+            for model in MODELS
+        }
+        for row in gate["cells"]
+    }
+
+
+def _top1(right: Right, bootstrap: Bootstrap) -> dict[str, float | None]:
+    """A model's top-1 with an interval over seeds and groups, at least as wide as over clips."""
+    crossed = paired.crossed_bootstrap(right, **bootstrap)
+    score = score_interval(right.mean(axis=0), 0, 1, level=bootstrap["level"])
+    low, high = min(crossed.low, score.low), max(crossed.high, score.high)
+    return Interval(crossed.point, low, high, crossed.level).to_dict()
+
+
+def _same(gate: Mapping[str, Any], cell: str) -> bool:
+    row = next((row for row in gate["cells"] if row["cell"] == cell), None)
+    return row is not None and bool(row["verdict"].get("same_network", False))

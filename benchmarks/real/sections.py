@@ -1,0 +1,129 @@
+"""What the report says about real clips: each set on its own, and all together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR
+from benchmarks.pages import numbers
+from benchmarks.pages.parts import Badge, Section, Table, bounds, machine_rows
+
+WORDS = {PASS: "passes", FAIL: "fails", UNCLEAR: "inconclusive"}
+
+
+def real_sentences(found: Mapping[str, Any]) -> list[str]:
+    """A sentence a set, and two about all of them."""
+    said = [_set_sentence(one["set"], one, found["reference"]) for one in found["sets"]]
+    said.append(_set_sentence("All sets together", found["pooled"], found["reference"]))
+    return said + [
+        _retained_sentence(cell, row, found)
+        for cell, row in found["pooled"]["by_cell"].items()
+        if cell != found["reference"]
+    ]
+
+
+def real_sections(found: Mapping[str, Any]) -> list[Section]:
+    """All together first, then each set, then the conditions."""
+    keep, margin = 100 * found["rule"]["keep"], 100 * found["rule"]["margin"]
+    sentences = [
+        _set_sentence("All sets together", found["pooled"], found["reference"]),
+        "Every clip was a test clip once, of networks that were trained without its group. Each "
+        "set is a stratum: resamples draw seeds and, within each set, whole groups of its clips. "
+        "The interval across seeds is Student's t over the seeds' gains.",
+        *(
+            _retained_sentence(cell, row, found)
+            for cell, row in found["pooled"]["by_cell"].items()
+            if cell != found["reference"]
+        ),
+        f"A deployment passes where it is shown that at least {keep:g} % of a significant gain is "
+        f"retained, or that the student loses less than {margin:g} points.",
+    ]
+    if found["starts"]:
+        sentences.append(
+            "The networks started from: "
+            + "; ".join(
+                f"{name} {one['file']} (SHA-256 {one['sha256'][:16]})"
+                for name, one in found["starts"].items()
+            )
+        )
+    whole = found["reference"]
+    rows = []
+    for one in [*found["sets"], {"set": "all", **found["pooled"]}]:
+        cell = one["by_cell"][whole]
+        rows.append(
+            [
+                one["set"],
+                str(one["clips"]),
+                numbers.percent(one["chance"]),
+                bounds(cell["baseline"]),
+                bounds(cell["student"]),
+                numbers.interval(cell["gain"]),
+                numbers.span(cell["gain"]["by_pairs"]) if "by_pairs" in cell["gain"] else "—",
+            ]
+        )
+    heads = ["set", "clips", "most frequent class", "baseline", "DML student", "gain in points",
+             "across seeds: 95 % CI"]  # fmt: skip
+    table = Table(f"Top-1 and gain in {numbers.cell_name(whole)}", heads, rows)
+    host = machine_rows(found["conditions"]["machine"])
+    given = [*host, ["date", found["created"]], ["command", found["command"]]]
+    return [
+        Section("All sets", sentences, (), [table, _deployments("all sets", found["pooled"])]),
+        *(
+            Section(
+                one["set"],
+                [_set_sentence(one["set"], one, whole)],
+                (),
+                [_deployments(one["set"], one)],
+            )
+            for one in found["sets"]
+        ),
+        Section("Conditions", (), (), [Table("How this was measured", ["what", "value"], given)]),
+    ]
+
+
+def _set_sentence(name: str, one: Mapping[str, Any], reference: str) -> str:
+    row = one["by_cell"][reference]
+    baseline, student, gain = row["baseline"], row["student"], row["gain"]
+    learnt = "above" if baseline["low"] > one["chance"] else "not shown to be above"
+    text = (
+        f"{name}: {one['clips']} clips; the student alone is right for "
+        f"{numbers.percent(baseline['point'])}, {learnt} the {numbers.percent(one['chance'])} of "
+        f"answering the most frequent class; with DML {numbers.percent(student['point'])}, "
+        f"{numbers.interval(gain)} points"
+    )
+    if not gain["distinguishable"]:
+        text += f": {numbers.NOT_DISTINGUISHABLE}"
+    return text + "."
+
+
+def _retained_sentence(cell: str, row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    lost = numbers.interval(row["verdict"]["change"])
+    text = f"{numbers.cell_name(cell)}, all sets: {WORDS[row['verdict']['verdict']]}; "
+    if row["meaningful"] and row["retained"] is not None:
+        text += f"retained gain {numbers.interval(row['retained'], share=True)}; "
+    else:
+        text += "no share of the gain is named, because the gain is not significant; "
+    return text + f"the student's top-1 changes by {lost} points."
+
+
+def _deployments(name: str, one: Mapping[str, Any]) -> Table:
+    rows: list[list[str | Badge]] = []
+    for cell, row in one["by_cell"].items():
+        found = row.get("verdict")
+        rows.append(
+            [
+                numbers.cell_name(cell),
+                Badge(WORDS[found["verdict"]], found["verdict"]) if found else "the reference",
+                numbers.percent(row["baseline"]["point"], 2),
+                numbers.percent(row["student"]["point"], 2),
+                numbers.interval(row["gain"]),
+                numbers.interval(row["retained"], share=True)
+                if row["meaningful"] and row["retained"] is not None
+                else "not meaningful",
+                numbers.interval(found["change"]) if found else "—",
+            ]
+        )
+    heads = ["deployment", "verdict", "baseline", "student", "gain", "retained gain",
+             "student's change"]  # fmt: skip
+    return Table(f"Every deployment, {name}", heads, rows)

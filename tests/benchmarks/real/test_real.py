@@ -1,0 +1,150 @@
+"""Several sets of clips: found below a root, studied over folds, judged, and pooled as strata."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import read
+from benchmarks.gate.verdict import Rule
+from benchmarks.real.__main__ import environment_of, main
+from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
+from benchmarks.real.sections import real_sentences
+from infer.system.files import sha256_of
+from train.config.load import load_config
+
+SETTINGS: Any = {"resamples": 1000, "seed": 0, "level": 0.95}
+MakeResults = Callable[..., dict[str, Any]]
+
+
+def invented(make_results: MakeResults, sizes: dict[str, int]) -> dict[str, tuple[Any, Any]]:
+    """Gates over sets of these sizes, three seeds each, in groups of four clips."""
+    found = {}
+    for place, (name, clips) in enumerate(sizes.items()):
+        gate = make_results(
+            clips=clips, pairs=3, seed=place, gain=0.02 * (1 + place), speed=False, int8_loss=0.0
+        )
+        gate["data"]["groups"] = [f"g{clip // 4}" for clip in range(clips)]
+        found[name] = ({}, gate)
+    return found
+
+
+def test_sets_are_pooled_by_their_clips(make_results: MakeResults) -> None:
+    sets = invented(make_results, {"one": 300, "two": 900})
+    found = pool_sets(sets, Rule(), SETTINGS)
+    whole = found["pooled"]["by_cell"][found["reference"]]
+    assert found["pooled"]["clips"] == 1200 and whole["gain"]["pairs"] == 3
+    for model in ("baseline", "student"):
+        parts = [one["by_cell"][found["reference"]][model]["point"] for one in found["sets"]]
+        assert whole[model]["point"] == pytest.approx((300 * parts[0] + 900 * parts[1]) / 1200)
+    gains = [one["by_cell"][found["reference"]]["gain"]["point"] for one in found["sets"]]
+    assert whole["gain"]["point"] == pytest.approx((300 * gains[0] + 900 * gains[1]) / 1200)
+    for one, (_, gate) in zip(found["sets"], sets.values(), strict=True):
+        row = gate["cells"][0]
+        assert one["by_cell"][row["cell"]]["gain"]["point"] == pytest.approx(row["gain"]["point"])
+        assert one["chance"] == pytest.approx(1 / 6, abs=0.01)
+        assert one["groups"] == one["clips"] / 4
+    # Twelve hundred clips tell more than three hundred.
+    small = found["sets"][0]["by_cell"][found["reference"]]["gain"]
+    assert whole["gain"]["high"] - whole["gain"]["low"] < small["high"] - small["low"]
+    assert found["pooled"]["by_cell"]["onnxruntime:int8"]["verdict"]["verdict"] == "pass"
+    said = real_sentences(found)
+    assert any("All sets together: 1200 clips" in sentence for sentence in said)
+
+
+def test_sets_of_other_seeds_are_not_pooled(make_results: MakeResults) -> None:
+    sets = invented(make_results, {"one": 60, "two": 60})
+    sets["two"][1]["pairs"].pop()
+    with pytest.raises(BenchmarkError, match="other seeds"):
+        pool_sets(sets, Rule(), SETTINGS)
+
+
+def test_where_nothing_is_learnt_the_sentence_says_so(make_results: MakeResults) -> None:
+    sets = invented(make_results, {"one": 60})
+    gate = sets["one"][1]
+    for row in gate["cells"]:
+        for pair in row["pairs"]:
+            for model in ("baseline", "student"):
+                pair[model]["predictions"] = np.zeros(60, int).tolist()
+    found = pool_sets(sets, Rule(), SETTINGS)
+    assert "not shown to be above" in real_sentences(found)[0]
+
+
+def test_a_set_is_found_by_its_files(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="no such folder"):
+        environment_of(tmp_path / "none")
+    (tmp_path / "labels.txt").write_text("run\nwalk\n\n")
+    with pytest.raises(BenchmarkError, match=r"all\.list"):
+        environment_of(tmp_path)
+    for name in ("train.list", "val.list"):
+        (tmp_path / name).write_text("")
+    found = environment_of(tmp_path)
+    assert found["REAL_CLASSES"] == "2" and found["REAL_TEST"] == "val.list"
+    (tmp_path / "all.list").write_text("")
+    assert environment_of(tmp_path)["REAL_TRAIN"] == "all.list"
+
+
+def test_the_configs_take_a_set_by_variables(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REAL_ROOT", str(tmp_path))
+    monkeypatch.setenv("REAL_CLASSES", "7")
+    monkeypatch.setenv("STUDENT_START", "start.pdparams")
+    baseline, pair = (
+        load_config(root / "configs" / f"real_{name}.yaml") for name in ("baseline", "dml")
+    )
+    assert baseline.class_num == pair.class_num == 7
+    assert baseline.model["backbone"]["pretrained"] == "start.pdparams"
+    monkeypatch.delenv("STUDENT_START")
+    assert not load_config(root / "configs" / "real_baseline.yaml").model["backbone"]["pretrained"]
+
+
+def test_a_whole_run_over_one_set(
+    tiny: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    clips = tmp_path / "sets" / "colours"
+    clips.mkdir(parents=True)
+    for file in tiny.glob("*.mp4"):
+        shutil.copy(file, clips)
+    lines = [(tiny / f"{name}.list").read_text() for name in ("train", "val", "test")]
+    (clips / "all.list").write_text("\n".join(lines))
+    (clips / "labels.txt").write_text("red\ngreen\nblue\n")
+    for name in ("one", "two"):
+        config = yaml.safe_load((tiny / f"{name}.yaml").read_text())
+        config["DATASET"] |= {
+            split: {"format": "VideoDataset", "file_path": f"${{REAL_{split.upper()}}}"}
+            for split in ("train", "valid", "test")
+        } | {"root": "${REAL_ROOT}", "classes": "${REAL_NAMES}"}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    arguments = [
+        "--root", str(tmp_path / "sets"), "--sets", "colours", "--folds", "2", "--seeds", "3",
+        "--configs", f"base={tmp_path}/one.yaml", f"pair={tmp_path}/two.yaml",
+        "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--resamples", "200",
+        "--backends", "onnxruntime",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    out = tmp_path / "out"
+    found = read(out / "results.json", format=FORMAT, versions=(FORMAT_VERSION,), made_by="this")
+    assert found["pooled"]["clips"] == 27 and found["sets"][0]["set"] == "colours"
+    assert {"onnxruntime:fp32", "onnxruntime:int8"} <= set(found["cells"])
+    for one in found["files"]["colours"].values():
+        assert sha256_of(out / one["file"]) == one["sha256"]
+    assert "colours" in (out / "report.md").read_text()
+    assert (out / "colours" / "gate" / "report.md").is_file()
+
+
+def test_wrong_use_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")]
+    assert main(["--root", str(tmp_path), "--sets", "none", *out]) == 2
+    assert "none" in capsys.readouterr().err
+    assert main(["--root", str(tmp_path), "--sets", "a/b", "--folds", "1", *out]) == 2
+    error = capsys.readouterr().err
+    assert "a/b" in error and "--folds" in error
