@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from export.int8.defaults import MOST
+from export.int8.options import add_calibration
 from export.output_option import add_output
 from train.config.options import add_override, add_trust
 
@@ -35,12 +36,9 @@ def parser() -> argparse.ArgumentParser:
     add("--require", type=_names, action="extend", default=[], metavar="PRECISIONS", help="fp16, "
         "int8, or all that are made, separated by commas: one that fails is an error; without, the "
         "bundle is written without it, with a warning at the end (fp32: always)")  # fmt: skip
-    add("--calibration-clips", type=int, default=128, help="training clips that set the ranges "
-        "of int8 (default: 128)")  # fmt: skip
+    add_calibration(parser)
     add("--activations", choices=("int8", "uint8", "both"), default="both", help="8-bit "
         "activations: int8 for every engine, uint8 for x86 CPUs (default: both)")  # fmt: skip
-    add("--calibrator", choices=("minmax", "entropy", "percentile"), default="percentile",
-        help="how ranges follow from the values seen (default: percentile)")  # fmt: skip
     add("--int8-goal", type=float, metavar="POINTS", help="largest loss of top-1 on the validation "
         "clips that int8 may bring; layers stay in float where need be (default: any)")  # fmt: skip
     add("--int8-least", type=float, metavar="PERCENT", help="least top-1 of int8, with --int8-goal "

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from export import option_limits as limits
 from export.int8.defaults import MOST, Goal
+from export.int8.options import add_calibration
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.files import check_writable, write_text
@@ -58,10 +59,7 @@ def parser() -> argparse.ArgumentParser:
     add_override(parser)
     add("--activations", choices=("int8", "uint8"), default="int8",
         help="symmetric int8 for every engine, or uint8 for x86 CPUs (default: int8)")  # fmt: skip
-    add("--calibrator", choices=("minmax", "entropy", "percentile"), default="percentile",
-        help="how ranges follow from the values seen (default: percentile)")  # fmt: skip
-    add("--calibration-clips", type=int, default=128, help="training clips that set the ranges "
-        "(default: 128)")  # fmt: skip
+    add_calibration(parser)
     add("--clips", type=int, default=0, help="clips of the validation list to compare on; 0 takes "
         "all (default: 0)")  # fmt: skip
     add("--goal", type=float, default=0.5, metavar="POINTS",

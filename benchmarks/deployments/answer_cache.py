@@ -5,6 +5,7 @@ They are taken only where all that they depend on is the same: files, clips, ver
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import zipfile
@@ -102,8 +103,12 @@ def digest(about: Any) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
+@functools.cache
 def code_sha256() -> str:
-    """SHA-256 of the sources that answers come from: other code may round otherwise."""
+    """SHA-256 of the sources that answers come from: other code may round otherwise.
+
+    Read once a process, whose code stays what it was when it was loaded.
+    """
     root = Path(infer.__file__).parent.parent
     sources = hashlib.sha256()
     for room in ("export", "infer", "train"):

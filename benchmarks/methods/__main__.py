@@ -226,7 +226,8 @@ def _test_sets(methods: Sequence[Method]) -> tuple[dict[Any, ClipDataset], dict[
         if files is None:
             raise BenchmarkError(f"{method.path}: DATASET has no test list")
         lists.add((str(files.list_file), sha256_of(files.list_file)))
-        sets.setdefault(method.cfg.specs["test"], build_dataset(method.cfg, "test"))
+        if method.cfg.specs["test"] not in sets:
+            sets[method.cfg.specs["test"]] = build_dataset(method.cfg, "test")
     if len({sha256 for _, sha256 in lists}) > 1:
         raise BenchmarkError("the methods are tested on different lists: DATASET.test must agree")
     (name, sha256) = next(iter(lists))
@@ -251,17 +252,14 @@ def _measure(
     list_sha256: str,
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """What every student that was trained answers and cost."""
-    from train.data.splits import build_dataset
-
     configs = {method.name: method.cfg for method in methods}
     answers = {}
     for (name, seed), job in finals.items():
         cfg = configs[name]
-        spec = cfg.specs["test"]
         found, _ = measure_run(
             job,
             cfg,
-            sets.setdefault(spec, build_dataset(cfg, "test")),
+            sets[cfg.specs["test"]],
             [DYNAMIC],
             checkpoint=job.folder / CHECKPOINTS[options.checkpoint],
             list_sha256=list_sha256,

@@ -13,11 +13,15 @@ import pytest
 import yaml
 
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.methods.__main__ import Method, _test_sets
 from benchmarks.methods.__main__ import main as methods_main
 from benchmarks.study.__main__ import main as study_main
 from benchmarks.study.jobs import add_jobs, recipe_sha256
 from benchmarks.training.runs import Job
 from tests.benchmarks.tiny import PAIR, STUDENT
+from train.config.load import load_config
+from train.data import splits
+from train.data.splits import build_dataset
 
 
 @pytest.fixture
@@ -53,6 +57,21 @@ def test_what_methods_build_on_is_trained_once_a_seed(methods: Path) -> None:
     assert variable == ("TEACHER", str(Path("runs/self-1/best.pdparams").resolve()))
     with pytest.raises(BenchmarkError, match=r"one\.yaml"):
         add_jobs(jobs, methods / "one.yaml", 1, runs=Path("runs"), overrides=("epochs=2",))
+
+
+def test_the_test_clips_are_listed_once_for_methods_that_sample_alike(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+
+    def counted(cfg: Any, split: str, **options: Any) -> Any:
+        built.append(split)
+        return build_dataset(cfg, split, **options)
+
+    monkeypatch.setattr(splits, "build_dataset", counted)
+    cfg = load_config(tiny / "one.yaml")
+    sets, _ = _test_sets([Method(name, tiny / "one.yaml", cfg) for name in ("baseline", "other")])
+    assert list(sets) == [cfg.specs["test"]] and built.count("test") == 1
 
 
 def test_a_whole_study_of_methods(
