@@ -168,8 +168,8 @@ train-baseline: setup $(if $(CONFIG),,data) ## train the student alone (runs/bas
 train-dml: setup $(if $(CONFIG),,data) ## train the pair that teaches each other (runs/dml; CONFIG= RUN= SEED=)
 	@$(call train_cmd,$(or $(CONFIG),$(DML)),$(or $(RUN),runs/dml))
 
-# Seed 5 is that of the teacher that comes with the checkout: the better of two that were tried (3
-# and 5) on the validation list. No study uses it.
+# Seed 5 is that of the teacher that comes with the checkout; of the two that were tried (3 and 5)
+# it was better on the validation list. No study uses it.
 teacher: data ## train again the teacher that the demo starts from (configs/pretrained)
 	@$(call train_cmd,configs/motions_teacher.yaml,runs/teacher) $(if $(SEED),,--seed 5)
 	@$(PY) -m benchmarks.ready_teacher runs/teacher
@@ -239,7 +239,7 @@ report: setup ## Markdown, HTML and CSV of what was measured (reports/demo; meas
 # What the gate finds is the demo's result and not a mistake in it.
 demo: data train export predict ## everything: data, training, bundles, predictions, report
 	@$(gate) --tell-only
-	@echo "It is about one seed; reports/study/report.md repeats the training over five."
+	@echo "It is about one seed; reports/study/report.md repeats the training over ten seeds."
 
 # METHODS="kd dkd ..." names files of configs/methods; two of them learn from clips without labels.
 UNLABELLED := --out data/motions_unlabelled --train 1600 --val 0 --test 0 --seed 1

@@ -47,7 +47,7 @@ log = logger("benchmarks.methods")
 
 FOLDER = Path("configs/methods")
 BASELINE = "configs/motions_baseline.yaml"
-SEEDS = (11, 12, 13)
+SEEDS = (11, 12, 13, 14, 15)
 LEAST_SEEDS = 3
 """With fewer, the spread over seeds is a guess."""
 

@@ -10,6 +10,8 @@ from typing import Any
 from benchmarks.pages import numbers
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import Section, Table, machine_rows, measured, side_by_side
+from benchmarks.stats.resample import Interval
+from benchmarks.stats.student_t import holm, t_p_value
 from benchmarks.study.sentences import undecided_by_seeds
 
 
@@ -64,9 +66,14 @@ def as_markdown(study: Mapping[str, Any]) -> str:
     """The report: what was found, best first, and how."""
     baseline, *others = study["methods"]
     ranked = [baseline, *sorted(others, key=lambda row: -float(row["top1"]))]
-    heads = ["method", "top-1", "gain in points", "across seeds: 95 % CI", "seeds ahead",
-             "s a step", "peak memory", "steps", "s before"]  # fmt: skip
-    table = Table("The student's top-1 on the test list", heads, [_cells(row) for row in ranked])
+    heads = ["method", "top-1", "gain in points", "across seeds: 95 % CI", "p (Holm)",
+             "seeds ahead", "s a step", "peak memory", "steps", "s before"]  # fmt: skip
+    corrected = _corrected(others)
+    table = Table(
+        "The student's top-1 on the test list",
+        heads,
+        [_cells(row, corrected.get(row["method"])) for row in ranked],
+    )
     given, data = study["conditions"], study["data"]
     conditions = [
         *machine_rows(given["machine"]),
@@ -82,8 +89,8 @@ def as_markdown(study: Mapping[str, Any]) -> str:
     ]
     notes = [
         "The interval of a gain resamples seeds and clips together; the one across seeds is "
-        "Student's t over the seeds' gains. Many methods are compared with one baseline: the "
-        "best of many looks better than it is.",
+        "Student's t over the seeds' gains, and so is p, corrected for so many methods that are "
+        "compared with one baseline (Holm, 1979). The best of many looks better than it is.",
         "Seconds a step are those of a run's quickest epoch, validation included. Steps are those "
         "of the last training of a method; the seconds of what it builds on, such as its teacher, "
         "are counted before. Peak memory is that of the training process, decoded clips included.",
@@ -99,12 +106,30 @@ def as_markdown(study: Mapping[str, Any]) -> str:
     )  # fmt: skip
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _corrected(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """By method, the p-value of its gain across seeds, corrected for all that were compared."""
+    found = {}
+    for row in rows:
+        across = row["gain"]["seeds"]
+        if across["low"] is None or across["high"] is None:
+            continue
+        p = t_p_value(Interval(**across), values=len(row["runs"]))
+        if p is not None:
+            found[row["method"]] = p
+    return dict(zip(found, holm(list(found.values())), strict=True))
+
+
+def _cells(row: Mapping[str, Any], corrected: float | None) -> list[str]:
     gain = row["gain"]
-    gains = ["", "", ""]
+    gains = ["", "", "", ""]
     if not row["is_baseline"]:
         ahead = f"{gain['seeds_gaining']} of {len(row['runs'])}"
-        gains = [numbers.interval(gain["crossed"]), numbers.span(gain["seeds"]), ahead]
+        gains = [
+            numbers.interval(gain["crossed"]),
+            numbers.span(gain["seeds"]),
+            numbers.p_value(corrected),
+            ahead,
+        ]
     return [
         row["method"],
         numbers.percent(row["top1"], 2),
