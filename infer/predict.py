@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 
     check_reading_options(args)
     inputs = find_videos(args.video)
-    target = target_of(args.output, args.format)
+    target = target_of(args.output, args.format, overwrite=args.overwrite)
     screen = target.named is None
     for name, why in () if screen else inputs.missing:  # the screen has a row for each
         log.error(f"{name}: {why}")
@@ -164,6 +164,11 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         metavar="FILE",
         help="write there when all is done, instead of to the screen; until then answers are kept "
         "in FILE.partial, which the same command takes up when this one is stopped",
+    )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace FILE whatever it holds (default: only where it is empty or holds results)",
     )
     add(
         "--resume",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ CSV_FIELDS = ("video", "label", "score", "topk", "seconds", "error", "warning", 
 LABEL_FIELDS = ("true_label", "true_index", "correct")
 """Where true labels are given."""
 
+LONGEST_LINE = 1 << 24
+"""Bytes of a line that are looked at."""
+
 Write = Callable[[str, "Prediction"], None]
 """Takes a video's name and what came out for it."""
 
@@ -41,6 +45,25 @@ def form_of(asked: str | None, output: str | None) -> str:
     if form == "json":
         return "array" if suffix == ".json" else "jsonl"
     return form
+
+
+def holds_results(file: Path) -> bool:
+    """Whether a file begins as those that are written here do, in whatever form, or is empty.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as lines:
+        first, second = lines.readline(LONGEST_LINE), lines.readline(LONGEST_LINE)
+    if first in (b"", b"[]\n") or first.startswith(",".join(CSV_FIELDS[:4]).encode()):
+        return True
+    if re.match(rb"video\s+score\s+seconds\s", first):
+        return True
+    try:
+        found = json.loads(second.rstrip(b",\n") if first == b"[\n" else first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "video" in found and not {"topk", "error"}.isdisjoint(found)
 
 
 @contextlib.contextmanager

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..system.errors import ClipDuetError
+from ..system.errors import ClipDuetError, os_reason
 from ..system.files import real_path
-from .output import form_of
+from .output import form_of, holds_results
 
 MOST_LINKS = 40
 """Links to links that the system follows."""
@@ -23,21 +23,29 @@ class Target:
         named: the path, as it was given; None: standard output.
         form: `table`, `array`, `jsonl` or `csv`.
         is_file: whether a file is written at the end, not a stream as results come.
+        overwrite: whether a file is replaced that holds something else than results.
     """
 
     named: str | None
     form: str
     is_file: bool
+    overwrite: bool = False
 
 
-def target_of(output: str | None, asked: str | None) -> Target:
-    """Where results go, and how they are written; `asked`: the format, None by the suffix."""
+def target_of(output: str | None, asked: str | None, *, overwrite: bool = False) -> Target:
+    """Where results go, and how they are written.
+
+    Args:
+        output: as it was given.
+        asked: the format; None: by the suffix.
+        overwrite: see `Target`.
+    """
     form = form_of(asked, output)
     if output in (None, "-") or _is_standard_output(str(output)):
         return Target(None, form, False)
     path = Path(str(output))
     stream = path.exists() and not path.is_file() and not path.is_dir()
-    return Target(output, form, not stream)
+    return Target(output, form, not stream, overwrite)
 
 
 def checked_path(target: Target, *, videos: Sequence[Path], bundle: Path) -> Path:
@@ -64,6 +72,8 @@ def checked_path(target: Target, *, videos: Sequence[Path], bundle: Path) -> Pat
         raise ClipDuetError(f"--output {named} lies in the bundle; name another file")
     if target.is_file:
         _check_place(named, path)
+        if not target.overwrite:
+            _check_content(named, path)
     return path
 
 
@@ -78,6 +88,18 @@ def _check_place(named: str, path: Path) -> None:
         what = f"the folder {Path(named).parent} is not there"
     if what:
         raise ClipDuetError(f"--output {named}: {what}; name a file in a folder that exists")
+
+
+def _check_content(named: str, path: Path) -> None:
+    try:
+        replaceable = not path.exists() or holds_results(path)
+    except OSError as error:
+        raise ClipDuetError(f"--output {named} cannot be read: {os_reason(error)}") from error
+    if not replaceable:
+        raise ClipDuetError(
+            f"--output {named} is there, and holds something else than results of this command: "
+            "name another file, or add --overwrite"
+        )
 
 
 def _is_standard_output(output: str) -> bool:

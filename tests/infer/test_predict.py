@@ -97,7 +97,7 @@ def test_paddle_prints_nothing_between_the_json_lines(bundle_for, colour_clip, t
 def test_csv_to_a_file_that_appears_when_all_is_done(bundle, colour_clip, tmp_path, capsys):
     a = colour_clip("a, b.mp4", "red")
     target = tmp_path / "out.csv"
-    target.write_text("old")
+    target.write_text("[]\n")
     status = main(["--bundle", str(bundle), "--output", str(target), "--video", str(a), "no.mp4"])
     out, err = capsys.readouterr()
     assert (status, out) == (1, "")
@@ -112,11 +112,11 @@ def test_csv_to_a_file_that_appears_when_all_is_done(bundle, colour_clip, tmp_pa
 def test_a_run_that_fails_leaves_the_old_output(bundle, colour_clip, tmp_path, capsys):
     a = colour_clip("a.mp4", "red")
     target = tmp_path / "out.json"
-    target.write_text("old")
+    target.write_text("[]\n")
     args = ["--bundle", str(bundle), "--video", str(a), "--output", str(target)]
     assert main([*args, "--precision", "int8"]) == 2
     assert "it has: fp32" in capsys.readouterr().err
-    assert target.read_text() == "old"
+    assert target.read_text() == "[]\n"
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == ["a.mp4", "out.json"]
 
 

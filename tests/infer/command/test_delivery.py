@@ -228,7 +228,7 @@ def test_what_was_answered_before_a_stop_is_taken_up(colour_clip, ask, tmp_path,
         colour_clip(f"v/{k}.mp4", ("red", "green", "blue")[k % 3])
     (tmp_path / "v" / "broken.mp4").write_bytes(b"nonsense" * 99)
     (tmp_path / "out.json").write_text("old")
-    asked = ("v/broken.mp4", "v", "--output", "out.json")
+    asked = ("v/broken.mp4", "v", "--output", "out.json", "--overwrite")
     stop_after(4)
     assert ask(*asked)[0] == 130
     assert (tmp_path / "out.json").read_text() == "old"
@@ -247,6 +247,45 @@ def test_what_was_answered_before_a_stop_is_taken_up(colour_clip, ask, tmp_path,
     assert [one.get("index") for one in records[1:]] == [0, 1, 2] * 2
     assert [one["seconds"] for one in records[1:4]] == [round(o["seconds"], 4) for o in kept[1:]]
     assert not partial.exists()
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])
+@pytest.mark.parametrize("labelled", [False, True])
+def test_results_are_replaced_by_others_of_whatever_form(
+    colour_clip, ask, tmp_path, form, labelled
+):
+    colour_clip("a.mp4", "red")
+    (tmp_path / "true.list").write_text("a.mp4 0\n")
+    more = ["--labels", "true.list"] if labelled else []
+    for name in ("out.json", "out.txt"):
+        for videos in (["a.mp4"], ["none.mp4", "a.mp4"]):
+            status, _, err = ask(*videos, *more, "--format", form, "--output", name)
+            assert status == len(videos) - 1, err
+        status, _, err = ask("a.mp4", "--output", name)
+        assert status == 0, err
+
+
+@pytest.mark.parametrize(
+    "content", ["notes\n", '[{"video": "a.mp4", "label": "red"}]\n', "video,label\n", "\0\0ftyp"]
+)
+def test_a_file_that_holds_no_results_is_only_replaced_where_that_is_asked(
+    colour_clip, ask, tmp_path, content
+):
+    colour_clip("a.mp4", "red")
+    (tmp_path / "out.json").write_text(content)
+    status, _, err = ask("a.mp4", "--output", "out.json")
+    assert status == 2 and "out.json" in err and "--overwrite" in err
+    assert (tmp_path / "out.json").read_text() == content
+    assert names(tmp_path) == ["a.mp4", "bundle", "out.json"]
+    assert ask("a.mp4", "--output", "out.json", "--overwrite")[0] == 0
+    assert json.loads((tmp_path / "out.json").read_text())[0]["label"] == "red"
+
+
+def test_an_empty_file_is_replaced(colour_clip, ask, tmp_path):
+    colour_clip("a.mp4", "red")
+    (tmp_path / "out.csv").touch()
+    assert ask("a.mp4", "--output", "out.csv")[0] == 0
+    assert (tmp_path / "out.csv").stat().st_size
 
 
 def test_results_go_where_the_output_leads_to_at_the_end(colour_clip, ask, tmp_path, monkeypatch):
