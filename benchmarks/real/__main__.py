@@ -196,11 +196,21 @@ def _step(*words: str, environment: Mapping[str, str]) -> None:
     Raises:
         StepError: it failed.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", *words], check=False, env={**os.environ, **environment}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        env={**os.environ, **environment},
+        # A terminal's Ctrl-C would reach it beside ours.
+        start_new_session=True,
     )
-    if done.returncode:
-        raise StepError(f"python -m {words[0]} failed; its message is above", done.returncode)
+    try:
+        status = process.wait()
+    except BaseException:
+        # It stops its trainings, which write their checkpoints; killed, it would leave them.
+        process.terminate()
+        process.wait()
+        raise
+    if status:
+        raise StepError(f"python -m {words[0]} failed; its message is above", status)
 
 
 if __name__ == "__main__":

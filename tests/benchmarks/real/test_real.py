@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,16 @@ import numpy as np
 import pytest
 import yaml
 
+import benchmarks.gain as gain
+import benchmarks.real.__main__ as real
+import benchmarks.study.__main__ as study
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import read
+from benchmarks.common.result_file import dump, read
 from benchmarks.gate.verdict import Rule
 from benchmarks.real.__main__ import environment_of, main
 from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
 from benchmarks.real.sections import real_sentences
+from benchmarks.study.__main__ import write_study
 from infer.system.files import sha256_of
 from train.config.load import load_config
 
@@ -106,6 +112,81 @@ def test_the_configs_take_a_set_by_variables(
     assert not load_config(root / "configs" / "real_baseline.yaml").model["backbone"]["pretrained"]
 
 
+def test_each_set_is_studied_and_judged_on_the_same_folds(
+    make_study: MakeResults,
+    make_results: MakeResults,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, classes in (("one", "a\nb\n"), ("two", "a\nb\nc\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "labels.txt").write_text(classes)
+        (tmp_path / name / "all.list").write_text("")
+    steps: list[tuple[Any, dict[str, str]]] = []
+
+    def step(module: str, *words: str, environment: dict[str, str]) -> None:
+        parsed = {"benchmarks.study": study, "benchmarks.gain": gain}[module]._parser()
+        options = parsed.parse_args(words)  # what the commands take
+        steps.append((options, environment))
+        if module == "benchmarks.study":
+            write_study(make_study(clips=60), options.out)
+        else:
+            result = make_results(clips=60, pairs=2, speed=False)
+            result["data"]["groups"] = [str(clip) for clip in range(60)]
+            options.out.parent.mkdir(parents=True)
+            options.out.write_text(dump(result))
+
+    monkeypatch.setattr(real, "_step", step)
+    runs, out = tmp_path / "runs", tmp_path / "out"
+    arguments = ["--root", str(tmp_path), "--sets", "one", "two", "--folds", "2"]
+    arguments += ["--seeds", "3", "4", "--runs", str(runs), "--out", str(out), "-o", "epochs=2"]
+    assert main(arguments) == 0
+    found = read(out / "results.json", format=FORMAT, versions=(FORMAT_VERSION,), made_by="this")
+    assert [one["set"] for one in found["sets"]] == ["one", "two"]
+    assert found["pooled"]["clips"] == 120 and "## two" in (out / "report.md").read_text()
+    for place, name in enumerate(("one", "two")):
+        (studied, environment), (judged, _) = steps[2 * place : 2 * place + 2]
+        assert environment["REAL_ROOT"] == str(tmp_path / name)
+        assert environment["REAL_CLASSES"] == str(2 + place)
+        assert studied.folds == 2 and studied.seeds == [3, 4] and studied.override == ["epochs=2"]
+        assert studied.export and studied.runs == runs / name
+        assert judged.folds == runs / name / "folds.json"
+        # One seed after another, each in the order of the folds.
+        expected = [f"{fold}/real_dml-{seed}/bundle" for seed in (3, 4) for fold in (1, 2)]
+        assert [path.relative_to(runs / name).as_posix() for path in judged.student] == expected
+        for file in found["files"][name].values():
+            assert sha256_of(out / file["file"]) == file["sha256"]
+
+
+def test_a_stopped_step_ends_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it runs is told to end and waited for, so that it can stop what it runs itself."""
+    (tmp_path / "slow.py").write_text(
+        "import pathlib, signal, sys, time\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "def end(*_):\n"
+        "    (folder / 'ended').touch()\n"
+        "    sys.exit(143)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "(folder / 'begun').touch()\n"
+        "time.sleep(600)\n"
+    )
+    wait = subprocess.Popen.wait
+
+    def stopped(process: Any, timeout: float | None = None) -> int:
+        if not (tmp_path / "stopped").exists():
+            while not (tmp_path / "begun").exists():
+                time.sleep(0.01)
+            (tmp_path / "stopped").touch()
+            raise KeyboardInterrupt
+        return wait(process, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        real._step("slow", environment={"PYTHONPATH": str(tmp_path)})
+    assert (tmp_path / "ended").exists()
+
+
+@pytest.mark.torture
 def test_a_whole_run_over_one_set(
     tiny: Path, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
