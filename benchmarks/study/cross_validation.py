@@ -87,7 +87,10 @@ def run_folds(
     study = study_record(
         options, experiments, runs, data, [c.key for c in cells], groups=Groups.of(clips["groups"])
     )
-    own = {key: lists.record[key] for key in ("seed", "val_share", "groups", "lists")}
+    own = {
+        key: lists.record[key]
+        for key in ("seed", "val_share", "groups", "lists", "near_duplicates")
+    }
     study["folds"] = {"number": lists.number, **own}
     study["per_fold"] = per_fold(study)
     return study, logits

@@ -39,7 +39,8 @@ def folds_sentence(study: Mapping[str, Any]) -> str:
         f"Each of the {clips} clips was a test clip once, in {folds['number']} folds; no network "
         f"was trained, or its epoch chosen, on clips of a group that it is tested on ({groups} "
         f"groups, from {folds['groups']}). Answering the most frequent class would be right for "
-        f"{percent(chance, 1)} of the clips."
+        f"{percent(chance, 1)} of the clips. Pairs of clips in different folds that look the same: "
+        f"{len(folds.get('near_duplicates', {'pairs': ()})['pairs'])}."
     )
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from infer.system.errors import listed
 from infer.system.files import sha256_of, write_text
 from infer.system.limited_files import read_text
+from infer.system.log import logger
 from train.config.list_format import ListFormat
 from train.config.schema.common import Split
 from train.config.schema.experiment import Config
@@ -26,9 +27,13 @@ from train.data.folds import VAL_SHARE, FoldsError, make_folds
 from train.data.groups import AUTO, find_groups
 from train.data.lists import Sample, read_list, write_lines
 
+log = logger(__name__)
+
 FILE = "folds.json"
 FORMAT, FORMAT_VERSION = "clipduet-folds", 1
 MOST_BYTES = 2**28
+MOST = 20
+"""Pairs of near-duplicates that a message names; the file names all."""
 NAMES: dict[Split, str] = {"train": "train.list", "valid": "val.list", "test": "test.list"}
 
 
@@ -238,8 +243,41 @@ def write_folds(
             write_lines(folder / part["file"], part.pop("lines"))
             part["sha256"] = sha256_of(folder / part["file"])
     record["lists"] = lists
+    record["near_duplicates"] = _near_duplicates(FoldLists(file, record))
     write_text(file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return FoldLists(file, record)
+
+
+def _near_duplicates(lists: FoldLists) -> dict[str, Any]:
+    """Clips of different folds that look the same, by name; told as a warning too.
+
+    Whoever finds copies among them gives these one group: what tests one clip then trains none of
+    its copies.
+    """
+    from train.data.near_duplicates import THRESHOLD, hash_clips, near_duplicates
+
+    clips = lists.record["clips"]
+    frames = lists.record["list_format"] == "FrameDataset"
+    bits, read = hash_clips(lists.samples(), suffix=lists.record["suffix"] if frames else "")
+    pairs: list[dict[str, Any]] = [
+        {
+            "clips": [clips["paths"][one.first], clips["paths"][one.second]],
+            "folds": [clips["fold"][one.first], clips["fold"][one.second]],
+            "distance": round(one.distance, 4),
+        }
+        for one in near_duplicates(bits, read, apart=clips["fold"])
+    ]
+    if pairs:
+        shown = [f"{' and '.join(pair['clips'])} ({pair['distance']:.3f})" for pair in pairs[:MOST]]
+        more = [f"and {len(pairs) - MOST} more, in {lists.file}"] if pairs[MOST:] else []
+        log.warning(
+            listed(
+                f"{len(pairs)} pairs of clips in different folds look the same; give copies one "
+                "group (--groups)",
+                [*shown, *more],
+            )
+        )
+    return {"threshold": THRESHOLD, "pairs": pairs}
 
 
 def read_folds(file: Path) -> FoldLists:
