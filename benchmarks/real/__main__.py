@@ -45,6 +45,8 @@ from train.config.options import add_override
 log = logger("benchmarks.real")
 
 SETS = ("railway", "tennis", "fights")
+JOINED = ("tennis", "fights")
+"""Sets whose files do not say of all clips which are of one video."""
 CONFIGS = ("baseline=configs/real_baseline.yaml", "dml=configs/real_dml.yaml")
 NAMES = ("labels.txt", "classes.txt")
 WHOLE = "all.list"
@@ -82,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
     add("--folds", type=int, default=5, metavar="K", help="default: %(default)s")
     add("--fold-seed", type=int, default=0, help="deals the clips (default: %(default)s)")
+    add("--join-duplicates", nargs="*", default=list(JOINED), metavar="SET",
+        help="sets whose clips that look the same are of one group (%(default)s)")  # fmt: skip
     add("--seeds", nargs="+", type=int, default=[11, 12, 13], help="default: %(default)s")
     add("--backends", nargs="+", default=[], metavar="BACKEND",
         help="of the gate, only these (default: all that run here)")  # fmt: skip
@@ -160,13 +164,14 @@ def _one_set(
     """The results of a set's study and gate."""
     out, runs = options.out / name, options.runs / name
     log.info(f"{name}: the study")
+    joined = ["--join-duplicates"] if name in options.join_duplicates else []
     common = ["--threads", str(options.threads), "--resamples", str(options.resamples)]
     _step(
         "benchmarks.study", "--configs", *options.configs, "--folds", str(options.folds),
         "--fold-seed", str(options.fold_seed), "--seeds", *map(str, options.seeds),
         "--out", str(out), "--runs", str(runs), "--parallel", str(options.parallel),
         "--checkpoint", options.checkpoint, "--bootstrap-seed", str(options.bootstrap_seed),
-        "--export", *common, *(part for one in options.override for part in ("-o", one)),
+        "--export", *common, *joined, *(part for one in options.override for part in ("-o", one)),
         environment=environment,
     )  # fmt: skip
     log.info(f"{name}: the gate")

@@ -80,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--groups", default="auto", metavar="FILE",
         help="with --folds, what must not straddle them: a file with lines `path group`, scenes "
         "(of scene/class/clip), none, or auto: groups.txt of the root, else scenes")  # fmt: skip
+    add("--join-duplicates", action="store_true",
+        help="with --folds: clips that look the same are of one group")  # fmt: skip
     add_out(parser)
     add("--runs", type=Path, help="default: runs/study, with --folds runs/folds")
     add("--export", action=argparse.BooleanOptionalAction, default=None,

@@ -115,7 +115,12 @@ def _lists(options: argparse.Namespace, experiments: Sequence[Experiment]) -> Fo
         root = options.root if options.root is not None else type(options.data)()
         clips = clip_set(given, root, "VideoDataset", "", options.data)
     return write_folds(
-        options.runs, clips, folds=options.folds, seed=options.fold_seed, groups=options.groups
+        options.runs,
+        clips,
+        folds=options.folds,
+        seed=options.fold_seed,
+        groups=options.groups,
+        join_duplicates=options.join_duplicates,
     )
 
 

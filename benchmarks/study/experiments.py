@@ -63,7 +63,11 @@ def read_experiments(options: argparse.Namespace) -> list[Experiment]:
 def _wrong_folds(options: argparse.Namespace) -> list[str]:
     if options.folds is not None:
         return number_problems(vars(options), {"folds": FOLDS, "fold_seed": SEED})
-    given = {"--fold-seed": options.fold_seed != 0, "--groups": options.groups != "auto"}
+    given = {
+        "--fold-seed": options.fold_seed != 0,
+        "--groups": options.groups != "auto",
+        "--join-duplicates": options.join_duplicates,
+    }
     return [f"{flag} without --folds" for flag, there in given.items() if there]
 
 

@@ -191,14 +191,19 @@ def write_folds(
     seed: int = 0,
     val_share: float = VAL_SHARE,
     groups: str = AUTO,
+    join_duplicates: bool = False,
 ) -> FoldLists:
     """Deal clips into folds and write their lists, unless the same are there.
+
+    With `join_duplicates` the groups of clips that look the same become one, before they are dealt.
 
     Raises:
         FoldsError: they cannot be dealt so, or other folds are there.
         GroupsError: the groups cannot be found.
     """
     of, how = find_groups(clips.paths, clips.root, groups)
+    if join_duplicates:
+        of, how = _joined(clips, of), f"{how}, near-duplicates joined"
     made = make_folds(clips.labels, of, folds=folds, seed=seed, val_share=val_share)
     fold = np.zeros(len(clips.paths), np.int64)
     lists = []
@@ -248,6 +253,19 @@ def write_folds(
     return FoldLists(file, record)
 
 
+def _joined(clips: ClipSet, groups: list[str]) -> list[str]:
+    from train.data.near_duplicates import hash_clips, joined_groups, near_duplicates
+
+    frames = clips.format == "FrameDataset"
+    added = "" if frames else clips.suffix
+    samples = [
+        Sample(clips.root / f"{path}{added}", label, clips.frames[i] if clips.frames else None, i)
+        for i, (path, label) in enumerate(zip(clips.paths, clips.labels, strict=True))
+    ]
+    bits, read = hash_clips(samples, suffix=clips.suffix if frames else "")
+    return joined_groups(groups, near_duplicates(bits, read))
+
+
 def _near_duplicates(lists: FoldLists) -> dict[str, Any]:
     """Clips of different folds that look the same, by name; told as a warning too.
 
@@ -270,13 +288,11 @@ def _near_duplicates(lists: FoldLists) -> dict[str, Any]:
     if pairs:
         shown = [f"{' and '.join(pair['clips'])} ({pair['distance']:.3f})" for pair in pairs[:MOST]]
         more = [f"and {len(pairs) - MOST} more, in {lists.file}"] if pairs[MOST:] else []
-        log.warning(
-            listed(
-                f"{len(pairs)} pairs of clips in different folds look the same; give copies one "
-                "group (--groups)",
-                [*shown, *more],
-            )
+        head = (
+            f"{len(pairs)} pairs of clips in different folds look the same; give copies one group "
+            "(--groups, or --join-duplicates):"
         )
+        log.warning("\n  ".join([head, *shown, *more]))
     return {"threshold": THRESHOLD, "pairs": pairs}
 
 

@@ -87,6 +87,21 @@ def near_duplicates(
     return sorted(found, key=lambda one: (one.distance, one.first, one.second))
 
 
+def joined_groups(groups: Sequence[str], pairs: Sequence[NearDuplicate]) -> list[str]:
+    """Groups by clip, where those of near-duplicates have become one, called by its first name."""
+    parent = {name: name for name in groups}
+
+    def first(name: str) -> str:
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    for one in pairs:
+        low, high = sorted((first(groups[one.first]), first(groups[one.second])))
+        parent[high] = low
+    return [first(name) for name in groups]
+
+
 def _difference_hash(frame: npt.NDArray[np.uint8]) -> Bits:
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (9, 8), interpolation=cv2.INTER_AREA).astype(np.int16)

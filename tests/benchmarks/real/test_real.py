@@ -139,6 +139,7 @@ def test_each_set_is_studied_and_judged_on_the_same_folds(
     monkeypatch.setattr(real, "_step", step)
     runs, out = tmp_path / "runs", tmp_path / "out"
     arguments = ["--root", str(tmp_path), "--sets", "one", "two", "--folds", "2"]
+    arguments += ["--join-duplicates", "two"]
     arguments += ["--seeds", "3", "4", "--runs", str(runs), "--out", str(out), "-o", "epochs=2"]
     assert main(arguments) == 0
     found = read(out / "results.json", format=FORMAT, versions=(FORMAT_VERSION,), made_by="this")
@@ -149,6 +150,7 @@ def test_each_set_is_studied_and_judged_on_the_same_folds(
         assert environment["REAL_ROOT"] == str(tmp_path / name)
         assert environment["REAL_CLASSES"] == str(2 + place)
         assert studied.folds == 2 and studied.seeds == [3, 4] and studied.override == ["epochs=2"]
+        assert studied.join_duplicates == (name == "two")
         assert studied.export and studied.runs == runs / name
         assert judged.folds == runs / name / "folds.json"
         # One seed after another, each in the order of the folds.

@@ -68,4 +68,8 @@ def test_folds_name_the_copies_that_straddle_them(
     caplog.clear()
     grouped = write_folds(tmp_path / "grouped", given, folds=3, groups=str(together))
     assert grouped.record["near_duplicates"]["pairs"] == [] and "copy.avi" not in caplog.text
+    joined = write_folds(tmp_path / "joined", given, folds=5, groups="none", join_duplicates=True)
+    of = dict(zip(joined.record["clips"]["paths"], joined.groups, strict=True))
+    assert of["copy.avi"] == of["3.mp4"] and len(set(of.values())) == 9
+    assert joined.record["near_duplicates"]["pairs"] == [] and "joined" in joined.record["groups"]
     assert write_folds(tmp_path / "apart", given, folds=10, groups="none").record == apart.record
