@@ -45,7 +45,7 @@ def check_config(blocks: Blocks, *, inference: Any) -> Iterator[Mistake]:
     yield from _same_shape(pipelines)
     yield from _same_normalisation(pipelines)
     yield from _check_inference(inference, pipelines["valid"])
-    yield from _check_labels(blocks, networks, pipelines["train"])
+    yield from _check_labels(blocks, pipelines["train"])
     yield from _check_relations(blocks)
     yield from _check_optimizer(blocks)
     yield from _check_scale(blocks)
@@ -208,17 +208,11 @@ def _check_inference(inference: Any, valid: PipelineSplit | None) -> Iterator[Mi
             yield Mistake(("INFERENCE", key), what)
 
 
-def _check_labels(
-    blocks: Blocks, networks: list[ConfigNetwork], train: PipelineSplit | None
-) -> Iterator[Mistake]:
+def _check_labels(blocks: Blocks, train: PipelineSplit | None) -> Iterator[Mistake]:
     dataset = blocks.checked(_DATASET, "DATASET")
-    widths = [width for network in networks if (width := network.classes()) is not None]
     if dataset is None:
         return
     names = dataset.classes if isinstance(dataset.classes, list) else None
-    if names is not None and widths and len(names) != widths[0][1]:
-        what = f"holds {len(names)} names, but {dotted(widths[0][0])} is {widths[0][1]}"
-        yield Mistake(("DATASET", "classes"), what)
     if names is not None and isinstance(dataset.label_flip, dict):
         for name in dataset.label_flip:
             if name not in names and not (name.isdigit() and int(name) < len(names)):

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from infer.system.errors import ClipDuetError
 from train.config.blocks import Blocks
 from train.config.checks import check_config, check_made_lists
+from train.config.class_count import fill_class_count
 from train.config.errors import (
     ConfigError,
     Location,
@@ -75,7 +76,7 @@ def load_config(
     expand_environment(document, {**os.environ, **made})
     raw = copy.deepcopy(document.data)
     ignored = tuple(_drop_ignored(raw))
-    mistakes = list(document.mistakes)
+    mistakes = [*document.mistakes, *fill_class_count(raw)]
     config, found = _validate(Config, raw)
     mistakes += found
     blocks = Blocks(raw, config)

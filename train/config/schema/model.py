@@ -39,7 +39,7 @@ class PPTSMv2Backbone(BaseModel):
     num_seg: Segments = 8
     """Frames a clip; the shift moves 1/num_seg of the channels each way."""
     class_num: ClassCount = 400
-    """Width of the logits."""
+    """Width of the logits; left out: as many as DATASET.classes names, or 400 without it."""
     scale: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Multiplier of every width but the last convolution's; 1 is the public network."""
     depths: Annotated[list[Positive], Field(min_length=4, max_length=4)] = [2, 2, 6, 2]
@@ -97,7 +97,7 @@ class PPTSMHeadOptions(BaseModel):
 
     name: Literal["ppTSMHead"]
     num_classes: ClassCount
-    """Width of the logits."""
+    """Width of the logits; left out: as many as DATASET.classes names."""
     in_channels: Positive
     """Channels of the backbone: 2048 from depth 50 on, 512 below, times its width."""
     drop_ratio: PartialShare = 0.8

@@ -1,0 +1,82 @@
+"""A class count is said once, by the file of class names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.train.config.config_cases import PAIR, mistakes
+from train.config.identity import identity
+from train.config.load import ConfigError, load_config
+
+TEACHER = "MODEL.models.0.Teacher.head.num_classes"
+STUDENT = "MODEL.models.1.Student.backbone.class_num"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """The pair, without the two class counts, beside a file of three classes."""
+    file = tmp_path / "bare.yaml"
+    file.write_text(re.sub(r"\n *(num_classes|class_num): 3", "", PAIR))
+    (tmp_path / "classes.txt").write_text("up\ndown\nstill\n")
+    return file
+
+
+def named(folder: Path) -> list[str]:
+    return [f"DATASET.root={folder}", "DATASET.classes=classes.txt"]
+
+
+def test_a_class_count_follows_from_the_names(bare: Path, pair: Path, tmp_path: Path) -> None:
+    said, filled = (load_config(file, named(tmp_path)) for file in (pair, bare))
+    assert filled.class_num == 3 and filled.model == said.model
+    skipped = {"output_dir"}
+    a, b = ({k: v for k, v in identity(cfg).items() if k not in skipped} for cfg in (said, filled))
+    assert a == b and filled.sha256() == said.sha256()
+    listed = load_config(bare, ["DATASET.classes=[up, down, still, left]"])
+    assert listed.class_num == 4
+    again = type(listed)(**listed.to_dict())
+    assert again.class_num == 4
+
+
+def test_no_number_at_all_is_as_if_it_were_left_out(pair: Path) -> None:
+    classes = "DATASET.classes=[up, down, still, left]"
+    cfg = load_config(pair, [f"{TEACHER}=", f"{STUDENT}=null", classes])
+    assert cfg.class_num == 4
+
+
+def test_another_number_is_told_with_both_places(pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("up\ndown\n")
+    found = mistakes(pair, *named(tmp_path))
+    assert set(found) == {TEACHER, STUDENT}
+    for where, text in found.items():
+        assert text.startswith("is 3") and "set it to 2" in text and "names 2 classes" in text
+        assert str(tmp_path / "classes.txt") in text and where.rpartition(".")[2] in text
+    found = mistakes(pair, *named(tmp_path), f"{TEACHER}=2")
+    assert set(found) == {STUDENT}
+
+
+def test_a_file_that_is_not_there_is_told_where_it_is_needed(bare: Path, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").unlink()
+    found = mistakes(bare, *named(tmp_path))
+    assert set(found) == {TEACHER, STUDENT}
+    assert str(tmp_path / "classes.txt") in found[TEACHER] and "left out" in found[TEACHER]
+    # A network that says its number can be looked at before there are clips.
+    found = mistakes(bare, *named(tmp_path), f"{TEACHER}=3")
+    assert list(found) == [STUDENT]
+    assert load_config(bare, [*named(tmp_path), f"{TEACHER}=3", f"{STUDENT}=3"]).class_num == 3
+
+
+def test_without_names_a_head_has_to_say_its_number(bare: Path) -> None:
+    found = mistakes(bare)
+    assert list(found) == [TEACHER] and "DATASET.classes" in found[TEACHER]
+    # As in PaddleVideo's files, which name no classes.
+    assert load_config(bare, [f"{TEACHER}=400"]).class_num == 400
+
+
+def test_names_that_change_after_a_run_are_told(bare: Path, tmp_path: Path) -> None:
+    cfg = load_config(bare, named(tmp_path))
+    (tmp_path / "classes.txt").write_text("up\ndown\nstill\nleft\n")
+    with pytest.raises(ConfigError, match="4 classes"):
+        _ = cfg.class_names
