@@ -3,9 +3,7 @@
 What one text may hold: `train.config.yaml_text`.
 
 `_BASE_: other.yaml` (or a list, later ones win), relative to the file that says it, is read
-first. Then mappings merge key by key, and everything else, lists included, replaces what was
-there. A mapping that holds `_replace_: true` replaces as a whole, which is what a block wants
-that changes its `name`; so does each entry of BEFORE, whose files lie beside the file that says it.
+first; `train.config.merge` says how settings go on top of it.
 
 `${VAR}` and `${VAR:-default}` in a text are replaced from the environment after everything is
 merged, so an overridden value needs no variable; `$${` stands for `${`.
@@ -22,13 +20,14 @@ from typing import Any
 
 from infer.system.errors import os_reason
 from infer.system.limited_files import read_text
-from train.config.errors import Location, Mistake, as_yaml, dotted, unknown_name
+from train.config.errors import Location, Mistake, as_yaml, dotted
+from train.config.merge import BEFORE, drop_entry, find_entry, merge
 from train.config.yaml_text import DEEPEST, MOST_BYTES, Document, drop_below, parse_document
 
 MOST_FILES, MOST_BASES = 100, 20
 """Files that one config may read by `_BASE_`, and how deep these may lie in each other."""
 
-BASE, REPLACE, BEFORE = "_BASE_", "_replace_", "BEFORE"
+BASE = "_BASE_"
 BESIDE = ("train", "label", "ready")
 """What names a file beside the config in an entry of BEFORE."""
 
@@ -44,24 +43,12 @@ def load_document(file: Path, *, under: Document | None = None) -> Document:
     return _load(file, chain=(), read=[], under=under)
 
 
-def merge(base: Document, over: Document) -> Document:
-    """`over` on top of `base`, by the rules of the module docstring."""
-    replaced: set[Location] = set()
-    data = _merge(base.data, over.data, (), replaced)
-    origins = {
-        where: origin
-        for where, origin in base.origins.items()
-        if not any(where[:size] in replaced for size in range(len(where) + 1))
-    }
-    origins.update(over.origins)
-    return Document(data, origins, base.mistakes + over.mistakes, base.broken or over.broken)
-
-
 def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
     """Set values in place from `a.b.c=value` texts; values are typed as YAML types them.
 
     A list takes an index, or a name where its entries are mappings with that name as only key:
-    `MODEL.models.Teacher.backbone.depth=18`. Missing keys are added and left to validation.
+    `MODEL.models.Teacher.backbone.depth=18`. Missing keys are added and left to validation. Null
+    leaves an entry of such a list out: `PIPELINE.train.transform.RandomFlip=null`.
     """
     for text in overrides:
         path, equals, value = text.partition("=")
@@ -83,8 +70,9 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         if isinstance(where, Mistake):
             document.mistakes.append(replace(where, origin=origin))
             continue
-        drop_below(document.origins, where)
-        document.origins[where] = origin
+        if where is not None:
+            drop_below(document.origins, where)
+            document.origins[where] = origin
 
 
 def expand_environment(document: Document, environment: Mapping[str, str] | None = None) -> None:
@@ -194,31 +182,8 @@ def _short(path: Path) -> str:
         return str(path)
 
 
-def _merge(base: Any, over: Any, where: Location, replaced: set[Location]) -> Any:
-    """`over` on top of `base`; the places of what it replaces go to `replaced`."""
-    replaces = isinstance(over, dict) and over.get(REPLACE) is True
-    # A teacher that is ready is not that of another training.
-    replaces = replaces or (len(where) == 2 and where[0] == BEFORE)
-    if not isinstance(base, dict) or not isinstance(over, dict) or replaces:
-        replaced.add(where)
-        return _without_marks(over)
-    merged = dict(base)
-    for key, value in over.items():
-        if key != REPLACE or value is not True:
-            merged[key] = _merge(base.get(key), value, (*where, key), replaced)
-    return merged
-
-
-def _without_marks(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_marks(v) for k, v in value.items() if k != REPLACE or v is not True}
-    if isinstance(value, list):
-        return [_without_marks(item) for item in value]
-    return value
-
-
-def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake:
-    """Set a value in the data; its location, or what is wrong with the path."""
+def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake | None:
+    """Set a value in the data; its location, what is wrong with the path, or None for no value."""
     where: Location = ()
     here = document.data
     for depth, part in enumerate(parts):
@@ -228,6 +193,9 @@ def _set(document: Document, parts: list[str], value: Any) -> Location | Mistake
             if isinstance(found, Mistake):
                 return found
             entry, named = found
+            if last and value is None and isinstance(here[entry], dict):
+                drop_entry(document, (*where, entry))
+                return None
             where += (entry, named) if named is not None else (entry,)
             here, key = (here[entry], named) if named is not None else (here, entry)
         elif isinstance(here, dict):
@@ -256,14 +224,8 @@ def _in_list(here: list[Any], part: str, where: Location) -> tuple[int, str | No
             return number, None
         allowed = f"0 to {len(here) - 1}" if here else "none, the list is empty"
         return Mistake(where, f"has no entry {part}; allowed: {allowed}")
-    singles = [next(iter(e)) if isinstance(e, dict) and len(e) == 1 else None for e in here]
-    if singles.count(part) == 1:
-        return singles.index(part), part
-    if singles.count(part) > 1:
-        places = [str(index) for index, name in enumerate(singles) if name == part]
-        return Mistake(where, f"holds {part} more than once; say {' or '.join(places)}")
-    names = [str(name) for name in singles if name is not None]
-    return Mistake(where, unknown_name("entry", part, names))
+    found = find_entry(here, part)
+    return Mistake(where, found) if isinstance(found, str) else (found, part)
 
 
 def _number(part: str) -> int | None:
