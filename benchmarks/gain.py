@@ -74,9 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(sentence)
     print(f"written: {options.out}")
     if options.report is not None:
-        from benchmarks.report.__main__ import write_report
+        from benchmarks.report.__main__ import study_of_the_same, write_report
+        from benchmarks.report.content import study_sentences
 
         write_report(options.out, options.report)
+        study = study_of_the_same(results) if len(results["pairs"]) == 1 else None
+        for sentence in () if study is None else study_sentences(results, study):
+            print(sentence)
         print(f"the report: {options.report / 'index.html'} (as text: {options.report}/report.md)")
     found = [row["verdict"]["verdict"] for row in results["cells"]]
     collapsed = reference_row(results)["verdict"]["collapsed"]

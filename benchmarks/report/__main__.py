@@ -67,11 +67,7 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
         BenchmarkError: a file is missing, damaged or of another format.
     """
     results = load_results(results_file)
-    repeated: Mapping[str, Any] | None = None
-    if study is not None:
-        repeated = load_study(study)
-    elif STUDY.is_file():
-        repeated = _of_the_same(results)
+    repeated = load_study(study) if study is not None else study_of_the_same(results)
     sections = content(results, repeated)
     when = measured(results)
     page = html_page.render(title(results), when, sections)
@@ -101,8 +97,10 @@ def _copy_logits(results_file: Path, record: Mapping[str, Any] | None, folder: P
         shutil.copyfile(file, partial)
 
 
-def _of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def study_of_the_same(results: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The study at its default place, if it can be read and is about the same clips."""
+    if not STUDY.is_file():
+        return None
     try:
         study = load_study(STUDY)
     except BenchmarkError as error:

@@ -12,7 +12,7 @@ from benchmarks.pages.parts import Section, Table, bounds, machine_rows
 from benchmarks.report.gate_sections import gate_section, retained_section
 from benchmarks.report.speed_sections import speed_section
 from benchmarks.study.sections import study_section
-from benchmarks.study.sentences import study_sentence
+from benchmarks.study.sentences import seed_sentence, study_sentence
 
 SHOWN_FAILURES = 20
 
@@ -64,6 +64,13 @@ def _same_seeds(results: Mapping[str, Any], study: Mapping[str, Any]) -> list[st
     ]
 
 
+def study_sentences(results: Mapping[str, Any], study: Mapping[str, Any]) -> list[str]:
+    """What a study says of another training than that of one pair: its mean, and where it lies."""
+    seed = results["pairs"][0]["student"]["origin"].get("seed")
+    place = None if seed is None else seed_sentence(study, seed)
+    return [study_sentence(study, study["cells"][0]), *([place] if place else [])]
+
+
 def title(results: Mapping[str, Any]) -> str:
     """The page's heading."""
     return "Is the gain of DML still there after deployment?"
@@ -76,7 +83,7 @@ def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Sectio
             "The intervals above cover the choice of test clips, not the luck of training: they "
             "are about one training run of each model. The study repeats the training:"
         )
-        sentences.append(study_sentence(study, study["cells"][0]))
+        sentences += study_sentences(results, study)
     return Section("How sure are we", sentences)
 
 

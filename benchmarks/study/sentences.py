@@ -30,6 +30,20 @@ def study_sentence(study: Mapping[str, Any], cell: str) -> str:
     return f"{text}; but {undecided_by_seeds(pooled)}."
 
 
+def seed_sentence(study: Mapping[str, Any], seed: int) -> str | None:
+    """Where the gain of one seed lies among those of a study; None where it has not the seed."""
+    cell = study["cells"][0]
+    gains = {row["seed"]: row["gain"]["point"] for row in study["per_seed"][cell]}
+    if seed not in gains or len(gains) < 2:
+        return None
+    place = 1 + sum(gain > gains[seed] for gain in gains.values())
+    return (
+        f"In the study seed {seed} gained {points(gains[seed])} points, place {place} of "
+        f"{len(gains)} from the largest gain ({points(max(gains.values()))}) to the smallest "
+        f"({points(min(gains.values()))})."
+    )
+
+
 def folds_sentence(study: Mapping[str, Any]) -> str:
     """How a study with folds tested its clips."""
     folds, data = study["folds"], study["data"]

@@ -274,6 +274,20 @@ def test_a_seed_that_stands_on_the_page_twice_is_explained(
         assert (f"Seed {seed} " in text) == said
 
 
+def test_one_pair_is_told_where_its_seed_lies_in_the_study(
+    make_results: MakeResults, make_study: Callable[..., Any], report: Callable[..., Path]
+) -> None:
+    study = make_study(gains=(0.05, 0.09, 0.02))
+    results = make_results()
+    gains = [row["gain"]["point"] for row in study["per_seed"][study["cells"][0]]]
+    for seed, gain in zip(study["seeds"], gains, strict=True):
+        results["pairs"][0]["student"]["origin"]["seed"] = seed
+        text = (report(results, study) / "report.md").read_text(encoding="utf-8")
+        assert f"place {sorted(gains, reverse=True).index(gain) + 1} of 3" in text
+    results["pairs"][0]["student"]["origin"]["seed"] = 99
+    assert "place " not in (report(results, study) / "report.md").read_text(encoding="utf-8")
+
+
 def test_a_busy_machine_is_told(make_results: MakeResults, report: Callable[..., Path]) -> None:
     results = make_results()
     assert "of 2 cores" not in read(report(results))[1]
