@@ -3,8 +3,10 @@
 For a network that loses more by `export.int8.quantize` than it may. The fused fp32 network is
 quantised as for export; then the Q/DQ graph itself is trained for a few epochs
 (`export.qat.graph_net`), with the fp32 network as its teacher: it learns to answer as it did
-before, not the labels anew (Hinton et al., 2015, with the network's own past for a teacher). Each
-kind of activations is a training of its own, since their roundings lie elsewhere.
+before, not the labels anew (Hinton et al., 2015, with the network's own past for a teacher). With
+`QAT.loss: run` it goes on learning as in the run, with the run's other networks
+(`export.qat.mutual`). Each kind of activations is a training of its own, since their roundings lie
+elsewhere.
 
 `python -m export --qat FOLDER` puts the result into a bundle, in place of what post-training
 quantisation would give.
@@ -162,7 +164,7 @@ def fine_tune(
         later = steps * (len(activations) - number)
         name = f"fine-tuning with {kind} activations"
         found = train_graph(
-            cfg, folder / kind, datasets, teacher=folder / FP32, resume=resume,
+            cfg, folder / kind, datasets, fp32=folder / FP32, checkpoint=checkpoint, resume=resume,
             should_stop=should_stop, stage=StageProgress(number, len(activations), name, later),
         )  # fmt: skip
         file = folder / kind / TRAINED
@@ -186,15 +188,20 @@ def begin(cfg: Any, checkpoint: Path, *, resume: bool) -> dict[str, Any]:
         QatError: the folder holds another fine-tune, or the settings do not fit.
     """
     from export.clips import selection
+    from export.qat.mutual import partner_weights
+    from export.qat.settings import check_settings, qat_settings
+    from train.checkpoints.checkpoint import load_file
+    from train.config.schema.experiment import Qat
 
-    if cfg.mix is not None:
-        raise QatError("MIX blends clips, and the teacher wants clips of bytes: set MIX: null")
+    check_settings(cfg)
+    settings = qat_settings(cfg)
     folder = Path(cfg.output_dir)
     wanted = {
         "checkpoint": str(checkpoint),
         "checkpoint_sha256": sha256_of(checkpoint) if checkpoint.is_file() else None,
-        "calibration_clips": _settings(cfg)["calibration_clips"],
-        "calibrator": _settings(cfg)["calibrator"],
+        "calibration_clips": settings.calibration_clips,
+        "calibrator": settings.calibrator,
+        "loss": settings.loss,
     }
     if (folder / START).is_file():
         if not resume:
@@ -202,7 +209,8 @@ def begin(cfg: Any, checkpoint: Path, *, resume: bool) -> dict[str, Any]:
                 f"{folder} holds a fine-tune already: add --resume to go on with it, or choose "
                 "another --output"
             )
-        stored = read_record(folder / START, STARTED)
+        # Before there was another loss, none was named.
+        stored = {"loss": Qat().loss, **read_record(folder / START, STARTED)}
         changed = [key for key in wanted if key != "checkpoint" and stored[key] != wanted[key]]
         if changed:
             raise QatError(
@@ -210,8 +218,10 @@ def begin(cfg: Any, checkpoint: Path, *, resume: bool) -> dict[str, Any]:
                 "choose another --output"
             )
         return stored
-    calibration = selection.calibration(cfg, count=wanted["calibration_clips"])
-    _write_graphs(cfg, checkpoint, folder, calibration.clips, wanted["calibrator"])
+    if settings.loss == "run":
+        partner_weights(cfg, load_file(checkpoint, trust=cfg.trust), source=checkpoint)
+    calibration = selection.calibration(cfg, count=settings.calibration_clips)
+    _write_graphs(cfg, checkpoint, folder, calibration.clips, settings.calibrator)
     start = {**wanted, "calibration": calibration.to_dict()}
     write_text(folder / START, json.dumps(start, indent=1) + "\n")
     log.info(f"start     {checkpoint}, ranges of {len(calibration.clips)} training clips")
@@ -248,13 +258,6 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
     for path, graph in graphs.items():
         with replacing(path) as file:
             onnx.save(graph, str(file))
-
-
-def _settings(cfg: Any) -> Mapping[str, Any]:
-    from train.config.schema.experiment import Qat
-
-    settings: dict[str, Any] = (cfg.QAT or Qat()).model_dump()
-    return settings
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The fine-tune itself: a Q/DQ graph learns from the fp32 graph that it was made of."""
+"""The fine-tune itself: a Q/DQ graph learns from the fp32 graph that it was made of.
+
+Or from the run's labels and other networks, see `export.qat.mutual`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from paddle import Tensor, nn
 from export.network.convert import INPUT
 from export.network.sessions import cpu_session
 from export.qat.graph_net import GraphNet
+from export.qat.mutual import mutual_recognizer
+from export.qat.settings import qat_settings
 from export.qat.trained import START_GRAPH, TRAINED
 from export.verify.limits import INT8_BATCHES
 from export.verify.origin import onnx_tensors
@@ -41,7 +46,8 @@ def train_graph(
     folder: Path,
     datasets: tuple[ClipDataset, ClipDataset],
     *,
-    teacher: Path,
+    fp32: Path,
+    checkpoint: Path,
     resume: bool,
     should_stop: Callable[[], bool],
     stage: StageProgress | None = None,
@@ -52,7 +58,8 @@ def train_graph(
         cfg: epochs, optimiser, `QAT`.
         folder: gets checkpoints, too, as any run does.
         datasets: training and validation clips.
-        teacher: the fp32 ONNX file.
+        fp32: the ONNX file before it was quantised.
+        checkpoint: the run's weights, its other networks' among them.
         resume: go on from the last checkpoint.
         should_stop: looked at after every step.
         stage: which of several trainings this is.
@@ -61,16 +68,25 @@ def train_graph(
         Epochs, steps, seconds and the validation's top-1 at the end.
     """
     own = cfg.model_copy(update={"output_dir": str(folder)})
-    settings = cfg.QAT or Qat()
-    student = GraphNet(
-        onnx.load(str(folder / START_GRAPH)),
-        onnx_tensors(onnx.load(str(teacher))),
-        step_rate=settings.step_rate,
-    )
-    recognizer = _recognizer(settings, student, teacher)
+    settings = qat_settings(cfg)
+
+    def rounded() -> GraphNet:
+        return GraphNet(
+            onnx.load(str(folder / START_GRAPH)),
+            onnx_tensors(onnx.load(str(fp32))),
+            step_rate=settings.step_rate,
+        )
+
+    if settings.loss == "run":
+        recognizer = mutual_recognizer(cfg, checkpoint, rounded)
+        others = ", ".join(role for role in recognizer.roles if role != STUDENT)
+        how = f"learns with {others}"
+    else:
+        recognizer, how = _self_recognizer(settings, rounded(), fp32), f"learns from {fp32.name}"
+    student = recognizer.student
     stage = stage or StageProgress(name="fine-tuning for 8 bits")
     reporter = Reporter(sys.stderr, stage=stage)
-    reporter.line(f"{stage.long}  {folder}  a Q/DQ graph learns from {teacher.name}")
+    reporter.line(f"{stage.long}  {folder}  a Q/DQ graph {how}")
     try:
         progress = train(
             own,
@@ -98,7 +114,7 @@ def train_graph(
     }
 
 
-def _recognizer(settings: Qat, student: GraphNet, teacher: Path) -> Recognizer:
+def _self_recognizer(settings: Qat, student: GraphNet, teacher: Path) -> Recognizer:
     def distillation(outputs: Outputs, target: Target) -> Tensor:
         return kl_divergence(outputs[STUDENT], outputs[TEACHER], temperature=settings.temperature)
 

@@ -42,6 +42,8 @@ class Recognizer(nn.Layer):
 
     Attributes:
         roles: names of the networks, in the order of the config.
+        terms: of the loss, by mode: `Train` and `Val`.
+        adapters: by role, from `inputs` to what a network sees, where that is something else.
         frozen: those of them that take no gradient and stay in evaluation mode.
         update: `together` or `alternating`, see `turns`.
         precisions: by role, for networks that do not compute at the run's.
@@ -63,9 +65,9 @@ class Recognizer(nn.Layer):
         self.roles = list(networks)
         self.averages = dict(averages or {})
         self.frozen, self.update = frozen | self.averages.keys(), update
-        self._terms = terms
+        self.terms = terms
         self._networks = dict(networks)
-        self._adapters, self.precisions = dict(adapters or {}), dict(precisions or {})
+        self.adapters, self.precisions = dict(adapters or {}), dict(precisions or {})
         self._taps = {
             role: sorted(
                 {path for term in terms["Train"] for own, path in term.taps if own == role}
@@ -114,8 +116,8 @@ class Recognizer(nn.Layer):
         network = self._networks[role]
         if draw is not None:
             _seed(draw, role)
-        if role in self._adapters:
-            inputs = self._adapters[role](inputs)
+        if role in self.adapters:
+            inputs = self.adapters[role](inputs)
         learning = paddle.is_grad_enabled() and role not in self.frozen
         # In evaluation nobody asks for features.
         paths = self._taps[role] if self.training else ()
@@ -152,25 +154,25 @@ class Recognizer(nn.Layer):
         """
         return {
             term.name: term.factor(progress) * term.compute(outputs, target)
-            for term in self._terms[mode]
+            for term in self.terms[mode]
             if (learner is None or learner in term.learners)
             and term.counts(outputs.clips, progress)
         }
 
     def can_learn(self, clips: int, progress: float) -> bool:
         """Whether any term of the training takes a batch of so many clips, over all processes."""
-        return any(term.counts(clips, progress) for term in self._terms["Train"])
+        return any(term.counts(clips, progress) for term in self.terms["Train"])
 
     def can_lose(self, outputs: Outputs, *, mode: str) -> bool:
         """Whether `outputs` hold all that the terms of a mode look at."""
-        terms = self._terms.get(mode, ())
+        terms = self.terms.get(mode, ())
         return bool(terms) and all(
             set(term.reads) <= set(outputs) and not term.taps for term in terms
         )
 
     def is_read(self, role: str) -> bool:
         """Whether a term of the training looks at a network's logits."""
-        return any(role in term.reads for term in self._terms["Train"])
+        return any(role in term.reads for term in self.terms["Train"])
 
     def tapped(self, role: str) -> list[str]:
         """The layers of a network, by path, that the training looks into."""

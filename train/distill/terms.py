@@ -7,6 +7,7 @@ terms from a config.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -107,6 +108,10 @@ class Term:
         if self.decay is not None:
             factor *= 1 - (1 - self.floor) * _passed(self.decay, progress)
         return factor
+
+    def at_end(self) -> Term:
+        """The same with the factor that it has at the end of a run, from beginning to end."""
+        return dataclasses.replace(self, weight=self.factor(1.0), ramp=None, decay=None, floor=0.0)
 
 
 def _passed(shares: tuple[float, float], progress: float) -> float:

@@ -85,10 +85,14 @@ class Qat(BaseModel):
 
     model_config = STRICT
 
+    loss: Literal["self", "run"] = "self"
+    """`self`: the network learns to answer as it did before it was rounded. `run`: it learns by
+    MODEL.loss.Train, together with the run's other networks, which are not rounded."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Divides the logits of the network and of its fp32 teacher, that is, of itself before."""
+    """Loss `self`: divides the logits of the network and of its fp32 teacher, which is itself
+    before."""
     label_weight: Rate = 0.0
-    """Weight of the loss to the labels, beside 1 for that to the teacher."""
+    """Loss `self`: weight of the loss to the labels, beside 1 for that to the teacher."""
     step_rate: Rate = 100.0
     """How many times faster than weights the steps of activations learn, on a scale of factors."""
     calibration_clips: Positive = 128
