@@ -1,10 +1,11 @@
-"""`python -m benchmarks.precisions`: what INT8 costs, by three ways of making it.
+"""`python -m benchmarks.precisions`: what INT8 costs, by four ways of making it.
 
 Takes the finished runs of a study, pairs of a baseline and a DML student. Of every network it makes
-8-bit graphs by calibration alone, with layers in float for an accuracy goal, and by a fine-tune,
-each with symmetric int8 and with uint8 activations, and compares their answers with those of the
-fp32 graph: on the validation list, which goal and fine-tune have seen, and on the test list, which
-nothing has. Stopped at any moment, the same command goes on where it was.
+8-bit graphs by calibration alone, with layers in float for an accuracy goal, by a fine-tune on its
+own answers, and, of a network that has a partner, by a fine-tune with that one. Each with symmetric
+int8 and with uint8 activations. Their answers are compared with those of the fp32 graph: on the
+validation list, which goal and fine-tunes have seen, and on the test list, which nothing has.
+Stopped at any moment, the same command goes on where it was.
 """
 
 from __future__ import annotations
@@ -24,15 +25,20 @@ from benchmarks.common import machine
 from benchmarks.common.command import RESAMPLES, add_out, take_signals
 from benchmarks.common.result_file import dump, header
 from benchmarks.deployments.answer_cache import AnswerCache
-from benchmarks.pages.markdown import markdown
-from benchmarks.pages.parts import measured
 from benchmarks.precisions.graphs import StudyRun, goal_graph, graphs, networks
-from benchmarks.precisions.pooled import METHODS, REFERENCE, SPLITS, pool_methods
-from benchmarks.precisions.sections import sections
+from benchmarks.precisions.pooled import (
+    METHODS,
+    MUTUAL,
+    NO_PARTNER,
+    REFERENCE,
+    SPLITS,
+    pool_methods,
+)
+from benchmarks.precisions.report import FORMAT, FORMAT_VERSION, REPORT, write_report
 from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import add_pair, named_configs
 from export import option_limits as limits
-from export.qat.trained import KINDS
+from export.qat.trained import KINDS, RESULT
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
@@ -44,7 +50,6 @@ if TYPE_CHECKING:
 
 log = logger("benchmarks.precisions")
 
-FORMAT, FORMAT_VERSION = "clipduet-precisions", 2
 ANSWERS = "answers"
 BATCH = 16
 
@@ -60,11 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     take_signals()
     result = run(options)
     write_text(options.out / "results.json", dump(result))
-    found = sections(result)
-    when = measured(result)
-    write_text(options.out / "report.md", markdown("What INT8 costs", when, found))
-    for line in [*found[0].sentences, f"written: {options.out}/results.json, report.md"]:
+    for line in write_report(result, options.out):
         print(line)
+    print(f"written: {options.out}/results.json, {REPORT}")
     return 0
 
 
@@ -81,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--goal", type=float, default=0.5, help="points that may be lost (default: %(default)s)")
     add("--qat", type=Path, default=Path("configs/motions_qat.yaml"),
         help="settings of the fine-tune (default: %(default)s)")  # fmt: skip
+    add("--mutual", type=Path, default=Path("configs/motions_qat_mutual.yaml"), help="settings of "
+        "the fine-tune of networks that have a partner (default: %(default)s)")  # fmt: skip
     add("--calibration-clips", type=int, default=128, help="default: %(default)s")
     add("--threads", type=int, default=machine.cpu_count(), help="CPU threads (default: all)")
     add_resampling(parser)
@@ -115,7 +120,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "threads": options.threads,
             "goal": options.goal,
             "calibration_clips": options.calibration_clips,
-            "qat": {"file": str(options.qat), "sha256": sha256_of(options.qat)},
+            **{
+                name: {"file": str(file), "sha256": sha256_of(file)}
+                for name, file in (("qat", options.qat), ("mutual", options.mutual))
+            },
             "configs": list(options.configs),
             "overrides": options.override,
             **bootstrap,
@@ -144,16 +152,23 @@ def _measure(
         file = goal_graph(network, options.goal, kind).with_suffix(".json")
         record = json.loads(file.read_text(encoding="utf-8"))
         searches[f"goal.{kind}"] = record.get("search", {"missed": record.get("missed")})
-    tuning = json.loads((network.folder / "qat" / "qat.json").read_text(encoding="utf-8"))
     return {
         "clips": network.clips,
         "labels": labels,
         "methods": methods,
+        "skipped": {} if "mutual" in network.fine_tunes else dict.fromkeys(MUTUAL, NO_PARTNER),
         "searches": searches,
-        "tuning": {
-            kind: {key: one[key] for key in ("epochs", "steps", "seconds", "optimizer")}
-            for kind, one in tuning["trained"].items()
-        },
+        "tuning": _tuning(network, "qat"),
+        "mutual_tuning": _tuning(network, "mutual") if "mutual" in network.fine_tunes else {},
+    }
+
+
+def _tuning(network: StudyRun, name: str) -> dict[str, Any]:
+    """What is known of a fine-tune, by kind of activations."""
+    record = json.loads((network.folder / name / RESULT).read_text(encoding="utf-8"))
+    return {
+        kind: {key: one[key] for key in ("epochs", "steps", "seconds", "optimizer")}
+        for kind, one in record["trained"].items()
     }
 
 

@@ -20,6 +20,7 @@ from export.qat.trained import KINDS, RESULT, load_trained
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.system.files import sha256_of, write_text
 from infer.system.log import logger, silenced
+from train.config.networks import blocks_of
 
 if TYPE_CHECKING:
     from train.config.load import Config
@@ -41,6 +42,7 @@ class StudyRun:
         made_of: SHA-256 of all that is made here is made of, but the goal.
         folder: for everything that is made here; its name begins `made_of`.
         clips: fingerprint of each list.
+        fine_tunes: by name, which is that of their folder too, the file of their settings.
     """
 
     role: str
@@ -52,10 +54,12 @@ class StudyRun:
     made_of: str
     folder: Path
     clips: dict[str, str]
+    fine_tunes: dict[str, Path]
 
 
 def networks(options: argparse.Namespace, configs: Sequence[tuple[str, Path]]) -> list[StudyRun]:
     """Every run that is wanted, with what is wrong told before anything is made."""
+    from export.qat.settings import check_settings
     from train.config.load import load_config
 
     wanted = [
@@ -71,12 +75,21 @@ def networks(options: argparse.Namespace, configs: Sequence[tuple[str, Path]]) -
         )
     found = []
     for role, seed, path, checkpoint in wanted:
-        cfg = load_config(path, [f"seed={seed}", *options.override])
+        changes = [f"seed={seed}", *options.override]
+        cfg = load_config(path, changes)
         check_environment(cfg.BEFORE)
         run, clips = checkpoint.parent.name, _fingerprints(cfg)
-        made_of = _made_of(cfg, checkpoint, clips, options)
+        files = {"qat": options.qat, "mutual": options.mutual}
+        if len(blocks_of(cfg.model)) == 1:
+            del files["mutual"]
+        tunes = [load_config(path, changes, over=file) for file in files.values()]
+        for tune in tunes:
+            check_settings(tune)
+        made_of = _made_of(cfg, tunes, checkpoint, clips, options)
         folder = options.work / f"{run}-{made_of[:12]}"
-        found.append(StudyRun(role, run, seed, path, cfg, checkpoint, made_of, folder, clips))
+        found.append(
+            StudyRun(role, run, seed, path, cfg, checkpoint, made_of, folder, clips, files)
+        )
     return found
 
 
@@ -90,13 +103,17 @@ def _fingerprints(cfg: Config) -> dict[str, str]:
 
 
 def _made_of(
-    cfg: Config, checkpoint: Path, clips: dict[str, str], options: argparse.Namespace
+    cfg: Config,
+    tunes: Sequence[Config],
+    checkpoint: Path,
+    clips: dict[str, str],
+    options: argparse.Namespace,
 ) -> str:
     """SHA-256 of all that the graphs of a network and their answers depend on, but the goal."""
     host = machine.machine()
     parts = [
         host["cpu"], host["cpu_features"],
-        sha256_of(checkpoint), cfg.sha256(), clips, sha256_of(options.qat),
+        sha256_of(checkpoint), cfg.sha256(), clips, [tune.sha256() for tune in tunes],
         options.calibration_clips, options.threads, code_sha256(), machine.package_versions(),
     ]  # fmt: skip
     return digest(parts)
@@ -110,7 +127,10 @@ def graphs(network: StudyRun, options: argparse.Namespace) -> dict[str, Path]:
         "ptq.int8": bundle.artifact("onnx.int8").paths[0],
         "ptq.uint8": bundle.artifact("onnx.int8.x86").paths[0],
     }
-    return files | _goal_graphs(network, files[REFERENCE], options) | _fine_tuned(network, options)
+    files |= _goal_graphs(network, files[REFERENCE], options)
+    for name, settings in network.fine_tunes.items():
+        files |= _fine_tuned(network, name, settings, options)
+    return files
 
 
 def _bundle(network: StudyRun, options: argparse.Namespace) -> Path:
@@ -121,17 +141,19 @@ def _bundle(network: StudyRun, options: argparse.Namespace) -> Path:
     return folder
 
 
-def _fine_tuned(network: StudyRun, options: argparse.Namespace) -> dict[str, Path]:
+def _fine_tuned(
+    network: StudyRun, name: str, settings: Path, options: argparse.Namespace
+) -> dict[str, Path]:
     """Graphs of a fine-tune; one that was stopped goes on."""
-    folder, done = network.folder / "qat", set[str]()
+    folder, done = network.folder / name, set[str]()
     if (folder / RESULT).is_file():
         done = set(json.loads((folder / RESULT).read_text(encoding="utf-8"))["trained"])
     if done < set(KINDS):
-        log.info(f"{network.name}: fine-tune")
-        words = ["export.qat", "--qat", str(options.qat), "--out", str(folder), "--resume"]
+        log.info(f"{network.name}: fine-tune by {settings}")
+        words = ["export.qat", "--qat", str(settings), "--out", str(folder), "--resume"]
         _command(network, words, options)
     record = load_trained(folder, checkpoint_sha256=sha256_of(network.checkpoint))
-    return {f"qat.{kind}": one["path"] for kind, one in record["trained"].items()}
+    return {f"{name}.{kind}": one["path"] for kind, one in record["trained"].items()}
 
 
 def _command(network: StudyRun, words: Sequence[str], options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Section, Table, machine_rows
-from benchmarks.precisions.pooled import KEEP, MARGIN, METHODS, REFERENCE
+from benchmarks.precisions.pooled import KEEP, MARGIN, METHODS, MUTUAL, NO_PARTNER, REFERENCE
 
 NAMES = {
     REFERENCE: "fp32",
@@ -17,7 +17,10 @@ NAMES = {
     "goal.uint8": "layers in float, uint8",
     "qat.int8": "fine-tuned, int8",
     "qat.uint8": "fine-tuned, uint8",
+    "mutual.int8": "fine-tuned with the partner, int8",
+    "mutual.uint8": "fine-tuned with the partner, uint8",
 }
+HARDER = {"shown": "the DML student loses more", "refuted": "the baseline loses more"}
 
 
 def sections(result: Mapping[str, Any]) -> list[Section]:
@@ -25,6 +28,12 @@ def sections(result: Mapping[str, Any]) -> list[Section]:
     pooled = result["pooled"]
     return [
         Section("What INT8 costs", _sentences(result), (), [_pooled_table(pooled)]),
+        Section(
+            "Is a network harder to quantise after distillation?",
+            _harder_sentences(pooled),
+            (),
+            [_harder_table(pooled)],
+        ),
         Section("Network by network", (), (), [_runs_table(result, s) for s in ("test", "valid")]),
         Section(
             "What validation foretold",
@@ -49,20 +58,85 @@ def _sentences(result: Mapping[str, Any]) -> list[str]:
         f"fp32 graph in the same runtime; the goals are a loss of at most {100 * MARGIN:g} points "
         f"and at least {KEEP:.0%} of the DML gain left."
     ]
-    for method in METHODS[1:]:
+    for method in _asked(result)[1:]:
         if method not in result["pooled"]:
+            if all(method in run.get("skipped", {}) for run in result["runs"]):
+                lines.append(f"{NAMES[method]}: skipped, no network has a partner.")
+                continue
             missed = [run["name"] for run in result["runs"] if method not in run["methods"]]
             lines.append(f"{NAMES[method]}: missed its goal for {', '.join(missed)}.")
             continue
         row = result["pooled"][method]
         student, both = row["student_change"], row["change"]
-        lines.append(
+        line = (
             f"{NAMES[method]}: the student changes by {with_interval(student)} points of top-1 (at "
-            f"most {100 * MARGIN:g} lost: {student['verdict']}), baseline and student by "
-            f"{with_interval(both)} on average ({both['verdict']}); retained gain: "
-            f"{_share(row)} (at least {KEEP:.0%}: {row['kept']['verdict']})."
+            f"most {100 * MARGIN:g} lost: {student['verdict']})"
+        )
+        if both is None:
+            line += "; the baseline has no partner and is skipped"
+        else:
+            line += (
+                f", baseline and student by {with_interval(both)} on average ({both['verdict']}); "
+                f"retained gain: {_share(row)} (at least {KEEP:.0%}: {row['kept']['verdict']})"
+            )
+        if "over_self" in row:
+            line += (
+                f"; against the fine-tune on its own answers the student has "
+                f"{with_interval(row['over_self'])} points"
+            )
+        lines.append(f"{line}.")
+    return lines
+
+
+def _asked(result: Mapping[str, Any]) -> list[str]:
+    """The methods that a result is about; one of before there was a partner lacks that."""
+    runs = result["runs"]
+    return [
+        method
+        for method in METHODS
+        if method not in MUTUAL
+        or any(method in {*run["methods"], *run.get("skipped", {})} for run in runs)
+    ]
+
+
+def _harder_sentences(pooled: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "Loss: top-1 of the fp32 graph less that of INT8, in points, with the widest of three 95 % "
+        "intervals (bootstrap over seeds and clips, score, Student's t over seeds), not corrected "
+        "for several comparisons. The difference is the DML student's loss minus the baseline's, "
+        "over the same seeds and clips: above 0, distillation makes a network harder to quantise."
+    ]
+    for method, row in pooled.items():
+        found = row["loss_difference"]
+        if method == REFERENCE or found is None:
+            continue
+        word = HARDER.get(found["verdict"], "no difference is shown")
+        lines.append(f"{NAMES[method]}: {with_interval(found)} points, {word}.")
+    if any(method in pooled and pooled[method]["loss_difference"] is None for method in MUTUAL):
+        lines.append(
+            "The fine-tune with the partner goes on learning from the labels: a loss below 0 may "
+            "be what any longer training brings."
         )
     return lines
+
+
+def _harder_table(pooled: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            NAMES[method],
+            _or(row["baseline_loss"], NO_PARTNER),
+            with_interval(row["student_loss"]),
+            _or(row["loss_difference"], ""),
+        ]
+        for method, row in pooled.items()
+        if method != REFERENCE
+    ]
+    heads = ["INT8", "baseline's loss", "DML student's loss", "student's minus baseline's"]
+    return Table("Loss of top-1 on the test list in points", heads, rows)
+
+
+def _or(value: Mapping[str, Any] | None, otherwise: str) -> str:
+    return otherwise if value is None else with_interval(value)
 
 
 def _pooled_table(pooled: Mapping[str, Any]) -> Table:
@@ -74,12 +148,12 @@ def _pooled_table(pooled: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 NAMES[method],
-                numbers.percent(row["baseline"], 2),
+                NO_PARTNER if row["baseline"] is None else numbers.percent(row["baseline"], 2),
                 numbers.percent(row["student"], 2),
-                with_interval(row["gain"]),
-                "" if own else with_interval(row["change"]),
+                _or(row["gain"], ""),
+                "" if own else _or(row["change"], ""),
                 "" if own else with_interval(row["student_change"]),
-                "" if own else _share(row),
+                "" if own or row["baseline"] is None else _share(row),
                 numbers.percent(row["agreement"], 1),
             ]
         )
@@ -88,13 +162,13 @@ def _pooled_table(pooled: Mapping[str, Any]) -> Table:
 
 
 def _runs_table(result: Mapping[str, Any], split: str) -> Table:
-    rows = []
+    rows, asked = [], _asked(result)
     for run in result["runs"]:
         row = [run["name"]]
-        for method in METHODS:
+        for method in asked:
             found = run["methods"].get(method)
             if found is None:
-                row.append("missed")
+                row.append(run.get("skipped", {}).get(method, "missed"))
                 continue
             loss = found[split]["score"]["loss"]
             change = "" if method == REFERENCE else f" ({0.0 - loss:+.2f})"
@@ -103,7 +177,9 @@ def _runs_table(result: Mapping[str, Any], split: str) -> Table:
     name = {"test": "test", "valid": "validation"}[split]
     clips = len(result["runs"][0]["labels"][split])
     caption = f"Top-1 on the {name} list, {clips} clips (change in points)"
-    return Table(caption, ["network", *NAMES.values()], rows, folded=split != "test")
+    return Table(
+        caption, ["network", *(NAMES[method] for method in asked)], rows, folded=split != "test"
+    )
 
 
 def _foretold_table(pooled: Mapping[str, Any]) -> Table:
@@ -145,16 +221,12 @@ def _spared_table(result: Mapping[str, Any]) -> Table:
 
 def _conditions(result: Mapping[str, Any]) -> Table:
     given = result["conditions"]
-    seconds = [one["seconds"] for run in result["runs"] for one in run["tuning"].values()]
-    epochs = sorted({one["epochs"] for run in result["runs"] for one in run["tuning"].values()})
     rows = [
         *machine_rows(given["machine"]),
         ["threads", str(given["threads"])],
         ["calibration", f"{given['calibration_clips']} training clips, percentile"],
         ["configs", ", ".join(given["configs"])],
-        ["fine-tune", f"{given['qat']['file']} (SHA-256 {given['qat']['sha256'][:16]}), "
-         f"{'/'.join(map(str, epochs))} epochs, {min(seconds):.0f} to {max(seconds):.0f} s a kind, "
-         "beside other work"],
+        *_tunings(result),
         ["validation clips", f"fingerprint {result['runs'][0]['clips']['valid'][:16]}"],
         ["test clips", f"fingerprint {result['runs'][0]['clips']['test'][:16]}"],
         ["resampling", f"{given['resamples']:,} resamples, seed {given['seed']}"],
@@ -162,6 +234,26 @@ def _conditions(result: Mapping[str, Any]) -> Table:
         ["command", result["command"]],
     ]  # fmt: skip
     return Table("How this was measured", ["what", "value"], rows)
+
+
+def _tunings(result: Mapping[str, Any]) -> list[list[str]]:
+    """Settings and length of each fine-tune that was made."""
+    rows = []
+    for key, where, title in (
+        ("qat", "tuning", "fine-tune"),
+        ("mutual", "mutual_tuning", "fine-tune with the partner"),
+    ):
+        made = [one for run in result["runs"] for one in run.get(where, {}).values()]
+        if not made:
+            continue
+        file = result["conditions"][key]
+        epochs = "/".join(map(str, sorted({one["epochs"] for one in made})))
+        seconds = [one["seconds"] for one in made]
+        rows.append(
+            [title, f"{file['file']} (SHA-256 {file['sha256'][:16]}), {epochs} epochs, "
+             f"{min(seconds):.0f} to {max(seconds):.0f} s a kind, beside other work"]
+        )  # fmt: skip
+    return rows
 
 
 def with_interval(value: Mapping[str, Any]) -> str:

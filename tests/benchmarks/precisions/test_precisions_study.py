@@ -15,7 +15,7 @@ import yaml
 
 from benchmarks.pages.markdown import markdown
 from benchmarks.precisions import __main__ as precisions
-from benchmarks.precisions import graphs
+from benchmarks.precisions import graphs, report
 from benchmarks.precisions.pooled import METHODS, NO_GAIN, pool_methods
 from benchmarks.precisions.sections import sections
 from tests.export.conftest import MODELS, config_of
@@ -94,6 +94,83 @@ def test_verdicts_on_both_goals(student: float, baseline: float, change: str, ke
     assert change in row["change"]["verdict"] and kept == row["kept"]["verdict"]
 
 
+def test_losses_are_compared_over_the_same_seeds_and_clips() -> None:
+    shares = {"fp32": 70.0, "ptq.int8": 68.5, "qat.int8": 69.0, "mutual.int8": 69.8}
+    baseline = {"fp32": 60.0, "ptq.int8": 59.8, "qat.int8": 58.5}
+    found = pool_methods(runs(shares, baseline), seeds=[1, 2, 3], bootstrap=BOOTSTRAP)
+    assert list(found) == ["fp32", "ptq.int8", "qat.int8", "mutual.int8"]
+    for method, student, own in (("ptq.int8", 0.015, 0.002), ("qat.int8", 0.01, 0.015)):
+        row = found[method]
+        assert row["student_loss"]["point"] == pytest.approx(student)
+        assert row["baseline_loss"]["point"] == pytest.approx(own)
+        assert row["loss_difference"]["point"] == pytest.approx(student - own)
+        assert row["loss_difference"]["low"] < student - own < row["loss_difference"]["high"]
+    assert found["ptq.int8"]["loss_difference"]["verdict"] == "shown"
+    assert found["qat.int8"]["loss_difference"]["verdict"] != "shown"
+    mutual = found["mutual.int8"]
+    assert mutual["student_loss"]["point"] == pytest.approx(0.002)
+    assert mutual["over_self"]["point"] == pytest.approx(0.008)
+    assert mutual["counted"]["test"] == pytest.approx(0.2)  # of the students alone
+    for name in ("baseline", "gain", "change", "share", "kept", "baseline_loss"):
+        assert mutual[name] is None, name
+    assert mutual["loss_difference"] is None
+
+
+def test_a_baseline_without_a_partner_is_reported_as_such() -> None:
+    shares = {"fp32": 70.0, "ptq.int8": 69.0, "qat.int8": 69.0, "mutual.int8": 70.5}
+    some = runs(shares, {m: 60.0 for m in shares if m != "mutual.int8"})
+    for run in some:
+        lacking = ("mutual.int8", "mutual.uint8")
+        run["skipped"] = dict.fromkeys(lacking, "no partner") if run["role"] == "baseline" else {}
+        run["mutual_tuning"] = {} if run["role"] == "baseline" else run["tuning"]
+    text = markdown("x", "y", sections(result_of(some)))
+    assert re.search(r"with the partner, int8: .*\+0\.50.*no partner and is skipped.*\+1\.50", text)
+    assert "| fine-tuned with the partner, int8 | no partner | 70.50 % |" in text
+    assert re.search(
+        r"\| fine-tuned with the partner, int8 \| no partner \| -0\.50 \[.*\] \|  \|", text
+    )
+    assert re.search(r"\| calibrated, int8 \| \+0\.00.* \| \+1\.00.* \| \+1\.00.* \|", text)
+    assert re.search(r"calibrated, int8: \+1\.00 \[.*\] points, the DML student loses more", text)
+    assert re.search(r"\| baseline-1 \|.*\| no partner \| no partner \|", text)
+    assert "fine-tune with the partner | m.yaml (SHA-256 bbbb" in text
+
+
+def test_a_result_file_of_before_there_was_a_partner_is_read(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Version 2, as the committed one was: its figures are what they were, and more are told."""
+    shares = {m: 70.0 for m in METHODS if not m.startswith("mutual")} | {"ptq.int8": 68.0}
+    old = {**result_of(runs(shares, shares)), "format": "clipduet-precisions", "format_version": 2}
+    del old["conditions"]["mutual"]
+    before = {method: dict(row) for method, row in old["pooled"].items()}
+    for row in old["pooled"].values():
+        for name in ("baseline_loss", "student_loss", "loss_difference"):
+            row.pop(name, None)
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(old))
+    assert report.read_results(file)["pooled"] == before
+    assert report.main([str(file), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out/report.md").read_text()
+    assert "harder to quantise" in text and "partner" not in text
+    assert "the DML student" in capsys.readouterr().out
+    file.write_text(json.dumps({**old, "format_version": 4}))
+    assert report.main([str(file), "--out", str(tmp_path / "out")]) == 2
+    del old["runs"][0]["labels"]
+    file.write_text(json.dumps(old))
+    assert report.main([str(file), "--out", str(tmp_path / "out")]) == 2
+    assert "lacks a part" in capsys.readouterr().err
+
+
+def test_the_committed_result_file_is_read(root: Path, tmp_path: Path) -> None:
+    folder = root / "reports/precisions"
+    report.write_report(report.read_results(folder / "results.json"), tmp_path)
+    tables = {
+        name: [line for line in file.read_text().splitlines() if line.startswith("|")]
+        for name, file in (("now", tmp_path / "report.md"), ("then", folder / "report.md"))
+    }
+    assert tables["then"] and set(tables["then"]) <= set(tables["now"])
+
+
 def test_what_is_lacking_is_named_and_without_a_gain_there_is_no_share() -> None:
     def pooled(top: float, students: list[float], baselines: list[float]) -> dict[str, Any]:
         some = [
@@ -127,7 +204,9 @@ def result_of(some: list[dict[str, Any]]) -> dict[str, Any]:
         "command": "python -m benchmarks.precisions",
         "conditions": {
             "machine": host, "threads": 1, "goal": 0.5, "calibration_clips": 128, "overrides": [],
-            "qat": {"file": "q.yaml", "sha256": "a" * 64}, "configs": ["a=b", "c=d"], **BOOTSTRAP,
+            "qat": {"file": "q.yaml", "sha256": "a" * 64},
+            "mutual": {"file": "m.yaml", "sha256": "b" * 64},
+            "configs": ["a=b", "c=d"], **BOOTSTRAP,
         },
         "seeds": [1, 2, 3],
         "pooled": pool_methods(some, seeds=[1, 2, 3], bootstrap=BOOTSTRAP),
@@ -159,6 +238,8 @@ def study(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Pa
         (folder / f"{name}.list").write_text("".join(lines))
     settings = {"epochs": 1, "OPTIMIZER": {"name": "AdamW", "learning_rate": 0.001}}
     (folder / "qat.yaml").write_text(yaml.safe_dump(settings))
+    mutual = {"_BASE_": "qat.yaml", "QAT": {"loss": "run"}}
+    (folder / "mutual.yaml").write_text(yaml.safe_dump(mutual))
     for name, kind in (("baseline", "single"), ("dml", "pair")):
         content = config_of(MODELS[kind], folder)
         content["DATASET"]["test"] = {"format": "VideoDataset", "file_path": "test.list"}
@@ -175,8 +256,8 @@ def command(study: Path, *more: str) -> list[str]:
     return [
         "--configs", f"baseline={study}/baseline.yaml", f"dml={study}/dml.yaml", "--seeds", "3",
         "--runs", str(study / "runs"), "--work", str(study / "work"), "--out", str(study / "out"),
-        "--qat", str(study / "qat.yaml"), "--calibration-clips", "4", "--threads", "1",
-        "--goal", "50", "--resamples", "200", *more,
+        "--qat", str(study / "qat.yaml"), "--mutual", str(study / "mutual.yaml"),
+        "--calibration-clips", "4", "--threads", "1", "--goal", "50", "--resamples", "200", *more,
     ]  # fmt: skip
 
 
@@ -189,10 +270,17 @@ def test_the_command_measures_every_way_and_goes_on_where_it_was(
     for one in result["runs"]:
         assert len(one["labels"]["test"]) == 5
         assert len(one["labels"]["valid"]) == 4
-        for method in METHODS:
+        mutual = {m for m in METHODS if m.startswith("mutual")}
+        assert set(one["skipped"]) == (mutual if one["role"] == "baseline" else set())
+        assert set(one["methods"]) == set(METHODS) - set(one["skipped"])
+        assert list(one["mutual_tuning"]) == ([] if one["skipped"] else ["int8", "uint8"])
+        for method in one["methods"]:
             for split, clips in (("valid", 4), ("test", 5)):
                 assert len(one["methods"][method][split]["predictions"]) == clips
-        assert len({found["sha256"] for found in one["methods"].values()}) >= 5
+        made = {method: found["sha256"] for method, found in one["methods"].items()}
+        assert len(set(made.values())) >= 5
+        for method in set(made) & mutual:
+            assert list(made.values()).count(made[method]) == 1
     assert "# What INT8 costs" in (study / "out/report.md").read_text()
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -205,7 +293,7 @@ def test_the_command_measures_every_way_and_goes_on_where_it_was(
     assert again["runs"] == result["runs"]
     assert again["pooled"] == result["pooled"]
 
-    # Another calibration, other settings of the fine-tune, another clip under an old name.
+    # Another calibration, other settings of a fine-tune, another clip under an old name.
     with pytest.raises(AssertionError, match="a second time"):
         precisions.main(command(study, "--calibration-clips", "3"))
     qat, clip = study / "qat.yaml", study / "test/0.mp4"
@@ -216,6 +304,22 @@ def test_the_command_measures_every_way_and_goes_on_where_it_was(
             precisions.main(command(study))
         file.write_bytes(before)
     assert precisions.main(command(study)) == 0
+
+
+def test_settings_that_do_not_fit_are_told_before_anything_is_made(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option, settings in (
+        ("--mutual", {"QAT": {"loss": "run", "label_weight": 1.0}}),
+        ("--qat", {"QAT": {"loss": "run"}}),
+    ):
+        (tmp_path / "wrong.yaml").write_text(yaml.safe_dump({"epochs": 1, **settings}))
+        given = command(
+            study, "--work", str(tmp_path / "work"), option, str(tmp_path / "wrong.yaml")
+        )
+        assert precisions.main(given) == 2
+        assert "QAT.l" in capsys.readouterr().err
+    assert not (tmp_path / "work").exists()
 
 
 def test_runs_that_are_not_there_are_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
