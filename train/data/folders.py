@@ -26,6 +26,7 @@ from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError, listed
 from infer.system.files import sha256_of
 from train.config.class_file import class_lines
+from train.data.dataset_block import block_of_videos
 from train.data.lists import cannot_be_listed, write_lines
 
 SPLITS = ("train", "val", "test")
@@ -287,7 +288,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"no clip went to {split}, so there is no {split}.list: a class gives one with three "
             f"different files and --{split}-share above 0, or --{split}-scene SCENE"
         )
-    print(f"wrote {chosen.out}: paths are relative to {chosen.root}")
+    print(f"wrote {chosen.out}: paths are relative to {chosen.root}; in a config:\n")
+    written = [split for split, part in splits.items() if part]
+    print("\n".join(block_of_videos(chosen.root, chosen.out, written)))
     return 0
 
 

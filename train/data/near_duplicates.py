@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from infer.clips.preprocess import reason_of
+from infer.clips.decode import VideoInfo
+from infer.clips.preprocess import load_clips, reason_of
 from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
@@ -37,14 +39,26 @@ class NearDuplicate:
     distance: float
 
 
+SPEC = ClipSpec(
+    SamplingSpec(num_seg=FRAMES, select_left=True),
+    # The whole picture, whatever its shape.
+    PreprocessSpec(short_size=SIDE, fixed_ratio=False, keep_ratio=False, crop=SIDE),
+)
+
+
+def hash_video(path: Path) -> tuple[Bits, VideoInfo]:
+    """The hash of a video file, bool [320], and what is known about the file.
+
+    Raises:
+        VideoError: it cannot be read.
+    """
+    clips, info = load_clips(path, SPEC)
+    return _clip_hash(clips[0]), info
+
+
 def hash_clips(samples: Sequence[Sample], *, suffix: str = "") -> tuple[Bits, Bits]:
     """Hashes, bool [clips, 320], and whether each clip could be read, bool [clips]."""
-    spec = ClipSpec(
-        SamplingSpec(num_seg=FRAMES, select_left=True),
-        # The whole picture, whatever its shape.
-        PreprocessSpec(short_size=SIDE, fixed_ratio=False, keep_ratio=False, crop=SIDE),
-    )
-    clips = ClipDataset(samples, spec, train=False, suffix=suffix)
+    clips = ClipDataset(samples, SPEC, train=False, suffix=suffix)
     bits = np.zeros((len(samples), FRAMES * 64), np.bool_)
     read = np.zeros(len(samples), np.bool_)
     for place in range(len(samples)):
@@ -54,7 +68,7 @@ def hash_clips(samples: Sequence[Sample], *, suffix: str = "") -> tuple[Bits, Bi
             if reason_of(error) is None:
                 raise
             continue  # a clip that cannot be read is named where it is trained or tested
-        bits[place] = np.concatenate([_difference_hash(frame) for frame in frames])
+        bits[place] = _clip_hash(frames)
         read[place] = True
     return bits, read
 
@@ -100,6 +114,10 @@ def joined_groups(groups: Sequence[str], pairs: Sequence[NearDuplicate]) -> list
         low, high = sorted((first(groups[one.first]), first(groups[one.second])))
         parent[high] = low
     return [first(name) for name in groups]
+
+
+def _clip_hash(frames: npt.NDArray[np.uint8]) -> Bits:
+    return np.concatenate([_difference_hash(frame) for frame in frames])
 
 
 def _difference_hash(frame: npt.NDArray[np.uint8]) -> Bits:

@@ -20,7 +20,7 @@ from train.data.prepare.obtain import manual_steps, obtain
 from train.data.prepare.report import (
     REPORT,
     SplitReport,
-    dataset_block,
+    config_block,
     split_table,
     write_annotated_lists,
 )
@@ -135,7 +135,7 @@ def _advice(
     dataset: PublicDataset, reports: Mapping[str, SplitReport], work: Work, root: Path, out: Path
 ) -> str:
     """Where the result is, and the block that a config needs of it."""
-    block = dataset_block(
+    block = config_block(
         reports,
         root=root,
         out=out,

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from train.config.class_file import class_lines
+from train.data.dataset_block import dataset_block
 from train.data.lists import cannot_be_listed, write_lines
 from train.data.prepare.formats import Plan
 from train.data.prepare.media import Outcome
@@ -105,7 +104,7 @@ def split_table(reports: Mapping[str, SplitReport]) -> str:
     return "\n".join(lines)
 
 
-def dataset_block(
+def config_block(
     reports: Mapping[str, SplitReport],
     *,
     root: Path,
@@ -126,19 +125,16 @@ def dataset_block(
     """
     usable = [name for name, report in reports.items() if report.labelled and report.listed]
     used = _roles(usable)
-    lines = ["DATASET:", f"  {_yaml({'root': str(root)})}"]
-    lines.append(f"  {_yaml({'classes': _below(out / 'classes.txt', root)})}")
-    for role in ("train", "valid", "test"):
-        if role in used:
-            listed = {
-                "format": format,
-                "file_path": _below(out / f"{used[role]}.list", root),
-                "data_prefix": _below(videos, root),
-                **({"suffix": suffix} if suffix else {}),
-            }
-            lines.append(f"  {role}: {_yaml(listed, flow=True)}")
-        elif role != "test":
-            lines.append(f"  # {role}: there is no list of labelled clips for it")
+    lists: dict[str, dict[str, str | Path]] = {
+        role: {
+            "format": format,
+            "file_path": out / f"{name}.list",
+            "data_prefix": videos,
+            **({"suffix": suffix} if suffix else {}),
+        }
+        for role, name in used.items()
+    }
+    lines = dataset_block(root, out / "classes.txt", lists)
     others = [f"{name}.list" for name in usable if name not in used.values()]
     if others:
         lines.append(f"  # other official splits: {', '.join(others)}")
@@ -156,17 +152,3 @@ def _roles(splits: Sequence[str]) -> dict[str, str]:
     if "valid" not in found and "test" in found:
         found["valid"] = found.pop("test")
     return found
-
-
-def _below(path: Path, root: Path) -> str:
-    """A path as the block says it: relative to its root, or whole."""
-    path, root = path.absolute(), root.absolute()
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
-
-
-def _yaml(data: Mapping[str, str], *, flow: bool = False) -> str:
-    """One line, quoted where that is needed."""
-    text = yaml.safe_dump(
-        dict(data), default_flow_style=flow, sort_keys=False, allow_unicode=True, width=10**6
-    )
-    return text.strip()
