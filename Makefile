@@ -15,6 +15,8 @@
 #   SEEDS="..."      seeds of the study; comparing METHODS takes at least three (study)
 #   CONFIGS="..."    baseline=FILE dml=FILE instead of the demo's two (study)
 #   FOLDS=number     cross-validation: every clip of the lists is a test clip once (study)
+#   CLIPS=folder     class folders of your own clips (init)
+#   OUT=folder       where their lists and configs go, if not my/ (init)
 #   ROOT=folder      holds a folder for each set of clips (study-real)
 #   SETS="..."       these folders (study-real)
 #   STUDENT_START=file  weights that the student starts from, baseline's and pair's (study-real)
@@ -40,6 +42,8 @@ METHODS ?=
 SEEDS ?=
 CONFIGS ?=
 FOLDS ?=
+CLIPS ?=
+OUT ?=
 ROOT ?=
 SETS ?=
 QAT ?=
@@ -52,6 +56,7 @@ $(foreach name,CONFIG RUN CHECKPOINT BUNDLE,$(if $(word 2,$($(name))),$(error $(
 # What each target reads, those among it that it may have to make first; PYTHON is everybody's.
 trains := SEED OVERRIDES
 exports := CONFIG RUN CHECKPOINT BUNDLE $(trains)
+reads_init := CLIPS OUT
 reads_train-baseline := CONFIG RUN $(trains)
 reads_train-dml := $(reads_train-baseline)
 reads_train := $(trains)
@@ -95,7 +100,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup data teacher train train-baseline train-dml export predict sensitivity qat engine triton benchmark report \
+.PHONY: help setup init data teacher train train-baseline train-dml export predict sensitivity qat engine triton benchmark report \
     demo study study-real doctor docs test test-gpu torture lint clean
 
 help: ## list the targets
@@ -158,6 +163,11 @@ train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(
 export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) --out $(3) $(addprefix -o ,$(OVERRIDES))
 # $(call up_to_date,bundles): what is said to make them again where they are not those of the weights.
 up_to_date = [ -x $(PY) ] && $(PY) -m benchmarks.up_to_date $(1)
+
+# Exit status 1 says that some clips cannot be read; what was to be written is written.
+init: setup ## lists and two configs for class folders of your own clips (my/; CLIPS= OUT=)
+	@[ -n '$(CLIPS)' ] || { echo "error: CLIPS= names the folder that holds the class folders" >&2; exit 2; }
+	@$(PY) -m train.init --clips '$(CLIPS)' $(if $(OUT),--out '$(OUT)')
 
 data: setup ## write the embedded dataset of motions (data/motions)
 	@$(PY) -m train.data.motions --out data/motions

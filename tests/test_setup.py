@@ -185,6 +185,7 @@ def test_whatever_is_said_to_make_exists(root: Path) -> None:
 
 
 READ = {
+    "init": "CLIPS OUT",
     "train-dml": "CONFIG RUN SEED OVERRIDES",
     "train": "SEED OVERRIDES",
     "export": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES",

@@ -1,0 +1,227 @@
+"""From class folders to lists, configs, trainings and a bundle, without writing a config."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from train.__main__ import main as train
+from train.config.load import load_config
+from train.data.folders import main as folders
+from train.data.lists import read_list
+from train.init.__main__ import main
+
+CLASSES = {"turn left": 0, "turn right": 1, "wait": 2}
+WRITTEN = {"train.list", "val.list", "test.list", "classes.txt", "baseline.yaml", "dml.yaml"}
+PARTS = ("train", "val", "test")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Path]) -> Path:
+    """Eight clips of each of three classes, no two alike."""
+    root = tmp_path_factory.mktemp("source") / "clips"
+    rng = np.random.default_rng(0)
+    for name, channel in CLASSES.items():
+        for index in range(8):
+            frames = np.zeros((9, 40, 48, 3), np.uint8)
+            frames[:] = np.kron(rng.integers(0, 160, (5, 6, 3)), np.ones((8, 8, 1)))
+            frames[..., channel] += (np.arange(9, dtype=np.uint8) * 8)[:, None, None]
+            (root / name).mkdir(parents=True, exist_ok=True)
+            write_clip(root / name / f"{index}.mp4", frames)
+    return root
+
+
+@pytest.fixture
+def clips(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("TEACHER", "BEFORE"):
+        monkeypatch.delenv(name, raising=False)
+    return Path(shutil.copytree(source, tmp_path / "clips"))
+
+
+def lists(out: Path = Path("my")) -> dict[str, list[str]]:
+    """The paths of each list, with their labels checked."""
+    found = {}
+    for part in PARTS:
+        samples = read_list(out / f"{part}.list", root="clips", num_classes=3)
+        assert all(CLASSES[sample.path.parent.name] == sample.label for sample in samples)
+        found[part] = [sample.path.relative_to("clips").as_posix() for sample in samples]
+    return found
+
+
+def commands(text: str) -> list[list[str]]:
+    """The three commands to go on with, as words after `python -m`."""
+    lines = text.split("go on with:\n")[1].splitlines()[:3]
+    words = [shlex.split(line) for line in lines]
+    assert all(each[:2] == ["python", "-m"] for each in words)
+    return [each[2:] for each in words]
+
+
+def test_from_folders_to_a_bundle_by_the_commands_that_are_told(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from export.__main__ import main as export
+
+    assert main(["--clips", "clips"]) == 0
+    first, second, third = commands(capsys.readouterr().out)
+    assert {file.name for file in Path("my").iterdir()} == WRITTEN
+    assert {len(part) for part in lists().values()} == {18, 3}
+    quick = ["epochs=1", "OPTIMIZER.learning_rate.warmup_epochs=0", "DATASET.num_workers=0"]
+    teacher = yaml.safe_load(Path("my/dml.yaml").read_text())["BEFORE"]["TEACHER"]["override"]
+    longer = json.dumps([*teacher, *quick])
+    options = [word for text in quick for word in ("-o", text)]
+    assert first[0] == second[0] == "train" and third[0] == "export"
+    assert train([*first[1:], *options]) == 0
+    assert train([*second[1:], *options, "-o", f"BEFORE.TEACHER.override={longer}"]) == 0
+    assert export(third[1:]) == 0
+    bundle = json.loads((Path(third[-1]) / "bundle.json").read_text())
+    assert bundle["classes"] == list(CLASSES)
+
+
+def test_configs_fit_the_clips(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--clips", "clips", "--out", "lists of mine"]) == 0
+    alone, pair = (load_config(f"lists of mine/{name}.yaml") for name in ("baseline", "dml"))
+    for cfg in (alone, pair):
+        assert cfg.class_num == 3 and cfg.class_names == tuple(CLASSES)
+        assert cfg.DATASET.label_flip == {"turn left": "turn right", "turn right": "turn left"}
+        assert cfg.specs["valid"].preprocess.crop == 32  # the clips' short side is 40
+        assert cfg.output_dir == f"runs/lists of mine-{'baseline' if cfg is alone else 'dml'}"
+    assert alone.DATASET == pair.DATASET and alone.PIPELINE == pair.PIPELINE
+    student = pair.model["models"][1]["Student"]
+    assert student["backbone"] == alone.model["backbone"]
+    text = Path("lists of mine/baseline.yaml").read_text()
+    lines = text.splitlines()
+    chosen = ("batch_size:", "num_workers:", "cache:", "label_flip:", "epochs:", "backbone:")
+    for key in (*chosen, "PIPELINE:"):
+        (place,) = [i for i, line in enumerate(lines) if line.strip().startswith(key)]
+        assert lines[place - 1].strip().startswith("#"), key
+    assert "'lists of mine/baseline.yaml'" in capsys.readouterr().out
+
+
+def test_a_class_that_has_a_side_and_no_opposite_is_not_mirrored(clips: Path) -> None:
+    (clips / "turn right").rename(clips / "turn back")
+    assert main(["--clips", "clips"]) == 0
+    cfg = load_config("my/baseline.yaml")
+    assert cfg.DATASET.label_flip == "forbidden"
+    assert "RandomFlip" not in [step.name for step in cfg.PIPELINE.train.transform]
+
+
+def test_clips_that_cannot_be_read_stop_nothing_and_are_told(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips / "wait" / "bad.mp4").write_bytes(b"no video at all")
+    (clips / "wait" / "empty.mp4").touch()
+    assert main(["--clips", "clips"]) == 1
+    told = capsys.readouterr().out
+    assert "2 clips cannot be read" in told and "26 clips" in told
+    named = [name for part in lists().values() for name in part]
+    assert len(named) == 24 and not {"wait/bad.mp4", "wait/empty.mp4"} & set(named)
+
+
+def test_what_is_there_is_replaced_only_on_demand(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--clips", "clips"]) == 0
+    assert main(["--clips", "clips"]) == 0  # the same again is no loss
+    Path("my/baseline.yaml").write_text("epochs: 3\n")
+    before = {file: file.read_bytes() for file in Path("my").iterdir()}
+    (clips / "wait" / "0.mp4").unlink()
+    assert main(["--clips", "clips"]) == 2
+    assert "baseline.yaml" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in Path("my").iterdir()} == before
+    assert main(["--clips", "clips", "--overwrite"]) == 0
+    assert load_config("my/baseline.yaml").epochs > 3
+
+
+@pytest.mark.parametrize("how", ["groups.txt", "scenes"])
+def test_groups_stand_in_one_list(
+    clips: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def group(path: str) -> int:
+        return int(Path(path).stem) // 2
+
+    if how == "groups.txt":
+        names = [path.relative_to(clips).as_posix() for path in clips.rglob("*.mp4")]
+        (clips / "groups.txt").write_text("".join(f"{n} camera{group(n)}\n" for n in names))
+    else:
+        for path in sorted(clips.rglob("*.mp4")):
+            target = clips / f"camera{group(path.name)}" / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+    assert main(["--clips", "clips"]) == 0
+    assert how in capsys.readouterr().out
+    parts = [{group(name) for name in part} for part in lists().values()]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 4
+
+
+def test_too_few_groups_are_told_and_not_kept_apart(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [path.relative_to(clips).as_posix() for path in clips.rglob("*.mp4")]
+    (clips / "groups.txt").write_text("".join(f"{n} camera{i % 2}\n" for i, n in enumerate(names)))
+    assert main(["--clips", "clips"]) == 0
+    assert "too few groups" in capsys.readouterr().out
+    assert {len(part) for part in lists().values()} == {18, 3}
+
+
+def test_copies_stand_in_one_list_and_two_labels_are_told(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(3):
+        shutil.copy(clips / "wait" / f"{index}.mp4", clips / "wait" / f"{index}0.mp4")
+    shutil.copy(clips / "turn left" / "0.mp4", clips / "turn right" / "70.mp4")
+    assert main(["--clips", "clips"]) == 0
+    told = capsys.readouterr().out
+    assert "4 pairs of clips look the same" in told and "two labels" in told
+    of = {name: part for part, names in lists().items() for name in names}
+    for index in range(3):
+        assert of[f"wait/{index}.mp4"] == of[f"wait/{index}0.mp4"]
+    assert of["turn left/0.mp4"] == of["turn right/70.mp4"]
+
+
+def test_rare_classes_and_small_test_lists_are_told(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for index in range(1, 8):
+        (clips / "wait" / f"{index}.mp4").unlink()
+    assert main(["--clips", "clips"]) == 0
+    told = capsys.readouterr().out
+    assert "warning: turn left has 8 clips, wait only 1" in told
+    assert "wait/0.mp4" in lists()["train"]
+    # Wilson's interval at 80 % of three clips.
+    assert "test clips show little" in told
+
+
+def test_wrong_use_is_told(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--clips", "nowhere"]) == 2
+    shutil.rmtree(clips / "wait")
+    shutil.rmtree(clips / "turn left")
+    assert main(["--clips", "clips"]) == 2
+    assert "two classes" in capsys.readouterr().err
+    assert main(["--clips", "clips", "--seed", "-1"]) == 2
+    assert not Path("my").exists()
+
+
+def test_the_block_that_folders_prints_fits_its_lists(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--clips", "clips"]) == 0
+    capsys.readouterr()
+    for out in ("clips/lists", "other $ {lists}"):
+        assert folders(["--root", "clips", "--out", out]) == 0
+        block = yaml.safe_load("DATASET:" + capsys.readouterr().out.split("DATASET:")[1])
+        cfg = load_config("my/baseline.yaml", [f"DATASET={json.dumps(block['DATASET'])}"])
+        assert cfg.class_names == tuple(CLASSES)
+        for split, files in cfg.lists.items():
+            assert files is not None
+            name = {"valid": "val"}.get(split, split)
+            assert files.list_file.samefile(Path(out) / f"{name}.list")
+            assert read_list(files.list_file, root=files.root)

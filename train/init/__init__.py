@@ -1,0 +1,1 @@
+"""From folders of clips to lists and configs: `python -m train.init --clips DIR`."""

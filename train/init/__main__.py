@@ -1,0 +1,155 @@
+"""`python -m train.init --clips DIR`: from folders of clips to lists and two configs.
+
+It writes `train.list`, `val.list`, `test.list`, `classes.txt`, `baseline.yaml` and `dml.yaml`, and
+says which commands go on from there. Nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from infer.command.runner import command, run_and_exit
+from infer.system import hardware
+from infer.system.errors import ClipDuetError, os_reason
+from infer.system.files import write_text
+from train.config.class_file import class_lines
+from train.config.load import load_config
+from train.data.class_table import class_table
+from train.data.folders import Clip, find_clips
+from train.data.groups import AUTO, find_groups
+from train.data.lists import Sample
+from train.init.choices import choose, this_machine
+from train.init.configs import BASELINE, DML, baseline, mutual
+from train.init.look import look_at
+from train.init.report import about_balance, about_clips, about_split
+from train.init.split import PARTS, split_clips
+
+WORKERS = 4
+
+
+class InitError(ClipDuetError):
+    """Lists and configs cannot be made of these clips, or not where they are wanted."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m train.init",
+        description="Look at class folders of clips; write lists, classes.txt and two configs.",
+    )
+    add = parser.add_argument
+    add("--clips", type=Path, required=True, help="folder of class folders")
+    add("--out", "--output", type=Path, default=Path("my"), help="folder to write to (my)")
+    add(
+        "--groups",
+        default=AUTO,
+        metavar="HOW",
+        help="what must stay together: a file with `path group` a line, scenes, none, or auto: "
+        "groups.txt of the clips if there is one, else scenes (scene/class/clip), else none",
+    )
+    add("--seed", type=int, default=0, help="decides among splits that are as good (0)")
+    add("--overwrite", action="store_true", help="replace files of other content")
+    return parser
+
+
+@command(extra="train")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0 done, 1 some clips cannot be read."""
+    options = parser().parse_args(arguments)
+    root, out = options.clips, options.out
+    if options.seed < 0:
+        raise InitError(f"--seed is {options.seed}, allowed: 0 or more")
+    found = look_at(root, find_clips(root), workers=min(WORKERS, hardware.cores()))
+    looks = found.readable
+    about = about_clips(looks, found.failed)
+    clips = [look.clip for look in looks]
+    names = sorted({clip.label for clip in clips})
+    if len(names) < 2:
+        told = "\n".join(about)
+        raise InitError(f"{root}: a network needs at least two classes of clips\n{told}")
+    paths = [clip.path for clip in clips]
+    labels = [names.index(clip.label) for clip in clips]
+    groups, how = find_groups(paths, root, options.groups)
+    split = split_clips(paths, labels, groups, found.bits, names=names, seed=options.seed)
+    about += about_balance(labels, names)
+    about += about_split(split, paths, labels, how)
+    parts = {part: np.flatnonzero(split.parts == i).tolist() for i, part in enumerate(PARTS)}
+    choices = choose(looks, len(parts["train"]), names, this_machine())
+    name = out.resolve().name
+    runs = {kind: f"runs/{name}-{kind}" for kind in ("baseline", "dml")}
+    texts = {
+        **{f"{part}.list": _list(clips, labels, places) for part, places in parts.items()},
+        "classes.txt": "".join(f"{line}\n" for line in class_lines(names)),
+        BASELINE: baseline(choices, root=root, out=out, run=runs["baseline"], head=_head(about)),
+        DML: mutual(choices, run=runs["dml"]),
+    }
+    _write(out, texts, overwrite=options.overwrite)
+    for file in (BASELINE, DML):
+        load_config(out / file)
+    samples = {
+        part: [Sample(root / paths[i], labels[i], None, 0) for i in places]
+        for part, places in parts.items()
+    }
+    print("\n".join([*about, "", *class_table(names, samples), "", *_next(out, runs, name)]))
+    return 1 if found.failed else 0
+
+
+def _head(about: Sequence[str]) -> list[str]:
+    """What is said of the clips, without the lines that name single ones."""
+    return [line for line in about if not line.startswith("  ")]
+
+
+def _list(clips: Sequence[Clip], labels: Sequence[int], places: Sequence[int]) -> str:
+    return "".join(f"{clips[i].path} {labels[i]}\n" for i in places)
+
+
+def _write(out: Path, texts: Mapping[str, str], *, overwrite: bool) -> None:
+    other = [name for name, text in texts.items() if _differs(out / name, text)]
+    if other and not overwrite:
+        raise InitError(
+            f"{out} holds {', '.join(other)} with other content: --overwrite replaces them, or "
+            "choose another --out"
+        )
+    for name, text in texts.items():
+        write_text(out / name, text)
+
+
+def _differs(file: Path, text: str) -> bool:
+    if not file.exists():
+        return False
+    try:
+        return file.read_text(encoding="utf-8") != text
+    except UnicodeDecodeError:
+        return True
+    except OSError as error:
+        raise InitError(f"{file} cannot be read: {os_reason(error)}") from error
+
+
+def _next(out: Path, runs: Mapping[str, str], name: str) -> list[str]:
+    """What was written, and the commands that go on from there."""
+
+    def quoted(*words: object) -> str:
+        return "  " + shlex.join(["python", "-m", *map(str, words)])
+
+    folds = quoted("benchmarks.study", "--folds", 5, "--configs", f"baseline={out / BASELINE}",
+                   f"dml={out / DML}")  # fmt: skip
+    return [
+        f"wrote {out}: lists, classes.txt, {BASELINE}, {DML} (each setting with its reason)",
+        "",
+        "go on with:",
+        quoted("train", "-c", out / BASELINE, "--resume"),
+        quoted("train", "-c", out / DML, "--resume"),
+        quoted("export", "--checkpoint", runs["dml"], "--out", f"bundles/{name}"),
+        "",
+        "every clip as a test clip once, for a sounder comparison (hours):",
+        folds,
+    ]
+
+
+if __name__ == "__main__":
+    run_and_exit(main)
