@@ -1,7 +1,7 @@
 """`python -m train.init --clips DIR`: from folders of clips to lists and two configs.
 
-It writes `train.list`, `val.list`, `test.list`, `classes.txt`, `baseline.yaml` and `dml.yaml`, and
-says which commands go on from there. Nothing else is changed.
+It writes `train.list`, `val.list`, `test.list`, `classes.txt`, `baseline.yaml`, `dml.yaml` and the
+`teacher.yaml` that this one starts with, and says which commands go on from there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from train.data.folders import Clip, find_clips
 from train.data.groups import AUTO, find_groups
 from train.data.lists import Sample
 from train.init.choices import choose, this_machine
-from train.init.configs import BASELINE, DML, baseline, mutual
+from train.init.configs import BASELINE, DML, TEACHER, baseline, mutual, teacher
 from train.init.look import look_at
 from train.init.report import about_balance, about_clips, about_split
 from train.init.split import PARTS, split_clips
@@ -81,15 +81,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = {part: np.flatnonzero(split.parts == i).tolist() for i, part in enumerate(PARTS)}
     choices = choose(looks, len(parts["train"]), names, this_machine())
     name = out.resolve().name
-    runs = {kind: f"runs/{name}-{kind}" for kind in ("baseline", "dml")}
+    runs = {kind: f"runs/{name}-{kind}" for kind in ("baseline", "dml", "teacher")}
     texts = {
         **{f"{part}.list": _list(clips, labels, places) for part, places in parts.items()},
         "classes.txt": "".join(f"{line}\n" for line in class_lines(names)),
         BASELINE: baseline(choices, root=root, out=out, run=runs["baseline"], head=_head(about)),
         DML: mutual(choices, run=runs["dml"]),
+        TEACHER: teacher(choices, run=runs["teacher"]),
     }
     _write(out, texts, overwrite=options.overwrite)
-    for file in (BASELINE, DML):
+    for file in (BASELINE, DML, TEACHER):
         load_config(out / file)
     samples = {
         part: [Sample(root / paths[i], labels[i], None, 0) for i in places]
@@ -139,7 +140,7 @@ def _next(out: Path, runs: Mapping[str, str], name: str) -> list[str]:
     folds = quoted("benchmarks.study", "--folds", 5, "--configs", f"baseline={out / BASELINE}",
                    f"dml={out / DML}")  # fmt: skip
     return [
-        f"wrote {out}: lists, classes.txt, {BASELINE}, {DML} (each setting with its reason)",
+        f"wrote {out}: lists, classes.txt, {BASELINE} (each setting with its reason), {DML}",
         "",
         "go on with:",
         quoted("train", "-c", out / BASELINE, "--resume"),

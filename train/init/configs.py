@@ -1,4 +1,4 @@
-"""The two configs: the student alone, and the pair that learns mutually."""
+"""The configs: the student alone, the pair that learns mutually, and the teacher it starts with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from train.data.dataset_block import block_of_videos, yaml_text
 from train.init.choices import Choices
 
-BASELINE, DML = "baseline.yaml", "dml.yaml"
+BASELINE, DML, TEACHER = "baseline.yaml", "dml.yaml", "teacher.yaml"
 
 
 def baseline(choices: Choices, *, root: Path, out: Path, run: str, head: Sequence[str]) -> str:
@@ -71,12 +71,7 @@ def baseline(choices: Choices, *, root: Path, out: Path, run: str, head: Sequenc
 
 def mutual(choices: Choices, *, run: str) -> str:
     """The text of `dml.yaml`, which inherits `baseline.yaml`."""
-    width = choices.networks.teacher_width
-    frames = choices.num_seg
-    backbone = f"{{name: ResNetTweaksTSM, depth: 18, width: {width}, num_seg: {frames}}}"
-    head = (
-        f"{{name: ppTSMHead, in_channels: {int(512 * width)}, drop_ratio: 0.2, num_seg: {frames}}}"
-    )
+    backbone, head = _teacher(choices)
     return f"""\
 # The student of {BASELINE} and a teacher that learn from each other (deep mutual learning).
 #
@@ -86,11 +81,7 @@ _BASE_: {BASELINE}
 # A teacher that knows something has more to teach than one that begins with the student: it is
 # trained first, on the same clips. TEACHER=FILE takes one that is there.
 BEFORE:
-  TEACHER:
-    train: {BASELINE}
-    override:
-      - "MODEL.backbone={backbone}"
-      - "MODEL.head={head}"
+  TEACHER: {{train: {TEACHER}}}
 
 MODEL:
   _replace_: true
@@ -113,6 +104,33 @@ MODEL:
 
 output_dir: {yaml_text(run)}
 """
+
+
+def teacher(choices: Choices, *, run: str) -> str:
+    """The text of `teacher.yaml`, which inherits `baseline.yaml`."""
+    backbone, head = _teacher(choices)
+    return f"""\
+# The teacher of {DML} alone: what it starts with.
+_BASE_: {BASELINE}
+
+MODEL:
+  _replace_: true
+  framework: Recognizer2D
+  backbone: {backbone}
+  head: {head}
+
+output_dir: {yaml_text(run)}
+"""
+
+
+def _teacher(choices: Choices) -> tuple[str, str]:
+    """Its backbone and its head."""
+    width = choices.networks.teacher_width
+    frames = choices.num_seg
+    backbone = f"{{name: ResNetTweaksTSM, depth: 18, width: {width}, num_seg: {frames}}}"
+    channels = int(512 * width)
+    head = f"{{name: ppTSMHead, in_channels: {channels}, drop_ratio: 0.2, num_seg: {frames}}}"
+    return backbone, head
 
 
 def _student(choices: Choices) -> str:

@@ -19,7 +19,11 @@ from train.data.lists import read_list
 from train.init.__main__ import main
 
 CLASSES = {"turn left": 0, "turn right": 1, "wait": 2}
-WRITTEN = {"train.list", "val.list", "test.list", "classes.txt", "baseline.yaml", "dml.yaml"}
+WRITTEN = {"train.list", "val.list", "test.list", "classes.txt"} | {
+    "baseline.yaml",
+    "dml.yaml",
+    "teacher.yaml",
+}
 PARTS = ("train", "val", "test")
 
 
@@ -75,12 +79,10 @@ def test_from_folders_to_a_bundle_by_the_commands_that_are_told(
     assert {file.name for file in Path("my").iterdir()} == WRITTEN
     assert {len(part) for part in lists().values()} == {18, 3}
     quick = ["epochs=1", "OPTIMIZER.learning_rate.warmup_epochs=0", "DATASET.num_workers=0"]
-    teacher = yaml.safe_load(Path("my/dml.yaml").read_text())["BEFORE"]["TEACHER"]["override"]
-    longer = json.dumps([*teacher, *quick])
     options = [word for text in quick for word in ("-o", text)]
     assert first[0] == second[0] == "train" and third[0] == "export"
     assert train([*first[1:], *options]) == 0
-    assert train([*second[1:], *options, "-o", f"BEFORE.TEACHER.override={longer}"]) == 0
+    assert train([*second[1:], *options, "-o", f"BEFORE.TEACHER.override={json.dumps(quick)}"]) == 0
     assert export(third[1:]) == 0
     bundle = json.loads((Path(third[-1]) / "bundle.json").read_text())
     assert bundle["classes"] == list(CLASSES)
@@ -104,6 +106,19 @@ def test_configs_fit_the_clips(clips: Path, capsys: pytest.CaptureFixture[str]) 
         (place,) = [i for i, line in enumerate(lines) if line.strip().startswith(key)]
         assert lines[place - 1].strip().startswith("#"), key
     assert "'lists of mine/baseline.yaml'" in capsys.readouterr().out
+
+
+def test_the_configs_can_be_studied_over_folds(clips: Path) -> None:
+    from benchmarks.study.jobs import Job, add_jobs
+
+    assert main(["--clips", "clips"]) == 0
+    jobs: dict[str, Job] = {}
+    for name in ("baseline", "dml"):
+        add_jobs(jobs, Path(f"my/{name}.yaml"), 1, runs=Path("runs"), overrides=())
+    assert {job.config.name for job in jobs.values()} == {
+        "baseline.yaml", "dml.yaml", "teacher.yaml"
+    }  # fmt: skip
+    assert len({job.folder for job in jobs.values()}) == 3
 
 
 def test_a_class_that_has_a_side_and_no_opposite_is_not_mirrored(clips: Path) -> None:
