@@ -26,6 +26,8 @@ def flag(name: str) -> str:
 def text_override(path: str, text: str) -> str:
     """An override that sets exactly this text, whatever YAML would make of its characters.
 
+    `${` in it is no variable.
+
     Args:
         path: of the setting, `a.b.c`.
         text: the value; a path may hold any bytes, as `os.fsdecode` gives them.
@@ -33,7 +35,13 @@ def text_override(path: str, text: str) -> str:
     import yaml
 
     # Not JSON, which writes a character beyond U+FFFF as two halves: YAML reads two characters.
-    return f"{path}={yaml.safe_dump(text, default_style=chr(34), width=inf).strip()}"
+    exactly = without_variables(text)
+    return f"{path}={yaml.safe_dump(exactly, default_style=chr(34), width=inf).strip()}"
+
+
+def without_variables(text: str) -> str:
+    """A text that reads as itself where `${VAR}` stands for a variable."""
+    return text.replace("${", "$${")
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:

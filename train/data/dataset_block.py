@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from train.config.options import without_variables
+
 _PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_/.-]*")
 SPLITS = {"train": "train", "valid": "val", "test": "test"}
 """The splits of a config, and what their lists are called."""
@@ -58,12 +60,13 @@ def block_of_videos(root: Path, folder: Path, names: Iterable[str]) -> list[str]
 
 def yaml_text(text: str) -> str:
     """A text as YAML, quoted where it has to be; `${` in it is no variable."""
-    text = text.replace("${", "$${")
+    text = without_variables(text)
     # A word that YAML reads as something else, such as null, is safer in quotes.
     if _PLAIN.fullmatch(text) and isinstance(yaml.safe_load(text), str):
         return text
     # Not JSON, which writes a character beyond U+FFFF as two halves: YAML reads two characters.
-    return str(yaml.safe_dump(text, default_style='"', width=inf)).strip()
+    shown = text.isprintable()
+    return str(yaml.safe_dump(text, default_style='"', width=inf, allow_unicode=shown)).strip()
 
 
 def _below(path: Path, root: Path) -> str:

@@ -23,6 +23,7 @@ from infer.system.log import logger
 from train.config.list_format import ListFormat
 from train.config.schema.common import Split
 from train.config.schema.experiment import Config
+from train.data.dataset_block import yaml_text
 from train.data.folds import VAL_SHARE, FoldsError, make_folds
 from train.data.groups import AUTO, find_groups
 from train.data.lists import Sample, read_list, write_lines
@@ -97,18 +98,17 @@ class FoldLists:
 
     def overrides(self, fold: int) -> list[str]:
         """What changes in a config, so that it trains and tests a fold."""
-        return [
-            f"DATASET.{split}="
-            + json.dumps(
-                {
-                    "format": self.record["list_format"],
-                    "file_path": str(self.list_file(fold, split).absolute()),
-                    "data_prefix": str(self.root.absolute()),
-                    "suffix": self.record["suffix"],
-                }
-            )
-            for split in NAMES
-        ]
+        found = []
+        for split in NAMES:
+            block = {
+                "format": self.record["list_format"],
+                "file_path": str(self.list_file(fold, split).absolute()),
+                "data_prefix": str(self.root.absolute()),
+                "suffix": self.record["suffix"],
+            }
+            text = ", ".join(f"{key}: {yaml_text(value)}" for key, value in block.items())
+            found.append(f"DATASET.{split}={{{text}}}")
+        return found
 
     def read(self, fold: int, split: Split, *, num_classes: int | None = None) -> list[Sample]:
         """The clips of a list of a fold."""

@@ -96,7 +96,7 @@ def train(
             )
         if team.leads:
             # What export needs of it, overrides included.
-            write_text(folder / RUN_CONFIG, yaml.safe_dump(cfg.to_dict(), sort_keys=False))
+            write_text(folder / RUN_CONFIG, yaml.safe_dump(cfg.to_file(), sort_keys=False))
         while run.progress.epoch < cfg.epochs:
             _epoch(run, reporter, should_stop)
         # Whatever reads what this run wrote comes after.

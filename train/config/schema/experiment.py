@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, PrivateAttr
 from infer.clips.spec import ClipSpec
 from train.config.class_file import ClassFileError, read_class_names
 from train.config.errors import ConfigError, Mistake
+from train.config.options import without_variables
 from train.config.schema.before import Before, ready_file
 from train.config.schema.common import SPLITS, STRICT, Positive, Rate, Split
 from train.config.schema.data import Dataset, SplitFiles
@@ -256,6 +257,21 @@ class Config(BaseModel):
             pipeline = getattr(self.PIPELINE, split)
             if pipeline is not None:
                 data["PIPELINE"][split]["transform"] = pipeline.blocks()
+        return data
+
+    def to_file(self) -> dict[str, Any]:
+        """`to_dict` for a file: `load_config` reads the same settings from it."""
+        made = set(self._made.values())
+
+        def exactly(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: exactly(item) for key, item in value.items()}
+            if isinstance(value, list):
+                return [exactly(item) for item in value]
+            is_text = isinstance(value, str) and value not in made
+            return without_variables(value) if is_text else value
+
+        data: dict[str, Any] = exactly(self.to_dict())
         return data
 
     def ready(self, name: str) -> Path | None:
