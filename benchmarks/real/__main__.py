@@ -153,9 +153,7 @@ def environment_of(folder: Path) -> dict[str, str]:
                 "`python -m train.data.folders` writes lists"
             )
         lists.setdefault("REAL_TEST", lists["REAL_VALID"])
-    lines = (folder / names).read_text(encoding="utf-8").splitlines()
-    classes = sum(1 for line in lines if line.strip())
-    return {"REAL_ROOT": str(folder), "REAL_NAMES": names, "REAL_CLASSES": str(classes), **lists}
+    return {"REAL_ROOT": str(folder), "REAL_NAMES": names, **lists}
 
 
 def _one_set(

@@ -92,7 +92,7 @@ def test_a_set_is_found_by_its_files(tmp_path: Path) -> None:
     for name in ("train.list", "val.list"):
         (tmp_path / name).write_text("")
     found = environment_of(tmp_path)
-    assert found["REAL_CLASSES"] == "2" and found["REAL_TEST"] == "val.list"
+    assert found["REAL_NAMES"] == "labels.txt" and found["REAL_TEST"] == "val.list"
     (tmp_path / "all.list").write_text("")
     assert environment_of(tmp_path)["REAL_TRAIN"] == "all.list"
 
@@ -101,7 +101,7 @@ def test_the_configs_take_a_set_by_variables(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REAL_ROOT", str(tmp_path))
-    monkeypatch.setenv("REAL_CLASSES", "7")
+    (tmp_path / "classes.txt").write_text("\n".join("abcdefg"))
     monkeypatch.setenv("STUDENT_START", "start.pdparams")
     baseline, pair = (
         load_config(root / "configs" / f"real_{name}.yaml") for name in ("baseline", "dml")
@@ -148,7 +148,7 @@ def test_each_set_is_studied_and_judged_on_the_same_folds(
     for place, name in enumerate(("one", "two")):
         (studied, environment), (judged, _) = steps[2 * place : 2 * place + 2]
         assert environment["REAL_ROOT"] == str(tmp_path / name)
-        assert environment["REAL_CLASSES"] == str(2 + place)
+        assert environment["REAL_NAMES"] == "labels.txt"
         assert studied.folds == 2 and studied.seeds == [3, 4] and studied.override == ["epochs=2"]
         assert studied.join_duplicates == (name == "two")
         assert studied.export and studied.runs == runs / name

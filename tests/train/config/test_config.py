@@ -20,6 +20,16 @@ CONFIGS = Path(__file__).parents[3] / "configs"
 OURS = sorted(file.name for file in CONFIGS.glob("*.yaml") if "MODEL:" in file.read_text())
 
 
+@pytest.fixture(autouse=True)
+def real_clips(tmp_path_factory, monkeypatch):
+    """The class names that the configs for real clips count."""
+    folder = tmp_path_factory.mktemp("names")
+    for name in ("labels.txt", "classes.txt"):
+        (folder / name).write_text("a\nb\nc\nd\n")
+    for variable in ("RAILWAY_ROOT", "REAL_ROOT"):
+        monkeypatch.setenv(variable, str(folder))
+
+
 def test_paddlevideos_layout_loads_with_our_defaults(pair):
     cfg = load_config(pair)
     assert cfg.optimizer["weight_decay"] == {"name": "L2", "value": 1e-4}
@@ -60,13 +70,12 @@ def test_checked_blocks_are_what_the_builders_take(pair):
 
 @pytest.mark.parametrize("name", OURS)
 def test_configs_of_the_repository_load(name, monkeypatch):
-    for variable in ("RAILWAY_ROOT", "KINETICS400_ROOT"):
-        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("KINETICS400_ROOT", raising=False)
     cfg = load_config(CONFIGS / name)
     assert not cfg.ignored
     assert cfg.specs["valid"].clip_shape == cfg.specs["train"].clip_shape
     assert cfg.lists["train"].list_file.name == "train.list"
-    assert cfg.class_num == {"pp": 400, "ra": 4}.get(name[:2], cfg.class_num)
+    assert cfg.class_num == {"pp": 400, "ra": 4, "re": 4}.get(name[:2], cfg.class_num)
 
 
 @pytest.mark.parametrize("kind", ["railway", "motions", "pptsm_v2_8f"])
