@@ -52,9 +52,27 @@ def parser() -> argparse.ArgumentParser:
         help="share of a list's clips that may be unreadable (default: the config's, 5)",
     )
     add("--resume", action="store_true", help="go on with the run in the folder, if there is one")
+    add(
+        "--extend",
+        type=_epochs,
+        default=0,
+        metavar="EPOCHS",
+        help="train the finished run in the folder on for so many epochs",
+    )
+    add(
+        "--skip-missing",
+        action="store_true",
+        help="leave out listed clips whose files do not exist; they are counted",
+    )
     add_trust(parser)
     add("--visualdl", action="store_true", help="write scalars for VisualDL to OUTPUT/vdl")
     return parser
+
+
+def _epochs(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of epochs, allowed: 1 or more")
+    return int(text)
 
 
 @command(stopped="nothing was begun", extra="train")
@@ -76,6 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
         overrides.append(f"seed={options.seed}")
     if options.max_unreadable is not None:
         overrides.append(f"max_unreadable={options.max_unreadable:g}")
+    if options.skip_missing:
+        overrides.append("DATASET.skip_missing=true")
     # Mistakes in the config are told before Paddle is imported, which takes seconds.
     from train.config.load import load_config
 
@@ -107,13 +127,14 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
     from train.distributed.team import NETWORK_ERRORS, join
     from train.engine.loop import train
     from train.engine.reporter import Reporter
-    from train.engine.run import check_begun
     from train.engine.stage_progress import stage_progress
+    from train.engine.start import check_begun
     from train.engine.stopping import stop_requests
     from train.stages.dry_run import dry_run
 
     folder = Path(cfg.output_dir)
-    check_begun(folder, resume=options.resume)
+    extend = options.extend
+    check_begun(folder, resume=options.resume or bool(extend), extend=bool(extend))
     team = join()
     costs = dry_run(stages, cfg, team=team)
     *before, own = stage_progress(
@@ -136,7 +157,8 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
                 cfg,
                 train_set=train_set,
                 valid_set=valid_set,
-                resume=options.resume,
+                resume=options.resume or bool(extend),
+                extend=extend,
                 reporter=reporter,
                 should_stop=should_stop,
                 team=team,

@@ -148,6 +148,7 @@ def fine_tune(
         QatError: the folder holds another fine-tune, or the settings do not fit.
     """
     from export.qat.fine_tune import train_graph
+    from train.data.balance import epoch_length, labels_of
     from train.data.loader import batches_in_epoch
     from train.data.splits import training_datasets
     from train.engine.stage_progress import StageProgress
@@ -159,7 +160,8 @@ def fine_tune(
     batch = cfg.DATASET.batch_size
     if cfg.GRADIENT_ACCUMULATION is not None:
         batch = cfg.GRADIENT_ACCUMULATION.global_batch_size
-    steps = batches_in_epoch(len(datasets[0]), batch_size=batch, drop_last=True) * cfg.epochs
+    clips = epoch_length(labels_of(datasets[0].samples), cfg.DATASET.train.balance)
+    steps = batches_in_epoch(clips, batch_size=batch, drop_last=True) * cfg.epochs
     for number, kind in enumerate(activations, start=1):
         later = steps * (len(activations) - number)
         name = f"fine-tuning with {kind} activations"

@@ -217,6 +217,11 @@ def _check_labels(blocks: Blocks, train: PipelineSplit | None) -> Iterator[Mista
         for name in dataset.label_flip:
             if name not in names and not (name.isdigit() and int(name) < len(names)):
                 yield Mistake(("DATASET", "label_flip"), unknown_name("class", name, names))
+    weights = dataset.class_weights
+    widths = [width for network in networks_of(blocks) if (width := network.classes()) is not None]
+    if isinstance(weights, list) and widths and len(weights) != widths[0][1]:
+        what = f"holds {len(weights)} numbers, but {dotted(widths[0][0])} is {widths[0][1]}"
+        yield Mistake(("DATASET", "class_weights"), what)
     yield from _check_unlabelled(blocks, dataset)
     for index, step in enumerate(train.transform if train is not None else ()):
         if step.name == "RandomFlip" and dataset.label_flip == "forbidden":
@@ -230,7 +235,15 @@ def _check_unlabelled(blocks: Blocks, dataset: Dataset) -> Iterator[Mistake]:
         if listed is not None and not listed.labelled:
             what = "accuracy is measured against labels: only the train list may have none"
             yield Mistake(("DATASET", split, "labelled"), what)
+        if listed is not None and listed.balance:
+            what = "repeats clips in training; every listed clip is evaluated once: leave it out"
+            yield Mistake(("DATASET", split, "balance"), what)
     if not dataset.train.labelled:
+        what = "is about labels, but DATASET.train.labelled is false"
+        if dataset.train.balance:
+            yield Mistake(("DATASET", "train", "balance"), what)
+        if dataset.class_weights is not None:
+            yield Mistake(("DATASET", "class_weights"), what)
         for where in needs_labels(blocks):
             yield Mistake(where, "learns from labels, but DATASET.train.labelled is false")
 

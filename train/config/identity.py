@@ -14,7 +14,7 @@ IRRELEVANT = (
     *("output_dir", "log_interval", "model_name", "save_interval", "checkpoint_every_steps"),
     "max_unreadable",
 )
-IRRELEVANT_OF_DATASET = ("num_workers", "cache", "root")
+IRRELEVANT_OF_DATASET = ("num_workers", "cache", "root", "skip_missing")
 
 
 def identity(cfg: Config) -> dict[str, Any]:

@@ -141,8 +141,9 @@ def _check_distillation(
     yield from check_losses(blocks, roles, frozen, averages)
     for network in networks:
         if isinstance(network.head, (MoViNetHeadOptions, PPTSMHeadOptions)) and network.head.ls_eps:
-            what = "labels are smoothed by Recognizer2D only; the terms of MODEL.loss have no such"
-            yield Mistake((*network.where, "head", "ls_eps"), f"{what} setting: leave it out")
+            what = "smooths labels of Recognizer2D only: leave it out, and set label_smoothing in"
+            where = (*network.where, "head", "ls_eps")
+            yield Mistake(where, f"{what} the terms of MODEL.loss that learn from labels")
         yield from _check_network_settings(model, network, frozen)
     alternating = frozen is not None and model.get("update") == "alternating"
     if alternating and len(set(roles) - (frozen or set())) < 2:

@@ -34,6 +34,7 @@ class ClipDataset:
         cache: keep what was decoded in memory, so that a second epoch decodes nothing: all scaled
             frames of a video in training, the clips in evaluation. The pixels are the same either
             way. Meant for small clips: a minute of video at 256 pixels takes about 400 MB.
+        missing: paths of the list that were left out because they do not exist; for messages.
 
     Raises:
         AugmentError: the transforms do not end at the size that `spec` demands.
@@ -48,10 +49,12 @@ class ClipDataset:
         transforms: Sequence[Transform] = (),
         suffix: str = "",
         cache: bool = False,
+        missing: Sequence[str] = (),
     ) -> None:
         if transforms and not train:
             raise ValueError("transforms are for training; an evaluation has none")
         self.samples = tuple(samples)
+        self.missing = tuple(missing)
         self.spec = spec
         self.train = train
         self._transforms = tuple(transforms)

@@ -11,6 +11,7 @@ Lines are split from the right, so a path may hold spaces. Blank lines and lines
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def read_list(
     num_classes: int | None = None,
     suffix: str = "",
     labelled: bool = True,
+    missing: list[str] | None = None,
 ) -> list[Sample]:
     """Read `file` and check every line of it.
 
@@ -83,9 +85,12 @@ def read_list(
             the frames, "img_{:05}.jpg" if empty.
         labelled: False takes lines without a label and ignores one that is there; every sample
             then has the label UNLABELLED.
+        missing: takes the paths that do not exist, whose lines are then left out; None: such a
+            line is wrong.
 
     Raises:
-        ListError: the list cannot be read, is empty, or has wrong lines: all of them are named.
+        ListError: the list cannot be read, is empty, or has wrong lines: all of them are named; or
+            nothing of it exists.
     """
     file = Path(file)
     if format not in FORMATS:
@@ -109,6 +114,9 @@ def read_list(
         fields = _split(text, format) if labelled else _split_unlabelled(text, format)
         reasons = _field_problems(fields, format, num_classes)
         path = base / (fields.path + (suffix if format == "VideoDataset" else ""))
+        if missing is not None and fields.path and not reasons and not os.path.exists(path):
+            missing.append(str(path))
+            continue
         if fields.path:
             reasons += _path_problems(path, format)
         if reasons:
@@ -121,6 +129,9 @@ def read_list(
     if problems:
         hint = _from_one([sample.label for sample in samples], problems, num_classes)
         raise ListError(file, problems, lines=len(lines), hint=hint)
+    if missing and not samples:
+        what = f"none of its {len(missing)} files exists, such as {missing[0]}"
+        raise ListError(file, [f"{file}: {what}; set DATASET.root, or data_prefix"])
     if not samples:
         raise ListError(file, [f"{file}: the list is empty; expected lines of {_usage(format)}"])
     if format == "FrameDataset":

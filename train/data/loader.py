@@ -18,6 +18,7 @@ import numpy as np
 from infer.system.errors import VideoError
 
 _Read = tuple[np.ndarray, int] | VideoError
+_Wanted = tuple[int, int]  # the index of a sample, and which of its repetitions
 
 
 class ClipSource(Protocol):
@@ -81,6 +82,7 @@ def epoch_batches(
     workers: int,
     start: int = 0,
     share: tuple[int, int] = (0, 1),
+    order: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield the batches `start`, `start + 1`, ... of an epoch; nothing before `start` is read.
 
@@ -100,6 +102,8 @@ def epoch_batches(
         start: the first batch.
         share: (i, n) reads the i-th of n neighbouring batches, from 0, as one of n processes that
             read an epoch together; `start` counts what all of them read at a time.
+        order: int64 [n] indices of the epoch and how often each of them came before in it; None:
+            every sample once, in the order of `shuffle`. A repeated sample has other draws.
 
     Raises:
         ValueError: an argument is out of range.
@@ -113,35 +117,48 @@ def epoch_batches(
     ):
         if value < least:
             raise ValueError(f"{name} is {value}, allowed: {least} or more")
-    order = epoch_order(len(dataset), seed=seed, epoch=epoch, shuffle=shuffle)
+    if order is None:
+        order = _once(epoch_order(len(dataset), seed=seed, epoch=epoch, shuffle=shuffle))
+    indices, copies = order
     place, of = share
-    count = batches_in_epoch(len(dataset), batch_size=batch_size * of, drop_last=drop_last)
+    count = batches_in_epoch(len(indices), batch_size=batch_size * of, drop_last=drop_last)
     begins = [(number * of + place) * batch_size for number in range(start, count)]
-    members = [order[begin : begin + batch_size] for begin in begins]
+    members = [indices[begin : begin + batch_size] for begin in begins]
+    repeats = [copies[begin : begin + batch_size] for begin in begins]
 
-    def read(index: int) -> _Read:
+    def read(wanted: tuple[int, int]) -> _Read:
+        index, copy = wanted
+        draws = [seed, epoch, index, copy] if copy else [seed, epoch, index]
         try:
-            return dataset.read(index, rng=np.random.default_rng([seed, epoch, index]))
+            return dataset.read(index, rng=np.random.default_rng(draws))
         except VideoError as error:
             return error
 
-    indices = [int(index) for batch in members for index in batch]
-    results = _in_order(read, indices, workers=workers, ahead=batch_size + 2 * workers)
+    chosen = zip(*(_flat(parts) for parts in (members, repeats)), strict=True)
+    results = _in_order(read, list(chosen), workers=workers, ahead=batch_size + 2 * workers)
     return _batches(dataset, members, results, start)
 
 
+def _once(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return indices, np.zeros_like(indices)
+
+
+def _flat(parts: list[np.ndarray]) -> list[int]:
+    return [int(value) for part in parts for value in part]
+
+
 def _in_order(
-    read: Callable[[int], _Read], indices: list[int], *, workers: int, ahead: int
+    read: Callable[[_Wanted], _Read], wanted: list[_Wanted], *, workers: int, ahead: int
 ) -> Generator[_Read, None, None]:
-    """read(index) for every index, in order, at most `ahead` of them begun before their turn."""
+    """read(one) for all that is wanted, in order, at most `ahead` begun before their turn."""
     if workers == 0:
-        yield from map(read, indices)
+        yield from map(read, wanted)
         return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="clips")
     pending: deque[Future[_Read]] = deque()
     try:
-        for index in indices:
-            pending.append(pool.submit(read, index))
+        for one in wanted:
+            pending.append(pool.submit(read, one))
             if len(pending) >= ahead:
                 yield pending.popleft().result()
         while pending:

@@ -32,6 +32,7 @@ def build_dataset(
     files = cfg.lists[split]
     if files is None:
         raise ClipDuetError(f"{cfg.source}: DATASET has no {split} list")
+    missing: list[str] = []
     if samples is None:
         samples = read_list(
             files.list_file,
@@ -40,6 +41,7 @@ def build_dataset(
             num_classes=cfg.class_num,
             suffix=files.suffix,
             labelled=files.labelled,
+            missing=missing if cfg.DATASET.skip_missing else None,
         )
     training = split == "train"
     return ClipDataset(
@@ -49,6 +51,7 @@ def build_dataset(
         transforms=build_transforms(training_transforms(cfg)) if training else (),
         suffix=files.suffix if files.format == "FrameDataset" else "",
         cache=cfg.DATASET.cache if cache is None else cache,
+        missing=missing,
     )
 
 

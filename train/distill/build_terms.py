@@ -111,7 +111,7 @@ def _build(block: Mapping[str, Any], sides: Sides) -> Term | None:
     if block["name"] in FEATURES:
         return FEATURES[block["name"]](sides, **settings)
     role = sides.b if sides.a == GROUND_TRUTH else sides.a
-    return label_term(role)
+    return label_term(role, **settings)
 
 
 def _response(method: Response, sides: Sides, settings: Mapping[str, Any]) -> Term:

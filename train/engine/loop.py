@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
@@ -22,23 +21,22 @@ from infer.system.files import write_text
 from train.checkpoints.checkpoint import save_best
 from train.checkpoints.run_lock import run_lock
 from train.config.load import RUN_CONFIG, Config
+from train.data.balance import balance_notes, balanced_order, labels_of
 from train.data.class_table import class_table
 from train.data.dataset import ClipDataset
 from train.data.loader import Batch, epoch_batches
 from train.data.unreadable import Failed, UnreadableError, reasons, unreadable_error
-from train.distill.recognizers import STUDENT
-from train.distill.terms import Outputs
 from train.distributed.shards import redistribute
 from train.distributed.team import Team
 from train.engine.precise_bn import recompute_statistics
 from train.engine.probe import probe_clips
 from train.engine.progress import Progress
-from train.engine.reporter import Reporter, peak_memory
-from train.engine.run import Networks, Run, average_statistics, check_weights, open_run, save
+from train.engine.records import best_record, epoch_record
+from train.engine.reporter import Reporter
+from train.engine.run import Networks, Run, average_statistics, check_weights, save
+from train.engine.start import open_run
 from train.engine.step import Part, parts_of, take_step
-from train.evaluation.evaluate import Evaluation
 from train.evaluation.sharded import evaluate_together
-from train.losses import Target
 
 
 def train(
@@ -51,6 +49,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     team: Team | None = None,
     networks: Networks | None = None,
+    extend: int = 0,
 ) -> Progress:
     """Train the networks of a config; checkpoints go to `cfg.output_dir`.
 
@@ -64,6 +63,7 @@ def train(
         team: the processes that train together; None: this one alone.
         networks: what to train instead of what the config builds, filled with what it starts
             from.
+        extend: epochs that a run goes on for which is finished; 0: none.
 
     Raises:
         KeyboardInterrupt: `should_stop` said so.
@@ -84,9 +84,11 @@ def train(
             resume=resume,
             note=reporter.note,
             networks=networks,
+            extend=extend,
         )
-        if run.progress.epoch < cfg.epochs:
+        if not run.finished:
             _tell_classes(run, reporter)
+            _tell_missing(run, reporter)
             probe_clips(
                 {"training": train_set, "validation": valid_set},
                 limit=cfg.max_unreadable,
@@ -97,8 +99,10 @@ def train(
         if team.leads:
             # What export needs of it, overrides included.
             write_text(folder / RUN_CONFIG, yaml.safe_dump(cfg.to_file(), sort_keys=False))
-        while run.progress.epoch < cfg.epochs:
+        while not run.finished:
             _epoch(run, reporter, should_stop)
+            if run.finished and run.progress.epoch < run.epochs:
+                reporter.note(run.finished)
         # Whatever reads what this run wrote comes after.
         team.wait()
     return run.progress
@@ -109,15 +113,32 @@ def _tell_classes(run: Run, reporter: Reporter) -> None:
     data = run.cfg.DATASET
     splits = {"training": (data.train, run.train), "validation": (data.valid, run.valid)}
     labelled = {name: clips.samples for name, (file, clips) in splits.items() if file.labelled}
-    for line in class_table(run.deployed["classes"], labelled):
+    names = run.deployed["classes"]
+    for line in class_table(names, labelled):
         reporter.note(line)
+    if data.train.labelled:
+        labels, weights = labels_of(run.train.samples), data.class_weights
+        for line in balance_notes(names, labels, balance=run.balance, weights=weights):
+            reporter.note(line)
+
+
+def _tell_missing(run: Run, reporter: Reporter) -> None:
+    """How many listed clips were left out because they do not exist."""
+    for name, clips in (("training", run.train), ("validation", run.valid)):
+        if clips.missing:
+            count, listed = len(clips.missing), len(clips.missing) + len(clips)
+            reporter.note(
+                f"warning: {count} of {listed} listed {name} clips do not exist and are left out, "
+                f"such as {clips.missing[0]}"
+            )
 
 
 def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> None:
     progress = run.progress
     run.recognizer.train()
     batches = _batches(run, progress.epoch, start=progress.batch)
-    batches = itertools.islice(batches, run.steps_per_epoch * run.parts - progress.batch)
+    left = 0 if run.steps_are_done else run.steps_per_epoch * run.parts - progress.batch
+    batches = itertools.islice(batches, left)
     started = time.monotonic()
     pending: list[Part] = []
     failed: list[Failed] = []
@@ -144,6 +165,8 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
             raise KeyboardInterrupt
         so_far = f"training clips, so far in epoch {progress.epoch + 1},"
         _check_read(run, failed, run.train, so_far)
+        if run.steps_are_done:
+            break
     if not progress.counts:
         raise UnreadableError("\n  ".join([
             f"epoch {progress.epoch + 1} ended without a step: nothing could be learnt from its "
@@ -167,14 +190,14 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
     with run.average.in_place() if run.average is not None else nullcontext():
         progress.seconds += time.monotonic() - started
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        record = _record(run, result)
+        record = epoch_record(run, result)
         progress.sums, progress.counts, progress.waiting = {}, {}, 0.0
         progress.history.append(record)
         if result.top1 > progress.best["top1"]:
             progress.best = {"epoch": progress.epoch, "top1": result.top1}
             if run.team.leads:
-                save_best(run.folder, run.recognizer, _best_record(run, result))
-    if progress.epoch % run.cfg.save_interval == 0 or progress.epoch == run.cfg.epochs:
+                save_best(run.folder, run.recognizer, best_record(run, result))
+    if progress.epoch % run.cfg.save_interval == 0 or run.finished:
         save(run)
     reporter.epoch(run, record)
 
@@ -185,6 +208,8 @@ def _check_read(run: Run, failed: Sequence[Failed], clips: ClipDataset, what: st
     Raises:
         UnreadableError: they are more than the config allows.
     """
+    if run.balance:  # a clip that is repeated is one
+        failed = list(dict.fromkeys(failed))
     error = unreadable_error(failed, listed=len(clips), limit=run.cfg.max_unreadable, what=what)
     if error is not None:
         if run.progress.step:
@@ -203,6 +228,11 @@ def _batches(run: Run, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         workers=run.cfg.DATASET.num_workers,
         start=start,
         share=(run.team.rank, run.team.size),
+        order=balanced_order(
+            labels_of(run.train.samples), run.balance, seed=run.cfg.seed, epoch=epoch
+        )
+        if run.balance
+        else None,
     )
 
 
@@ -225,11 +255,11 @@ def _agreed(run: Run, should_stop: Callable[[], bool]) -> bool:
 def _precise_bn(run: Run) -> None:
     """Recompute batch-norm statistics before the validations that the config names."""
     block, epoch = run.cfg.PRECISEBN, run.progress.epoch
-    if block is None or (epoch % block.preciseBN_interval and epoch != run.cfg.epochs - 1):
+    if block is None or (epoch % block.preciseBN_interval and epoch != run.epochs - 1):
         return
     count = min(block.num_iters_preciseBN, run.steps_per_epoch)
     # Epochs after the last one: other clips and draws than training, the same after a resume.
-    dealt = (redistribute(batch, run.team) for batch in _batches(run, run.cfg.epochs + epoch))
+    dealt = (redistribute(batch, run.team) for batch in _batches(run, run.epochs + epoch))
     inputs = (
         run.pixels(paddle.to_tensor(batch.clips)) for batch, shards in dealt if all(shards.clips)
     )
@@ -249,47 +279,3 @@ def _logits(run: Run, clips: np.ndarray) -> np.ndarray:
         logits = run.recognizer.student(run.pixels(paddle.to_tensor(clips)))
     # NumPy has no bfloat16: it would be given the bits as integers.
     return logits.astype("float32").numpy()
-
-
-def _record(run: Run, result: Evaluation) -> dict[str, Any]:
-    return {
-        "epoch": run.progress.epoch,
-        "step": run.progress.step,
-        "rate": float(run.optimizer.get_lr()),
-        **{f"train.{name}": round(value, 6) for name, value in run.progress.means().items()},
-        **_valid_loss(run, result),
-        f"valid.{STUDENT}.top1": result.top1,
-        "valid.failed": len(result.failed),
-        "seconds": round(run.progress.seconds, 1),
-        "waiting": round(run.progress.waiting, 1),
-        "memory": peak_memory(),
-    }
-
-
-def _valid_loss(run: Run, result: Evaluation) -> dict[str, float]:
-    """The `Val` loss over the clips that could be read; none where it wants other networks."""
-    read = result.decoded
-    outputs = Outputs({STUDENT: paddle.to_tensor(result.logits[read])})
-    if not read.any() or not run.recognizer.can_lose(outputs, mode="Val"):
-        return {}
-    target = Target(paddle.to_tensor(result.labels[read]))
-    terms = run.recognizer.losses(outputs, target, mode="Val")
-    return {"valid.loss": round(sum(float(term) for term in terms.values()), 6)}
-
-
-def _best_record(run: Run, result: Evaluation) -> dict[str, Any]:
-    device = paddle.device.get_device().partition(":")[0]
-    return {
-        **run.progress.best,
-        "seed": run.cfg.seed,
-        "config": run.cfg.source,
-        "config_sha256": run.cfg.sha256(),
-        # Export compares: which clips these were, and what rounded.
-        "validation": {
-            "clips": run.clips["validation"],
-            "failed": len(result.failed),
-            "device": device,
-            "amp": run.precision.dtype,
-        },
-        "settings": run.deployed,
-    }

@@ -17,14 +17,15 @@ Schedule = Callable[[int], float]
 """From the number of steps taken to the learning rate of the next one."""
 
 
-def build_schedule(rate: Mapping[str, Any], *, steps_per_epoch: int, epochs: int) -> Schedule:
+def build_schedule(rate: Mapping[str, Any], *, steps_per_epoch: int, epochs: float) -> Schedule:
     """The learning rate as a function of the step.
 
     Args:
         rate: `OPTIMIZER.learning_rate`: `CustomWarmupCosineDecay`, `CosineAnnealingDecay`
             or `Constant`.
         steps_per_epoch: steps in one epoch.
-        epochs: length of the run, where the block does not say when its cosine ends.
+        epochs: length of the run, where the block does not say when its cosine ends; whole
+            unless a number of steps ends it.
     """
 
     def epoch_of(step: int) -> float:
@@ -51,7 +52,7 @@ def build_schedule(rate: Mapping[str, Any], *, steps_per_epoch: int, epochs: int
 
 
 def build_optimizer(
-    recognizer: Recognizer, block: Mapping[str, Any], *, steps_per_epoch: int, epochs: int
+    recognizer: Recognizer, block: Mapping[str, Any], *, steps_per_epoch: int, epochs: float
 ) -> tuple[Optimizer, LambdaDecay]:
     """Build the optimiser of all trainable parameters, and its learning-rate scheduler.
 

@@ -74,7 +74,7 @@ class Reporter:
 
     def step(self, run: Run) -> None:
         """Called after every step."""
-        progress, total = run.progress, run.steps_per_epoch * run.cfg.epochs
+        progress, total = run.progress, run.total_steps
         if self._started is None:
             self._started = time.monotonic(), progress.step - 1
         if self._scalars is not None and progress.step % run.cfg.log_interval == 0:
@@ -130,7 +130,7 @@ class Reporter:
             accuracies = [_accuracies(train), f"best val top-1 {best:.4f}" if best >= 0 else ""]
         parts = [
             self._stage.short,
-            f"epoch {epoch}/{run.cfg.epochs}",
+            f"epoch {epoch}/{run.epochs}",
             left,
             *accuracies,
             f"loss {train.get('loss', float('nan')):.3f}",
@@ -148,7 +148,7 @@ class Reporter:
         if steps < 2:  # the clock began with the first one's end
             return "", ""
         rate = steps / max(1e-9, time.monotonic() - since)
-        left = run.steps_per_epoch * run.cfg.epochs - run.progress.step
+        left = run.total_steps - run.progress.step
         later = self._stage.later
         what = "left" if later is not None else "left in this stage"
         return (

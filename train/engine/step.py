@@ -134,12 +134,14 @@ def _learn(run: Run, part: Part, place: int, clips: int, *, update: bool) -> dic
 
 def _mixed(run: Run, batch: Batch, rng: np.random.Generator) -> tuple[np.ndarray, Target]:
     if run.mix is None:
-        return batch.clips, Target(paddle.to_tensor(batch.labels))
+        labels = paddle.to_tensor(batch.labels)
+        return batch.clips, Target(labels, class_weights=run.class_weights)
     mixed = run.mix(batch.clips, batch.labels, rng)
     target = Target(
         paddle.to_tensor(mixed.labels_a),
         paddle.to_tensor(mixed.labels_b),
         paddle.to_tensor(mixed.lam),
+        run.class_weights,
     )
     return mixed.clips, target
 

@@ -15,8 +15,10 @@ class Target:
         labels: int64 `[N]`.
         labels_b: int64 `[N]`, the second label of each mixed clip, or None.
         lam: float32 `[N]`, the share of `labels` in each mixed clip, or None.
+        class_weights: float32 `[C]`, what the cross-entropy of each class weighs; None: 1.
     """
 
     labels: Tensor
     labels_b: Tensor | None = None
     lam: Tensor | None = None
+    class_weights: Tensor | None = None

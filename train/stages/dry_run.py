@@ -27,8 +27,9 @@ from train.data.splits import training_datasets
 from train.distill.recognizers import Recognizer
 from train.distributed.team import Team
 from train.engine.probe import probe_clips
-from train.engine.run import Networks, Run, built_networks, open_run
+from train.engine.run import Networks, Run, built_networks
 from train.engine.stage_progress import Cost
+from train.engine.start import open_run
 from train.stages.pseudo_labels import clips_to_label, dataset_to_label, labeller
 from train.stages.stage import Stage
 from train.stages.step_times import cost_of_labelling, cost_of_training

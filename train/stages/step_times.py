@@ -33,7 +33,7 @@ def cost_of_training(run: Run) -> Cost | None:
     from train.distributed.shards import Shards
     from train.engine.step import Part, take_step
 
-    steps = run.steps_per_epoch * run.cfg.epochs - run.progress.step
+    steps = run.total_steps - run.progress.step
     if run.team.size > 1:
         return None  # another process may have stopped at a mistake: nobody waits for it here
     size = run.cfg.DATASET.batch_size

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from train.config.list_format import ListFormat
-from train.config.schema.common import STRICT, Positive, Split
+from train.config.schema.common import STRICT, Positive, Rate, Share, Split
 
 
 def _classes(value: Any) -> Any:
@@ -73,6 +73,9 @@ class ListFile(BaseModel):
     """False: the lines need no label, and one that is there is not looked at; training only."""
     suffix: Text = ""
     """Videos: added to each path. Folders: pattern of the frame names, img_{:05}.jpg if empty."""
+    balance: Share = 0.0
+    """Training only: how far clips of rare classes are repeated, 0 not at all, 1 until every class
+    is shown as often as the largest; see `train.data.balance`."""
 
     @model_validator(mode="after")
     def _suffix_of_its_kind(self) -> ListFile:
@@ -107,6 +110,11 @@ class Dataset(BaseModel):
     """Threads that read clips; 0 reads in the training thread."""
     cache: bool = False
     """Keep decoded clips in memory: for small datasets."""
+    class_weights: Literal["balanced"] | Annotated[list[Rate], Field(min_length=1)] | None = None
+    """What the loss to the labels weighs the classes with in training: `balanced`, or a number for
+    each class; none: all alike."""
+    skip_missing: bool = False
+    """Leave out listed clips whose files do not exist; false: they are mistakes of the list."""
     label_flip: LabelFlip = "allowed"
     """Whether a mirrored clip keeps its label: `allowed` (it does), `forbidden` (it must not
     be mirrored), or the pairs of classes, by name or number, that mirroring swaps."""

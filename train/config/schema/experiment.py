@@ -21,6 +21,7 @@ from train.config.schema.data import Dataset, SplitFiles
 from train.config.schema.model import Model, Recognizer2D, RecognizerDistillation
 from train.config.schema.optimizer import Optimizer
 from train.config.schema.pipeline import Pipeline
+from train.config.schema.training import Accumulation, Amp, EarlyStopping, Ema, PreciseBN
 from train.config.schema.transforms import Mix
 
 IGNORED: tuple[tuple[str, ...], ...] = (
@@ -40,45 +41,6 @@ IGNORED: tuple[tuple[str, ...], ...] = (
 )
 """Keys of PaddleVideo that choose its device, logger, decoder or metric printer: no result here
 depends on them. `INFERENCE` repeats the evaluation pipeline and must agree with it."""
-
-
-class Amp(BaseModel):
-    """Automatic mixed precision, where the device has it."""
-
-    model_config = STRICT
-
-    enabled: bool = False
-    level: Literal["O1", "O2"] = "O1"
-    dtype: Literal["float16", "bfloat16"] = "float16"
-
-
-class Accumulation(BaseModel):
-    """Steps of a batch that is larger than what fits into memory at once."""
-
-    model_config = STRICT
-
-    global_batch_size: Positive
-    """Clips a step, over all processes: a multiple of DATASET.batch_size times the processes."""
-
-
-class Ema(BaseModel):
-    """Validate, and keep as the best, a moving average of the weights."""
-
-    model_config = STRICT
-
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Share of the average that a step leaves, at most."""
-
-
-class PreciseBN(BaseModel):
-    """Recompute the statistics of batch norms from training clips before validation."""
-
-    model_config = STRICT
-
-    preciseBN_interval: Positive = 1
-    """Epochs between two recomputations."""
-    num_iters_preciseBN: Positive = 200
-    """Batches that are averaged."""
 
 
 class Qat(BaseModel):
@@ -129,6 +91,10 @@ class Config(BaseModel):
     """None: there is no fine-tune for 8 bits."""
     epochs: Positive
     """Times that the training list is gone through."""
+    max_steps: Positive | None = None
+    """Optimiser steps after which the run ends before its epochs do; none: no such limit."""
+    early_stopping: EarlyStopping | None = None
+    """None: the run goes through all its epochs."""
     model_name: str = ""
     """For logs only."""
     weights: str | None = None
@@ -301,12 +267,13 @@ class Config(BaseModel):
         """Checksum of what differs from the defaults, whatever the file's comments and order.
 
         Where the run and the configs of BEFORE are kept is no part of it, nor how many clips may
-        be unreadable, nor are settings that came later, at their defaults.
+        be unreadable or missing, nor are settings that came later, at their defaults.
         """
         apart = {"output_dir", "max_unreadable"}
         settings = self._named(self.model_dump(exclude_defaults=True, exclude=apart))
         for block in settings.get("BEFORE", {}).values():
             block.pop("relative_to", None)
+        settings["DATASET"].pop("skip_missing", None)
         text = json.dumps(settings, sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from train.config.schema.common import STRICT, Positive, Share
+from train.config.schema.common import STRICT, PartialShare, Positive, Share
 
 
 def _rising(ramp: list[float] | None) -> list[float] | None:
@@ -64,6 +64,8 @@ class LabelLoss(BaseModel):
     ramp: Ramp = None
     decay: Ramp = None
     floor: Share = 0.0
+    label_smoothing: PartialShare = 0.0
+    """Share of the target spread evenly over all classes; Recognizer2D: head.ls_eps."""
 
 
 class MutualLoss(BaseModel):
