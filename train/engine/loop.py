@@ -34,6 +34,7 @@ from train.engine.progress import Progress
 from train.engine.records import best_record, epoch_record
 from train.engine.reporter import Reporter
 from train.engine.run import Networks, Run, average_statistics, check_weights, save
+from train.engine.run_files import RunFiles
 from train.engine.start import open_run
 from train.engine.step import Part, parts_of, take_step
 from train.evaluation.sharded import evaluate_together
@@ -99,10 +100,12 @@ def train(
         if team.leads:
             # What export needs of it, overrides included.
             write_text(folder / RUN_CONFIG, yaml.safe_dump(cfg.to_file(), sort_keys=False))
+        files = RunFiles(run, reporter)
         while not run.finished:
-            _epoch(run, reporter, should_stop)
+            _epoch(run, reporter, files, should_stop)
             if run.finished and run.progress.epoch < run.epochs:
                 reporter.note(run.finished)
+        files.end()
         # Whatever reads what this run wrote comes after.
         team.wait()
     return run.progress
@@ -133,8 +136,10 @@ def _tell_missing(run: Run, reporter: Reporter) -> None:
             )
 
 
-def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> None:
+def _epoch(run: Run, reporter: Reporter, files: RunFiles, should_stop: Callable[[], bool]) -> None:
     progress = run.progress
+    if not progress.batch:
+        progress.began = progress.seconds
     run.recognizer.train()
     batches = _batches(run, progress.epoch, start=progress.batch)
     left = 0 if run.steps_are_done else run.steps_per_epoch * run.parts - progress.batch
@@ -173,6 +178,7 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
             f"{run.steps_per_epoch * run.clips_per_step} clips", *reasons(failed),
         ]))  # fmt: skip
     check_weights(run)
+    trained = progress.seconds + time.monotonic() - started
     average_statistics(run)
     _precise_bn(run)
     with run.average.in_place() if run.average is not None else nullcontext():
@@ -189,16 +195,18 @@ def _epoch(run: Run, reporter: Reporter, should_stop: Callable[[], bool]) -> Non
     _check_read(run, result.failed, run.valid, "validation clips")
     with run.average.in_place() if run.average is not None else nullcontext():
         progress.seconds += time.monotonic() - started
+        record = epoch_record(run, result, trained=trained)
         progress.epoch, progress.batch = progress.epoch + 1, 0
-        record = epoch_record(run, result)
         progress.sums, progress.counts, progress.waiting = {}, {}, 0.0
         progress.history.append(record)
         if result.top1 > progress.best["top1"]:
             progress.best = {"epoch": progress.epoch, "top1": result.top1}
             if run.team.leads:
                 save_best(run.folder, run.recognizer, best_record(run, result))
+            files.best(result)
     if progress.epoch % run.cfg.save_interval == 0 or run.finished:
         save(run)
+    files.epoch()
     reporter.epoch(run, record)
 
 

@@ -22,6 +22,7 @@ class Progress:
         waiting: seconds of the current epoch that went by waiting for clips.
         sums: of the current epoch's training figures, by name.
         counts: how many values each sum is of.
+        began: `seconds` when the current epoch began; None in a run of before this was kept.
         extended: where the run was finished before, and for how many epochs it then went on:
             `{"epoch": ..., "step": ..., "epochs": ...}`, see `train.engine.length`.
     """
@@ -36,6 +37,7 @@ class Progress:
     waiting: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    began: float | None = None
     extended: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, values: Mapping[str, float]) -> None:

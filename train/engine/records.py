@@ -14,19 +14,29 @@ from train.evaluation.evaluate import Evaluation
 from train.losses import Target
 
 
-def epoch_record(run: Run, result: Evaluation) -> dict[str, Any]:
-    """What the history of a run holds of the epoch that has just been validated."""
+def epoch_record(run: Run, result: Evaluation, *, trained: float) -> dict[str, Any]:
+    """What the history of a run holds of the epoch that has just been validated.
+
+    Args:
+        run: that has not counted the epoch yet.
+        result: the validation.
+        trained: seconds of the run when the epoch's last step was done.
+    """
+    progress, began = run.progress, run.progress.began
+    times = {} if began is None else {"training_seconds": round(trained - began, 3)}
     return {
-        "epoch": run.progress.epoch,
-        "step": run.progress.step,
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
         "rate": float(run.optimizer.get_lr()),
-        **{f"train.{name}": round(value, 6) for name, value in run.progress.means().items()},
+        **{f"train.{name}": round(value, 6) for name, value in progress.means().items()},
         **_valid_loss(run, result),
         f"valid.{STUDENT}.top1": result.top1,
         "valid.failed": len(result.failed),
-        "seconds": round(run.progress.seconds, 1),
-        "waiting": round(run.progress.waiting, 1),
+        "seconds": round(progress.seconds, 1),
+        "waiting": round(progress.waiting, 1),
         "memory": peak_memory(),
+        "clips": progress.batch * run.cfg.DATASET.batch_size * run.team.size,
+        **times,
     }
 
 

@@ -134,8 +134,8 @@ def _continue(run: Run) -> None:
         raise ClipDuetError(
             f"{run.folder} holds a run with another config:\n  "
             + "\n  ".join(changed)
-            + "\nundo the change, or choose another --output; "
-            + _from_its_weights(run.folder)
+            + f"\nundo the change, or choose another --output; {_from_its_weights(run.folder)}"
+            + (f"; {EXTEND}" if any(line.startswith("epochs:") for line in changed) else "")
         )
     _check_conditions(run, stored)
     if run.average is not None:

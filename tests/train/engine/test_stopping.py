@@ -51,7 +51,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
 
 
 def untimed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    cost = ("seconds", "waiting", "memory")
+    cost = ("seconds", "training_seconds", "waiting", "memory")
     return [{k: v for k, v in record.items() if k not in cost} for record in history]
 
 
