@@ -3,21 +3,24 @@
 #   CONFIG=file      experiment to train instead of the demo's; for export: that of a CHECKPOINT
 #   RUN=folder       where its training lies (train-*, export)
 #   CHECKPOINT=file  weights to export instead of RUN's best
-#   BUNDLE=folder    bundle to write (export) or to use (predict, doctor, engine, triton, test-gpu)
+#   BUNDLE=folder    bundle to write (export) or to use (predict, evaluate, doctor, engine, triton,
+#                    test-gpu)
 #   PRECISION=name   fp32, fp16 or int8 (engine; fp16 if not given)
 #   ENGINE_OPTIONS="..."  more options of `python -m export.tensorrt` (engine)
 #   VIDEO="..."      files, folders or globs to predict
 #   LABELS=file      list that holds their true labels, to mark right and wrong (predict)
 #   QAT=file         settings of the fine-tune for 8 bits (qat)
 #   GOAL=points      of top-1 that int8 may lose (sensitivity, qat)
-#   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export)
+#   OVERRIDES="..."  settings a.b.c=value that differ from CONFIG's (train-*, export, evaluate)
+#   DATA=file        list of labelled clips instead of the config's test list (evaluate)
 #   METHODS="..."    distillation methods to compare, of configs/methods (study)
 #   SEEDS="..."      seeds of the study; comparing METHODS takes at least three (study)
 #   CONFIGS="..."    baseline=FILE dml=FILE instead of the demo's two (study)
 #   FOLDS=number     cross-validation: every clip of the lists is a test clip once (study)
 #   CLIPS=folder     class folders of your own clips (init)
-#   OUT=folder       where their lists and configs go, if not my/ (init)
-#   ROOT=folder      holds a folder for each set of clips (study-real)
+#   OUT=folder       where their lists and configs go, if not my/ (init), and what is measured, if not
+#                    reports/evaluation (evaluate)
+#   ROOT=folder      holds a folder for each set of clips (study-real), or those of DATA (evaluate)
 #   SETS="..."       these folders (study-real)
 #   STUDENT_START=file  weights that the student starts from, baseline's and pair's (study-real)
 #   TEACHER_START=file  the same for the teacher (study-real)
@@ -48,6 +51,7 @@ ROOT ?=
 SETS ?=
 QAT ?=
 GOAL ?=
+DATA ?=
 JOBS ?= 2
 
 $(foreach name,CONFIG RUN CHECKPOINT BUNDLE,$(if $(word 2,$($(name))),$(error $(name)=$($(name)): \
@@ -62,6 +66,7 @@ reads_train-dml := $(reads_train-baseline)
 reads_train := $(trains)
 reads_export := $(exports)
 reads_predict := $(exports) VIDEO LABELS
+reads_evaluate := CONFIG RUN CHECKPOINT BUNDLE OVERRIDES DATA ROOT OUT
 reads_sensitivity := $(exports) GOAL
 reads_qat := $(exports) QAT GOAL
 reads_engine := $(exports) PRECISION ENGINE_OPTIONS
@@ -100,7 +105,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup init data teacher train train-baseline train-dml export predict sensitivity qat engine triton benchmark report \
+.PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate sensitivity qat engine triton benchmark report \
     demo study study-real doctor docs test test-gpu torture lint clean
 
 help: ## list the targets
@@ -209,6 +214,11 @@ exported = $(if $(BUNDLE),:,$(call up_to_date,$(bundle)=$(best)))
 predict: setup ## label videos; without a bundle all before it is made first (VIDEO="files, folders, globs" LABELS= BUNDLE=)
 	@$(exported) || $(MAKE) export
 	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO) $(addprefix --labels ,$(LABELS))
+
+evaluate: setup ## measure a run, checkpoint or bundle on a list (RUN= CHECKPOINT= BUNDLE= DATA= ROOT= OUT=)
+	@$(PY) -m train.evaluate --checkpoint $(or $(BUNDLE),$(CHECKPOINT),$(run)) $(addprefix -c ,$(CONFIG)) \
+	    $(addprefix --data ,$(DATA)) $(addprefix --root ,$(ROOT)) $(addprefix --out ,$(OUT)) \
+	    $(addprefix -o ,$(OVERRIDES))
 
 QAT_SETTINGS := configs/motions_qat.yaml
 run_config = $(addprefix -c ,$(or $(CONFIG),$(if $(own)$(BUNDLE),,$(DML))))
