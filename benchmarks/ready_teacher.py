@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import machine
+from benchmarks.common.command import add_out
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, header
 from benchmarks.training.runs import CHECKPOINTS
@@ -33,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "say in a JSON beside them where they come from.",
     )
     parser.add_argument("run", type=Path, help="folder of a finished training of one network")
-    parser.add_argument(
-        "--out", type=Path, default=TEACHER, help="the weights' file (default: %(default)s)"
-    )
+    add_out(parser, str(TEACHER))
     options = parser.parse_args(arguments)
     about = origin(options.run)
     options.out.parent.mkdir(parents=True, exist_ok=True)

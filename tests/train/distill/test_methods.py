@@ -42,7 +42,7 @@ TERMS = {
     "dml_standardized": {"Student-Teacher.DML", "Teacher.CE"},
     "dml_temperature": {"Student-Teacher.DML", "Teacher.CE"},
     "dml_decaying": {"Student-Teacher.DML", "Teacher.CE"},
-    "dml_overhaul": {"Student-Teacher.DML", "Student-Teacher.OverHaul", "Teacher.CE"},
+    "dml_pretrained": {"Student-Teacher.DML", "Teacher.CE"},
     "mean_peer": {"Student-TeacherMean.KD", "Teacher-StudentMean.KD", "Teacher.CE"},
     "kdcl": {"Student-Teacher.KDCL", "Teacher.CE"},
     "udml": {"Student-Teacher.DML", "Student-Teacher.Distance", "Teacher.CE"},
