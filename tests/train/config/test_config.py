@@ -174,7 +174,7 @@ def test_our_recipe_is_paddlevideos(paddlevideo, frames, pair):
     assert {**ours.optimizer, "learning_rate": rate} == theirs.optimizer
     assert json.dumps(ours.model).replace("data/pretrained/", "data/") == json.dumps(theirs.model)
     assert (ours.epochs, ours.mix) == (theirs.epochs, theirs.mix)
-    assert ours.dataset.batch_size == theirs.dataset.batch_size
+    assert ours.DATASET.batch_size == theirs.DATASET.batch_size
 
 
 def test_guides_model_blocks_parse(paddlevideo):
