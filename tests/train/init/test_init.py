@@ -14,9 +14,14 @@ import yaml
 
 from train.__main__ import main as train
 from train.config.load import load_config
+from train.data.folders import Clip
 from train.data.folders import main as folders
 from train.data.lists import read_list
 from train.init.__main__ import main
+from train.init.choices import Machine, choose
+from train.init.configs import baseline, mutual, teacher
+from train.init.look import Look
+from train.init.report import interval
 
 CLASSES = {"turn left": 0, "turn right": 1, "wait": 2}
 WRITTEN = {"train.list", "val.list", "test.list", "classes.txt"} | {
@@ -214,8 +219,25 @@ def test_rare_classes_and_small_test_lists_are_told(
     told = capsys.readouterr().out
     assert "warning: turn left has 8 clips, wait only 1" in told
     assert "wait/0.mp4" in lists()["train"]
-    # Wilson's interval at 80 % of three clips.
     assert "test clips show little" in told
+
+
+def test_a_class_of_three_clips_is_in_every_list(clips: Path) -> None:
+    for index in range(3, 8):
+        (clips / "wait" / f"{index}.mp4").unlink()
+    assert main(["--clips", "clips"]) == 0
+    assert all(any(n.startswith("wait/") for n in part) for part in lists().values())
+
+
+def test_clips_that_fill_no_three_lists_are_told(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in clips.rglob("*.mp4"):
+        if path.stem != "0" or path.parent.name == "wait":
+            path.unlink()
+    assert main(["--clips", "clips"]) == 2
+    assert "no clip for val" in capsys.readouterr().err
+    assert not Path("my").exists()
 
 
 def test_wrong_use_is_told(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,3 +265,44 @@ def test_the_block_that_folders_prints_fits_its_lists(
             name = {"valid": "val"}.get(split, split)
             assert files.list_file.samefile(Path(out) / f"{name}.list")
             assert read_list(files.list_file, root=files.root)
+
+
+@pytest.mark.parametrize("side", [30, 100, 240])
+@pytest.mark.parametrize("frames", [3, 4000])
+@pytest.mark.parametrize(
+    "machine",
+    [Machine(1, gpu=False, memory=2**31), Machine(32, gpu=False, memory=2**36),
+     Machine(8, gpu=True, memory=2**36)],
+)  # fmt: skip
+def test_what_is_chosen_is_a_config(
+    tmp_path: Path, machine: Machine, frames: int, side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["ccw", "clockwise", "cw", "counterclockwise"]
+    Path("classes.txt").write_text("\n".join(names))
+    for training in (2, 5000):
+        looks = [Look(Clip(f"{n}/{i}.mp4", n, ""), frames, 25.0, 2 * side, side, False)
+                 for n in names for i in range(training // 2)]  # fmt: skip
+        choices = choose(looks, training, names, machine)
+        assert choices.crop <= max(side, 32) and choices.batch_size <= training
+        assert machine.gpu or choices.crop <= 112
+        assert choices.num_seg <= 8 and (frames >= 8 or choices.num_seg == 4)
+        assert not choices.cache or frames * training * choices.short_size**2 < machine.memory
+        here = Path()
+        texts = {
+            "baseline": baseline(choices, root=here, out=here, run="a", head=["one", "two"]),
+            "teacher": teacher(choices, run="b"),
+            "dml": mutual(choices, run="c"),
+        }
+        for name, text in texts.items():
+            Path(f"{name}.yaml").write_text(text)
+        for name in texts:
+            cfg = load_config(f"{name}.yaml")
+            assert cfg.class_num == 4 and cfg.output_dir in "abc"
+            flips = {"ccw": "cw", "cw": "ccw", "clockwise": "counterclockwise"}
+            assert cfg.DATASET.label_flip == flips | {"counterclockwise": "clockwise"}
+
+
+def test_the_interval_of_a_test_list_is_wilsons() -> None:
+    assert interval(0.8, 30) == pytest.approx((0.6269, 0.9049), abs=1e-4)
+    assert interval(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
