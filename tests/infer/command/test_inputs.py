@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infer.command import folder_scan
 from infer.command.inputs import find_videos
-from infer.system import folders
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +140,7 @@ def test_patterns_find_what_glob_finds(
     os.chdir(folder)
     try:
         pattern = os.path.join(*((str(folder),) if full else ()), *parts)
-        search = folders.FolderScan()
+        search = folder_scan.FolderScan()
         mine = {name for name in search.matches(pattern) if not os.path.isdir(name)}
         # Python 3.11 also gives "a/" for the pattern "a/**" where "a" is a file, or is not there.
         theirs = {
