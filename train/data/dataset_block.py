@@ -17,7 +17,7 @@ SPLITS = {"train": "train", "valid": "val", "test": "test"}
 
 
 def dataset_block(
-    root: Path, classes: Path, lists: Mapping[str, Mapping[str, str | Path]]
+    root: Path, classes: Path, lists: Mapping[str, Mapping[str, str | Path | float]]
 ) -> list[str]:
     """Lines of YAML, from `DATASET:` on.
 
@@ -32,8 +32,7 @@ def dataset_block(
     for split in SPLITS:
         if split in lists:
             settings = ", ".join(
-                f"{key}: {yaml_text(_below(value, root) if isinstance(value, Path) else value)}"
-                for key, value in lists[split].items()
+                f"{key}: {_yaml_value(value, root)}" for key, value in lists[split].items()
             )
             lines.append(f"  {split}: {{{settings}}}")
         elif split != "test":
@@ -41,20 +40,25 @@ def dataset_block(
     return lines
 
 
-def block_of_videos(root: Path, folder: Path, names: Iterable[str]) -> list[str]:
+def block_of_videos(
+    root: Path, folder: Path, names: Iterable[str], *, balance: float = 0.0
+) -> list[str]:
     """The block for lists of video files of one folder: some of `train`, `val`, `test`.
 
     Args:
         root: folder that the paths in the lists start from.
         folder: that of the lists and of `classes.txt`.
         names: of the lists that are there.
+        balance: of the training list; 0 is left out.
     """
     there = set(names)
-    lists: dict[str, dict[str, str | Path]] = {
+    lists: dict[str, dict[str, str | Path | float]] = {
         split: {"format": "VideoDataset", "file_path": folder / f"{name}.list"}
         for split, name in SPLITS.items()
         if name in there
     }
+    if balance:
+        lists["train"]["balance"] = balance
     return dataset_block(root.absolute(), folder / "classes.txt", lists)
 
 
@@ -67,6 +71,12 @@ def yaml_text(text: str) -> str:
     # Not JSON, which writes a character beyond U+FFFF as two halves: YAML reads two characters.
     shown = text.isprintable()
     return str(yaml.safe_dump(text, default_style='"', width=inf, allow_unicode=shown)).strip()
+
+
+def _yaml_value(value: str | Path | float, root: Path) -> str:
+    if isinstance(value, float):
+        return str(value)
+    return yaml_text(_below(value, root) if isinstance(value, Path) else value)
 
 
 def _below(path: Path, root: Path) -> str:

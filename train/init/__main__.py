@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about += about_balance(labels, names)
     about += about_split(split, paths, labels, how)
     parts = {part: np.flatnonzero(split.parts == i).tolist() for i, part in enumerate(PARTS)}
-    choices = choose(looks, len(parts["train"]), names, this_machine())
+    trained = np.bincount([labels[i] for i in parts["train"]], minlength=len(names)).tolist()
+    choices = choose(looks, trained, names, this_machine())
     name = out.resolve().name
     runs = {kind: f"runs/{name}-{kind}" for kind in ("baseline", "dml", "teacher")}
     texts = {

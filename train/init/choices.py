@@ -10,6 +10,7 @@ from importlib import metadata
 import numpy as np
 
 from infer.system import hardware
+from train.data.balance import TOLD_FROM, epoch_length
 from train.init.look import Look
 
 SIDES = (224, 160, 112, 96, 64, 48, 32)
@@ -43,6 +44,7 @@ class Choices:
     """Settings; `reasons` has one line for each that is not the same for every set."""
 
     num_seg: int
+    balance: float
     short_size: int
     crop: int
     batch_size: int
@@ -67,23 +69,26 @@ def this_machine() -> Machine:
 
 
 def choose(
-    looks: Sequence[Look], training: int, classes: Sequence[str], machine: Machine
+    looks: Sequence[Look], counts: Sequence[int], classes: Sequence[str], machine: Machine
 ) -> Choices:
     """Choose settings.
 
     Args:
         looks: all clips that can be read.
-        training: how many of them are for training.
+        counts: how many clips of each class are for training.
         classes: their names.
         machine: what trains.
     """
     reasons: dict[str, str] = {}
+    balance, reasons["balance"] = _balance(counts, classes)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    training = epoch_length(labels, balance)
     num_seg, reasons["num_seg"] = _sampling(looks)
     crop, reasons["crop"] = _side(looks, training, machine)
     short = 8 * -(-9 * crop // 64)
     batch = max(1, min((16 if training < 500 else 32) if machine.gpu else 8, training // 2))
     reasons["batch_size"] = (
-        f"{training} training clips make {-(-training // batch)} steps an epoch; more clips a step "
+        f"{training} training clips an epoch make {-(-training // batch)} steps; more clips a step "
         "would be fewer steps"
     )
     epochs = int(np.clip(round(STEPS * batch / training), *EPOCHS))
@@ -107,6 +112,7 @@ def choose(
     rate = {8: 1.5e-3, 16: 2e-3, 32: 3e-3}.get(batch, 1e-3)
     return Choices(
         num_seg=num_seg,
+        balance=balance,
         short_size=short,
         crop=crop,
         batch_size=batch,
@@ -145,6 +151,15 @@ def _opposite(word: str) -> str:
         if word in (one, other):
             return other if word == one else one
     return word
+
+
+def _balance(counts: Sequence[int], classes: Sequence[str]) -> tuple[float, str]:
+    low, high = int(np.argmin(counts)), int(np.argmax(counts))
+    many, few = counts[high], counts[low]
+    if many < TOLD_FROM * few:
+        return 0.0, ""
+    told = f"{classes[high]} has {many} training clips, {classes[low]} {few}"
+    return 0.5, f"balance: {told}: clips of rare classes come more than once an epoch"
 
 
 def _sampling(looks: Sequence[Look]) -> tuple[int, str]:

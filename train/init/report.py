@@ -8,12 +8,11 @@ from math import sqrt
 
 import numpy as np
 
+from train.data.balance import TOLD_FROM
 from train.data.unreadable import Failed, reasons
 from train.init.look import Look
 from train.init.split import PARTS, SAME, Split
 
-IMBALANCED = 5
-"""Times that the largest class is larger than the smallest before it is worth a line."""
 MOST = 10  # pairs that are named
 ACCURACY = 0.8
 """The accuracy that the interval of a test list is told for."""
@@ -44,11 +43,12 @@ def about_balance(labels: Sequence[int], names: Sequence[str]) -> list[str]:
     """A line where classes differ much in their number of clips."""
     counts = np.bincount(labels, minlength=len(names))
     low, high = int(counts.argmin()), int(counts.argmax())
-    if counts[high] < IMBALANCED * counts[low]:
+    if counts[high] < TOLD_FROM * counts[low]:
         return []
     return [
         f"warning: {names[high]} has {counts[high]} clips, {names[low]} only {counts[low]}: a "
-        "network may hardly ever answer the rare classes; look at the accuracy of each class"
+        "network may hardly ever answer the rare classes, whose clips are repeated therefore "
+        "(DATASET.train.balance); look at the accuracy of each class"
     ]
 
 

@@ -103,6 +103,7 @@ def test_configs_fit_the_clips(clips: Path, capsys: pytest.CaptureFixture[str]) 
         assert cfg.DATASET.label_flip == {"turn left": "turn right", "turn right": "turn left"}
         assert cfg.specs["valid"].preprocess.crop == 32  # the clips' short side is 40
         assert cfg.output_dir == f"runs/lists of mine-{'baseline' if cfg is alone else 'dml'}"
+    assert alone.DATASET.train.balance == 0
     assert alone.DATASET == pair.DATASET and alone.PIPELINE == pair.PIPELINE
     student = pair.model["models"][1]["Student"]
     assert student["backbone"] == alone.model["backbone"]
@@ -219,6 +220,8 @@ def test_rare_classes_and_small_test_lists_are_told(
     told = capsys.readouterr().out
     assert "warning: turn left has 8 clips, wait only 1" in told
     assert "wait/0.mp4" in lists()["train"]
+    cfg = load_config("my/baseline.yaml")
+    assert cfg.DATASET.train.balance == 0.5 and cfg.DATASET.valid.balance == 0
     assert "test clips show little" in told
 
 
@@ -283,7 +286,7 @@ def test_what_is_chosen_is_a_config(
     for training in (2, 5000):
         looks = [Look(Clip(f"{n}/{i}.mp4", n, ""), frames, 25.0, 2 * side, side, False)
                  for n in names for i in range(training // 2)]  # fmt: skip
-        choices = choose(looks, training, names, machine)
+        choices = choose(looks, [training // 2, training // 2, 0, 0], names, machine)
         assert choices.crop <= max(side, 32) and choices.batch_size <= training
         assert machine.gpu or choices.crop <= 112
         assert choices.num_seg <= 8 and (frames >= 8 or choices.num_seg == 4)

@@ -125,7 +125,7 @@ def config_block(
     """
     usable = [name for name, report in reports.items() if report.labelled and report.listed]
     used = _roles(usable)
-    lists: dict[str, dict[str, str | Path]] = {
+    lists: dict[str, dict[str, str | Path | float]] = {
         role: {
             "format": format,
             "file_path": out / f"{name}.list",
