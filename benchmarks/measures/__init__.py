@@ -1,0 +1,1 @@
+"""What top-1 does not show: changed answers, calibration, every class. Pure functions."""

@@ -1,0 +1,94 @@
+"""Shares of clips with their intervals, over one trained model or several of the same recipe."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.stats import paired
+from benchmarks.stats.resample import LEVEL, Bootstrap, Interval, Resampled
+from benchmarks.stats.score import score_interval
+
+
+def share_interval(right: npt.ArrayLike, bootstrap: Bootstrap) -> Interval:
+    """The share of true values of bool [models, clips].
+
+    One model: Wilson's interval. Several, or clips in groups: the mean, resampled over models and
+    groups or clips, and never narrower than the score interval of the clips.
+    """
+    table = np.asarray(right)
+    if len(table) == 1 and bootstrap.get("groups") is None:
+        return paired.wilson(int(table.sum()), table.size, level=bootstrap["level"])
+    return _no_narrower(paired.crossed_bootstrap(table, **bootstrap), table)
+
+
+def share_of_drawn(drawn: Resampled, place: int, *, grouped: bool) -> Interval:
+    """The same for one of several tables that were resampled together.
+
+    Args:
+        drawn: tables of zeros and ones.
+        place: of the table.
+        grouped: whole groups of clips were drawn.
+    """
+    table = drawn.table[place]
+    if len(table) == 1 and not grouped:
+        return paired.wilson(round(float(table.sum())), table.size, level=drawn.level)
+    weights = np.zeros(len(drawn.table))
+    weights[place] = 1.0
+    return _no_narrower(drawn.contrast(weights.tolist()), table)
+
+
+def conditional_share(
+    part: npt.ArrayLike, whole: npt.ArrayLike, bootstrap: Bootstrap
+) -> Interval | None:
+    """How many of the clips of `whole` are in `part` too, both bool [models, clips].
+
+    Of one model Wilson's interval; else resampled, and never narrower than Wilson's with as many
+    trials as the models have on average.
+
+    Returns:
+        None where `whole` is empty.
+    """
+    above, below = np.asarray(part), np.asarray(whole)
+    if not below.any():
+        return None
+    share, trials = float(above.sum() / below.sum()), float(below.sum() / len(below))
+    least = wilson_of_share(share, trials, level=bootstrap["level"])
+    if len(below) == 1 and bootstrap.get("groups") is None:
+        return least
+    found = paired.resampled([above, below], **bootstrap).ratio([1, 0], [0, 1])
+    if found is None:
+        return least
+    return Interval(
+        share,
+        max(0.0, min(least.low, found.low)),
+        min(1.0, max(least.high, found.high)),
+        found.level,
+    )
+
+
+def wilson_of_share(share: float, trials: float, *, level: float = LEVEL) -> Interval:
+    """Wilson's score interval where the trials are a mean, and need not be a whole number.
+
+    Raises:
+        ValueError: a share outside 0..1, or no trials.
+    """
+    if not 0 <= share <= 1 or not trials > 0:
+        raise ValueError(f"no interval of a share of {share} of {trials} trials")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
+    spread = share * (1 - share) / trials + z * z / (4 * trials * trials)
+    half = z * math.sqrt(spread) / (1 + z * z / trials)
+    low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+    # Rounding must not leave the ends of what was never or always seen beside 0 and 1.
+    return Interval(share, 0.0 if share == 0 else low, 1.0 if share == 1 else high, level)
+
+
+def _no_narrower(found: Interval, table: npt.NDArray[np.floating | np.bool_]) -> Interval:
+    """Never narrower than the luck of the clips: right everywhere is no certainty."""
+    score = score_interval(table.mean(axis=0), 0, 1, level=found.level)
+    low, high = min(found.low, score.low), max(found.high, score.high)
+    return Interval(found.point, low, high, found.level)
