@@ -28,10 +28,12 @@ from benchmarks.deployments.answers import check_bundles
 from benchmarks.deployments.controls import time_controls
 from benchmarks.deployments.deployment import choose_deployments
 from benchmarks.deployments.logits import Logits, logits_path, write_logits
-from benchmarks.gate.explanations import gate_sentences, reference_row
+from benchmarks.gate.conditions import CONDITIONS, parse_requirements
+from benchmarks.gate.explanations import gate_sentences
 from benchmarks.gate.listed_clips import answer_listed
 from benchmarks.gate.records import cell_rows, choice_record, data_record, logits_of
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
+from benchmarks.gate.summary import overall, summary_path, write_summary
 from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap, settings_of
@@ -69,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results, logits = run(options)
     results["logits"] = write_logits(options.out, logits)
     write_text(options.out, dump(results))
+    write_summary(summary_path(options.out), results)
     shutil.rmtree(answer_cache_folder(options.out), ignore_errors=True)
     for sentence in gate_sentences(results):
         print(sentence)
@@ -82,10 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for sentence in () if study is None else study_sentences(results, study):
             print(sentence)
         print(f"the report: {options.report / 'index.html'} (as text: {options.report}/report.md)")
-    found = [row["verdict"]["verdict"] for row in results["cells"]]
-    collapsed = reference_row(results)["verdict"]["collapsed"]
-    failed = FAIL in found or results["broken"] or collapsed
-    failed = failed or (options.strict and UNCLEAR in found)
+    failed = overall(results) == FAIL
+    if options.strict:
+        failed |= UNCLEAR in [row["verdict"]["verdict"] for row in results["cells"]]
     if failed:
         log.warning("a deployment fails the gate" + "; ignored" * options.tell_only)
     return 1 if failed and not options.tell_only else 0
@@ -118,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         help="share of the gain that must be retained (default: %(default)g)")  # fmt: skip
     add("--margin", type=float, default=0.5, metavar="POINTS",
         help="or: loss of the student that is allowed (default: %(default)g)")  # fmt: skip
+    add("--require", action="append", default=[], metavar="NAME=POINTS",
+        help="a further condition, shown with its whole interval, in percentage points: "
+        f"{', '.join(CONDITIONS)}; may be repeated (docs/gate.md)")  # fmt: skip
     add("--report", type=Path, metavar="FOLDER", help="write the report too, whatever the verdict")
     add("--tell-only", action="store_true", help="exit with 0 also where a deployment fails")
     add("--strict", action="store_true", help="exit with 1 also where a verdict is inconclusive")
@@ -148,6 +153,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
     _check_numbers(options)
     check_writable(options.out)
     check_writable(logits_path(options.out))
+    check_writable(summary_path(options.out))
     bundles = _load(options)
     check_bundles(bundles)
     every = [bundle for model in MODELS for bundle in bundles[model]]
@@ -179,7 +185,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
         "groups": clips.groups,
     }
     usable = [cell for cell in choice.cells if cell.key in answered.seen["student"]]
-    cells = cell_rows(bundles, usable, answered, rule, bootstrap)
+    require, _ = parse_requirements(options.require)
+    cells = cell_rows(bundles, usable, answered, rule, bootstrap, require)
     speed = None
     if not options.no_latency:
         speed = time_all(
@@ -193,7 +200,12 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
     results = {
         **header(FORMAT, FORMAT_VERSION),
         "seconds": round(time.perf_counter() - started, 1),
-        "rule": {"keep": rule.keep, "margin": rule.margin, "strict": options.strict},
+        "rule": {
+            "keep": rule.keep,
+            "margin": rule.margin,
+            "strict": options.strict,
+            **({"require": require} if require else {}),
+        },
         "conditions": {
             "machine": machine.machine(),
             "load_before": load_before,
@@ -227,13 +239,16 @@ def _check_numbers(options: argparse.Namespace) -> None:
         wrong.append(f"--keep is {options.keep:g}; allowed: a percentage above 0, at most 100")
     if not 0 <= options.margin < 100:
         wrong.append(f"--margin is {options.margin:g}; allowed: points from 0, below 100")
+    wrong += parse_requirements(options.require)[1]
     out = real_path(options.out)
     if (options.data is None) == (options.folds is None):
         wrong.append("give one of --data, a list, and --folds, the folds of a study")
     lists = [path for path in (options.data, options.folds) if path is not None]
     given = [*lists, *(path for model in MODELS for path in getattr(options, model))]
     read = [Path(os.path.realpath(path)) for path in given]
-    if out.is_dir() or any(one in (out, logits_path(out), *out.parents) for one in read):
+    if out.is_dir() or any(
+        one in (out, logits_path(out), summary_path(out), *out.parents) for one in read
+    ):
         wrong.append(f"--out is {options.out}; allowed: a file that is no input, in no bundle")
     if options.report is not None:
         wrong += limits.folder_problems("report", options.report)

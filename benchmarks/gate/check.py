@@ -15,10 +15,11 @@ import numpy as np
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS, Answers, macro_f1
-from benchmarks.gate.one_class import collapsed
+from benchmarks.gate.conditions import examine, settle
+from benchmarks.gate.one_class import collapsed, lost_classes
 from benchmarks.gate.verdict import REFERENCE, judge
 from benchmarks.stats.paired import mcnemar_exact
-from benchmarks.stats.resample import Interval
+from benchmarks.stats.resample import Groups, Interval
 
 SLACK = 1e-9
 
@@ -37,6 +38,8 @@ def verify(results: Mapping[str, Any], path: Path) -> None:
         for key, models in given.items()
     }
     whole = right[results["reference"]]
+    names = results["data"].get("groups")
+    groups = None if names is None else Groups.of(names)
     for row in results["cells"]:
         here = right[row["cell"]]
         for model in MODELS:
@@ -51,8 +54,10 @@ def verify(results: Mapping[str, Any], path: Path) -> None:
                         _mean(macro_f1(one.predictions, labels, classes) for one in answers),
                     ),
                     "change": (part["change"], here[model].mean() - whole[model].mean()),
+                    **_answer_figures(part, whole[model], here[model], labels),
                 },
             )
+        _follow(f"{path}: {row['cell']}", _flips(row["flips"], *(here[m] for m in MODELS)))
         gain = here["student"].mean() - here["baseline"].mean()
         before = whole["student"].mean() - whole["baseline"].mean()
         only = [int((here[a] & ~here[b]).sum()) for a, b in (MODELS, MODELS[::-1])]
@@ -79,6 +84,16 @@ def verify(results: Mapping[str, Any], path: Path) -> None:
                 f"{path}: {row['cell']}: the models that answer one class are others than its "
                 "answers show; the file was changed by hand or is damaged"
             )
+        if row["cell"] != results["reference"]:
+            of_models = {
+                model: [given[key][model] for key in (results["reference"], row["cell"])]
+                for model in MODELS
+            }
+            if found["collapsed_classes"] != lost_classes(of_models, labels, groups):
+                raise BenchmarkError(
+                    f"{path}: {row['cell']}: the classes that collapsed are others than its "
+                    "answers show; the file was changed by hand or is damaged"
+                )
     _verify_verdicts(results, path)
 
 
@@ -99,7 +114,16 @@ def _verify_verdicts(results: Mapping[str, Any], path: Path) -> None:
                 same=found["same_network"],
                 one_class=bool(found["collapsed"]),
                 reference_collapsed=bool(whole["verdict"]["collapsed"]),
+                class_collapsed=bool(found["collapsed_classes"]),
             )
+            require = results["rule"].get("require", {})
+            required = [examine(row, name, limit) for name, limit in require.items()]
+            if required != found.get("required", []):
+                raise BenchmarkError(
+                    f"{path}: {row['cell']}: the conditions do not follow from its figures; the "
+                    "file was changed by hand or is damaged"
+                )
+            expected = settle(expected, [one["found"] for one in required])
         if found["verdict"] != expected or found["gain_is_real"] != is_real:
             raise BenchmarkError(
                 f"{path}: {row['cell']}: the verdict does not follow from its intervals; the file "
@@ -144,6 +168,38 @@ def _follow(where: str, figures: Mapping[str, tuple[Any, float]]) -> None:
             f"{where}: {', '.join(wrong)} do not follow from the stored answers; the file was "
             "changed by hand or is damaged"
         )
+
+
+def _flips(stored: Mapping[str, Any], first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
+    """Stored flips beside those of bool [pairs, clips] before and after."""
+    lost = (first & ~second).mean()
+    figures = {
+        "right_to_wrong": (stored["right_to_wrong"], lost),
+        "wrong_to_right": (stored["wrong_to_right"], (second & ~first).mean()),
+    }
+    if stored["negative_flips"] is not None:
+        figures["negative_flips"] = (stored["negative_flips"], lost / max(first.mean(), SLACK))
+    return figures
+
+
+def _answer_figures(
+    part: Mapping[str, Any], whole: np.ndarray, here: np.ndarray, labels: np.ndarray
+) -> dict[str, tuple[Any, float]]:
+    """Flips and recalls of one model's part of a row beside those that its answers show."""
+    figures: dict[str, tuple[Any, float]] = {}
+    if "flips" in part:
+        figures |= _flips(part["flips"], whole, here)
+    classes = part["classes"]
+    for place, one in enumerate(classes["class"]):
+        own = labels == one
+        ends = {end: classes[end][place] for end in ("low", "high")}
+        recall = {"point": classes["recall"][place], **ends, "level": None}
+        figures[f"recall of class {one}"] = (recall, here[:, own].mean())
+        if "change" in classes:
+            change = {end: classes["change"][end][place] for end in ("point", "low", "high")}
+            moved = here[:, own].mean() - whole[:, own].mean()
+            figures[f"change of class {one}"] = ({**change, "level": None}, moved)
+    return figures
 
 
 def _interval(stored: Mapping[str, Any]) -> Interval:

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.deployments.accuracy import MODELS, Answers, agreement, macro_f1, macro_f1_gain
+from benchmarks.gate.answer_figures import add_answer_figures
 from benchmarks.gate.deployment_verdict import Given, cell_verdict, correct_within
 from benchmarks.gate.verdict import Rule, evidence
 from benchmarks.stats import paired
 from benchmarks.stats.gains import gain_record
 from benchmarks.stats.resample import Bootstrap, Interval, settings_of
-from benchmarks.stats.score import score_interval
+from benchmarks.stats.shares import share_interval
 
 
 def compare_cells(
@@ -81,9 +82,11 @@ def compare_cells(
             drawn,
             gain_is_real=gain_is_real,
             same=key in same,
+            groups=bootstrap.get("groups"),
         )
         row["pairs"] = _pairs(answers, key, reference, labels, rule, bootstrap, same=key in same)
         rows.append(row)
+    add_answer_figures(rows, right, reference=reference, labels=labels, bootstrap=bootstrap)
     return rows
 
 
@@ -95,20 +98,11 @@ def figures(
     One model: Wilson's interval. Several of the same recipe, or clips in groups: means, resampled
     over models and clips; of the classes answered the fewest.
     """
-    shares = {}
-    for name, k in (("top1", 1), ("top5", 5)):
-        right = correct_within(given, k)
-        if len(given) == 1 and bootstrap.get("groups") is None:
-            interval = paired.wilson(int(right.sum()), right.size, level=bootstrap["level"])
-        else:
-            # Never narrower than the luck of the clips: right everywhere is no certainty.
-            crossed = paired.crossed_bootstrap(right, **bootstrap)
-            score = score_interval(right.mean(axis=0), 0, 1, level=bootstrap["level"])
-            low, high = min(crossed.low, score.low), max(crossed.high, score.high)
-            interval = Interval(crossed.point, low, high, crossed.level)
-        shares[name] = interval.to_dict()
     return {
-        **shares,
+        **{
+            name: share_interval(correct_within(given, k), bootstrap).to_dict()
+            for name, k in (("top1", 1), ("top5", 5))
+        },
         "macro_f1": float(np.mean([macro_f1(one.predictions, labels, classes) for one in given])),
         "classes_answered": min(_classes_answered(one) for one in given),
     }
@@ -180,6 +174,7 @@ def _pairs(
             row["verdict"] = cell_verdict(
                 alone, key, reference, labels, rule, paired.resampled(four, **bootstrap),
                 gain_is_real=whole["distinguishable"] and whole["point"] > 0, same=same,
+                groups=bootstrap.get("groups"),
             )["verdict"]  # fmt: skip
         rows.append(row)
     return rows

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.deployments.accuracy import MODELS, Answers
-from benchmarks.gate.one_class import collapsed
+from benchmarks.gate.one_class import collapsed, lost_classes
 from benchmarks.gate.verdict import GAIN, NO_GAIN_LEVEL, REFERENCE, Rule, verdict
 from benchmarks.stats.evidence import evidence, need_to_tell
 from benchmarks.stats.gains import Right
 from benchmarks.stats.need import NO_NEED
-from benchmarks.stats.resample import Resampled
+from benchmarks.stats.resample import Groups, Resampled
 
 # By model and cell: the answers of each trained pair.
 Given = Mapping[str, Mapping[str, Sequence[Answers]]]
@@ -30,8 +30,12 @@ def cell_verdict(
     *,
     gain_is_real: bool,
     same: bool,
+    groups: Groups | None = None,
 ) -> dict[str, Any]:
-    """Verdict, evidence, and the models of the cell that answer one class; JSON-ready.
+    """Verdict, evidence, and the models of the cell that collapsed; JSON-ready.
+
+    A model may answer one class for nearly every clip (`collapsed`), or no longer recognise some
+    (`collapsed_classes`).
 
     Args:
         answers: of both models in both cells.
@@ -42,6 +46,7 @@ def cell_verdict(
         drawn: right or wrong of the reference's baseline and student and of the cell's.
         gain_is_real: the reference's gain is above zero, and significant.
         same: the cell computes what the reference computes, to rounding.
+        groups: of clips that are not independent.
     """
     found = collapses(answers, key, labels)
     if key == reference:
@@ -56,6 +61,8 @@ def cell_verdict(
             "collapsed": found,
             **(NO_NEED if need is None else need.to_dict()),
         }
+    of_models = {model: [answers[model][cell] for cell in (reference, key)] for model in MODELS}
+    lost = lost_classes(of_models, labels, groups)
     judged = verdict(
         drawn,
         rule,
@@ -63,8 +70,9 @@ def cell_verdict(
         same=same,
         one_class=bool(found),
         reference_collapsed=bool(collapses(answers, reference, labels)),
+        class_collapsed=bool(lost),
     )
-    return {**judged, "collapsed": found}
+    return {**judged, "collapsed": found, "collapsed_classes": lost}
 
 
 def collapses(answers: Given, key: str, labels: npt.ArrayLike) -> list[dict[str, Any]]:

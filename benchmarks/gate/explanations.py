@@ -6,6 +6,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.gate.condition_sentences import (
+    class_collapse_words,
+    condition_words,
+    deciding,
+)
 from benchmarks.gate.gain_sentences import gain_sentence
 from benchmarks.gate.needed import needed_for_verdict, needed_note, needed_sentence
 from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR
@@ -130,6 +135,15 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     reference = numbers.cell_name(results["reference"])
     if found["collapsed"]:
         return f"{name} fails: {collapse_words(found['collapsed'], results)}. It is broken."
+    if found["collapsed_classes"]:
+        return f"{name} fails: {class_collapse_words(found['collapsed_classes'], results)}."
+    decided = deciding(found)
+    if decided:
+        word = "fails" if found["verdict"] == FAIL else "is inconclusive"
+        return (
+            f"{name} {word}: {condition_words(decided)}. By the gain alone: "
+            f"{VERDICTS[found['by_gain']]}."
+        )
     margin, keep = _margin(results), _keep(results)
     lost = f"the student's top-1 changes by {numbers.interval(found['change'])} points"
     kept = f"the gain less {keep} of {reference}'s is {numbers.interval(found['kept'])} points"

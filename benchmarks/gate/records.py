@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network,
 from benchmarks.deployments.answers import Answered, Bundles
 from benchmarks.deployments.deployment import Choice, Deployment, SkippedDeployment, deployed_bytes
 from benchmarks.deployments.logits import logits_key, shown_path, shown_paths
+from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.compare import compare_cells
+from benchmarks.gate.conditions import apply_conditions
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats.resample import Bootstrap
 from infer.bundle.bundle import Bundle
@@ -30,8 +32,18 @@ def cell_rows(
     answered: Answered,
     rule: Rule,
     bootstrap: Bootstrap,
+    require: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """The result of every cell: the comparison, and what only logits and files can tell."""
+    """The result of every cell: the comparison, and what only logits and files can tell.
+
+    Args:
+        bundles: by model those of each pair.
+        cells: the deployments, the reference first.
+        answered: what all models answer.
+        rule: what has to be retained.
+        bootstrap: settings of the resampling.
+        require: limits of conditions besides the gain, by name.
+    """
     seen, reference = answered.seen, cells[0].key
     labels = seen["student"][reference][0].labels
     same = [
@@ -65,6 +77,13 @@ def cell_rows(
                 "artifact": find_artifact(bundles[model][0], cell.backend, cell.precision).key,
                 "bytes": max(deployed_bytes(bundle, cell) for bundle in bundles[model]),
             }
+    logits = {
+        model: {cell.key: [one.logits for one in seen[model][cell.key]] for cell in cells}
+        for model in MODELS
+    }
+    add_calibrations(rows, logits, reference=reference, labels=labels, bootstrap=bootstrap)
+    for row in rows[1:]:
+        apply_conditions(row, require or {})
     return rows
 
 

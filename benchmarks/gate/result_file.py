@@ -7,10 +7,10 @@ from typing import Any
 
 from benchmarks.common.result_file import complete, read
 from benchmarks.gate.check import verify
-from benchmarks.gate.upgrade import OLD_VERSION, with_new_verdicts
+from benchmarks.gate.upgrade import BEFORE, OLDEST, upgraded
 
 FORMAT = "clipduet-benchmark"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 def load_results(path: Path) -> dict[str, Any]:
@@ -20,10 +20,10 @@ def load_results(path: Path) -> dict[str, Any]:
         BenchmarkError: missing, not JSON, another format, or figures that its clips contradict.
     """
     value = read(
-        path, format=FORMAT, versions=(OLD_VERSION, FORMAT_VERSION), made_by="make benchmark"
+        path, format=FORMAT, versions=(OLDEST, BEFORE, FORMAT_VERSION), made_by="make benchmark"
     )
     with complete(path):
-        if value["format_version"] == OLD_VERSION:
-            value = with_new_verdicts(value, path) | {"format_version": FORMAT_VERSION}
+        if value["format_version"] != FORMAT_VERSION:
+            value = upgraded(value, path) | {"format_version": FORMAT_VERSION}
         verify(value, path)
     return value

@@ -98,6 +98,7 @@ def judge(
     same: bool,
     one_class: bool,
     reference_collapsed: bool,
+    class_collapsed: bool = False,
 ) -> str:
     """The verdict, from nothing but what the report shows.
 
@@ -111,8 +112,9 @@ def judge(
             then nothing is left to chance.
         one_class: a model of the deployment answers one class for nearly every clip.
         reference_collapsed: a model of the reference does. Nothing can pass beside it.
+        class_collapsed: a model of the deployment no longer recognises a class.
     """
-    if one_class:
+    if one_class or class_collapsed:
         return FAIL
     found = decide(
         change_shown=change.low > -margin,
@@ -135,6 +137,7 @@ def verdict(
     same: bool = False,
     one_class: bool = False,
     reference_collapsed: bool = False,
+    class_collapsed: bool = False,
 ) -> dict[str, Any]:
     """The verdict of a deployment with its evidence, ready for JSON.
 
@@ -146,6 +149,7 @@ def verdict(
         same: see `judge`.
         one_class: see `judge`.
         reference_collapsed: see `judge`.
+        class_collapsed: see `judge`.
     """
     change = evidence(drawn, CHANGE, -rule.margin)
     kept = evidence(drawn, retained_weights(rule.keep), 0.0)
@@ -159,6 +163,7 @@ def verdict(
         same=same,
         one_class=one_class,
         reference_collapsed=reference_collapsed,
+        class_collapsed=class_collapsed,
     )
     need = None
     if word == UNCLEAR and not reference_collapsed:

@@ -32,6 +32,7 @@ from benchmarks.measures.scores import (
 )
 from benchmarks.measures.temperature import cross_fitted, halves
 from benchmarks.stats.resample import Bootstrap, Floats, Interval, percentile, resample
+from benchmarks.stats.student_t import t_interval
 
 MEASURES = ("ece", "brier", "nll")
 
@@ -66,11 +67,11 @@ class Calibration:
         stacked = {name: np.stack(one) for name, one in means.items()}
         return cls(np.stack(gaps), stacked, float(np.mean(chance)))
 
-    def points(self) -> dict[str, float]:
-        """ECE, Brier score and NLL, means over models."""
+    def of_models(self) -> dict[str, Floats]:
+        """ECE, Brier score and NLL of each model, [models]."""
         return {
-            "ece": float(np.abs(self.gaps.mean(axis=2)).sum(axis=1).mean()),
-            **{name: float(one.mean()) for name, one in self.means.items()},
+            "ece": np.abs(self.gaps.mean(axis=2)).sum(axis=1),
+            **{name: one.mean(axis=1) for name, one in self.means.items()},
         }
 
 
@@ -119,7 +120,7 @@ def measure(
     if whole:
         parts["reference"] = Calibration.of(whole, truth)
     draws = _draws(parts, settings)
-    points = {name: part.points() for name, part in parts.items()}
+    points = {name: part.of_models() for name, part in parts.items()}
     level = bootstrap["level"]
     found: dict[str, Any] = {
         "clips": len(truth),
@@ -129,12 +130,13 @@ def measure(
     }
     for key in parts.keys() - {"reference"}:
         found[key] = {
-            name: _interval(name, points[key][name], draws[key][name], level) for name in MEASURES
+            name: _interval(name, float(points[key][name].mean()), draws[key][name], level)
+            for name in MEASURES
         }
         found[key]["ece"]["by_chance"] = parts[key].by_chance
     if whole:
         found["change"] = {
-            name: _holding(
+            name: _change(
                 points["before"][name] - points["reference"][name],
                 draws["before"][name] - draws["reference"][name],
                 level,
@@ -176,6 +178,15 @@ def _interval(name: str, point: float, draws: Floats, level: float) -> dict[str,
     found = percentile(point, draws, level)
     low, high = max(0.0, 2 * point - found.high), 2 * point - found.low
     return Interval(point, min(point, low), max(point, high), level).to_dict()
+
+
+def _change(of_models: Floats, draws: Floats, level: float) -> dict[str, Any]:
+    """With Student's t over models: a bootstrap of few of them is too narrow where they differ."""
+    found = _holding(float(of_models.mean()), draws, level)
+    if len(of_models) > 1:
+        alone = t_interval(of_models.tolist(), level=level)
+        found |= {"low": min(found["low"], alone.low), "high": max(found["high"], alone.high)}
+    return found
 
 
 def _holding(point: float, draws: Floats, level: float) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stats.resample import Bootstrap, Interval
-from benchmarks.stats.shares import conditional_share, share_interval
+from benchmarks.stats.shares import conditional_share, share_interval, with_pairs
 
 
 def directed_flips(
@@ -24,7 +24,8 @@ def directed_flips(
     Returns:
         JSON-ready: `right_to_wrong` and `wrong_to_right`, shares of all clips; `negative_flips`,
         the share of the first's right answers that the second loses, None where it has none.
-        Each with its interval and its `count` over all pairs.
+        Each with its interval, the widest of those over clips, pairs and clips, and pairs alone,
+        and its `count` over all pairs.
 
     Raises:
         ValueError: tables of different shapes, or without a clip.
@@ -36,12 +37,18 @@ def directed_flips(
             f"{after.shape}"
         )
     lost, won = before & ~after, after & ~before
+    of_right = conditional_share(lost, before, bootstrap)
+    some = before.any(axis=1)  # a pair with nothing right has no share
     return {
-        "right_to_wrong": _record(share_interval(lost, bootstrap), lost),
-        "wrong_to_right": _record(share_interval(won, bootstrap), won),
-        "negative_flips": _record(conditional_share(lost, before, bootstrap), lost),
+        "right_to_wrong": _record(share_interval(lost, bootstrap), lost.mean(axis=1), lost),
+        "wrong_to_right": _record(share_interval(won, bootstrap), won.mean(axis=1), won),
+        "negative_flips": None
+        if of_right is None
+        else _record(of_right, lost[some].sum(axis=1) / before[some].sum(axis=1), lost),
     }
 
 
-def _record(found: Interval | None, flipped: npt.NDArray[np.bool_]) -> dict[str, Any] | None:
-    return None if found is None else {**found.to_dict(), "count": int(flipped.sum())}
+def _record(
+    found: Interval, of_pair: npt.NDArray[np.float64], flipped: npt.NDArray[np.bool_]
+) -> dict[str, Any]:
+    return {**with_pairs(found, of_pair).to_dict(), "count": int(flipped.sum())}

@@ -1,8 +1,8 @@
 """`python -m benchmarks.report RESULTS.json --out DIR`: the result file as pages to read.
 
-Writes DIR/results.json (a copy, and one of the logits beside it), DIR/report.md, DIR/results.csv,
-DIR/index.html and DIR/gain.svg, the gain in each deployment as a picture. JSON is the source;
-nothing is measured here.
+Writes DIR/results.json (a copy, and one of the logits beside it), DIR/summary.json, DIR/report.md,
+DIR/results.csv, DIR/index.html and DIR/gain.svg, the gain in each deployment as a picture. JSON is
+the source; nothing is measured here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
 from benchmarks.gate.result_file import load_results
+from benchmarks.gate.summary import write_summary
 from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     write_report(options.results, options.out, study=options.study)
-    print(f"written: {options.out / 'index.html'}, report.md, results.csv, {PICTURE}")
+    print(f"written: {options.out / 'index.html'}, report.md, results.csv, summary.json, {PICTURE}")
     return 0
 
 
@@ -76,6 +77,7 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     write_text(folder / "index.html", page)
     write_text(folder / PICTURE, drawn)
     write_text(folder / "results.csv", as_csv(results))
+    write_summary(folder / "summary.json", results)
     copy = folder / "results.json"
     given = results_file.read_text(encoding="utf-8")
     if json.loads(given)["format_version"] != results["format_version"]:

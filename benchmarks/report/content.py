@@ -10,6 +10,7 @@ from benchmarks.gate import explanations
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Section, Table, bounds, machine_rows
 from benchmarks.report.gate_sections import gate_section, retained_section
+from benchmarks.report.measure_sections import measures_section
 from benchmarks.report.speed_sections import speed_section
 from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import seed_sentence, study_sentence
@@ -25,7 +26,7 @@ def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list
     sections.append(_sure(results, study))
     if study is not None:
         sections.append(_repeated(results, study))
-    sections += [_time(results), _figures(results)]
+    sections += [_time(results), measures_section(results), _figures(results)]
     if results["data"]["failed"]:
         sections.append(_unreadable(results))
     sections.append(_conditions(results, study))

@@ -14,8 +14,8 @@ likelihood (Owen 1988).
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -26,7 +26,7 @@ from benchmarks.stats.resample import LEVEL, Interval
 PRECISION = 2.0**-45  # of a root, as a share of where it is looked for
 POWER = 0.8
 
-Weighted = Sequence[tuple[float, float]]  # values and their shares, which sum to one
+Weighted = tuple[tuple[float, float], ...]  # values and their shares, which sum to one
 
 
 def score_interval(
@@ -42,7 +42,7 @@ def score_interval(
     return Interval(
         mean,
         _bound(seen, count, mean, low, z),
-        -_bound([(-value, share) for value, share in seen], count, -mean, -high, z),
+        -_bound(tuple((-value, share) for value, share in seen), count, -mean, -high, z),
         level,
     )
 
@@ -103,9 +103,10 @@ def _weighted(values: npt.ArrayLike, low: float, high: float) -> tuple[Weighted,
     shares = counts / data.size
     # Rounding may put the mean of equal values beside them, and outside the ends.
     mean = min(max(float(data.mean()), float(found[0])), float(found[-1]))
-    return list(zip(found.tolist(), shares.tolist(), strict=True)), data.size, mean
+    return tuple(zip(found.tolist(), shares.tolist(), strict=True)), data.size, mean
 
 
+@functools.lru_cache(maxsize=4096)  # deployments that change nothing are many, and alike
 def _bound(seen: Weighted, count: int, mean: float, low: float, z: float) -> float:
     """The smallest true mean that the data do not contradict."""
     if mean <= low:
@@ -125,7 +126,7 @@ def _bound(seen: Weighted, count: int, mean: float, low: float, z: float) -> flo
 def _variance(seen: Weighted, mean: float, limit: float, low: float, high: float) -> float:
     if limit < mean:
         return _variance_below(seen, limit, low)
-    return _variance_below([(-value, share) for value, share in seen], -limit, -high)
+    return _variance_below(tuple((-value, share) for value, share in seen), -limit, -high)
 
 
 def _variance_below(seen: Weighted, limit: float, low: float) -> float:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from benchmarks.stats import paired
 from benchmarks.stats.resample import LEVEL, Bootstrap, Interval, Resampled
 from benchmarks.stats.score import score_interval
+from benchmarks.stats.student_t import t_interval
 
 
 def share_interval(right: npt.ArrayLike, bootstrap: Bootstrap) -> Interval:
@@ -85,6 +86,23 @@ def wilson_of_share(share: float, trials: float, *, level: float = LEVEL) -> Int
     low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
     # Rounding must not leave the ends of what was never or always seen beside 0 and 1.
     return Interval(share, 0.0 if share == 0 else low, 1.0 if share == 1 else high, level)
+
+
+def with_pairs(found: Interval, of_pair: npt.ArrayLike) -> Interval:
+    """The same interval, with Student's t over trained pairs in it, and within 0 and 1.
+
+    A bootstrap of few pairs is too narrow where they differ.
+
+    Args:
+        found: over pairs and clips.
+        of_pair: [pairs], the share of each; one alone adds nothing.
+    """
+    values = np.asarray(of_pair, np.float64)
+    if len(values) < 2:
+        return found
+    alone = t_interval(values.tolist(), level=found.level)
+    low, high = max(0.0, min(found.low, alone.low)), min(1.0, max(found.high, alone.high))
+    return Interval(found.point, low, high, found.level)
 
 
 def _no_narrower(found: Interval, table: npt.NDArray[np.floating | np.bool_]) -> Interval:

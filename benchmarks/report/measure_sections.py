@@ -1,0 +1,202 @@
+"""What top-1 does not show, on the page: conditions, flips, calibration, every class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.deployments.accuracy import MODELS
+from benchmarks.gate.condition_sentences import measured_words
+from benchmarks.gate.conditions import CONDITIONS, MET, MISSED
+from benchmarks.gate.summary import chosen_row
+from benchmarks.measures.classes import confusion
+from benchmarks.pages import numbers
+from benchmarks.pages.parts import Badge, Section, Table, bounds
+
+Results = Mapping[str, Any]
+
+MOST_CLASSES = 20
+"""Of more classes the tables show those that are recognised worst."""
+
+NONE = "—"
+
+
+def measures_section(results: Results) -> Section:
+    """A table each, folded; conditions that were asked for stand open."""
+    tables = [*_conditions(results), _flips(results)]
+    tables += _calibrations(results)
+    tables += [_worst_classes(results), _recalls(results), _confusion(results)]
+    return Section("What top-1 does not show", (), (), tables)
+
+
+def _conditions(results: Results) -> list[Table]:
+    """Nothing where no condition was asked for."""
+    rows: list[list[str | Badge]] = []
+    styles = {MET: Badge("met", "pass"), MISSED: Badge("missed", "fail")}
+    for row in results["cells"]:
+        for one in row["verdict"].get("required", ()):
+            rows.append(
+                [
+                    f"{numbers.cell_name(row['cell'])}, {one['name']}",
+                    styles.get(one["found"], Badge("inconclusive", "unclear")),
+                    measured_words(one["interval"]),
+                    f"{100 * one['limit']:g}",
+                    CONDITIONS[one["name"]].about,
+                ]
+            )
+    heads = ["deployment and condition", "found", "measured", "allowed, points", "about"]
+    return [Table("Conditions besides the gain", heads, rows)] if rows else []
+
+
+def _flips(results: Results) -> Table:
+    rows = []
+    for row in results["cells"]:
+        found = row["flips"]
+        line = [
+            numbers.cell_name(row["cell"]),
+            bounds(found["right_to_wrong"]),
+            bounds(found["wrong_to_right"]),
+            NONE if found["negative_flips"] is None else bounds(found["negative_flips"]),
+        ]
+        for model in reversed(MODELS):
+            own = row[model].get("flips")
+            for way in ("right_to_wrong", "wrong_to_right"):
+                line.append(NONE if own is None else bounds(own[way]))
+        rows.append(line)
+    reference = numbers.cell_name(results["reference"])
+    heads = [
+        "deployment",
+        "DML student instead of baseline: right to wrong",
+        "wrong to right",
+        "negative flips, of the baseline's right answers",
+        f"student, from {reference}: right to wrong",
+        "student: wrong to right",
+        f"baseline, from {reference}: right to wrong",
+        "baseline: wrong to right",
+    ]
+    return Table("Flips: answers that change, in percent of the clips", heads, rows, folded=True)
+
+
+def _calibrations(results: Results) -> list[Table]:
+    """Nothing where the result has no logits."""
+    rows = []
+    for row in results["cells"]:
+        for model in MODELS:
+            found = row[model].get("calibration")
+            if found is None:
+                continue
+            before, after, change = found["before"], found["after"], found.get("change")
+            line = [f"{model}, {numbers.cell_name(row['cell'])}", bounds(before["ece"])]
+            line += [numbers.percent(before["ece"]["by_chance"], 2)]
+            line += [NONE if change is None else numbers.interval(change["ece"])]
+            line += [NONE if after is None else bounds(after["ece"])]
+            for name in ("brier", "nll"):
+                line += [_plain(before[name])]
+                line += [NONE if change is None else _plain(change[name], "+")]
+                line += [NONE if after is None else _plain(after[name])]
+            temperatures = [one for both in found["temperatures"] for one in both]
+            line += [f"{np.exp(np.log(temperatures).mean()):.2f}" if temperatures else NONE]
+            rows.append(line)
+    if not rows:
+        return []
+    heads = ["model", "ECE", "of a calibrated model", "ECE: change by deployment", "ECE, scaled"]
+    for name in ("Brier score", "NLL"):
+        heads += [name, f"{name}: change by deployment", f"{name}, scaled"]
+    caption = (
+        "Calibration: ECE in percent (15 bins of equal mass), Brier score, NLL in nats; scaled: "
+        "after temperature scaling, cross-fitted on halves of the clips"
+    )
+    return [Table(caption, [*heads, "temperature"], rows, folded=True)]
+
+
+def _worst_classes(results: Results) -> Table:
+    names = results["data"]["classes"]
+    rows = []
+    for row in results["cells"]:
+        for model in MODELS:
+            found = row[model]["classes"]
+            place = found["class"].index(found["worst"])
+            recall = {"point": found["recall"][place], "low": found["low"][place]}
+            line = [
+                f"{model}, {numbers.cell_name(row['cell'])}",
+                f"{names[found['worst']]}: {bounds({**recall, 'high': found['high'][place]})}",
+            ]
+            change = found.get("change")
+            fell = None if change is None else change["largest_fall"]
+            if change is None or fell is None:
+                line.append(NONE)
+            else:
+                place = found["class"].index(fell)
+                ends = {end: change[end][place] for end in ("point", "low", "high")}
+                line.append(f"{names[fell]}: {numbers.interval(ends)}")
+            lost = [
+                names[one["class"]]
+                for one in row["verdict"].get("collapsed_classes", ())
+                if one["model"] == model
+            ]
+            line.append(numbers.joined(list(dict.fromkeys(lost))) if lost else NONE)
+            rows.append(line)
+    heads = ["model", "worst class: recall", "largest fall, points", "classes that collapsed"]
+    caption = (
+        "Every class: the worst, and the largest fall from the reference (its interval holds for "
+        "all classes together)"
+    )
+    return Table(caption, heads, rows, folded=True)
+
+
+def _recalls(results: Results) -> Table:
+    """The student's recall of each class in each deployment."""
+    names, cells = results["data"]["classes"], results["cells"]
+    every = cells[0]["student"]["classes"]
+    lowest = [
+        min(row["student"]["classes"]["recall"][place] for row in cells)
+        for place in range(len(every["class"]))
+    ]
+    shown = sorted(np.argsort(lowest, kind="stable")[:MOST_CLASSES].tolist())
+    caption = "The student's recall of each class"
+    if len(lowest) > MOST_CLASSES:
+        caption += f": the {MOST_CLASSES} worst of {len(lowest)}"
+    rows = []
+    for place in shown:
+        line = [names[every["class"][place]], str(every["clips"][place])]
+        for row in cells:
+            own = row["student"]["classes"]
+            ends = {"low": own["low"][place], "high": own["high"][place]}
+            line.append(bounds({"point": own["recall"][place], **ends}))
+        rows.append(line)
+    heads = ["class", "clips", *(numbers.cell_name(row["cell"]) for row in cells)]
+    return Table(caption, heads, rows, folded=True)
+
+
+def _confusion(results: Results) -> Table:
+    """The student in the chosen deployment, or in the reference where none passes."""
+    row, names = chosen_row(results) or results["cells"][0], results["data"]["classes"]
+    labels = np.asarray(results["data"]["labels"])
+    of_pairs = [
+        confusion(pair["student"]["predictions"], labels, len(names)) for pair in row["pairs"]
+    ]
+    table = np.sum(of_pairs, axis=0)
+    where = f"The student's answers in {numbers.cell_name(row['cell'])}"
+    if len(names) <= MOST_CLASSES:
+        rows = [
+            [name, *map(str, counts)] for name, counts in zip(names, table.tolist(), strict=True)
+        ]
+        heads = ["class", *names, "not read"]
+        return Table(f"{where}, by class (confusion matrix)", heads, rows, folded=True)
+    np.fill_diagonal(table, 0)
+    order = np.argsort(-table, axis=None, kind="stable")[:MOST_CLASSES]
+    pairs = [divmod(int(one), table.shape[1]) for one in order]
+    said = [*names, "not read"]
+    rows = [[names[a], said[b], str(table[a, b])] for a, b in pairs if table[a, b]]
+    return Table(
+        f"{where}: the most frequent confusions", ["class", "answer", "clips"], rows, folded=True
+    )
+
+
+def _plain(value: Mapping[str, Any], sign: str = "") -> str:
+    """An estimate with its interval, three digits."""
+    low, point, high = (f"{value[end]:{sign}.3f}".replace("-", "\u2212")
+                        for end in ("low", "point", "high"))  # fmt: skip
+    return f"{point} [{low}, {high}]"
