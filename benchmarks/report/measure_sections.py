@@ -179,6 +179,7 @@ def _confusion(results: Results) -> Table:
     ]
     table = np.sum(of_pairs, axis=0)
     where = f"The student's answers in {numbers.cell_name(row['cell'])}"
+    where += ", all pairs" if len(of_pairs) > 1 else ""
     if len(names) <= MOST_CLASSES:
         rows = [
             [name, *map(str, counts)] for name, counts in zip(names, table.tolist(), strict=True)
