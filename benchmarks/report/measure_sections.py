@@ -17,6 +17,9 @@ from benchmarks.pages.parts import Badge, Section, Table, bounds
 
 Results = Mapping[str, Any]
 
+MOST_COLUMNS = 12
+"""Of more classes the most frequent confusions are shown instead of the matrix."""
+
 MOST_CLASSES = 20
 """Of more classes the tables show those that are recognised worst."""
 
@@ -88,27 +91,27 @@ def _calibrations(results: Results) -> list[Table]:
             if found is None:
                 continue
             before, after, change = found["before"], found["after"], found.get("change")
-            line = [f"{model}, {numbers.cell_name(row['cell'])}", bounds(before["ece"])]
+            line = [f"{model}, {numbers.short_name(row['cell'])}", bounds(before["ece"])]
             line += [numbers.percent(before["ece"]["by_chance"], 2)]
-            line += [NONE if change is None else numbers.interval(change["ece"])]
             line += [NONE if after is None else bounds(after["ece"])]
+            line += [NONE if change is None else numbers.interval(change["ece"])]
             for name in ("brier", "nll"):
-                line += [_plain(before[name])]
-                line += [NONE if change is None else _plain(change[name], "+")]
-                line += [NONE if after is None else _plain(after[name])]
+                scaled = NONE if after is None else f"{after[name]['point']:.3f}"
+                line += [f"{before[name]['point']:.3f}, {scaled}"]
+                line += [NONE if change is None else _signed(change[name])]
             temperatures = [one for both in found["temperatures"] for one in both]
             line += [f"{np.exp(np.log(temperatures).mean()):.2f}" if temperatures else NONE]
             rows.append(line)
     if not rows:
         return []
-    heads = ["model", "ECE", "of a calibrated model", "ECE: change by deployment", "ECE, scaled"]
-    for name in ("Brier score", "NLL"):
-        heads += [name, f"{name}: change by deployment", f"{name}, scaled"]
+    heads = ["model", "ECE", "ECE by chance", "ECE, scaled", "ECE: change, points"]
+    heads += ["Brier score, scaled", "its change", "NLL, scaled", "its change", "T"]
     caption = (
-        "Calibration: ECE in percent (15 bins of equal mass), Brier score, NLL in nats; scaled: "
-        "after temperature scaling, cross-fitted on halves of the clips"
+        "Calibration: ECE in percent (15 bins of equal mass) and that of a calibrated model by "
+        "chance, Brier score, NLL in nats, each also after scaling by a temperature T, "
+        "cross-fitted on halves of the clips; and changes from the reference, unscaled"
     )
-    return [Table(caption, [*heads, "temperature"], rows, folded=True)]
+    return [Table(caption, heads, rows, folded=True)]
 
 
 def _worst_classes(results: Results) -> Table:
@@ -118,10 +121,9 @@ def _worst_classes(results: Results) -> Table:
         for model in MODELS:
             found = row[model]["classes"]
             place = found["class"].index(found["worst"])
-            recall = {"point": found["recall"][place], "low": found["low"][place]}
             line = [
                 f"{model}, {numbers.cell_name(row['cell'])}",
-                f"{names[found['worst']]}: {bounds({**recall, 'high': found['high'][place]})}",
+                f"{names[found['worst']]}: {bounds(_at(found, place, 'recall'))}",
             ]
             change = found.get("change")
             fell = None if change is None else change["largest_fall"]
@@ -129,8 +131,7 @@ def _worst_classes(results: Results) -> Table:
                 line.append(NONE)
             else:
                 place = found["class"].index(fell)
-                ends = {end: change[end][place] for end in ("point", "low", "high")}
-                line.append(f"{names[fell]}: {numbers.interval(ends)}")
+                line.append(f"{names[fell]}: {numbers.interval(_at(change, place))}")
             lost = [
                 names[one["class"]]
                 for one in row["verdict"].get("collapsed_classes", ())
@@ -147,7 +148,7 @@ def _worst_classes(results: Results) -> Table:
 
 
 def _recalls(results: Results) -> Table:
-    """The student's recall of each class in each deployment."""
+    """Both models' recall of each class; of other deployments where it is not the reference's."""
     names, cells = results["data"]["classes"], results["cells"]
     every = cells[0]["student"]["classes"]
     lowest = [
@@ -155,19 +156,30 @@ def _recalls(results: Results) -> Table:
         for place in range(len(every["class"]))
     ]
     shown = sorted(np.argsort(lowest, kind="stable")[:MOST_CLASSES].tolist())
-    caption = "The student's recall of each class"
+    caption = "Recall of each class, where deployment changes it"
     if len(lowest) > MOST_CLASSES:
-        caption += f": the {MOST_CLASSES} worst of {len(lowest)}"
+        caption += f": the {MOST_CLASSES} worst of {len(lowest)} classes"
     rows = []
     for place in shown:
-        line = [names[every["class"][place]], str(every["clips"][place])]
         for row in cells:
-            own = row["student"]["classes"]
-            ends = {"low": own["low"][place], "high": own["high"][place]}
-            line.append(bounds({"point": own["recall"][place], **ends}))
-        rows.append(line)
-    heads = ["class", "clips", *(numbers.cell_name(row["cell"]) for row in cells)]
+            changes = [row[model]["classes"].get("change") for model in MODELS]
+            if None not in changes and not any(one["point"][place] for one in changes):
+                continue
+            name, cell = names[every["class"][place]], numbers.cell_name(row["cell"])
+            line = [f"{name}, {cell}", str(every["clips"][place])]
+            for model, change in zip(MODELS, changes, strict=True):
+                line.append(bounds(_at(row[model]["classes"], place, "recall")))
+                line.append(NONE if change is None else numbers.interval(_at(change, place)))
+            rows.append(line)
+    heads = ["class and deployment", "clips"]
+    for model in ("baseline", "student"):
+        heads += [f"{model}: recall", f"{model}: change, points"]
     return Table(caption, heads, rows, folded=True)
+
+
+def _at(arrays: Mapping[str, Any], place: int, point: str = "point") -> dict[str, float]:
+    """The interval of one class."""
+    return {"point": arrays[point][place], **{end: arrays[end][place] for end in ("low", "high")}}
 
 
 def _confusion(results: Results) -> Table:
@@ -180,11 +192,12 @@ def _confusion(results: Results) -> Table:
     table = np.sum(of_pairs, axis=0)
     where = f"The student's answers in {numbers.cell_name(row['cell'])}"
     where += ", all pairs" if len(of_pairs) > 1 else ""
-    if len(names) <= MOST_CLASSES:
+    if len(names) <= MOST_COLUMNS:
         rows = [
-            [name, *map(str, counts)] for name, counts in zip(names, table.tolist(), strict=True)
+            [f"{number}: {name}", *map(str, counts)]
+            for number, (name, counts) in enumerate(zip(names, table.tolist(), strict=True), 1)
         ]
-        heads = ["class", *names, "not read"]
+        heads = ["class", *(str(number) for number in range(1, len(names) + 1)), "not read"]
         return Table(f"{where}, by class (confusion matrix)", heads, rows, folded=True)
     np.fill_diagonal(table, 0)
     order = np.argsort(-table, axis=None, kind="stable")[:MOST_CLASSES]
@@ -196,8 +209,8 @@ def _confusion(results: Results) -> Table:
     )
 
 
-def _plain(value: Mapping[str, Any], sign: str = "") -> str:
-    """An estimate with its interval, three digits."""
-    low, point, high = (f"{value[end]:{sign}.3f}".replace("-", "\u2212")
+def _signed(value: Mapping[str, Any]) -> str:
+    """A change with its interval, three digits; a rounded zero has no direction."""
+    low, point, high = (f"{round(value[end], 3) + 0.0:+.3f}".replace("-", "\u2212")
                         for end in ("low", "point", "high"))  # fmt: skip
     return f"{point} [{low}, {high}]"
