@@ -58,7 +58,11 @@ def test_a_gate_that_was_stopped_goes_on_where_it_was(
     assert "stopped" in capsys.readouterr().err and not out.exists()
     assert run(world, "blind", "good", out, "--no-latency") == 0
     assert asked == 5  # two before, two after, and the one that was stopped
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["logits.npz", "results.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "logits.npz",
+        "results.json",
+        "summary.json",
+    ]
     resumed = load_results(out)
     assert run(world, "blind", "good", out, "--no-latency") == 0
     assert load_results(out)["cells"] == resumed["cells"]

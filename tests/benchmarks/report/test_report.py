@@ -147,6 +147,7 @@ def test_the_page_stands_alone(make_results: MakeResults, report: Callable[..., 
         "report.md",
         "results.csv",
         "results.json",
+        "summary.json",
     ]
     text = (folder / "index.html").read_text(encoding="utf-8")
     page = Page(text)
@@ -184,7 +185,7 @@ def test_the_committed_report_is_that_of_its_result_file(
     monkeypatch.chdir(ROOT)
     given = Path("reports/gate", name)
     assert main([str(given / "results.json"), "--out", str(tmp_path)]) == 0
-    for file in ("report.md", "results.csv"):
+    for file in ("report.md", "results.csv", "summary.json"):
         assert (tmp_path / file).read_bytes() == (given / file).read_bytes(), REMAKE
     new, old = (Page((one / "index.html").read_text("utf-8")).text for one in (tmp_path, given))
     assert new.split() == old.split(), REMAKE
