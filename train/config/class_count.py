@@ -23,8 +23,8 @@ def fill_class_count(raw: Any) -> list[Mistake]:
         raw: a config as it is written, its variables replaced.
 
     Returns:
-        What is wrong: networks that say another number, and networks that leave it out where the
-        file of class names cannot be read.
+        What is wrong: networks that say another number than a list of names has, and networks that
+        leave it out where the file of class names cannot be read.
     """
     places = list(_places(dig(raw, "MODEL")))
     for block, where in places:
@@ -33,10 +33,9 @@ def fill_class_count(raw: Any) -> list[Mistake]:
     left_out = [(block, where) for block, where in places if where[-1] not in block]
     classes, root = dig(raw, "DATASET", "classes"), dig(raw, "DATASET", "root")
     names: list[Any] = classes if isinstance(classes, list) else []
-    source = "DATASET.classes"
+    source, file = "DATASET.classes", None
     if isinstance(classes, str) and classes:
         file = Path(root if isinstance(root, str) else "") / classes
-        source = f"{file} (DATASET.classes)"
         try:
             names = read_class_names(file)
         except ClassFileError as error:
@@ -51,13 +50,27 @@ def fill_class_count(raw: Any) -> list[Mistake]:
         left_out = [(block, where) for block, where in left_out if where[-1] == "num_classes"]
         what = "is missing: set it, or DATASET.classes, from which it follows"
         return _told_once(places, left_out, what)
+    for block, where in left_out:
+        block[where[-1]] = len(names)
+    # A file is compared when its names are asked for, with what else a run needs.
+    return [] if file is not None else wrong_counts(dig(raw, "MODEL"), len(names), source)
+
+
+def wrong_counts(model: Any, classes: int, source: str) -> list[Mistake]:
+    """The networks of a MODEL block that say another number than there are names.
+
+    Args:
+        model: as plain data.
+        classes: how many names there are.
+        source: where they stand.
+    """
     wrong = []
-    for block, where in places:
-        said = block.setdefault(where[-1], len(names))
+    for block, where in _places(model):
+        said = block.get(where[-1])
         number = int(said) if isinstance(said, str) and said.isdecimal() else said
-        if isinstance(number, int) and number != len(names):
-            what = f"is {number}, but {source} names {len(names)} classes"
-            told = f"{what}: leave {dotted(where[-2:])} out, or set it to {len(names)}"
+        if isinstance(number, int) and number != classes:
+            what = f"is {number}, but {source} names {classes} classes"
+            told = f"{what}: leave {dotted(where[-2:])} out, or set it to {classes}"
             wrong.append(Mistake(where, told))
     return wrong
 

@@ -48,11 +48,16 @@ def test_no_number_at_all_is_as_if_it_were_left_out(pair: Path) -> None:
 
 def test_another_number_is_told_with_both_places(pair: Path, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("up\ndown\n")
-    found = mistakes(pair, *named(tmp_path))
+    # When names are asked for: with what else a run needs.
+    cfg = load_config(pair, named(tmp_path))
+    with pytest.raises(ConfigError) as error:
+        _ = cfg.class_names
+    (one,) = error.value.mistakes
+    assert one.where == ("DATASET", "classes") and str(tmp_path / "classes.txt") in one.text
+    assert all(text in one.text for text in (TEACHER, STUDENT, "is 3", "set it to 2"))
+    found = mistakes(pair, "DATASET.classes=[a, b]")
     assert set(found) == {TEACHER, STUDENT}
-    for where, text in found.items():
-        assert text.startswith("is 3") and "set it to 2" in text and "names 2 classes" in text
-        assert str(tmp_path / "classes.txt") in text and where.rpartition(".")[2] in text
+    assert all("set it to 2" in text and "DATASET.classes" in text for text in found.values())
     found = mistakes(pair, *named(tmp_path), f"{TEACHER}=2")
     assert set(found) == {STUDENT}
 

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, PrivateAttr
 
 from infer.clips.spec import ClipSpec
+from train.config.class_count import wrong_counts
 from train.config.class_file import ClassFileError, read_class_names
-from train.config.errors import ConfigError, Mistake
+from train.config.errors import ConfigError, Mistake, dotted
 from train.config.options import without_variables
 from train.config.schema.before import Before, ready_file
 from train.config.schema.common import SPLITS, STRICT, Positive, Rate, Split
@@ -196,8 +197,10 @@ class Config(BaseModel):
         except ClassFileError as error:
             raise self._wrong_classes(str(error)) from error
         if len(names) != self.class_num:
-            text = f"{file} names {len(names)} classes, the networks tell {self.class_num} apart"
-            raise self._wrong_classes(text)
+            places = wrong_counts(self.model, len(names), str(file))
+            said = " and ".join(dotted(place.where) for place in places)
+            what = f"{file} names {len(names)} classes, but {said} is {self.class_num}"
+            raise self._wrong_classes(f"{what}: leave that out, or set it to {len(names)}")
         return tuple(names)
 
     @cached_property
