@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,23 @@ def test_flips_and_calibration_follow_from_the_logits(world: Path, tmp_path: Pat
     ]
     for file in committed:
         assert _check(file) > 0
+
+
+@pytest.mark.usefixtures("tried")
+def test_a_result_of_the_version_before_gets_its_calibration_from_its_logits(
+    world: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.json"
+    assert run(world, "blind", "good", out, "--no-latency") in (0, 1)
+    today = load_results(out)
+    old = json.loads(out.read_text(encoding="utf-8")) | {"format_version": 3}
+    for row in old["cells"]:
+        del row["flips"]
+        row["verdict"].pop("collapsed_classes", None)
+        for part in (row["baseline"], row["student"]):
+            del part["classes"], part["calibration"]
+            part.pop("flips", None)
+    out.write_text(json.dumps(old), encoding="utf-8")
+    assert load_results(out) == today
+    logits_path(out).unlink()
+    assert "calibration" not in load_results(out)["cells"][1]["student"]
