@@ -67,6 +67,14 @@ def _checked(arguments: argparse.Namespace) -> tuple[Config, ExportOptions]:
         problems.append(str(error))
     try:
         arguments.checkpoint = checkpoint_file(arguments.checkpoint)
+    except ClipDuetError as error:
+        problems.append(str(error))
+        # Without it, and without -c, there is no config to look for either.
+        if not arguments.config:
+            if len(problems) == 1:
+                raise
+            refuse(problems)
+    try:
         config = arguments.config or run_config(arguments.checkpoint)
         cfg = load_config(config, arguments.override, trust=arguments.trust)
         if not problems:

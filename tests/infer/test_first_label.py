@@ -24,7 +24,7 @@ def test_real_starts_are_measured_and_checked(make_bundle, colour_clip, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("starts", "reason"), [("1", "no bundle in"), ("0", "--starts 0 (allowed: 1 or more)")]
+    ("starts", "reason"), [("1", "no bundle in"), ("0", "--starts is 0; allowed: 1 to ")]
 )
 def test_what_cannot_be_measured_is_said(colour_clip, tmp_path, capsys, starts, reason):
     clip = colour_clip("a.mp4", "green")
