@@ -3,7 +3,8 @@
 What one text may hold: `train.config.yaml_text`.
 
 `_BASE_: other.yaml` (or a list, later ones win), relative to the file that says it, is read
-first; `train.config.merge` says how settings go on top of it.
+first; `train.config.merge` says how settings go on top of it. All files go on top of each other in
+the order in which they are read, those of a base first.
 
 `${VAR}` and `${VAR:-default}` in a text are replaced from the environment after everything is
 merged, so an overridden value needs no variable; `$${` stands for `${`.
@@ -15,6 +16,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ def load_document(file: Path, *, under: Document | None = None) -> Document:
 
     `under` is what the file's bases go on top of.
     """
-    return _load(file, chain=(), read=[], under=under)
+    return reduce(merge, _layers(file, chain=(), read=[]), under or Document({}))
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
@@ -110,13 +112,20 @@ def expand_environment(document: Document, environment: Mapping[str, str] | None
     document.data = expand(document.data, ())
 
 
-def _load(
-    file: Path, chain: tuple[Path, ...], *, read: list[Path], under: Document | None = None
-) -> Document:
-    """Read a file that `chain` leads to; `read` are all files read before."""
+def _layers(file: Path, chain: tuple[Path, ...], *, read: list[Path]) -> list[Document]:
+    """A file that `chain` leads to and its bases, unmerged: each goes on top of those before it.
 
-    def fail(what: str, origin: str = "") -> Document:
-        return Document({}, {}, [Mistake((BASE,) if chain else (), what, origin)], True)
+    A base is not merged with its own bases first: it may also replace or remove what lies below
+    those.
+
+    Args:
+        file: to read.
+        chain: the files that inherit it, the first one first.
+        read: all files read before; this one and its bases are added.
+    """
+
+    def fail(what: str, origin: str = "") -> list[Document]:
+        return [Document({}, {}, [Mistake((BASE,) if chain else (), what, origin)], True)]
 
     try:
         resolved = Path(os.path.realpath(file))
@@ -143,7 +152,7 @@ def _load(
             document.mistakes.append(Mistake((), what, str(file)))
         document.data = {}
         document.broken = True
-        return document
+        return [document]
     bases = document.data.pop(BASE, [])
     origin = document.origins.pop((BASE,), str(file))
     names = [bases] if isinstance(bases, str) else bases
@@ -151,15 +160,16 @@ def _load(
         what = f"must be a file or a list of files, not {as_yaml(bases)}"
         document.mistakes.append(Mistake((BASE,), what, origin))
         names = []
-    inherited = under or Document({})
+    layers = []
     for name in names:
-        base = _load(file.parent / name, (*chain, resolved), read=read)
-        for index, mistake in enumerate(base.mistakes):
-            if not mistake.origin:
-                base.mistakes[index] = Mistake(mistake.where, mistake.text, origin)
-        _relocate(base.data, from_folder=(file.parent / name).parent, to_folder=file.parent)
-        inherited = merge(inherited, base)
-    return merge(inherited, document)
+        base = file.parent / name
+        for layer in _layers(base, (*chain, resolved), read=read):
+            for index, mistake in enumerate(layer.mistakes):
+                if not mistake.origin:
+                    layer.mistakes[index] = replace(mistake, origin=origin)
+            _relocate(layer.data, from_folder=base.parent, to_folder=file.parent)
+            layers.append(layer)
+    return [*layers, document]
 
 
 def _relocate(data: Any, *, from_folder: Path, to_folder: Path) -> None:

@@ -109,6 +109,30 @@ def test_keys_of_a_mapping_are_left_out(tmp_path: Path, pair: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "OPTIMIZER: {_replace_: true, name: AdamW, learning_rate: 0.5}\n"
+        "DATASET: {_remove_: [batch_size]}\n",
+        "_BASE_: adam.yaml\nDATASET: {_remove_: [batch_size]}\n",
+    ],
+)
+def test_a_base_replaces_and_leaves_out_what_lies_below_it(
+    tmp_path: Path, pair: Path, text: str
+) -> None:
+    """As the file that says `_BASE_` would itself: on top of another base, or of a first file."""
+    adam = "OPTIMIZER: {_replace_: true, name: AdamW, learning_rate: 0.5}\n"
+    write(tmp_path, adam=adam, changes=text, over="_BASE_: changes.yaml\n")
+    write(tmp_path, child="_BASE_: [pair.yaml, changes.yaml]\n")
+    direct = load_config(pair, over=tmp_path / "changes.yaml")
+    below = load_config(pair, over=tmp_path / "over.yaml")
+    beside = load_config(tmp_path / "child.yaml")
+    for cfg in (direct, below, beside):
+        assert cfg.optimizer["learning_rate"] == {"name": "Constant", "learning_rate": 0.5}
+        assert cfg.DATASET.batch_size == 8
+    assert below.optimizer == direct.optimizer == beside.optimizer
+
+
+@pytest.mark.parametrize(
     ("text", "where", "told"),
     [
         ("PIPELINE: {train: {transform: {_remove_: [RandomFlop]}}}\n",
