@@ -98,7 +98,7 @@ def check_space(folder: Path, wanted: int) -> None:
 
 
 def fetch(url: str, target: Path, *, checksum: str | None = None) -> None:
-    """Bring a file to `target`, going on with what an earlier call left of it.
+    """Download a file to `target`, resuming what an earlier call left of it.
 
     Args:
         url: the file.
