@@ -17,8 +17,8 @@ from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.verdict import Rule, verdict
 from benchmarks.stats import paired
 from benchmarks.stats.gains import gain_record
-from benchmarks.stats.resample import Bootstrap, Groups, Interval, Settings
-from benchmarks.stats.score import score_interval
+from benchmarks.stats.resample import Bootstrap, Groups, Settings
+from benchmarks.stats.shares import share_interval
 
 FORMAT, FORMAT_VERSION = "clipduet-real", 1
 
@@ -127,7 +127,7 @@ def summary(
             "gain": gain_record(right["baseline"], right["student"], bootstrap),
             "retained": share.to_dict() if share is not None else None,
             "meaningful": real,
-            **{model: _top1(right[model], bootstrap) for model in MODELS},
+            **{model: share_interval(right[model], bootstrap).to_dict() for model in MODELS},
         }
         if cell != reference:
             row["verdict"] = verdict(drawn, rule, gain_is_real=real, same=cell in same)
@@ -147,14 +147,6 @@ def right_of(gate: Mapping[str, Any]) -> dict[str, dict[str, Right]]:
         }
         for row in gate["cells"]
     }
-
-
-def _top1(right: Right, bootstrap: Bootstrap) -> dict[str, float | None]:
-    """A model's top-1 with an interval over seeds and groups, at least as wide as over clips."""
-    crossed = paired.crossed_bootstrap(right, **bootstrap)
-    score = score_interval(right.mean(axis=0), 0, 1, level=bootstrap["level"])
-    low, high = min(crossed.low, score.low), max(crossed.high, score.high)
-    return Interval(crossed.point, low, high, crossed.level).to_dict()
 
 
 def _same(gate: Mapping[str, Any], cell: str) -> bool:
