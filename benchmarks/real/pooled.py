@@ -6,7 +6,7 @@ draw seeds, and within each set whole groups of its clips.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,8 +61,6 @@ def pool_sets(sets: Sets, rule: Rule, settings: Settings) -> dict[str, Any]:
         [one for each in names.values() for one in each],
         [name for name, each in names.items() for _ in each],
     )
-    labels = [gate["data"]["labels"] for gate in gates.values()]
-    same = [cell for cell in cells if all(_same(gate, cell) for gate in gates.values())]
     reference = first["reference"]
     return {
         "reference": reference,
@@ -75,49 +73,56 @@ def pool_sets(sets: Sets, rule: Rule, settings: Settings) -> dict[str, Any]:
                 "failed": len(gate["data"]["failed"]),
                 **summary(
                     {cell: tables[name][cell] for cell in cells},
-                    [gate["data"]["labels"]],
+                    {name: gate},
                     Groups.of(names[name]),
                     reference=reference,
                     rule=rule,
                     settings=settings,
-                    same=[cell for cell in cells if _same(gate, cell)],
                 ),
             }
             for name, gate in gates.items()
         ],
-        "pooled": summary(
-            joined, labels, groups, reference=reference, rule=rule, settings=settings, same=same
-        ),
+        "pooled": summary(joined, gates, groups, reference=reference, rule=rule, settings=settings),
     }
 
 
 def summary(
     table: Table,
-    labels: Sequence[Sequence[int]],
+    gates: Mapping[str, Mapping[str, Any]],
     groups: Groups,
     *,
     reference: str,
     rule: Rule,
     settings: Settings,
-    same: Sequence[str],
 ) -> dict[str, Any]:
     """Top-1 against chance, gain, retained gain and verdict by deployment; JSON-ready.
 
+    A deployment fails where its models collapsed in one of the sets, as it does in that set's gate,
+    and nothing passes where the reference's did. `collapsed` names these sets.
+
     Args:
         table: what is right.
-        labels: of the clips, a list for each set.
+        gates: results of the sets that the clips are of, by name.
         groups: of the clips.
         reference: the deployment whose gain counts as whole.
         rule: what has to be retained.
         settings: of the resampling.
-        same: deployments that compute what the reference computes, to rounding.
     """
     bootstrap: Bootstrap = {**settings, "groups": groups}
+    labels = [gate["data"]["labels"] for gate in gates.values()]
     clips = sum(map(len, labels))
     # Who knows the set answers its most frequent class.
     chance = sum(max(np.bincount(one)) for one in labels) / clips
     whole = gain_record(table[reference]["baseline"], table[reference]["student"], bootstrap)
     real = whole["distinguishable"] and whole["point"] > 0
+    found = {cell: {name: _verdict(gate, cell) for name, gate in gates.items()} for cell in table}
+    collapsed = {
+        cell: [
+            name for name, one in by_set.items()
+            if one["collapsed"] or one.get("collapsed_classes")
+        ]
+        for cell, by_set in found.items()
+    }  # fmt: skip
     rows = {}
     for cell, right in table.items():
         four = [table[key][model] for key in (reference, cell) for model in MODELS]
@@ -127,10 +132,19 @@ def summary(
             "gain": gain_record(right["baseline"], right["student"], bootstrap),
             "retained": share.to_dict() if share is not None else None,
             "meaningful": real,
+            "collapsed": collapsed[cell],
             **{model: share_interval(right[model], bootstrap).to_dict() for model in MODELS},
         }
         if cell != reference:
-            row["verdict"] = verdict(drawn, rule, gain_is_real=real, same=cell in same)
+            row["verdict"] = verdict(
+                drawn,
+                rule,
+                gain_is_real=real,
+                same=all(one["same_network"] for one in found[cell].values()),
+                one_class=any(one["collapsed"] for one in found[cell].values()),
+                reference_collapsed=bool(collapsed[reference]),
+                class_collapsed=any(one["collapsed_classes"] for one in found[cell].values()),
+            )
         rows[cell] = row
     return {"clips": clips, "chance": float(chance), "by_cell": rows}
 
@@ -149,6 +163,6 @@ def right_of(gate: Mapping[str, Any]) -> dict[str, dict[str, Right]]:
     }
 
 
-def _same(gate: Mapping[str, Any], cell: str) -> bool:
-    row = next((row for row in gate["cells"] if row["cell"] == cell), None)
-    return row is not None and bool(row["verdict"].get("same_network", False))
+def _verdict(gate: Mapping[str, Any], cell: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(row["verdict"] for row in gate["cells"] if row["cell"] == cell)
+    return found

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR
+from benchmarks.gate.explanations import VERDICTS
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Section, Table, bounds, machine_rows
-
-WORDS = {PASS: "passes", FAIL: "fails", UNCLEAR: "inconclusive"}
 
 
 def real_sentences(found: Mapping[str, Any]) -> list[str]:
@@ -94,12 +92,16 @@ def _set_sentence(name: str, one: Mapping[str, Any], reference: str) -> str:
     )
     if not gain["distinguishable"]:
         text += f": {numbers.NOT_DISTINGUISHABLE}"
+    if row["collapsed"]:
+        text += f"; a model answers one class in {numbers.joined(row['collapsed'])}"
     return text + "."
 
 
 def _retained_sentence(cell: str, row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     lost = numbers.interval(row["verdict"]["change"])
-    text = f"{numbers.cell_name(cell)}, all sets: {WORDS[row['verdict']['verdict']]}; "
+    text = f"{numbers.cell_name(cell)}, all sets: {VERDICTS[row['verdict']['verdict']]}; "
+    if row["collapsed"]:
+        text += f"a model or a class collapsed in {numbers.joined(row['collapsed'])}; "
     if row["meaningful"] and row["retained"] is not None:
         text += f"retained gain {numbers.interval(row['retained'], share=True)}; "
     else:
@@ -114,7 +116,7 @@ def _deployments(name: str, one: Mapping[str, Any]) -> Table:
         rows.append(
             [
                 numbers.cell_name(cell),
-                Badge(WORDS[found["verdict"]], found["verdict"]) if found else "the reference",
+                Badge(VERDICTS[found["verdict"]], found["verdict"]) if found else "the reference",
                 numbers.percent(row["baseline"]["point"], 2),
                 numbers.percent(row["student"]["point"], 2),
                 numbers.interval(row["gain"]),

@@ -65,6 +65,37 @@ def test_sets_are_pooled_by_their_clips(make_results: MakeResults) -> None:
     assert any("All sets together: 1200 clips" in sentence for sentence in said)
 
 
+@pytest.mark.parametrize("what", ["collapsed", "collapsed_classes"])
+def test_what_collapsed_in_the_gate_of_one_set_fails_here_too(
+    make_results: MakeResults, what: str
+) -> None:
+    sets = invented(make_results, {"one": 60, "two": 900})
+    lost = {"model": "student", "pair": 0, "class": 2, "clips": 10, "before": 9, "after": 0}
+    sets["one"][1]["cells"][2]["verdict"] |= {what: [lost], "verdict": "fail"}
+    found = pool_sets(sets, Rule(), SETTINGS)
+    of_one, of_two, pooled = (
+        one["by_cell"]["onnxruntime:int8"] for one in (*found["sets"], found["pooled"])
+    )
+    assert of_one["verdict"]["verdict"] == pooled["verdict"]["verdict"] == "fail"
+    assert of_two["verdict"]["verdict"] == "pass"
+    assert pooled["collapsed"] == ["one"] and of_two["collapsed"] == []
+    assert any("collapsed in one" in sentence for sentence in real_sentences(found))
+
+
+def test_nothing_passes_where_a_model_of_the_reference_collapsed(
+    make_results: MakeResults,
+) -> None:
+    sets = invented(make_results, {"one": 60, "two": 900})
+    same = {"model": "baseline", "pair": 0, "class": 2, "answers": 60, "clips": 60}
+    sets["one"][1]["cells"][0]["verdict"]["collapsed"] = [same]
+    found = pool_sets(sets, Rule(), SETTINGS)
+    of_one, of_two, pooled = (
+        one["by_cell"]["onnxruntime:fp32"] for one in (*found["sets"], found["pooled"])
+    )
+    assert of_one["verdict"]["verdict"] == pooled["verdict"]["verdict"] == "unclear"
+    assert of_two["verdict"]["verdict"] == "pass"
+
+
 def test_sets_of_other_seeds_are_not_pooled(make_results: MakeResults) -> None:
     sets = invented(make_results, {"one": 60, "two": 60})
     sets["two"][1]["pairs"].pop()
