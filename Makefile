@@ -211,7 +211,7 @@ bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
 best := $(or $(CHECKPOINT),$(run)/best.pdparams)
 # A bundle that is named is used as it is.
 exported = $(if $(BUNDLE),:,$(call up_to_date,$(bundle)=$(best)))
-predict: setup ## label videos; without a bundle all before it is made first (VIDEO="files, folders, globs" LABELS= BUNDLE=)
+predict: setup ## classify video files; without a bundle all before it is made first (VIDEO="files, folders, globs" LABELS= BUNDLE=)
 	@$(exported) || $(MAKE) export
 	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO) $(addprefix --labels ,$(LABELS))
 
@@ -277,7 +277,7 @@ study-real: setup ## folds of several sets of real clips, judged and pooled (hou
 	@$(PY) -m benchmarks.real --root $(ROOT) $(study_options) $(if $(SETS),--sets $(SETS)) \
 	    $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS))
 
-doctor: setup ## say which backends run here and why the others cannot (BUNDLE= says what could run it)
+doctor: setup ## show which backends run here, and why the others cannot (BUNDLE= says what could run it)
 	@$(PY) -m infer.doctor $(if $(BUNDLE),--bundle $(BUNDLE))
 
 # --- checks ------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from . import __version__
 
 COMMANDS = {
-    "predict": "say what happens in videos",
-    "doctor": "say what can run on this machine, and why the rest cannot",
+    "predict": "classify video files",
+    "doctor": "show which backends run here, and why the others cannot",
 }
 
 

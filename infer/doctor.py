@@ -1,4 +1,4 @@
-"""Say what can run here and why the rest cannot: `python -m infer.doctor [--bundle DIR]`.
+"""Show which backends run here, and why the others cannot: `python -m infer.doctor [--bundle DIR]`.
 
 Packages are tried in processes of their own, so that a broken one is a line of the report. Exit
 status: 0 something can run (with --bundle: that bundle can), 1 nothing can, 2 wrong use.
@@ -280,7 +280,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     """The command line, which calls itself `prog`; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Say what is installed, which devices are seen, what can run and what cannot.",
+        description="Show what is installed, which devices are seen, what can run and what cannot.",
         epilog="Exit status: 0 something can run (with --bundle: that bundle can), 1 nothing can, "
         "2 wrong use.",
     )

@@ -1,4 +1,4 @@
-"""Say what happens in videos: `python infer/predict.py --video clip.mp4`.
+"""Classify video files: `python infer/predict.py --video clip.mp4`.
 
 Exit status: 0 done; 1 some inputs failed; 2 wrong use; 130 interrupted, 143 ended by SIGTERM, 129
 by SIGHUP, 141 the reader of a pipe went away (as shells count them).
@@ -81,8 +81,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="Say what happens in videos. One answer for every name that is given or found "
-        "in a folder, in the order given; a name that comes again is answered once.",
+        description="Classify video files. One answer for every name that is given or found in a "
+        "folder, in the order given; a name that comes again is answered once.",
         epilog="Exit status: 0 done, 1 some inputs failed, 2 wrong use; 128 more than the number "
         "of a signal that ended it.",
     )
