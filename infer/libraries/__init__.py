@@ -1,1 +1,1 @@
-"""How packages of others are set, and the oldest versions of them that were tested."""
+"""Third-party packages: their settings, the oldest tested versions, commands to install them."""
