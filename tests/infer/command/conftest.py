@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infer.command import delivery
 from infer.predict import main
-
-
-@pytest.fixture
-def bundle(make_bundle):
-    return make_bundle()
 
 
 @pytest.fixture
@@ -24,22 +18,3 @@ def ask(bundle, tmp_path, monkeypatch, capsys):
         return status, *capsys.readouterr()
 
     return run
-
-
-@pytest.fixture
-def stop_after(monkeypatch):
-    """`stop_after(3)`: the next run is interrupted after three predictions."""
-
-    def arrange(many):
-        real = delivery.predict_videos
-
-        def stopping(videos, *args, **options):
-            for done, prediction in enumerate(real(videos, *args, **options)):
-                if done == many:
-                    monkeypatch.setattr(delivery, "predict_videos", real)
-                    raise KeyboardInterrupt
-                yield prediction
-
-        monkeypatch.setattr(delivery, "predict_videos", stopping)
-
-    return arrange

@@ -10,8 +10,6 @@ import os
 import pty
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -19,9 +17,26 @@ import pytest
 
 from infer.command import delivery
 from infer.system.files import lock_file
+from tests.infer import predicting
 
-ROOT = Path(__file__).resolve().parents[3]
-COMMAND = [sys.executable, str(ROOT / "infer" / "predict.py")]
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """`stop_after(3)`: the next run is interrupted after three predictions."""
+
+    def arrange(many):
+        real = delivery.predict_videos
+
+        def stopping(videos, *args, **options):
+            for done, prediction in enumerate(real(videos, *args, **options)):
+                if done == many:
+                    monkeypatch.setattr(delivery, "predict_videos", real)
+                    raise KeyboardInterrupt
+                yield prediction
+
+        monkeypatch.setattr(delivery, "predict_videos", stopping)
+
+    return arrange
 
 
 def names(folder):
@@ -278,10 +293,9 @@ def many(colour_clip, tmp_path, count):
 
 
 def start(bundle, tmp_path, *, output="out.jsonl", **options):
-    command = [*COMMAND, "--bundle", str(bundle), "--video", "v", "--output", output]
-    command += ["--format", "jsonl", "--threads", "1"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
-    return subprocess.Popen(command, cwd=tmp_path, **pipes)
+    given = ["--bundle", bundle, "--video", "v", "--output", output]
+    given += ["--format", "jsonl", "--threads", "1"]
+    return predicting.start(*given, cwd=tmp_path, **options)
 
 
 def wait_for(partial, lines, process):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from infer.command import delivery
-
-ROOT = Path(__file__).resolve().parents[3]
-COMMAND = [sys.executable, str(ROOT / "infer" / "predict.py")]
+from tests.infer.predicting import COMMAND
 
 
 @pytest.mark.parametrize("mode", ["w", "a"])

@@ -24,10 +24,8 @@ from infer.isolation.reading import IsolatedReading
 from infer.pipeline.predictions import predict_videos
 from infer.predict import main
 from infer.system.errors import BackendError, ClipDuetError, VideoError
+from tests.infer.predicting import COMMAND, ROOT
 from tests.tiny_bundle import CLASSES, SPEC
-
-ROOT = Path(__file__).resolve().parents[3]
-COMMAND = [sys.executable, str(ROOT / "infer" / "predict.py")]
 
 # Takes PyAV's place in every process that is started: what happens is in the file's name.
 BROKEN_DECODER = """
