@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):  # run as a file: Python put train/ first, the package is above it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from infer.command.option_values import from_one
 from infer.command.runner import command, run_and_exit, told_when_stopped
 from infer.system.log import logger
 from train.checkpoints.names import LATEST
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true", help="go on with the run in the folder, if there is one")
     add(
         "--extend",
-        type=_epochs,
+        type=from_one,
         default=0,
         metavar="EPOCHS",
         help="train the finished run in the folder on for so many epochs",
@@ -67,12 +68,6 @@ def parser() -> argparse.ArgumentParser:
     add_trust(parser)
     add("--visualdl", action="store_true", help="write scalars for VisualDL to OUTPUT/vdl")
     return parser
-
-
-def _epochs(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number of epochs, allowed: 1 or more")
-    return int(text)
 
 
 @command(stopped="nothing was begun", extra="train")

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infer.command.option_values import whole
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.files import check_writable, sha256_of
@@ -74,13 +75,13 @@ def parser() -> argparse.ArgumentParser:
     add("--suffix", help="file suffix or name pattern of frames (default: the config's)")
     add("--split", choices=("test", "valid"), default="test",
         help="whose list and pipeline of the config (default: %(default)s)")  # fmt: skip
-    add("--views", type=partial(_number, most=1024), help="clips of a video, at other times")
+    add("--views", type=whole(1, 1024), help="clips of a video, at other times")
     add("--crops", type=int, choices=(1, 3), help="squares of a frame")
     add("--backend", default="onnxruntime", help="of a bundle (default: %(default)s)")
     add("--precision", default="fp32", help="of a bundle (default: %(default)s)")
-    add("--threads", type=partial(_number, most=1024), help="of a bundle's network")
-    add("--batch-size", type=partial(_number, most=4096), help="clips at a time")
-    add("--workers", type=partial(_number, most=256), default=2, help="threads that decode")
+    add("--threads", type=whole(1, 1024), help="of a bundle's network")
+    add("--batch-size", type=whole(1, 4096), help="clips at a time")
+    add("--workers", type=whole(1, 256), default=2, help="threads that decode")
     add("--skip-missing", action="store_true", help="leave out listed files that do not exist")
     add("--out", "--output", type=Path, default=Path("reports/evaluation"), metavar="FOLDER",
         help="what is written goes here (default: %(default)s)")  # fmt: skip
@@ -136,12 +137,6 @@ def main(arguments: list[str] | None = None) -> int:
     for path, reason in result.failed:
         log.warning(f"could not be read, and counts as wrong: {path}: {reason}")
     return 1 if result.failed else 0
-
-
-def _number(text: str, *, most: int) -> int:
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to {most}")
-    return int(text)
 
 
 def _with_views(spec: ClipSpec, options: argparse.Namespace) -> ClipSpec:
