@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from infer.system.errors import listed
+from infer.system.errors import listed, os_reason
 from infer.system.files import sha256_of, write_text
 from infer.system.limited_files import read_text
 from infer.system.log import logger
@@ -316,7 +316,7 @@ def read_folds(file: Path) -> FoldLists:
         if not len(record["lists"]) == found.number == len(set(record["clips"]["fold"])):
             raise FoldsError(f"{file} does not hold the lists of every fold")
     except OSError as error:
-        raise FoldsError(f"{file} cannot be read: {error.strerror or error}") from error
+        raise FoldsError(f"{file} cannot be read: {os_reason(error)}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FoldsError(f"{file} is damaged: {error!r}") from error
     if changed:
