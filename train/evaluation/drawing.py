@@ -62,7 +62,7 @@ def write_drawing(file: Path, draw: Draw, *, size: tuple[float, float]) -> None:
 
 def shown(name: str) -> str:
     """A name as it stands in a drawing."""
-    text = printable(name).encode("utf-8", "backslashreplace").decode()
+    text = printable(name)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "\u2026"
 
 

@@ -85,4 +85,4 @@ def _picture(dataset: ListedClips, index: int) -> str:
 
 
 def _safe(text: str) -> str:
-    return escape(printable(text).encode("utf-8", "backslashreplace").decode())
+    return escape(printable(text))
