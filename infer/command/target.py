@@ -66,7 +66,7 @@ def checked_path(target: Target, *, videos: Sequence[Path], bundle: Path) -> Pat
             f"--output {named} leads to {path}, which is open elsewhere; name the file, or - for "
             "standard output"
         )
-    if str(path) in map(os.path.realpath, videos):
+    if path.exists() and str(path) in map(os.path.realpath, videos):
         raise ClipDuetError(f"--output {named} is one of the videos; name another file")
     if Path(os.path.realpath(bundle)) in path.parents:
         raise ClipDuetError(f"--output {named} lies in the bundle; name another file")
