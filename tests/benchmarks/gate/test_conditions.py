@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from benchmarks.gate.result_file import load_results
 from benchmarks.gate.summary import summary_record
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, Rule
 from tests.benchmarks.gate.networks import cell, run
+from tests.benchmarks.older_results import as_version_3
 
 Make = Callable[..., dict[str, Any]]
 
@@ -117,18 +117,6 @@ def test_a_class_that_collapses_fails_a_deployment_whose_top1_is_kept() -> None:
     assert (lost["model"], lost["class"], lost["after"]) == ("student", 7, 0)
     assert row["verdict"]["verdict"] == "fail"
     assert row["student"]["classes"]["change"]["largest_fall"] == 7
-
-
-def as_version_3(results: dict[str, Any]) -> dict[str, Any]:
-    """A file as it was before it had measures besides top-1."""
-    old = copy.deepcopy(results) | {"format_version": 3}
-    for row in old["cells"]:
-        del row["flips"]
-        row["verdict"].pop("collapsed_classes", None)
-        for part in (row["baseline"], row["student"]):
-            del part["classes"]
-            part.pop("flips", None)
-    return old
 
 
 def test_measures_of_a_file_of_the_version_before_follow_from_its_answers(

@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from benchmarks.deployments.logits import logits_path, read_logits
 from benchmarks.gate.result_file import load_results
 from tests.benchmarks.gate.networks import run
+from tests.benchmarks.older_results import as_version_3
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -89,14 +90,9 @@ def test_a_result_of_the_version_before_gets_its_calibration_from_its_logits(
     out = tmp_path / "results.json"
     assert run(world, "blind", "good", out, "--no-latency") in (0, 1)
     today = load_results(out)
-    old = json.loads(out.read_text(encoding="utf-8")) | {"format_version": 3}
-    for row in old["cells"]:
-        del row["flips"]
-        row["verdict"].pop("collapsed_classes", None)
-        for part in (row["baseline"], row["student"]):
-            del part["classes"], part["calibration"]
-            part.pop("flips", None)
-    out.write_text(json.dumps(old), encoding="utf-8")
+    out.write_text(
+        json.dumps(as_version_3(json.loads(out.read_text(encoding="utf-8")))), encoding="utf-8"
+    )
     assert load_results(out) == today
     logits_path(out).unlink()
     assert "calibration" not in load_results(out)["cells"][1]["student"]
