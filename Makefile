@@ -15,8 +15,9 @@
 #   DATA=file        list of labelled clips instead of the config's test list (evaluate)
 #   METHODS="..."    distillation methods to compare, of configs/methods (study)
 #   SEEDS="..."      seeds of the study; comparing METHODS takes at least three (study)
-#   CONFIGS="..."    baseline=FILE dml=FILE instead of the demo's two (study)
-#   FOLDS=number     cross-validation: every clip of the lists is a test clip once (study)
+#   CONFIGS="..."    baseline=FILE dml=FILE instead of the demo's two (study without METHODS)
+#   FOLDS=number     cross-validation: every clip of the lists is a test clip once (study without
+#                    METHODS)
 #   CLIPS=folder     class folders of your own clips (init)
 #   OUT=folder       where their lists and configs go, if not my/ (init), and what is measured, if not
 #                    reports/evaluation (evaluate)
@@ -74,7 +75,7 @@ reads_triton := $(exports)
 reads_benchmark := $(trains)
 reads_report := $(trains)
 reads_demo := $(trains) VIDEO LABELS
-reads_study := METHODS SEEDS CONFIGS FOLDS OVERRIDES
+reads_study := METHODS SEEDS OVERRIDES $(if $(METHODS),,CONFIGS FOLDS)
 reads_study-real := ROOT SETS STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES
 reads_doctor := BUNDLE
 reads_test := JOBS

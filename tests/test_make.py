@@ -87,6 +87,14 @@ def test_a_variable_that_a_target_does_not_read_is_an_error(installed: Path, tar
             assert all(f"{one}=" in done.stderr for one in read) and not done.stdout
 
 
+@pytest.mark.parametrize("name", ["CONFIGS", "FOLDS"])
+def test_a_comparison_of_methods_does_not_read_what_a_study_alone_takes(
+    installed: Path, name: str
+) -> None:
+    done = _make(installed, "--dry-run", "study", "METHODS=kd", f"{name}=5")
+    assert done.returncode == 2 and f"study does not read {name}=" in done.stderr
+
+
 def test_targets_asked_for_together_read_what_either_reads(installed: Path) -> None:
     done = _make(installed, "--dry-run", "doctor", "train", "BUNDLE=b", "SEED=1")
     assert done.returncode == 0, done.stderr
