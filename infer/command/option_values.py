@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Callable
 
-from ..system.hardware import LARGEST
+from ..system.hardware import LARGEST_LIMIT
 
 LARGEST_COUNT = 10**15
 """Of anything that is counted, bytes too: no machine has so many."""
@@ -31,14 +31,14 @@ from_zero = whole(0, LARGEST_COUNT)
 
 
 def above_zero(text: str) -> float:
-    """A number above 0, at most `LARGEST`."""
+    """A number above 0, at most `LARGEST_LIMIT`."""
     try:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value <= LARGEST:
+    if not 0 < value <= LARGEST_LIMIT:
         raise argparse.ArgumentTypeError(
-            f"{_shown(text)} is not a number above 0, up to {LARGEST:g}"
+            f"{_shown(text)} is not a number above 0, up to {LARGEST_LIMIT:g}"
         )
     return value
 

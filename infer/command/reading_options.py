@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import ClipDuetError
-from ..system.hardware import LARGEST
+from ..system.hardware import LARGEST_LIMIT
 from .option_values import above_zero, from_one, whole
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--read-memory",
-        type=whole(1, int(LARGEST)),
+        type=whole(1, int(LARGEST_LIMIT)),
         metavar="MIB",
         help="with --isolate: MiB of memory that the reading of a video may take (default: 2048)",
     )

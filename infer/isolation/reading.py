@@ -28,7 +28,7 @@ from ..clips.decode import Frames, VideoInfo
 from ..clips.spec import ClipSpec
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import BackendError, ClipDuetError, SpecError, VideoError
-from ..system.hardware import LARGEST
+from ..system.hardware import LARGEST_LIMIT
 from ..system.subprocess_call import ending, search_path
 from .messages import ConnectionLost, receive, receive_into, send
 
@@ -80,7 +80,7 @@ class IsolatedReading:
         Raises:
             ClipDuetError: no process can be started.
         """
-        self._seconds, self._memory = min(seconds, LARGEST), memory
+        self._seconds, self._memory = min(seconds, LARGEST_LIMIT), memory
         self._settings = {"memory": memory, "limits": asdict(limits)}
         self._lock = threading.Lock()
         self._closed = False

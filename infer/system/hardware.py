@@ -11,9 +11,8 @@ from pathlib import Path
 
 MOST_DECODERS = 8
 """Threads that read videos at once; more would hold memory that the network cannot keep up with."""
-LARGEST = 1e9
-"""Seconds that no command runs for, and MiB that no machine has: the system takes no larger limits
-of time and memory."""
+LARGEST_LIMIT = 1e9
+"""Of time in seconds, and of memory in MiB: the system takes no larger ones."""
 CPUINFO = Path("/proc/cpuinfo")
 CGROUPS, OWN_CGROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # What decides how fast a network runs: vector width, 8-bit and 16-bit dot products, tiles.
