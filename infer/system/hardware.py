@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +91,31 @@ def quota(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int | None:
     Returns:
         Rounded up; None: there is no limit.
     """
+    return _least_limit("cpu", _quota_of, root, own)
+
+
+def memory_bytes(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int | None:
+    """The memory of this machine, or what control groups allow of it (`docker run --memory`).
+
+    Args:
+        root: as for `quota`.
+        own: as for `quota`.
+
+    Returns:
+        None where the system does not tell.
+    """
+    try:
+        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    # Of version 1, no limit is a number larger than any memory.
+    return min(installed, _least_limit("memory", _memory_of, root, own) or installed)
+
+
+def _least_limit(
+    controller: str, limit_of: Callable[[Path], int | None], root: Path, own: Path
+) -> int | None:
+    """The least limit of a process's control groups and those above them; None: there is none."""
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -97,17 +123,17 @@ def quota(root: Path = CGROUPS, own: Path = OWN_CGROUPS) -> int | None:
     limits = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        for base in (root / controllers, root / ("cpu" if controllers else "unified")):
+        for base in (root / controllers, root / (controller if controllers else "unified")):
             # Within a container the path may be that of the host, and the mount begins at its end.
             group = base / path.strip("/")
             above = [folder for folder in group.parents if folder.is_relative_to(base)]
-            limits += [_limit(folder) for folder in (group, *above)]
+            limits += [limit_of(folder) for folder in (group, *above)]
     return min((limit for limit in limits if limit), default=None)
 
 
-def _limit(group: Path) -> int | None:
+def _quota_of(group: Path) -> int | None:
     try:
         if (group / "cpu.max").is_file():
             time, period = (group / "cpu.max").read_text().split()
@@ -119,12 +145,13 @@ def _limit(group: Path) -> int | None:
         return None
 
 
-def memory_bytes() -> int | None:
-    """The memory of this machine; None where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
+def _memory_of(group: Path) -> int | None:
+    for name in ("memory.max", "memory.limit_in_bytes"):
+        try:
+            return int((group / name).read_text())
+        except (OSError, ValueError):  # not there; `max`: no limit
+            continue
+    return None
 
 
 def peak_bytes() -> int | None:

@@ -1,4 +1,4 @@
-"""How many cores there are to use, as a container's quota has it."""
+"""How many cores and how much memory there are to use, as a container has them."""
 
 from __future__ import annotations
 
@@ -54,6 +54,27 @@ def test_a_quota_of_either_version_is_found(
 
 def test_no_control_groups_are_no_quota(tmp_path: Path) -> None:
     assert hardware.quota(tmp_path, tmp_path / "own") is None
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        (V2, {"memory.max": "2048\n"}, 2048),
+        (V2, {"memory.max": "max\n"}, 8192),
+        (V2, {"docker/a1/memory.max": "max\n", "docker/memory.max": "4096\n"}, 4096),
+        (V2, {"memory.max": f"{1 << 62}\n"}, 8192),
+        (V1, {"memory/memory.limit_in_bytes": "2048\n"}, 2048),
+        (V1, {"memory/docker/a1/memory.limit_in_bytes": "1024\n"}, 1024),
+        (V1, {"memory/memory.limit_in_bytes": "9223372036854771712\n"}, 8192),
+        (V2, {"memory.max": "nonsense\n"}, 8192),
+        ("", {}, 8192),
+    ],
+)
+def test_memory_is_that_of_the_machine_or_what_a_container_may_take(
+    own: str, files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2}.__getitem__)
+    assert hardware.memory_bytes(*write(tmp_path, own, files)) == expected
 
 
 @pytest.mark.parametrize(("allowed", "seen", "expected"), [(1, 8, 1), (16, 8, 8), (None, 8, 8)])
