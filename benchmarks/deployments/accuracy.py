@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from benchmarks.deployments.deployment import Deployment
 from benchmarks.stats import paired
+from train.evaluation import per_class
 
 MODELS = ("baseline", "student")
 
@@ -73,12 +74,8 @@ def answers_of(logits: npt.NDArray[np.floating[Any]], labels: npt.ArrayLike) -> 
 
 def macro_f1(predictions: npt.ArrayLike, labels: npt.ArrayLike, classes: int) -> float:
     """Mean F1 of the classes in the list; a failed clip misses its class."""
-    said, truth = np.asarray(predictions), np.asarray(labels)
-    hits = np.bincount(truth[said == truth], minlength=classes)
-    support = np.bincount(truth, minlength=classes)
-    answered = np.bincount(said[said >= 0], minlength=classes)
-    present = support > 0
-    return float((2 * hits[present] / (support + answered)[present]).mean())
+    table = per_class.confusion(np.asarray(labels), np.asarray(predictions), classes=classes)
+    return per_class.macro_f1(table)
 
 
 def macro_f1_gain(

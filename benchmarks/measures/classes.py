@@ -20,19 +20,7 @@ from benchmarks.stats.shares import share_of_drawn
 COLLAPSED_SHARE = 0.1
 COLLAPSED_LEVEL = 0.95
 
-Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-
-
-def confusion(predictions: npt.ArrayLike, labels: npt.ArrayLike, classes: int) -> Ints:
-    """[classes, classes + 1]: clips of a class (row) by what was answered (column).
-
-    The last column counts those without an answer, whose prediction is negative.
-    """
-    said, truth = np.asarray(predictions, np.int64), np.asarray(labels, np.int64)
-    found = np.zeros((classes, classes + 1), np.int64)
-    np.add.at(found, (truth, np.where(said < 0, classes, said)), 1)
-    return found
 
 
 def class_figures(

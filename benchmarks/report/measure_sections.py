@@ -11,9 +11,9 @@ from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.condition_sentences import measured_words
 from benchmarks.gate.conditions import CONDITIONS, MET, MISSED
 from benchmarks.gate.summary import chosen_row
-from benchmarks.measures.classes import confusion
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Section, Table, bounds
+from train.evaluation.per_class import confusion
 
 Results = Mapping[str, Any]
 
@@ -187,7 +187,8 @@ def _confusion(results: Results) -> Table:
     row, names = chosen_row(results) or results["cells"][0], results["data"]["classes"]
     labels = np.asarray(results["data"]["labels"])
     of_pairs = [
-        confusion(pair["student"]["predictions"], labels, len(names)) for pair in row["pairs"]
+        confusion(labels, np.asarray(pair["student"]["predictions"]), classes=len(names))
+        for pair in row["pairs"]
     ]
     table = np.sum(of_pairs, axis=0)
     where = f"The student's answers in {numbers.cell_name(row['cell'])}"

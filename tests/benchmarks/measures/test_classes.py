@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from benchmarks.measures.classes import class_figures, collapsed_classes, confusion
+from benchmarks.measures.classes import class_figures, collapsed_classes
 from benchmarks.stats.resample import Bootstrap, Groups
+from train.evaluation.per_class import confusion
 
 BOOTSTRAP: Bootstrap = {"resamples": 500, "seed": 0, "level": 0.95}
 
 
 def test_a_confusion_matrix_by_hand() -> None:
-    found = confusion([0, 1, 1, 2, -1, 2], [0, 0, 1, 1, 2, 2], 4)
+    found = confusion(np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 2, -1, 2]), classes=4)
     assert found.tolist() == [
         [1, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 1, 0, 1], [0, 0, 0, 0, 0],
     ]  # fmt: skip
@@ -28,7 +29,7 @@ def test_recalls_are_the_diagonal_and_sum_to_the_accuracy(
 ) -> None:
     rng = np.random.default_rng(seed)
     labels, said = rng.integers(classes, size=clips), rng.integers(-1, classes, size=clips)
-    table = confusion(said, labels, classes)
+    table = confusion(labels, said, classes=classes)
     assert table.sum() == clips and (table.sum(axis=1) == np.bincount(labels, None, classes)).all()
     figures = class_figures({"a": (said == labels)[None]}, "a", labels, BOOTSTRAP)["a"]
     for place, one in enumerate(figures["class"]):
