@@ -24,6 +24,7 @@ from benchmarks.stats.resample import (
     Resampled,
     resample,
 )
+from train.evaluation.shares import wilson_of_share
 
 __all__ = [
     "LEVEL",
@@ -86,12 +87,8 @@ def wilson(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"{successes} of {trials} is not a share: give 0 <= successes <= trials")
-    from scipy.stats import binomtest
-
     share = successes / trials
-    found = binomtest(successes, trials).proportion_ci(level, method="wilson")
-    # At 0 and 1 the bound equals the share exactly; rounding must not push it past.
-    return Interval(share, max(0.0, min(share, found.low)), min(1.0, max(share, found.high)), level)
+    return Interval(share, *wilson_of_share(share, trials, level=level), level)
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from statistics import NormalDist
-
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stats import paired
-from benchmarks.stats.resample import LEVEL, Bootstrap, Interval, Resampled
+from benchmarks.stats.resample import Bootstrap, Interval, Resampled
 from benchmarks.stats.score import score_interval
 from benchmarks.stats.student_t import t_interval
+from train.evaluation.shares import wilson_of_share
 
 
 def share_interval(right: npt.ArrayLike, bootstrap: Bootstrap) -> Interval:
@@ -57,7 +55,8 @@ def conditional_share(
     if not below.any():
         return None
     share, trials = float(above.sum() / below.sum()), float(below.sum() / len(below))
-    least = wilson_of_share(share, trials, level=bootstrap["level"])
+    level = bootstrap["level"]
+    least = Interval(share, *wilson_of_share(share, trials, level=level), level)
     if len(below) == 1 and bootstrap.get("groups") is None:
         return least
     found = paired.resampled([above, below], **bootstrap).ratio([1, 0], [0, 1])
@@ -69,23 +68,6 @@ def conditional_share(
         min(1.0, max(least.high, found.high)),
         found.level,
     )
-
-
-def wilson_of_share(share: float, trials: float, *, level: float = LEVEL) -> Interval:
-    """Wilson's score interval where the trials are a mean, and need not be a whole number.
-
-    Raises:
-        ValueError: a share outside 0..1, or no trials.
-    """
-    if not 0 <= share <= 1 or not trials > 0:
-        raise ValueError(f"no interval of a share of {share} of {trials} trials")
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    spread = share * (1 - share) / trials + z * z / (4 * trials * trials)
-    half = z * math.sqrt(spread) / (1 + z * z / trials)
-    low, high = max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
-    # Rounding must not leave the ends of what was never or always seen beside 0 and 1.
-    return Interval(share, 0.0 if share == 0 else low, 1.0 if share == 1 else high, level)
 
 
 def with_pairs(found: Interval, of_pair: npt.ArrayLike) -> Interval:

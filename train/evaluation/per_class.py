@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 
 from infer.system.files import write_text
+from train.evaluation.shares import LEVEL, wilson
 
-LEVEL = 0.95
 RESAMPLES = 1000
 Interval = tuple[float, float]
 
@@ -48,18 +46,6 @@ class ClassRow:
     precision: float | None
     f1: float | None
     taken_for: str
-
-
-def wilson(right: int, of: int, *, level: float = LEVEL) -> Interval:
-    """The score interval of a share (Wilson 1927); (0, 1) of nothing."""
-    if of == 0:
-        return 0.0, 1.0
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, shrink = right / of, 1 + z * z / of
-    middle = (share + z * z / (2 * of)) / shrink
-    half = z * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / shrink
-    # Rounding may not put the share itself outside.
-    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 def confusion(labels: np.ndarray, predictions: np.ndarray, *, classes: int) -> np.ndarray:

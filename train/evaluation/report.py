@@ -18,9 +18,9 @@ from train.evaluation.per_class import (
     confusion,
     macro_f1_interval,
     per_class,
-    wilson,
     write_per_class,
 )
+from train.evaluation.shares import wilson
 from train.evaluation.wrong_clips import write_wrong_clips
 
 RESULTS, ANSWERS, PER_CLASS = "results.json", "predictions.csv", "per_class.csv"

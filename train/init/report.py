@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from math import sqrt
 
 import numpy as np
 
 from train.data.balance import TOLD_FROM
 from train.data.unreadable import Failed, reasons
+from train.evaluation.shares import wilson_of_share
 from train.init.look import Look
 from train.init.split import PARTS, SAME, Split
 
@@ -87,21 +87,13 @@ def about_split(split: Split, paths: Sequence[str], labels: Sequence[int], how: 
             f"{paths[first.first]} and {paths[first.second]}: one may be wrong"
         )
     tested = int((split.parts == PARTS.index("test")).sum())
-    low, high = (100 * end for end in interval(ACCURACY, tested))
+    low, high = (100 * end for end in wilson_of_share(ACCURACY, tested))
     lines.append(
         f"{tested} test clips show little: where {100 * ACCURACY:.0f} % are right, the 95 % "
         f"interval is {low:.0f} to {high:.0f} %, {high - low:.0f} points wide; to be seen, a "
         "difference between two networks has to be of that order"
     )
     return lines
-
-
-def interval(share: float, number: int) -> tuple[float, float]:
-    """The 95 % score interval (Wilson, 1927) of a share that is seen in `number` clips."""
-    z = 1.959964
-    middle = (share + z**2 / (2 * number)) / (1 + z**2 / number)
-    half = z / (1 + z**2 / number) * sqrt(share * (1 - share) / number + (z / (2 * number)) ** 2)
-    return middle - half, middle + half
 
 
 def _range(values: Sequence[float], form: str) -> str:

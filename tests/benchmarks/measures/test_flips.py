@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from benchmarks.measures.flips import directed_flips
 from benchmarks.stats.resample import Bootstrap, Groups
-from benchmarks.stats.shares import wilson_of_share
+from train.evaluation.shares import wilson_of_share
 
 BOOTSTRAP: Bootstrap = {"resamples": 500, "seed": 0, "level": 0.95}
 NAMES = ("right_to_wrong", "wrong_to_right", "negative_flips")
@@ -85,4 +85,4 @@ def test_wilson_of_whole_trials_is_scipy_s(counts: tuple[int, int]) -> None:
     count, trials = counts
     ours = wilson_of_share(count / trials, trials, level=0.9)
     theirs = binomtest(count, trials).proportion_ci(0.9, method="wilson")
-    assert [ours.low, ours.high] == pytest.approx([theirs.low, theirs.high], abs=1e-12)
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=1e-12)

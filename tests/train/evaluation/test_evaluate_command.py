@@ -20,7 +20,8 @@ from tests.tiny_bundle import SPEC, write_bundle
 from tests.train.tiny import ALONE, PAIR, run
 from train.evaluate import main
 from train.evaluation.evaluate import Evaluation
-from train.evaluation.per_class import confusion, macro_f1, macro_f1_interval, per_class, wilson
+from train.evaluation.per_class import confusion, macro_f1, macro_f1_interval, per_class
+from train.evaluation.shares import wilson
 
 
 def rows(file: Path) -> list[dict[str, str]]:

@@ -17,11 +17,11 @@ from train.config.load import load_config
 from train.data.folders import Clip
 from train.data.folders import main as folders
 from train.data.lists import read_list
+from train.evaluation.shares import wilson_of_share
 from train.init.__main__ import main
 from train.init.choices import Machine, choose
 from train.init.configs import baseline, mutual, teacher
 from train.init.look import Look
-from train.init.report import interval
 
 CLASSES = {"turn left": 0, "turn right": 1, "wait": 2}
 WRITTEN = {"train.list", "val.list", "test.list", "classes.txt"} | {
@@ -307,5 +307,5 @@ def test_what_is_chosen_is_a_config(
 
 
 def test_the_interval_of_a_test_list_is_wilsons() -> None:
-    assert interval(0.8, 30) == pytest.approx((0.6269, 0.9049), abs=1e-4)
-    assert interval(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert wilson_of_share(0.8, 30) == pytest.approx((0.6269, 0.9049), abs=1e-4)
+    assert wilson_of_share(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
