@@ -46,7 +46,7 @@ def main() -> None:
     output = text_override("output_dir", options.output)
     cfg = load_config(options.config, [*options.override, output])
     if cfg.model["framework"] != "RecognizerDistillation":
-        raise SystemExit(f"error: {options.config} trains one network; the loss needs two")
+        raise ClipDuetError(f"{options.config} trains one network; the loss needs two")
     train_set, valid_set = training_datasets(cfg)
     built, pixels = built_networks(cfg)
     own = Term("cosine", cosine, weight=2.0, learners=("Student",), reads=("Student", "Teacher"))
