@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+import train.engine.loop
 from train.checkpoints.checkpoint import LATEST, load_file
 from train.config.load import load_config
 from train.data.splits import training_datasets
-from train.engine.loop import train
 from train.engine.progress import Progress
+from train.engine.run import Run
 
 STUDENT = {
     "backbone": {
@@ -48,7 +50,19 @@ ALONE = {"framework": "Recognizer2D", **STUDENT}
 def run(file: Path, *overrides: str, resume: bool = False) -> Progress:
     cfg = load_config(file, overrides)
     train_set, valid_set = training_datasets(cfg)
-    return train(cfg, train_set=train_set, valid_set=valid_set, resume=resume)
+    return train.engine.loop.train(cfg, train_set=train_set, valid_set=valid_set, resume=resume)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Interrupt runs, from now on, after so many steps; `monkeypatch.undo` ends it."""
+    take = train.engine.loop.take_step
+
+    def stopping(state: Run, parts: Any) -> dict[str, float]:
+        if state.progress.step == step:
+            raise KeyboardInterrupt
+        return take(state, parts)
+
+    monkeypatch.setattr(train.engine.loop, "take_step", stopping)
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:

@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.train.tiny import ALONE, PAIR, run, same, weights
+from tests.train.tiny import ALONE, PAIR, run, same, stop_at, weights
 from train.__main__ import main
 from train.config.load import ConfigError, load_config
 from train.data.balance import balanced_order, class_weights, epoch_length, shown_counts
 from train.data.loader import epoch_batches
-from train.engine.run import Run
 from train.losses import Target, cross_entropy
 
 LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=60).map(
@@ -97,22 +96,13 @@ def test_a_balanced_run_has_the_steps_of_its_epoch_and_goes_on_as_if_it_had_not_
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import train.engine.loop
-
     file = config(experiment, unequal, epochs=2)
     change = ("DATASET.train.balance=1", "DATASET.batch_size=2", "checkpoint_every_steps=1")
     change = (*change, "DATASET.class_weights=balanced")
     whole = run(file, *change, f"output_dir={tmp_path}/whole")
     # 4 + 4 + 4 clips in batches of 2.
     assert whole.step == 2 * 6
-    take = train.engine.loop.take_step
-
-    def stop_at_8(run: Run, parts: Any) -> dict[str, float]:
-        if run.progress.step == 8:
-            raise KeyboardInterrupt
-        return take(run, parts)
-
-    monkeypatch.setattr(train.engine.loop, "take_step", stop_at_8)
+    stop_at(monkeypatch, 8)
     with pytest.raises(KeyboardInterrupt):
         run(file, *change, f"output_dir={tmp_path}/stopped")
     monkeypatch.undo()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +22,7 @@ from tests.train.distill.pairs import (
     state,
     step,
 )
-from tests.train.tiny import ALONE, STUDENT, run, same, weights
+from tests.train.tiny import ALONE, STUDENT, run, same, stop_at, weights
 from train.checkpoints.checkpoint import BEST, load_file
 from train.config.load import parse_model
 from train.distill.recognizers import build_recognizer
@@ -109,17 +108,7 @@ def test_connectors_are_checkpointed_resumed_and_left_out_of_the_export(
     learnt = [key for key in whole if key.startswith("connectors.")]
     assert {key.split(".")[1] for key in learnt} == {"2", "3"}
 
-    import train.engine.loop
-    from train.engine.run import Run
-
-    take = train.engine.loop.take_step
-
-    def stop_at_4(state: Run, data: Any) -> dict[str, float]:
-        if state.progress.step == 4:
-            raise KeyboardInterrupt
-        return take(state, data)
-
-    monkeypatch.setattr(train.engine.loop, "take_step", stop_at_4)
+    stop_at(monkeypatch, 4)
     with pytest.raises(KeyboardInterrupt):
         run(file, f"output_dir={tmp_path / 'cut'}")
     monkeypatch.undo()

@@ -32,7 +32,7 @@ from tests.train.distributed.teams import (
     near,
     wait_for_step,
 )
-from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same, weights
+from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same, stop_at, weights
 from train.checkpoints.checkpoint import BEST, LATEST, load_file
 from train.config.load import load_config
 from train.data.loader import epoch_batches
@@ -273,22 +273,13 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(
 def test_a_run_with_accumulation_and_average_resumes(
     experiment: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import train.engine.loop
-
     file = experiment(
         PAIR, checkpoint_every_steps=1, EMA={"decay": 0.5},
         GRADIENT_ACCUMULATION={"global_batch_size": 8},
     )  # fmt: skip
     whole = run(file, "DATASET.batch_size=2", f"output_dir={tmp_path / 'whole'}")
     assert whole.step == 3  # of twelve clips, eight at a time
-    take = train.engine.loop.take_step
-
-    def stop_at_2(state: Run, parts: Any) -> dict[str, float]:
-        if state.progress.step == 2:
-            raise KeyboardInterrupt
-        return take(state, parts)
-
-    monkeypatch.setattr(train.engine.loop, "take_step", stop_at_2)
+    stop_at(monkeypatch, 2)
     with pytest.raises(KeyboardInterrupt):
         run(file, "DATASET.batch_size=2", f"output_dir={tmp_path / 'cut'}")
     monkeypatch.undo()

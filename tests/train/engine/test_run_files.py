@@ -8,15 +8,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from tests.train.tiny import ALONE, PAIR, run
+from tests.train.tiny import ALONE, PAIR, run, stop_at
 from train.checkpoints.checkpoint import LATEST, load_file
-from train.engine.run import Run
 from train.engine.run_files import history_table
 
 drawn = pytest.mark.skipif(
@@ -54,18 +52,9 @@ def test_the_history_has_a_row_an_epoch(experiment: Callable[..., Path], tmp_pat
 def test_history_and_answers_are_kept_over_a_resume(
     experiment: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import train.engine.loop
-
     file = experiment(ALONE, epochs=3, checkpoint_every_steps=1)
     run(file, f"output_dir={tmp_path}/whole")
-    take = train.engine.loop.take_step
-
-    def stop_at_8(run: Run, parts: Any) -> dict[str, float]:
-        if run.progress.step == 8:
-            raise KeyboardInterrupt
-        return take(run, parts)
-
-    monkeypatch.setattr(train.engine.loop, "take_step", stop_at_8)
+    stop_at(monkeypatch, 8)
     with pytest.raises(KeyboardInterrupt):
         run(file, f"output_dir={tmp_path}/stopped")
     assert len(rows(tmp_path / "stopped/history.csv")) == 2

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from infer.system.errors import ClipDuetError
-from tests.train.tiny import ALONE, PAIR, run, same, weights
+from tests.train.tiny import ALONE, PAIR, run, same, stop_at, weights
 from train.__main__ import main
 from train.checkpoints.checkpoint import LATEST, load_file
 from train.config.load import load_config
 from train.data.splits import training_datasets
 from train.engine.loop import train
 from train.engine.progress import Progress
-from train.engine.run import Run
 
 STILL = {"name": "AdamW", "learning_rate": {"name": "Constant", "learning_rate": 0.0}}
 """Nothing is learnt: no validation is better than the first."""
@@ -26,19 +24,6 @@ def extend(file: Path, epochs: int, *overrides: str) -> Progress:
     cfg = load_config(file, overrides)
     train_set, valid_set = training_datasets(cfg)
     return train(cfg, train_set=train_set, valid_set=valid_set, extend=epochs)
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    import train.engine.loop
-
-    take = train.engine.loop.take_step
-
-    def stopping(run: Run, parts: Any) -> dict[str, float]:
-        if run.progress.step == step:
-            raise KeyboardInterrupt
-        return take(run, parts)
-
-    monkeypatch.setattr(train.engine.loop, "take_step", stopping)
 
 
 def test_a_run_ends_when_its_validation_gets_no_better(experiment: Callable[..., Path]) -> None:

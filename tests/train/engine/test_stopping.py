@@ -15,12 +15,11 @@ import pytest
 from infer.system import signals
 from infer.system.signals import Stopped, exit_status
 from tests.train.engine.kills import command, killed_and_resumed
-from tests.train.tiny import PAIR, run, same, weights
+from tests.train.tiny import PAIR, run, same, stop_at, weights
 from train.checkpoints.checkpoint import LATEST, load_file
 from train.config.load import load_config
 from train.data.splits import training_datasets
 from train.engine.loop import train
-from train.engine.run import Run
 from train.engine.stopping import stop_requests
 
 
@@ -30,16 +29,7 @@ def test_a_run_stopped_within_an_epoch_goes_on_as_if_it_had_not(
     file = experiment(PAIR, checkpoint_every_steps=2)
     whole = run(file, f"output_dir={tmp_path / 'whole'}")
 
-    import train.engine.loop
-
-    step = train.engine.loop.take_step
-
-    def stop_at_8(state: Run, batch: Any) -> dict[str, float]:
-        if state.progress.step == 7:
-            raise KeyboardInterrupt
-        return step(state, batch)
-
-    monkeypatch.setattr(train.engine.loop, "take_step", stop_at_8)
+    stop_at(monkeypatch, 7)
     with pytest.raises(KeyboardInterrupt):
         run(file, f"output_dir={tmp_path / 'stopped'}")
     monkeypatch.undo()
