@@ -18,8 +18,8 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
 from infer.command.option_values import from_one
 from infer.command.runner import command, run_and_exit, told_when_stopped
 from infer.system.log import logger
-from train.checkpoints.names import LATEST
 from train.config.options import add_override, add_trust, text_override
+from train.config.run_folder import BEST, LATEST
 from train.distributed.launcher import end_with_the_launcher
 from train.paddle_import import import_paddle
 
@@ -172,7 +172,7 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
     print(
         f"{folder}: {progress.epoch} epochs, {progress.step} steps, {progress.seconds:.0f} s; "
         f"best validation top-1 {best['top1']:.4f} in epoch {best['epoch']}; "
-        f"weights in {folder / 'best.pdparams'}"
+        f"weights in {folder / BEST}"
     )
     if progress.skipped:
         print(f"{len(progress.skipped)} times a clip could not be read and was skipped")

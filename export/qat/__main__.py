@@ -39,8 +39,8 @@ from export.qat.trained import (
 from infer.command.runner import command, run_and_exit, told_when_stopped
 from infer.system.files import replacing, sha256_of, write_text
 from infer.system.log import logger
-from train.checkpoints.names import LATEST
 from train.config.options import add_override, add_trust, text_override
+from train.config.run_folder import LATEST
 from train.paddle_import import import_paddle
 
 log = logger("export.qat")

@@ -22,11 +22,11 @@ from infer.containers.file_kind import HEAD, TEXT, kind_of
 from infer.system.errors import ClipDuetError, os_reason
 from infer.system.files import replacing, write_text
 from train.checkpoints.checksum import ChecksumError, checked_size, seal
-from train.checkpoints.names import BEST, BEST_RECORD, LATEST
 from train.checkpoints.optimizer_state import optimizer_state, set_optimizer_state
 from train.checkpoints.paddle_format import as_paddle_loads
 from train.checkpoints.pickle_names import ForbiddenError, MalformedPickleError, shortened
 from train.checkpoints.safe_pickle import read_plain
+from train.config.run_folder import BEST, BEST_RECORD, LATEST
 from train.distill.recognizers import Recognizer
 from train.losses.float32 import HALVES
 

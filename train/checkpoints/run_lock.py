@@ -13,8 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infer.system.errors import ClipDuetError, os_reason
-from train.checkpoints.names import BEST, BEST_RECORD, LATEST
-from train.config.load import RUN_CONFIG
+from train.config.run_folder import BEST, BEST_RECORD, LATEST, RUN_CONFIG
 
 LOCK = "lock"
 

@@ -30,6 +30,7 @@ from train.config.errors import (
     pydantic_mistakes,
 )
 from train.config.model_checks import check_model
+from train.config.run_folder import BEST, RUN_CONFIG
 from train.config.schema.before import ready_file
 from train.config.schema.experiment import IGNORED, Config
 from train.config.schema.model import ModelOnly
@@ -38,10 +39,6 @@ from train.config.yaml_file import Document, apply_overrides, expand_environment
 __all__ = ["Config", "ConfigError", "load_config", "parse_model", "run_config"]
 
 Checked = TypeVar("Checked", bound=BaseModel)
-
-RUN_CONFIG = "config.yaml"
-BEST = "best.pdparams"
-"""Name of the file that a run writes its settings to, overrides included."""
 
 
 def load_config(
@@ -159,7 +156,7 @@ def run_config(checkpoint: Path, *, of: str | None = None) -> Path:
         ClipDuetError: there are none, or the checkpoint itself is not there.
     """
     if of is None and not checkpoint.is_file():
-        raise ClipDuetError(f"there is no {checkpoint}; a run leaves best.pdparams in its folder")
+        raise ClipDuetError(f"there is no {checkpoint}; a run leaves {BEST} in its folder")
     config = checkpoint.with_name(RUN_CONFIG) if checkpoint.name else Path(RUN_CONFIG)
     if not config.is_file():
         raise ClipDuetError(f"there is no {config}; name the config of {of or checkpoint} with -c")

@@ -20,7 +20,8 @@ import yaml
 from infer.system.files import write_text
 from train.checkpoints.checkpoint import save_best
 from train.checkpoints.run_lock import run_lock
-from train.config.load import RUN_CONFIG, Config
+from train.config.load import Config
+from train.config.run_folder import RUN_CONFIG
 from train.data.balance import balance_notes, balanced_order, labels_of
 from train.data.class_table import class_table
 from train.data.dataset import ClipDataset

@@ -11,9 +11,9 @@ from paddle import nn
 
 from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import save_latest
-from train.checkpoints.names import LATEST
 from train.config.identity import deployed, identity
 from train.config.load import Config
+from train.config.run_folder import LATEST
 from train.data.balance import class_weights, epoch_length, labels_of, shown_counts
 from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint

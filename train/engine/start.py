@@ -10,11 +10,11 @@ from typing import Any
 
 from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import load_file, load_latest
-from train.checkpoints.names import BEST, LATEST
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks
 from train.config.identity import changed_settings, completed, identity
 from train.config.load import Config
+from train.config.run_folder import BEST, LATEST
 from train.data.dataset import ClipDataset
 from train.distill.averages import start_averages
 from train.distill.recognizers import Recognizer

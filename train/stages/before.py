@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train.checkpoints.names import LATEST
 from train.config.errors import ConfigError, Mistake
 from train.config.load import before_path, load_config
 from train.config.options import text_override
+from train.config.run_folder import LATEST
 from train.config.schema.before import Labelling, Training
 from train.config.schema.experiment import Config
 from train.stages.stage import Stage

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from infer.system.errors import ClipDuetError
 from train.checkpoints.checkpoint import load_file, set_weights
-from train.checkpoints.names import LATEST
 from train.checkpoints.pretrained import load_pretrained, load_weights
 from train.checkpoints.teachers import load_networks, network_weights
 from train.config.errors import ConfigError, Location, Mistake
 from train.config.load import Config
+from train.config.run_folder import LATEST
 from train.config.schema.common import Split
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample

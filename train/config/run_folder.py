@@ -2,4 +2,6 @@
 
 from __future__ import annotations
 
+RUN_CONFIG = "config.yaml"
+"""The run's settings, overrides included."""
 LATEST, BEST, BEST_RECORD = "latest.ckpt", "best.pdparams", "best.json"
