@@ -98,7 +98,8 @@ def run_folds(
 
 def _lists(options: argparse.Namespace, experiments: Sequence[Experiment]) -> FoldLists:
     from train.config.schema.before import Training
-    from train.data.fold_lists import clip_set, clips_of_config, write_folds
+    from train.data.clip_set import clip_set, clips_of_config
+    from train.data.fold_lists import write_folds
     from train.data.lists import read_list
 
     for one in experiments:

@@ -8,7 +8,7 @@ never written over them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ from infer.system.errors import listed, os_reason
 from infer.system.files import sha256_of, write_text
 from infer.system.limited_files import read_text
 from infer.system.log import logger
-from train.config.list_format import ListFormat
 from train.config.schema.common import Split
-from train.config.schema.experiment import Config
+from train.data.clip_set import ClipSet
 from train.data.dataset_block import yaml_text
 from train.data.folds import VAL_SHARE, FoldsError, make_folds
 from train.data.groups import AUTO, find_groups
@@ -36,34 +35,6 @@ MOST_BYTES = 2**28
 MOST = 20
 """Pairs of near-duplicates that a message names; the file names all."""
 NAMES: dict[Split, str] = {"train": "train.list", "valid": "val.list", "test": "test.list"}
-
-
-@dataclass(frozen=True)
-class ClipSet:
-    """All clips of a set, each once, as a list would name them.
-
-    Attributes:
-        root: folder that the paths start from.
-        paths: of each clip, below the root where it lies there.
-        labels: of each clip.
-        frames: of each clip, or None where they are videos.
-        format: of the lists.
-        suffix: of the lists.
-    """
-
-    root: Path
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
-    frames: tuple[int, ...] | None
-    format: ListFormat
-    suffix: str
-
-    def lines(self, places: Sequence[int] | npt.NDArray[np.int64]) -> list[str]:
-        """The lines of a list of some clips."""
-        return [
-            f"{self.paths[i]} {'' if self.frames is None else f'{self.frames[i]} '}{self.labels[i]}"
-            for i in map(int, places)
-        ]
 
 
 @dataclass(frozen=True)
@@ -127,60 +98,6 @@ class FoldLists:
             given = self.read(fold, "test", num_classes=num_classes)
             found |= zip(map(int, self.tested(fold)), given, strict=True)
         return [found[place] for place in sorted(found)]
-
-
-def clips_of_config(cfg: Config) -> ClipSet:
-    """All clips of a config's lists, each once.
-
-    Raises:
-        FoldsError: lists of different formats or without labels, or a clip with two labels.
-        ListError: a list cannot be read.
-    """
-    found = [files for files in map(cfg.lists.get, NAMES) if files is not None]
-    if not all(files.labelled for files in found):
-        raise FoldsError(f"{cfg.source}: folds need labels, and DATASET.train has none")
-    if len({(files.format, files.suffix) for files in found}) > 1:
-        raise FoldsError(f"{cfg.source}: folds need lists of one format and suffix")
-    lists = [
-        read_list(
-            files.list_file,
-            root=files.root,
-            format=files.format,
-            num_classes=cfg.class_num,
-            suffix=files.suffix,
-        )
-        for files in found
-    ]
-    samples = [sample for each in lists for sample in each]
-    return clip_set(samples, found[0].root, found[0].format, found[0].suffix, cfg.source)
-
-
-def clip_set(
-    samples: Sequence[Sample], root: Path, format: ListFormat, suffix: str, source: object
-) -> ClipSet:
-    """The clips of lists, each once.
-
-    Raises:
-        FoldsError: a clip has two labels.
-    """
-    known: dict[str, Sample] = {}
-    wrong = []
-    for sample in samples:
-        name = _named(sample.path, root)
-        name = name.removesuffix(suffix) if format == "VideoDataset" else name
-        if known.setdefault(name, sample).label != sample.label:
-            wrong.append(f"{name}: {known[name].label} and {sample.label}")
-    if wrong:
-        raise FoldsError(listed(f"{source}: clips that have two labels", wrong))
-    frames = tuple(sample.frames or 0 for sample in known.values())
-    return ClipSet(
-        root.absolute(),
-        tuple(known),
-        tuple(sample.label for sample in known.values()),
-        frames if format == "FrameDataset" else None,
-        format,
-        suffix,
-    )
 
 
 def write_folds(
@@ -326,10 +243,3 @@ def read_folds(file: Path) -> FoldLists:
 
 def _sha256(file: Path) -> str | None:
     return sha256_of(file) if file.is_file() else None
-
-
-def _named(path: Path, root: Path) -> str:
-    try:
-        return path.relative_to(root).as_posix()
-    except ValueError:
-        return str(path.absolute())

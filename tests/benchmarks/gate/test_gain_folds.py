@@ -12,7 +12,8 @@ from benchmarks.gain import main
 from benchmarks.gate.result_file import load_results
 from benchmarks.report.__main__ import main as report
 from tests.benchmarks.gate.networks import run
-from train.data.fold_lists import FoldLists, clip_set, write_folds
+from train.data.clip_set import clip_set
+from train.data.fold_lists import FoldLists, write_folds
 from train.data.lists import read_list
 
 pytestmark = pytest.mark.usefixtures("tried")

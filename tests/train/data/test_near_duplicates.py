@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from train.data.fold_lists import clip_set, write_folds
+from train.data.clip_set import clip_set
+from train.data.fold_lists import write_folds
 from train.data.lists import Sample
 from train.data.near_duplicates import THRESHOLD, hash_clips, near_duplicates
 
