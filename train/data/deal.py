@@ -9,6 +9,7 @@ until no move of one group and no exchange of two makes it better.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +38,16 @@ def deal(counts: npt.ArrayLike, shares: Sequence[float], *, seed: int, penalty: 
     return parts
 
 
+def held_by(counts: npt.NDArray[Any], parts: Counts, number: int) -> npt.NDArray[Any]:
+    """What each of `number` parts holds, [parts, classes]: the counts of its groups, added up."""
+    return np.stack([counts[parts == part].sum(axis=0) for part in range(number)])
+
+
 def imbalance(counts: npt.ArrayLike, parts: npt.ArrayLike, shares: Sequence[float]) -> float:
     """How far parts are from their shares: squared, by class and in all, rare classes as others."""
     given, of = np.asarray(counts, np.float64), np.asarray(parts)
     values, weights = _weighted(given)
-    sums = np.stack([values[of == part].sum(axis=0) for part in range(len(shares))])
-    gaps = sums - np.outer(shares, values.sum(axis=0))
+    gaps = held_by(values, of, len(shares)) - np.outer(shares, values.sum(axis=0))
     return float((weights * gaps**2).sum())
 
 
@@ -62,8 +67,7 @@ def _dealt(counts: Counts, shares: npt.NDArray[np.float64], penalty: Penalty) ->
         parts[group] = int(np.argmin(gaps @ scaled[group]))
         gaps[parts[group]] += values[group]
     while True:
-        held = np.stack([counts[parts == part].sum(axis=0) for part in range(len(shares))])
-        change = _best(counts, parts, held, scaled, own, gaps, penalty)
+        change = _best(counts, parts, values, scaled, own, gaps, penalty)
         if change is None:
             return parts
         for group, part in change:
@@ -75,7 +79,7 @@ def _dealt(counts: Counts, shares: npt.NDArray[np.float64], penalty: Penalty) ->
 def _best(
     counts: Counts,
     parts: Counts,
-    held: Counts,
+    values: np.ndarray,
     scaled: np.ndarray,
     own: np.ndarray,
     gaps: np.ndarray,
@@ -89,12 +93,13 @@ def _best(
     here = pull[np.arange(len(some)), of]
     moves = 2 * (own[some][:, None] + pull - here[:, None])
     moves[np.arange(len(some)), of] = np.inf
-    apart = own[some][:, None] + own[some][None, :] - 2 * scaled[some] @ _values(counts)[some].T
+    apart = own[some][:, None] + own[some][None, :] - 2 * scaled[some] @ values[some].T
     there = pull[:, of]  # [g, h]: of g in the part of h
     swaps = 2 * (apart + there + there.T - here[:, None] - here[None, :])
     swaps[(of[:, None] == of[None, :]) | (np.arange(len(some))[:, None] > np.arange(len(some)))] = (
         np.inf
     )
+    held = held_by(counts, parts, len(gaps))
     now = penalty(held)
     every = np.concatenate([moves.ravel(), swaps.ravel()])
     for place in np.argsort(every, kind="stable"):
@@ -114,7 +119,3 @@ def _best(
         if found < now or (found == now and every[place] < -LEAST):
             return change
     return None
-
-
-def _values(counts: Counts) -> np.ndarray:
-    return np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1).astype(np.float64)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.system.errors import ClipDuetError, listed
-from train.data.deal import Counts, Penalty, deal
+from train.data.deal import Counts, Penalty, deal, held_by
 
 VAL_SHARE = 0.15
 """Of the clips that a fold does not test, those that choose its best epoch."""
@@ -76,14 +76,14 @@ def make_folds(
             )
         )
     tests = deal(counts, [1 / folds] * folds, seed=seed, penalty=_unlearnt)
-    _check(_held(counts, tests, folds), _unlearnt, "folds")
+    _check(held_by(counts, tests, folds), _unlearnt, "folds")
     found = []
     for fold in range(folds):
         rest = np.flatnonzero(tests != fold)
         dealt = deal(
             counts[rest], [val_share, 1 - val_share], seed=seed + 1 + fold, penalty=_untrained
         )
-        _check(_held(counts[rest], dealt, 2), _untrained, f"validation clips of fold {fold + 1}")
+        _check(held_by(counts[rest], dealt, 2), _untrained, f"validation clips of fold {fold + 1}")
         valid = rest[dealt == 0]
         is_test, is_valid = tests[group] == fold, np.isin(group, valid)
         found.append(
@@ -94,10 +94,6 @@ def make_folds(
 
 def _one(of_it: Counts) -> bool:
     return int((of_it > 0).sum()) == 1
-
-
-def _held(counts: Counts, parts: Counts, number: int) -> Counts:
-    return np.stack([counts[parts == part].sum(axis=0) for part in range(number)])
 
 
 def _check(held: Counts, penalty: Penalty, what: str) -> None:

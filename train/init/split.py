@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.system.errors import ClipDuetError, listed
-from train.data.deal import Counts, deal
+from train.data.deal import Counts, deal, held_by
 from train.data.near_duplicates import Bits, NearDuplicate, joined_groups, near_duplicates
 
 PARTS = ("train", "val", "test")
@@ -99,7 +99,7 @@ def _deal(
         return 10_000 * untrained + 100 * empty + missing
 
     parts = deal(counts, SHARES, seed=seed, penalty=penalty)
-    held = np.stack([counts[parts == part].sum(axis=0) for part in range(len(PARTS))])
+    held = held_by(counts, parts, len(PARTS))
     problems = [
         f"no clip of {names[i]} for training" for i in np.flatnonzero(held[0] == 0).tolist()
     ]
