@@ -110,12 +110,12 @@ def write_folds(
     groups: str = AUTO,
     join_duplicates: bool = False,
 ) -> FoldLists:
-    """Deal clips into folds and write their lists, unless the same are there.
+    """Split clips into folds and write their lists, unless the same are there.
 
-    With `join_duplicates` the groups of clips that look the same become one, before they are dealt.
+    With `join_duplicates` the groups of clips that look the same become one, before they are split.
 
     Raises:
-        FoldsError: they cannot be dealt so, or other folds are there.
+        FoldsError: they cannot be split so, or other folds are there.
         GroupsError: the groups cannot be found.
     """
     of, how = find_groups(clips.paths, clips.root, groups)

@@ -14,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.system.errors import ClipDuetError, listed
-from train.data.deal import Counts, Penalty, deal, held_by
+from train.data.grouped_split import Counts, Penalty, grouped_split, held_by
 
 VAL_SHARE = 0.15
 """Of the clips that a fold does not test, those that choose its best epoch."""
 
 
 class FoldsError(ClipDuetError):
-    """The clips cannot be dealt into folds as asked."""
+    """The clips cannot be split into folds as asked."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def make_folds(
     seed: int = 0,
     val_share: float = VAL_SHARE,
 ) -> list[Fold]:
-    """Deal clips into folds; the same for the same seed.
+    """Split clips into folds; the same for the same seed.
 
     Args:
         labels: class of each clip.
@@ -75,16 +75,16 @@ def make_folds(
                 alone,
             )
         )
-    tests = deal(counts, [1 / folds] * folds, seed=seed, penalty=_unlearnt)
+    tests = grouped_split(counts, [1 / folds] * folds, seed=seed, penalty=_unlearnt)
     _check(held_by(counts, tests, folds), _unlearnt, "folds")
     found = []
     for fold in range(folds):
         rest = np.flatnonzero(tests != fold)
-        dealt = deal(
+        parts = grouped_split(
             counts[rest], [val_share, 1 - val_share], seed=seed + 1 + fold, penalty=_untrained
         )
-        _check(held_by(counts[rest], dealt, 2), _untrained, f"validation clips of fold {fold + 1}")
-        valid = rest[dealt == 0]
+        _check(held_by(counts[rest], parts, 2), _untrained, f"validation clips of fold {fold + 1}")
+        valid = rest[parts == 0]
         is_test, is_valid = tests[group] == fold, np.isin(group, valid)
         found.append(
             Fold(*(np.flatnonzero(one) for one in (~is_test & ~is_valid, is_valid, is_test)))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from infer.system.errors import ClipDuetError, listed
-from train.data.deal import Counts, deal, held_by
+from train.data.grouped_split import Counts, grouped_split, held_by
 from train.data.near_duplicates import Bits, NearDuplicate, joined_groups, near_duplicates
 
 PARTS = ("train", "val", "test")
@@ -50,7 +50,7 @@ def split_clips(
     names: Sequence[str],
     seed: int = 0,
 ) -> Split:
-    """Deal clips out; the same for the same clips and seed.
+    """Split clips; the same for the same clips and seed.
 
     Args:
         paths: of the clips; each its own group where the groups are too few.
@@ -85,7 +85,7 @@ def _largest(groups: Sequence[str]) -> int:
 def _deal(
     labels: Sequence[int], groups: Sequence[str], names: Sequence[str], seed: int
 ) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """The part of each clip, and what is wrong with the deal."""
+    """The part of each clip, and what is wrong with the split."""
     found, group = np.unique(np.asarray(groups), return_inverse=True)
     counts = np.zeros((len(found), len(names)), np.int64)
     np.add.at(counts, (group, np.asarray(labels)), 1)
@@ -98,7 +98,7 @@ def _deal(
         missing = int((held[1:, everywhere] == 0).sum())
         return 10_000 * untrained + 100 * empty + missing
 
-    parts = deal(counts, SHARES, seed=seed, penalty=penalty)
+    parts = grouped_split(counts, SHARES, seed=seed, penalty=penalty)
     held = held_by(counts, parts, len(PARTS))
     problems = [
         f"no clip of {names[i]} for training" for i in np.flatnonzero(held[0] == 0).tolist()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.data.deal import imbalance
 from train.data.folds import Fold, FoldsError, make_folds
+from train.data.grouped_split import imbalance
 from train.data.groups import GroupsError, find_groups, read_groups
 
 SETS = st.lists(
@@ -105,7 +105,7 @@ def test_single_clips_lie_evenly_to_one_clip(sizes: list[int], number: int, seed
         assert abs(share - 0.15) < 0.1
 
 
-def test_another_seed_deals_other_clips() -> None:
+def test_another_seed_splits_clips_otherwise() -> None:
     labels = [0, 1] * 20
     groups = [str(place) for place in range(40)]
     first, second = (make_folds(labels, groups, folds=4, seed=seed)[0].test for seed in (0, 1))
@@ -121,7 +121,7 @@ def test_another_seed_deals_other_clips() -> None:
         ([0, 0, 0], ["a", "b", "c"], 4, "3 groups"),
     ],
 )
-def test_what_cannot_be_dealt_is_refused(
+def test_what_cannot_be_split_is_refused(
     labels: list[int], groups: list[str], number: int, word: str
 ) -> None:
     with pytest.raises(FoldsError, match=word):

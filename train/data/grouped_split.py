@@ -1,8 +1,8 @@
-"""Deal groups of clips out to parts, so that every part gets its share of every class.
+"""Split clips by groups, so that every part gets its share of every class.
 
 Whole groups go to one part, so that what clips have in common, such as a camera, a person or the
 video that they were cut from, is never on both sides of a split. How near the parts come to their
-shares is then up to the groups: the first deal is greedy, the largest group first, and is improved
+shares is then up to the groups: the first split is greedy, the largest group first, and is improved
 until no move of one group and no exchange of two makes it better.
 """
 
@@ -21,7 +21,9 @@ Penalty = Callable[[Counts], int]
 LEAST = 1e-9  # of an improvement
 
 
-def deal(counts: npt.ArrayLike, shares: Sequence[float], *, seed: int, penalty: Penalty) -> Counts:
+def grouped_split(
+    counts: npt.ArrayLike, shares: Sequence[float], *, seed: int, penalty: Penalty
+) -> Counts:
     """The part of each group, int64 [groups]; the same for the same seed.
 
     Args:
@@ -34,7 +36,7 @@ def deal(counts: npt.ArrayLike, shares: Sequence[float], *, seed: int, penalty: 
     order = np.random.default_rng(seed).permutation(len(given))
     order = order[np.argsort(-given[order].sum(axis=1), kind="stable")]
     parts = np.empty(len(given), np.int64)
-    parts[order] = _dealt(given[order], np.asarray(shares, np.float64), penalty)
+    parts[order] = _split(given[order], np.asarray(shares, np.float64), penalty)
     return parts
 
 
@@ -57,7 +59,7 @@ def _weighted(counts: npt.NDArray[np.float64]) -> tuple[np.ndarray, np.ndarray]:
     return values, 1 / np.maximum(values.sum(axis=0), 1)
 
 
-def _dealt(counts: Counts, shares: npt.NDArray[np.float64], penalty: Penalty) -> Counts:
+def _split(counts: Counts, shares: npt.NDArray[np.float64], penalty: Penalty) -> Counts:
     values, weights = _weighted(counts.astype(np.float64))
     scaled = values * weights
     own = (scaled * values).sum(axis=1)
