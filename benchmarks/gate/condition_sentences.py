@@ -1,4 +1,4 @@
-"""Conditions besides the gain, and classes that collapse, as sentences."""
+"""Conditions besides the gain as sentences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.gate.conditions import CONDITIONS, MET, MISSED
-from benchmarks.pages import numbers
 
 
 def deciding(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -33,15 +32,3 @@ def measured_words(interval: Mapping[str, Any] | None) -> str:
     low, point, high = (f"{100 * interval[end]:.2f}".replace("-", "\u2212")
                         for end in ("low", "point", "high"))  # fmt: skip
     return f"{point} points [{low}, {high}]"
-
-
-def class_collapse_words(found: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:
-    """Which models no longer recognise which classes."""
-    classes, several = results["data"]["classes"], len(results["pairs"]) > 1
-    return " and ".join(
-        f"the {one['model']}"
-        + (f" of pair {one['pair'] + 1}" if several else "")
-        + f" recognises {classes[one['class']]} in {one['after']:,} of {one['clips']:,} clips, "
-        f"in {numbers.cell_name(results['reference'])} in {one['before']:,}"
-        for one in found
-    )

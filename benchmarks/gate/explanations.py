@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.gate.condition_sentences import (
-    class_collapse_words,
-    condition_words,
-    deciding,
-)
+from benchmarks.gate.collapse_sentences import class_collapse_words, collapse_words
+from benchmarks.gate.condition_sentences import condition_words, deciding
 from benchmarks.gate.gain_sentences import gain_sentence
 from benchmarks.gate.needed import needed_for_verdict, needed_note, needed_sentence
 from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR
@@ -170,17 +167,6 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     lack = "trained pairs" if found["pairs_range"] is not None else "clips"
     needed = needed_for_verdict(found, results)
     return f"{name} is inconclusive (not enough {lack}): {lost}, and {kept}. {needed}"
-
-
-def collapse_words(found: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:
-    """Which models answer one class, which one, and for how many clips."""
-    classes, several = results["data"]["classes"], len(results["pairs"]) > 1
-    return " and ".join(
-        f"the {one['model']}"
-        + (f" of pair {one['pair'] + 1}" if several else "")
-        + f" answers {classes[one['class']]} for {one['answers']:,} of {one['clips']:,} clips"
-        for one in found
-    )
 
 
 def verdict_name(found: Mapping[str, Any]) -> str:
