@@ -34,6 +34,11 @@ def header(format: str, version: int) -> dict[str, Any]:
     }
 
 
+def beside(results: Path, name: str) -> Path:
+    """Where a file lies that belongs to a result file: of `a.json` it is `a.NAME`."""
+    return results.with_name(name if results.stem == "results" else f"{results.stem}.{name}")
+
+
 def dump(value: Any) -> str:
     """JSON, two spaces deep, arrays of numbers on one line."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import beside
 from infer.system.files import replacing, sha256_of
 
 Logits = Mapping[str, npt.NDArray[np.float32]]
@@ -30,8 +31,7 @@ def logits_key(model: str, pair: int, cell: str) -> str:
 
 def logits_path(results: Path) -> Path:
     """Where the logits of a result file lie."""
-    name = "logits.npz" if results.stem == "results" else f"{results.stem}.logits.npz"
-    return results.with_name(name)
+    return beside(results, "logits.npz")
 
 
 def write_logits(results: Path, logits: Logits) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def shown_paths(paths: Sequence[str | Path], root: Path | None) -> list[str]:
 
 
 def shown_path(path: str | Path, root: Path | None) -> str:
-    """A path below the list's root, else as it is; bytes that are no text are escaped."""
+    """A path below the list's root, else as it is."""
     try:
         named = Path(path).relative_to(root) if root is not None else path
     except ValueError:

@@ -17,7 +17,7 @@ from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS, Answers, macro_f1
 from benchmarks.gate.conditions import examine, settle
 from benchmarks.gate.one_class import collapsed, lost_classes
-from benchmarks.gate.verdict import REFERENCE, judge
+from benchmarks.gate.verdict import REFERENCE, judge, reference_row
 from benchmarks.stats.paired import mcnemar_exact
 from benchmarks.stats.resample import Groups, Interval
 
@@ -99,7 +99,7 @@ def verify(results: Mapping[str, Any], path: Path) -> None:
 
 def _verify_verdicts(results: Mapping[str, Any], path: Path) -> None:
     """Verdicts must follow from the intervals beside them and from what the reference is."""
-    whole = next(row for row in results["cells"] if row["cell"] == results["reference"])
+    whole = reference_row(results)
     is_real = whole["gain"]["distinguishable"] and whole["gain"]["point"] > 0
     for row in results["cells"]:
         found = row["verdict"]

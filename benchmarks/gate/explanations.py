@@ -10,7 +10,7 @@ from benchmarks.gate.collapse_sentences import class_collapse_words, collapse_wo
 from benchmarks.gate.condition_sentences import condition_words, deciding
 from benchmarks.gate.gain_sentences import gain_sentence
 from benchmarks.gate.needed import needed_for_verdict, needed_note, needed_sentence
-from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR
+from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR, reference_row
 from benchmarks.pages import numbers
 from benchmarks.stats.paired import mcnemar_exact
 
@@ -20,14 +20,6 @@ VERDICTS = {
     UNCLEAR: "inconclusive",
     REFERENCE: "reference",
 }
-
-
-def reference_row(results: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row of the cell that the others are compared with."""
-    row: Mapping[str, Any] = next(
-        row for row in results["cells"] if row["cell"] == results["reference"]
-    )
-    return row
 
 
 def gate_sentences(results: Mapping[str, Any]) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.result_file import dump
-from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR
+from benchmarks.common.result_file import beside, dump
+from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, reference_row
 from infer.system.files import write_text
 
 FORMAT, FORMAT_VERSION = "clipduet-gate-summary", 1
@@ -17,8 +17,7 @@ Row = Mapping[str, Any]
 
 def summary_path(results: Path) -> Path:
     """Where the summary of a result file lies."""
-    name = "summary.json" if results.stem == "results" else f"{results.stem}.summary.json"
-    return results.with_name(name)
+    return beside(results, "summary.json")
 
 
 def write_summary(file: Path, results: Mapping[str, Any]) -> None:
@@ -37,8 +36,7 @@ def overall(results: Mapping[str, Any]) -> str:
     inconclusive or there is none; else `pass`.
     """
     found = [row["verdict"]["verdict"] for row in results["cells"]]
-    reference = next(row for row in results["cells"] if row["cell"] == results["reference"])
-    if FAIL in found or results["broken"] or reference["verdict"]["collapsed"]:
+    if FAIL in found or results["broken"] or reference_row(results)["verdict"]["collapsed"]:
         return FAIL
     return UNCLEAR if UNCLEAR in found or len(found) < 2 else PASS
 
@@ -64,7 +62,7 @@ def latencies(results: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
 
 def summary_record(results: Mapping[str, Any]) -> dict[str, Any]:
     """What the file holds; shares from 0 to 1, seconds, bytes."""
-    whole = next(row for row in results["cells"] if row["cell"] == results["reference"])
+    whole = reference_row(results)
     row, data = chosen_row(results), results["data"]
     student = results["pairs"][0]["student"]
     return {
@@ -79,7 +77,11 @@ def summary_record(results: Mapping[str, Any]) -> dict[str, Any]:
         "reference": results["reference"],
         "gain": {**_ends(whole["gain"]), "significant": whole["gain"]["distinguishable"]},
         "deployment": None if row is None else _deployment(row, results),
-        "model": {"name": student["name"], **_config(student), "pairs": len(results["pairs"])},
+        "model": {
+            "name": student["name"],
+            "config": student["origin"].get("config"),
+            "pairs": len(results["pairs"]),
+        },
         "task": {
             "list": data["list"],
             "sha256": data["sha256"],
@@ -101,10 +103,6 @@ def _deployment(row: Row, results: Mapping[str, Any]) -> dict[str, Any]:
         "latency_seconds": None if total is None else {k: total[k] for k in ("p50", "p90", "p99")},
         "bytes": row["student"]["bytes"],
     }
-
-
-def _config(bundle: Mapping[str, Any]) -> dict[str, Any]:
-    return {"config": bundle["origin"].get("config")}
 
 
 def _ends(interval: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.check import stored_answers
 from benchmarks.gate.deployment_verdict import cell_verdict, correct_within
 from benchmarks.gate.one_class import lost_classes
-from benchmarks.gate.verdict import FAIL, Rule
+from benchmarks.gate.verdict import FAIL, Rule, reference_row
 from benchmarks.stats import paired
 from benchmarks.stats.need import NO_NEED
 from benchmarks.stats.resample import Bootstrap, Groups
@@ -89,7 +89,7 @@ def _anew(
     """Rows with verdicts by the rule of today."""
     reference, pairs = results["reference"], len(results["pairs"])
     rule = Rule(results["rule"]["keep"], results["rule"]["margin"], bootstrap["level"])
-    whole = next(row for row in results["cells"] if row["cell"] == reference)
+    whole = reference_row(results)
 
     def judged(row: Mapping[str, Any], pair: int | None) -> dict[str, Any]:
         part = slice(None) if pair is None else slice(pair, pair + 1)

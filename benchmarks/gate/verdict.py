@@ -26,6 +26,7 @@ taken, in at most 0.05 %. `python -m benchmarks.verdict_rates` measures these ra
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,3 +206,11 @@ def _needed(kept: Evidence, change: Evidence, gain: Evidence, proof: Need | None
     lacking = [] if kept.refuted or gain.refuted or not refuting else [easiest(refuting)]
     lacking += [change.need] if change.need is not None else []
     return hardest(lacking) if lacking else None
+
+
+def reference_row(results: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row of the cell that the others are compared with."""
+    row: Mapping[str, Any] = next(
+        row for row in results["cells"] if row["cell"] == results["reference"]
+    )
+    return row

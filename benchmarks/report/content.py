@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.gate import explanations
+from benchmarks.gate.verdict import reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Section, Table, bounds, machine_rows
 from benchmarks.report.gate_sections import gate_section, retained_section
@@ -90,7 +91,7 @@ def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Sectio
 
 def _time(results: Mapping[str, Any]) -> Section:
     """Accuracy on clips whose time was taken away."""
-    reference, chance = explanations.reference_row(results), 1 / len(results["data"]["classes"])
+    reference, chance = reference_row(results), 1 / len(results["data"]["classes"])
     rows = [
         [model, "as filmed", bounds(reference[model]["top1"])] for model in ("baseline", "student")
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.gate import explanations
 from benchmarks.gate.gain_sentences import change_sentence, gain_sentence, retained_sentences
+from benchmarks.gate.verdict import reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Level, Point, Rows, Scatter
 from benchmarks.pages.parts import Badge, Plot, Section, Table, mark
@@ -23,7 +24,7 @@ LEGEND = {
 
 def gate_section(results: Results) -> Section:
     """Verdicts in sentences and as a table."""
-    gain = explanations.reference_row(results)["gain"]
+    gain = reference_row(results)["gain"]
     sentences = [
         explanations.summary(results),
         gain_sentence(results["reference"], gain),
@@ -44,7 +45,7 @@ def retained_section(results: Results) -> Section:
     """Accuracy and gain by deployment, and what each did to each model."""
     reference = results["reference"]
     others = [row for row in results["cells"] if row["cell"] != reference]
-    whole = explanations.reference_row(results)
+    whole = reference_row(results)
     sentences = [
         f"In {numbers.cell_name(reference)} the baseline answers "
         f"{numbers.percent(whole['baseline']['top1']['point'], 2)} of the clips correctly, the "
@@ -70,7 +71,7 @@ def retained_section(results: Results) -> Section:
 
 def accuracy_against_latency(results: Results) -> Plot:
     """The student's accuracy in each deployment over its latency from file to label."""
-    whole = explanations.reference_row(results)
+    whole = reference_row(results)
     base = whole["student"]["top1"]["point"]
     latency = {row["cell"]: row["stages"]["total"] for row in results["speed"]["cells"]}
     points = []
