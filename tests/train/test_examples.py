@@ -26,6 +26,16 @@ def test_new_loss(run_example: RunExample, experiment: Callable[..., Path], tmp_
     assert (tmp_path / "[own]: a #1" / "best.pdparams").is_file()
 
 
+def test_a_new_loss_between_two_networks_needs_two(
+    run_example: RunExample, experiment: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = experiment(ALONE)
+    done = run_example("04_new_loss.py", config, "--output", "own")
+    assert done.returncode == 1
+    assert f"error: {config} " in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "own").exists()
+
+
 def test_new_dataset(
     run_example: RunExample, experiment: Callable[..., Path], clips: Path, tmp_path: Path
 ) -> None:
