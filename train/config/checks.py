@@ -45,7 +45,7 @@ def check_config(blocks: Blocks, *, inference: Any) -> Iterator[Mistake]:
     yield from _same_shape(pipelines)
     yield from _same_normalisation(pipelines)
     yield from _check_inference(inference, pipelines["valid"])
-    yield from _check_labels(blocks, pipelines["train"])
+    yield from _check_labels(blocks, networks, pipelines["train"])
     yield from _check_relations(blocks)
     yield from _check_optimizer(blocks)
     yield from _check_scale(blocks)
@@ -208,7 +208,9 @@ def _check_inference(inference: Any, valid: PipelineSplit | None) -> Iterator[Mi
             yield Mistake(("INFERENCE", key), what)
 
 
-def _check_labels(blocks: Blocks, train: PipelineSplit | None) -> Iterator[Mistake]:
+def _check_labels(
+    blocks: Blocks, networks: list[ConfigNetwork], train: PipelineSplit | None
+) -> Iterator[Mistake]:
     dataset = blocks.checked(_DATASET, "DATASET")
     if dataset is None:
         return
@@ -218,7 +220,7 @@ def _check_labels(blocks: Blocks, train: PipelineSplit | None) -> Iterator[Mista
             if name not in names and not (name.isdigit() and int(name) < len(names)):
                 yield Mistake(("DATASET", "label_flip"), unknown_name("class", name, names))
     weights = dataset.class_weights
-    widths = [width for network in networks_of(blocks) if (width := network.classes()) is not None]
+    widths = [width for network in networks if (width := network.classes()) is not None]
     if isinstance(weights, list) and widths and len(weights) != widths[0][1]:
         what = f"holds {len(weights)} numbers, but {dotted(widths[0][0])} is {widths[0][1]}"
         yield Mistake(("DATASET", "class_weights"), what)
