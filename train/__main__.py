@@ -128,8 +128,7 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
     from train.stages.dry_run import dry_run
 
     folder = Path(cfg.output_dir)
-    extend = options.extend
-    check_begun(folder, resume=options.resume or bool(extend), extend=bool(extend))
+    check_begun(folder, resume=options.resume, extend=options.extend)
     team = join()
     costs = dry_run(stages, cfg, team=team)
     *before, own = stage_progress(
@@ -152,8 +151,8 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
                 cfg,
                 train_set=train_set,
                 valid_set=valid_set,
-                resume=options.resume or bool(extend),
-                extend=extend,
+                resume=options.resume,
+                extend=options.extend,
                 reporter=reporter,
                 should_stop=should_stop,
                 team=team,

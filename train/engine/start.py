@@ -63,7 +63,7 @@ def open_run(
     )
     if team.size > 1 and cfg.sync_bn:
         synchronise(recognizer)
-    if check_begun(run.folder, resume=resume or bool(extend), extend=bool(extend)):
+    if check_begun(run.folder, resume=resume, extend=extend):
         _continue(run)
         if extend:
             added = extension(cfg, run.progress, extend)
@@ -95,11 +95,12 @@ def _fill(cfg: Config, recognizer: Recognizer) -> list[str]:
     return lines + load_networks(recognizer, cfg.model, filled=filled, read=read)
 
 
-def check_begun(folder: Path, *, resume: bool, extend: bool = False) -> bool:
-    """Whether a folder holds a run that has begun.
+def check_begun(folder: Path, *, resume: bool, extend: int = 0) -> bool:
+    """Whether a folder holds a run that has begun; to extend one is to resume it.
 
     Raises:
-        ClipDuetError: it does, and `resume` is off; or it does not, and is to be extended.
+        ClipDuetError: it does, and is neither resumed nor extended; or it does not, and is to be
+            extended.
     """
     begun = (folder / LATEST).exists()
     if extend and not begun:
@@ -107,7 +108,7 @@ def check_begun(folder: Path, *, resume: bool, extend: bool = False) -> bool:
             f"{folder} holds no run: --extend goes on with one that is finished; leave it out, or "
             "name the run's folder with --output"
         )
-    if begun and not resume:
+    if begun and not (resume or extend):
         raise ClipDuetError(
             f"{folder} holds a run already: add --resume to go on with it, "
             f"or choose another --output. If it is finished: {EXTEND}, or "
