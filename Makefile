@@ -171,7 +171,7 @@ export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) --out $(3) 
 up_to_date = [ -x $(PY) ] && $(PY) -m benchmarks.up_to_date $(1)
 
 # Exit status 1 says that some clips cannot be read; what was to be written is written.
-init: setup ## lists and two configs for class folders of your own clips (my/; CLIPS= OUT=)
+init: setup ## lists and configs for class folders of your own clips (my/; CLIPS= OUT=)
 	@[ -n '$(CLIPS)' ] || { echo "error: CLIPS= names the folder that holds the class folders" >&2; exit 2; }
 	@$(PY) -m train.init --clips '$(CLIPS)' $(if $(OUT),--out '$(OUT)')
 

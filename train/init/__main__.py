@@ -1,4 +1,4 @@
-"""`python -m train.init --clips DIR`: from folders of clips to lists and two configs.
+"""`python -m train.init --clips DIR`: from folders of clips to lists and configs.
 
 It writes `train.list`, `val.list`, `test.list`, `classes.txt`, `baseline.yaml`, `dml.yaml` and the
 `teacher.yaml` that this one starts with, and says which commands go on from there.
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m train.init",
-        description="Look at class folders of clips; write lists, classes.txt and two configs.",
+        description="Look at class folders of clips; write lists, classes.txt and configs.",
     )
     add = parser.add_argument
     add("--clips", type=Path, required=True, help="folder of class folders")
