@@ -25,6 +25,7 @@ from benchmarks.training.runs import CHECKPOINTS
 from export.option_limits import SEED
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of
+from train.config.options import text_override
 from train.data.dataset import ClipDataset
 
 FORMAT, FORMAT_VERSION = "clipduet-shuffled-training", 1
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     cfg = load_config(
         options.config,
-        [*options.override, f"seed={options.seed}", f"output_dir={str(options.run)!r}"],
+        [*options.override, f"seed={options.seed}", text_override("output_dir", str(options.run))],
     )
     train_set, valid_set = (ShuffledClips(one, seed=options.seed) for one in training_datasets(cfg))
     with stop_requests() as should_stop:

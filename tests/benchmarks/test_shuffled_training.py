@@ -39,7 +39,8 @@ def test_a_training_is_measured_and_goes_on(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.json"
-    arguments = ["-c", f"{tiny}/one.yaml", "--run", str(tmp_path / "run"), "--out", str(out)]
+    run = tmp_path / "it's the \"run\""  # quotes that a setting in YAML has to escape
+    arguments = ["-c", f"{tiny}/one.yaml", "--run", str(run), "--out", str(out)]
     assert main([*arguments, "-o", "epochs=2"]) == 0
     found = json.loads(out.read_text(encoding="utf-8"))
     assert found["clips"] == 9 and found["classes"] == 3 and found["epochs"] == 2
