@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def _lists(options: argparse.Namespace, experiments: Sequence[Experiment]) -> Fo
         clips = clips_of_config(cfg)
     else:
         given = read_list(options.data, root=options.root, num_classes=cfg.class_num)
-        root = options.root if options.root is not None else type(options.data)()
+        root = options.root if options.root is not None else Path()
         clips = clip_set(given, root, "VideoDataset", "", options.data)
     return write_folds(
         options.runs,

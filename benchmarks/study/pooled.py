@@ -108,7 +108,7 @@ def by_class(
 
 def per_fold(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """By cell, what each pair, that is seed and fold, has right of the clips that it tests."""
-    labels, fold = np.asarray(study["data"]["labels"]), np.asarray(study["data"]["fold"])
+    fold = np.asarray(study["data"]["fold"])
     runs = {(run["role"], run["seed"]): run for run in study["runs"]}
     found: dict[str, list[dict[str, Any]]] = {}
     for cell in study["cells"]:
@@ -117,11 +117,9 @@ def per_fold(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             for number in sorted(set(fold.tolist())):
                 shares = {
                     role: float(
-                        (np.asarray(runs[role, seed]["cells"][cell]["predictions"]) == labels)[
-                            fold == number
-                        ].mean()
+                        correct_of_answers(runs[role, seed]["cells"][cell])[fold == number].mean()
                     )
-                    for role in ("baseline", "student")
+                    for role in ROLES
                 }
                 gain = shares["student"] - shares["baseline"]
                 tested = int((fold == number).sum())

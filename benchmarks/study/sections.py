@@ -25,16 +25,12 @@ MOST_CLASSES = 20
 def study_section(study: Mapping[str, Any]) -> list[Section]:
     """The study on its own: sentences, a plot a deployment, all seeds, conditions."""
     sentences = [study_sentence(study, cell) for cell in study["cells"]]
+    drawn = "whole groups of clips" if "folds" in study else "clips"
     sentences.append(
-        "The interval of the mean resamples seeds and clips together. The one across seeds is "
+        f"The interval of the mean resamples seeds and {drawn} together. The one across seeds is "
         "Student's t over their gains; with few seeds it is the one to trust about other seeds."
     )
     if "folds" in study:
-        sentences[-1] = (
-            "The interval of the mean resamples seeds and whole groups of clips together. The one "
-            "across seeds is Student's t over their gains; with few seeds it is the one to trust "
-            "about other seeds."
-        )
         sentences.append(folds_sentence(study))
     if study["differences_besides_model"]:
         sentences.append(
