@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.deployments.logits import logits_key, read_logits
+from benchmarks.deployments.logits import logits_key, logits_path, read_logits
 from benchmarks.gate.answer_figures import add_answer_figures
 from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.check import stored_answers
@@ -29,6 +29,9 @@ from benchmarks.gate.verdict import FAIL, Rule, reference_row
 from benchmarks.stats import paired
 from benchmarks.stats.need import NO_NEED
 from benchmarks.stats.resample import Bootstrap, Groups
+from infer.system.log import logger
+
+log = logger("benchmarks.gate")
 
 OLDEST, BEFORE = 2, 3
 
@@ -146,9 +149,13 @@ def _with_lost_classes(
 
 def _logits(results: Mapping[str, Any], path: Path) -> dict[str, dict[str, Any]] | None:
     """Logits by model and cell, where the file has them beside it."""
+    record = results.get("logits")
+    if record is None or not logits_path(path).is_file():
+        return None
     try:
-        tables = read_logits(path, results.get("logits"))
-    except BenchmarkError:
+        tables = read_logits(path, record)
+    except BenchmarkError as error:
+        log.warning(f"{error}; without it there is no calibration")
         return None
     return {
         model: {

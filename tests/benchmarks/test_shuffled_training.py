@@ -39,7 +39,7 @@ def test_a_training_is_measured_and_goes_on(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.json"
-    run = tmp_path / "it's the \"run\""  # quotes that a setting in YAML has to escape
+    run = tmp_path / 'it\'s the "run"'  # quotes that a setting in YAML has to escape
     arguments = ["-c", f"{tiny}/one.yaml", "--run", str(run), "--out", str(out)]
     assert main([*arguments, "-o", "epochs=2"]) == 0
     found = json.loads(out.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 
 from benchmarks.deployments.logits import logits_path, read_logits
 from benchmarks.gate.result_file import load_results
+from benchmarks.report.__main__ import main
 from tests.benchmarks.gate.networks import run
 from tests.benchmarks.older_results import as_version_3
 
@@ -85,7 +86,7 @@ def test_flips_and_calibration_follow_from_the_logits(world: Path, tmp_path: Pat
 
 @pytest.mark.usefixtures("tried")
 def test_a_result_of_the_version_before_gets_its_calibration_from_its_logits(
-    world: Path, tmp_path: Path
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "results.json"
     assert run(world, "blind", "good", out, "--no-latency") in (0, 1)
@@ -94,5 +95,9 @@ def test_a_result_of_the_version_before_gets_its_calibration_from_its_logits(
         json.dumps(as_version_3(json.loads(out.read_text(encoding="utf-8")))), encoding="utf-8"
     )
     assert load_results(out) == today
+    assert "SHA-256" not in capsys.readouterr().err
+    logits_path(out).write_bytes(b"damaged")
+    assert main([str(out), "--out", str(tmp_path / "report")]) == 0
+    assert "SHA-256" in capsys.readouterr().err
     logits_path(out).unlink()
     assert "calibration" not in load_results(out)["cells"][1]["student"]
