@@ -13,7 +13,7 @@ import pytest
 from infer.system.errors import ClipDuetError
 from tests.train.distill.test_distillation import TERMS, batch, built, model
 from tests.train.engine.half import emulate
-from tests.train.losses.test_losses import RESPONSES
+from tests.train.losses.reference import RESPONSES
 from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same
 from train.checkpoints.checkpoint import BEST, LATEST, load_file
 from train.config.load import load_config
