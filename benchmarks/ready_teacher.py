@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import machine
-from benchmarks.common.command import add_out
+from benchmarks.common.command import add_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, header
 from benchmarks.training.runs import CHECKPOINTS
-from infer.command.runner import command, run_and_exit
+from infer.command.runner import run_and_exit
 from infer.system.files import replacing, sha256_of, write_text
 
 FORMAT, FORMAT_VERSION = "clipduet-ready-teacher", 1
 TEACHER = Path("configs/pretrained/motions_teacher.pdparams")
 
 
-@command(stopped="nothing was written", extra="train,export,report")
+@measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
     parser = argparse.ArgumentParser(

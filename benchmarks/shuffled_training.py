@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import EXTRA
 from benchmarks.common import machine
 from benchmarks.common.command import add_config, add_out, carry_out
 from benchmarks.common.result_file import header
@@ -56,7 +57,7 @@ class ShuffledClips:
         return np.ascontiguousarray(clips[:, draws.permutation(clips.shape[1])]), label
 
 
-@command(stopped="go on with the same command", extra="train,export,report")
+@command(stopped="go on with the same command", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
     parser = argparse.ArgumentParser(

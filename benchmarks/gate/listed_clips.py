@@ -96,9 +96,9 @@ def answer_listed(
             lists.samples(num_classes=classes),
             answered,
             datasets,
-            lists,
-            Groups.of(clips["groups"]),
-            {"groups": clips["groups"], "fold": clips["fold"]},
+            folds=lists,
+            groups=Groups.of(clips["groups"]),
+            data={"groups": clips["groups"], "fold": clips["fold"]},
         )
     samples = read_list(
         options.data,

@@ -7,19 +7,14 @@ from typing import Any
 
 from benchmarks.gate import explanations
 from benchmarks.gate.gain_sentences import change_sentence, gain_sentence, retained_sentences
-from benchmarks.gate.verdict import reference_row
+from benchmarks.gate.verdict import REFERENCE, reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Level, Point, Rows, Scatter
 from benchmarks.pages.parts import Badge, Plot, Section, Table, mark
 
 Results = Mapping[str, Any]
 
-LEGEND = {
-    "pass": "passes",
-    "fail": "fails",
-    "unclear": "inconclusive",
-    "reference": "the reference",
-}
+LEGEND = {**explanations.VERDICTS, REFERENCE: "the reference"}
 
 
 def gate_section(results: Results) -> Section:
