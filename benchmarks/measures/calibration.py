@@ -173,22 +173,13 @@ def _draws(parts: Mapping[str, Calibration], bootstrap: Bootstrap) -> dict[str, 
 
 
 def _interval(name: str, point: float, draws: Floats, level: float) -> dict[str, Any]:
-    if name != "ece":
-        return _holding(point, draws, level)
     found = percentile(point, draws, level)
-    low, high = max(0.0, 2 * point - found.high), 2 * point - found.low
-    return Interval(point, min(point, low), max(point, high), level).to_dict()
+    if name == "ece":
+        found = Interval(point, max(0.0, 2 * point - found.high), 2 * point - found.low, level)
+    return found.widened().to_dict()
 
 
 def _change(of_models: Floats, draws: Floats, level: float) -> dict[str, Any]:
     """With Student's t over models: a bootstrap of few of them is too narrow where they differ."""
-    found = _holding(float(of_models.mean()), draws, level)
-    if len(of_models) > 1:
-        alone = t_interval(of_models.tolist(), level=level)
-        found |= {"low": min(found["low"], alone.low), "high": max(found["high"], alone.high)}
-    return found
-
-
-def _holding(point: float, draws: Floats, level: float) -> dict[str, Any]:
-    found = percentile(point, draws, level)
-    return Interval(point, min(point, found.low), max(point, found.high), level).to_dict()
+    alone = [t_interval(of_models.tolist(), level=level)] if len(of_models) > 1 else []
+    return percentile(float(of_models.mean()), draws, level).widened(*alone).to_dict()

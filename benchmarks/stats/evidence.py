@@ -82,15 +82,10 @@ def widest(drawn: Resampled, weights: Sequence[float], level: float) -> Interval
     values = _values(drawn, weights)
     by_pair, end = values.mean(axis=1), _end(weights)
     score = score_interval(values.mean(axis=0), -end, end, level=level)
-    intervals = [_bootstrap(drawn, weights, level), score]
+    others = [_bootstrap(drawn, weights, level)]
     if len(by_pair) > 1:
-        intervals.append(t_interval(by_pair.tolist(), level=level))
-    return Interval(
-        score.point,
-        max(-end, min(interval.low for interval in intervals)),
-        min(end, max(interval.high for interval in intervals)),
-        level,
-    )
+        others.append(t_interval(by_pair.tolist(), level=level))
+    return score.widened(*others, least=-end, most=end)
 
 
 def need_to_tell(drawn: Resampled, weights: Sequence[float], limit: float, *, level: float) -> Need:

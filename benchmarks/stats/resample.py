@@ -101,6 +101,20 @@ class Interval:
         """The value lies between the bounds."""
         return self.low <= value <= self.high
 
+    def widened(
+        self, *others: Interval, least: float = -math.inf, most: float = math.inf
+    ) -> Interval:
+        """The same estimate, from the lowest to the highest end of all and of the estimate itself.
+
+        Args:
+            others: intervals of the same quantity.
+            least: no end is below it.
+            most: no end is above it.
+        """
+        low = min(self.point, self.low, *(one.low for one in others))
+        high = max(self.point, self.high, *(one.high for one in others))
+        return Interval(self.point, max(least, low), min(most, high), self.level)
+
     def to_dict(self) -> dict[str, float | None]:
         """JSON has no infinity: an unbounded side is written as null."""
         return {key: value if math.isfinite(value) else None for key, value in asdict(self).items()}

@@ -62,12 +62,7 @@ def conditional_share(
     found = paired.resampled([above, below], **bootstrap).ratio([1, 0], [0, 1])
     if found is None:
         return least
-    return Interval(
-        share,
-        max(0.0, min(least.low, found.low)),
-        min(1.0, max(least.high, found.high)),
-        found.level,
-    )
+    return least.widened(found, least=0.0, most=1.0)
 
 
 def with_pairs(found: Interval, of_pair: npt.ArrayLike) -> Interval:
@@ -83,12 +78,9 @@ def with_pairs(found: Interval, of_pair: npt.ArrayLike) -> Interval:
     if len(values) < 2:
         return found
     alone = t_interval(values.tolist(), level=found.level)
-    low, high = max(0.0, min(found.low, alone.low)), min(1.0, max(found.high, alone.high))
-    return Interval(found.point, low, high, found.level)
+    return found.widened(alone, least=0.0, most=1.0)
 
 
 def _no_narrower(found: Interval, table: npt.NDArray[np.floating | np.bool_]) -> Interval:
     """Never narrower than the luck of the clips: right everywhere is no certainty."""
-    score = score_interval(table.mean(axis=0), 0, 1, level=found.level)
-    low, high = min(found.low, score.low), max(found.high, score.high)
-    return Interval(found.point, low, high, found.level)
+    return found.widened(score_interval(table.mean(axis=0), 0, 1, level=found.level))
