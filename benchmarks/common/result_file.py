@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,20 @@ def header(format: str, version: int) -> dict[str, Any]:
 def beside(results: Path, name: str) -> Path:
     """Where a file lies that belongs to a result file: of `a.json` it is `a.NAME`."""
     return results.with_name(name if results.stem == "results" else f"{results.stem}.{name}")
+
+
+def shown_paths(paths: Sequence[str | Path], root: Path | None) -> list[str]:
+    """Paths of clips as a result file names them: below the list's root, else as they are."""
+    return [shown_path(path, root) for path in paths]
+
+
+def shown_path(path: str | Path, root: Path | None) -> str:
+    """A path below the list's root, else as it is."""
+    try:
+        named = Path(path).relative_to(root) if root is not None else path
+    except ValueError:
+        named = path
+    return os.fspath(named)
 
 
 def dump(value: Any) -> str:

@@ -6,9 +6,8 @@ the agreement of two models, need what the networks computed; with it they need 
 
 from __future__ import annotations
 
-import os
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +72,3 @@ def read_logits(results: Path, record: Mapping[str, Any] | None) -> dict[str, An
             return {key: stored[key] for key in record["keys"]}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BenchmarkError(f"{file} cannot be read as logits: {error}") from error
-
-
-def shown_paths(paths: Sequence[str | Path], root: Path | None) -> list[str]:
-    """Paths of clips as a result file names them: below the list's root, else as they are."""
-    return [shown_path(path, root) for path in paths]
-
-
-def shown_path(path: str | Path, root: Path | None) -> str:
-    """A path below the list's root, else as it is."""
-    try:
-        named = Path(path).relative_to(root) if root is not None else path
-    except ValueError:
-        named = path
-    return os.fspath(named)

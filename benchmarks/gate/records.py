@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.common.result_file import shown_path, shown_paths
 from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network, largest_difference
 from benchmarks.deployments.answers import Answered, Bundles
 from benchmarks.deployments.deployment import Choice, Deployment, SkippedDeployment, deployed_bytes
-from benchmarks.deployments.logits import logits_key, shown_path, shown_paths
+from benchmarks.deployments.logits import logits_key
 from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.conditions import apply_conditions

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import EXTRA
 from benchmarks.common.command import add_out, take_signals
-from benchmarks.common.result_file import dump
-from benchmarks.deployments.logits import Logits, logits_key, shown_paths, write_logits
+from benchmarks.common.result_file import dump, shown_paths
+from benchmarks.deployments.logits import Logits, logits_key, write_logits
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.stats.options import add_resampling

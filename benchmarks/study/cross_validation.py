@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import shown_path
 from benchmarks.deployments.accuracy import FAILED, macro_f1
 from benchmarks.deployments.deployment import Deployment
-from benchmarks.deployments.logits import Logits, logits_key, shown_path
+from benchmarks.deployments.logits import Logits, logits_key
 from benchmarks.stats.resample import Groups
 from benchmarks.study.experiments import Experiment
 from benchmarks.study.jobs import add_jobs, needed

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.deployments.logits import logits_path, read_logits, shown_path, write_logits
+from benchmarks.common.result_file import shown_path
+from benchmarks.deployments.logits import logits_path, read_logits, write_logits
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
