@@ -20,6 +20,7 @@ from benchmarks.common.result_file import header
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from benchmarks.training.steps import training_step
 from export.option_limits import SEED, THREADS, number_problems, refuse
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 
 KERNELS = ("tiles", "paddle")
@@ -31,7 +32,7 @@ SAME_LOSS = 1e-3  # two steps in, the sums of two kernels have rounded different
 @measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.depthwise",
         description="Time a student's training step with both depthwise kernels.",
     )

@@ -21,6 +21,7 @@ if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
 from benchmarks.common.command import REPETITIONS, carry_out, measuring  # noqa: E402
+from infer.command.parser import Parser  # noqa: E402
 from infer.command.runner import run_and_exit  # noqa: E402
 
 GOAL_SECONDS = 1.5
@@ -100,7 +101,7 @@ def first_label(bundle: Path, video: Path) -> tuple[float, str]:
 @measuring
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.first_label", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.first_label", description=__doc__)
     add = parser.add_argument
     add("--bundle", type=Path, default=ROOT / "bundles" / "dml", help="default: bundles/dml")
     add("--video", type=Path, help="default: the first clip of data/motions/test")

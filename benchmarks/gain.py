@@ -40,6 +40,7 @@ from benchmarks.stats.resample import Bootstrap, settings_of
 from benchmarks.timing.costs import Timing, time_all
 from export import option_limits as limits
 from infer.bundle.bundle import Bundle
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.containers.decoder import decoder_warning, installed
 from infer.system.errors import ClipDuetError, listed
@@ -94,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.gain",
         description="Compare baseline and student in every deployment: is the gain still there?",
         epilog="Exit status: 0 all pass or are inconclusive, 1 one fails, 2 wrong use.",

@@ -19,6 +19,7 @@ from benchmarks.common.command import REPETITIONS, add_config, add_out, carry_ou
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
 from export.option_limits import CLIPS, WORKERS, Allowed
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ NUMBERS = {"clips": CLIPS, "steps": Allowed(1, 1_000_000), "repetitions": REPETI
 @measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.loader",
         description="Time the reading of training clips, alone and beside training.",
     )

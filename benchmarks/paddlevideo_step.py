@@ -23,6 +23,7 @@ from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from benchmarks.training import paddlevideo_code
 from benchmarks.training.steps import training_step
 from export.option_limits import BATCH
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 
 FOLDER = Path("configs/recognition/pptsm/v2")
@@ -37,7 +38,7 @@ TOLERANCE = 1e-3
 @measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 not slower, 1 slower, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.paddlevideo_step",
         description="Time a training step of PaddleVideo's code and of this one.",
     )

@@ -30,6 +30,7 @@ from infer.clips.frames_folder import read_frames_folder
 from infer.clips.preprocess import crop_frames, scale_frames
 from infer.clips.sampling import sample_indices
 from infer.clips.spec import ClipSpec
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.errors import VideoError
 from train.config.list_format import FRAME_SUFFIX
@@ -45,7 +46,7 @@ LEVELS = 256
 @measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 some clips could not be read, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.pixels",
         description="Compare the pixels of this project's resize filters with PaddleVideo's.",
     )

@@ -7,7 +7,6 @@ clips it learnt from, its validation top-1, time, processor and versions.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from benchmarks.common.command import add_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, header
 from benchmarks.training.runs import CHECKPOINTS
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.files import replacing, sha256_of, write_text
 
@@ -28,7 +28,7 @@ TEACHER = Path("configs/pretrained/motions_teacher.pdparams")
 @measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.ready_teacher",
         description="Copy the best weights of a finished run to where configs take them from, and "
         "say in a JSON beside them where they come from.",

@@ -24,6 +24,7 @@ from benchmarks.stats.paired import wilson
 from benchmarks.study.measure import answer_in_paddle
 from benchmarks.training.runs import CHECKPOINTS
 from export.option_limits import SEED
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of
 from train.config.options import text_override
@@ -60,7 +61,7 @@ class ShuffledClips:
 @command(stopped="go on with the same command", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.shuffled_training",
         description="Train a network on clips whose frames are shuffled, and measure what it "
         "answers to shuffled test clips: at chance, nothing but the order of frames tells labels.",

@@ -7,7 +7,6 @@ ends at once.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.training.runs import Job, train_all
 from benchmarks.training.runs import log as states
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.log import logger
 from train.config.options import add_override
@@ -30,9 +30,7 @@ log = logger("benchmarks.side_by_side")
 @command(stopped="the same command goes on from the last checkpoints", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 1 a training failed, 2 wrong use."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.side_by_side", description="Run trainings at once."
-    )
+    parser = Parser(prog="python -m benchmarks.side_by_side", description="Run trainings at once.")
     add = parser.add_argument
     add("runs", nargs="+", metavar="CONFIG=FOLDER", help="what to train, and where it goes")
     add("--seed", type=int, help="seed of all of them (default: each config's)")

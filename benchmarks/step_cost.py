@@ -20,6 +20,7 @@ from benchmarks.common.result_file import header
 from benchmarks.timing.latency import Timings, summarise, time_in_turns
 from benchmarks.training.steps import PAIR, build_steps
 from export.option_limits import SEED
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 
 GOAL = 1.1
@@ -28,7 +29,7 @@ GOAL = 1.1
 @measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 within the goal, 1 above it, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.step_cost",
         description="Time a step of the pair against the steps of its networks alone.",
     )

@@ -7,12 +7,12 @@ is out of date where one of the bundles is newer. make asks this before it makes
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import EXTRA
 from infer.bundle.bundle import BUNDLE_JSON
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of
 from infer.system.log import logger
@@ -23,7 +23,7 @@ log = logger("benchmarks.up_to_date")
 @command(extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 all are up to date, 1 one is not, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.up_to_date",
         description="Say whether bundles, or results about them, have to be made again.",
     )

@@ -31,6 +31,7 @@ from benchmarks.stats.evidence import evidence
 from benchmarks.stats.resample import resample
 from benchmarks.stats.score import clips_if
 from export.option_limits import SEED, Allowed
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.files import write_text
 from infer.system.log import logger
@@ -229,7 +230,7 @@ def _number(value: float | None) -> str:
 @measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.verdict_rates", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.verdict_rates", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
     add("--experiments", type=int, default=2000, help="samples of each world (default: 2000)")

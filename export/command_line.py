@@ -7,12 +7,13 @@ import argparse
 from export.int8.defaults import MOST
 from export.int8.options import add_calibration
 from export.output_option import add_output
+from infer.command.parser import Parser
 from train.config.options import add_override, add_trust
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export",
         description="Turn the Student of a checkpoint into a verified bundle: ONNX in fp32, "
         "fp16 and int8, a Paddle inference model, and bundle.json, which describes them.",

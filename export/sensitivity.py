@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from export import option_limits as limits
 from export.int8.defaults import MOST, Goal
 from export.int8.options import add_calibration
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.files import check_writable, write_text
@@ -47,7 +48,7 @@ NUMBERS = {
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.sensitivity",
         description="Rank the layers of a bundle's network by what 8 bits do to them, and find the "
         "fewest to keep in float so that an accuracy goal holds.",

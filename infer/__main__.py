@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from . import __version__
+from .command.parser import Parser
 
 COMMANDS = {
     "predict": "classify video files",
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="clipduet",
         usage=f"clipduet {{{','.join(COMMANDS)}}} ...",
         description="\n".join(f"{name:{width}}  {text}" for name, text in COMMANDS.items()),

@@ -6,7 +6,6 @@ status: 0 something can run (with --bundle: that bundle can), 1 nothing can, 2 w
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
@@ -26,6 +25,7 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
 
 from .bundle.bundle import Bundle
 from .bundle.engines import built_engines, built_precisions
+from .command.parser import Parser
 from .command.runner import command, run_and_exit
 from .containers.decoder import NAMES, check_decoder, differing_libraries, shown_versions
 from .libraries.install import pip_install
@@ -278,7 +278,7 @@ def _wrapped(text: str, indent: int = 10) -> list[str]:
 @command()
 def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     """The command line, which calls itself `prog`; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=prog,
         description="Show what is installed, which devices are seen, what can run and what cannot.",
         epilog="Exit status: 0 something can run (with --bundle: that bundle can), 1 nothing can, "

@@ -21,6 +21,7 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
     __package__ = infer.__name__
 
 from .command.output import FORMATS  # noqa: E402
+from .command.parser import Parser  # noqa: E402
 from .command.runner import command, run_and_exit  # noqa: E402
 from .system.log import logger  # noqa: E402
 from .system.terminal import has_stdout  # noqa: E402
@@ -79,7 +80,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     from .runtimes.registry import BACKENDS
     from .system.hardware import MOST_DECODERS
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=prog,
         description="Classify video files. One answer for every name that is given or found in a "
         "folder, in the order given; a name that comes again is answered once.",

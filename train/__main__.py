@@ -16,6 +16,7 @@ if __package__ in (None, ""):  # run as a file: Python put train/ first, the pac
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from infer.command.option_values import from_one
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit, told_when_stopped
 from infer.system.log import logger
 from train.config.options import add_override, add_trust, text_override
@@ -31,7 +32,7 @@ log = logger("train.command")
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train",
         description="Train the networks of a config by themselves or by mutual learning.",
     )

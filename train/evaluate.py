@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infer.command.option_values import whole
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError
 from infer.system.files import check_writable, sha256_of
@@ -57,7 +58,7 @@ class Network:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.evaluate",
         description="Evaluate a checkpoint or a bundle on a list of labelled clips.",
         epilog="Exit status: 0 done, 1 some clips could not be read, 2 wrong use.",

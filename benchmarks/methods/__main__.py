@@ -34,6 +34,7 @@ from benchmarks.study.measure import DYNAMIC, measure_run, seconds_of
 from benchmarks.study.pooled import pool_seeds
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, check_environment, train_all
 from export.option_limits import folder_problems, number_problems, refuse
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.methods",
         description="Train distillation methods and the baseline over seeds; compare on the test "
         "list.",

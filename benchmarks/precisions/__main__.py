@@ -39,6 +39,7 @@ from benchmarks.stats.options import add_resampling, bootstrap_of
 from benchmarks.study.jobs import add_pair, named_configs
 from export import option_limits as limits
 from export.qat.trained import KINDS, RESULT
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.precisions",
         description="Compare ways of making INT8 over the finished runs of a study.",
     )

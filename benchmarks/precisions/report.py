@@ -6,7 +6,6 @@ older version says what one of today does, of the methods that it has.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from benchmarks.pages.parts import measured
 from benchmarks.precisions.pooled import pool_methods
 from benchmarks.precisions.sections import sections
 from export import option_limits as limits
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
 
@@ -31,7 +31,7 @@ REPORT = "report.md"
 @command(stopped="nothing was written", extra=EXTRA)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.precisions.report",
         description="Write the report of a result file of benchmarks.precisions again.",
     )

@@ -37,6 +37,7 @@ from export.option_limits import (
     number_problems,
     refuse,
 )
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.real",
         description="A study and a gate over folds of each set of clips, and all sets together.",
     )

@@ -7,7 +7,6 @@ the source; nothing is measured here.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from benchmarks.report.content import content, title
 from benchmarks.report.gate_sections import gains
 from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load_study
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import replacing, write_text
 from infer.system.log import logger
@@ -39,7 +39,7 @@ STUDY = Path("reports/study/results.json")
 @command(extra="report")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use or a file that is no result."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.report", description="Write a benchmark's result as a report."
     )
     parser.add_argument("results", type=Path, help="result file of `python -m benchmarks.gain`")

@@ -23,6 +23,7 @@ from benchmarks.common.result_file import header
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from export.option_limits import BATCH, SEED, THREADS
 from infer.bundle.bundle import Bundle
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.runtimes.open import open_runtime
 from infer.runtimes.registry import BACKENDS
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.speed",
         description="Time the full-size network on this CPU, every runtime in one run.",
     )

@@ -36,6 +36,7 @@ from benchmarks.study.record import study_record
 from benchmarks.study.sections import study_section
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import CHECKPOINTS, Job, add_trainings, train_all
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.study",
         description="Train baseline and DML pair over seeds and measure the gain on the test list.",
     )

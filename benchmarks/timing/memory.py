@@ -9,7 +9,6 @@ since a peak never falls and memory that another runtime gave back may be used a
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.hardware import peak_bytes
 
@@ -52,7 +52,7 @@ def measure_memory(bundle: Path, cell: str, *, threads: int) -> dict[str, Any]:
 @command()
 def main(arguments: Sequence[str] | None = None) -> int:
     """The process that is measured; 0 done, 2 a deployment that does not run."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.timing.memory", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.timing.memory", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True, help="bundle folder")
     parser.add_argument("--cell", required=True, metavar="BACKEND:PRECISION", help="deployment")
     parser.add_argument("--threads", type=int, help="threads of the runtime (default: all cores)")

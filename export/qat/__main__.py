@@ -36,6 +36,7 @@ from export.qat.trained import (
     read_record,
     result,
 )
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit, told_when_stopped
 from infer.system.files import replacing, sha256_of, write_text
 from infer.system.log import logger
@@ -48,7 +49,7 @@ log = logger("export.qat")
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.qat",
         description="Fine-tune the Student of a checkpoint with 8-bit rounding in it; `python -m "
         "export --qat` makes a bundle of the result.",

@@ -31,6 +31,7 @@ from infer.bundle.engines import (
     read_stamp,
     stamp_path,
 )
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.runtimes.tensorrt.backend import TENSORRT
 from infer.runtimes.tensorrt.cuda_memory import Gpu, cuda_errors
@@ -57,7 +58,7 @@ it computes something else. What a precision costs is measured on real clips, by
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.tensorrt",
         description="Build a TensorRT engine of a bundle's ONNX file, for the GPU and the TensorRT "
         "of this machine, check it against ONNX Runtime, and put it into BUNDLE/engines.",

@@ -24,6 +24,7 @@ from export import option_limits as limits
 from export.assemble.folder import OutputError, staged
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.bundle.engines import Stamp, built_engines, read_engine, read_stamp
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import BackendError, BundleError, os_reason
 from infer.system.log import logger
@@ -67,7 +68,7 @@ class RepositoryModel:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m export.triton", description="Write a bundle as a Triton model repository."
     )
     add = parser.add_argument

@@ -21,7 +21,6 @@ from ..system.terminal import (
     is_unwritable,
     open_streams,
 )
-from .suggestions import options_suggested
 
 FAILED, WRONG_USE, NO_READER = 1, 2, 141
 """Exit status beside 0: some inputs or the work failed; wrong use; nobody reads the output."""
@@ -54,7 +53,7 @@ def command(
         def run(*arguments: P.args, **options: P.kwargs) -> int:
             with messages_shown(information) as messages:
                 try:
-                    with stoppable(), options_suggested():
+                    with stoppable():
                         status = main(*arguments, **options)
                 except (ClipDuetError, OSError, ImportError) as error:
                     if _nobody_reads(error):

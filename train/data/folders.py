@@ -11,7 +11,6 @@ scenes instead, which tells how the network does at a place it has never seen.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from infer.command.inputs import VIDEO_SUFFIXES
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError, listed
 from infer.system.files import sha256_of
@@ -252,7 +252,7 @@ def _table(splits: Mapping[str, Sequence[Clip]], classes: Sequence[str]) -> str:
 @command(extra="train")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status: 0 done, 2 the tree cannot be split as asked."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.data.folders",
         description="Write train.list, val.list, test.list and classes.txt for a tree of clips.",
     )

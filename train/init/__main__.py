@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system import hardware
 from infer.system.errors import ClipDuetError, os_reason
@@ -38,7 +39,7 @@ class InitError(ClipDuetError):
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.init",
         description="Look at class folders of clips; write lists, classes.txt and configs.",
     )

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import sha256_of
 from train.config.options import flag
@@ -17,9 +18,7 @@ from train.data.motions.dataset import make_dataset
 @command(stopped="the same command goes on with the clips that are missing", extra="train")
 def main(arguments: list[str] | None = None) -> int:
     """The command line: every field of `MotionSpec` is an option."""
-    parser = argparse.ArgumentParser(
-        prog="python -m train.data.motions", description=dataset.__doc__
-    )
+    parser = Parser(prog="python -m train.data.motions", description=dataset.__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "--out", "--output", type=Path, default=Path("data/motions"), help="folder to fill"

@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.log import logger
 from train.data.prepare.annotation_files import AnnotationError
@@ -34,7 +35,7 @@ EXIT_DONE, EXIT_INCOMPLETE = 0, 1
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m train.data.prepare",
         description="Make lists of a public dataset from its official annotation files.",
     )
