@@ -29,7 +29,7 @@ class ListedAnswers:
         samples: the clips.
         answered: what every model, of folds every seed, answers to each of them.
         datasets: clips to time with; of folds those that the first tests.
-        folds: that the clips were dealt into, or None.
+        folds: that the clips were split into, or None.
         groups: of clips that are drawn together, or None.
         data: what else the result's `data` holds.
     """

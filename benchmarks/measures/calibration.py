@@ -87,7 +87,7 @@ def measure(
     Args:
         logits: float [clips, classes] of each model, NaN in rows of clips that could not be read.
         labels: int [clips].
-        bootstrap: settings of the resampling; its seed deals the halves too.
+        bootstrap: settings of the resampling; its seed draws the halves too.
         reference: logits of the same models before deployment, for `change`.
 
     Returns:

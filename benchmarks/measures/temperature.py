@@ -53,7 +53,7 @@ def halves(clips: int, *, seed: int, groups: Groups | None = None) -> npt.NDArra
 
     Args:
         clips: how many.
-        seed: of the dealing.
+        seed: of the split into halves.
         groups: of clips that belong together.
     """
     of_clip = np.arange(clips) if groups is None else groups.of_clip

@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
         help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
     add("--folds", type=int, default=5, metavar="K", help="default: %(default)s")
-    add("--fold-seed", type=int, default=0, help="deals the clips (default: %(default)s)")
+    add("--fold-seed", type=int, default=0, help="of the split into folds (default: %(default)s)")
     add("--join-duplicates", nargs="*", default=list(JOINED), metavar="SET",
         help="sets whose clips that look the same are of one group (%(default)s)")  # fmt: skip
     add("--seeds", nargs="+", type=int, default=[11, 12, 13], help="default: %(default)s")

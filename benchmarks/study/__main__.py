@@ -77,7 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--root", type=Path, help="folder that the list's paths start from (with --data)")
     add("--folds", type=int, metavar="K",
         help="cross-validation: every clip of the lists, or of --data, is tested once")  # fmt: skip
-    add("--fold-seed", type=int, default=0, help="deals the clips (with --folds; %(default)s)")
+    add("--fold-seed", type=int, default=0,
+        help="of the split into folds (with --folds; %(default)s)")  # fmt: skip
     add("--groups", default="auto", metavar="FILE",
         help="with --folds, what must not straddle them: a file with lines `path group`, scenes "
         "(of scene/class/clip), none, or auto: groups.txt of the root, else scenes")  # fmt: skip

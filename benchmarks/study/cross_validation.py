@@ -43,7 +43,7 @@ Measured = tuple[dict[str, Any], dict[str, np.ndarray]]
 def run_folds(
     options: argparse.Namespace, experiments: Sequence[Experiment], cells: Sequence[Deployment]
 ) -> tuple[dict[str, Any], Logits]:
-    """Deal the clips, train every seed and fold, evaluate, pool; the result and all logits."""
+    """Split into folds, train every seed and fold, evaluate, pool; the result and all logits."""
     from train.data.fingerprint import fingerprint
 
     lists = _lists(options, experiments)

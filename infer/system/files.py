@@ -83,7 +83,8 @@ def folder_obstacle(folder: str | Path) -> str | None:
     target = Path(os.path.realpath(folder))
     there = next(path for path in (target, *target.parents) if os.path.lexists(path))
     if not there.is_dir():
-        return f"{there} is a file, and a folder is needed"
+        what = "a file" if there.is_file() else "no folder"
+        return f"{there} is {what}, and a folder is needed"
     if not os.access(there, os.W_OK | os.X_OK):
         return f"{there} cannot be written; choose another folder"
     return None

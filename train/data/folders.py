@@ -3,7 +3,7 @@
     python -m train.data.folders --root clips --out clips/lists
 
 Two layouts are understood: `class/clip.mp4` and `scene/class/clip.mp4`, a scene being what
-clips of several classes have in common, such as a camera. Clips are dealt out class by class in
+clips of several classes have in common, such as a camera. Clips are split class by class in
 the order of the SHA-256 of their bytes: the same files give the same lists on every machine, and
 copies of one file never stand in two lists. `--val-scene` and `--test-scene` hold out whole
 scenes instead, which tells how the network does at a place it has never seen.
@@ -133,10 +133,10 @@ def split_clips(
     if problems:
         raise FoldersError(listed("the clips cannot be split", problems))
     free: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
-    dealt: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    parts: dict[str, list[Clip]] = {split: [] for split in SPLITS}
     for clip in clips:
         if clip.scene in splits:
-            dealt[splits[clip.scene]].append(clip)
+            parts[splits[clip.scene]].append(clip)
         else:
             free[clip.label][digests[clip.path]].append(clip)
     for files in free.values():
@@ -145,13 +145,13 @@ def split_clips(
         val = 0 if held["val"] else _count(len(order), val_share, spare=len(order) - 1 - test)
         for index, digest in enumerate(order):
             split = "test" if index < test else "val" if index < test + val else "train"
-            dealt[split] += files[digest]
-    trained = {clip.label for clip in dealt["train"]}
+            parts[split] += files[digest]
+    trained = {clip.label for clip in parts["train"]}
     missing = sorted({clip.label for clip in clips} - trained)
     if missing:
         what = "classes without a clip left for training; hold out fewer scenes"
         raise FoldersError(listed(what, missing))
-    return {split: sorted(part, key=lambda clip: clip.path) for split, part in dealt.items()}
+    return {split: sorted(part, key=lambda clip: clip.path) for split, part in parts.items()}
 
 
 def write_lists(

@@ -69,8 +69,8 @@ def redistribute(batch: Batch, team: Team) -> tuple[Batch, Shards]:
     clips, labels, indices = (
         np.concatenate(arrays)[places[team.rank]] for arrays in zip(*parts, strict=True)
     )
-    dealt = dataclasses.replace(batch, clips=clips, labels=labels, indices=indices)
-    return dealt, Shards(tuple(map(len, places)), team.rank)
+    shard = dataclasses.replace(batch, clips=clips, labels=labels, indices=indices)
+    return shard, Shards(tuple(map(len, places)), team.rank)
 
 
 class _Whole(PyLayer):

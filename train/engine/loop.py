@@ -268,9 +268,9 @@ def _precise_bn(run: Run) -> None:
         return
     count = min(block.num_iters_preciseBN, run.steps_per_epoch)
     # Epochs after the last one: other clips and draws than training, the same after a resume.
-    dealt = (redistribute(batch, run.team) for batch in _batches(run, run.epochs + epoch))
+    shared = (redistribute(batch, run.team) for batch in _batches(run, run.epochs + epoch))
     inputs = (
-        run.pixels(paddle.to_tensor(batch.clips)) for batch, shards in dealt if all(shards.clips)
+        run.pixels(paddle.to_tensor(batch.clips)) for batch, shards in shared if all(shards.clips)
     )
     with run.precision.autocast():
         recompute_statistics(run.recognizer, run.recognizer, itertools.islice(inputs, count))

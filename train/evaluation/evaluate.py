@@ -17,6 +17,7 @@ from infer.system.errors import ClipDuetError
 from train.data.lists import Sample
 from train.data.loader import ClipSource, epoch_batches
 from train.data.unreadable import reasons
+from train.evaluation.per_class import confusion, macro_f1
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -117,15 +118,14 @@ class Evaluation:
     @property
     def recall(self) -> np.ndarray:
         """float64 [classes]: share of each class's clips that are right; NaN where it has none."""
-        hits, support, _ = self._counts()
-        return np.where(support > 0, hits / np.maximum(support, 1), np.nan)
+        table = self._table
+        clips = table.sum(axis=1)
+        return np.where(clips > 0, np.diag(table) / np.maximum(clips, 1), np.nan)
 
     @property
     def macro_f1(self) -> float:
         """Mean F1 = 2 TP / (2 TP + FP + FN) of the classes in the list; failed clips are FN."""
-        hits, support, predicted = self._counts()
-        f1 = 2 * hits / np.maximum(support + predicted, 1)
-        return float(f1[support > 0].mean())
+        return macro_f1(self._table)
 
     def summary(self) -> dict[str, Any]:
         """The figures as plain numbers, for a log or a JSON file."""
@@ -139,13 +139,9 @@ class Evaluation:
             "recall": [None if np.isnan(value) else float(value) for value in self.recall],
         }
 
-    def _counts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """int64 [classes] each: right answers, clips listed, clips predicted."""
-        size = self.classes
-        hits = np.bincount(self.labels[self.correct], minlength=size)
-        support = np.bincount(self.labels, minlength=size)
-        predicted = np.bincount(self.predictions[self.decoded], minlength=size)
-        return hits, support, predicted
+    @property
+    def _table(self) -> np.ndarray:
+        return confusion(self.labels, self.predictions, classes=self.classes)
 
 
 def evaluate(
