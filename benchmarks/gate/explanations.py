@@ -83,6 +83,15 @@ def rule_sentence(results: Mapping[str, Any]) -> str:
     )
 
 
+def short_rule(results: Mapping[str, Any]) -> str:
+    """The same in one line."""
+    return (
+        f"A deployment passes if the {_level(results)} intervals show that at least "
+        f"{_keep(results)} of the gain is retained, or that the student loses less than "
+        f"{_margin(results)} points of top-1."
+    )
+
+
 def reference_notes(results: Mapping[str, Any]) -> list[str]:
     """What must be known of the reference: another one than usual, or one without a gain."""
     row = reference_row(results)

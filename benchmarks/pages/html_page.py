@@ -6,12 +6,20 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.pages.parts import Section
+from benchmarks.pages.parts import Overview, Section
 from benchmarks.pages.plots import svg
 
 
-def render(title: str, when: str, sections: Sequence[Section]) -> str:
+def render(
+    title: str, when: str, sections: Sequence[Section], overview: Overview | None = None
+) -> str:
     """A complete HTML page; every string is escaped, nothing is loaded from anywhere.
+
+    Args:
+        title: the heading.
+        when: when and where it was measured.
+        sections: in their order.
+        overview: what shows first.
 
     Raises:
         ImportError: Jinja2 or Matplotlib is not installed.
@@ -24,7 +32,7 @@ def render(title: str, when: str, sections: Sequence[Section]) -> str:
     )  # fmt: skip
     environment.filters |= {"svg": svg, "unbroken": unbroken}
     page = environment.get_template("page.html.j2")
-    return page.render(title=title, when=when, sections=sections)
+    return page.render(title=title, when=when, sections=sections, overview=overview)
 
 
 def unbroken(value: str) -> str:

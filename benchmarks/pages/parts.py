@@ -46,13 +46,63 @@ class Plot:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, the sentences under it, then tables and plots."""
+    """A heading, the sentences under it, then plots, tables and bullets.
+
+    Attributes:
+        title: the heading.
+        sentences: paragraphs.
+        plots: charts, side by side where there is room.
+        tables: one below the other.
+        bullets: a list.
+        folded: on the page only the heading shows until it is opened.
+    """
 
     title: str
     sentences: Sequence[str]
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
     bullets: Sequence[str] = ()
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number that answers a part of the question.
+
+    Attributes:
+        name: what it is.
+        value: the number with its unit.
+        note: its interval, and what it belongs to.
+    """
+
+    name: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What shows without scrolling, above all sections.
+
+    Attributes:
+        about: model and task in a line.
+        verdict: the outcome in a word.
+        answer: the outcome in a sentence.
+        rule: what the verdict means.
+        figures: a few numbers.
+        plot: the one that shows the answer.
+        picture: file name of the plot beside the Markdown document.
+        badge: the same of the badge, with the words that it shows; None where there is none.
+    """
+
+    about: str
+    verdict: Badge
+    answer: str
+    rule: str
+    figures: Sequence[Figure]
+    plot: Plot
+    picture: str
+    badge: tuple[str, str] | None = None
 
 
 def machine_rows(host: Mapping[str, Any]) -> list[list[str]]:

@@ -1,8 +1,8 @@
 """`python -m benchmarks.report RESULTS.json --out DIR`: the result file as pages to read.
 
 Writes DIR/results.json (a copy, and one of the logits beside it), DIR/summary.json, DIR/report.md,
-DIR/results.csv, DIR/index.html and DIR/gain.svg, the gain in each deployment as a picture. JSON is
-the source; nothing is measured here.
+DIR/results.csv, DIR/index.html, DIR/gain.svg, the gain in each deployment as a picture, and
+DIR/badge.svg. JSON is the source; nothing is measured here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.pages.picture import picture
+from benchmarks.report.badge import badge
 from benchmarks.report.content import content, title
-from benchmarks.report.gate_sections import gains
+from benchmarks.report.overview import BADGE, PICTURE, overview
 from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load_study
 from infer.command.parser import Parser
@@ -32,7 +33,6 @@ from infer.system.log import logger
 
 log = logger("benchmarks.report")
 
-PICTURE = "gain.svg"
 STUDY = Path("reports/study/results.json")
 
 
@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     write_report(options.results, options.out, study=options.study)
-    print(f"written: {options.out / 'index.html'}, report.md, results.csv, summary.json, {PICTURE}")
+    others = ("report.md", "results.csv", "summary.json", PICTURE, BADGE)
+    print(f"written: {', '.join([str(options.out / 'index.html'), *others])}")
     return 0
 
 
@@ -70,12 +71,13 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     results = load_results(results_file)
     repeated = load_study(study) if study is not None else study_of_the_same(results)
     sections = content(results, repeated)
-    when = measured(results)
-    page = html_page.render(title(results), when, sections)
-    drawn = picture(gains(results).chart)
-    write_text(folder / "report.md", markdown(title(results), when, sections))
+    first, when = overview(results), measured(results)
+    page = html_page.render(title(results), when, sections, first)
+    drawn = picture(first.plot.chart)
+    write_text(folder / "report.md", markdown(title(results), when, sections, first))
     write_text(folder / "index.html", page)
     write_text(folder / PICTURE, drawn)
+    write_text(folder / BADGE, badge(results))
     write_text(folder / "results.csv", as_csv(results))
     write_summary(folder / "summary.json", results)
     copy = folder / "results.json"

@@ -75,7 +75,7 @@ def study_sentences(results: Mapping[str, Any], study: Mapping[str, Any]) -> lis
 
 def title(results: Mapping[str, Any]) -> str:
     """The page's heading."""
-    return "Is the gain of DML still there after deployment?"
+    return "Does the gain of deep mutual learning (DML) survive deployment?"
 
 
 def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Section:

@@ -58,7 +58,7 @@ def retained_section(results: Results) -> Section:
     return Section(
         "Gain of DML, and retained gain in each deployment",
         sentences,
-        [gains(results), _accuracies(results)],
+        [_accuracies(results)],
         _pair_tables(results),
         bullets,
     )
@@ -149,8 +149,7 @@ def gains(results: Results) -> Plot:
         for row in results["cells"]
     ]
     return Plot(
-        "The gain before and after deployment, with paired 95 % intervals. An interval that "
-        "crosses the line leaves open whether there is a gain.",
+        "Gain in top-1 before (square) and after deployment, with paired 95 % intervals.",
         Rows("Gain by deployment", rows, axis="gain in top-1, percentage points", zero=True),
         _legend(results),
     )

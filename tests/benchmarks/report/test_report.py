@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.common.result_file import dump
 from benchmarks.gate import explanations
+from benchmarks.gate import summary as gate_summary
 from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main
 
@@ -105,7 +106,9 @@ def test_page_and_markdown_show_each_deployment_with_its_verdict_and_gain(
     ]
     shown = [[text.replace("\u00a0", " ") for text in row[:5]] for row in page.rows[1:4]]
     assert shown == expected
-    assert page.styles[:3] == [row["verdict"]["verdict"] for row in results["cells"]]
+    overall, *styles = page.styles
+    assert overall == gate_summary.overall(results)
+    assert styles[:3] == [row["verdict"]["verdict"] for row in results["cells"]]
     for name, verdict, *values in expected:
         assert f"| {name} | **{verdict}** | {' | '.join(values)} |" in markdown
     for text in (page.text.replace("\u00a0", " "), markdown):
@@ -120,7 +123,10 @@ def test_a_broken_deployment_is_in_the_table_and_explained(
         {"cell": "openvino:int8", "model": "student", "bundle": "b", "reason": "it gives NaN"}
     ]
     page, markdown = read(report(results))
-    assert page.rows[4][:2] == ["OpenVINO int8", "fails"] and page.styles[3] == "fail"
+    assert (
+        page.rows[4][:2] == ["OpenVINO int8", "fails"]
+        and page.styles[4] == "fail" == page.styles[0]
+    )
     assert "student b: it gives NaN" in page.text and "student b: it gives NaN" in markdown
 
 
@@ -141,6 +147,7 @@ def test_with_several_pairs_the_pairs_that_are_needed_are_said(
 def test_the_page_stands_alone(make_results: MakeResults, report: Callable[..., Path]) -> None:
     folder = report(make_results())
     assert sorted(file.name for file in folder.iterdir()) == [
+        "badge.svg",
         "gain.svg",
         "index.html",
         "report.md",
