@@ -88,8 +88,9 @@ class Model:
 
         Args:
             videos: one path or any number of them, taken as they are needed. A folder is one video,
-                whose frames are pictures numbered from 0 or 1 (`img_00001.jpg`). Of a folder of
-                videos, pass the files: `sorted(Path("clips").glob("*.mp4"))`.
+                whose frames are pictures numbered from 0 or 1 (`img_00001.jpg`); a `.npy` or `.npz`
+                file is one too, of uint8 frames [T, H, W, 3]. Of a folder of videos, pass the
+                files: `sorted(Path("clips").glob("*.mp4"))`.
             top_k: classes in each prediction, at least 1.
             batch_size: videos that go through the network together, at least 1.
             workers: threads that read videos, at most 1024; None: one a core, at most

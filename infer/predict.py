@@ -49,7 +49,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     from .system.errors import ClipDuetError
 
     check_reading_options(args)
-    inputs = find_videos(args.video)
+    if not args.video and not args.list:
+        raise ClipDuetError("nothing to classify: --video names videos, --list a file that does")
+    root = Path(args.root) if args.root else None
+    inputs = find_videos(args.video, lists=args.list, root=root)
     target = target_of(args.output, args.format, overwrite=args.overwrite)
     screen = target.named is None
     for name, why in () if screen else inputs.missing:  # the screen has a row for each
@@ -92,10 +95,20 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--video",
         nargs="+",
         action="extend",
-        required=True,
+        default=[],
         metavar="PATH",
-        help="video files, folders (searched to the bottom, through links too, for the suffixes of "
-        "videos; hidden names are left out) and quoted patterns like 'a/**/*.mp4'",
+        help="video files, .npy and .npz files of uint8 frames [T, H, W, 3], folders of numbered "
+        "pictures (one video each), other folders (searched to the bottom, through links too, for "
+        "those and the suffixes of videos; hidden names are left out), quoted patterns like "
+        "'a/**/*.mp4', @FILE for what a list names, - for names on standard input",
+    )
+    add(
+        "--list",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a list of videos as training reads it, `path label` or `path frames label` a line; "
+        "the labels are not looked at (--labels FILE compares them)",
     )
     add("--bundle", metavar="DIR", help="the exported bundle (default: bundles/dml)")
     add("--precision", default="fp32", help="fp32, int8, ... as the bundle has (default: fp32)")
@@ -155,10 +168,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add(
         "--labels",
         metavar="LIST",
-        help="list of `path label` lines, as training reads: show the true label, and mark right "
-        "and wrong",
+        help="list as training reads it: show the true label, and mark right and wrong",
     )
-    add("--root", metavar="DIR", help="folder that the paths of LIST start from (default: its own)")
+    add(
+        "--root",
+        metavar="DIR",
+        help="folder that the paths in lists start from (default: the list's)",
+    )
     add(
         "--output",
         "--out",

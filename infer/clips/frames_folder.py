@@ -1,6 +1,7 @@
 """Frames of a video that were written as numbered pictures into a folder.
 
 PaddleVideo numbers them from 1, other tools from 0: a folder that holds picture 0 counts from it.
+Where nobody says how the pictures are named, it is found in the folder.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import string
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from .pictures import read_picture
 
 SUFFIX = "img_{:05}.jpg"
 """PaddleVideo's default pattern of the pictures' names."""
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Suffixes of pictures, in small letters, that numberings are looked for in."""
+_NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)", re.ASCII)
 _SHOWN = 5  # ranges of missing numbers that a message spells out
 
 
@@ -45,6 +50,45 @@ class Numbering:
         shown = [f"{a} to {b}" if b > a else f"{a}" for a, b in self.missing[:_SHOWN]]
         more = len(self.missing) - _SHOWN
         return ", ".join([*shown, *([f"and {counted(more, 'more range')}"] if more > 0 else [])])
+
+
+def numberings(names: Iterable[str]) -> list[str]:
+    """Patterns, as `SUFFIX` is one, by which pictures of a folder are numbered from 0 or 1.
+
+    Args:
+        names: of the files in the folder.
+
+    Returns:
+        `SUFFIX` alone where its first picture is there; else each pattern of which two pictures
+        are there that follow one another.
+    """
+    there = set(names)
+    if not there.isdisjoint((SUFFIX.format(0), SUFFIX.format(1))):
+        return [SUFFIX]
+    found = set()
+    for name in there:
+        match = _NUMBERED.fullmatch(name)
+        if match is None or match[3].lower() not in PICTURES or int(match[2][-9:]) > 1:
+            continue
+        prefix, digits, suffix = match.groups()
+        prefix = prefix.replace("{", "{{").replace("}", "}}")
+        pattern = f"{prefix}{{:0{len(digits)}}}{suffix}"
+        first = int(digits)
+        if pattern.format(first) == name and pattern.format(first + 1) in there:
+            found.add(pattern)
+    return sorted(found)
+
+
+def _found_numbering(folder: Path) -> str:
+    try:
+        found = numberings(os.listdir(folder))
+    except OSError as error:
+        raise VideoError(folder, f"cannot be read: {os_reason(error)}") from None
+    if len(found) > 1:
+        some = ", ".join(found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+        why = f"holds pictures of {len(found)} numberings ({some}); one video has one"
+        raise VideoError(folder, why)
+    return found[0] if found else SUFFIX
 
 
 def first_number(folder: Path, suffix: str = SUFFIX) -> int:
@@ -86,7 +130,7 @@ def read_frames_folder(
     folder: str | Path,
     pick: Pick,
     *,
-    suffix: str = SUFFIX,
+    suffix: str | None = SUFFIX,
     frames: int | None = None,
     each: Each | None = None,
     limits: Limits = LIMITS,
@@ -97,18 +141,23 @@ def read_frames_folder(
         folder: holds the pictures.
         pick: as in `infer.clips.decode.read_video`. Frame number 0 is the first picture,
             `suffix.format(1)` or `suffix.format(0)`.
-        suffix: file name with one place for the number.
-        frames: pictures the list claims; None: count them up to the first gap.
+        suffix: file name with one place for the number; None: as the pictures in the folder have
+            it, see `numberings`.
+        frames: pictures the list claims; None: count them up to the first gap, and say in what is
+            returned which are missing before others.
         each: applied to every kept frame, as in `infer.clips.decode.read_video`.
         limits: how many and how large they may be.
 
     Raises:
-        VideoError: no such folder, no pictures, too many, or a wanted picture is missing,
-            unreadable or too large.
+        VideoError: no such folder, no pictures, too many, several numberings, or a wanted picture
+            is missing, unreadable or too large.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise VideoError(folder, "no such folder of frames")
+    if suffix is None:
+        suffix = _found_numbering(folder)
+    lost = ""
     first = first_number(folder, suffix)
     if frames is None:
         frames = 0
@@ -116,6 +165,8 @@ def read_frames_folder(
         while os.path.lexists(folder / suffix.format(first + frames)):
             frames += 1
             limits.check_frames(folder, frames)
+        if frames and (gaps := numbering(folder, suffix).gaps):
+            lost = f"pictures that are missing: {gaps}; those behind are not read"
     limits.check_frames(folder, frames)
     if frames < 1:
         neither = f"neither {suffix.format(0)} nor {suffix.format(1)} is there"
@@ -146,7 +197,9 @@ def read_frames_folder(
     sizes = {frame.shape for frame in kept.values()}
     if len(sizes) > 1:
         raise VideoError(folder, f"pictures of different sizes: {sorted(sizes)}")
-    info = VideoInfo(folder, "frames", width, height, None, frames, frames, damaged=False)
+    info = VideoInfo(
+        folder, "frames", width, height, None, frames, frames, damaged=bool(lost), lost=lost
+    )
     return np.stack([kept[i] for i in wanted]), info
 
 

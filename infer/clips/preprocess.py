@@ -16,6 +16,7 @@ import numpy as np
 
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import NO_MEMORY, BackendError, SpecError, VideoError
+from .array_file import is_array_file, read_array_file
 from .decode import Frames, VideoInfo, read_video
 from .frames_folder import read_frames_folder
 from .sampling import sample_indices
@@ -27,16 +28,16 @@ def load_clips(
     spec: ClipSpec,
     *,
     frames: int | None = None,
-    suffix: str = "img_{:05}.jpg",
+    suffix: str | None = None,
     limits: Limits = LIMITS,
 ) -> tuple[Frames, VideoInfo]:
     """The clips of one video, as evaluation and deployment see them.
 
     Args:
-        path: a video file, or a folder of numbered pictures.
+        path: a video file, a folder of numbered pictures, or a `.npy` or `.npz` file of frames.
         spec: how to sample, scale and crop.
         frames: how many pictures a folder is listed with, see `read_frames_folder`.
-        suffix: the pattern of a folder's file names.
+        suffix: the pattern of a folder's file names; None: as the folder has them.
         limits: how large the video may be.
 
     Returns:
@@ -69,17 +70,17 @@ def read_scaled(
     *,
     rng: np.random.Generator | None = None,
     frames: int | None = None,
-    suffix: str = "img_{:05}.jpg",
+    suffix: str | None = None,
     limits: Limits = LIMITS,
 ) -> tuple[Frames, VideoInfo]:
     """Sampled and scaled, not yet cropped: the place where training puts its augmentation.
 
     Args:
-        path: a video file, or a folder of numbered pictures.
+        path: a video file, a folder of numbered pictures, or a `.npy` or `.npz` file of frames.
         spec: how to sample and scale.
         rng: None: the views of evaluation. A generator: one training draw (views = 1).
         frames: how many pictures a folder is listed with, see `read_frames_folder`.
-        suffix: the pattern of a folder's file names.
+        suffix: the pattern of a folder's file names; None: as the folder has them.
         limits: how large the video may be.
 
     Returns:
@@ -109,6 +110,8 @@ def read_scaled(
         unique, info = read_frames_folder(
             path, pick, suffix=suffix, frames=frames, each=scale, limits=limits
         )
+    elif is_array_file(path):
+        unique, info = read_array_file(path, pick, each=scale, limits=limits)
     else:
         unique, info = read_video(path, pick, each=scale, limits=limits)
     return _views(unique, chosen), info

@@ -7,7 +7,7 @@ import os
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,7 +46,7 @@ def to_stream(
     known: dict[int, Prediction] = {}
     failed = 0
     with (
-        _answers(args, bundle, inputs.videos) as answers,
+        _answers(args, bundle, inputs.videos, inputs.frames) as answers,
         stream(target.named) as out,
         writer(target.form, out, [row.name for row in inputs.rows], labels) as write,
     ):
@@ -78,7 +78,7 @@ def to_file(
         return checked_path(target, videos=inputs.videos, bundle=bundle.root)
 
     # From before they are read: one that changes meanwhile is another one next time.
-    keys = [video_key(video) for video in inputs.videos]
+    keys = [video_key(video, inputs.frames.get(video)) for video in inputs.videos]
     journal = Journal(where(), _about(args, bundle), resume=args.resume)
     keep = True
     try:
@@ -89,7 +89,7 @@ def to_file(
         if len(left) < len(keys):
             done = len(keys) - len(left)
             log.info(f"note: {done} of {len(keys)} videos were answered by a run that was stopped")
-        with _answers(args, bundle, [inputs.videos[place] for place in left]) as answers:
+        with _answers(args, bundle, [inputs.videos[k] for k in left], inputs.frames) as answers:
             for place, prediction in zip(left, answers, strict=True):
                 journal.add(keys[place], prediction)
                 _tell(prediction, True, True)
@@ -149,7 +149,7 @@ def _tell(prediction: Prediction, errors: bool, warnings: bool) -> None:
 
 @contextlib.contextmanager
 def _answers(
-    args: Namespace, bundle: Bundle, videos: Sequence[Path]
+    args: Namespace, bundle: Bundle, videos: Sequence[Path], frames: Mapping[Path, int]
 ) -> Iterator[Iterator[Prediction]]:
     """One prediction for each video, in order, with a progress line between them."""
     if not videos:
@@ -172,7 +172,7 @@ def _answers(
             batch_size=args.batch_size,
             workers=workers,
             k=args.top_k,
-            load=opened.enter_context(reader(args, min(workers, len(videos)))),
+            load=opened.enter_context(reader(args, min(workers, len(videos)), frames)),
         )
         # The first videos are being decoded by now; the network loads meanwhile.
         together = min(args.batch_size, len(videos)) * spec.clips

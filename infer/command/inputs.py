@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..clips.frames_folder import numberings
 from ..system.addresses import NOT_READ, is_address
-from ..system.errors import os_reason
+from ..system.errors import ClipDuetError, os_reason
 from .folder_scan import FolderScan
+from .name_lists import read_names
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
@@ -40,13 +43,15 @@ class Inputs:
 
     Attributes:
         rows: one for every name, in the order in which they were given.
-        videos: the files to read, each once, in the order of the rows.
+        videos: files and folders of frames to read, each once, in the order of the rows.
         notes: what was left out by rule, a sentence each.
+        frames: how many frames a list says that a folder has, by its path in `videos`.
     """
 
     rows: tuple[Row, ...]
     videos: tuple[Path, ...]
     notes: tuple[str, ...]
+    frames: Mapping[Path, int] = field(default_factory=dict)
 
     @property
     def missing(self) -> tuple[tuple[str, str], ...]:
@@ -61,37 +66,59 @@ class _Found:
     videos: list[Path] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     met_again: list[str] = field(default_factory=list)
+    frames: dict[Path, int] = field(default_factory=dict)
     other: Counter[str] = field(default_factory=Counter)
     """Suffixes of files in folders that are not those of videos."""
 
 
-def find_videos(named: Sequence[str]) -> Inputs:
+def find_videos(
+    named: Sequence[str], *, lists: Sequence[str] = (), root: Path | None = None
+) -> Inputs:
     """The videos that a command line names.
 
-    Files are taken whatever their suffix, folders are searched to the bottom for the suffixes of
-    videos, patterns with * ? [ ] and ** are expanded; folders and patterns in sorted order.
+    Files are taken whatever their suffix; folders are searched to the bottom for the suffixes of
+    videos and for folders of numbered pictures, each of which is one video; patterns with * ? [ ]
+    and ** are expanded; folders and patterns in sorted order. `@FILE` stands for what a list names,
+    `-` for the names on standard input, one a line.
 
     A row for each name that was given or found; for one that comes again, one. Several names of
     one file (links) are several rows and one video.
+
+    Args:
+        named: what was named.
+        lists: files of names, as training reads them; what they name comes last.
+        root: folder that relative paths in lists start from; None: the list's own.
     """
     rows: dict[str, Row] = {}
     places: dict[str, int] = {}
     videos: list[Path] = []
+    claimed: list[int | None] = []
     other, met_again, repeated = Counter[str](), list[str](), 0
-    for name in named:
-        found = _expand(name)
+    for found in _all_found(named, lists, root):
         other += found.other
         met_again += found.met_again
         for path in found.videos:
             repeated += str(path) in rows
-            real = os.path.realpath(path)
+            real, frames = os.path.realpath(path), found.frames.get(path)
             if real not in places:
                 places[real] = len(videos)
                 videos.append(path)
+                claimed.append(frames)
+            elif claimed[places[real]] != frames:
+                both = " and ".join(_frames(n) for n in (claimed[places[real]], frames))
+                why = f"the same folder is named {both}: name it once"
+                rows[f"{path} ({_frames(frames)})"] = Row(str(path), None, why)
+                continue
             rows.setdefault(str(path), Row(str(path), places[real]))
         for where, why in found.problems:
             rows.setdefault(where, Row(where, None, why))
-    return Inputs(tuple(rows.values()), tuple(videos), _notes(repeated, met_again, other))
+    frames_of = {path: n for path, n in zip(videos, claimed, strict=True) if n is not None}
+    notes = _notes(repeated, met_again, other)
+    return Inputs(tuple(rows.values()), tuple(videos), notes, frames_of)
+
+
+def _frames(claimed: int | None) -> str:
+    return "without a number of frames" if claimed is None else f"with {claimed} frames"
 
 
 def _notes(repeated: int, met_again: Sequence[str], other: Counter[str]) -> tuple[str, ...]:
@@ -114,6 +141,39 @@ def _notes(repeated: int, met_again: Sequence[str], other: Counter[str]) -> tupl
     return tuple(notes)
 
 
+def _all_found(named: Iterable[str], lists: Iterable[str], root: Path | None) -> Iterable[_Found]:
+    for name in named:
+        if name == "-":
+            given = b"" if sys.stdin is None else sys.stdin.buffer.read()
+            names = [os.fsdecode(line) for line in given.splitlines() if line]
+            yield from map(_expand, names)
+            if not names:
+                yield _Found(problems=[(name, "no names on standard input")])
+        elif name.startswith("@") and not os.path.lexists(name):
+            yield _listed(name, name[1:], root)
+        else:
+            yield _expand(name)
+    for file in lists:
+        yield _listed(file, file, root)
+
+
+def _listed(name: str, file: str, root: Path | None) -> _Found:
+    """What a list names; every line of it is a file or a folder of frames."""
+    try:
+        listed = read_names(Path(os.path.expanduser(file)), root=root)
+    except ClipDuetError as error:
+        return _Found(problems=[(name, str(error))])
+    found = _Found()
+    for path, frames in listed:
+        if is_address(path) and not os.path.lexists(path):
+            found.problems.append((path, NOT_READ))
+            continue
+        found.videos.append(Path(path))
+        if frames is not None:
+            found.frames[Path(path)] = frames
+    return found
+
+
 def _expand(name: str) -> _Found:
     """What is behind one name; no video without a problem."""
     if not name:
@@ -124,7 +184,7 @@ def _expand(name: str) -> _Found:
     if os.path.isdir(path):
         _search(path, found)
         if not found.videos and not found.problems:
-            found.problems.append((name, "no videos in this folder"))
+            found.problems.append((name, "no videos in this folder, and no numbered pictures"))
         return found
     if is_address(name) and not os.path.lexists(path):
         return _Found(problems=[(name, NOT_READ)])
@@ -146,7 +206,10 @@ def _expand(name: str) -> _Found:
 
 def _search(folder: Path, found: _Found) -> None:
     search = FolderScan()
-    for _, entries in search.tree(str(folder)):
+    for here, entries in search.tree(str(folder)):
+        if _are_frames([entry.name for entry in entries]):
+            found.videos.append(Path(here))
+            continue
         for entry in entries:
             suffix = os.path.splitext(entry.name)[1].lower()
             if suffix in VIDEO_SUFFIXES:
@@ -158,6 +221,12 @@ def _search(folder: Path, found: _Found) -> None:
                 found.other[suffix] += 1
     found.problems += search.problems
     found.met_again += search.met_again
+
+
+def _are_frames(names: Sequence[str]) -> bool:
+    """Whether the files of a folder are the frames of one video."""
+    videos = any(os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES for name in names)
+    return not videos and len(numberings(names)) == 1
 
 
 def _dead(link: str) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -191,11 +192,23 @@ def _prediction(row: dict[str, Any]) -> Prediction | None:
         return None
 
 
-def video_key(video: Path) -> str:
-    """What tells a video from another, and from itself after a change."""
+def video_key(video: Path, frames: int | None = None) -> str:
+    """What tells a video from another, and from itself after a change.
+
+    Args:
+        video: a file, or a folder of frames.
+        frames: how many a list says that the folder has.
+    """
     real = os.path.realpath(video)
     try:
         state = os.stat(real)
+        size, time = state.st_size, state.st_mtime_ns
+        if stat.S_ISDIR(state.st_mode):
+            with os.scandir(real) as entries:
+                states = [entry.stat() for entry in entries]
+            size = sum(one.st_size for one in states)
+            time = max([time, *(one.st_mtime_ns for one in states)])
     except OSError:
         return real
-    return f"{state.st_size} {state.st_mtime_ns} {real}"
+    claimed = "" if frames is None else f"{frames} frames of "
+    return f"{size} {time} {claimed}{real}"

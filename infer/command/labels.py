@@ -1,4 +1,4 @@
-"""The true classes of videos, from a list of `path label` lines such as training reads.
+"""The true classes of videos, from a list as training reads it: `path [frames] label` a line.
 
 Lines are split from the right, so a path may hold spaces; blank lines and those that begin with #
 are skipped.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..system.errors import ClipDuetError, listed, os_reason
 from ..system.terminal import counted, printable
+from .name_lists import split_line
 
 if TYPE_CHECKING:
     from ..pipeline.predictions import Prediction
@@ -88,7 +89,7 @@ def read_labels(
     """Read a list.
 
     Args:
-        file: lines of `path label`; labels count from 0.
+        file: lines of `path label`, or `path frames label` of a folder; labels count from 0.
         classes: names of the classes, which the labels number.
         videos: those that will be asked for.
         root: folder that relative paths start from; None: the list's own.
@@ -115,8 +116,9 @@ def read_labels(
             allowed = f"`path label` with a label from 0 to {len(classes) - 1}"
             problems.append(f"line {count}: {line.strip()[:80]!r}, allowed: {allowed}")
             continue
-        if numbers.setdefault(os.path.realpath(base / path.strip()), int(label)) != int(label):
-            problems.append(f"line {count}: {path.strip()} has another label further up")
+        path, _ = split_line(path.strip(), base)
+        if numbers.setdefault(os.path.realpath(base / path), int(label)) != int(label):
+            problems.append(f"line {count}: {path} has another label further up")
     if problems:
         raise ClipDuetError(listed(f"--labels {file}", problems, most=SHOWN))
     labels = Labels(classes, numbers)

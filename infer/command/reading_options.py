@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..containers.limits import LIMITS, Limits
@@ -68,25 +68,29 @@ def check_reading_options(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def reader(args: argparse.Namespace, workers: int) -> Iterator[Load]:
+def reader(
+    args: argparse.Namespace, workers: int, frames: Mapping[Path, int] | None = None
+) -> Iterator[Load]:
     """What reads a video as the command line asks for it, for `predict_videos`.
 
     Args:
         args: parsed options.
         workers: videos that are read at once.
+        frames: of folders, as a list has them.
 
     Raises:
         ClipDuetError: no process can be started.
     """
     limits = limits_of(args)
+    claimed = frames or {}
     if not args.isolate:
         from ..clips.preprocess import load_clips
 
-        yield functools.partial(load_clips, limits=limits)
+        yield lambda path, spec: load_clips(path, spec, frames=claimed.get(path), limits=limits)
         return
     from ..isolation.reading import MEMORY, SECONDS, IsolatedReading
 
     seconds = args.read_timeout or SECONDS
     memory = args.read_memory << 20 if args.read_memory else MEMORY
     with IsolatedReading(workers, limits=limits, seconds=seconds, memory=memory) as reading:
-        yield reading.load
+        yield lambda path, spec: reading.load(path, spec, frames=claimed.get(path))

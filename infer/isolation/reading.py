@@ -99,7 +99,7 @@ class IsolatedReading:
         spec: ClipSpec,
         *,
         frames: int | None = None,
-        suffix: str = "img_{:05}.jpg",
+        suffix: str | None = None,
     ) -> tuple[Frames, VideoInfo]:
         """The clips of a video, as `infer.clips.preprocess.load_clips` gives them.
 

@@ -1,11 +1,11 @@
-"""Addresses (https://...), which are no files: nothing here reads from a network."""
+"""Addresses (https://...), which are no files: where a file is named, none is opened."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-NOT_READ = "an address, which cannot be read: download it and name the file"
+NOT_READ = "an address: addresses are read by `clipduet stream`; or download it and name the file"
 
 # `Path` makes one slash of two. One letter is a drive of Windows.
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
