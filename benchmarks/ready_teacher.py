@@ -1,8 +1,10 @@
-"""`python -m benchmarks.ready_teacher RUN`: put a trained teacher where configs look for it.
+"""`python -m benchmarks.ready_teacher RUN`: put a trained network where configs look for it.
 
 A pair whose teacher is there already trains at once: `ready` in the config's BEFORE block names
-the file. Beside it a JSON says where it comes from: its SHA-256, the run's settings and seed, the
-clips it learnt from, its validation top-1, time, processor and versions.
+the file. `pretrained: embedded` starts from such files: `--role Student --out
+configs/pretrained/motions_student.pdparams` takes one network of a pair. Beside a file a JSON says
+where it comes from: its SHA-256, the run's settings and seed, the clips it learnt from, its
+validation top-1, time, processor and versions.
 """
 
 from __future__ import annotations
@@ -33,13 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Copy the best weights of a finished run to where configs take them from, and "
         "say in a JSON beside them where they come from.",
     )
-    parser.add_argument("run", type=Path, help="folder of a finished training of one network")
+    parser.add_argument("run", type=Path, help="folder of a finished training")
+    parser.add_argument("--role", help="only this network of a run of several")
     add_out(parser, str(TEACHER))
     options = parser.parse_args(arguments)
     about = origin(options.run)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(options.out) as partial:
-        partial.write_bytes((options.run / CHECKPOINTS["best"]).read_bytes())
+    best = options.run / CHECKPOINTS["best"]
+    if options.role is None:
+        with replacing(options.out) as partial:
+            partial.write_bytes(best.read_bytes())
+    else:
+        from train.checkpoints.checkpoint import save_file
+        from train.checkpoints.teachers import network_weights
+
+        save_file(options.out, network_weights(best, options.role)[1])
+        about |= {"sha256": sha256_of(options.out), "role": options.role}
     write_text(options.out.with_suffix(".json"), dump({**header(FORMAT, FORMAT_VERSION), **about}))
     print(f"written: {options.out}, validation top-1 {about['validation_top1']:.4f}")
     return 0

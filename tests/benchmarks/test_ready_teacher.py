@@ -10,7 +10,7 @@ import pytest
 from benchmarks.ready_teacher import TEACHER, main
 from infer.system.files import sha256_of
 from train.__main__ import main as train
-from train.checkpoints.checkpoint import BEST
+from train.checkpoints.checkpoint import BEST, load_file
 from train.checkpoints.teachers import load_networks
 from train.config.load import load_config
 from train.distill.recognizers import build_recognizer
@@ -50,3 +50,16 @@ def test_a_run_is_published_when_it_is_finished(
     assert about["machine"]["cores"] and set(about["clips"]) == {"training", "validation"}
     assert main([str(tmp_path), "--out", str(out)]) == 2
     assert BEST in capsys.readouterr().err
+
+
+def test_one_network_of_a_pair_is_published(tiny: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "student.pdparams"
+    assert train(["-c", f"{tiny}/two.yaml", "--output", str(run)]) == 0
+    assert main([str(run), "--role", "Student", "--out", str(out)]) == 0
+    about = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    assert about["sha256"] == sha256_of(out) and about["role"] == "Student"
+    held = {k: v for k, v in load_file(run / BEST).items() if k.startswith("Student.")}
+    kept = load_file(out)
+    assert {f"Student.{key}" for key in kept} == set(held)
+    assert all((kept[key.removeprefix("Student.")] == held[key]).all() for key in held)
+    assert main([str(run), "--role", "Nobody", "--out", str(out)]) == 2

@@ -60,7 +60,7 @@ def save_latest(
         "progress": dict(progress),
         "average": None if average is None else dict(average),
     }
-    _save(folder / LATEST, content)
+    save_file(folder / LATEST, content)
 
 
 def load_latest(
@@ -106,7 +106,7 @@ def load_latest(
 
 def save_best(folder: Path, recognizer: Recognizer, record: Mapping[str, Any]) -> None:
     """Write `best.pdparams`, and `best.json` with what is known of it."""
-    _save(folder / BEST, _in_float32(recognizer))
+    save_file(folder / BEST, _in_float32(recognizer))
     write_text(folder / BEST_RECORD, json.dumps(dict(record), indent=1) + "\n")
 
 
@@ -240,7 +240,8 @@ def _in_float32(layer: paddle.nn.Layer) -> dict[str, paddle.Tensor]:
     return state
 
 
-def _save(path: Path, content: Any) -> None:
+def save_file(path: Path, content: Any) -> None:
+    """Write plain data and tensors with a checksum at the end; whole, or not at all."""
     with replacing(path) as file:
         paddle.save(content, str(file))
         seal(file)

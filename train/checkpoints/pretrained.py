@@ -3,13 +3,14 @@
 `MODEL...backbone.pretrained` fills one backbone, `weights` whole networks, heads included.
 A file may hold the networks of a PaddleVideo training, those of a run here (the keys are the
 same), or an ImageNet network of PaddleClas. What it calls its entries is found out by trying.
+`imagenet` and `embedded` name weights without a file (`train.config.weights_by_name`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import numpy as np
 from paddle import nn
 
 from train.checkpoints.checkpoint import CheckpointError, load_file, model_weights, some
+from train.checkpoints.weights_files import weights_file
 from train.config.errors import dotted
 from train.config.networks import blocks_of, places_of
+from train.config.weights_by_name import NAMES, named_weights
 from train.distill.recognizers import STUDENT, Recognizer, sequential_key
 from train.models.resnet_tweaks_tsm import BLOCKS, block_name
 
@@ -42,6 +45,7 @@ class Loaded:
             such as a classifier for other classes: `key [file's], not [own]`.
         new: entries that the file lacks; they kept their initial values too.
         left_over: keys of the file that were not used.
+        name: what the config calls weights that it names without a file.
     """
 
     source: Path
@@ -49,12 +53,14 @@ class Loaded:
     reshaped: tuple[str, ...]
     new: tuple[str, ...]
     left_over: tuple[str, ...]
+    name: str = ""
 
     def __str__(self) -> str:
         if not self.loaded:
             return f"nothing in {self.source}; it keeps its initial values"
         wanted = len(self.loaded) + len(self.reshaped) + len(self.new)
-        parts = [f"{len(self.loaded)} of {wanted} entries from {self.source}"]
+        source = f"{self.name} ({self.source})" if self.name else str(self.source)
+        parts = [f"{len(self.loaded)} of {wanted} entries from {source}"]
         for title, keys in (
             ("other shape, left out", self.reshaped),
             ("new", self.new),
@@ -88,10 +94,15 @@ def load_pretrained(
             continue
         path, depth = Path(name), block["backbone"].get("depth")
         readings = [*_recogniser_readings(role), *_imagenet_readings(depth)]
+        title = ""
         try:
+            if name in NAMES:
+                named = named_weights(name, block["backbone"])
+                path, title = weights_file(named), f"{name}: {named.title}"
             weights = model_weights(read(path), source=path)
             backbone = recognizer.networks[role][0]
-            found[role] = _fill(backbone, weights, readings, prefix="0.", source=path)
+            filled = _fill(backbone, weights, readings, prefix="0.", source=path)
+            found[role] = replace(filled, name=title)
         except CheckpointError as error:
             problems.append(f"{dotted((*places[role], 'backbone', 'pretrained'))}: {error}")
     if problems:

@@ -26,6 +26,7 @@ from train.config.schema.model import (
     PPTSMv2Backbone,
     ResNetTweaksTSMBackbone,
 )
+from train.config.weights_by_name import NAMES, named_weights
 
 _BACKBONE: TypeAdapter[Any] = TypeAdapter(Backbone)
 _HEAD: TypeAdapter[Any] = TypeAdapter(Head)
@@ -54,6 +55,7 @@ def check_model(blocks: Blocks) -> Iterator[Mistake]:
     model, networks = blocks.written("MODEL"), list(networks_of(blocks))
     for network in networks:
         yield from _check_network(network)
+        yield from _check_start(blocks, network)
     yield from _same_classes(networks)
     if isinstance(model, Mapping) and model.get("framework") == "RecognizerDistillation":
         yield from _check_roles(model, networks)
@@ -95,6 +97,24 @@ def _check_network(network: ConfigNetwork) -> Iterator[Mistake]:
         if head.num_seg != backbone.num_seg:
             what = f"is {head.num_seg}, but the backbone's is {backbone.num_seg}"
             yield Mistake((*where, "num_seg"), what)
+
+
+def _check_start(blocks: Blocks, network: ConfigNetwork) -> Iterator[Mistake]:
+    """Weights that are named without a file belong to a backbone, and to one that they fit."""
+    whole = (*network.where, "pretrained")
+    if blocks.written(*whole) in NAMES:
+        what = (
+            f"is {blocks.written(*whole)}, weights of a backbone: set backbone.pretrained instead"
+        )
+        yield Mistake(whole, what)
+    if network.backbone is None:
+        return
+    name = (network.backbone.pretrained or "").strip()
+    try:
+        if name in NAMES:
+            named_weights(name, network.backbone.model_dump())
+    except ValueError as error:
+        yield Mistake((*network.where, "backbone", "pretrained"), str(error))
 
 
 def _same_classes(networks: list[ConfigNetwork]) -> Iterator[Mistake]:

@@ -53,7 +53,7 @@ class PPTSMv2Backbone(BaseModel):
     use_last_conv: bool = True
     """The wide 1x1 convolution before the classifier."""
     pretrained: str | None = None
-    """Checkpoint to start from; none, or empty, starts from random weights."""
+    """Checkpoint to start from, `imagenet` or `embedded`; none, or empty: random weights."""
 
 
 class ResNetTweaksTSMBackbone(BaseModel):
@@ -69,7 +69,7 @@ class ResNetTweaksTSMBackbone(BaseModel):
     width: Annotated[float, Field(ge=0.125, le=8)] = 1.0
     """Multiplier of every width, for small machines; 1 is the public network."""
     pretrained: str | None = None
-    """Checkpoint to start from; none, or empty, starts from random weights."""
+    """Checkpoint to start from, `imagenet` or `embedded`; none, or empty: random weights."""
 
     @property
     def features(self) -> int:

@@ -93,7 +93,7 @@ def check_space(folder: Path, wanted: int) -> None:
     if wanted > free:
         raise DownloadError(
             f"{wanted / 1e9:.1f} GB are needed below {folder}, {free / 1e9:.1f} GB are free; "
-            "make room, or name another --root"
+            "make room, or choose another folder"
         )
 
 
