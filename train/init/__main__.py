@@ -27,6 +27,7 @@ from train.data.lists import Sample
 from train.init.choices import choose, this_machine
 from train.init.configs import BASELINE, DML, TEACHER, baseline, mutual, teacher
 from train.init.look import look_at
+from train.init.networks import NONE, STARTS
 from train.init.report import about_balance, about_clips, about_split
 from train.init.split import PARTS, split_clips
 
@@ -54,6 +55,14 @@ def parser() -> argparse.ArgumentParser:
         "groups.txt of the clips if there is one, else scenes (scene/class/clip), else none",
     )
     add("--seed", type=int, default=0, help="decides among splits that are as good (0)")
+    add(
+        "--start",
+        choices=STARTS,
+        default=NONE,
+        help="what the networks start from: none (random weights), embedded (the demo's, which "
+        "come with the checkout), imagenet (PaddleClas's, which the first training fetches). "
+        "Default: %(default)s, which fetches nothing; no measurement shows another ahead",
+    )
     add("--overwrite", action="store_true", help="replace files of other content")
     return parser
 
@@ -81,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about += about_split(split, paths, labels, how)
     parts = {part: np.flatnonzero(split.parts == i).tolist() for i, part in enumerate(PARTS)}
     trained = np.bincount([labels[i] for i in parts["train"]], minlength=len(names)).tolist()
-    choices = choose(looks, trained, names, this_machine())
+    choices = choose(looks, trained, names, this_machine(), start=options.start)
     name = out.resolve().name
     runs = {kind: f"runs/{name}-{kind}" for kind in ("baseline", "dml", "teacher")}
     texts = {
@@ -98,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         part: [Sample(root / paths[i], labels[i], None, 0) for i in places]
         for part, places in parts.items()
     }
-    print("\n".join([*about, "", *class_table(names, samples), "", *_next(out, runs, name)]))
+    print("\n".join([*about, "", *class_table(names, samples), "", *_next(root, out, runs, name)]))
     return 1 if found.failed else 0
 
 
@@ -133,21 +142,43 @@ def _differs(file: Path, text: str) -> bool:
         raise InitError(f"{file} cannot be read: {os_reason(error)}") from error
 
 
-def _next(out: Path, runs: Mapping[str, str], name: str) -> list[str]:
+def _next(root: Path, out: Path, runs: Mapping[str, str], name: str) -> list[str]:
     """What was written, and the commands that go on from there."""
 
     def quoted(*words: object) -> str:
         return "  " + shlex.join(["python", "-m", *map(str, words)])
 
+    alone, pair = f"bundles/{name}-baseline", f"bundles/{name}-dml"
     folds = quoted("benchmarks.study", "--folds", 5, "--configs", f"baseline={out / BASELINE}",
                    f"dml={out / DML}")  # fmt: skip
     return [
-        f"wrote {out}: lists, classes.txt, {BASELINE} (each setting with its reason), {DML}",
+        f"wrote {out}: lists, classes.txt, {BASELINE} (each setting with its reason), {DML}, "
+        f"{TEACHER}",
         "",
         "go on with:",
         quoted("train", "-c", out / BASELINE, "--resume"),
         quoted("train", "-c", out / DML, "--resume"),
-        quoted("export", "--checkpoint", runs["dml"], "--out", f"bundles/{name}"),
+        quoted("export", "--checkpoint", runs["baseline"], "--out", alone),
+        quoted("export", "--checkpoint", runs["dml"], "--out", pair),
+        quoted(
+            "benchmarks.gain",
+            "--baseline",
+            alone,
+            "--student",
+            pair,
+            "--data",
+            out / "test.list",
+            "--root",
+            root,
+            "--out",
+            f"reports/{name}/results.json",
+            "--report",
+            f"reports/{name}",
+        ),
+        "",
+        f"{runs['dml']} then holds curves.svg, val_confusion.svg and val_wrong.html, the most "
+        "confident mistakes;",
+        f"reports/{name}/index.html says whether the gain is left in every deployment",
         "",
         "every clip as a test clip once, for a sounder comparison (hours):",
         folds,

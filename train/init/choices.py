@@ -10,8 +10,11 @@ from importlib import metadata
 import numpy as np
 
 from infer.system import hardware
+from train.config.weights_by_name import EMBEDDED, IMAGENET
 from train.data.balance import TOLD_FROM, epoch_length
+from train.data.loader import batches_in_epoch
 from train.init.look import Look
+from train.init.networks import NONE, Machine, Networks, networks_of
 
 SIDES = (224, 160, 112, 96, 64, 48, 32)
 """Input sizes to choose from, in pixels."""
@@ -23,26 +26,10 @@ _WORDS = re.compile(r"([A-Z][a-z]+|[A-Z]+|[a-z]+)")
 
 
 @dataclass(frozen=True)
-class Machine:
-    """What trains: cores, whether Paddle computes on a GPU, bytes of memory."""
-
-    cores: int
-    gpu: bool
-    memory: int
-
-
-@dataclass(frozen=True)
-class Networks:
-    """Sizes of the student, as YAML, and of the ResNet-18 beside it."""
-
-    student: dict[str, object]
-    teacher_width: float
-
-
-@dataclass(frozen=True)
 class Choices:
     """Settings; `reasons` has one line for each that is not the same for every set."""
 
+    start: str
     num_seg: int
     balance: float
     short_size: int
@@ -69,7 +56,12 @@ def this_machine() -> Machine:
 
 
 def choose(
-    looks: Sequence[Look], counts: Sequence[int], classes: Sequence[str], machine: Machine
+    looks: Sequence[Look],
+    counts: Sequence[int],
+    classes: Sequence[str],
+    machine: Machine,
+    *,
+    start: str = NONE,
 ) -> Choices:
     """Choose settings.
 
@@ -78,39 +70,35 @@ def choose(
         counts: how many clips of each class are for training.
         classes: their names.
         machine: what trains.
+        start: what the networks begin with, one of `STARTS`.
     """
     reasons: dict[str, str] = {}
     balance, reasons["balance"] = _balance(counts, classes)
     labels = np.repeat(np.arange(len(counts)), counts)
     training = epoch_length(labels, balance)
     num_seg, reasons["num_seg"] = _sampling(looks)
-    crop, reasons["crop"] = _side(looks, training, machine)
+    crop, reasons["crop"] = _side(looks, training, machine, start)
     short = 8 * -(-9 * crop // 64)
     batch = max(1, min((16 if training < 500 else 32) if machine.gpu else 8, training // 2))
+    steps = batches_in_epoch(training, batch_size=batch, drop_last=True)
     reasons["batch_size"] = (
-        f"{training} training clips an epoch make {-(-training // batch)} steps; more clips a step "
-        "would be fewer steps"
+        f"{training} training clips an epoch make {steps} steps; more clips a step would be fewer "
+        "steps"
     )
-    epochs = int(np.clip(round(STEPS * batch / training), *EPOCHS))
-    reasons["epochs"] = (
-        f"about {epochs * training // batch} steps; the best epoch by the validation list is kept"
-    )
+    epochs = int(np.clip(round(STEPS / steps), *EPOCHS))
+    reasons["epochs"] = f"{epochs * steps} steps; the best epoch by the validation list is kept"
     workers = 0 if machine.cores < 2 else min(machine.cores // 2, 8)
     reasons["num_workers"] = f"threads that read clips; this machine has {machine.cores} cores"
     cache, reasons["cache"] = _cache(looks, short, machine)
     flip, reasons["label_flip"] = flip_rule(classes)
-    if crop <= 64:
-        student: dict[str, object] = {"scale": 0.375, "depths": [1, 1, 2, 1], "class_expand": 256}
-        networks = Networks(student, 0.25)
-    else:
-        networks = Networks({"scale": 0.5}, 0.5) if not machine.gpu else Networks({}, 1.0)
-    reasons["networks"] = (
-        "the public student: a GPU trains it in reasonable time"
-        if machine.gpu and crop > 64
-        else f"narrower than the public network: for {training} clips and {crop} pixels"
-    )
+    networks, reasons["networks"] = networks_of(start, crop, training, machine)
     rate = {8: 1.5e-3, 16: 2e-3, 32: 3e-3}.get(batch, 1e-3)
+    reasons["rate"] = ""
+    if start == IMAGENET:
+        rate *= 0.2
+        reasons["rate"] = "lower than for random weights, so that what they know is kept at first"
     return Choices(
+        start=start,
         num_seg=num_seg,
         balance=balance,
         short_size=short,
@@ -172,12 +160,14 @@ def _sampling(looks: Sequence[Look]) -> tuple[int, str]:
     return 8, f"frames a clip, spread over all of it; the median clip is {length}, {median} frames"
 
 
-def _side(looks: Sequence[Look], training: int, machine: Machine) -> tuple[int, str]:
+def _side(looks: Sequence[Look], training: int, machine: Machine, start: str) -> tuple[int, str]:
     side = int(np.median([min(look.width, look.height) for look in looks]))
     most, why = 224, "the size of the public recipe"
     if not machine.gpu:
         most = 112 if machine.cores >= 16 else 96 if training <= 1000 else 64
         why = f"{machine.cores} cores train it in reasonable time; cost grows with its square"
+    if start == EMBEDDED and most > 64:
+        most, why = 64, "not far from the 48 pixels of the clips that the weights were learnt from"
     crop = next((size for size in SIDES if size <= min(most, side)), SIDES[-1])
     if side < most:
         why = f"clips are {side} pixels on their short side, and more would add nothing"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from train.data.dataset_block import block_of_videos, yaml_text
 from train.init.choices import Choices
+from train.init.model_text import features, student, teacher_of, told_features
 
 BASELINE, DML, TEACHER = "baseline.yaml", "dml.yaml", "teacher.yaml"
 
@@ -31,7 +32,7 @@ def baseline(choices: Choices, *, root: Path, out: Path, run: str, head: Sequenc
         "MODEL:",
         "  framework: Recognizer2D",
         *_comment(f"{why['networks']}; the number of classes follows from classes.txt", "  "),
-        f"  backbone: {_student(choices)}",
+        f"  backbone: {student(choices)}",
         "  head: {name: MoViNetHead}",
         "",
         *_comment(why["balance"]),
@@ -60,7 +61,8 @@ def baseline(choices: Choices, *, root: Path, out: Path, run: str, head: Sequenc
         "    iter_step: true",
         "    warmup_epochs: 2",
         "    warmup_start_lr: 1.0e-4",
-        f"    cosine_base_lr: {choices.rate}",
+        *_comment(why["rate"], "    "),
+        f"    cosine_base_lr: {choices.rate:g}",
         "",
         *_comment(why["epochs"]),
         f"epochs: {choices.epochs}",
@@ -72,7 +74,7 @@ def baseline(choices: Choices, *, root: Path, out: Path, run: str, head: Sequenc
 
 def mutual(choices: Choices, *, run: str) -> str:
     """The text of `dml.yaml`, which inherits `baseline.yaml`."""
-    backbone, head = _teacher(choices)
+    backbone, head = teacher_of(choices)
     return f"""\
 # The student of {BASELINE} and a teacher that learn from each other (deep mutual learning).
 #
@@ -93,14 +95,15 @@ MODEL:
         head: {head}
         pretrained: ${{TEACHER}}
     - Student:
-        backbone: {_student(choices)}
+        backbone: {student(choices)}
         head: {{name: MoViNetHead}}
+{_reason(choices)}
   loss:
     Train:
       - {{name: DistillationCELoss, model_name_pairs: [Student, GroundTruth]}}
       - {{name: DistillationCELoss, model_name_pairs: [Teacher, GroundTruth]}}
       - {{name: DistillationDMLLoss, model_name_pairs: [Student, Teacher], loss_weight: 2.0}}
-    Val:
+{features(choices)}    Val:
       - {{name: DistillationCELoss, model_name_pairs: [Student, GroundTruth]}}
 
 output_dir: {yaml_text(run)}
@@ -109,7 +112,7 @@ output_dir: {yaml_text(run)}
 
 def teacher(choices: Choices, *, run: str) -> str:
     """The text of `teacher.yaml`, which inherits `baseline.yaml`."""
-    backbone, head = _teacher(choices)
+    backbone, head = teacher_of(choices, starts=True)
     return f"""\
 # The teacher of {DML} alone: what it starts with.
 _BASE_: {BASELINE}
@@ -124,23 +127,12 @@ output_dir: {yaml_text(run)}
 """
 
 
-def _teacher(choices: Choices) -> tuple[str, str]:
-    """Its backbone and its head."""
-    width = choices.networks.teacher_width
-    frames = choices.num_seg
-    backbone = f"{{name: ResNetTweaksTSM, depth: 18, width: {width}, num_seg: {frames}}}"
-    channels = int(512 * width)
-    head = f"{{name: ppTSMHead, in_channels: {channels}, drop_ratio: 0.2, num_seg: {frames}}}"
-    return backbone, head
-
-
-def _student(choices: Choices) -> str:
-    settings = {"num_seg": choices.num_seg, **choices.networks.student}
-    return "{name: PPTSM_v2, " + ", ".join(f"{k}: {v}" for k, v in settings.items()) + "}"
+def _reason(choices: Choices) -> str:
+    return "\n".join(_comment(told_features(choices), "  "))
 
 
 def _pipeline(choices: Choices, split: str) -> list[str]:
-    train = split == "train"
+    train, networks = split == "train", choices.networks
     drawn = [
         f"      - MultiScaleCrop: {{target_size: {choices.short_size}}}",
         f"      - RandomCrop: {{target_size: {choices.crop}}}",
@@ -156,7 +148,7 @@ def _pipeline(choices: Choices, split: str) -> list[str]:
         f"      - Scale: {{short_size: {choices.short_size}, fixed_ratio: false}}",
         *(drawn if train else [f"      - CenterCrop: {{target_size: {choices.crop}}}"]),
         "      - Image2Array:",
-        "      - Normalization: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}",
+        f"      - Normalization: {{mean: {list(networks.mean)}, std: {list(networks.std)}}}",
     ]
 
 

@@ -1,59 +1,32 @@
-"""From class folders to lists, configs, trainings and a bundle, without writing a config."""
+"""From class folders to lists and configs."""
 
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
-from train.__main__ import main as train
+from tests.train.init.clip_classes import CLASSES
 from train.config.load import load_config
 from train.data.folders import Clip
 from train.data.folders import main as folders
 from train.data.lists import read_list
 from train.evaluation.shares import wilson_of_share
 from train.init.__main__ import main
-from train.init.choices import Machine, choose
+from train.init.choices import choose
 from train.init.configs import baseline, mutual, teacher
 from train.init.look import Look
+from train.init.networks import STARTS, Machine
 
-CLASSES = {"turn left": 0, "turn right": 1, "wait": 2}
 WRITTEN = {"train.list", "val.list", "test.list", "classes.txt"} | {
     "baseline.yaml",
     "dml.yaml",
     "teacher.yaml",
 }
 PARTS = ("train", "val", "test")
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Path]) -> Path:
-    """Eight clips of each of three classes, no two alike."""
-    root = tmp_path_factory.mktemp("source") / "clips"
-    rng = np.random.default_rng(0)
-    for name, channel in CLASSES.items():
-        for index in range(8):
-            frames = np.zeros((9, 40, 48, 3), np.uint8)
-            frames[:] = np.kron(rng.integers(0, 160, (5, 6, 3)), np.ones((8, 8, 1)))
-            frames[..., channel] += (np.arange(9, dtype=np.uint8) * 8)[:, None, None]
-            (root / name).mkdir(parents=True, exist_ok=True)
-            write_clip(root / name / f"{index}.mp4", frames)
-    return root
-
-
-@pytest.fixture
-def clips(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy, in the current folder."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("TEACHER", "BEFORE"):
-        monkeypatch.delenv(name, raising=False)
-    return Path(shutil.copytree(source, tmp_path / "clips"))
 
 
 def lists(out: Path = Path("my")) -> dict[str, list[str]]:
@@ -64,35 +37,6 @@ def lists(out: Path = Path("my")) -> dict[str, list[str]]:
         assert all(CLASSES[sample.path.parent.name] == sample.label for sample in samples)
         found[part] = [sample.path.relative_to("clips").as_posix() for sample in samples]
     return found
-
-
-def commands(text: str) -> list[list[str]]:
-    """The three commands to go on with, as words after `python -m`."""
-    lines = text.split("go on with:\n")[1].splitlines()[:3]
-    words = [shlex.split(line) for line in lines]
-    assert all(each[:2] == ["python", "-m"] for each in words)
-    return [each[2:] for each in words]
-
-
-def test_from_folders_to_a_bundle_by_the_commands_that_are_told(
-    clips: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from export.__main__ import main as export
-
-    # A path may hold anything, what a config reads as a variable too.
-    clips = clips.rename("${HOME}s of mïne")
-    out = Path("my ${ÿ} \U0001f3be")
-    assert main(["--clips", str(clips), "--out", str(out)]) == 0
-    first, second, third = commands(capsys.readouterr().out)
-    assert {file.name for file in out.iterdir()} == WRITTEN
-    quick = ["epochs=1", "OPTIMIZER.learning_rate.warmup_epochs=0", "DATASET.num_workers=0"]
-    options = [word for text in quick for word in ("-o", text)]
-    assert first[0] == second[0] == "train" and third[0] == "export"
-    assert train([*first[1:], *options]) == 0
-    assert train([*second[1:], *options, "-o", f"BEFORE.TEACHER.override={json.dumps(quick)}"]) == 0
-    assert export(third[1:]) == 0
-    bundle = json.loads((Path(third[-1]) / "bundle.json").read_text())
-    assert bundle["classes"] == list(CLASSES)
 
 
 def test_configs_fit_the_clips(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -309,3 +253,50 @@ def test_what_is_chosen_is_a_config(
 def test_the_interval_of_a_test_list_is_wilsons() -> None:
     assert wilson_of_share(0.8, 30) == pytest.approx((0.6269, 0.9049), abs=1e-4)
     assert wilson_of_share(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+
+
+def test_steps_that_are_told_are_those_that_a_run_takes(clips: Path) -> None:
+    """An epoch leaves out a last batch that is not full."""
+    assert main(["--clips", "clips"]) == 0
+    cfg = load_config("my/baseline.yaml")
+    lines = Path("my/baseline.yaml").read_text().splitlines()
+    steps = 18 // cfg.DATASET.batch_size
+    assert 18 % cfg.DATASET.batch_size
+    (place,) = [i for i, line in enumerate(lines) if line.startswith("  batch_size:")]
+    assert f"18 training clips an epoch make {steps} steps" in " ".join(lines[place - 2 : place])
+    (place,) = [i for i, line in enumerate(lines) if line.startswith("epochs:")]
+    assert lines[place - 1].startswith(f"# {cfg.epochs * steps} steps")
+
+
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("start", STARTS)
+def test_what_networks_start_from_is_in_the_configs(
+    clips: Path, start: str, gpu: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By name, for student and teacher alike; features are learnt of a teacher that has one."""
+    from train.config.networks import blocks_of
+    from train.distill.recognizers import build_recognizer
+
+    monkeypatch.setattr("train.init.__main__.this_machine", lambda: Machine(4, gpu, 2**34))
+    assert main(["--clips", "clips", "--start", start]) == 0
+    alone, pair, teacher = (load_config(f"my/{n}.yaml") for n in ("baseline", "dml", "teacher"))
+    blocks = blocks_of(pair.model)
+    starts = {
+        "baseline": alone.model["backbone"]["pretrained"],
+        "student": blocks["Student"]["backbone"]["pretrained"],
+        "teacher": teacher.model["backbone"]["pretrained"],
+    }
+    named = None if start == "none" else start
+    assert starts["baseline"] == starts["student"]
+    assert starts["teacher"] == named
+    # The weights of the demo's student may come with a checkout or not.
+    assert starts["student"] in ((named,) if start == "imagenet" else (named, None))
+    assert blocks["Teacher"]["backbone"]["pretrained"] is None
+    names = [term["name"] for term in pair.model["loss"]["Train"]]
+    assert ("DistillationOverHaulLoss" in names) == (start != "none")
+    mean = alone.specs["valid"].preprocess.mean
+    assert mean == ((0.5, 0.5, 0.5) if start == "embedded" else (0.485, 0.456, 0.406))
+    if start != "none":
+        # Building the term looks for the layers that it reads.
+        recognizer = build_recognizer(pair.model, seed=0)
+        assert len(recognizer.tapped("Student")) == len(recognizer.tapped("Teacher")) == 3
