@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("infer", "train", "export", "benchmarks")
 HEAVY = (
     *("paddle", "onnx", "onnxruntime", "openvino", "tensorrt", "paddle2onnx"),
-    *("numba", "scipy", "PIL", "tritonclient", "visualdl", "jinja2", "matplotlib"),
+    *("numba", "scipy", "PIL", "tritonclient", "visualdl", "tensorboardX"),
+    *("jinja2", "matplotlib"),
 )
 FILES = ("infer/predict.py", "train/__main__.py", "export/triton/client.py")
 """Commands that are run by their path too."""

@@ -68,6 +68,11 @@ def parser() -> argparse.ArgumentParser:
     )
     add_trust(parser)
     add("--visualdl", action="store_true", help="write scalars for VisualDL to OUTPUT/vdl")
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="write scalars for TensorBoard to OUTPUT/tensorboard",
+    )
     return parser
 
 
@@ -123,6 +128,7 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
     from train.distributed.team import NETWORK_ERRORS, join
     from train.engine.loop import train
     from train.engine.reporter import Reporter
+    from train.engine.scalars import VIEWERS, Scalars
     from train.engine.stage_progress import stage_progress
     from train.engine.start import check_begun
     from train.engine.stopping import stop_requests
@@ -137,7 +143,8 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
     )
 
     stream = sys.stderr if team.leads else None
-    scalars = str(folder / "vdl") if options.visualdl and team.leads else None
+    viewers = [viewer for viewer in VIEWERS if getattr(options, viewer.option) and team.leads]
+    scalars = Scalars(folder, viewers) if viewers else None
     reporter = Reporter(stream, scalars=scalars, stage=own)
     try:
         with stop_requests() as should_stop:

@@ -16,9 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from infer.libraries.install import pip_install
-from infer.system.errors import ClipDuetError
 from infer.system.hardware import peak_bytes
+from train.engine.scalars import Scalars
 from train.engine.stage_progress import StageProgress
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class Reporter:
 
     Args:
         stream: where to.
-        scalars: folder for VisualDL's scalars, or None.
+        scalars: what takes the numbers of steps and epochs for drawing, or None.
         stage: which stage of a run this is; None: the only one.
     """
 
@@ -46,14 +45,14 @@ class Reporter:
         self,
         stream: IO[str] | None,
         *,
-        scalars: str | None = None,
+        scalars: Scalars | None = None,
         stage: StageProgress | None = None,
     ) -> None:
         self._stream = stream
         self._stage = stage or StageProgress()
         self._bar: Any = None
         self._fresh = True
-        self._scalars = _scalar_writer(scalars) if scalars else None
+        self._scalars = scalars
         self._started: tuple[float, int] | None = None
         self._told = time.monotonic()
 
@@ -79,7 +78,7 @@ class Reporter:
             self._started = time.monotonic(), progress.step - 1
         if self._scalars is not None and progress.step % run.cfg.log_interval == 0:
             for name, value in progress.means().items():
-                self._scalars.add_scalar(f"train/{name}", value, progress.step)
+                self._scalars.add(f"train/{name}", value, progress.step)
         if self._stream is None:
             return
         if not self._stream.isatty():
@@ -106,7 +105,7 @@ class Reporter:
         if self._scalars is not None:
             for name, value in record.items():
                 if name.startswith("valid."):
-                    self._scalars.add_scalar(name.replace(".", "/", 1), value, record["step"])
+                    self._scalars.add(name.replace(".", "/", 1), value, record["step"])
         train = {k.removeprefix("train."): v for k, v in record.items() if k.startswith("train.")}
         self._told, self._fresh = time.monotonic(), True
         self.line(self._line(run, record["epoch"], train, record["valid.Student.top1"]))
@@ -211,21 +210,6 @@ def _accuracies(means: dict[str, float]) -> str:
     if len(found) == 1:
         return f"train top-1 {next(iter(found.values())):.3f}"
     return "train top-1 " + " ".join(f"{role} {value:.3f}" for role, value in found.items())
-
-
-def _scalar_writer(folder: str) -> Any:
-    """VisualDL's writer; it is an optional extra.
-
-    Raises:
-        ClipDuetError: it is not installed.
-    """
-    try:
-        from visualdl import LogWriter
-    except ImportError as error:
-        raise ClipDuetError(
-            f"VisualDL is not installed: {pip_install(extra='visualdl')}, or leave --visualdl out"
-        ) from error
-    return LogWriter(logdir=folder)
 
 
 def peak_memory() -> int:

@@ -105,7 +105,7 @@ class Config(BaseModel):
     output_dir: str = ""
     """Where checkpoints and logs go; empty: runs/NAME, NAME the config file's."""
     log_interval: Positive = 10
-    """Steps between two updates of the progress bar's figures and of VisualDL's scalars."""
+    """Steps between two updates of the progress bar's figures and of the viewers' scalars."""
     save_interval: Positive = 1
     """Epochs between two checkpoints."""
     checkpoint_every_steps: Annotated[int, Field(ge=0)] = 0
