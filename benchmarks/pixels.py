@@ -27,9 +27,11 @@ from benchmarks.common.result_file import header
 from export.option_limits import CLIPS_OR_ALL
 from infer.clips.decode import Frames, read_video
 from infer.clips.frames_folder import read_frames_folder
+from infer.clips.pixel_aspect import pixel_aspect
 from infer.clips.preprocess import crop_frames, scale_frames
 from infer.clips.sampling import sample_indices
 from infer.clips.spec import ClipSpec
+from infer.clips.time_stamps import times_for
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.errors import VideoError
@@ -186,16 +188,19 @@ def _clips(
     """The clips of one sample by filter, uint8 [clips, T, H, W, 3], and (width, height)."""
 
     def pick(count: int) -> list[int]:
-        return [index for clip in sample_indices(count, spec.sampling) for index in clip]
+        times = times_for(sample.path, count, spec.sampling)
+        clips = sample_indices(count, spec.sampling, times=times)
+        return [index for clip in clips for index in clip]
 
     if sample.frames is None:
         frames, info = read_video(sample.path, pick)
     else:
         frames, info = read_frames_folder(sample.path, pick, suffix=suffix, frames=sample.frames)
     found = {}
+    aspect = pixel_aspect(sample.path, spec.preprocess)
     for name in (REFERENCE, *OTHERS):
         preprocess = dataclasses.replace(spec.preprocess, resize=name)
-        scaled = scale_frames(frames, preprocess)
+        scaled = scale_frames(frames, preprocess, aspect=aspect)
         views = scaled.reshape(-1, spec.sampling.length, *scaled.shape[1:])
         found[name] = crop_frames(views, preprocess)
     return found, (info.width, info.height)

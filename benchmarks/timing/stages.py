@@ -14,9 +14,11 @@ import numpy as np
 
 from infer.clips.decode import Frames, read_video
 from infer.clips.frames_folder import read_frames_folder
+from infer.clips.pixel_aspect import pixel_aspect
 from infer.clips.preprocess import crop_frames, load_clips, scale_frame
 from infer.clips.sampling import sample_indices
 from infer.clips.spec import ClipSpec
+from infer.clips.time_stamps import times_for
 from infer.pipeline.rank import Ranked, top_k
 from infer.runtimes.base import Clips, Logits
 from train.config.list_format import FRAME_SUFFIX
@@ -53,16 +55,20 @@ def answer(
         VideoError: the sample gives no frames.
     """
     views: list[list[int]] = []
+    aspect: list[float] = []
     scaling = 0.0
 
     def pick(count: int) -> list[int]:
-        views[:] = sample_indices(count, spec.sampling, rng=None)
+        times = times_for(sample.path, count, spec.sampling)
+        views[:] = sample_indices(count, spec.sampling, times=times)
         return sorted({index for view in views for index in view})
 
     def scale(frame: Frames) -> Frames:
         nonlocal scaling
         begun = clock()
-        scaled = scale_frame(frame, spec.preprocess)
+        if not aspect:
+            aspect.append(pixel_aspect(sample.path, spec.preprocess))
+        scaled = scale_frame(frame, spec.preprocess, aspect=aspect[0])
         scaling += clock() - begun
         return scaled
 

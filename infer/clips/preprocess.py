@@ -19,8 +19,10 @@ from ..system.errors import NO_MEMORY, BackendError, SpecError, VideoError
 from .array_file import is_array_file, read_array_file
 from .decode import Frames, VideoInfo, read_video
 from .frames_folder import read_frames_folder
+from .pixel_aspect import pixel_aspect
 from .sampling import sample_indices
 from .spec import ClipSpec, PreprocessSpec
+from .time_stamps import Times, times_for
 
 
 def load_clips(
@@ -97,12 +99,17 @@ def read_scaled(
     def pick(count: int) -> list[int]:
         if rng is not None and state is not None:
             rng.bit_generator.state = state
-        chosen[:] = sample_indices(count, spec.sampling, rng=rng)
+        times = times_for(path, count, spec.sampling, limits=limits)
+        chosen[:] = sample_indices(count, spec.sampling, rng=rng, times=times)
         return _distinct(chosen)
 
+    aspect: list[float] = []  # asked for when there is a frame: the file is a good one then
+
     def scale(frame: Frames) -> Frames:
+        if not aspect:
+            aspect.append(pixel_aspect(path, spec.preprocess, limits=limits))
         try:
-            return scale_frame(frame, spec.preprocess)
+            return scale_frame(frame, spec.preprocess, aspect=aspect[0])
         except SpecError as error:
             raise VideoError(path, str(error)) from None
 
@@ -117,12 +124,14 @@ def read_scaled(
     return _views(unique, chosen), info
 
 
-def clips_of_frames(frames: Frames, spec: ClipSpec) -> Frames:
+def clips_of_frames(frames: Frames, spec: ClipSpec, *, times: Times | None = None) -> Frames:
     """The clips of a video whose frames are read already, as `load_clips` gives those of a file.
 
     Args:
-        frames: uint8 [n, H, W, 3] RGB, all frames in their order, at least one.
+        frames: uint8 [n, H, W, 3] RGB, all frames in their order, at least one; their pixels are
+            squares.
         spec: how to sample, scale and crop.
+        times: as for `sample_indices`.
 
     Returns:
         uint8 [views * crops, T, crop, crop, 3] RGB.
@@ -130,7 +139,7 @@ def clips_of_frames(frames: Frames, spec: ClipSpec) -> Frames:
     Raises:
         SpecError: the frames cannot be scaled in their shape, or are smaller than the crop.
     """
-    chosen = sample_indices(len(frames), spec.sampling)
+    chosen = sample_indices(len(frames), spec.sampling, times=times)
     scaled = scale_frames(frames[_distinct(chosen)], spec.preprocess)
     return crop_frames(_views(scaled, chosen), spec.preprocess)
 
@@ -172,10 +181,17 @@ def scaled_size(width: int, height: int, spec: PreprocessSpec) -> tuple[int, int
     return (short, long) if width <= height else (long, short)
 
 
-def scale_frame(frame: Frames, spec: PreprocessSpec) -> Frames:
-    """uint8 [H, W, 3] to uint8 [h, w, 3]."""
+def scale_frame(frame: Frames, spec: PreprocessSpec, *, aspect: float = 1.0) -> Frames:
+    """uint8 [H, W, 3] to uint8 [h, w, 3].
+
+    Args:
+        frame: as it is stored.
+        spec: how to scale.
+        aspect: width of a shown pixel over its height, see `infer.clips.pixel_aspect`.
+    """
     height, width = frame.shape[:2]
-    size = scaled_size(width, height, spec)
+    shown = max(round(width * aspect), 1)
+    size = scaled_size(shown, height, spec)
     if size == (width, height):
         return frame
     return resize_frame(frame, size, spec.resize)
@@ -186,9 +202,9 @@ def resize_frame(frame: Frames, size: tuple[int, int], resize: str) -> Frames:
     return _RESIZE[resize](frame, size)
 
 
-def scale_frames(frames: Frames, spec: PreprocessSpec) -> Frames:
-    """uint8 [n, H, W, 3] to uint8 [n, h, w, 3]."""
-    return np.stack([scale_frame(frame, spec) for frame in frames])
+def scale_frames(frames: Frames, spec: PreprocessSpec, *, aspect: float = 1.0) -> Frames:
+    """uint8 [n, H, W, 3] to uint8 [n, h, w, 3]; arguments as of `scale_frame`."""
+    return np.stack([scale_frame(frame, spec, aspect=aspect) for frame in frames])
 
 
 def crop_frames(frames: Frames, spec: PreprocessSpec) -> Frames:

@@ -15,12 +15,17 @@ Follows PaddleVideo's `Sampler` where that is well defined, and differs where it
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from .spec import SamplingSpec
 
 
 def sample_indices(
-    frames: int, spec: SamplingSpec, *, rng: np.random.Generator | None = None
+    frames: int,
+    spec: SamplingSpec,
+    *,
+    rng: np.random.Generator | None = None,
+    times: npt.NDArray[np.float64] | None = None,
 ) -> list[list[int]]:
     """Frame numbers of each clip of a video.
 
@@ -29,15 +34,25 @@ def sample_indices(
         spec: frames a clip, clips a video, and how they are placed.
         rng: None for evaluation: `spec.views` clips, always the same ones. A generator for
             training: one clip, drawn at random.
+        times: [frames + 1], seconds at which each frame begins, and when the last one ends; see
+            `infer.clips.time_stamps`. Only `spec.by` "time" needs them; None: all frames last
+            equally long.
 
     Returns:
         One list of `spec.length` numbers in [0, frames) for each clip.
 
     Raises:
-        ValueError: `frames` below 1.
+        ValueError: `frames` below 1, or times that are not its.
     """
     if frames < 1:
         raise ValueError(f"frames is {frames}; a video to sample has at least 1")
+    if times is not None and spec.by == "time":
+        if len(times) != frames + 1:
+            raise ValueError(
+                f"{len(times)} times for {frames} frames; needed: one more than frames"
+            )
+        slots = sample_indices(frames, spec, rng=rng)
+        return [_shown(numbers, times) for numbers in slots]
     if rng is not None:
         draw = dense_random if spec.kind == "dense" else random_indices
         return [draw(frames, spec, rng)]
@@ -85,6 +100,14 @@ def dense_random(frames: int, spec: SamplingSpec, rng: np.random.Generator) -> l
     """Like `dense_indices`, from a random start."""
     start = int(rng.integers(max(frames - spec.window, 0) + 1))
     return _strided(start, frames, spec)
+
+
+def _shown(slots: list[int], times: npt.NDArray[np.float64]) -> list[int]:
+    """The frames that are shown in the middle of slots, of which there are as many as frames."""
+    frames = len(times) - 1
+    middles = times[0] + (np.array(slots) + 0.5) * ((times[-1] - times[0]) / frames)
+    shown = np.searchsorted(times[:-1], middles, side="right") - 1
+    return [int(number) for number in np.clip(shown, 0, frames - 1)]
 
 
 def _whole_segments(frames: int, spec: SamplingSpec) -> bool:

@@ -18,8 +18,11 @@ from ..system.whole_numbers import is_whole
 KINDS = ("uniform", "dense")
 RESIZES = ("area", "bilinear", "pil")
 CROPS = (1, 3)
-ADDED_LATER = ("crops",)
+BY = ("frame", "time")
+ADDED_LATER = ("crops", "by", "square_pixels")
 """Bundles of earlier versions do not say it: the default is what they did."""
+SAID_WHERE_SET = {"sampling": ("by",), "preprocess": ("square_pixels",)}
+"""Left out where they have their default, so that earlier versions read what they can follow."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class SamplingSpec:
     views        clips taken from one video in evaluation, each at another time; the scores of
                  all clips of a video are averaged
     window       dense only: length of the window
+    by           "frame": frames count alike, however long each is shown. "time": so do moments; the
+                 numbers above then count slots, of which a video has as many as frames, all
+                 equally long, and the frame is taken that is shown in the middle of a slot. At a
+                 constant frame rate both are the same
     """
 
     num_seg: int = 8
@@ -46,6 +53,7 @@ class SamplingSpec:
     select_left: bool = False
     views: int = 1
     window: int = 64
+    by: str = "frame"
 
     def __post_init__(self) -> None:
         _raise_if("sampling", _sampling_problems(asdict(self)))
@@ -71,6 +79,8 @@ class PreprocessSpec:
     crop         side of the square that is cut out
     crops        squares in evaluation, each a clip: 1 from the centre; 3 from both ends and the
                  middle, as PaddleVideo's `GroupFullResSample` cuts them
+    square_pixels  whether frames whose pixels are no squares are scaled from the shape in which
+                 they are shown; False: from that in which they are stored
     mean, std    per RGB channel, of pixel / 255; applied inside the network's graph, not here
     """
 
@@ -83,6 +93,7 @@ class PreprocessSpec:
     crops: int = 1
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    square_pixels: bool = False
 
     def __post_init__(self) -> None:
         _raise_if("preprocess", _preprocess_problems(asdict(self)))
@@ -113,6 +124,11 @@ class ClipSpec:
         both = asdict(self)
         for name in ("mean", "std"):
             both["preprocess"][name] = list(both["preprocess"][name])
+        for part, names in SAID_WHERE_SET.items():
+            default = asdict(type(getattr(self, part))())
+            for name in names:
+                if both[part][name] == default[name]:
+                    del both[part][name]
         return both
 
     @classmethod
@@ -181,6 +197,8 @@ def _sampling_problems(data: Mapping[str, Any]) -> list[str]:
             out += _wrong(data, name, good, f"a whole number from 1 to {high}")
     if "kind" in data:
         out += _wrong(data, "kind", data["kind"] in KINDS, ", ".join(KINDS))
+    if "by" in data:
+        out += _wrong(data, "by", data["by"] in BY, ", ".join(BY))
     if "select_left" in data:
         out += _wrong(data, "select_left", isinstance(data["select_left"], bool), "true, false")
     if not out and data.get("kind") == "dense":
@@ -202,7 +220,7 @@ def _preprocess_problems(data: Mapping[str, Any]) -> list[str]:
     if "crops" in data:
         good = is_whole(data["crops"], 1, 3) and data["crops"] in CROPS
         out += _wrong(data, "crops", good, ", ".join(map(str, CROPS)))
-    for name in ("fixed_ratio", "do_round"):
+    for name in ("fixed_ratio", "do_round", "square_pixels"):
         if name in data:
             out += _wrong(data, name, isinstance(data[name], bool), "true, false")
     if "keep_ratio" in data:

@@ -11,9 +11,11 @@ import numpy as np
 
 from infer.clips.decode import read_video
 from infer.clips.frames_folder import Numbering, numbering, read_frames_folder
+from infer.clips.pixel_aspect import pixel_aspect
 from infer.clips.preprocess import center_crop, load_clips, read_scaled, scale_frame
 from infer.clips.sampling import sample_indices
 from infer.clips.spec import ClipSpec
+from infer.clips.time_stamps import Times, times_for
 from infer.system.errors import VideoError
 from train.config.list_format import FRAME_SUFFIX
 from train.data.augment.transforms import AugmentError, Transform, apply_transforms
@@ -60,6 +62,7 @@ class ClipDataset:
         self._transforms = tuple(transforms)
         self._suffix = suffix or FRAME_SUFFIX
         self._cache: dict[int, np.ndarray] | None = {} if cache else None
+        self._times: dict[int, Times | None] = {}
         if self._transforms:
             self._try_transforms()
 
@@ -154,7 +157,8 @@ class ClipDataset:
                 sample.path, self.spec, rng=rng, frames=sample.frames, suffix=self._suffix
             )
             return scaled[0]
-        (chosen,) = sample_indices(len(frames), self.spec.sampling, rng=rng)
+        times = self._times[index]
+        (chosen,) = sample_indices(len(frames), self.spec.sampling, rng=rng, times=times)
         return frames[chosen]
 
     def _all_frames(self, index: int) -> np.ndarray | None:
@@ -162,7 +166,10 @@ class ClipDataset:
         if self._cache is None:
             return None
         if index not in self._cache:
-            self._cache[index] = self._decode(self.samples[index])
+            self._cache[index] = frames = self._decode(self.samples[index])
+            if len(frames):
+                path = self.samples[index].path
+                self._times[index] = times_for(path, len(frames), self.spec.sampling)
         return self._cache[index]
 
     def _decode(self, sample: Sample) -> np.ndarray:
@@ -171,9 +178,12 @@ class ClipDataset:
         A folder with one broken picture still gives the draws that do not meet it. So it is not
         cached but read each time: what a draw gives must not depend on the cache.
         """
+        aspect: list[float] = []
 
         def scale(frame: np.ndarray) -> np.ndarray:
-            return scale_frame(frame, self.spec.preprocess)
+            if not aspect:
+                aspect.append(pixel_aspect(sample.path, self.spec.preprocess))
+            return scale_frame(frame, self.spec.preprocess, aspect=aspect[0])
 
         try:
             if sample.frames is None:

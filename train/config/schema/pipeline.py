@@ -38,6 +38,8 @@ class SamplingOptions(BaseModel):
     """Centres of exact segments, as deployment in PaddleVideo takes; false: of whole-frame ones."""
     dense_sample: bool = False
     """Frames of a window of 64 instead of the whole video."""
+    by: Literal["frame", "time"] = "frame"
+    """What counts alike: every frame, or every moment, where frames are shown for unequal times."""
     views: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Clips a video in evaluation, whose scores are averaged; none: 1, or 10 if dense."""
 
@@ -85,6 +87,7 @@ class PipelineSplit(BaseModel):
             kind="dense" if sample.dense_sample else "uniform",
             select_left=sample.select_left,
             views=1 if training else views,
+            by=sample.by,
         )
         preprocess = PreprocessSpec(
             short_size=scale.short_size,
@@ -96,6 +99,7 @@ class PipelineSplit(BaseModel):
             crops=3 if self.find("GroupFullResSample") else 1,
             mean=normalization.mean,
             std=normalization.std,
+            square_pixels=scale.square_pixels,
         )
         return ClipSpec(sampling, preprocess)
 

@@ -25,6 +25,8 @@ class ScaleOptions(BaseModel):
     """With fixed_ratio false: false squashes to a square."""
     do_round: bool = False
     """Round sizes instead of cutting the fraction off."""
+    square_pixels: bool = False
+    """Scale from the shape in which frames are shown, where their pixels are no squares."""
     backend: Literal["pillow", "cv2"] = "pillow"
     """PaddleVideo's: pillow filters what it shrinks, cv2 does not."""
     resize: Literal["area", "bilinear", "pil"] | None = None
