@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import string
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +18,9 @@ from ..containers.limits import LIMITS, Limits
 from ..system.errors import VideoError, os_reason
 from ..system.terminal import counted
 from .decode import Each, Frames, Pick, VideoInfo
+from .picture_names import SUFFIX, numberings
 from .pictures import read_picture
 
-SUFFIX = "img_{:05}.jpg"
-"""PaddleVideo's default pattern of the pictures' names."""
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-"""Suffixes of pictures, in small letters, that numberings are looked for in."""
-_NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)", re.ASCII)
 _SHOWN = 5  # ranges of missing numbers that a message spells out
 
 
@@ -50,33 +45,6 @@ class Numbering:
         shown = [f"{a} to {b}" if b > a else f"{a}" for a, b in self.missing[:_SHOWN]]
         more = len(self.missing) - _SHOWN
         return ", ".join([*shown, *([f"and {counted(more, 'more range')}"] if more > 0 else [])])
-
-
-def numberings(names: Iterable[str]) -> list[str]:
-    """Patterns, as `SUFFIX` is one, by which pictures of a folder are numbered from 0 or 1.
-
-    Args:
-        names: of the files in the folder.
-
-    Returns:
-        `SUFFIX` alone where its first picture is there; else each pattern of which two pictures
-        are there that follow one another.
-    """
-    there = set(names)
-    if not there.isdisjoint((SUFFIX.format(0), SUFFIX.format(1))):
-        return [SUFFIX]
-    found = set()
-    for name in there:
-        match = _NUMBERED.fullmatch(name)
-        if match is None or match[3].lower() not in PICTURES or int(match[2][-9:]) > 1:
-            continue
-        prefix, digits, suffix = match.groups()
-        prefix = prefix.replace("{", "{{").replace("}", "}}")
-        pattern = f"{prefix}{{:0{len(digits)}}}{suffix}"
-        first = int(digits)
-        if pattern.format(first) == name and pattern.format(first + 1) in there:
-            found.add(pattern)
-    return sorted(found)
 
 
 def _found_numbering(folder: Path) -> str:
@@ -142,7 +110,7 @@ def read_frames_folder(
         pick: as in `infer.clips.decode.read_video`. Frame number 0 is the first picture,
             `suffix.format(1)` or `suffix.format(0)`.
         suffix: file name with one place for the number; None: as the pictures in the folder have
-            it, see `numberings`.
+            it, see `infer.clips.picture_names.numberings`.
         frames: pictures the list claims; None: count them up to the first gap, and say in what is
             returned which are missing before others.
         each: applied to every kept frame, as in `infer.clips.decode.read_video`.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..clips.frames_folder import numberings
+from ..clips.picture_names import numberings
 from ..system.addresses import NOT_READ, is_address
 from ..system.errors import ClipDuetError, os_reason
 from .folder_scan import FolderScan

@@ -49,9 +49,22 @@ def deployed(cfg: Config) -> dict[str, Any]:
             part: {key: value for key, value in student[part].items() if key != "pretrained"}
             for part in ("backbone", "head")
         },
-        "PIPELINE": {"valid": identity(cfg)["PIPELINE"]["valid"]},
+        "PIPELINE": {"valid": _as_before(identity(cfg)["PIPELINE"]["valid"])},
         "classes": list(cfg.class_names),
     }
+
+
+def _as_before(pipeline: dict[str, Any]) -> dict[str, Any]:
+    """A pipeline without later settings that have their defaults: checkpoints do not say them."""
+    sample = {k: v for k, v in pipeline["sample"].items() if (k, v) != ("by", "frame")}
+    steps = [
+        {
+            name: {k: v for k, v in options.items() if (k, v) != ("square_pixels", False)}
+            for name, options in step.items()
+        }
+        for step in pipeline["transform"]
+    ]
+    return {**pipeline, "sample": sample, "transform": steps}
 
 
 def changed_settings(old: Any, new: Any, path: str = "") -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.train.config.config_cases import PAIR
+from train.config.identity import deployed
 from train.config.load import (
     Config,
     ConfigError,
@@ -214,6 +215,18 @@ def test_clip_spec_follows_the_pipeline(pair):
     train = cfg.specs["train"]
     assert (train.preprocess.short_size, train.preprocess.resize) == (64, "area")
     assert train.preprocess.crop == 48 and not train.sampling.select_left
+
+
+def test_settings_of_later_versions_are_recorded_where_they_are_set(pair):
+    later = ["PIPELINE.valid.sample.by=time", "PIPELINE.valid.transform.Scale.square_pixels=true"]
+    for overrides, by, square in (([], "frame", False), (later, "time", True)):
+        cfg = load_config(pair, overrides)
+        spec = cfg.specs["valid"]
+        assert (spec.sampling.by, spec.preprocess.square_pixels) == (by, square)
+        # Checkpoints of earlier versions do not say them, and are compared with this.
+        valid = deployed(cfg)["PIPELINE"]["valid"]
+        assert ("by" in valid["sample"]) == square
+        assert ("square_pixels" in valid["transform"][0]["Scale"]) == square
 
 
 def test_dense_evaluation_takes_ten_views_unless_told(pair):
