@@ -12,7 +12,18 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from train.models import pptsm_v2, resnet_tweaks_tsm
+from train.models import (
+    pptsm_mobilenet_v2,
+    pptsm_mobilenet_v3,
+    pptsm_v2,
+    resnet_tweaks_tsm,
+)
+
+_CONV_BN = (pptsm_v2.ConvBN, pptsm_mobilenet_v3.ConvBNAct)
+_CONV_BATCH_NORM = (resnet_tweaks_tsm.ConvBNAvgPool, pptsm_mobilenet_v2.ConvBNReLU6)
+"""Layers of a convolution and its batch norm, by PaddleVideo's two ways to call them."""
+
+_WITH_DROPOUT = (pptsm_v2.PPTSMv2, pptsm_mobilenet_v3.PPTSMMobileNetV3)
 
 
 def fuse(network: nn.Sequential) -> nn.Sequential:
@@ -33,13 +44,13 @@ def fuse(network: nn.Sequential) -> nn.Sequential:
         if isinstance(layer, pptsm_v2.DepthwiseSeparable) and layer.rep and not layer.fused:
             _fold_branches(layer)
     for layer in fused.sublayers(include_self=True):
-        if isinstance(layer, pptsm_v2.ConvBN):
+        if isinstance(layer, _CONV_BN):
             _fold_batch_norm(layer.conv, layer.bn)
             layer.bn = nn.Identity()
-        elif isinstance(layer, resnet_tweaks_tsm.ConvBNAvgPool):
+        elif isinstance(layer, _CONV_BATCH_NORM):
             _fold_batch_norm(layer._conv, layer._batch_norm)
             layer._batch_norm = nn.Identity()
-        elif isinstance(layer, pptsm_v2.PPTSMv2):
+        elif isinstance(layer, _WITH_DROPOUT):
             _fold_dropout(layer)
     left = [name for name, layer in fused.named_sublayers() if isinstance(layer, nn.BatchNorm2D)]
     if left:
@@ -75,7 +86,7 @@ def _fold_branches(layer: pptsm_v2.DepthwiseSeparable) -> None:
     layer.fused = True
 
 
-def _fold_dropout(layer: pptsm_v2.PPTSMv2) -> None:
+def _fold_dropout(layer: pptsm_v2.PPTSMv2 | pptsm_mobilenet_v3.PPTSMMobileNetV3) -> None:
     """Old dropout multiplies by 1 - p in evaluation; between it and `fc` there is only a mean."""
     if layer.last_conv is not None and layer.dropout.mode == "downscale_in_infer":
         keep = 1.0 - float(layer.dropout.p)

@@ -26,6 +26,9 @@ from train.distill.recognizers import PARTS, Recognizer, sequential_key
 
 PATHS = {new: old for old, new in PARTS.items()}
 
+_CLASSIFIERS = ("backbone.fc", "backbone.out")
+"""What the backbones that end in logits call their last layer."""
+
 
 def load_networks(
     recognizer: Recognizer,
@@ -93,10 +96,11 @@ def _needed(recognizer: Recognizer, role: str) -> list[str]:
     if recognizer.is_read(role) or any(path.startswith("head") for path in paths):
         return keys
     own = [key for key in keys if key.startswith("0.")]
-    if any(path in ("backbone", "backbone.fc") for path in paths):
+    if any(path in ("backbone", *_CLASSIFIERS) for path in paths):
         return own
     # Features end before a backbone's own classifier.
-    return [key for key in own if not key.startswith("0.fc.")]
+    ends = tuple(f"{sequential_key(path)}." for path in _CLASSIFIERS)
+    return [key for key in own if not key.startswith(ends)]
 
 
 def network_weights(

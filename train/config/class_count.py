@@ -10,7 +10,13 @@ from train.config.blocks import dig
 from train.config.class_file import ClassFileError, read_class_names
 from train.config.errors import Location, Mistake, dotted
 
-_PARTS = {"PPTSM_v2": ("backbone", "class_num"), "ppTSMHead": ("head", "num_classes")}
+_BACKBONE, _HEAD = ("backbone", "class_num"), ("head", "num_classes")
+_PARTS = {
+    "PPTSM_v2": _BACKBONE,
+    "PPTSM_MobileNetV2": _BACKBONE,
+    "PPTSM_MobileNetV3": _BACKBONE,
+    "ppTSMHead": _HEAD,
+}
 """By the name of a part that says how wide the logits are: which part, and its key."""
 
 _DEFAULT = 400
@@ -99,7 +105,7 @@ def _places(model: Any) -> Iterator[tuple[dict[Any, Any], Location]]:
             for role, network in entry.items()
         ]
     for network, where in networks:
-        for part, key in _PARTS.values():
+        for part, key in (_BACKBONE, _HEAD):
             block = dig(network, part)
             if isinstance(block, dict) and _PARTS.get(str(block.get("name"))) == (part, key):
                 yield block, (*where, part, key)

@@ -18,12 +18,13 @@ from train.config.schema.model import (
     CONNECTORS,
     GROUND_TRUTH,
     STUDENT,
+    AnyBackbone,
     AveragedNetwork,
     Backbone,
     Head,
+    LogitsBackbone,
     MoViNetHeadOptions,
     PPTSMHeadOptions,
-    PPTSMv2Backbone,
     ResNetTweaksTSMBackbone,
 )
 from train.config.weights_by_name import NAMES, named_weights
@@ -38,14 +39,14 @@ class ConfigNetwork(NamedTuple):
 
     role: str
     where: Location
-    backbone: PPTSMv2Backbone | ResNetTweaksTSMBackbone | None
+    backbone: AnyBackbone | None
     head: MoViNetHeadOptions | PPTSMHeadOptions | None
 
     def classes(self) -> tuple[Location, int] | None:
         """Width of the logits and the key that says it."""
         if isinstance(self.head, PPTSMHeadOptions):
             return (*self.where, "head", "num_classes"), self.head.num_classes
-        if isinstance(self.backbone, PPTSMv2Backbone):
+        if isinstance(self.backbone, LogitsBackbone):
             return (*self.where, "backbone", "class_num"), self.backbone.class_num
         return None
 
@@ -81,8 +82,8 @@ def networks_of(blocks: Blocks) -> Iterator[ConfigNetwork]:
 
 def _check_network(network: ConfigNetwork) -> Iterator[Mistake]:
     backbone, head, where = network.backbone, network.head, (*network.where, "head")
-    if isinstance(backbone, PPTSMv2Backbone) and isinstance(head, PPTSMHeadOptions):
-        what = "ppTSMHead needs features, PPTSM_v2 ends in logits; use MoViNetHead"
+    if isinstance(backbone, LogitsBackbone) and isinstance(head, PPTSMHeadOptions):
+        what = f"ppTSMHead needs features, {backbone.name} ends in logits; use MoViNetHead"
         yield Mistake((*where, "name"), what)
     if isinstance(backbone, ResNetTweaksTSMBackbone) and isinstance(head, MoViNetHeadOptions):
         what = "MoViNetHead needs logits, ResNetTweaksTSM ends in features; use ppTSMHead"

@@ -8,10 +8,17 @@ from typing import Any
 from paddle import nn
 
 from train.models.heads import MoViNetHead, PPTSMHead
+from train.models.pptsm_mobilenet_v2 import PPTSMMobileNetV2
+from train.models.pptsm_mobilenet_v3 import PPTSMMobileNetV3
 from train.models.pptsm_v2 import PPTSMv2
 from train.models.resnet_tweaks_tsm import ResNetTweaksTSM
 
-BACKBONES: dict[str, type[nn.Layer]] = {"PPTSM_v2": PPTSMv2, "ResNetTweaksTSM": ResNetTweaksTSM}
+BACKBONES: dict[str, type[nn.Layer]] = {
+    "PPTSM_v2": PPTSMv2,
+    "PPTSM_MobileNetV2": PPTSMMobileNetV2,
+    "PPTSM_MobileNetV3": PPTSMMobileNetV3,
+    "ResNetTweaksTSM": ResNetTweaksTSM,
+}
 HEADS: dict[str, type[nn.Layer]] = {"MoViNetHead": MoViNetHead, "ppTSMHead": PPTSMHead}
 
 NOT_ARCHITECTURE = {"name", "pretrained", "ls_eps"}

@@ -56,6 +56,44 @@ class PPTSMv2Backbone(BaseModel):
     """Checkpoint to start from, `imagenet` or `embedded`; none, or empty: random weights."""
 
 
+class PPTSMMobileNetV2Backbone(BaseModel):
+    """A student for small devices: MobileNetV2 with shifts in time; it ends in logits."""
+
+    model_config = STRICT
+
+    name: Literal["PPTSM_MobileNetV2"]
+    num_seg: Segments = 8
+    """Frames a clip; each shift moves 1/num_seg of the channels each way."""
+    class_num: ClassCount = 400
+    """Width of the logits; left out: as many as DATASET.classes names, or 400 without it."""
+    scale: Annotated[float, Field(ge=0.125, le=8)] = 1.0
+    """Multiplier of every width but, below 1, the last convolution's; 1 is the public network."""
+    pretrained: str | None = None
+    """Checkpoint to start from; none, or empty, starts from random weights."""
+
+
+class PPTSMMobileNetV3Backbone(BaseModel):
+    """A student for small devices: MobileNetV3 with shifts in time; it ends in logits."""
+
+    model_config = STRICT
+
+    name: Literal["PPTSM_MobileNetV3"]
+    num_seg: Segments = 8
+    """Frames a clip; each shift moves 1/num_seg of the channels each way."""
+    class_num: ClassCount = 400
+    """Width of the logits; left out: as many as DATASET.classes names, or 400 without it."""
+    size: Literal["large", "small"] = "large"
+    """MobileNetV3-Large, the public network, or MobileNetV3-Small."""
+    scale: Annotated[float, Field(gt=0, le=8)] = 1.0
+    """Multiplier of every width but the last convolution's; 1 is the public network."""
+    dropout_prob: PartialShare = 0.2
+    """Dropout before the classifier."""
+    class_expand: Positive = 1280
+    """Width of the last convolution."""
+    pretrained: str | None = None
+    """Checkpoint to start from; none, or empty, starts from random weights."""
+
+
 class ResNetTweaksTSMBackbone(BaseModel):
     """The teacher of the recipe: ResNet-vd with a temporal shift in every block."""
 
@@ -77,7 +115,12 @@ class ResNetTweaksTSMBackbone(BaseModel):
         return int(512 * self.width) * (4 if self.depth >= 50 else 1)
 
 
-Backbone = Annotated[PPTSMv2Backbone | ResNetTweaksTSMBackbone, Field(discriminator="name")]
+LogitsBackbone = PPTSMv2Backbone | PPTSMMobileNetV2Backbone | PPTSMMobileNetV3Backbone
+"""Backbones that end in logits, and say how wide these are."""
+
+AnyBackbone = LogitsBackbone | ResNetTweaksTSMBackbone
+
+Backbone = Annotated[AnyBackbone, Field(discriminator="name")]
 
 
 class MoViNetHeadOptions(BaseModel):
