@@ -104,6 +104,8 @@ def main(arguments: list[str] | None = None) -> int:
     if cfg.ignored:
         names = ", ".join(cfg.ignored)
         log.warning(f"ignored, because these settings have no effect here: {names}")
+    if cfg.repeated:
+        log.warning(f"said twice, both times the same: {', '.join(cfg.repeated)}")
     folders = [Path(cfg.output_dir)]
     with told_when_stopped(lambda: _left_in(folders)):
         return _train(cfg, options, folders)

@@ -82,6 +82,7 @@ def load_config(
     if mistakes or config is None:
         raise ConfigError(str(path), _with_origins(mistakes, document))
     config._ignored = ignored
+    config._repeated = tuple(document.repeated)
     config._source = str(path)
     config._trust = trust
     config._made = {file: f"${{{name}}}" for name, file in made.items()}

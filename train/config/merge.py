@@ -62,7 +62,8 @@ def merge(base: Document, over: Document) -> Document:
     origins.update({_moved(where, notes.over): origin for where, origin in over.origins.items()})
     found = [Mistake(at.result, text, over.origin(at.over)) for at, text in notes.mistakes]
     mistakes = base.mistakes + over.mistakes + found
-    return Document(data, origins, mistakes, base.broken or over.broken)
+    broken, repeated = base.broken or over.broken, base.repeated + over.repeated
+    return Document(data, origins, mistakes, broken, repeated)
 
 
 def names_of(entries: list[Any]) -> list[str | int | None]:

@@ -68,6 +68,7 @@ def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
         if parsed.mistakes:
             document.mistakes += parsed.mistakes
             continue
+        document.repeated += [f"{path}.{told}" for told in parsed.repeated]
         where = _set(document, parts, parsed.data)
         if isinstance(where, Mistake):
             document.mistakes.append(replace(where, origin=origin))

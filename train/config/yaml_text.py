@@ -1,8 +1,9 @@
 """YAML text to plain data: with the place of each value, within limits, by the rules of YAML 1.2.
 
 `1e-4` is a number, `no` is text, `1:30` is text. A key that stands twice in one mapping is a
-mistake. A config has a few hundred values and lies a dozen levels deep; what is far beyond that,
-by itself or by aliases that multiply, is refused where it goes beyond, before it takes time.
+mistake, unless it says the same both times, as a block of PaddleVideo's MobileNetV2 file does:
+that is noted. A config has a few hundred values and lies a dozen levels deep; what is far beyond
+that, by itself or by aliases that multiply, is refused where it goes beyond, before it takes time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from train.config.errors import Location, Mistake, as_yaml
+from train.config.errors import Location, Mistake, as_yaml, dotted
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 20_000
@@ -38,6 +39,8 @@ class Document:
     mistakes: list[Mistake] = field(default_factory=list)
     broken: bool = False
     """A file is missing or is not YAML: what the data lacks says nothing."""
+    repeated: list[str] = field(default_factory=list)
+    """Keys that stand twice with the same value, each with its places."""
 
     def origin(self, where: Location) -> str:
         """File and line of the value at `where`, or of the nearest value around it."""
@@ -171,7 +174,7 @@ def _construct(
     document: Document,
     parents: tuple[yaml.Node, ...],
 ) -> Any:
-    """Data of a node; lines go to `document.origins`, duplicate keys to its mistakes."""
+    """Data of a node; lines go to `document.origins`, duplicate keys to its mistakes or notes."""
     loader.values += 1
     if loader.values > MOST_VALUES:
         raise _LimitError(f"aliases multiply to more than {MOST_VALUES:,} values", node.start_mark)
@@ -206,15 +209,22 @@ def _construct(
             document.mistakes.append(Mistake(where, what, f"{name}:{line}"))
             continue
         inside = (*where, key)
+        place = name if name.startswith("-o ") else f"{name}:{line}"
+        first, before = seen.get(key), data.get(key)
         if key_node in own:
-            if key in seen:
-                what = f"stands twice in one mapping, first on line {seen[key]}"
-                document.mistakes.append(Mistake(inside, what, f"{name}:{line}"))
             seen[key] = line
         if key in data:
             drop_below(document.origins, inside)
         data[key] = _construct(loader, child, inside, name, document, (*parents, node))
-        document.origins[inside] = origin if name.startswith("-o ") else f"{name}:{line}"
+        document.origins[inside] = place
+        if key_node in own and first is not None:
+            # As text: 1, 1.0 and true are equal, and not the same in a config.
+            if repr(before) == repr(data[key]):
+                also = "" if place == name else f", first on line {first}"
+                document.repeated.append(f"{dotted(inside)} ({place}{also})")
+            else:
+                what = f"stands twice in one mapping, first on line {first} with another value"
+                document.mistakes.append(Mistake(inside, what, f"{name}:{line}"))
     return data
 
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.train.config.config_cases import PAIR, mistakes, write
+from train.__main__ import main
 from train.config.load import (
     ConfigError,
     load_config,
@@ -193,3 +194,43 @@ def test_anchors_and_merge_keys_work_and_circles_are_said():
     assert not parse_document(text, "x").mistakes
     circular = parse_document("a: &a [*a]\n", "x")
     assert circular.broken and "alias" in circular.mistakes[0].text
+
+
+INFERENCE = """
+INFERENCE:
+    name: 'ppTSM_Inference_helper'
+    num_seg: 4
+    target_size: 48
+"""
+
+
+def test_a_block_that_stands_twice_alike_is_noted(tmp_path, pair, capsys):
+    """As PaddleVideo's pptsm_mv2_k400_videos_uniform.yaml has it."""
+    assert not load_config(pair).repeated
+    text = pair.read_text()
+    first = text.splitlines().index("INFERENCE:") + 1
+    second = text.count("\n") + 2
+    pair.write_text(text + INFERENCE)
+    (told,) = load_config(pair).repeated
+    assert told == f"INFERENCE ({pair}:{second}, first on line {first})"
+    (tmp_path / "top.yaml").write_text("_BASE_: pair.yaml\nepochs: 3\nepochs: 3\n")
+    cfg = load_config(tmp_path / "top.yaml", ["MIX={name: Mixup, alpha: 1, alpha: 1}"])
+    assert [told.split()[0] for told in cfg.repeated] == [
+        "INFERENCE",
+        "epochs",
+        "MIX.alpha",
+    ]
+    assert cfg.repeated[-1].endswith("(-o MIX)")
+    assert (cfg.epochs, cfg.mix) == (3, {"name": "Mixup", "alpha": 1.0})
+    # There are no lists, so that nothing is trained; the note comes before that is found out.
+    assert main(["-c", str(pair)]) == 2
+    said = capsys.readouterr().err
+    assert "said twice" in said and "INFERENCE" in said
+
+
+@pytest.mark.parametrize("other", ["2", "1.0", "true", "'1'"])
+def test_a_key_that_stands_twice_with_another_value_is_a_mistake(other):
+    document = parse_document(f"a: {{b: 1}}\na: {{b: {other}}}\n", "x")
+    (mistake,) = document.mistakes
+    assert (mistake.where, mistake.origin) == (("a",), "x:2")
+    assert "first on line 1" in mistake.text and not document.repeated

@@ -119,6 +119,7 @@ class Config(BaseModel):
     """Largest global norm of the gradient; OPTIMIZER.grad_clip says the same."""
 
     _ignored: tuple[str, ...] = PrivateAttr(default=())
+    _repeated: tuple[str, ...] = PrivateAttr(default=())
     _source: str = PrivateAttr(default="")
     # Files that BEFORE makes, and the texts with a variable that they stand for.
     _made: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -128,6 +129,11 @@ class Config(BaseModel):
     def ignored(self) -> tuple[str, ...]:
         """Paths of keys that were there and have no meaning here; to be named once."""
         return self._ignored
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Keys that stand twice with the same value, with their places; to be named once."""
+        return self._repeated
 
     @property
     def source(self) -> str:
