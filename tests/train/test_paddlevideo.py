@@ -30,6 +30,8 @@ CONFIGS = {
     "pptsm_k400_videos_uniform": 8,
     "pptsm_k400_frames_dense": 8,
     "pptsm_k400_frames_dense_r101": 8,
+    "pptsm_mv2_k400_videos_uniform": 8,
+    "pptsm_mv3_k400_frames_uniform": 8,
 }
 
 TINY = [
@@ -43,6 +45,10 @@ TINY = [
     "PIPELINE.valid.transform.CenterCrop.target_size=32",
     "INFERENCE.target_size=32",
 ]
+
+
+CLASSIFIERS = {"LCNet": "fc", "MobileNetV3": "fc", "MobileNetV2": "out"}
+"""Of the networks that end in logits, by their file of weights."""
 
 
 def yaml_of(paddlevideo: Path, name: str) -> Path:
@@ -92,7 +98,9 @@ def save(state: dict[str, Any], path: Path) -> Path:
 def imagenet(backbone: paddle.nn.Layer, path: Path) -> Path:
     """A file as PaddleClas 2.0 made it: this backbone's entries, a classifier for 1000 classes."""
     state = dict(backbone.state_dict())
-    fc, features = ("fc", 1280) if "fc.weight" in state else ("out", 2048)
+    # The ResNets here end before their classifier.
+    fc = "fc" if "fc.weight" in state else "out"
+    features = state[f"{fc}.weight"].shape[0] if f"{fc}.weight" in state else 2048
     state[f"{fc}.weight"], state[f"{fc}.bias"] = paddle.ones([features, 1000]), paddle.ones([1000])
     return save(state, path)
 
@@ -123,7 +131,8 @@ def test_a_config_as_it_stands_trains_a_step(
     said = [line for line in said if line.split(":")[0] in seeded.roles]
     assert [line.split(":")[0] for line in said] == seeded.roles
     for line in said:
-        left_out = "fc.weight [1280, 1000], not [1280, 400]" if "LCNet" in line else "out.weight"
+        mobile = next((fc for net, fc in CLASSIFIERS.items() if net in line), None)
+        left_out = f"{mobile}.weight [1280, 1000], not [1280, 400]" if mobile else "out.weight"
         assert left_out in line
     found = model_weights(load_file(tmp_path / "run/best.pdparams"), source=tmp_path)
     assert found.keys() == seeded.state_dict().keys()
@@ -147,6 +156,8 @@ CHECKPOINTS = [
     "v2/pptsm_lcnet_k400_16frames_uniform_dml_distillation",
     "pptsm_k400_frames_uniform",
     "pptsm_k400_frames_dense_r101",
+    "pptsm_mv2_k400_videos_uniform",
+    "pptsm_mv3_k400_frames_uniform",
 ]
 
 

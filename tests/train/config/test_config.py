@@ -84,15 +84,15 @@ def test_configs_of_the_repository_load(name, monkeypatch):
     assert cfg.class_num == {"pp": 400, "ra": 4, "re": 4}.get(name[:2], cfg.class_num)
 
 
-@pytest.mark.parametrize("kind", ["railway", "motions", "pptsm_v2_8f"])
+@pytest.mark.parametrize("kind", ["railway", "motions", "pptsm_v2_8f", "pptsm_mv3_8f"])
 def test_a_pair_differs_from_its_baseline_in_the_model_alone(kind):
-    single = CONFIGS / ("pptsm_v2_8f.yaml" if kind.endswith("8f") else f"{kind}_baseline.yaml")
+    single = CONFIGS / (f"{kind}.yaml" if kind.endswith("8f") else f"{kind}_baseline.yaml")
     both = CONFIGS / f"{kind}_dml.yaml"
     a, b = (load_config(file).to_dict() for file in (single, both))
     (student,) = [m["Student"] for m in b["MODEL"]["models"] if "Student" in m]
     assert student["backbone"] == a["MODEL"]["backbone"]
     # The recipe halves its batch, and with it its rate, for the second network.
-    keys = {"PIPELINE", "MIX", "epochs", "seed", "amp"} | (
+    keys = {"PIPELINE", "MIX", "PRECISEBN", "epochs", "seed", "amp"} | (
         {"DATASET", "OPTIMIZER", "grad_clip"} if not kind.endswith("8f") else set()
     )
     assert {key: a[key] for key in keys} == {key: b[key] for key in keys}
@@ -156,6 +156,8 @@ def test_model_block_alone_is_checked():
         ("pptsm_k400_videos_uniform", 8),
         ("pptsm_k400_frames_dense", 8),
         ("pptsm_k400_frames_dense_r101", 8),
+        ("pptsm_mv2_k400_videos_uniform", 8),
+        ("pptsm_mv3_k400_frames_uniform", 8),
     ],
 )
 def test_paddlevideos_files_load_unchanged(paddlevideo, name, frames):
@@ -165,14 +167,23 @@ def test_paddlevideos_files_load_unchanged(paddlevideo, name, frames):
     assert cfg.specs["train"].sampling.kind == ("dense" if dense else "uniform")
     assert {"METRIC", "log_level"} <= set(cfg.ignored)
     assert cfg.specs["test"].clips == (30 if dense else 1)
+    assert [told.split()[0] for told in cfg.repeated] == ["INFERENCE"] * ("mv2" in name)
 
 
-@pytest.mark.parametrize("pair", ["", "_dml"])
-@pytest.mark.parametrize("frames", [8, 16])
-def test_our_recipe_is_paddlevideos(paddlevideo, frames, pair):
-    name = f"pptsm_lcnet_k400_{frames}frames_uniform" + ("_dml_distillation" if pair else "")
-    theirs = load_config(paddlevideo / "configs/recognition/pptsm/v2" / f"{name}.yaml")
-    ours = load_config(CONFIGS / f"pptsm_v2_{frames}f{pair}.yaml")
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("pptsm_v2_8f", "v2/pptsm_lcnet_k400_8frames_uniform"),
+        ("pptsm_v2_8f_dml", "v2/pptsm_lcnet_k400_8frames_uniform_dml_distillation"),
+        ("pptsm_v2_16f", "v2/pptsm_lcnet_k400_16frames_uniform"),
+        ("pptsm_v2_16f_dml", "v2/pptsm_lcnet_k400_16frames_uniform_dml_distillation"),
+        ("pptsm_mv2_8f", "pptsm_mv2_k400_videos_uniform"),
+        ("pptsm_mv3_8f", "pptsm_mv3_k400_frames_uniform"),
+    ],
+)
+def test_our_recipe_is_paddlevideos(paddlevideo, ours, theirs):
+    theirs = load_config(paddlevideo / "configs/recognition/pptsm" / f"{theirs}.yaml")
+    ours = load_config(CONFIGS / f"{ours}.yaml")
     for split in ("train", "valid", "test"):
         assert ours.PIPELINE.of(split).blocks() == theirs.PIPELINE.of(split).blocks()
         assert ours.PIPELINE.of(split).sample == theirs.PIPELINE.of(split).sample
@@ -181,6 +192,9 @@ def test_our_recipe_is_paddlevideos(paddlevideo, frames, pair):
     assert json.dumps(ours.model).replace("data/pretrained/", "data/") == json.dumps(theirs.model)
     assert (ours.epochs, ours.mix) == (theirs.epochs, theirs.mix)
     assert ours.DATASET.batch_size == theirs.DATASET.batch_size
+    assert ours.DATASET.train.format == theirs.DATASET.train.format
+    if "mv" in ours.source:
+        assert ours.PRECISEBN == theirs.PRECISEBN
 
 
 def test_guides_model_blocks_parse(paddlevideo):
