@@ -31,22 +31,29 @@ from benchmarks.deployments.logits import Logits, logits_path, write_logits
 from benchmarks.gate.conditions import CONDITIONS, parse_requirements
 from benchmarks.gate.explanations import gate_sentences
 from benchmarks.gate.listed_clips import answer_listed
+from benchmarks.gate.options import (
+    add_deployments,
+    add_exit,
+    add_list,
+    add_models,
+    add_resamples,
+    add_rule,
+    add_work,
+    inputs,
+    load_bundles,
+    rule_problems,
+)
 from benchmarks.gate.records import cell_rows, choice_record, data_record, logits_of
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.gate.summary import overall, summary_path, write_summary
 from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
-from benchmarks.stats import paired
 from benchmarks.stats.resample import Bootstrap, settings_of
 from benchmarks.timing.costs import Timing, time_all
 from export import option_limits as limits
-from infer.bundle.bundle import Bundle
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
-from infer.containers.decoder import decoder_warning, installed
-from infer.system.errors import ClipDuetError, listed
 from infer.system.files import check_writable, real_path, write_text
 from infer.system.log import logger
-from train.config.list_format import FORMATS
 
 log = logger("benchmarks.gain")
 
@@ -101,51 +108,34 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 all pass or are inconclusive, 1 one fails, 2 wrong use.",
     )
     add = parser.add_argument
-    add("--baseline", nargs="+", type=Path, required=True, metavar="BUNDLE",
-        help="bundle of the baseline; several: one of every trained pair")  # fmt: skip
-    add("--student", nargs="+", type=Path, required=True, metavar="BUNDLE",
-        help="bundle of the DML student, as many and in the same order")  # fmt: skip
+    add_models(parser)
     add("--data", type=Path, help="list of labelled test clips")
     add("--folds", type=Path, metavar="FILE",
         help="instead: folds.json of a study with --folds; --baseline and --student then name a "
         "bundle for each fold, of several seeds one seed after another")  # fmt: skip
-    add("--root", type=Path, default=None, help="folder that the list's paths start from")
-    add("--format", choices=FORMATS, default="VideoDataset", help="format of the list")
-    add("--suffix", default="", help="file suffix or name pattern of frames, as in the config")
+    add_list(parser)
     add_out(parser, "reports/gain/results.json")
-    add("--backends", nargs="+", type=_commas, default=[], metavar="BACKEND",
-        help="only these, with a blank or comma between (default: all that run here)")  # fmt: skip
-    add("--cells", nargs="+", type=_commas, default=[], metavar="BACKEND:PRECISION",
-        help="only these deployments, for example openvino:int8")  # fmt: skip
-    add("--keep", type=float, default=80.0, metavar="PERCENT",
-        help="share of the gain that must be retained (default: %(default)g)")  # fmt: skip
-    add("--margin", type=float, default=0.5, metavar="POINTS",
-        help="or: loss of the student that is allowed (default: %(default)g)")  # fmt: skip
+    add_deployments(parser, default="all that run here")
+    add_rule(parser)
     add("--require", action="append", default=[], metavar="NAME=POINTS",
         help="a further condition, shown with its whole interval, in percentage points: "
         f"{', '.join(CONDITIONS)}; may be repeated (docs/gate.md)")  # fmt: skip
     add("--report", type=Path, metavar="FOLDER", help="write the report too, whatever the verdict")
-    add("--tell-only", action="store_true", help="exit with 0 also where a deployment fails")
-    add("--strict", action="store_true", help="exit with 1 also where a verdict is inconclusive")
-    add("--threads", type=int, default=machine.cpu_count(), help="threads of each runtime")
-    add("--workers", type=int, default=2, help="threads that decode")
+    add_exit(parser)
+    add_work(parser)
     add("--no-latency", action="store_true", help="compare answers only, time nothing")
     add("--batch", type=int, default=8, help="clips a call when throughput is measured")
     add("--seconds", type=float, default=60.0,
         help="how long latency is timed, and again throughput (default: %(default)g)")  # fmt: skip
     add("--repetitions", type=int, default=5, help="repetitions whose spread is reported")
     add("--seed", type=int, default=0, help="seed of the resampling and the order of timing")
-    add("--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples")
+    add_resamples(parser)
     return parser
 
 
 def answer_cache_folder(out: Path) -> Path:
     """Where answers lie until the result is written."""
     return out.with_name(f".{out.name}.answers")
-
-
-def _commas(text: str) -> list[str]:
-    return [part for part in text.split(",") if part]
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
@@ -155,7 +145,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
     check_writable(options.out)
     check_writable(logits_path(options.out))
     check_writable(summary_path(options.out))
-    bundles = _load(options)
+    bundles = load_bundles(options)
     check_bundles(bundles)
     every = [bundle for model in MODELS for bundle in bundles[model]]
     choice = choose_deployments(
@@ -236,17 +226,12 @@ def _check_numbers(options: argparse.Namespace) -> None:
     wrong = limits.number_problems(vars(options), NUMBERS)
     if options.seconds == 0:
         wrong.append("--seconds is 0; allowed: above 0")
-    if not 0 < options.keep <= 100:
-        wrong.append(f"--keep is {options.keep:g}; allowed: a percentage above 0, at most 100")
-    if not 0 <= options.margin < 100:
-        wrong.append(f"--margin is {options.margin:g}; allowed: points from 0, below 100")
+    wrong += rule_problems(options)
     wrong += parse_requirements(options.require)[1]
     out = real_path(options.out)
     if (options.data is None) == (options.folds is None):
         wrong.append("give one of --data, a list, and --folds, the folds of a study")
-    lists = [path for path in (options.data, options.folds) if path is not None]
-    given = [*lists, *(path for model in MODELS for path in getattr(options, model))]
-    read = [Path(os.path.realpath(path)) for path in given]
+    read = inputs(options, options.data, options.folds)
     if out.is_dir() or any(
         one in (out, logits_path(out), summary_path(out), *out.parents) for one in read
     ):
@@ -257,25 +242,6 @@ def _check_numbers(options: argparse.Namespace) -> None:
         if any(report == one or one in report.parents for one in read):
             wrong.append(f"--report is {options.report}; allowed: a folder that lies in no bundle")
     limits.refuse(wrong)
-
-
-def _load(options: argparse.Namespace) -> dict[str, list[Bundle]]:
-    """All bundles, or everything that is wrong with any."""
-    bundles: dict[str, list[Bundle]] = {model: [] for model in MODELS}
-    problems = []
-    for model in MODELS:
-        for folder in getattr(options, model):
-            try:
-                bundles[model].append(Bundle.load(folder))
-            except ClipDuetError as error:
-                problems.append(str(error))
-    if problems:
-        raise BenchmarkError(problems[0] if len(problems) == 1 else listed("bundles", problems))
-    here = installed()
-    warnings = [decoder_warning(one.decoder, here) for model in MODELS for one in bundles[model]]
-    for warning in dict.fromkeys(filter(None, warnings)):
-        log.warning(warning)
-    return bundles
 
 
 if __name__ == "__main__":

@@ -74,12 +74,15 @@ class AnswerCache:
         return self._folder / f"{digest({**self._common, **about})}.npz"
 
 
-def gate_cache(folder: Path, samples: Sequence[Sample], *, threads: int) -> AnswerCache:
-    """The answers of a gate that was stopped."""
+def gate_cache(
+    folder: Path, samples: Sequence[Sample], *, threads: int, **more: Any
+) -> AnswerCache:
+    """The answers of a gate that was stopped; `more` is what else they depend on, JSON-ready."""
     common = {
         "clips": [(str(s.path), s.label, s.frames, *_state(s.path)) for s in samples],
         "packages": machine.package_versions(),
         "threads": threads,
+        **more,
     }
     return AnswerCache(folder, samples, common)
 

@@ -20,7 +20,7 @@ from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendUnavailable, ClipDuetError
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
-from train.evaluation.evaluate import Evaluation, evaluate
+from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
 
 CACHE_BYTES = 2**30  # decoded clips are kept between cells when they fit in this
 BATCH = 8
@@ -91,12 +91,13 @@ def shared_datasets(
 def answer_all(
     bundles: Bundles,
     cells: Sequence[Deployment],
-    datasets: Mapping[ClipSpec, ClipDataset],
+    datasets: Mapping[ClipSpec, ListedClips],
     *,
     threads: int,
     workers: int,
     cache: AnswerCache,
     asked: Sequence[Deployment] = (),
+    progress: str = "accuracy",
 ) -> Answered:
     """What every model answers to every listed clip; the first cell is the reference.
 
@@ -113,6 +114,7 @@ def answer_all(
         cache: answers of earlier runs; those that come are added.
         asked: cells that were asked for by name; that one of them needs another machine is an
             error.
+        progress: words before the progress bar.
 
     Raises:
         BenchmarkError: the reference itself does not run, or a cell that was asked for cannot.
@@ -121,7 +123,7 @@ def answer_all(
     every = [(model, bundle) for model in MODELS for bundle in bundles[model]]
     reference = cells[0]
     whole: list[Evaluation] = []
-    with tqdm(total=len(every) * len(cells), desc="accuracy", disable=None) as bar:
+    with tqdm(total=len(every) * len(cells), desc=progress, disable=None) as bar:
         for cell in cells:
             rows: list[Evaluation] = []
             problem: str | None = None
@@ -161,7 +163,7 @@ def answer_all(
 
 
 def _ask(
-    bundle: Bundle, cell: Deployment, dataset: ClipDataset, threads: int, workers: int
+    bundle: Bundle, cell: Deployment, dataset: ListedClips, threads: int, workers: int
 ) -> Evaluation:
     with open_cell(bundle, cell, threads) as runtime:
         return evaluate(runtime.run, dataset, batch_size=BATCH, workers=workers)

@@ -70,7 +70,7 @@ class Choice:
     Attributes:
         cells: the reference first.
         left_out: what is not compared.
-        instead_of: why the reference is not the first of `REFERENCES`, or None.
+        instead_of: why the reference is not the one that comes first, or None.
     """
 
     cells: tuple[Deployment, ...]
@@ -84,7 +84,11 @@ class Choice:
 
 
 def choose_deployments(
-    bundles: Sequence[Bundle], *, backends: Sequence[str] = (), cells: Sequence[str] = ()
+    bundles: Sequence[Bundle],
+    *,
+    backends: Sequence[str] = (),
+    cells: Sequence[str] = (),
+    references: Sequence[str] = REFERENCES,
 ) -> Choice:
     """Cells that every bundle has a file for, on backends that run here.
 
@@ -96,6 +100,8 @@ def choose_deployments(
         bundles: of all models.
         backends: names of those that were asked for.
         cells: `backend:precision` of those that were asked for; not together with `backends`.
+        references: the first of them that can run is the reference, chosen or not; else the first
+            fp32 that is chosen.
 
     Raises:
         BenchmarkError: everything that was asked for and cannot be had; nothing that can run.
@@ -104,8 +110,9 @@ def choose_deployments(
         raise BenchmarkError("give --backends or --cells, not both: cells name their backends")
     wanted = [Deployment.parse(text) for text in cells]
     named = list(dict.fromkeys(backends or [cell.backend for cell in wanted]))
-    references = [Deployment.parse(text).backend for text in REFERENCES]
-    tried = [name for name in BACKENDS if not named or name in [*named, *references]]
+    firsts = [Deployment.parse(text) for text in references]
+    needed = [*named, *(cell.backend for cell in firsts)]
+    tried = [name for name in BACKENDS if not named or name in needed]
     known = {status.backend: status for status in statuses(tried)}
     there = {name: _shared(bundles, name) for name, status in known.items() if status.runs}
     problems = _problems(named, known)
@@ -134,7 +141,7 @@ def choose_deployments(
         left_out += [SkippedDeployment(status.backend, status.reason) for status in absent]
     if problems:
         raise BenchmarkError(listed("these deployments cannot be compared", problems))
-    reference, instead_of = _reference(bundles, known, there, wanted)
+    reference, instead_of = _reference(bundles, known, there, firsts, wanted)
     others = (cell for cell in wanted if cell != reference)
     return Choice((reference, *others), tuple(left_out), instead_of)
 
@@ -162,11 +169,12 @@ def _reference(
     bundles: Sequence[Bundle],
     known: Mapping[str, Status],
     there: Mapping[str, Sequence[str]],
+    firsts: Sequence[Deployment],
     chosen: Sequence[Deployment],
 ) -> tuple[Deployment, str | None]:
     """The cell whose gain counts as whole, whether it was asked for or not."""
-    first = Deployment.parse(REFERENCES[0])
-    candidates = [*map(Deployment.parse, REFERENCES), *(c for c in chosen if c.precision == "fp32")]
+    first = firsts[0]
+    candidates = [*firsts, *(cell for cell in chosen if cell.precision == "fp32")]
     for cell in candidates:
         if cell.precision in there.get(cell.backend, ()):
             if cell == first:

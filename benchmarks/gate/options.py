@@ -1,0 +1,119 @@
+"""Options of the commands that compare baselines and students, and the bundles that they name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from benchmarks.common import machine
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.deployments.accuracy import MODELS
+from benchmarks.stats import paired
+from infer.bundle.bundle import Bundle
+from infer.containers.decoder import decoder_warning, installed
+from infer.system.errors import ClipDuetError, listed
+from infer.system.log import logger
+from train.config.list_format import FORMATS
+
+log = logger(__name__)
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """`--baseline` and `--student`."""
+    add = parser.add_argument
+    add("--baseline", nargs="+", type=Path, required=True, metavar="BUNDLE",
+        help="bundle of the baseline; several: one of every trained pair")  # fmt: skip
+    add("--student", nargs="+", type=Path, required=True, metavar="BUNDLE",
+        help="bundle of the DML student, as many and in the same order")  # fmt: skip
+
+
+def add_list(parser: argparse.ArgumentParser) -> None:
+    """`--root`, `--format` and `--suffix` of a list."""
+    add = parser.add_argument
+    add("--root", type=Path, default=None, help="folder that the list's paths start from")
+    add("--format", choices=FORMATS, default="VideoDataset", help="format of the list")
+    add("--suffix", default="", help="file suffix or name pattern of frames, as in the config")
+
+
+def add_deployments(parser: argparse.ArgumentParser, *, default: str) -> None:
+    """`--backends` and `--cells`; `default` says what is taken without either."""
+    add = parser.add_argument
+    add("--backends", nargs="+", type=_commas, default=[], metavar="BACKEND",
+        help=f"only these, with a blank or comma between (default: {default})")  # fmt: skip
+    add("--cells", nargs="+", type=_commas, default=[], metavar="BACKEND:PRECISION",
+        help="only these deployments, for example openvino:int8")  # fmt: skip
+
+
+def add_rule(parser: argparse.ArgumentParser) -> None:
+    """`--keep` and `--margin`: what a deployment has to keep."""
+    add = parser.add_argument
+    add("--keep", type=float, default=80.0, metavar="PERCENT",
+        help="share of the gain that must be retained (default: %(default)g)")  # fmt: skip
+    add("--margin", type=float, default=0.5, metavar="POINTS",
+        help="or: loss of the student that is allowed (default: %(default)g)")  # fmt: skip
+
+
+def add_exit(parser: argparse.ArgumentParser) -> None:
+    """`--tell-only` and `--strict`: what the exit status says of verdicts."""
+    add = parser.add_argument
+    add("--tell-only", action="store_true", help="exit with 0 also where a deployment fails")
+    add("--strict", action="store_true", help="exit with 1 also where a verdict is inconclusive")
+
+
+def add_work(parser: argparse.ArgumentParser) -> None:
+    """`--threads` and `--workers`."""
+    add = parser.add_argument
+    add("--threads", type=int, default=machine.cpu_count(), help="threads of each runtime")
+    add("--workers", type=int, default=2, help="threads that decode")
+
+
+def add_resamples(parser: argparse.ArgumentParser) -> None:
+    """`--resamples`."""
+    parser.add_argument(
+        "--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples"
+    )
+
+
+def _commas(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
+
+
+def rule_problems(options: argparse.Namespace) -> list[str]:
+    """A sentence about each number of the rule that is beyond what is allowed."""
+    wrong = []
+    if not 0 < options.keep <= 100:
+        wrong.append(f"--keep is {options.keep:g}; allowed: a percentage above 0, at most 100")
+    if not 0 <= options.margin < 100:
+        wrong.append(f"--margin is {options.margin:g}; allowed: points from 0, below 100")
+    return wrong
+
+
+def inputs(options: argparse.Namespace, *lists: Path | None) -> list[Path]:
+    """The real paths of all bundles, and of those lists that are given: what is only read."""
+    given = [path for path in lists if path is not None]
+    given += [path for model in MODELS for path in getattr(options, model)]
+    return [Path(os.path.realpath(path)) for path in given]
+
+
+def load_bundles(options: argparse.Namespace) -> dict[str, list[Bundle]]:
+    """All bundles by model, or everything that is wrong with any.
+
+    Raises:
+        BenchmarkError: one cannot be loaded.
+    """
+    bundles: dict[str, list[Bundle]] = {model: [] for model in MODELS}
+    problems = []
+    for model in MODELS:
+        for folder in getattr(options, model):
+            try:
+                bundles[model].append(Bundle.load(folder))
+            except ClipDuetError as error:
+                problems.append(str(error))
+    if problems:
+        raise BenchmarkError(problems[0] if len(problems) == 1 else listed("bundles", problems))
+    here = installed()
+    warnings = [decoder_warning(one.decoder, here) for model in MODELS for one in bundles[model]]
+    for warning in dict.fromkeys(filter(None, warnings)):
+        log.warning(warning)
+    return bundles
