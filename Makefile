@@ -73,6 +73,7 @@ reads_qat := $(exports) QAT GOAL
 reads_engine := $(exports) PRECISION ENGINE_OPTIONS
 reads_triton := $(exports)
 reads_benchmark := $(trains)
+reads_perturb := $(trains)
 reads_report := $(trains)
 reads_demo := $(trains) VIDEO LABELS
 reads_study := METHODS SEEDS OVERRIDES $(if $(METHODS),,CONFIGS FOLDS)
@@ -106,7 +107,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate sensitivity qat engine triton benchmark report \
+.PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate sensitivity qat engine triton benchmark perturb report \
     demo study study-real doctor docs test test-gpu torture lint clean
 
 help: ## list the targets
@@ -245,13 +246,18 @@ triton: setup ## write a Triton model repository (bundles/NAME.triton; BUNDLE=)
 	@$(PY) -m export.triton --bundle $(bundle) --out bundles/$(notdir $(bundle)).triton --overwrite
 
 pair := bundles/baseline=runs/baseline/best.pdparams bundles/dml=runs/dml/best.pdparams
-gate = $(PY) -m benchmarks.gain --baseline bundles/baseline --student bundles/dml \
-    --data data/motions/test.list --root data/motions --seconds 20 \
+compared := --baseline bundles/baseline --student bundles/dml --data data/motions/test.list \
+    --root data/motions
+gate = $(PY) -m benchmarks.gain $(compared) --seconds 20 \
     --out $(REPORTS)/results.json --report $(REPORTS)
 
 benchmark: setup ## the gate: is the gain still there in every deployment (reports/demo)
 	@$(call up_to_date,$(pair)) || $(MAKE) export
 	@$(gate)
+
+perturb: setup ## is the gain there under other cameras, and retained by int8 (reports/demo/perturb)
+	@$(call up_to_date,$(pair)) || $(MAKE) export
+	@$(PY) -m benchmarks.perturb $(compared) --out $(REPORTS)/perturb
 
 report: setup ## Markdown, HTML and CSV of what was measured (reports/demo; measures first if need be)
 	@$(call up_to_date,$(pair) --results $(REPORTS)/results.json) || $(MAKE) benchmark

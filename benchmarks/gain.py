@@ -22,7 +22,7 @@ from benchmarks import EXTRA
 from benchmarks.common import machine
 from benchmarks.common.command import RESAMPLES, TIMING, add_out, take_signals
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import dump, header
+from benchmarks.common.result_file import beside, dump, header
 from benchmarks.deployments.accuracy import MODELS
 from benchmarks.deployments.answers import check_bundles
 from benchmarks.deployments.controls import time_controls
@@ -47,6 +47,8 @@ from benchmarks.gate.records import cell_rows, choice_record, data_record, logit
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.gate.summary import overall, summary_path, write_summary
 from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
+from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
+from benchmarks.perturb.run import measure_into, verdict_status
 from benchmarks.stats.resample import Bootstrap, settings_of
 from benchmarks.timing.costs import Timing, time_all
 from export import option_limits as limits
@@ -80,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results["logits"] = write_logits(options.out, logits)
     write_text(options.out, dump(results))
     write_summary(summary_path(options.out), results)
-    shutil.rmtree(answer_cache_folder(options.out), ignore_errors=True)
+    names, _ = chosen_names(options.perturb)
+    if not names:
+        shutil.rmtree(answer_cache_folder(options.out), ignore_errors=True)
     for sentence in gate_sentences(results):
         print(sentence)
     print(f"written: {options.out}")
@@ -98,7 +102,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed |= UNCLEAR in [row["verdict"]["verdict"] for row in results["cells"]]
     if failed:
         log.warning("a deployment fails the gate" + "; ignored" * options.tell_only)
-    return 1 if failed and not options.tell_only else 0
+    status = 1 if failed and not options.tell_only else 0
+    if names:
+        folder, cache = perturbed_folder(options.out), answer_cache_folder(options.out)
+        found = measure_into(folder, options, names=names, count=0, cache=cache)
+        shutil.rmtree(cache, ignore_errors=True)
+        status |= verdict_status(found, options)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--require", action="append", default=[], metavar="NAME=POINTS",
         help="a further condition, shown with its whole interval, in percentage points: "
         f"{', '.join(CONDITIONS)}; may be repeated (docs/gate.md)")  # fmt: skip
+    add("--perturb", nargs="+", default=[], metavar="NAME",
+        help="afterwards also on perturbed clips, as `python -m benchmarks.perturb`: "
+        f"{ALL}, {', '.join(PERTURBATIONS)}; into the folder `perturbed` beside --out")  # fmt: skip
     add("--report", type=Path, metavar="FOLDER", help="write the report too, whatever the verdict")
     add_exit(parser)
     add_work(parser)
@@ -136,6 +149,11 @@ def _parser() -> argparse.ArgumentParser:
 def answer_cache_folder(out: Path) -> Path:
     """Where answers lie until the result is written."""
     return out.with_name(f".{out.name}.answers")
+
+
+def perturbed_folder(out: Path) -> Path:
+    """Where the result of `--perturb` lies."""
+    return beside(out, "perturbed")
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
@@ -227,7 +245,11 @@ def _check_numbers(options: argparse.Namespace) -> None:
     if options.seconds == 0:
         wrong.append("--seconds is 0; allowed: above 0")
     wrong += rule_problems(options)
-    wrong += parse_requirements(options.require)[1]
+    wrong += parse_requirements(options.require)[1] + chosen_names(options.perturb)[1]
+    if options.perturb:
+        wrong += limits.folder_problems("perturb", perturbed_folder(options.out))
+        if options.folds is not None:
+            wrong.append("--perturb takes the clips of a list, --data; not those of --folds")
     out = real_path(options.out)
     if (options.data is None) == (options.folds is None):
         wrong.append("give one of --data, a list, and --folds, the folds of a study")

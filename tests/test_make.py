@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="GNU make i
 
 TARGETS = [
     *("setup", "data", "train-baseline", "train-dml", "export", "predict", "benchmark", "report"),
+    "perturb",
     *("engine", "triton", "demo", "study", "doctor", "test", "test-gpu", "lint", "clean"),
 ]
 
@@ -64,6 +65,7 @@ READ = {
     "qat": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES QAT GOAL",
     "engine": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES PRECISION ENGINE_OPTIONS",
     "benchmark": "SEED OVERRIDES",
+    "perturb": "SEED OVERRIDES",
     "study": "METHODS SEEDS CONFIGS FOLDS OVERRIDES",
     "study-real": "ROOT SETS STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES",
     "doctor": "BUNDLE",

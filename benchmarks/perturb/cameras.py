@@ -91,8 +91,8 @@ def _noise(frames: Frames, fps: float, rng: np.random.Generator) -> Frames:
 PERTURBATIONS = {
     **{
         f"crf{crf}": Perturbation(
-            f"H.264, CRF {crf}",
-            f"encoded by x264 at CRF {crf} and the clip's own frame rate, and decoded",
+            f"H.264 at CRF {crf}",
+            "encoded by x264 at the clip's own frame rate, and decoded",
             partial(_h264, crf=crf),
         )
         for crf in RATE_FACTORS
@@ -104,7 +104,7 @@ PERTURBATIONS = {
         "a third of the frame rate", "frames 0, 3, 6, ...", partial(_every, step=3)
     ),
     "dropped_frames": Perturbation(
-        "dropped frames", f"{DROPPED:.0%} of the frames left out, drawn at random", _dropped
+        "dropped frames", f"{100 * DROPPED:g} % of the frames left out, drawn at random", _dropped
     ),
     "half_resolution": Perturbation(
         "half the resolution",
@@ -139,8 +139,12 @@ def generator(seed: int, name: str, path: str) -> np.random.Generator:
 
 
 def chosen_names(given: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The perturbations that a command line names, in their usual order, and what is wrong."""
-    unknown = [name for name in dict.fromkeys(given) if name not in (ALL, *PERTURBATIONS)]
+    """The perturbations that a command line names, in their usual order, and what is wrong.
+
+    There may be commas or blanks between names.
+    """
+    named = [name for text in given for name in text.split(",") if name]
+    unknown = [name for name in dict.fromkeys(named) if name not in (ALL, *PERTURBATIONS)]
     allowed = ", ".join((ALL, *PERTURBATIONS))
     wrong = [f"--perturb names {name!r}; allowed: {allowed}" for name in unknown]
-    return [name for name in PERTURBATIONS if ALL in given or name in given], wrong
+    return [name for name in PERTURBATIONS if ALL in named or name in named], wrong

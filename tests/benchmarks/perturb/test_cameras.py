@@ -196,3 +196,10 @@ def test_a_subset_keeps_order_and_shares(labels: list[int], count: int, seed: in
 def test_a_subset_is_drawn_anew_by_each_seed() -> None:
     samples = [Sample(Path(f"{k}.mp4"), k % 2, None, k) for k in range(200)]
     assert subset(samples, 50, seed=0) != subset(samples, 50, seed=1)
+
+
+def test_the_documentation_has_every_perturbation_with_its_numbers(root: Path) -> None:
+    text = (root / "docs" / "gate.md").read_text(encoding="utf-8")
+    for name, one in PERTURBATIONS.items():
+        assert f"| `{name}` | {one.title} | {one.about} |" in text
+    assert f"{clips.MOST_BYTES / 2**30:g} GiB" in text

@@ -1,0 +1,91 @@
+"""`python -m benchmarks.perturb`: under another camera, is the gain there, and does INT8 retain it.
+
+Baselines and students answer the same listed clips, as they are and perturbed: compressed by H.264,
+with fewer frames, less resolution, less light, or noise. Stopped at any moment, the same command
+goes on with the answers it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import EXTRA
+from benchmarks.common.command import RESAMPLES, add_out, take_signals
+from benchmarks.gate.options import (
+    add_deployments,
+    add_exit,
+    add_list,
+    add_models,
+    add_resamples,
+    add_rule,
+    add_work,
+    inputs,
+    rule_problems,
+)
+from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
+from benchmarks.perturb.run import RESULT, measure_into, verdict_status
+from export import option_limits as limits
+from infer.command.parser import Parser
+from infer.command.runner import command, run_and_exit
+
+NUMBERS = {
+    "threads": limits.THREADS,
+    "workers": limits.WORKERS,
+    "resamples": RESAMPLES,
+    "seed": limits.SEED,
+    "clips": limits.CLIPS_OR_ALL,
+}
+
+
+@command(stopped="the same command goes on with the answers it has", extra=EXTRA)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Returns:
+        0 nothing fails, 1 a verdict fails or something was not measured, 2 wrong use.
+    """
+    options = _parser().parse_args(arguments)
+    names, wrong = chosen_names(options.perturb)
+    wrong += limits.number_problems(vars(options), NUMBERS) + rule_problems(options)
+    wrong += limits.folder_problems("out", options.out)
+    out = Path(os.path.realpath(options.out))
+    if any(one in (out, out / RESULT, *out.parents) for one in inputs(options, options.data)):
+        wrong.append(f"--out is {options.out}; allowed: a folder that is no input, in no bundle")
+    limits.refuse(wrong)
+    take_signals()
+    cache = options.out / ".answers"
+    results = measure_into(options.out, options, names=names, count=options.clips, cache=cache)
+    shutil.rmtree(cache, ignore_errors=True)
+    return verdict_status(results, options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m benchmarks.perturb",
+        description="Compare baseline and student on perturbed clips: is the gain still there?",
+        epilog="Exit status: 0 all pass or are inconclusive, 1 one fails, 2 wrong use.",
+    )
+    add = parser.add_argument
+    add_models(parser)
+    add("--data", type=Path, required=True, help="list of labelled test clips")
+    add_list(parser)
+    add("--perturb", nargs="+", default=[ALL], metavar="NAME",
+        help=f"{', '.join(PERTURBATIONS)}, or {ALL} (default)")  # fmt: skip
+    add("--clips", type=int, default=0, metavar="N",
+        help="only so many clips, drawn within classes by --seed; 0 (default): all")  # fmt: skip
+    add_out(parser, "reports/perturb")
+    add_deployments(parser, default="ONNX Runtime in fp32 and int8")
+    add_rule(parser)
+    add_exit(parser)
+    add_work(parser)
+    add("--seed", type=int, default=0, help="seed of the perturbations and of the resampling")
+    add_resamples(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    run_and_exit(main)

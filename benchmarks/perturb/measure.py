@@ -1,0 +1,263 @@
+"""What every model answers to the clips of every camera, and the result file of that."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import machine
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import header, shown_path
+from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network
+from benchmarks.deployments.answer_cache import gate_cache
+from benchmarks.deployments.answers import (
+    CACHE_BYTES,
+    Answered,
+    Bundles,
+    answer_all,
+    check_bundles,
+    shared_datasets,
+)
+from benchmarks.deployments.deployment import Choice, Deployment, choose_deployments
+from benchmarks.deployments.logits import logits_key
+from benchmarks.gate.options import load_bundles
+from benchmarks.gate.records import bundle_record, choice_record, data_record
+from benchmarks.gate.verdict import Rule
+from benchmarks.perturb.cameras import CLEAN, PERTURBATIONS
+from benchmarks.perturb.clips import PerturbedClips, subset
+from benchmarks.perturb.result_file import FORMAT, FORMAT_VERSION, rows_of
+from benchmarks.stats.resample import Bootstrap, settings_of
+from infer.bundle.bundle import Bundle
+from infer.clips.spec import ClipSpec
+from infer.system.log import logger
+from train.data.lists import Sample, read_list
+
+log = logger(__name__)
+
+BACKEND, PRECISIONS = "onnxruntime", ("fp32", "int8")
+"""Measured where nothing else is asked for; its fp32 is the reference."""
+
+Logits = dict[str, np.ndarray]
+
+
+def measure(
+    options: argparse.Namespace, *, names: Sequence[str], count: int, cache: Path
+) -> tuple[dict[str, Any], Logits]:
+    """Ask every model about every clip under every perturbation.
+
+    Args:
+        options: of the command line: `baseline`, `student`, `data`, `root`, `format`, `suffix`,
+            `backends`, `cells`, `threads`, `workers`, `seed`, `resamples`, `keep`, `margin`.
+        names: of perturbations.
+        count: clips to take, drawn within classes; 0: all.
+        cache: folder of answers, those of an earlier run among them.
+
+    Returns:
+        The result, JSON-ready, and by `PERTURBATION/MODEL/PAIR/CELL` the logits, float32
+        [clips, classes].
+
+    Raises:
+        BenchmarkError: bundles that cannot be compared, or nothing runs or can be read.
+        ListError: the list cannot be read.
+    """
+    started, load_before = time.perf_counter(), machine.load_average()
+    bundles = load_bundles(options)
+    check_bundles(bundles)
+    every = [bundle for model in MODELS for bundle in bundles[model]]
+    choice = _choose(every, options)
+    listed = read_list(
+        options.data,
+        root=options.root,
+        format=options.format,
+        num_classes=len(every[0].classes),
+        suffix=options.suffix,
+    )
+    samples = subset(listed, count, seed=options.seed)
+    answered, logits = {CLEAN: _clean(bundles, choice, samples, options, cache)}, Logits()
+    _collect(logits, CLEAN, answered[CLEAN])
+    cells = [cell for cell in choice.cells if cell.key in answered[CLEAN].seen["student"]]
+    problems: dict[str, str] = {}
+    for number, name in enumerate(names, start=1):
+        begun = time.perf_counter()
+        try:
+            answered[name] = _perturbed(name, bundles, cells, samples, options, cache)
+        except BenchmarkError as error:  # the others may be measured
+            problems[name] = str(error)
+            log.warning(f"{PERTURBATIONS[name].title} is left out: {error}")
+            continue
+        _collect(logits, name, answered[name])
+        seconds = time.perf_counter() - begun
+        log.info(f"{number}/{len(names)} {PERTURBATIONS[name].title}: {seconds:.0f} s")
+    example = answered[CLEAN].seen["student"][choice.reference.key][0]
+    bootstrap: Bootstrap = {
+        "resamples": options.resamples,
+        "seed": options.seed,
+        "level": Rule().level,
+    }
+    results = {
+        **header(FORMAT, FORMAT_VERSION),
+        "seconds": round(time.perf_counter() - started, 1),
+        "rule": {"keep": options.keep / 100, "margin": options.margin / 100},
+        "conditions": {
+            "machine": machine.machine(),
+            "load_before": load_before,
+            "load_after": machine.load_average(),
+            "threads": options.threads,
+            **settings_of(bootstrap),
+        },
+        "pairs": [
+            {model: bundle_record(bundles[model][place]) for model in MODELS}
+            for place in range(len(bundles["student"]))
+        ],
+        "data": {
+            **data_record(options.data, options.root, samples, example, every[0]),
+            "clips_of_list": len(listed),
+        },
+        **choice_record(choice, answered[CLEAN].left_out),
+        "perturbations": {
+            name: _record(name, answered.get(name), answered[CLEAN], choice, options.root, problem)
+            for name, problem in {CLEAN: None, **dict.fromkeys(names), **problems}.items()
+        },
+    }
+    return {**results, "rows": rows_of(results)}, logits
+
+
+def _choose(every: Sequence[Bundle], options: argparse.Namespace) -> Choice:
+    backends = [name for names in options.backends for name in names]
+    cells = [key for keys in options.cells for key in keys]
+    usual = not backends and not cells
+    choice = choose_deployments(
+        every,
+        backends=[BACKEND] if usual else backends,
+        cells=cells,
+        references=[f"{BACKEND}:{PRECISIONS[0]}"],
+    )
+    if not usual:
+        return choice
+    wanted = [Deployment(BACKEND, precision).key for precision in PRECISIONS]
+    return Choice(
+        tuple(cell for cell in choice.cells if cell.key in wanted or cell == choice.reference),
+        tuple(one for one in choice.left_out if one.what in wanted),
+        choice.instead_of,
+    )
+
+
+def _clean(
+    bundles: Bundles,
+    choice: Choice,
+    samples: Sequence[Sample],
+    options: argparse.Namespace,
+    cache: Path,
+) -> Answered:
+    """The answers to the clips as they are: those of the gate, by its own road."""
+    return answer_all(
+        bundles,
+        choice.cells,
+        shared_datasets(bundles, samples, options.suffix),
+        threads=options.threads,
+        workers=options.workers,
+        cache=gate_cache(cache, samples, threads=options.threads),
+        asked=choice.cells if options.cells else (),
+        progress=CLEAN,
+    )
+
+
+def _perturbed(
+    name: str,
+    bundles: Bundles,
+    cells: Sequence[Deployment],
+    samples: Sequence[Sample],
+    options: argparse.Namespace,
+    cache: Path,
+) -> Answered:
+    datasets: dict[ClipSpec, PerturbedClips] = {}
+    for spec in {bundle.spec: None for model in MODELS for bundle in bundles[model]}:
+        size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
+        datasets[spec] = PerturbedClips(
+            samples, spec, name=name, seed=options.seed, root=options.root,
+            suffix=options.suffix, cache=size <= CACHE_BYTES,
+        )  # fmt: skip
+    kept = gate_cache(
+        cache,
+        samples,
+        threads=options.threads,
+        perturbation=[name, PERTURBATIONS[name].about, options.seed],
+        drawn_by=[shown_path(sample.path, options.root) for sample in samples],
+    )
+    return answer_all(
+        bundles, cells, datasets, threads=options.threads, workers=options.workers, cache=kept,
+        progress=name,
+    )  # fmt: skip
+
+
+def _collect(logits: Logits, name: str, answered: Answered) -> None:
+    for model, cells in answered.seen.items():
+        for cell, pairs in cells.items():
+            for pair, one in enumerate(pairs):
+                logits[f"{name}/{logits_key(model, pair, cell)}"] = one.logits
+
+
+def _record(
+    name: str,
+    answered: Answered | None,
+    clean: Answered,
+    choice: Choice,
+    root: Path | None,
+    problem: str | None,
+) -> dict[str, Any]:
+    """What was answered under a perturbation, and what went wrong."""
+    about = PERTURBATIONS.get(name)
+    record: dict[str, Any] = {
+        "title": "clean" if about is None else about.title,
+        "about": "as they are" if about is None else about.about,
+        "problem": problem,
+        "failed": [],
+        "broken": [],
+        "same": [],
+        "predictions": {},
+    }
+    if answered is None:
+        return record
+    reference = choice.reference.key
+    unread = dict(clean.seen["student"][reference][0].failed)
+    seen = answered.seen["student"][reference][0]
+    keys = [cell.key for cell in choice.cells if cell.key in answered.seen["student"]]
+    return {
+        **record,
+        "failed": [
+            {"path": shown_path(path, root), "error": reason}
+            for path, reason in seen.failed
+            if path not in unread
+        ],
+        "broken": [asdict(one) for one in answered.broken],
+        "same": [
+            cell.key
+            for cell in choice.cells
+            if cell.key in keys and _same(answered, cell, reference)
+        ],
+        "predictions": {
+            model: {
+                key: [
+                    answers_of(one.logits, one.labels).predictions.tolist()
+                    for one in answered.seen[model][key]
+                ]
+                for key in keys
+            }
+            for model in MODELS
+        },
+    }
+
+
+def _same(answered: Answered, cell: Deployment, reference: str) -> bool:
+    """Whether a deployment computes what the reference computes, to rounding, in every model."""
+    return all(
+        is_same_network(cell, base.logits, own.logits)
+        for cells in answered.seen.values()
+        for base, own in zip(cells[reference], cells[cell.key], strict=True)
+    )

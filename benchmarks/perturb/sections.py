@@ -1,0 +1,249 @@
+"""The report on other cameras, as sections: what came out, one plot, one table, the conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.deployments.accuracy import MODELS
+from benchmarks.gate.collapse_sentences import class_collapse_words, collapse_words
+from benchmarks.gate.explanations import VERDICTS
+from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR
+from benchmarks.pages import numbers
+from benchmarks.pages.charts import ChartRow, Rows
+from benchmarks.pages.parts import Badge, Plot, Section, Table, machine_rows, mark
+from benchmarks.perturb.cameras import CLEAN
+from benchmarks.perturb.figures import word
+from infer.system.terminal import counted
+
+TITLE = "The gain under other cameras"
+STYLES = ("reference", "student", "pooled", "baseline")
+"""Of the plot: the reference's, then those of the deployments that have room."""
+NONE = "\u2014"
+SHOWN = 3
+"""Models that a sentence about collapses spells out; the others are counted."""
+
+Results = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+
+def sections(results: Results) -> list[Section]:
+    """Answers first, then what was done to the clips, then conditions."""
+    return [
+        Section(
+            "Is the gain still there?",
+            sentences(results),
+            [gains(results)],
+            [_table(results)],
+            _notes(results),
+        ),
+        Section("What was done to the clips", [_road(results)], (), [_perturbations(results)]),
+        Section("Conditions", (), (), [_conditions(results)]),
+    ]
+
+
+def sentences(results: Results) -> list[str]:
+    """The gain in the reference, and then each deployment, over all perturbations."""
+    reference, count = results["reference"], len(results["pairs"])
+    pairs = "one pair" if count == 1 else f"{count} pairs"
+    clean, *own = _rows(results, reference)
+    said = []
+    if own:
+        said.append(
+            f"In {numbers.cell_name(reference)} the gain of the DML student is above zero under "
+            f"{_counted(own, results)} ({pairs}, {results['data']['listed']:,} clips)."
+        )
+    said.append(f"On the clips as they are it is {numbers.interval(clean['gain'])} points.")
+    if own:
+        least = min(own, key=lambda row: row["gain"]["point"])
+        said[-1] = (
+            f"{said[-1][:-1]}; the smallest is {numbers.interval(least['gain'])} "
+            f"({_title(least, results)})."
+        )
+    for cell in _cells(results)[1:]:
+        rows = [row for row in _rows(results, cell) if row["perturbation"] != CLEAN]
+        if rows:
+            said.append(
+                f"{numbers.cell_name(cell)} passes under {_counted(rows, results)}, compared with "
+                f"{numbers.cell_name(reference)} on the same perturbed clips."
+            )
+    return said
+
+
+def _counted(rows: Sequence[Row], results: Results) -> str:
+    """Under how many perturbations a verdict passes, and the names of the others."""
+    names = {
+        verdict: [_title(row, results) for row in rows if word(row) == verdict]
+        for verdict in (PASS, UNCLEAR, FAIL)
+    }
+    kinds = "perturbation" if len(rows) == 1 else "perturbations"
+    said = [f"{len(names[PASS])} of {len(rows)} {kinds}"]
+    for verdict in (UNCLEAR, FAIL):
+        if names[verdict]:
+            said.append(f"{VERDICTS[verdict]}: {numbers.joined(names[verdict])}")
+    return said[0] + (f" ({'; '.join(said[1:])})" if said[1:] else "")
+
+
+def _notes(results: Results) -> list[str]:
+    """How to read the table, and what is missing in it."""
+    rule = results["rule"]
+    keep, margin = f"{100 * rule['keep']:g} %", f"{100 * rule['margin']:g}"
+    reference = numbers.cell_name(results["reference"])
+    said = [
+        f"{reference} passes where the whole 95 % interval of the gain is above zero and fails "
+        "where it is below. Every other deployment is judged as by the gate, against "
+        f"{reference} on the same perturbed clips: at least {keep} of the gain retained, or less "
+        f"than {margin} points of the student lost.",
+        "Intervals are paired over the same clips and, where there are several, over trained "
+        "pairs; the widest of the bootstrap, the score interval and Student's t over the pairs. "
+        "They are not corrected for the number of perturbations. Changes are those from the same "
+        "deployment on the clips as they are.",
+    ]
+    said += _collapses(results)
+    for one in results["perturbations"].values():
+        if one["problem"] is not None:
+            said.append(f"{one['title']} was not measured: {one['problem']}")
+        said += [
+            f"{one['title']}, {numbers.cell_name(bad['cell'])} was not measured: {bad['reason']}"
+            for bad in one["broken"]
+        ]
+        if one["failed"]:
+            said.append(_failed(one["failed"], f"{one['title']}: ", "perturbed", "wrong there"))
+    failed = results["data"]["failed"]
+    if failed:
+        said.append(_failed(failed, "", "read", "wrong everywhere"))
+    return said + [
+        f"{numbers.cell_name(one['what'])} was left out: {one['reason'].rstrip('.')}."
+        for one in results["left_out"]
+    ]
+
+
+def _failed(failed: Sequence[Mapping[str, str]], where: str, verb: str, counted_as: str) -> str:
+    first, clips = failed[0], counted(len(failed), "clip")
+    counts = "counts" if len(failed) == 1 else "count"
+    return (
+        f"{where}{clips} could not be {verb} and {counts} as {counted_as}, first {first['path']}: "
+        f"{first['error']}"
+    )
+
+
+def _collapses(results: Results) -> list[str]:
+    """Models that answer one class or lost some, each once with all perturbations where it is."""
+    where: dict[tuple[str, str], list[str]] = {}
+    for row in results["rows"]:
+        found, cell = row.get("verdict", row), numbers.cell_name(row["cell"])
+        for key, words in (
+            ("collapsed", collapse_words),
+            ("collapsed_classes", class_collapse_words),
+        ):
+            models = found.get(key, ())
+            if models:
+                more = f" and {len(models) - SHOWN} more" * (len(models) > SHOWN)
+                text = words(models[:SHOWN], results) + more
+                where.setdefault((cell, text), []).append(_title(row, results))
+    return [f"{cell} ({numbers.joined(titles)}): {text}." for (cell, text), titles in where.items()]
+
+
+def gains(results: Results) -> Plot:
+    """The gain under each perturbation, in the reference and in other deployments."""
+    shown = _cells(results)[: len(STYLES)]
+    styles = dict(zip(shown, STYLES, strict=False))
+    rows = []
+    for name in results["perturbations"]:
+        own = [row for row in results["rows"] if row["perturbation"] == name]
+        own = [row for row in own if row["cell"] in styles]
+        if own:
+            rows.append(
+                ChartRow(
+                    _title(own[0], results),
+                    ", ".join(numbers.points(row["gain"]["point"]) for row in own[:2]),
+                    [mark(row["gain"], styles[row["cell"]]) for row in own],
+                )
+            )
+    return Plot(
+        "The gain on the clips as they are and under each perturbation, with paired 95 % "
+        "intervals. An interval that crosses the line leaves open whether there is a gain.",
+        Rows("Gain by perturbation", rows, axis="gain in top-1, percentage points", zero=True),
+        [(style, numbers.short_name(cell)) for cell, style in styles.items()],
+    )
+
+
+def _table(results: Results) -> Table:
+    heads = ["perturbation", "deployment", "baseline (change)", "DML student (change)", "gain"]
+    heads += ["change of the gain", "retained gain", "verdict"]
+    rows: list[list[str | Badge]] = []
+    for row in results["rows"]:
+        moved, share = row["gain_change"], row.get("retained")
+        judged = word(row)
+        rows.append(
+            [
+                _title(row, results),
+                numbers.short_name(row["cell"]),
+                *(_top1(row[model]) for model in MODELS),
+                numbers.interval(row["gain"]),
+                NONE if moved is None else numbers.interval(moved),
+                _share(share) if "verdict" in row else NONE,
+                Badge(VERDICTS[judged], judged),
+            ]
+        )
+    return Table(
+        "Top-1, and its change from the clips as they are; the gain in points; and how much of the "
+        f"gain in {numbers.cell_name(results['reference'])} under the same perturbation is "
+        "retained",
+        heads,
+        rows,
+    )
+
+
+def _top1(part: Mapping[str, Any]) -> str:
+    text = numbers.percent(part["top1"], 2)
+    return text if part["change"] is None else f"{text} ({numbers.points(part['change']['point'])})"
+
+
+def _share(share: Mapping[str, Any] | None) -> str:
+    return "not meaningful" if share is None else numbers.interval(share, share=True)
+
+
+def _road(results: Results) -> str:
+    return (
+        "Every decoded frame of a clip is perturbed; then frames are sampled, scaled and cropped "
+        "as deployment does. Random draws follow from the path of the clip, the perturbation and "
+        f"the seed ({results['conditions']['seed']}): all models and deployments see the same "
+        "pixels."
+    )
+
+
+def _perturbations(results: Results) -> Table:
+    rows = [[one["title"], one["about"]] for one in results["perturbations"].values()]
+    return Table("Perturbations", ["perturbation", "what it does"], rows)
+
+
+def _conditions(results: Results) -> Table:
+    given, data = results["conditions"], results["data"]
+    taken = data["listed"]
+    listed = data["clips_of_list"]
+    clips = f"{taken}" if taken == listed else f"{taken} of {listed}, drawn within classes"
+    rows = [
+        *machine_rows(given["machine"]),
+        ["threads", str(given["threads"])],
+        ["clips", f"{clips}, of {data['list']} (SHA-256 {data['sha256'][:16]})"],
+        ["pairs", str(len(results["pairs"]))],
+        ["resampling", f"{given['resamples']:,} resamples, seed {given['seed']}"],
+        ["date", results["created"]],
+        ["command", results["command"]],
+    ]
+    return Table("How this was measured", ["what", "value"], rows)
+
+
+def _title(row: Row, results: Results) -> str:
+    title: str = results["perturbations"][row["perturbation"]]["title"]
+    return title
+
+
+def _cells(results: Results) -> list[str]:
+    """The deployments that have rows, the reference first."""
+    return list(dict.fromkeys(row["cell"] for row in results["rows"]))
+
+
+def _rows(results: Results, cell: str) -> list[Row]:
+    return [row for row in results["rows"] if row["cell"] == cell]
