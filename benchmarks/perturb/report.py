@@ -12,14 +12,16 @@ from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.pages.picture import picture
+from benchmarks.perturb.overview import overview
 from benchmarks.perturb.result_file import read_results
-from benchmarks.perturb.sections import TITLE, gains, sections
+from benchmarks.perturb.sections import TITLE, sections
+from benchmarks.report.overview import PICTURE
 from export import option_limits as limits
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import write_text
 
-PAGES = ("index.html", "report.md", "gain.svg")
+PAGES = ("index.html", "report.md", PICTURE)
 
 
 @command(stopped="nothing was written", extra=EXTRA)
@@ -40,10 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def write_report(results: Mapping[str, Any], folder: Path) -> None:
     """Write the page, its text and its plot into a folder."""
-    parts, when = sections(results), measured(results)
-    drawn = picture(gains(results).chart)
-    page = html_page.render(TITLE, when, parts)
-    for name, text in zip(PAGES, (page, markdown(TITLE, when, parts), drawn), strict=True):
+    first, parts, when = overview(results), sections(results), measured(results)
+    written = (
+        html_page.render(TITLE, when, parts, first),
+        markdown(TITLE, when, parts, first),
+        picture(first.plot.chart),
+    )
+    for name, text in zip(PAGES, written, strict=True):
         write_text(folder / name, text)
 
 

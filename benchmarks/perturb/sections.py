@@ -1,4 +1,4 @@
-"""The report on other cameras, as sections: what came out, one plot, one table, the conditions."""
+"""The report on other cameras, as sections: what came out in a table, and the conditions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.perturb.cameras import CLEAN
 from benchmarks.perturb.figures import word
 from infer.system.terminal import counted
 
-TITLE = "The gain under other cameras"
+TITLE = "Does the gain of deep mutual learning (DML) survive another camera?"
 STYLES = ("reference", "student", "pooled", "baseline")
 """Of the plot: the reference's, then those of the deployments that have room."""
 NONE = "\u2014"
@@ -31,9 +31,9 @@ def sections(results: Results) -> list[Section]:
     """Answers first, then what was done to the clips, then conditions."""
     return [
         Section(
-            "Is the gain still there?",
-            sentences(results),
-            [gains(results)],
+            "Every perturbation and deployment",
+            sentences(results)[1:],
+            (),
             [_table(results)],
             _notes(results),
         ),
@@ -58,9 +58,9 @@ def sentences(results: Results) -> list[str]:
         least = min(own, key=lambda row: row["gain"]["point"])
         said[-1] = (
             f"{said[-1][:-1]}; the smallest is {numbers.interval(least['gain'])} "
-            f"({_title(least, results)})."
+            f"({title_of(least, results)})."
         )
-    for cell in _cells(results)[1:]:
+    for cell in cells(results)[1:]:
         rows = [row for row in _rows(results, cell) if row["perturbation"] != CLEAN]
         if rows:
             said.append(
@@ -73,7 +73,7 @@ def sentences(results: Results) -> list[str]:
 def _counted(rows: Sequence[Row], results: Results) -> str:
     """Under how many perturbations a verdict passes, and the names of the others."""
     names = {
-        verdict: [_title(row, results) for row in rows if word(row) == verdict]
+        verdict: [title_of(row, results) for row in rows if word(row) == verdict]
         for verdict in (PASS, UNCLEAR, FAIL)
     }
     kinds = "perturbation" if len(rows) == 1 else "perturbations"
@@ -86,14 +86,7 @@ def _counted(rows: Sequence[Row], results: Results) -> str:
 
 def _notes(results: Results) -> list[str]:
     """How to read the table, and what is missing in it."""
-    rule = results["rule"]
-    keep, margin = f"{100 * rule['keep']:g} %", f"{100 * rule['margin']:g}"
-    reference = numbers.cell_name(results["reference"])
     said = [
-        f"{reference} passes where the whole 95 % interval of the gain is above zero and fails "
-        "where it is below. Every other deployment is judged as by the gate, against "
-        f"{reference} on the same perturbed clips: at least {keep} of the gain retained, or less "
-        f"than {margin} points of the student lost.",
         "Intervals are paired over the same clips and, where there are several, over trained "
         "pairs; the widest of the bootstrap, the score interval and Student's t over the pairs. "
         "They are not corrected for the number of perturbations. Changes are those from the same "
@@ -118,6 +111,17 @@ def _notes(results: Results) -> list[str]:
     ]
 
 
+def judged_by(results: Results) -> str:
+    """What the verdicts mean."""
+    rule, reference = results["rule"], numbers.cell_name(results["reference"])
+    return (
+        f"{reference} passes where the whole 95 % interval of the gain is above zero and fails "
+        "where it is below. Every other deployment is judged as by the gate, against "
+        f"{reference} on the same perturbed clips: at least {100 * rule['keep']:g} % of the gain "
+        f"retained, or less than {100 * rule['margin']:g} points of the student lost."
+    )
+
+
 def _failed(failed: Sequence[Mapping[str, str]], where: str, verb: str, counted_as: str) -> str:
     first, clips = failed[0], counted(len(failed), "clip")
     counts = "counts" if len(failed) == 1 else "count"
@@ -140,13 +144,13 @@ def _collapses(results: Results) -> list[str]:
             if models:
                 more = f" and {len(models) - SHOWN} more" * (len(models) > SHOWN)
                 text = words(models[:SHOWN], results) + more
-                where.setdefault((cell, text), []).append(_title(row, results))
+                where.setdefault((cell, text), []).append(title_of(row, results))
     return [f"{cell} ({numbers.joined(titles)}): {text}." for (cell, text), titles in where.items()]
 
 
 def gains(results: Results) -> Plot:
     """The gain under each perturbation, in the reference and in other deployments."""
-    shown = _cells(results)[: len(STYLES)]
+    shown = cells(results)[: len(STYLES)]
     styles = dict(zip(shown, STYLES, strict=False))
     rows = []
     for name in results["perturbations"]:
@@ -155,14 +159,14 @@ def gains(results: Results) -> Plot:
         if own:
             rows.append(
                 ChartRow(
-                    _title(own[0], results),
+                    title_of(own[0], results),
                     ", ".join(numbers.points(row["gain"]["point"]) for row in own[:2]),
                     [mark(row["gain"], styles[row["cell"]]) for row in own],
                 )
             )
     return Plot(
-        "The gain on the clips as they are and under each perturbation, with paired 95 % "
-        "intervals. An interval that crosses the line leaves open whether there is a gain.",
+        "Gain in top-1 on the clips as they are and under each perturbation, with paired 95 % "
+        "intervals.",
         Rows("Gain by perturbation", rows, axis="gain in top-1, percentage points", zero=True),
         [(style, numbers.short_name(cell)) for cell, style in styles.items()],
     )
@@ -177,7 +181,7 @@ def _table(results: Results) -> Table:
         judged = word(row)
         rows.append(
             [
-                _title(row, results),
+                title_of(row, results),
                 numbers.short_name(row["cell"]),
                 *(_top1(row[model]) for model in MODELS),
                 numbers.interval(row["gain"]),
@@ -235,12 +239,13 @@ def _conditions(results: Results) -> Table:
     return Table("How this was measured", ["what", "value"], rows)
 
 
-def _title(row: Row, results: Results) -> str:
+def title_of(row: Row, results: Results) -> str:
+    """The name for people of a row's perturbation."""
     title: str = results["perturbations"][row["perturbation"]]["title"]
     return title
 
 
-def _cells(results: Results) -> list[str]:
+def cells(results: Results) -> list[str]:
     """The deployments that have rows, the reference first."""
     return list(dict.fromkeys(row["cell"] for row in results["rows"]))
 
