@@ -19,6 +19,7 @@
 #   FOLDS=number     cross-validation: every clip of the lists is a test clip once (study without
 #                    METHODS)
 #   CLIPS=folder     class folders of your own clips (init)
+#   START=name       what their networks start from: none, embedded or imagenet (init)
 #   OUT=folder       where their lists and configs go, if not my/ (init), and what is measured, if not
 #                    reports/evaluation (evaluate)
 #   ROOT=folder      holds a folder for each set of clips (study-real), or those of DATA (evaluate)
@@ -47,6 +48,7 @@ SEEDS ?=
 CONFIGS ?=
 FOLDS ?=
 CLIPS ?=
+START ?=
 OUT ?=
 ROOT ?=
 SETS ?=
@@ -61,7 +63,7 @@ $(foreach name,CONFIG RUN CHECKPOINT BUNDLE,$(if $(word 2,$($(name))),$(error $(
 # What each target reads, those among it that it may have to make first; PYTHON is everybody's.
 trains := SEED OVERRIDES
 exports := CONFIG RUN CHECKPOINT BUNDLE $(trains)
-reads_init := CLIPS OUT
+reads_init := CLIPS OUT START
 reads_train-baseline := CONFIG RUN $(trains)
 reads_train-dml := $(reads_train-baseline)
 reads_train := $(trains)
@@ -172,9 +174,9 @@ export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) --out $(3) 
 up_to_date = [ -x $(PY) ] && $(PY) -m benchmarks.up_to_date $(1)
 
 # Exit status 1 says that some clips cannot be read; what was to be written is written.
-init: setup ## lists and configs for class folders of your own clips (my/; CLIPS= OUT=)
+init: setup ## lists and configs for class folders of your own clips (my/; CLIPS= OUT= START=)
 	@[ -n '$(CLIPS)' ] || { echo "error: CLIPS= names the folder that holds the class folders" >&2; exit 2; }
-	@$(PY) -m train.init --clips '$(CLIPS)' $(if $(OUT),--out '$(OUT)')
+	@$(PY) -m train.init --clips '$(CLIPS)' $(if $(OUT),--out '$(OUT)') $(addprefix --start ,$(START))
 
 data: setup ## write the embedded dataset of motions (data/motions)
 	@$(PY) -m train.data.motions --out data/motions

@@ -57,7 +57,7 @@ def test_whatever_is_said_to_make_exists(root: Path) -> None:
 
 
 READ = {
-    "init": "CLIPS OUT",
+    "init": "CLIPS OUT START",
     "train-dml": "CONFIG RUN SEED OVERRIDES",
     "train": "SEED OVERRIDES",
     "export": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES",
