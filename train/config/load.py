@@ -3,7 +3,7 @@
 The layout is PaddleVideo's, whose files load unchanged; see `train.config.schema.experiment`
 for every key, `train.config.yaml_file` for `_BASE_`, overrides and `${VAR}`.
 
-    cfg = load_config("configs/pptsm_v2_8f.yaml", ["epochs=10", "MODEL.backbone.scale=0.5"])
+    cfg = load_config("configs/pptsm_v2_8f.yaml", ["epochs=10", "MODEL.backbone.dropout_prob=0.1"])
 """
 
 from __future__ import annotations
