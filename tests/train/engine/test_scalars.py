@@ -57,8 +57,9 @@ def test_every_viewer_gets_the_numbers_of_steps_and_epochs(
 
 
 def test_the_events_are_those_that_tensorboard_reads(
-    experiment: Callable[..., Path], tmp_path: Path
+    experiment: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CRC32C_SW_MODE", "auto")  # the package sets it, and leaves it
     pytest.importorskip("tensorboardX", reason="tensorboardX is not installed: extra tensorboard")
     from tensorboardX.proto.event_pb2 import Event
 
