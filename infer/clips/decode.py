@@ -6,24 +6,24 @@ frames that really decode; a file that has other than what its packets announce 
 
 from __future__ import annotations
 
-import struct
 import sys
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-import numpy.typing as npt
 
-from ..containers.announced import Announced, announced, too_large
+from ..containers.announced import Announced, announced, open_unprobed, too_large
 from ..containers.damage import cut_off_or
 from ..containers.formats import check_file, open_video
 from ..containers.limits import LIMITS, Limits
+from ..containers.proven import Packets
 from ..system.errors import NO_MEMORY, VideoError
+from .needed import decode_needed
+from .rgb import Frames, rgb_of, turn_of
 
-Frames = npt.NDArray[np.uint8]
 Pick = Callable[[int], Sequence[int]]
 Each = Callable[[Frames], Frames]
 
@@ -39,6 +39,9 @@ class VideoInfo:
     damaged         parts of the bitstream did not decode or decoded with errors, or the end of the
                     file is missing
     lost            what shows that the end is missing ("ends after 3.20 of 10.00 seconds"), or ""
+    decoded         how many frames were decoded, where packets prove that those asked for need no
+                    more; None: all were. Of the others `damaged` says what their headers and
+                    structure show, and not whether bits inside their pictures are wrong.
     """
 
     path: Path
@@ -50,10 +53,16 @@ class VideoInfo:
     frames: int
     damaged: bool
     lost: str = ""
+    decoded: int | None = field(default=None, compare=False)
 
 
 def read_video(
-    path: str | Path, pick: Pick, *, each: Each | None = None, limits: Limits = LIMITS
+    path: str | Path,
+    pick: Pick,
+    *,
+    each: Each | None = None,
+    limits: Limits = LIMITS,
+    every_frame: bool = False,
 ) -> tuple[Frames, VideoInfo]:
     """Read chosen frames of a video.
 
@@ -65,6 +74,8 @@ def read_video(
         each: applied to every kept frame (uint8 [H, W, 3] to uint8 [h, w, 3]) as soon as it is
             decoded, for example to shrink it, so that large frames never pile up.
         limits: how large the video may be.
+        every_frame: decode also what nobody asked for: the same frames, and damage anywhere is
+            told.
 
     Returns:
         uint8 [n, H, W, 3] RGB, rotated and mirrored as the file says, and what is known about
@@ -75,8 +86,18 @@ def read_video(
     """
     path = Path(path)
     check_file(path, limits)
-    told = announced(path, limits)
-    wanted = list(pick(max(told.packets, 1)))
+    container, stream = open_unprobed(path, limits)
+    with container:
+        packets = Packets(container, stream)
+        if every_frame:
+            packets.give_up()
+        told = announced(path, container, stream, limits, see=packets.see)
+        packets.end(told.packets if not told.lost else 0)
+        wanted = list(pick(max(told.packets, 1)))
+        chosen = _needed(path, container, stream, packets, wanted, told, each, limits)
+    del packets
+    if chosen is not None:
+        return chosen
     kept, found = _decode(path, set(wanted), each, limits)
     if found.frames != told.packets:
         wanted = list(pick(found.frames))
@@ -111,9 +132,42 @@ def each_frame(
         each(frame)
         return nothing
 
-    told = announced(path, limits)
+    container, stream = open_unprobed(path, limits)
+    with container:
+        told = announced(path, container, stream, limits)
     _, found = _decode(path, range(sys.maxsize), use, limits)
     return _info(path, told, found)
+
+
+def _needed(
+    path: Path,
+    container: Any,
+    stream: Any,
+    packets: Packets,
+    wanted: Sequence[int],
+    told: Announced,
+    each: Each | None,
+    limits: Limits,
+) -> tuple[Frames, VideoInfo] | None:
+    """The answer of `read_video` by less than full decoding, or None."""
+    if not packets.proven or not wanted or not all(0 <= k < told.packets for k in wanted):
+        return None
+    got = decode_needed(path, stream, packets, set(wanted), each, limits)
+    if got is None:
+        return None
+    found = _Found(stream.codec_context.name, _rate(stream), got.width, got.height, told.packets)
+    if not (container.format.name.startswith("mov,") and stream.frames):
+        # The header may not say it: FFmpeg estimates it from frames that it decodes.
+        probed, same = open_video(path, limits)
+        with probed:
+            found.fps = _rate(same)
+    info = replace(_info(path, told, found), decoded=got.decoded)
+    return np.stack([got.kept[k] for k in wanted]), info
+
+
+def _rate(stream: Any) -> float | None:
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate else None
 
 
 @dataclass
@@ -146,8 +200,7 @@ def _decode(
 ) -> tuple[dict[int, Frames], _Found]:
     container, stream = open_video(path, limits)
     with container:
-        rate = stream.average_rate or stream.guessed_rate
-        found = _Found(stream.codec_context.name, float(rate) if rate else None)
+        found = _Found(stream.codec_context.name, _rate(stream))
         kept: dict[int, Frames] = {}
         turn: tuple[bool, bool, bool] | None = None
         size = (0, 0)
@@ -164,11 +217,11 @@ def _decode(
                 continue
             if found.frames == 0:
                 size = (frame.width, frame.height)
-                turn = _turn(frame)
+                turn = turn_of(frame)
                 found.width, found.height = size[::-1] if turn[0] else size
             found.damaged |= bool(frame.is_corrupt)
             if found.frames in wanted and turn is not None:
-                picture = _rgb(path, frame, size, turn)
+                picture = rgb_of(path, frame, size, turn)
                 kept[found.frames] = each(picture) if each else picture
             found.frames += 1
             limits.check_frames(path, found.frames)
@@ -211,38 +264,3 @@ def _is_too_large(frame: Any, stream: Any, limits: Limits) -> bool:
     if isinstance(frame, Exception):
         return too_large(frame, stream, limits)
     return bool(frame.width * frame.height > limits.pixels)
-
-
-def _turn(frame: Any) -> tuple[bool, bool, bool]:
-    """Whether to transpose, then to flip rows, then to flip columns, from the display matrix.
-
-    Slanted or impossible matrices are ignored. A point (x, y) is shown at (a x + c y, b x + d y).
-    """
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) >= 36:
-            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-            if b == c == 0 and a and d:
-                return False, d < 0, a < 0
-            if a == d == 0 and b and c:
-                return True, b < 0, c < 0
-    return False, False, False
-
-
-def _rgb(path: Path, frame: Any, size: tuple[int, int], turn: tuple[bool, bool, bool]) -> Frames:
-    width, height = size
-    try:
-        # One thread: FFmpeg would start as many as there are cores for each frame anew.
-        picture: Frames = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
-    except MemoryError:
-        raise VideoError(path, NO_MEMORY) from None
-    except (av.FFmpegError, ValueError) as error:
-        name = frame.format.name
-        raise VideoError(path, f"its pixels ({name}) do not convert to RGB: {error}") from None
-    transpose, flip_rows, flip_columns = turn
-    if transpose:
-        picture = picture.transpose(1, 0, 2)
-    if flip_rows:
-        picture = picture[::-1]
-    if flip_columns:
-        picture = picture[:, ::-1]
-    return np.ascontiguousarray(picture)

@@ -6,6 +6,7 @@ No decoder is opened for it, so that a small file with enormous frames costs not
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,34 +38,57 @@ class Announced:
     lost: str
 
 
-def announced(path: Path, limits: Limits) -> Announced:
+def announced(
+    path: Path,
+    container: Any,
+    stream: Any,
+    limits: Limits,
+    *,
+    see: Callable[[Any], None] | None = None,
+) -> Announced:
     """Look at all packets of a file.
 
     Counting them takes a moment; decoding a file twice because its header counts others takes much
     longer.
 
+    Args:
+        path: the file.
+        container: of `open_unprobed`, not read yet.
+        stream: of it.
+        limits: how large the video may be.
+        see: called with every packet.
+
+    Raises:
+        VideoError: the video is larger than allowed.
+    """
+    sizes = [_size(other) for other in _videos(container)]
+    for width, height in sizes:
+        limits.check_size(path, width, height)
+    packets = 0
+    ends = LastPackets(stream)
+    with contextlib.suppress(av.FFmpegError, OSError):
+        for packet in container.demux():
+            ends.see(packet)
+            if packet.stream is stream:
+                packets += bool(packet.size) and not packet.is_discard
+                limits.check_frames(path, packets)
+            if see is not None:
+                see(packet)
+    limits.check_seconds(path, ends.seconds)
+    found = Announced(max(int(stream.frames), 0) or None, packets, ends.lost(path, container))
+    if (0, 0) in sizes:
+        _check_first_frames(path, limits, found.lost)
+    return found
+
+
+def open_unprobed(path: Path, limits: Limits) -> tuple[Any, Any]:
+    """Container and stream, as `open_video` gives them, before anything is decoded.
+
     Raises:
         VideoError: there is no video, or one that is larger than allowed.
     """
     check_tables(path)
-    container, stream = open_video(path, limits, probe=False)
-    with container:
-        sizes = [_size(other) for other in _videos(container)]
-        for width, height in sizes:
-            limits.check_size(path, width, height)
-        packets = 0
-        ends = LastPackets(stream)
-        with contextlib.suppress(av.FFmpegError, OSError):
-            for packet in container.demux():
-                ends.see(packet)
-                if packet.stream is stream:
-                    packets += bool(packet.size) and not packet.is_discard
-                    limits.check_frames(path, packets)
-        limits.check_seconds(path, ends.seconds)
-        found = Announced(max(int(stream.frames), 0) or None, packets, ends.lost(path, container))
-    if (0, 0) in sizes:
-        _check_first_frames(path, limits, found.lost)
-    return found
+    return open_video(path, limits, probe=False)
 
 
 def too_large(error: Exception, stream: Any, limits: Limits) -> bool:

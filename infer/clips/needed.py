@@ -1,0 +1,91 @@
+"""Wanted frames out of the packets that they need, where it is proven that these are enough.
+
+What comes is compared with what was proven. Whenever it differs the answer is None, and every frame
+of the file is decoded instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from ..containers.limits import Limits
+from ..containers.proven import Packets
+from .rgb import Frames, rgb_of, turn_of
+
+
+@dataclass
+class Needed:
+    """Frames by their numbers, width and height as shown, and how many frames were decoded."""
+
+    kept: dict[int, Frames]
+    width: int
+    height: int
+    decoded: int
+
+
+def decode_needed(
+    path: Path,
+    stream: Any,
+    packets: Packets,
+    wanted: Container[int],
+    each: Callable[[Frames], Frames] | None,
+    limits: Limits,
+) -> Needed | None:
+    """Decode what the wanted frames need.
+
+    Args:
+        path: of the video, for errors.
+        stream: whose decoder has not been used.
+        packets: all of the stream, seen to the end.
+        wanted: numbers of frames.
+        each: applied to every wanted frame, in their order.
+        limits: how large the video may be.
+
+    Returns:
+        None where something is not proven, or turns out otherwise.
+
+    Raises:
+        VideoError: as `rgb_of`, and what `each` raises.
+    """
+    needed = packets.needed(wanted)
+    if needed is None:
+        return None
+    number = {time: k for k, time in enumerate(sorted(packets.times))}
+    due = iter(sorted(packet.pts for packet in needed))
+    kept: dict[int, Frames] = {}
+    size, turn = (0, 0), (False, False, False)
+    frames = _frames(stream, needed)
+    decoded = 0
+    while True:
+        try:
+            frame = next(frames)
+        except StopIteration:
+            break
+        except (av.FFmpegError, OSError, MemoryError):
+            return None
+        if frame.is_corrupt or frame.pts != next(due, None):
+            return None
+        if decoded == 0:
+            size, turn = (frame.width, frame.height), turn_of(frame)
+        if (frame.width, frame.height) != size or size[0] * size[1] > limits.pixels:
+            return None
+        decoded += 1
+        place = number[frame.pts]
+        if place in wanted:
+            picture = rgb_of(path, frame, size, turn)
+            kept[place] = each(picture) if each else picture
+    if decoded != len(needed):
+        return None
+    width, height = size[::-1] if turn[0] else size
+    return Needed(kept, width, height, decoded)
+
+
+def _frames(stream: Any, packets: list[Any]) -> Iterator[Any]:
+    for packet in packets:
+        yield from packet.decode()
+    yield from stream.codec_context.decode(None)

@@ -1,0 +1,47 @@
+"""Bits and Exp-Golomb numbers of a parameter set or slice header of H.264."""
+
+from __future__ import annotations
+
+
+class NotProven(Exception):
+    """A file has something whose effect on decoding is not known here; every frame is decoded."""
+
+
+class Bits:
+    """Reads from the first bit on. All raise NotProven where the bytes end or make no sense."""
+
+    __slots__ = ("_left", "_value")
+
+    def __init__(self, data: bytes) -> None:
+        """`data`: bytes of a NAL unit after its first, as they lie in the file."""
+        # Two zero bytes and a 3 stand for two zero bytes.
+        plain = data.replace(b"\0\0\3", b"\0\0")
+        self._value = int.from_bytes(plain, "big")
+        self._left = len(plain) * 8
+
+    def u(self, count: int) -> int:
+        """An unsigned number of `count` bits."""
+        self._left -= count
+        if self._left < 0:
+            raise NotProven
+        return (self._value >> self._left) & ((1 << count) - 1)
+
+    def ue(self) -> int:
+        """An unsigned Exp-Golomb number."""
+        rest = self._value & ((1 << self._left) - 1)
+        zeros = self._left - rest.bit_length()
+        self._left -= 2 * zeros + 1
+        if self._left < 0 or zeros > 31:
+            raise NotProven
+        return (rest >> self._left) - 1
+
+    def se(self) -> int:
+        """A signed Exp-Golomb number."""
+        code = self.ue()
+        return (code + 1) // 2 if code % 2 else -(code // 2)
+
+
+def require(holds: bool) -> None:
+    """Raises NotProven where something does not hold."""
+    if not holds:
+        raise NotProven

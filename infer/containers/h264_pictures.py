@@ -1,0 +1,154 @@
+"""Pictures of H.264 by their slice headers: which others they need, and when they are shown.
+
+A decoder that is not given a picture behaves as if it had decoded it if nothing refers to it and
+its headers are right: what its pixels are made of matters to itself only. Names are those of the
+standard (ITU-T H.264, 7.3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .bits import Bits, NotProven, require
+from .h264_sets import ParameterSets, PictureSet, SequenceSet
+
+_SLICE, _IDR_SLICE, _SEQUENCE_SET, _PICTURE_SET = 1, 5, 7, 8
+_IGNORED = frozenset((6, 9, 12))  # supplemental information, delimiters, filler
+_P, _B, _I = 0, 1, 2
+_HEADER = 512
+"""Bytes that a slice header takes at most, as far as it is followed here."""
+_NOT_INSIDE = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
+"""What an encoder never writes into a NAL unit; lost parts of a file are often zeros."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame in a packet.
+
+    Attributes:
+        restarts: nothing after it refers to anything before it (IDR).
+        referred: others may refer to it.
+        parameters: the number of its picture parameter set.
+        frame_num, poc_lsb, poc_bottom: of its slice headers.
+    """
+
+    restarts: bool
+    referred: bool
+    parameters: int
+    frame_num: int
+    poc_lsb: int
+    poc_bottom: int
+
+
+def picture(packet: memoryview, sets: ParameterSets) -> Picture:
+    """The one picture of a packet.
+
+    Raises:
+        NotProven: it has none or several, or parts that are wrong or not followed here.
+    """
+    at, end, found = 0, len(packet), None
+    while at < end:
+        begin = at + sets.length
+        at = begin + int.from_bytes(packet[at:begin], "big")
+        require(begin < at <= end)
+        head = packet[begin]
+        kind = head & 31
+        require(head < 128)  # forbidden_zero_bit
+        if kind in (_SLICE, _IDR_SLICE):
+            bits = Bits(bytes(packet[begin + 1 : min(at, begin + 1 + _HEADER)]))
+            first, one = _slice(bits, kind == _IDR_SLICE, head >> 5 > 0, sets)
+            require((first == 0) == (found is None) and found in (None, one))
+            found = one
+        elif kind in (_SEQUENCE_SET, _PICTURE_SET):
+            require(found is None and bytes(packet[begin:at]) in sets.units)
+        else:
+            require(kind in _IGNORED)
+    if found is None:
+        raise NotProven
+    return found
+
+
+def looks_whole(packet: memoryview, sets: ParameterSets) -> bool:
+    """Whether no part of a packet that `picture` takes is what no encoder writes."""
+    at = 0
+    while at < len(packet):
+        begin = at + sets.length
+        at = begin + int.from_bytes(packet[at:begin], "big")
+        unit = bytes(packet[begin:at])
+        if unit[-1] == 0 or any(wrong in unit for wrong in _NOT_INSIDE):
+            return False
+    return True
+
+
+def _slice(bits: Bits, idr: bool, referred: bool, sets: ParameterSets) -> tuple[int, Picture]:
+    """Its first macroblock, and the picture it belongs to."""
+    sequence = sets.sequence
+    first, kind, number = bits.ue(), bits.ue(), bits.ue()
+    require(first < sequence.macroblocks and kind < 10 and number in sets.pictures)
+    kind, pps = kind % 5, sets.pictures[number]
+    require(kind in (_P, _B, _I))
+    frame_num = bits.u(sequence.frame_num_bits)
+    if idr:
+        require(kind == _I and referred and frame_num == 0)
+        require(bits.ue() < 1 << 16)
+    lsb = bits.u(sequence.poc_lsb_bits) if sequence.poc_type == 0 else 0
+    bottom = bits.se() if sequence.poc_type == 0 and pps.bottom_poc else 0
+    if kind == _B:
+        bits.u(1)
+    if kind != _I:
+        _references(bits, kind, pps, sequence)
+    if referred:
+        _marking(bits, idr)
+    if pps.cabac and kind != _I:
+        require(bits.ue() <= 2)
+    require(-6 * (sequence.depth - 8) <= pps.qp + bits.se() <= 51)
+    if pps.deblocking:
+        off = bits.ue()
+        require(off <= 2)
+        if off != 1:
+            require(abs(bits.se()) <= 6 and abs(bits.se()) <= 6)
+    return first, Picture(idr, referred, number, frame_num, lsb, bottom)
+
+
+def _references(bits: Bits, kind: int, pps: PictureSet, sequence: SequenceSet) -> None:
+    lists = 2 if kind == _B else 1
+    counts = list(pps.references[:lists])
+    if bits.u(1):
+        counts = [bits.ue() + 1 for _ in range(lists)]
+        require(max(counts) <= 16)
+    for count in counts:
+        if bits.u(1):
+            for _ in range(count + 1):
+                operation = bits.ue()
+                if operation == 3:
+                    break
+                require(operation < 3)
+                bits.ue()
+            else:
+                raise NotProven
+    if (pps.weighted and kind == _P) or (pps.weighted_bi == 1 and kind == _B):
+        require(bits.ue() <= 7)
+        require(not sequence.chroma or bits.ue() <= 7)
+        for count in counts:
+            for _ in range(count):
+                for planes in (1, 2) if sequence.chroma else (1,):
+                    if bits.u(1):
+                        for _ in range(2 * planes):
+                            require(-128 <= bits.se() <= 127)
+
+
+def _marking(bits: Bits, idr: bool) -> None:
+    if idr:
+        require(bits.u(1) == 0)  # no_output_of_prior_pics_flag
+        bits.u(1)
+    elif bits.u(1):
+        for _ in range(32):
+            operation = bits.ue()
+            if operation == 0:
+                return
+            require(operation in (1, 2, 3, 4, 6))  # 5 makes all references invalid
+            if operation in (1, 3):
+                bits.ue()
+            if operation != 1:
+                require(bits.ue() < 16 + (operation == 4))
+        raise NotProven

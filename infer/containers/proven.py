@@ -1,0 +1,178 @@
+"""Which packets of a video need not be decoded for which frames: only where the packets prove it.
+
+The file is H.264 in MP4, MOV or Matroska. Its packets are whole, are not marked as damaged or to be
+discarded, and have time stamps of their own; each holds one picture whose headers are right and
+follow one another; and in the order of their time stamps the pictures leave a decoder one by one.
+Then every packet becomes one frame, and the frame's number is its packet's place by time stamp.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from collections.abc import Container
+from typing import Any
+
+from .bits import NotProven, require
+from .h264_pictures import Picture, looks_whole, picture
+from .h264_sets import ParameterSets, parameter_sets
+
+_HELD = 1 << 26
+"""Bytes of packets that are kept in memory between the look at them and decoding."""
+_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+_ODD = ("new_extradata", "param_change", "skip_samples")
+"""Kinds of data beside a packet that change what decoding does."""
+
+
+class Packets:
+    """The packets of a video stream, as they are demuxed, until something is not proven.
+
+    Attributes:
+        proven: whether nothing has spoken against it so far.
+        times: time stamps of the frames, in the order of the packets.
+    """
+
+    def __init__(self, container: Any, stream: Any) -> None:
+        self._stream = stream
+        self.proven = False
+        self.times = array("q")
+        self._referred, self._restarts = bytearray(), bytearray()
+        self._kept: list[Any] = []
+        self._bytes = 0
+        self._dts: int | None = None
+        if stream.codec_context.name != "h264" or container.format.name not in _FORMATS:
+            return
+        try:
+            self._sets: ParameterSets = parameter_sets(stream.codec_context.extradata)
+        except (NotProven, IndexError):
+            return
+        self._order = _Order(self._sets)
+        self.proven = True
+
+    def see(self, packet: Any) -> None:
+        """To be called with every packet of every stream, in the order of the file."""
+        if not self.proven or packet.stream is not self._stream:
+            return
+        if not packet.size and packet.dts is None:
+            return  # the end
+        try:
+            self._see(packet)
+        except (NotProven, ValueError):
+            self.give_up()
+
+    def _see(self, packet: Any) -> None:
+        odd = packet.is_corrupt or packet.is_discard or packet.pts is None or packet.dts is None
+        require(not odd and packet.size > 0)
+        require(self._dts is None or packet.dts > self._dts)
+        require(not any(packet.has_sidedata(kind) for kind in _ODD))
+        self._dts = packet.dts
+        one = picture(memoryview(packet), self._sets)
+        self._order.see(one, packet.pts)
+        self.times.append(packet.pts)
+        self._referred.append(one.referred)
+        self._restarts.append(one.restarts)
+        self._bytes += packet.size
+        require(self._bytes <= _HELD)
+        self._kept.append(packet)
+
+    def give_up(self) -> None:
+        """Prove nothing, and keep no packets."""
+        self.proven = False
+        self._kept.clear()
+
+    def end(self, frames: int) -> None:
+        """To be called after the last packet.
+
+        Args:
+            frames: that the packets promise.
+        """
+        try:
+            require(self.proven and frames == len(self.times) > 0)
+            require(self.times[0] == min(self.times))
+            self._order.end()
+        except NotProven:
+            self.give_up()
+
+    def needed(self, wanted: Container[int]) -> list[Any] | None:
+        """The packets that are to be decoded, in order, so that frames of these numbers come out.
+
+        The first one is among them: the first frame tells the size and rotation, and encoders put
+        there what they are called, which decoders look at.
+
+        Returns:
+            None where a packet that could be left out is damaged for all to see.
+        """
+        if not self.proven:
+            return None
+        number = {time: k for k, time in enumerate(sorted(self.times))}
+        is_wanted = [number[time] in wanted for time in self.times]
+        is_wanted[0] = True
+        needed = []
+        later = False  # whether a later picture before the next restart is wanted
+        for k in reversed(range(len(is_wanted))):
+            take = is_wanted[k] or (later and self._referred[k])
+            if take:
+                needed.append(self._kept[k])
+            elif not looks_whole(memoryview(self._kept[k]), self._sets):
+                return None
+            later = (later or is_wanted[k]) and not self._restarts[k]
+        return needed[::-1]
+
+
+class _Order:
+    """Follows the numbers of pictures as a decoder does, and the order in which it shows them."""
+
+    def __init__(self, sets: ParameterSets) -> None:
+        sequence = sets.sequence
+        self._reorder = sequence.reorder
+        self._by_frame_num = sequence.poc_type == 2
+        self._frame_nums = 1 << sequence.frame_num_bits
+        self._lsbs = 1 << sequence.poc_lsb_bits
+        self._period = 0  # since the last restart
+        self._referred = 0  # frame_num of the last picture that others may refer to
+        self._frame_num = self._frame_num_offset = 0
+        self._msb = self._lsb = 0
+        self._waiting: list[tuple[int, int, int]] = []  # period, order count, time stamp
+        self._shown: tuple[int, int, int] | None = None
+
+    def see(self, one: Picture, time: int) -> None:
+        """Raises NotProven where a decoder would see a gap, or show pictures in another order."""
+        if one.restarts:
+            self._period += 1
+            self._frame_num_offset = self._msb = self._lsb = 0
+        else:
+            require(self._period > 0)
+            require(one.frame_num == (self._referred + 1) % self._frame_nums)
+        heapq.heappush(self._waiting, (self._period, self._count(one), time))
+        if one.referred:
+            self._referred = one.frame_num
+        self._frame_num = one.frame_num
+        if len(self._waiting) > self._reorder:
+            self._show()
+
+    def end(self) -> None:
+        """Raises as `see`."""
+        while self._waiting:
+            self._show()
+
+    def _show(self) -> None:
+        following = heapq.heappop(self._waiting)
+        if self._shown is not None:
+            require(following[:2] > self._shown[:2] and following[2] > self._shown[2])
+        self._shown = following
+
+    def _count(self, one: Picture) -> int:
+        """PicOrderCnt (8.2.1.1 and 8.2.1.3 of the standard)."""
+        if self._by_frame_num:
+            if not one.restarts and one.frame_num < self._frame_num:
+                self._frame_num_offset += self._frame_nums
+            return 2 * (self._frame_num_offset + one.frame_num) - (not one.referred)
+        msb, half = self._msb, self._lsbs // 2
+        if not one.restarts:
+            if one.poc_lsb < self._lsb and self._lsb - one.poc_lsb >= half:
+                msb += self._lsbs
+            elif one.poc_lsb > self._lsb and one.poc_lsb - self._lsb > half:
+                msb -= self._lsbs
+        if one.referred:
+            self._msb, self._lsb = msb, one.poc_lsb
+        return msb + one.poc_lsb + min(one.poc_bottom, 0)
