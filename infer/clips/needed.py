@@ -55,6 +55,9 @@ def decode_needed(
     needed = packets.needed(wanted)
     if needed is None:
         return None
+    # An error that it would go on after is one here: what it leaves out of a picture may look
+    # otherwise after other pictures.
+    stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
     number = {time: k for k, time in enumerate(sorted(packets.times))}
     due = iter(sorted(packet.pts for packet in needed))
     kept: dict[int, Frames] = {}

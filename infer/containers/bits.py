@@ -7,6 +7,10 @@ class NotProven(Exception):
     """A file has something whose effect on decoding is not known here; every frame is decoded."""
 
 
+class BitsEnd(NotProven):
+    """There are no more bits."""
+
+
 class Bits:
     """Reads from the first bit on. All raise NotProven where the bytes end or make no sense."""
 
@@ -23,7 +27,7 @@ class Bits:
         """An unsigned number of `count` bits."""
         self._left -= count
         if self._left < 0:
-            raise NotProven
+            raise BitsEnd
         return (self._value >> self._left) & ((1 << count) - 1)
 
     def ue(self) -> int:
@@ -32,7 +36,7 @@ class Bits:
         zeros = self._left - rest.bit_length()
         self._left -= 2 * zeros + 1
         if self._left < 0 or zeros > 31:
-            raise NotProven
+            raise BitsEnd
         return (rest >> self._left) - 1
 
     def se(self) -> int:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bits import Bits, NotProven, require
+from .bits import Bits, BitsEnd, NotProven, require
 from .h264_sets import ParameterSets, PictureSet, SequenceSet
 
 _SLICE, _IDR_SLICE, _SEQUENCE_SET, _PICTURE_SET = 1, 5, 7, 8
 _IGNORED = frozenset((6, 9, 12))  # supplemental information, delimiters, filler
 _P, _B, _I = 0, 1, 2
-_HEADER = 512
-"""Bytes that a slice header takes at most, as far as it is followed here."""
+_HEADER = (48, 768)
+"""Bytes that a slice header takes: nearly always, and at most as far as it is followed here."""
 _NOT_INSIDE = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
 """What an encoder never writes into a NAL unit; lost parts of a file are often zeros."""
 
@@ -55,8 +55,7 @@ def picture(packet: memoryview, sets: ParameterSets) -> Picture:
         kind = head & 31
         require(head < 128)  # forbidden_zero_bit
         if kind in (_SLICE, _IDR_SLICE):
-            bits = Bits(bytes(packet[begin + 1 : min(at, begin + 1 + _HEADER)]))
-            first, one = _slice(bits, kind == _IDR_SLICE, head >> 5 > 0, sets)
+            first, one = _slice(packet[begin:at], sets)
             require((first == 0) == (found is None) and found in (None, one))
             found = one
         elif kind in (_SEQUENCE_SET, _PICTURE_SET):
@@ -80,8 +79,17 @@ def looks_whole(packet: memoryview, sets: ParameterSets) -> bool:
     return True
 
 
-def _slice(bits: Bits, idr: bool, referred: bool, sets: ParameterSets) -> tuple[int, Picture]:
+def _slice(unit: memoryview, sets: ParameterSets) -> tuple[int, Picture]:
     """Its first macroblock, and the picture it belongs to."""
+    idr, referred = unit[0] & 31 == _IDR_SLICE, unit[0] & 0x60 > 0
+    few, most = _HEADER
+    try:  # numbers of few bits are read faster
+        return _header(Bits(bytes(unit[1:few])), idr, referred, sets)
+    except BitsEnd:
+        return _header(Bits(bytes(unit[1:most])), idr, referred, sets)
+
+
+def _header(bits: Bits, idr: bool, referred: bool, sets: ParameterSets) -> tuple[int, Picture]:
     sequence = sets.sequence
     first, kind, number = bits.ue(), bits.ue(), bits.ue()
     require(first < sequence.macroblocks and kind < 10 and number in sets.pictures)
@@ -123,7 +131,8 @@ def _references(bits: Bits, kind: int, pps: PictureSet, sequence: SequenceSet) -
                 if operation == 3:
                     break
                 require(operation < 3)
-                bits.ue()
+                most = 16 if operation == 2 else 1 << sequence.frame_num_bits
+                require(bits.ue() < most)
             else:
                 raise NotProven
     if (pps.weighted and kind == _P) or (pps.weighted_bi == 1 and kind == _B):

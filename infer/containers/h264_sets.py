@@ -54,7 +54,7 @@ def parameter_sets(extradata: bytes | None) -> ParameterSets:
 
     Raises:
         NotProven: they are of another form, or allow what is not followed here: fields, gaps
-            between frame numbers, slice groups, redundant pictures, an undeclared reordering.
+            between frame numbers, slice groups, redundant pictures, an undeclared reordering, CAVLC.
     """
     data = extradata or b""
     require(len(data) > 7 and data[0] == 1 and data[5] & 31 == 1)
@@ -73,6 +73,8 @@ def parameter_sets(extradata: bytes | None) -> ParameterSets:
     number, sequence = _sequence_set(units[0])
     pictures = dict(_picture_set(unit, number) for unit in units[1:])
     require(len(pictures) == len(units) - 1 > 0)
+    # After an error in a picture of the other kind FFmpeg leaves coefficients to the next one.
+    require(all(one.cabac for one in pictures.values()))
     return ParameterSets((data[4] & 3) + 1, sequence, pictures, frozenset(units))
 
 

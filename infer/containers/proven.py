@@ -39,7 +39,6 @@ class Packets:
         self._referred, self._restarts = bytearray(), bytearray()
         self._kept: list[Any] = []
         self._bytes = 0
-        self._dts: int | None = None
         if stream.codec_context.name != "h264" or container.format.name not in _FORMATS:
             return
         try:
@@ -61,11 +60,8 @@ class Packets:
             self.give_up()
 
     def _see(self, packet: Any) -> None:
-        odd = packet.is_corrupt or packet.is_discard or packet.pts is None or packet.dts is None
-        require(not odd and packet.size > 0)
-        require(self._dts is None or packet.dts > self._dts)
+        require(not (packet.is_corrupt or packet.is_discard or packet.pts is None))
         require(not any(packet.has_sidedata(kind) for kind in _ODD))
-        self._dts = packet.dts
         one = picture(memoryview(packet), self._sets)
         self._order.see(one, packet.pts)
         self.times.append(packet.pts)

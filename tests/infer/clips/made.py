@@ -1,0 +1,96 @@
+"""Video files of many encoders and their settings, made in tests."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+import numpy as np
+
+
+class Made(NamedTuple):
+    """How a file is made, and whether less than all of it is decoded for a few of its frames."""
+
+    name: str
+    codec: str
+    options: dict[str, str] = {}
+    less: bool = False
+    pixels: str = "yuv420p"
+    uneven: bool = False
+
+
+_B = {"bf": "3", "preset": "fast"}
+_TINY = {"preset": "ultrafast"}
+X264 = [
+    Made("closed.mp4", "libx264", {**_B, "g": "12"}, True),
+    Made("closed.mkv", "libx264", {**_B, "g": "12"}, True),
+    Made("long.mp4", "libx264", {**_B, "g": "250"}, True),
+    Made("long.mov", "libx264", {**_B, "g": "250", "x264-params": "bframes=8:b-adapt=0"}, True),
+    Made("open.mp4", "libx264", {**_B, "g": "10", "x264-params": "open-gop=1"}, True),
+    Made("open.mkv", "libx264", {**_B, "g": "10", "x264-params": "open-gop=1"}, True),
+    Made("pyramid.mp4", "libx264", {**_B, "x264-params": "b-pyramid=strict:bframes=5"}, True),
+    Made("flat.mp4", "libx264", {**_B, "x264-params": "b-pyramid=none:weightb=0"}, True),
+    Made("weights.mp4", "libx264", {**_B, "x264-params": "weightp=2:ref=6:keyint=20"}, True),
+    Made("slices.mp4", "libx264", {**_B, "x264-params": "slices=3"}, True),
+    Made("vlc.mp4", "libx264", {**_B, "x264-params": "cabac=0:no-deblock=1"}),
+    Made("refresh.mp4", "libx264", {**_B, "x264-params": "intra-refresh=1:keyint=12"}, True),
+    Made("aud.mp4", "libx264", {**_B, "x264-params": "aud=1:nal-hrd=vbr:vbv-maxrate=400:vbv-bufsize=400"}, True),
+    Made("deep.mp4", "libx264", _B, True, "yuv420p10le"),
+    Made("full.mp4", "libx264", _B, True, "yuv444p"),
+    Made("uneven.mp4", "libx264", _B, True, uneven=True),
+    Made("uneven.mkv", "libx264", _B, True, uneven=True),
+    Made("pieces.mp4", "libx264", {**_B, "movflags": "frag_keyframe+empty_moov", "g": "12"}, True),
+    Made("p.mp4", "libx264", {"bf": "0", "g": "12"}, True),
+    Made("p.mkv", "libx264", {"bf": "0", "g": "12", **_TINY}),
+    Made("intra.mp4", "libx264", {"g": "1"}),
+    Made("fields.mp4", "libx264", {**_B, "x264-params": "tff=1"}),
+    Made("a.ts", "libx264", _B),
+    Made("a.flv", "libx264", _B),
+    Made("a.avi", "libx264", {"bf": "0"}),
+]  # fmt: skip
+OTHERS = [
+    Made("open.mp4", "libx265", {"x265-params": "open-gop=1:keyint=12:log-level=none", **_TINY}),
+    Made("closed.mkv", "libx265", {"x265-params": "open-gop=0:log-level=none", **_TINY}),
+    Made("vp8.webm", "libvpx", {"deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1"}),
+    Made("vp9.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "g": "12"}),
+    Made("av1.mkv", "libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}),
+    Made("av1.mp4", "libaom-av1", {"cpu-used": "8", "usage": "realtime"}),
+    Made("b.mpg", "mpeg2video", {"bf": "2", "g": "12"}),
+    Made("b.mp4", "mpeg4", {"bf": "2", "g": "12"}),
+    Made("packed.avi", "mpeg4", {"bf": "2", "g": "12"}),
+    Made("pictures.avi", "mjpeg", pixels="yuvj420p"),
+    Made("pictures.mov", "prores_ks", pixels="yuv422p10le"),
+]
+
+
+def make(folder: Path, made: Made, frames: int = 30, seed: int = 0) -> Path:
+    """Write a file: a bright square moves over noise.
+
+    Raises:
+        av.FFmpegError: there is no such encoder here.
+    """
+    path = folder / f"{made.codec}-{made.name}"
+    rng = np.random.default_rng(seed)
+    back = rng.integers(0, 120, (64, 64, 3), dtype=np.uint8)
+    muxing = {k: v for k, v in made.options.items() if k == "movflags"}
+    coding = {k: v for k, v in made.options.items() if k != "movflags"}
+    with av.open(str(path), "w", options=muxing) as container:
+        stream = container.add_stream(made.codec, rate=Fraction(25), options=coding)
+        stream.width = stream.height = 64
+        stream.pix_fmt = made.pixels
+        stream.codec_context.thread_count = 1
+        if made.uneven:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        time = 0
+        for k in range(frames):
+            picture = np.roll(back, 2 * k, axis=1)
+            picture[8 + k % 20 : 28 + k % 20, 2 * k % 40 : 2 * k % 40 + 20] = (250, 3 * k, 90)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            if made.uneven:
+                time += int(rng.integers(5, 90))
+                frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
