@@ -6,7 +6,7 @@ of the file is decoded instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def decode_needed(
     path: Path,
     stream: Any,
     packets: Packets,
-    wanted: Container[int],
+    wanted: Set[int],
     each: Callable[[Frames], Frames] | None,
     limits: Limits,
 ) -> Needed | None:
@@ -82,7 +82,7 @@ def decode_needed(
         if place in wanted:
             picture = rgb_of(path, frame, size, turn)
             kept[place] = each(picture) if each else picture
-    if decoded != len(needed):
+    if decoded != len(needed) or kept.keys() != wanted:
         return None
     width, height = size[::-1] if turn[0] else size
     return Needed(kept, width, height, decoded)

@@ -54,7 +54,8 @@ def parameter_sets(extradata: bytes | None) -> ParameterSets:
 
     Raises:
         NotProven: they are of another form, or allow what is not followed here: fields, gaps
-            between frame numbers, slice groups, redundant pictures, an undeclared reordering, CAVLC.
+            between frame numbers, slice groups, redundant pictures, an undeclared reordering,
+            CAVLC.
     """
     data = extradata or b""
     require(len(data) > 7 and data[0] == 1 and data[5] & 31 == 1)

@@ -17,7 +17,7 @@ from .bits import NotProven, require
 from .h264_pictures import Picture, looks_whole, picture
 from .h264_sets import ParameterSets, parameter_sets
 
-_HELD = 1 << 26
+_HELD = 1 << 25
 """Bytes of packets that are kept in memory between the look at them and decoding."""
 _FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _ODD = ("new_extradata", "param_change", "skip_samples")

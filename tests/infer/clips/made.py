@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import av
@@ -15,7 +17,7 @@ class Made(NamedTuple):
 
     name: str
     codec: str
-    options: dict[str, str] = {}
+    options: Mapping[str, str] = MappingProxyType({})
     less: bool = False
     pixels: str = "yuv420p"
     uneven: bool = False
@@ -23,6 +25,7 @@ class Made(NamedTuple):
 
 _B = {"bf": "3", "preset": "fast"}
 _TINY = {"preset": "ultrafast"}
+_RATE = "vbv-maxrate=400:vbv-bufsize=400"
 X264 = [
     Made("closed.mp4", "libx264", {**_B, "g": "12"}, True),
     Made("closed.mkv", "libx264", {**_B, "g": "12"}, True),
@@ -36,7 +39,7 @@ X264 = [
     Made("slices.mp4", "libx264", {**_B, "x264-params": "slices=3"}, True),
     Made("vlc.mp4", "libx264", {**_B, "x264-params": "cabac=0:no-deblock=1"}),
     Made("refresh.mp4", "libx264", {**_B, "x264-params": "intra-refresh=1:keyint=12"}, True),
-    Made("aud.mp4", "libx264", {**_B, "x264-params": "aud=1:nal-hrd=vbr:vbv-maxrate=400:vbv-bufsize=400"}, True),
+    Made("rate.mp4", "libx264", {**_B, "x264-params": f"aud=1:nal-hrd=vbr:{_RATE}"}, True),
     Made("deep.mp4", "libx264", _B, True, "yuv420p10le"),
     Made("full.mp4", "libx264", _B, True, "yuv444p"),
     Made("uneven.mp4", "libx264", _B, True, uneven=True),
@@ -56,13 +59,19 @@ OTHERS = [
     Made("vp8.webm", "libvpx", {"deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "1"}),
     Made("vp9.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "g": "12"}),
     Made("av1.mkv", "libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}),
-    Made("av1.mp4", "libaom-av1", {"cpu-used": "8", "usage": "realtime"}),
     Made("b.mpg", "mpeg2video", {"bf": "2", "g": "12"}),
     Made("b.mp4", "mpeg4", {"bf": "2", "g": "12"}),
     Made("packed.avi", "mpeg4", {"bf": "2", "g": "12"}),
     Made("pictures.avi", "mjpeg", pixels="yuvj420p"),
     Made("pictures.mov", "prores_ks", pixels="yuv422p10le"),
 ]
+EVERY = [*X264, *OTHERS]
+
+
+def picture_packets(path: Path) -> list[av.Packet]:
+    """The packets of a video's pictures, in the order of the file."""
+    with av.open(str(path)) as container:
+        return [packet for packet in container.demux(video=0) if packet.size]
 
 
 def make(folder: Path, made: Made, frames: int = 30, seed: int = 0) -> Path:

@@ -1,0 +1,301 @@
+"""Frames and what is known of a file are the same whether all is decoded or what is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import struct
+from collections import Counter
+from dataclasses import replace
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from infer.clips.decode import read_video
+from infer.containers.bits import NotProven
+from infer.containers.h264_pictures import looks_whole, picture
+from infer.containers.h264_sets import parameter_sets
+from infer.containers.proven import Packets
+from infer.system.errors import VideoError
+from tests.infer.clips.made import EVERY, X264, make, picture_packets
+from tests.infer.mutated import damaged
+
+LESS = [made for made in X264 if made.less]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """`clip(made) -> (path, all frames, info)` by full decoding, each file made once."""
+    folder = tmp_path_factory.mktemp("made")
+    known = {}
+
+    def get(made):
+        name = f"{made.codec}-{made.name}"
+        if name not in known:
+            try:
+                path = make(folder, made)
+            except av.codec.codec.UnknownCodecError:
+                pytest.skip(f"no encoder {made.codec} in this FFmpeg")
+            known[name] = (path, *read_video(path, range, every_frame=True))
+        return known[name]
+
+    return get
+
+
+def uniform(count):
+    return lambda frames: [(2 * k + 1) * frames // (2 * count) for k in range(count)]
+
+
+PICKS = {
+    "uniform": uniform(6),
+    "dense": lambda n: range(n // 3, n // 3 + 8),
+    "all": range,
+    "first": lambda n: [0],
+    "last": lambda n: [n - 1],
+    "one, twice": lambda n: [n // 2, n // 2],
+    "backwards": lambda n: range(n - 1, -1, -4),
+}
+
+
+@pytest.mark.parametrize("made", EVERY, ids=lambda made: f"{made.codec}-{made.name}")
+def test_frames_are_those_of_full_decoding(clip, made):
+    path, every, known = clip(made)
+    assert known.decoded is None and known.frames == len(every) == 30 and not known.damaged
+    for name, pick in PICKS.items():
+        frames, info = read_video(path, pick)
+        assert np.array_equal(frames, every[list(pick(30))]), name
+        assert info == known, name
+        assert (info.decoded is not None) == made.less, name
+    if made.less:
+        assert read_video(path, PICKS["first"])[1].decoded == 1
+        assert read_video(path, range)[1].decoded == 30
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_any_choice_of_frames(clip, data):
+    made = data.draw(st.sampled_from(LESS), label="file")
+    path, every, known = clip(made)
+    wanted = data.draw(st.lists(st.integers(0, 29), min_size=1, max_size=12), label="frames")
+    frames, info = read_video(path, lambda n: wanted)
+    assert np.array_equal(frames, every[wanted]) and info == known
+    assert info.decoded is not None and len({0, *wanted}) <= info.decoded <= 30
+
+
+def test_b_frames_that_nobody_asked_for_are_not_decoded(clip):
+    path, _, _ = clip(named("flat.mp4"))
+    packets = picture_packets(path)
+    referred = sum(bytes(packet)[4] & 0x60 > 0 for packet in packets)
+    assert 10 < referred < 20
+    last = max(packets, key=lambda packet: packet.pts)
+    _, info = read_video(path, lambda n: [n - 1])
+    # The first packet begins with a text of the encoder, not with its picture.
+    assert info.decoded == 1 + referred + (bytes(last)[4] & 0x60 == 0)
+
+
+def named(name):
+    return next(made for made in X264 if made.name == name)
+
+
+def test_the_file_is_opened_once(clip, monkeypatch):
+    path, _, _ = clip(named("long.mp4"))
+    opened = []
+    real = av.open
+    monkeypatch.setattr(av, "open", lambda *args, **kw: opened.append(args) or real(*args, **kw))
+    read_video(path, uniform(6))
+    assert len(opened) == 1
+
+
+def test_wanted_frames_alone_are_changed_in_their_order(clip):
+    path, every, _ = clip(named("pyramid.mp4"))
+    seen = []
+
+    def each(frame):
+        seen.append(int(np.flatnonzero((every == frame).all((1, 2, 3)))[0]))
+        return frame[:8, :8]
+
+    frames, info = read_video(path, lambda n: [21, 4, 4, 9], each=each)
+    assert seen == [4, 9, 21] and frames.shape == (4, 8, 8, 3) and info.decoded is not None
+    with pytest.raises(ZeroDivisionError):
+        read_video(path, lambda n: [3], each=lambda frame: 1 // 0)
+
+
+def test_edit_lists_that_leave_frames_out_are_followed(clip, tmp_path):
+    path, every, _ = clip(named("long.mp4"))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 4 + 8
+    length, start = struct.unpack_from(">Ii", data, at)
+    struct.pack_into(">Ii", data, at, length - 5 * 40, start + 5 * 512)
+    copy = tmp_path / "a.mp4"
+    copy.write_bytes(data)
+    full, known = read_video(copy, range, every_frame=True)
+    frames, info = read_video(copy, lambda n: [0, n - 1])
+    assert np.array_equal(frames, full[[0, -1]]) and info == known
+    assert known.frames < 30 and np.array_equal(full[0], every[5])
+
+
+def torn(packets):
+    packet = av.Packet(bytes(packets[4])[: packets[4].size // 2])
+    packet.pts, packet.time_base = packets[4].pts, packets[4].time_base
+    packet.stream = packets[4].stream
+    return [*packets[:4], packet, *packets[5:]]
+
+
+UNEXPECTED = {
+    "none": lambda packets: [],
+    "a frame too few": lambda packets: packets[:-1],
+    "a frame twice": lambda packets: [*packets, packets[-1]],
+    "a torn one": torn,
+}
+
+
+@pytest.mark.parametrize("what", UNEXPECTED)
+def test_what_comes_unexpected_is_decoded_in_full(clip, monkeypatch, what):
+    path, every, known = clip(named("long.mp4"))
+    real = Packets.needed
+    asked = []
+
+    def needed(self, wanted):
+        asked.append(wanted)
+        return UNEXPECTED[what](real(self, wanted))
+
+    monkeypatch.setattr(Packets, "needed", needed)
+    frames, info = read_video(path, uniform(6))
+    assert asked and info.decoded is None
+    assert np.array_equal(frames, every[list(uniform(6)(30))]) and info == known
+
+
+def middle_of_a_b_frame(path):
+    spare = [p for p in picture_packets(path) if p.size > 60 and bytes(p)[4] & 0x60 == 0]
+    return spare[-1].pos + 40
+
+
+def test_lost_parts_of_frames_that_nobody_asked_for_are_told(clip, tmp_path):
+    path, every, _ = clip(named("long.mp4"))
+    data = bytearray(path.read_bytes())
+    at = middle_of_a_b_frame(path)
+    data[at : at + 16] = bytes(16)  # as a hole in a file reads
+    copy = tmp_path / "a.mp4"
+    copy.write_bytes(data)
+    frames, info = read_video(copy, lambda n: [0])
+    assert np.array_equal(frames[0], every[0])
+    assert info.damaged and info.decoded is None
+
+
+def test_wrong_bits_inside_frames_that_nobody_asked_for_are_told_by_full_decoding(clip, tmp_path):
+    path, every, _ = clip(named("long.mp4"))
+    at = middle_of_a_b_frame(path)
+    for seed in range(30):
+        data = bytearray(path.read_bytes())
+        data[at : at + 12] = random.Random(seed).randbytes(12)
+        copy = tmp_path / "a.mp4"
+        copy.write_bytes(data)
+        frames, info = read_video(copy, lambda n: [0], every_frame=True)
+        if info.damaged and read_video(copy, lambda n: [0])[1].decoded is not None:
+            break
+    else:
+        pytest.fail("no damage that a decoder notices")
+    short, less = read_video(copy, lambda n: [0])
+    assert np.array_equal(short, frames) and np.array_equal(frames[0], every[0])
+    assert not less.damaged and replace(less, damaged=True) == info
+
+
+def in_pictures(data, places, seed):
+    """Damage to pictures alone: bits of headers and contents, zeros, noise."""
+    rng = random.Random(seed)
+    copy = bytearray(data)
+    for _ in range(rng.choice((1, 1, 2, 4))):
+        place, size = rng.choice(places)
+        here = place + rng.randrange(min(size, rng.choice((16, size))))
+        length = min(rng.choice((1, 2, 4, 16, 256)), place + size - here)
+        match rng.randrange(4):
+            case 0 | 1:
+                copy[here] ^= 1 << rng.randrange(8)
+            case 2:
+                copy[here : here + length] = bytes(length)
+            case _:
+                copy[here : here + length] = rng.randbytes(length)
+    return bytes(copy)
+
+
+def read_or_why(path, pick, every_frame):
+    try:
+        return read_video(path, pick, every_frame=every_frame)
+    except VideoError as error:
+        return None, error.reason
+
+
+def compare_mutants(path, folder, seeds):
+    """Full decoding and the short way, of damaged copies; counts what they were."""
+    data, places = path.read_bytes(), [(p.pos, p.size) for p in picture_packets(path)]
+    copy = folder / f"copy{path.suffix}"
+    seen = Counter()
+    for seed in seeds:
+        copy.write_bytes(in_pictures(data, places, seed) if seed % 4 else damaged(data, seed))
+        for pick in (uniform(6), PICKS["one, twice"]):
+            frames, info = read_or_why(copy, pick, True)
+            short, less = read_or_why(copy, pick, False)
+            if frames is None:
+                assert short is None and less == info, f"seed {seed}"
+                seen["refused"] += 1
+                continue
+            assert np.array_equal(short, frames), f"seed {seed}"
+            if less == info:
+                seen["full" if less.decoded is None else "short"] += 1
+                continue
+            # Wrong bits inside a picture that was not decoded.
+            assert less.decoded is not None and not less.damaged, f"seed {seed}"
+            assert replace(less, damaged=True) == info, f"seed {seed}"
+            seen["untold"] += 1
+    return seen
+
+
+def test_damaged_copies_give_the_same_frames(clip, tmp_path):
+    seen = Counter()
+    for k, made in enumerate(LESS[::2]):
+        seen += compare_mutants(clip(made)[0], tmp_path, range(16 * k, 16 * k + 16))
+    assert {"refused", "full", "short"} <= seen.keys()
+    assert seen["untold"] < seen["short"]
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(7200)
+def test_a_thousand_damaged_copies_of_each_give_the_same_frames(clip, tmp_path):
+    for made in LESS:
+        seen = compare_mutants(clip(made)[0], tmp_path, range(10_000, 11_000))
+        assert seen["short"] > 20, made.name
+
+
+@given(st.binary(max_size=80), st.integers(0, 5))
+def test_no_bytes_are_too_wrong_for_headers(clip, noise, start):
+    path, _, _ = clip(named("weights.mp4"))
+    with av.open(str(path)) as container:
+        extradata = container.streams.video[0].codec_context.extradata
+        packet = bytes(next(container.demux(video=0)))
+    sets = parameter_sets(extradata)
+    for data in (noise, extradata[:start] + noise, extradata[: len(extradata) - start] + noise):
+        with contextlib.suppress(NotProven, IndexError):
+            parameter_sets(data)
+    for data in (noise, packet[: 4 + start] + noise, len(noise).to_bytes(4, "big") + noise):
+        try:
+            picture(memoryview(data), sets)
+        except NotProven:
+            continue
+        assert looks_whole(memoryview(data), sets) in (True, False)
+
+
+def test_the_real_clips(shared):
+    """Every clip of the corpus, as 16 frames and as one."""
+    wrong, less = [], 0
+    for path in sorted((shared / "clips").iterdir()):
+        for pick in (uniform(16), PICKS["last"]):
+            frames, info = read_or_why(path, pick, True)
+            short, found = read_or_why(path, pick, False)
+            same = np.array_equal(frames, short) if frames is not None else short is None
+            if not same or info != found:
+                wrong.append(f"{path.name}: {found}")
+            less += frames is not None and found.decoded is not None
+    assert wrong == [] and less > 16
