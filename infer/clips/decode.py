@@ -1,9 +1,8 @@
 """Exact frames out of a video file, whatever its header claims.
 
 Where the packets prove that it gives the same, only what is needed is decoded (`.needed`). Else
-everything is decoded in order, and what was asked for is kept: what a header claims and what decoding finds are two
-things. `pick` is asked with the number of
-frames that really decode; a file that has other than what its packets announce is decoded twice.
+everything is decoded in order, and what was asked for is kept. `pick` is then asked with the number
+of frames that really decode; a file that has other than what its packets announce is decoded twice.
 """
 
 from __future__ import annotations

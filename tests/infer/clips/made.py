@@ -95,7 +95,7 @@ def make(folder: Path, made: Made, frames: int = 30, seed: int = 0) -> Path:
         time = 0
         for k in range(frames):
             picture = np.roll(back, 2 * k, axis=1)
-            picture[8 + k % 20 : 28 + k % 20, 2 * k % 40 : 2 * k % 40 + 20] = (250, 3 * k, 90)
+            picture[8 + k % 20 : 28 + k % 20, 2 * k % 40 : 2 * k % 40 + 20] = (250, 3 * k % 250, 90)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             if made.uneven:
                 time += int(rng.integers(5, 90))

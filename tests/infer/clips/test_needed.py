@@ -96,6 +96,89 @@ def test_b_frames_that_nobody_asked_for_are_not_decoded(clip):
     assert info.decoded == 1 + referred + (bytes(last)[4] & 0x60 == 0)
 
 
+def test_groups_that_nobody_asked_for_are_not_decoded(clip):
+    path, every, known = clip(named("closed.mp4"))
+    packets = picture_packets(path)
+    last = max(packets, key=lambda packet: packet.pts)
+    begin = max(k for k, packet in enumerate(packets) if packet.is_keyframe)
+    group = packets[begin : packets.index(last) + 1]
+    assert 20 < begin < 28
+    frames, info = read_video(path, lambda n: [n - 1])
+    assert np.array_equal(frames[0], every[-1]) and info == known
+    needed = {packet.pts for packet in group if bytes(packet)[4] & 0x60} | {last.pts}
+    assert info.decoded == 1 + len(needed)  # and the first one
+
+
+def remuxed(path, copy, change):
+    """A copy whose packets were changed: `change(packets)` gives those that are written."""
+    with av.open(str(path)) as source, av.open(str(copy), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in change([packet for packet in source.demux(video=0) if packet.size]):
+            packet.stream = stream
+            target.mux(packet)
+    return copy
+
+
+def without(packets):
+    del packets[next(k for k in range(8, 20) if bytes(packets[k])[4] & 0x60)]
+    return packets
+
+
+def swapped(packets):
+    def is_spare(k):
+        return not bytes(packets[k])[4] & 0x60
+
+    k = next(k for k in range(5, 25) if is_spare(k) and is_spare(k + 1))
+    one, other = packets[k : k + 2]
+    (one.pts, one.dts), (other.pts, other.dts) = (other.pts, other.dts), (one.pts, one.dts)
+    packets[k : k + 2] = other, one
+    return packets
+
+
+def one_group_is_missing_its_start(packets):
+    del packets[next(k for k in range(8, 20) if packets[k].is_keyframe)]
+    return packets
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("closed.mkv", without),
+        ("flat.mp4", without),
+        ("flat.mp4", swapped),
+        ("closed.mkv", one_group_is_missing_its_start),
+        ("open.mkv", one_group_is_missing_its_start),
+    ],
+)
+def test_packets_that_do_not_follow_one_another_are_decoded_in_full(clip, tmp_path, name, change):
+    path, _, _ = clip(named(name))
+    copy = remuxed(path, tmp_path / name, change)
+    for pick in (range, PICKS["last"], uniform(6)):
+        frames, known = read_video(copy, pick, every_frame=True)
+        short, info = read_video(copy, pick)
+        assert np.array_equal(short, frames) and info == known and info.decoded is None
+
+
+def test_every_bit_of_a_slice_header_may_be_wrong(clip, tmp_path):
+    path, _, _ = clip(named("weights.mp4"))
+    data = bytearray(path.read_bytes())
+    copy = tmp_path / "a.mp4"
+    ways = Counter()
+    referred = [p.pos for p in picture_packets(path) if bytes(p)[4] & 0x60]
+    spare = [p.pos for p in picture_packets(path) if not bytes(p)[4] & 0x60]
+    for place in referred[5], referred[7], spare[5]:
+        for bit in range(8 * 4, 8 * 12):
+            data[place + bit // 8] ^= 1 << bit % 8
+            copy.write_bytes(data)
+            data[place + bit // 8] ^= 1 << bit % 8
+            frames, known = read_or_why(copy, uniform(6), True)
+            short, info = read_or_why(copy, uniform(6), False)
+            assert np.array_equal(short, frames), bit
+            assert info == known or (info.decoded and replace(info, damaged=True) == known), bit
+            ways[info.decoded is None] += 1
+    assert ways[True] > 20 and ways[False] > 10
+
+
 def named(name):
     return next(made for made in X264 if made.name == name)
 
