@@ -340,8 +340,7 @@ def test_damaged_copies_give_the_same_frames(clip, tmp_path):
     seen = Counter()
     for k, made in enumerate(LESS[::2]):
         seen += compare_mutants(clip(made)[0], tmp_path, range(16 * k, 16 * k + 16))
-    assert {"refused", "full", "short"} <= seen.keys()
-    assert seen["untold"] < seen["short"]
+    assert {"refused", "full", "short", "untold"} == seen.keys()
 
 
 @pytest.mark.torture
