@@ -28,6 +28,8 @@ from .rgb import Frames, rgb_of, turn_of
 Pick = Callable[[int], Sequence[int]]
 Each = Callable[[Frames], Frames]
 
+_ASKED_FOR = "asked for"
+
 
 @dataclass(frozen=True)
 class VideoInfo:
@@ -37,12 +39,17 @@ class VideoInfo:
     fps             average frame rate, None if the file does not say
     header_frames   frames the header claims, None if it does not say; often wrong
     frames          frames that decode
-    damaged         parts of the bitstream did not decode or decoded with errors, or the end of the
-                    file is missing
+    damaged         parts of what was decoded did not decode or decoded with errors, or the end of
+                    the file is missing
     lost            what shows that the end is missing ("ends after 3.20 of 10.00 seconds"), or ""
     decoded         how many frames were decoded, where packets prove that those asked for need no
                     more; None: all were. Of the others `damaged` says what their headers and
-                    structure show, and not whether bits inside their pictures are wrong.
+                    structure show, and not whether bits inside their pictures are wrong: to check
+                    a file, read it with `every_frame=True` or `each_frame`
+    full_decoding   why all frames were decoded ("codec mpeg4", "fields", "asked for"); "" where
+                    fewer were, and of a folder of pictures
+
+    `decoded` and `full_decoding` say how it was read: two that differ in them only are equal.
     """
 
     path: Path
@@ -55,6 +62,7 @@ class VideoInfo:
     damaged: bool
     lost: str = ""
     decoded: int | None = field(default=None, compare=False)
+    full_decoding: str = field(default="", compare=False)
 
 
 def read_video(
@@ -75,8 +83,8 @@ def read_video(
         each: applied to every kept frame (uint8 [H, W, 3] to uint8 [h, w, 3]) as soon as it is
             decoded, for example to shrink it, so that large frames never pile up.
         limits: how large the video may be.
-        every_frame: decode also what nobody asked for: the same frames, and damage anywhere is
-            told.
+        every_frame: decode also what nobody asked for: the same frames, and `damaged` tells of
+            the whole file.
 
     Returns:
         uint8 [n, H, W, 3] RGB, rotated and mirrored as the file says, and what is known about
@@ -91,12 +99,11 @@ def read_video(
     with container:
         packets = Packets(container, stream)
         if every_frame:
-            packets.give_up()
+            packets.give_up(_ASKED_FOR)
         told = announced(path, container, stream, limits, see=packets.see)
         packets.end(told.packets if not told.lost else 0)
         wanted = list(pick(max(told.packets, 1)))
         chosen = _needed(path, container, stream, packets, wanted, told, each, limits)
-    del packets
     if chosen is not None:
         return chosen
     kept, found = _decode(path, set(wanted), each, limits)
@@ -109,7 +116,9 @@ def read_video(
     missing = sorted(set(wanted) - kept.keys())
     if missing or not wanted:
         raise ValueError(f"pick gave {missing or 'nothing'} for a video of {found.frames} frames")
-    return np.stack([kept[i] for i in wanted]), _info(path, told, found)
+    why = _ASKED_FOR if every_frame else packets.why_not
+    info = replace(_info(path, told, found), full_decoding=why)
+    return np.stack([kept[i] for i in wanted]), info
 
 
 def each_frame(
@@ -137,7 +146,7 @@ def each_frame(
     with container:
         told = announced(path, container, stream, limits)
     _, found = _decode(path, range(sys.maxsize), use, limits)
-    return _info(path, told, found)
+    return replace(_info(path, told, found), full_decoding=_ASKED_FOR)
 
 
 def _needed(
@@ -150,11 +159,12 @@ def _needed(
     each: Each | None,
     limits: Limits,
 ) -> tuple[Frames, VideoInfo] | None:
-    """The answer of `read_video` by less than full decoding, or None."""
-    if not packets.proven or not wanted or not all(0 <= k < told.packets for k in wanted):
-        return None
+    """The answer of `read_video` by less than full decoding, or None; then `packets` says why."""
+    if not wanted or not all(0 <= k < told.packets for k in wanted):
+        packets.give_up("frames that the file does not announce")
     got = decode_needed(path, stream, packets, set(wanted), each, limits)
     if got is None:
+        packets.give_up("a picture did not decode as expected")
         return None
     found = _Found(stream.codec_context.name, _rate(stream), got.width, got.height, told.packets)
     if not (container.format.name.startswith("mov,") and stream.frames):

@@ -32,6 +32,7 @@ def load_clips(
     frames: int | None = None,
     suffix: str | None = None,
     limits: Limits = LIMITS,
+    every_frame: bool = False,
 ) -> tuple[Frames, VideoInfo]:
     """The clips of one video, as evaluation and deployment see them.
 
@@ -41,6 +42,7 @@ def load_clips(
         frames: how many pictures a folder is listed with, see `read_frames_folder`.
         suffix: the pattern of a folder's file names; None: as the folder has them.
         limits: how large the video may be.
+        every_frame: see `read_video`; for a check of the whole file.
 
     Returns:
         uint8 [views * crops, T, crop, crop, 3] RGB, the crops of a view next to each other, and
@@ -49,7 +51,9 @@ def load_clips(
     Raises:
         VideoError: the file gives no frames, or is larger than allowed.
     """
-    scaled, info = read_scaled(path, spec, frames=frames, suffix=suffix, limits=limits)
+    scaled, info = read_scaled(
+        path, spec, frames=frames, suffix=suffix, limits=limits, every_frame=every_frame
+    )
     return crop_frames(scaled, spec.preprocess), info
 
 
@@ -74,6 +78,7 @@ def read_scaled(
     frames: int | None = None,
     suffix: str | None = None,
     limits: Limits = LIMITS,
+    every_frame: bool = False,
 ) -> tuple[Frames, VideoInfo]:
     """Sampled and scaled, not yet cropped: the place where training puts its augmentation.
 
@@ -84,6 +89,7 @@ def read_scaled(
         frames: how many pictures a folder is listed with, see `read_frames_folder`.
         suffix: the pattern of a folder's file names; None: as the folder has them.
         limits: how large the video may be.
+        every_frame: see `read_video`; for a check of the whole file.
 
     Returns:
         uint8 [views, T, h, w, 3] RGB, a fresh array.
@@ -120,7 +126,7 @@ def read_scaled(
     elif is_array_file(path):
         unique, info = read_array_file(path, pick, each=scale, limits=limits)
     else:
-        unique, info = read_video(path, pick, each=scale, limits=limits)
+        unique, info = read_video(path, pick, each=scale, limits=limits, every_frame=every_frame)
     return _views(unique, chosen), info
 
 

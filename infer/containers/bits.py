@@ -4,11 +4,14 @@ from __future__ import annotations
 
 
 class NotProven(Exception):
-    """A file has something whose effect on decoding is not known here; every frame is decoded."""
+    """Why every frame must be decoded: a file has something that is not followed here."""
 
 
 class BitsEnd(NotProven):
     """There are no more bits."""
+
+    def __init__(self) -> None:
+        super().__init__("a header ends too early")
 
 
 class Bits:
@@ -45,7 +48,7 @@ class Bits:
         return (code + 1) // 2 if code % 2 else -(code // 2)
 
 
-def require(holds: bool) -> None:
-    """Raises NotProven where something does not hold."""
+def require(holds: bool, why: str = "a slice header is damaged or of a rare kind") -> None:
+    """Raises NotProven, with the reason, where something does not hold."""
     if not holds:
-        raise NotProven
+        raise NotProven(why)

@@ -17,6 +17,7 @@ _IGNORED = frozenset((6, 9, 12))  # supplemental information, delimiters, filler
 _P, _B, _I = 0, 1, 2
 _HEADER = (48, 768)
 """Bytes that a slice header takes: nearly always, and at most as far as it is followed here."""
+_ONE_PICTURE = "a packet that is not one picture"
 _NOT_INSIDE = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
 """What an encoder never writes into a NAL unit; lost parts of a file are often zeros."""
 
@@ -50,20 +51,20 @@ def picture(packet: memoryview, sets: ParameterSets) -> Picture:
     while at < end:
         begin = at + sets.length
         at = begin + int.from_bytes(packet[at:begin], "big")
-        require(begin < at <= end)
+        require(begin < at <= end, "a packet is cut off")
         head = packet[begin]
         kind = head & 31
         require(head < 128)  # forbidden_zero_bit
         if kind in (_SLICE, _IDR_SLICE):
             first, one = _slice(packet[begin:at], sets)
-            require((first == 0) == (found is None) and found in (None, one))
+            require((first == 0) == (found is None) and found in (None, one), _ONE_PICTURE)
             found = one
         elif kind in (_SEQUENCE_SET, _PICTURE_SET):
-            require(found is None and bytes(packet[begin:at]) in sets.units)
+            require(found is None and bytes(packet[begin:at]) in sets.units, "parameters change")
         else:
-            require(kind in _IGNORED)
+            require(kind in _IGNORED, f"a NAL unit of type {kind}")
     if found is None:
-        raise NotProven
+        raise NotProven(_ONE_PICTURE)
     return found
 
 
@@ -134,7 +135,7 @@ def _references(bits: Bits, kind: int, pps: PictureSet, sequence: SequenceSet) -
                 most = 16 if operation == 2 else 1 << sequence.frame_num_bits
                 require(bits.ue() < most)
             else:
-                raise NotProven
+                raise NotProven("a slice header is damaged")
     if (pps.weighted and kind == _P) or (pps.weighted_bi == 1 and kind == _B):
         require(bits.ue() <= 7)
         require(not sequence.chroma or bits.ue() <= 7)
@@ -160,4 +161,4 @@ def _marking(bits: Bits, idr: bool) -> None:
                 bits.ue()
             if operation != 1:
                 require(bits.ue() < 16 + (operation == 4))
-        raise NotProven
+        raise NotProven("a slice header is damaged")

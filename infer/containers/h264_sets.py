@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bits import Bits, NotProven, require
+from .bits import Bits, require
 
 _WITH_CHROMA_FORMAT = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244))
 _EXTENDED_SAR = 255
+_SETS = "parameter sets are damaged or of a rare kind"
+_UNDECLARED = "how far pictures are reordered is not declared"
 
 
 @dataclass(frozen=True)
@@ -58,24 +60,24 @@ def parameter_sets(extradata: bytes | None) -> ParameterSets:
             CAVLC.
     """
     data = extradata or b""
-    require(len(data) > 7 and data[0] == 1 and data[5] & 31 == 1)
+    require(len(data) > 7 and data[0] == 1 and data[5] & 31 == 1, _SETS)
     units = []
     at = 6
     for _ in range(2):
+        require(at <= len(data), _SETS)
         count = 1 if at == 6 else data[at - 1]
         for _ in range(count):
             size = int.from_bytes(data[at : at + 2], "big")
             units.append(data[at + 2 : at + 2 + size])
-            require(size > 1 and len(units[-1]) == size)
+            require(size > 1 and len(units[-1]) == size, _SETS)
             at += 2 + size
         at += 1
-        require(at <= len(data) or len(units) > 1)
-    require(units[0][0] & 0x9F == 7 and all(unit[0] & 0x9F == 8 for unit in units[1:]))
+    require(units[0][0] & 0x9F == 7 and all(unit[0] & 0x9F == 8 for unit in units[1:]), _SETS)
     number, sequence = _sequence_set(units[0])
     pictures = dict(_picture_set(unit, number) for unit in units[1:])
-    require(len(pictures) == len(units) - 1 > 0)
+    require(len(pictures) == len(units) - 1 > 0, _SETS)
     # After an error in a picture of the other kind FFmpeg leaves coefficients to the next one.
-    require(all(one.cabac for one in pictures.values()))
+    require(all(one.cabac for one in pictures.values()), "CAVLC")
     return ParameterSets((data[4] & 3) + 1, sequence, pictures, frozenset(units))
 
 
@@ -88,7 +90,7 @@ def _sequence_set(unit: bytes) -> tuple[int, SequenceSet]:
     if profile in _WITH_CHROMA_FORMAT:
         chroma = bits.ue()
         if chroma == 3:
-            require(bits.u(1) == 0)  # separate_colour_plane_flag
+            require(bits.u(1) == 0, "separate colour planes")
         depth = 8 + bits.ue()
         bits.ue()
         bits.u(1)
@@ -98,18 +100,18 @@ def _sequence_set(unit: bytes) -> tuple[int, SequenceSet]:
                     _scaling_list(bits, 16 if k < 6 else 64)
     frame_num_bits = bits.ue() + 4
     poc_type = bits.ue()
-    require(poc_type in (0, 2) and frame_num_bits <= 16)
+    require(poc_type in (0, 2) and frame_num_bits <= 16, "picture order counts of type 1")
     poc_lsb_bits = bits.ue() + 4 if poc_type == 0 else 0
-    require(poc_lsb_bits <= 16)
+    require(poc_lsb_bits <= 16, _SETS)
     bits.ue()
-    require(bits.u(1) == 0)  # gaps_in_frame_num_value_allowed_flag
+    require(bits.u(1) == 0, "gaps between frame numbers")
     macroblocks = (bits.ue() + 1) * (bits.ue() + 1)
-    require(bits.u(1) == 1)  # frame_mbs_only_flag
+    require(bits.u(1) == 1, "fields")  # frame_mbs_only_flag
     bits.u(1)
     if bits.u(1):  # frame_cropping_flag
         for _ in range(4):
             bits.ue()
-    require(bits.u(1) == 1)  # vui_parameters_present_flag
+    require(bits.u(1) == 1, _UNDECLARED)  # vui_parameters_present_flag
     reorder = _reordering(bits)
     return number, SequenceSet(
         chroma > 0, depth, frame_num_bits, poc_type, poc_lsb_bits, macroblocks, reorder
@@ -147,18 +149,18 @@ def _reordering(bits: Bits) -> int:
     if both:
         bits.u(1)
     bits.u(1)
-    require(bits.u(1) == 1)  # bitstream_restriction_flag
+    require(bits.u(1) == 1, _UNDECLARED)  # bitstream_restriction_flag
     bits.u(1)
     for _ in range(4):
         bits.ue()
     reorder, buffered = bits.ue(), bits.ue()
-    require(reorder <= buffered <= 16)
+    require(reorder <= buffered <= 16, _SETS)
     return reorder
 
 
 def _hypothetical_decoder(bits: Bits) -> None:
     count = bits.ue() + 1
-    require(count <= 32)
+    require(count <= 32, _SETS)
     bits.u(8)
     for _ in range(count):
         bits.ue()
@@ -170,17 +172,16 @@ def _hypothetical_decoder(bits: Bits) -> None:
 def _picture_set(unit: bytes, sequence: int) -> tuple[int, PictureSet]:
     bits = Bits(unit[1:])
     number = bits.ue()
-    if bits.ue() != sequence:
-        raise NotProven
+    require(bits.ue() == sequence, _SETS)
     cabac, bottom_poc = bool(bits.u(1)), bool(bits.u(1))
-    require(bits.ue() == 0)  # num_slice_groups_minus1
+    require(bits.ue() == 0, "slice groups")
     references = bits.ue() + 1, bits.ue() + 1
-    require(max(references) <= 16)
+    require(max(references) <= 16, _SETS)
     weighted, weighted_bi = bool(bits.u(1)), bits.u(2)
     qp = 26 + bits.se()
     bits.se()
     bits.se()
     deblocking = bool(bits.u(1))
     bits.u(1)
-    require(bits.u(1) == 0 and weighted_bi < 3)  # redundant_pic_cnt_present_flag
+    require(bits.u(1) == 0 and weighted_bi < 3, "redundant pictures")
     return number, PictureSet(cabac, bottom_poc, references, weighted, weighted_bi, qp, deblocking)

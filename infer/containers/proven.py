@@ -23,57 +23,61 @@ _FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 _ODD = ("new_extradata", "param_change", "skip_samples")
 """Kinds of data beside a packet that change what decoding does."""
 
+_ORDER = "time stamps that are not in the order of the pictures"
+
 
 class Packets:
     """The packets of a video stream, as they are demuxed, until something is not proven.
 
     Attributes:
-        proven: whether nothing has spoken against it so far.
+        why_not: what speaks against it, as a few words; "" while nothing does.
         times: time stamps of the frames, in the order of the packets.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
         self._stream = stream
-        self.proven = False
         self.times = array("q")
         self._referred, self._restarts = bytearray(), bytearray()
         self._kept: list[Any] = []
         self._bytes = 0
-        if stream.codec_context.name != "h264" or container.format.name not in _FORMATS:
+        self.why_not = _unknown(container, stream)
+        if self.why_not:
             return
         try:
             self._sets: ParameterSets = parameter_sets(stream.codec_context.extradata)
-        except (NotProven, IndexError):
+        except NotProven as error:
+            self.why_not = str(error)
             return
         self._order = _Order(self._sets)
-        self.proven = True
 
     def see(self, packet: Any) -> None:
         """To be called with every packet of every stream, in the order of the file."""
-        if not self.proven or packet.stream is not self._stream:
+        if self.why_not or packet.stream is not self._stream:
             return
         if not packet.size and packet.dts is None:
             return  # the end
         try:
             self._see(packet)
-        except (NotProven, ValueError):
-            self.give_up()
+        except (NotProven, ValueError) as error:
+            self.give_up(str(error))
 
     def _see(self, packet: Any) -> None:
-        require(not (packet.is_corrupt or packet.is_discard or packet.pts is None))
-        require(not any(packet.has_sidedata(kind) for kind in _ODD))
+        require(not packet.is_corrupt, "a packet is cut off")
+        require(not packet.is_discard, "frames that are not shown")
+        require(packet.pts is not None, "a packet has no time stamp")
+        require(not any(packet.has_sidedata(kind) for kind in _ODD), "parameters change")
         one = picture(memoryview(packet), self._sets)
         self._order.see(one, packet.pts)
         self.times.append(packet.pts)
         self._referred.append(one.referred)
         self._restarts.append(one.restarts)
         self._bytes += packet.size
-        require(self._bytes <= _HELD)
+        require(self._bytes <= _HELD, "packets of more than 32 MiB")
         self._kept.append(packet)
 
-    def give_up(self) -> None:
+    def give_up(self, why: str) -> None:
         """Prove nothing, and keep no packets."""
-        self.proven = False
+        self.why_not = self.why_not or why
         self._kept.clear()
 
     def end(self, frames: int) -> None:
@@ -83,11 +87,12 @@ class Packets:
             frames: that the packets promise.
         """
         try:
-            require(self.proven and frames == len(self.times) > 0)
-            require(self.times[0] == min(self.times))
+            require(not self.why_not, self.why_not)
+            require(frames == len(self.times) > 0, "the file's end is missing")
+            require(self.times[0] == min(self.times), _ORDER)
             self._order.end()
-        except NotProven:
-            self.give_up()
+        except NotProven as error:
+            self.give_up(str(error))
 
     def needed(self, wanted: Container[int]) -> list[Any] | None:
         """The packets that are to be decoded, in order, so that frames of these numbers come out.
@@ -98,7 +103,7 @@ class Packets:
         Returns:
             None where a packet that could be left out is damaged for all to see.
         """
-        if not self.proven:
+        if self.why_not:
             return None
         number = {time: k for k, time in enumerate(sorted(self.times))}
         is_wanted = [number[time] in wanted for time in self.times]
@@ -110,9 +115,17 @@ class Packets:
             if take:
                 needed.append(self._kept[k])
             elif not looks_whole(memoryview(self._kept[k]), self._sets):
+                self.give_up("a packet has holes")
                 return None
             later = (later or is_wanted[k]) and not self._restarts[k]
         return needed[::-1]
+
+
+def _unknown(container: Any, stream: Any) -> str:
+    codec, form = stream.codec_context.name, container.format.name
+    if codec != "h264":
+        return f"codec {codec}"
+    return "" if form in _FORMATS else f"container {form}"
 
 
 class _Order:
@@ -137,8 +150,8 @@ class _Order:
             self._period += 1
             self._frame_num_offset = self._msb = self._lsb = 0
         else:
-            require(self._period > 0)
-            require(one.frame_num == (self._referred + 1) % self._frame_nums)
+            require(self._period > 0, "no keyframe at the start")
+            require(one.frame_num == (self._referred + 1) % self._frame_nums, "a missing picture")
         heapq.heappush(self._waiting, (self._period, self._count(one), time))
         if one.referred:
             self._referred = one.frame_num
@@ -154,7 +167,7 @@ class _Order:
     def _show(self) -> None:
         following = heapq.heappop(self._waiting)
         if self._shown is not None:
-            require(following[:2] > self._shown[:2] and following[2] > self._shown[2])
+            require(following[:2] > self._shown[:2] and following[2] > self._shown[2], _ORDER)
         self._shown = following
 
     def _count(self, one: Picture) -> int:

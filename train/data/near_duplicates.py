@@ -47,12 +47,12 @@ SPEC = ClipSpec(
 
 
 def hash_video(path: Path) -> tuple[Bits, VideoInfo]:
-    """The hash of a video file, bool [320], and what is known about the file.
+    """The hash of a video file, bool [320], and what is known about the file, damage anywhere.
 
     Raises:
         VideoError: it cannot be read.
     """
-    clips, info = load_clips(path, SPEC)
+    clips, info = load_clips(path, SPEC, every_frame=True)
     return _clip_hash(clips[0]), info
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+
+from infer.clips.decode import each_frame, read_video
 
 
 class Made(NamedTuple):
@@ -68,6 +71,11 @@ OTHERS = [
 EVERY = [*X264, *OTHERS]
 
 
+def named(name: str) -> Made:
+    """The first of that name."""
+    return next(made for made in EVERY if made.name == name)
+
+
 def picture_packets(path: Path) -> list[av.Packet]:
     """The packets of a video's pictures, in the order of the file."""
     with av.open(str(path)) as container:
@@ -103,3 +111,23 @@ def make(folder: Path, made: Made, frames: int = 30, seed: int = 0) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def middle_of_a_b_frame(path: Path) -> int:
+    """Where in the file the contents of its last picture lie that no other refers to."""
+    spare = [p for p in picture_packets(path) if p.size > 60 and bytes(p)[4] & 0x60 == 0]
+    assert spare[-1].pos is not None
+    return spare[-1].pos + 40
+
+
+def with_wrong_bits_in_a_b_frame(path: Path, copy: Path) -> None:
+    """Write a copy in which full decoding finds damage that headers do not show."""
+    at = middle_of_a_b_frame(path)
+    for seed in range(30):
+        data = bytearray(path.read_bytes())
+        data[at : at + 12] = random.Random(seed).randbytes(12)
+        copy.write_bytes(data)
+        damaged = each_frame(copy, lambda frame: None).damaged
+        if damaged and read_video(copy, lambda n: [0])[1].decoded is not None:
+            return
+    raise AssertionError("no damage that a decoder notices")

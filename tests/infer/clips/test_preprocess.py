@@ -152,7 +152,7 @@ def test_a_draw_depends_on_the_frames_there_are_and_not_on_those_announced(monke
     frames = ramp(20)
 
     def reader(*announced):
-        def read(path, pick, *, each, limits):
+        def read(path, pick, *, each, **_):
             wanted = [pick(count) for count in announced][-1]
             return np.stack([each(frames[i]) for i in wanted]), None
 
