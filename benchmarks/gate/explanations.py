@@ -34,7 +34,7 @@ def gate_sentences(results: Mapping[str, Any]) -> list[str]:
 def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
     """A sentence a deployment, the reference left out."""
     others = [row for row in results["cells"] if row["cell"] != results["reference"]]
-    same = [row for row in others if _is_same(row)]
+    same = [row for row in others if is_same(row)]
     said = []
     if same:
         names = numbers.joined([numbers.cell_name(row["cell"]) for row in same])
@@ -43,7 +43,7 @@ def verdict_sentences(results: Mapping[str, Any]) -> list[str]:
             f"{names} {verb}: both models give the answers of "
             f"{numbers.cell_name(results['reference'])} to every clip, and its logits to rounding."
         )
-    said += [verdict_sentence(row, results) for row in others if not _is_same(row)]
+    said += [verdict_sentence(row, results) for row in others if not is_same(row)]
     said += [broken_sentence(one) for one in results["broken"]]
     return said + needed_note(results)
 
@@ -71,7 +71,7 @@ def summary(results: Mapping[str, Any]) -> str:
 
 def rule_sentence(results: Mapping[str, Any]) -> str:
     """What a deployment has to show."""
-    keep, margin, level = _keep(results), _margin(results), _level(results)
+    keep, margin, level = keep_words(results), margin_words(results), _level(results)
     return (
         f"A deployment passes when the clips show that {numbers.cell_name(results['reference'])} "
         f"has a gain and at least {keep} of it is retained, or that the student loses less than "
@@ -87,8 +87,8 @@ def short_rule(results: Mapping[str, Any]) -> str:
     """The same in one line."""
     return (
         f"A deployment passes if the {_level(results)} intervals show that at least "
-        f"{_keep(results)} of the gain is retained, or that the student loses less than "
-        f"{_margin(results)} points of top-1."
+        f"{keep_words(results)} of the gain is retained, or that the student loses less than "
+        f"{margin_words(results)} points of top-1."
     )
 
 
@@ -110,8 +110,9 @@ def reference_notes(results: Mapping[str, Any]) -> list[str]:
         text = (
             f"In {name} the gain of the student is not statistically significant. Without a gain "
             "no share of it can be retained, so a deployment passes only where the student loses "
-            f"less than {_margin(results)} points; it fails only where less than {_keep(results)} "
-            "of the gain is retained as well, or where it is shown that there is none."
+            f"less than {margin_words(results)} points; it fails only where less than "
+            f"{keep_words(results)} of the gain is retained as well, or where it is shown that "
+            "there is none."
         )
         if found["clips_range"] is not None:
             listed = results["data"]["listed"]
@@ -142,7 +143,7 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
             f"{name} {word}: {condition_words(decided)}. By the gain alone: "
             f"{VERDICTS[found['by_gain']]}."
         )
-    margin, keep = _margin(results), _keep(results)
+    margin, keep = margin_words(results), keep_words(results)
     lost = f"the student's top-1 changes by {numbers.interval(found['change'])} points"
     kept = f"the gain less {keep} of {reference}'s is {numbers.interval(found['kept'])} points"
     if found["verdict"] == PASS:
@@ -248,15 +249,18 @@ def significant_gain(gain: Mapping[str, Any]) -> str:
     return f"On these clips only a gain of about {100 * width:.1f} points would be significant."
 
 
-def _is_same(row: Mapping[str, Any]) -> bool:
+def is_same(row: Mapping[str, Any]) -> bool:
+    """Whether a deployment passes because it computes what the reference computes."""
     return bool(row["verdict"]["same_network"] and row["verdict"]["verdict"] == PASS)
 
 
-def _keep(results: Mapping[str, Any]) -> str:
+def keep_words(results: Mapping[str, Any]) -> str:
+    """The share of the gain that has to be retained."""
     return f"{100 * results['rule']['keep']:g} %"
 
 
-def _margin(results: Mapping[str, Any]) -> str:
+def margin_words(results: Mapping[str, Any]) -> str:
+    """The largest loss of the student that is allowed, in points."""
     return f"{100 * results['rule']['margin']:g}"
 
 

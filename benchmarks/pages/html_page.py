@@ -37,5 +37,5 @@ def render(
 
 def unbroken(value: str) -> str:
     """A number stays with its unit, an interval in one piece."""
-    text = re.sub(r"(?<=\d) (?=(%|bytes|kB|MB|GB)( |$))", "\u00a0", value)
+    text = re.sub(r"(?<=\d) (?=(%|bytes|kB|MB|GB)(?!\w))", "\u00a0", value)
     return re.sub(r"\[[^\]]{1,40}\]", lambda found: found[0].replace(" ", "\u00a0"), text)

@@ -103,7 +103,7 @@ def _retained_sentence(cell: str, row: Mapping[str, Any], found: Mapping[str, An
     if row["collapsed"]:
         text += f"a model or a class collapsed in {numbers.joined(row['collapsed'])}; "
     if row["meaningful"] and row["retained"] is not None:
-        text += f"retained gain {numbers.interval(row['retained'], share=True)}; "
+        text += f"gain retained: {numbers.interval(row['retained'], share=True)}; "
     else:
         text += "no share of the gain is named, because the gain is not significant; "
     return text + f"the student's top-1 changes by {lost} points."
@@ -126,6 +126,6 @@ def _deployments(name: str, one: Mapping[str, Any]) -> Table:
                 numbers.interval(found["change"]) if found else "—",
             ]
         )
-    heads = ["deployment", "verdict", "baseline", "student", "gain", "retained gain",
-             "student's change"]  # fmt: skip
+    heads = ["deployment", "verdict", "baseline", "student", "gain", "gain retained",
+             "delta top-1"]  # fmt: skip
     return Table(f"Every deployment, {name}", heads, rows)

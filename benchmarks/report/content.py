@@ -3,74 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from benchmarks.gate import explanations
+from benchmarks.gate.gain_sentences import gain_sentence
 from benchmarks.gate.verdict import reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Section, Table, bounds, machine_rows
-from benchmarks.report.gate_sections import gate_section, retained_section
+from benchmarks.report.figure_section import figures_section
+from benchmarks.report.gate_sections import gate_section
 from benchmarks.report.measure_sections import measures_section
+from benchmarks.report.repeated_section import repeated_section
 from benchmarks.report.speed_sections import speed_section
-from benchmarks.study.sections import study_section
-from benchmarks.study.sentences import seed_sentence, study_sentence
 
 SHOWN_FAILURES = 20
 
 
 def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list[Section]:
-    """The sections of the report, plain sentences first, conditions last."""
-    sections = [gate_section(results), retained_section(results)]
+    """The sections below the overview, verdicts first, conditions last."""
+    sections = [gate_section(results), figures_section(results)]
     if results["speed"] is not None:
         sections.append(speed_section(results))
-    sections.append(_sure(results, study))
+    sections += [measures_section(results), _time(results), _sure(results, study)]
     if study is not None:
-        sections.append(_repeated(results, study))
-    sections += [_time(results), measures_section(results), _figures(results)]
+        sections.append(repeated_section(results, study))
     if results["data"]["failed"]:
         sections.append(_unreadable(results))
     sections.append(_conditions(results, study))
     return sections
-
-
-def _repeated(results: Mapping[str, Any], study: Mapping[str, Any]) -> Section:
-    """What the study found, and where: its conditions are not those of this page."""
-    found = study_section(study)[0]
-    host = study["conditions"]["machine"]
-    where = f"The study was measured {study['created']} on {host['cpu']} by {study['command']}."
-    return replace(found, sentences=[*found.sentences, where, *_same_seeds(results, study)])
-
-
-def _same_seeds(results: Mapping[str, Any], study: Mapping[str, Any]) -> list[str]:
-    """Why a seed that stands on this page twice need not have the same gain."""
-    theirs = {
-        (run["seed"], one["checkpoint_sha256"])
-        for run in study["runs"]
-        for one in run.get("folds", [run])
-    }
-    origins = [pair["student"]["origin"] for pair in results["pairs"]]
-    own = {
-        origin.get("seed")
-        for origin in origins
-        if (origin.get("seed"), origin.get("checkpoint", {}).get("sha256")) not in theirs
-    }
-    both = sorted(own & {seed for seed, _ in theirs})
-    if not both:
-        return []
-    which = f"Seed {both[0]}" if len(both) == 1 else f"Seeds {numbers.joined(list(map(str, both)))}"
-    return [
-        f"{which} of the table below is another training than that of this page: the study's, on "
-        f"{study['conditions']['machine']['cpu']}. Processors round sums differently, and the same "
-        "seed then ends in another network with another gain."
-    ]
-
-
-def study_sentences(results: Mapping[str, Any], study: Mapping[str, Any]) -> list[str]:
-    """What a study says of another training than that of one pair: its mean, and where it lies."""
-    seed = results["pairs"][0]["student"]["origin"].get("seed")
-    place = None if seed is None else seed_sentence(study, seed)
-    return [study_sentence(study, study["cells"][0]), *([place] if place else [])]
 
 
 def title(results: Mapping[str, Any]) -> str:
@@ -79,14 +39,15 @@ def title(results: Mapping[str, Any]) -> str:
 
 
 def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Section:
-    sentences = explanations.sample_and_interval(results)
+    gain = reference_row(results)["gain"]
+    sentences = [gain_sentence(results["reference"], gain)]
+    sentences += explanations.sample_and_interval(results)
     if study is not None and len(results["pairs"]) == 1:
         sentences[-1] = (
             "The intervals above cover the choice of test clips, not the luck of training: they "
-            "are about one training run of each model. The study repeats the training:"
+            "are about one training run of each model. The study below repeats the training."
         )
-        sentences += study_sentences(results, study)
-    return Section("How sure are we", sentences)
+    return Section("How sure are we", sentences, folded=True)
 
 
 def _time(results: Mapping[str, Any]) -> Section:
@@ -100,7 +61,7 @@ def _time(results: Mapping[str, Any]) -> Section:
     if len(results["pairs"]) > 1:
         notes.append("Without time the first pair alone was asked; as filmed is the mean of all.")
     return Section(
-        "Do they see time",
+        "Do the networks use the order of frames",
         [
             "The same clips once more, with their time taken away: how far the accuracy falls is "
             f"how much the networks need the order of the frames. Guessing would give "
@@ -110,62 +71,6 @@ def _time(results: Mapping[str, Any]) -> Section:
         (),
         [Table("Top-1 with and without time", ["model", "frames", "top-1"], rows)],
     )
-
-
-def _figures(results: Mapping[str, Any]) -> Section:
-    rows, gains = [], []
-    for row in results["cells"]:
-        for model in ("baseline", "student"):
-            part = row[model]
-            rows.append(
-                [
-                    f"{model}, {numbers.cell_name(row['cell'])}",
-                    bounds(part["top1"]),
-                    bounds(part["top5"]),
-                    numbers.percent(part["macro_f1"], 2),
-                    "—" if part["agreement"] is None else numbers.percent(part["agreement"], 2),
-                    "—" if part["max_logit_difference"] is None
-                    else f"{part['max_logit_difference']:.2g} of {part['max_logit']:.3g}",
-                    numbers.size(part["bytes"]),
-                    part["artifact"],
-                ]
-            )  # fmt: skip
-        left = row["gain_left"]
-        meaningful = left["meaningful"] and left["share"] is not None
-        gains.append(
-            [
-                numbers.cell_name(row["cell"]),
-                numbers.interval(row["gain"]),
-                numbers.p_value(row["gain"]["p"]),
-                f"{row['gain']['only_second']} : {row['gain']['only_first']}",
-                numbers.interval(left["share"], share=True) if meaningful else "not meaningful",
-                numbers.interval(row["gain_top5"]),
-                numbers.interval(row["gain_macro_f1"]) if row["gain_macro_f1"] else "—",
-            ]
-        )
-    reference = numbers.cell_name(results["reference"])
-    return Section(
-        "All figures",
-        ["Square brackets hold 95 % intervals. Gains are in percentage points."],
-        (),
-        [
-            Table(
-                "Gain: student minus baseline",
-                ["deployment", "gain in top-1", "McNemar's exact test",
-                 "clips right only with : only without DML", f"retained gain, of {reference}'s",
-                 "gain in top-5", "gain in macro-F1"],
-                gains,
-                folded=True,
-            ),
-            Table(
-                "Each model alone",
-                ["model", "top-1", "top-5", "macro-F1", f"same answer as {reference}",
-                 "largest logit difference", "size", "file"],
-                rows,
-                folded=True,
-            ),
-        ],
-    )  # fmt: skip
 
 
 def _conditions(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Section:
@@ -200,7 +105,16 @@ def _conditions(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> 
     if study is not None:
         rows += [["study", f"{study['command']} ({study['created']})"]]
     table = Table("How this was measured", ["what", "value"], rows)
-    return Section("Conditions", (), (), [table])
+    return Section("Conditions", (), (), [*_left_out(results), table], folded=True)
+
+
+def _left_out(results: Mapping[str, Any]) -> list[Table]:
+    rows = [
+        [numbers.cell_name(one["what"]), f"{one['reason'].rstrip('.')}."]
+        for one in results["left_out"]
+    ]
+    caption = "Deployments that were left out"
+    return [Table(caption, ["deployment", "reason"], rows)] if rows else []
 
 
 def _unreadable(results: Mapping[str, Any]) -> Section:

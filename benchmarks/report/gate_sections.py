@@ -1,4 +1,4 @@
-"""The gate on the page: a verdict a deployment, and what was gained before and after."""
+"""The gate on the page: the gain before and after as a plot, and a verdict a deployment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.gate import explanations
-from benchmarks.gate.gain_sentences import change_sentence, gain_sentence, retained_sentences
+from benchmarks.gate.grouped_verdicts import grouped_sentences
 from benchmarks.gate.verdict import REFERENCE, reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Level, Point, Rows, Scatter
@@ -14,58 +14,23 @@ from benchmarks.pages.parts import Badge, Plot, Section, Table, mark
 
 Results = Mapping[str, Any]
 
-LEGEND = {**explanations.VERDICTS, REFERENCE: "the reference"}
+LEGEND = {**explanations.VERDICTS, REFERENCE: "before deployment (the reference)"}
 
 
 def gate_section(results: Results) -> Section:
-    """Verdicts in sentences and as a table."""
-    gain = reference_row(results)["gain"]
-    sentences = [
-        explanations.summary(results),
-        gain_sentence(results["reference"], gain),
-        *explanations.reference_notes(results),
-    ]
-    bullets = [
-        *explanations.verdict_sentences(results),
-        explanations.rule_sentence(results),
-        *(
-            f"{numbers.cell_name(one['what'])} was left out: {one['reason'].rstrip('.')}."
-            for one in results["left_out"]
-        ),
-    ]
-    return Section("The gate", sentences, (), [_table(results)], bullets)
-
-
-def retained_section(results: Results) -> Section:
-    """Accuracy and gain by deployment, and what each did to each model."""
-    reference = results["reference"]
-    others = [row for row in results["cells"] if row["cell"] != reference]
-    whole = reference_row(results)
-    sentences = [
-        f"In {numbers.cell_name(reference)} the baseline answers "
-        f"{numbers.percent(whole['baseline']['top1']['point'], 2)} of the clips correctly, the "
-        f"student that learned with a peer {numbers.percent(whole['student']['top1']['point'], 2)}."
-    ]
-    sentences += retained_sentences(results)
-    if not others:
-        sentences.append("Only one deployment was measured, so there is nothing to compare.")
-    bullets = [
-        change_sentence(model, row["cell"], reference, row[model])
-        for row in others
-        for model in ("baseline", "student")
-        if row[model]["change"]["only_first"] + row[model]["change"]["only_second"]
-    ]
+    """Every deployment in a table, and what the verdicts rest on."""
+    bullets = [*grouped_sentences(results), explanations.rule_sentence(results)]
     return Section(
-        "Gain of DML, and retained gain in each deployment",
-        sentences,
-        [_accuracies(results)],
-        _pair_tables(results),
+        "Every deployment",
+        explanations.reference_notes(results),
+        (),
+        [_table(results)],
         bullets,
     )
 
 
 def accuracy_against_latency(results: Results) -> Plot:
-    """The student's accuracy in each deployment over its latency from file to label."""
+    """The student's accuracy in each deployment over its end-to-end latency."""
     whole = reference_row(results)
     base = whole["student"]["top1"]["point"]
     latency = {row["cell"]: row["stages"]["total"] for row in results["speed"]["cells"]}
@@ -86,7 +51,7 @@ def accuracy_against_latency(results: Results) -> Plot:
     margin = results["rule"]["margin"]
     limit = Level(100 * (base - margin), f"margin \u2212{100 * margin:g}", "dashed")
     return Plot(
-        "Top-1 of the student over the time from file to label (p50, one clip at a time). The "
+        "Top-1 of the student over its end-to-end latency (p50, one clip at a time). The "
         "bars are 95 % intervals of the difference from the reference, which the same clips "
         "settle better than either accuracy alone.",
         Scatter(
@@ -108,9 +73,9 @@ def _legend(results: Results) -> list[tuple[str, str]]:
 def _table(results: Results) -> Table:
     speed = results["speed"]
     timed = {row["cell"]: row for row in speed["cells"]} if speed else {}
-    heads = ["deployment", "verdict", "baseline", "student", "gain", "retained gain"]
-    heads += ["student's change"]
-    heads += ["file to label, ms"] if speed else []
+    heads = ["deployment", "verdict", "baseline", "student", "gain", "gain retained"]
+    heads += ["delta top-1"]
+    heads += ["end-to-end latency, ms"] if speed else []
     rows: list[list[str | Badge]] = []
     for row in results["cells"]:
         found, left = row["verdict"], row["gain_left"]
@@ -130,12 +95,11 @@ def _table(results: Results) -> Table:
     for one in results["broken"]:
         name = numbers.cell_name(one["cell"])
         rows.append([name, Badge("fails", "fail"), *["\u2014"] * (len(heads) - 2)])
-    return Table(
-        "Every deployment: top-1, the gain in points, the retained gain, and "
-        "how the student's top-1 changes from the reference",
-        heads,
-        rows,
+    caption = (
+        "Top-1, gain in points, gain retained, and delta top-1 of the student against the "
+        "reference in points"
     )
+    return Table(caption, heads, rows)
 
 
 def gains(results: Results) -> Plot:
@@ -149,47 +113,7 @@ def gains(results: Results) -> Plot:
         for row in results["cells"]
     ]
     return Plot(
-        "Gain in top-1 before (square) and after deployment, with paired 95 % intervals.",
+        "Gain in top-1 before and after deployment, with paired 95 % intervals.",
         Rows("Gain by deployment", rows, axis="gain in top-1, percentage points", zero=True),
         _legend(results),
     )
-
-
-def _accuracies(results: Results) -> Plot:
-    rows = []
-    for row in results["cells"]:
-        marks = [mark(row[model]["top1"], model) for model in ("baseline", "student")]
-        text = " \u2192 ".join(
-            numbers.percent(row[model]["top1"]["point"], 2) for model in ("baseline", "student")
-        )
-        rows.append(ChartRow(numbers.short_name(row["cell"]), text, marks))
-    return Plot(
-        "Top-1 accuracy, with 95 % intervals of each model alone. The difference is known better "
-        "than these intervals suggest, because both models see the same clips.",
-        Rows("Top-1 accuracy by deployment", rows, axis="top-1, %"),
-        [("baseline", "baseline"), ("student", "DML student")],
-    )
-
-
-def _pair_tables(results: Results) -> list[Table]:
-    """With several pairs: the gain and verdict of each on its own."""
-    if len(results["pairs"]) == 1:
-        return []
-    rows: list[list[str | Badge]] = []
-    for row in results["cells"]:
-        for number, pair in enumerate(row["pairs"], start=1):
-            rows.append(
-                [
-                    f"{numbers.cell_name(row['cell'])}, pair {number}",
-                    Badge(explanations.VERDICTS[pair["verdict"]], pair["verdict"]),
-                    numbers.interval(pair["gain"]),
-                    numbers.p_value(pair["gain"]["p"]),
-                ]
-            )
-    heads = [
-        "deployment and pair",
-        "verdict of this pair alone",
-        "gain, points",
-        "McNemar's exact test",
-    ]
-    return [Table("Pair by pair", heads, rows, folded=True)]

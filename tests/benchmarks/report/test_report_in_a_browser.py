@@ -82,8 +82,8 @@ def test_rows_of_the_gate_are_cards_on_a_phone_and_rows_elsewhere(
     page = re.sub(r"<meta http-equiv[^>]*>", "", text)
     frame.write_text(CARDS.format(page=html.escape(page)), encoding="utf-8")
     phone, desk = json.loads(browse(frame, tmp_path / "profile"))
-    heads = ["verdict", "baseline", "student", "gain", "retained gain", "student's change"]
-    heads.append("file to label, ms")
+    heads = ["verdict", "baseline", "student", "gain", "gain retained", "delta top-1"]
+    heads.append("end-to-end latency, ms")
     assert len(phone["card"]) == len(desk["card"]) == len(MANY)
     assert phone["head"] == 0 < desk["head"]
     for card, row in zip(phone["card"], desk["card"], strict=True):
@@ -94,6 +94,47 @@ def test_rows_of_the_gate_are_cards_on_a_phone_and_rows_elsewhere(
         assert len({top for _, top, *_ in row}) == 1, "side by side"
         assert {label for *_, label, _ in row} == {"none"}
         assert [value for *_, value in card] == [value for *_, value in row]
+
+
+# Reports where the parts of the overview end, in frames of a desk's and of a phone's size.
+FIRST = """<!DOCTYPE html><title>waiting</title>
+<iframe style="border:0;width:1200px;height:800px" srcdoc="{page}"></iframe>
+<iframe style="border:0;width:390px;height:844px" srcdoc="{page}"></iframe>
+<script>
+onload = () => {{
+  document.title = JSON.stringify([...document.querySelectorAll("iframe")].map(frame => {{
+    const page = frame.contentDocument;
+    const ends = one => Math.round(page.querySelector(one).getBoundingClientRect().bottom);
+    const sides = [...page.querySelectorAll("figure")].slice(0, 1).concat(
+      page.querySelector("dl")).map(one => Math.round(one.getBoundingClientRect().left));
+    return {{verdict: ends(".answer"), numbers: ends("dl"), plot: ends("figure"), sides,
+             wide: page.documentElement.scrollWidth}};
+  }}));
+}};
+</script>"""
+
+
+@pytest.mark.peer
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+@pytest.mark.parametrize("given", [{"gain": 0.04}, {"gain": 0.0}], ids=["a gain", "no gain"])
+def test_the_first_screen_answers(
+    make_results: MakeResults,
+    report: Callable[..., Path],
+    tmp_path: Path,
+    given: dict[str, float],
+) -> None:
+    eight = [*MANY, "openvino:fp16"]
+    text = (report(make_results(cells=eight, pairs=3, **given)) / "index.html").read_text("utf-8")
+    frame = tmp_path / "frame.html"
+    page = re.sub(r"<meta http-equiv[^>]*>", "", text)
+    frame.write_text(FIRST.format(page=html.escape(page)), encoding="utf-8")
+    desk, phone = json.loads(browse(frame, tmp_path / "profile"))
+    assert desk["wide"] <= 1200 and phone["wide"] <= 390
+    assert max(desk["verdict"], desk["numbers"], desk["plot"]) <= 800
+    figure, figures = desk["sides"]
+    assert figure > figures + 300, "the plot is beside the numbers"
+    assert len({*phone["sides"]}) == 1, "the plot is below the numbers"
+    assert phone["verdict"] < phone["numbers"] <= 844 < phone["plot"]
 
 
 def browse(page: Path, profile: Path, options: Sequence[str] = ()) -> str:
