@@ -1,4 +1,4 @@
-"""The installed command: `clipduet predict ...`, `clipduet doctor ...`."""
+"""The installed command: `clipduet predict`, `clipduet stream`, `clipduet doctor`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .command.parser import Parser
 
 COMMANDS = {
     "predict": "classify video files",
+    "stream": "classify long videos, cameras and addresses, a window at a time",
     "doctor": "show which backends run here, and why the others cannot",
 }
 
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = _parser().parse_args(given[:1]).command
     if name == "predict":
         from .predict import main as run
+    elif name == "stream":
+        from .stream.__main__ import main as run
     else:
         from .doctor import main as run
     from .command.runner import run_and_exit

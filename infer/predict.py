@@ -61,10 +61,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
         log.info(f"note: {note}")
     if screen and not has_stdout():
         raise ClipDuetError("standard output is closed: name a file with --output")
-    bundle = _load_bundle(args.bundle)
+    bundle = load_bundle(args.bundle)
     if not screen:
         checked_path(target, videos=inputs.videos, bundle=bundle.root)
-    _about_decoder(bundle)
+    about_decoder(bundle)
     labels = _labels(args, bundle, inputs)
     from .command.delivery import to_file, to_stream
 
@@ -197,7 +197,12 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _load_bundle(named: str | None) -> Bundle:
+def load_bundle(named: str | None) -> Bundle:
+    """The bundle of that folder, or the default one.
+
+    Raises:
+        BundleError: there is none, or a damaged one.
+    """
     from .bundle.bundle import Bundle
     from .bundle.moved_aside import moved_note
     from .libraries.install import in_checkout
@@ -222,7 +227,7 @@ def _load_bundle(named: str | None) -> Bundle:
     return Bundle.load(folder)
 
 
-def _about_decoder(bundle: Bundle) -> None:
+def about_decoder(bundle: Bundle) -> None:
     """Refuse a decoder that reads wrong, before any video; tell of one that may differ."""
     from .containers.decoder import check_decoder, decoder_warning, installed
 

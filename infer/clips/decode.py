@@ -215,8 +215,8 @@ def _decode(
         kept: dict[int, Frames] = {}
         turn: tuple[bool, bool, bool] | None = None
         size = (0, 0)
-        for frame in _frames(container, stream):
-            if _is_too_large(frame, stream, limits):
+        for frame in frames_or_errors(container, stream):
+            if is_too_large(frame, stream, limits):
                 most = f"{limits.pixels:,} pixels (--max-pixels of predict)"
                 found.left_out = f"left out: frames of more than {most}"
                 found.damaged = True
@@ -244,7 +244,7 @@ def _decode(
     return kept, found
 
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
+def frames_or_errors(container: Any, stream: Any) -> Iterator[Any]:
     """Frames in order; an exception stands for a place where the bitstream is broken."""
     packets = container.demux(stream)
     while True:
@@ -271,7 +271,8 @@ class _Corrupt(Exception):
     """A packet that its container calls corrupt."""
 
 
-def _is_too_large(frame: Any, stream: Any, limits: Limits) -> bool:
+def is_too_large(frame: Any, stream: Any, limits: Limits) -> bool:
+    """Whether what `frames_or_errors` gave is a frame above the limit, or stands for one."""
     if isinstance(frame, Exception):
         return too_large(frame, stream, limits)
     return bool(frame.width * frame.height > limits.pixels)

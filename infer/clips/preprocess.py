@@ -150,6 +150,19 @@ def clips_of_frames(frames: Frames, spec: ClipSpec, *, times: Times | None = Non
     return crop_frames(_views(scaled, chosen), spec.preprocess)
 
 
+def clips_of_scaled(
+    frames: Sequence[Frames], spec: ClipSpec, *, times: Times | None = None
+) -> Frames:
+    """The same of frames that are scaled already, each uint8 [h, w, 3].
+
+    Raises:
+        SpecError: the frames are smaller than the crop.
+    """
+    chosen = sample_indices(len(frames), spec.sampling, times=times)
+    unique = np.stack([frames[number] for number in _distinct(chosen)])
+    return crop_frames(_views(unique, chosen), spec.preprocess)
+
+
 def _distinct(chosen: Sequence[Sequence[int]]) -> list[int]:
     """Numbers of the frames that the views take, each once."""
     return sorted({number for view in chosen for number in view})

@@ -1,0 +1,57 @@
+"""All frames of a video that is open, one after the other, for streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..containers.limits import Limits
+from ..system.errors import NO_MEMORY, VideoError
+from .decode import frames_or_errors, is_too_large
+from .rgb import Frames, rgb_of, turn_of
+
+
+class ShownFrame(NamedTuple):
+    """A frame whose pixels are converted when they are asked for.
+
+    stamp      when it is shown, in the stream's units of time; None where it does not say
+    duration   for how long, 0 where it does not say
+    key        it needs no other frame
+    turned     it is rotated by a quarter before it is shown
+    picture    gives uint8 [H, W, 3] RGB, as `read_video` does; raises VideoError
+    """
+
+    stamp: int | None
+    duration: int
+    key: bool
+    turned: bool
+    picture: Callable[[], Frames]
+
+
+def shown_frames(
+    path: Path, container: Any, stream: Any, limits: Limits
+) -> Iterator[ShownFrame | None]:
+    """Frames in their order, as `read_video` counts them; None stands for something that is lost.
+
+    Args:
+        path: of the video, for errors.
+        container: of PyAV, open.
+        stream: its video stream.
+        limits: larger frames are lost.
+
+    Raises:
+        VideoError: not enough memory.
+    """
+    size, turn = None, (False, False, False)
+    for frame in frames_or_errors(container, stream):
+        if isinstance(frame, MemoryError):
+            raise VideoError(path, NO_MEMORY)
+        if is_too_large(frame, stream, limits) or isinstance(frame, Exception):
+            yield None
+            continue
+        if size is None:
+            size, turn = (frame.width, frame.height), turn_of(frame)
+        picture = partial(rgb_of, path, frame, size, turn)
+        yield ShownFrame(frame.pts, frame.duration or 0, bool(frame.key_frame), turn[0], picture)

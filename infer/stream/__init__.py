@@ -1,0 +1,1 @@
+"""Long videos and live sources, a window at a time."""
