@@ -5,7 +5,6 @@ One HTML file with its pictures in it; it loads nothing.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -16,6 +15,7 @@ from infer.system.errors import VideoError
 from infer.system.files import write_text
 from infer.system.terminal import printable
 from train.evaluation.answers import Answers
+from train.evaluation.contact_sheet import contact_sheet, data_uri
 from train.evaluation.evaluate import ListedClips
 
 MOST = 24
@@ -24,7 +24,6 @@ FRAMES = 6
 """Frames of a clip, evenly spread."""
 HEIGHT = 96
 """Pixels."""
-QUALITY = 70
 
 _STYLE = (
     "body{font:14px sans-serif;margin:2em;color:#222;background:#fff}"
@@ -68,20 +67,12 @@ def _figure(answers: Answers, dataset: ListedClips, names: Sequence[str], index:
 
 
 def _picture(dataset: ListedClips, index: int) -> str:
-    import cv2
-
     try:
         clips, _ = dataset.read(index, rng=None)
     except VideoError as error:  # it could be read before
         return f"<p>{_safe(error.reason)}</p>"
-    clip = clips[len(clips) // 2]
-    chosen = np.unique(np.linspace(0, len(clip) - 1, FRAMES).round().astype(int))
-    width = max(1, round(clip.shape[2] * HEIGHT / clip.shape[1]))
-    frames = [cv2.resize(clip[i], (width, HEIGHT), interpolation=cv2.INTER_AREA) for i in chosen]
-    sheet = cv2.cvtColor(np.concatenate(frames, axis=1), cv2.COLOR_RGB2BGR)
-    _, jpeg = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    data = base64.b64encode(jpeg.tobytes()).decode()
-    return f'<img alt="frames of the clip" src="data:image/jpeg;base64,{data}">'
+    sheet = contact_sheet(clips[len(clips) // 2], frames=FRAMES, height=HEIGHT)
+    return f'<img alt="frames of the clip" src="{data_uri(sheet)}">'
 
 
 def _safe(text: str) -> str:

@@ -1,0 +1,33 @@
+"""Some frames of a clip side by side, as a small JPEG and as a part of a page."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+
+QUALITY = 70
+
+
+def contact_sheet(clip: np.ndarray, *, frames: int, height: int) -> bytes:
+    """Draw frames of a clip in a row, as a JPEG.
+
+    Args:
+        clip: uint8 [T, H, W, 3], RGB.
+        frames: how many at most; of more in the clip these are evenly spread, the first and the
+            last among them.
+        height: of the picture in pixels.
+    """
+    import cv2
+
+    chosen = np.unique(np.linspace(0, len(clip) - 1, frames).round().astype(int))
+    width = max(1, round(clip.shape[2] * height / clip.shape[1]))
+    row = [cv2.resize(clip[i], (width, height), interpolation=cv2.INTER_AREA) for i in chosen]
+    sheet = cv2.cvtColor(np.concatenate(row, axis=1), cv2.COLOR_RGB2BGR)
+    _, jpeg = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return jpeg.tobytes()
+
+
+def data_uri(jpeg: bytes) -> str:
+    """A JPEG as the address of an `img` that loads nothing."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
