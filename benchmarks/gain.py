@@ -30,6 +30,7 @@ from benchmarks.deployments.deployment import choose_deployments
 from benchmarks.deployments.logits import Logits, logits_path, write_logits
 from benchmarks.gate.conditions import CONDITIONS, parse_requirements
 from benchmarks.gate.explanations import gate_sentences
+from benchmarks.gate.flipped_clips import Sheets, contact_sheets
 from benchmarks.gate.listed_clips import answer_listed
 from benchmarks.gate.options import (
     add_deployments,
@@ -45,6 +46,7 @@ from benchmarks.gate.options import (
 )
 from benchmarks.gate.records import cell_rows, choice_record, data_record, logits_of
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
+from benchmarks.gate.sheets_file import sheets_path, write_sheets
 from benchmarks.gate.summary import overall, summary_path, write_summary
 from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
 from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
@@ -66,6 +68,7 @@ NUMBERS = {
     "resamples": RESAMPLES,
     "seed": limits.SEED,
     "batch": limits.BATCH,
+    "sheets": limits.Allowed(0, 100, "0: none"),
 }
 
 
@@ -78,8 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     take_signals()
-    results, logits = run(options)
+    results, logits, sheets = run(options)
     results["logits"] = write_logits(options.out, logits)
+    results["sheets"] = write_sheets(options.out, sheets)
     write_text(options.out, dump(results))
     write_summary(summary_path(options.out), results)
     names, _ = chosen_names(options.perturb)
@@ -133,6 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--perturb", nargs="+", default=[], metavar="NAME",
         help="afterwards also on perturbed clips, as `python -m benchmarks.perturb`: "
         f"{ALL}, {', '.join(PERTURBATIONS)}; into the folder `perturbed` beside --out")  # fmt: skip
+    add("--sheets", type=int, default=6, metavar="NUMBER",
+        help="clips of each kind of flip whose frames the report shows; 0: none "
+        "(default: %(default)s)")  # fmt: skip
     add("--report", type=Path, metavar="FOLDER", help="write the report too, whatever the verdict")
     add_exit(parser)
     add_work(parser)
@@ -156,13 +163,21 @@ def perturbed_folder(out: Path) -> Path:
     return beside(out, "perturbed")
 
 
-def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
-    """Everything the command does but the writing; the result, JSON-ready, and all logits."""
+def _written(out: Path) -> tuple[Path, ...]:
+    """The result file and all that is written beside it."""
+    return out, logits_path(out), summary_path(out), sheets_path(out)
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits, Sheets | None]:
+    """Everything the command does but the writing.
+
+    Returns:
+        The result, JSON-ready; all logits; pictures of flipped clips, if they are wanted.
+    """
     started, load_before = time.perf_counter(), machine.load_average()
     _check_numbers(options)
-    check_writable(options.out)
-    check_writable(logits_path(options.out))
-    check_writable(summary_path(options.out))
+    for file in _written(options.out):
+        check_writable(file)
     bundles = load_bundles(options)
     check_bundles(bundles)
     every = [bundle for model in MODELS for bundle in bundles[model]]
@@ -196,6 +211,11 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
     usable = [cell for cell in choice.cells if cell.key in answered.seen["student"]]
     require, _ = parse_requirements(options.require)
     cells = cell_rows(bundles, usable, answered, rule, bootstrap, require)
+    sheets = None
+    if options.sheets:
+        seen_by_student = clips.dataset(first["student"].spec)
+        keys = [cell.key for cell in usable]
+        sheets = contact_sheets(answered.seen, keys, seen_by_student, most=options.sheets)
     speed = None
     if not options.no_latency:
         speed = time_all(
@@ -237,7 +257,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
         "controls": controls,
         "speed": speed,
     }
-    return results, logits_of(answered)
+    return results, logits_of(answered), sheets
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
@@ -254,9 +274,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
     if (options.data is None) == (options.folds is None):
         wrong.append("give one of --data, a list, and --folds, the folds of a study")
     read = inputs(options, options.data, options.folds)
-    if out.is_dir() or any(
-        one in (out, logits_path(out), summary_path(out), *out.parents) for one in read
-    ):
+    if out.is_dir() or any(one in (*_written(out), *out.parents) for one in read):
         wrong.append(f"--out is {options.out}; allowed: a file that is no input, in no bundle")
     if options.report is not None:
         wrong += limits.folder_problems("report", options.report)

@@ -71,7 +71,7 @@ def answer_folds(
     for fold in range(1, lists.number + 1):
         own = of_fold(bundles, lists, fold)
         samples = lists.read(fold, "test", num_classes=classes)
-        datasets = shared_datasets(own, samples, _frames_suffix(lists))
+        datasets = shared_datasets(own, samples, frames_suffix(lists))
         first = first or datasets
         parts[fold] = answer_all(
             own,
@@ -85,7 +85,8 @@ def answer_folds(
     return _joined(parts, cells, lists, lists.samples(num_classes=classes)), first
 
 
-def _frames_suffix(lists: FoldLists) -> str:
+def frames_suffix(lists: FoldLists) -> str:
+    """Name pattern of the pictures of frame folders; none of video files."""
     record = lists.record
     return str(record["suffix"]) if record["list_format"] == "FrameDataset" else ""
 

@@ -12,9 +12,16 @@ from benchmarks.deployments.accuracy import MODELS
 from benchmarks.deployments.answer_cache import gate_cache
 from benchmarks.deployments.answers import Answered, Bundles, answer_all, shared_datasets
 from benchmarks.deployments.deployment import Choice
-from benchmarks.deployments.fold_answers import Datasets, answer_folds, check_folds
+from benchmarks.deployments.fold_answers import (
+    Datasets,
+    answer_folds,
+    check_folds,
+    frames_suffix,
+)
 from benchmarks.gate.records import bundle_record
 from benchmarks.stats.resample import Groups
+from infer.clips.spec import ClipSpec
+from train.data.dataset import ClipDataset
 from train.data.fold_lists import FoldLists, read_folds
 from train.data.lists import Sample, read_list
 
@@ -50,6 +57,12 @@ class ListedAnswers:
             {model: bundle_record(bundles[model][place]) for model in MODELS}
             for place in range(0, len(bundles["student"]), step)
         ]
+
+    def dataset(self, spec: ClipSpec) -> ClipDataset:
+        """All clips, sampled and preprocessed by a spec of the bundles."""
+        if self.folds is None:
+            return self.datasets[spec]
+        return ClipDataset(self.samples, spec, train=False, suffix=frames_suffix(self.folds))
 
     def folds_record(self, bundles: Bundles) -> dict[str, Any]:
         """`folds` of the result: their number and, by seed and fold, the bundles; or nothing."""

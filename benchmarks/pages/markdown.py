@@ -22,6 +22,9 @@ def markdown(
             lines += [_plain(sentence), ""]
         for table in section.tables:
             lines += [*_table(table), ""]
+        for gallery in section.galleries:
+            lines += [f"**{_plain(gallery.caption)}**", ""]
+            lines += [*(f"- {_plain('; '.join(one.lines))}" for one in gallery.sheets), ""]
         if section.bullets:
             lines += [*(f"- {_plain(bullet)}" for bullet in section.bullets), ""]
     return "\n".join(lines)

@@ -45,8 +45,29 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """A picture of a clip, and lines of text under it.
+
+    Attributes:
+        source: address of the picture, which holds its data; None where there is no picture.
+        lines: the first is the most important one.
+    """
+
+    source: str | None
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures under a caption; on the page only the caption shows until it is opened."""
+
+    caption: str
+    sheets: Sequence[Sheet]
+
+
+@dataclass(frozen=True)
 class Section:
-    """A heading, the sentences under it, then plots, tables and bullets.
+    """A heading, the sentences under it, then plots, tables, pictures and bullets.
 
     Attributes:
         title: the heading.
@@ -54,6 +75,7 @@ class Section:
         plots: charts, side by side where there is room.
         tables: one below the other.
         bullets: a list.
+        galleries: pictures of clips.
         folded: on the page only the heading shows until it is opened.
     """
 
@@ -62,6 +84,7 @@ class Section:
     plots: Sequence[Plot] = ()
     tables: Sequence[Table] = ()
     bullets: Sequence[str] = ()
+    galleries: Sequence[Gallery] = ()
     folded: bool = False
 
 

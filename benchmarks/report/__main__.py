@@ -1,8 +1,9 @@
 """`python -m benchmarks.report RESULTS.json --out DIR`: the result file as pages to read.
 
-Writes DIR/results.json (a copy, and one of the logits beside it), DIR/summary.json, DIR/report.md,
-DIR/results.csv, DIR/index.html, DIR/gain.svg, the gain in each deployment as a picture, and
-DIR/badge.svg. JSON is the source; nothing is measured here.
+Writes DIR/results.json (a copy, and copies of the logits and of the pictures of clips beside it),
+DIR/summary.json, DIR/report.md, DIR/results.csv, DIR/index.html, DIR/gain.svg, the gain in each
+deployment as a picture, and DIR/badge.svg. JSON is the source; nothing is measured here, and no
+clip is read.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import Any
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
+from benchmarks.gate.flipped_clips import Sheets
 from benchmarks.gate.result_file import load_results
+from benchmarks.gate.sheets_file import read_sheets
 from benchmarks.gate.summary import write_summary
 from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
@@ -70,7 +73,7 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     """
     results = load_results(results_file)
     repeated = load_study(study) if study is not None else study_of_the_same(results)
-    sections = content(results, repeated)
+    sections = content(results, repeated, _sheets(results_file, results))
     first, when = overview(results), measured(results)
     page = html_page.render(title(results), when, sections, first)
     drawn = picture(first.plot.chart)
@@ -85,17 +88,30 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     if json.loads(given)["format_version"] != results["format_version"]:
         write_text(copy, dump(results))  # Verdicts of today, as in the pages beside it.
     elif not (copy.exists() and copy.samefile(results_file)):
-        _copy_logits(results_file, results.get("logits"), folder)
+        _copy_beside(results_file, results.get("logits"), folder, what="the logits")
+        _copy_beside(results_file, results.get("sheets"), folder, what="the pictures")
         write_text(copy, given)
 
 
-def _copy_logits(results_file: Path, record: Mapping[str, Any] | None, folder: Path) -> None:
-    """The logits of a result file to where its copy will be, under the name that it gives."""
+def _sheets(results_file: Path, results: Mapping[str, Any]) -> Sheets | str:
+    """Pictures of flipped clips, or why there are none; the report is worth making without."""
+    try:
+        return read_sheets(results_file, results)
+    except BenchmarkError as error:
+        if results.get("sheets") is not None:
+            log.warning(f"no pictures of clips: {error}")
+        return str(error)
+
+
+def _copy_beside(
+    results_file: Path, record: Mapping[str, Any] | None, folder: Path, *, what: str
+) -> None:
+    """A file that lies beside a result to where its copy will be, under the name it has there."""
     if record is None:
         return
     file = results_file.with_name(Path(record["file"]).name)
     if not file.is_file():
-        log.warning(f"{file}, the logits of {results_file}, is missing and was not copied")
+        log.warning(f"{file}, {what} of {results_file}, is missing and was not copied")
         return
     with replacing(folder / file.name) as partial:
         shutil.copyfile(file, partial)

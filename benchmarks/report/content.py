@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.gate import explanations
+from benchmarks.gate.flipped_clips import Sheets
 from benchmarks.gate.gain_sentences import gain_sentence
 from benchmarks.gate.verdict import reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Section, Table, bounds, machine_rows
 from benchmarks.report.figure_section import figures_section
+from benchmarks.report.flip_sections import flips_section
 from benchmarks.report.gate_sections import gate_section
 from benchmarks.report.measure_sections import measures_section
 from benchmarks.report.repeated_section import repeated_section
@@ -19,12 +21,21 @@ from benchmarks.report.speed_sections import speed_section
 SHOWN_FAILURES = 20
 
 
-def content(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> list[Section]:
-    """The sections below the overview, verdicts first, conditions last."""
+def content(
+    results: Mapping[str, Any], study: Mapping[str, Any] | None, sheets: Sheets | str
+) -> list[Section]:
+    """The sections below the overview, verdicts first, conditions last.
+
+    Args:
+        results: the gate's.
+        study: of the same clips.
+        sheets: pictures of flipped clips, or why there are none.
+    """
     sections = [gate_section(results), figures_section(results)]
     if results["speed"] is not None:
         sections.append(speed_section(results))
-    sections += [measures_section(results), _time(results), _sure(results, study)]
+    sections += [measures_section(results), flips_section(results, sheets)]
+    sections += [_time(results), _sure(results, study)]
     if study is not None:
         sections.append(repeated_section(results, study))
     if results["data"]["failed"]:

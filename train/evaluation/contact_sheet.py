@@ -7,6 +7,8 @@ import base64
 import numpy as np
 
 QUALITY = 70
+GAP = 2
+"""Grey columns between two frames."""
 
 
 def contact_sheet(clip: np.ndarray, *, frames: int, height: int) -> bytes:
@@ -23,7 +25,9 @@ def contact_sheet(clip: np.ndarray, *, frames: int, height: int) -> bytes:
     chosen = np.unique(np.linspace(0, len(clip) - 1, frames).round().astype(int))
     width = max(1, round(clip.shape[2] * height / clip.shape[1]))
     row = [cv2.resize(clip[i], (width, height), interpolation=cv2.INTER_AREA) for i in chosen]
-    sheet = cv2.cvtColor(np.concatenate(row, axis=1), cv2.COLOR_RGB2BGR)
+    gap = np.full((height, GAP, 3), 128, np.uint8)
+    parts = [part for frame in row for part in (gap, frame)][1:]
+    sheet = cv2.cvtColor(np.concatenate(parts, axis=1), cv2.COLOR_RGB2BGR)
     _, jpeg = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return jpeg.tobytes()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from benchmarks.deployments.logits import read_logits
 from benchmarks.gain import main
 from benchmarks.gate.result_file import load_results
+from benchmarks.gate.sheets_file import read_sheets
 from benchmarks.report.__main__ import main as report
 from tests.benchmarks.gate.networks import run
 from train.data.clip_set import clip_set
@@ -68,6 +70,11 @@ def test_each_clip_is_answered_by_the_networks_of_its_fold(
             for number, name in enumerate(names, start=1):
                 other = np.asarray(known[name]["pairs"][0]["student"]["predictions"])
                 assert (said[fold == number] == other[fold == number]).all()
+    for clip, jpeg in read_sheets(out, results).pictures.items():  # of every fold
+        drawn = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).mean((0, 1))[::-1]
+        assert drawn.argmax() == data["labels"][clip]
+    kinds = [(kind.after.cell, kind.way) for kind in read_sheets(out, results).kinds]
+    assert ("onnxruntime:fp32", "wrong_to_right") in kinds and len(kinds) > 1
     logits = read_logits(out, results["logits"])
     assert all(table.shape == (30, 3) for table in logits.values())
     paths = [
