@@ -52,7 +52,8 @@ class Shipped:
 
 NamedWeights = Published | Shipped
 
-_CLAS = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/legendary_models"
+_ALL = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
+_CLAS = f"{_ALL}/legendary_models"
 _VIDEO = "https://videotag.bj.bcebos.com"
 RESNETS = {
     18: Published("ResNet18_vd", f"{_CLAS}/ResNet18_vd_pretrained.pdparams", 47, 72.26),
@@ -71,10 +72,22 @@ RESNETS = {
     ),
     152: Published("ResNet152_vd", f"{_CLAS}/ResNet152_vd_pretrained.pdparams", 241, 80.59),
 }
-"""By depth. The addresses are those of PaddleVideo's `resnet_tweaks_tsm.py`, or of PaddleClas."""
+"""By depth. All addresses are those of PaddleVideo's `modeling/backbones`, or of PaddleClas."""
 LCNET = Published(
     "PPLCNetV2_base_ssld", f"{_CLAS}/PPLCNetV2_base_ssld_pretrained.pdparams", 26, 80.07
 )
+MOBILENET_V2 = Published(
+    "MobileNetV2_ssld", f"{_ALL}/MobileNetV2_ssld_pretrained.pdparams", 14, 76.74
+)
+MOBILENETS_V3 = {
+    size: Published(
+        f"MobileNetV3_{size}_x1_0_ssld",
+        f"{_CLAS}/MobileNetV3_{size}_x1_0_ssld_pretrained.pdparams",
+        megabytes,
+        top1,
+    )
+    for size, megabytes, top1 in (("large", 21, 79.0), ("small", 12, 71.3))
+}
 STUDENT_OF_MOTIONS = {"scale": 0.375, "depths": [1, 1, 2, 1], "class_expand": 256}
 TEACHER_OF_MOTIONS = {"depth": 18, "width": 0.25}
 
@@ -94,6 +107,12 @@ def named_weights(name: str, backbone: Mapping[str, Any]) -> NamedWeights:
     if name == IMAGENET and kind == "PPTSM_v2":
         _check(name, backbone, {"scale": 1, "depths": [2, 2, 6, 2]})
         return LCNET
+    if name == IMAGENET and kind == "PPTSM_MobileNetV2":
+        _check(name, backbone, {"scale": 1})
+        return MOBILENET_V2
+    if name == IMAGENET and kind == "PPTSM_MobileNetV3":
+        _check(name, backbone, {"scale": 1})
+        return MOBILENETS_V3[backbone["size"]]
     if name == IMAGENET and kind == "ResNetTweaksTSM":
         _check(name, backbone, {"width": 1})
         return RESNETS[backbone["depth"]]

@@ -22,6 +22,8 @@ from train.config import weights_by_name
 from train.config.load import ConfigError, parse_model
 from train.config.weights_by_name import (
     LCNET,
+    MOBILENET_V2,
+    MOBILENETS_V3,
     RESNETS,
     TEACHER_OF_MOTIONS,
     Published,
@@ -188,6 +190,8 @@ def test_shipped_weights_are_what_their_json_says(tmp_path: Path) -> None:
      (student(depths=[1, 1, 1, 1], pretrained="imagenet"), "depths [2, 2, 6, 2]"),
      (student(pretrained="embedded"), "scale 0.375"),
      (teacher(pretrained="imagenet"), "width 1"),
+     (student(name="PPTSM_MobileNetV2", scale=0.5, pretrained="imagenet"), "scale 1"),
+     (student(name="PPTSM_MobileNetV3", pretrained="embedded"), "name a file"),
      ({**teacher(), "pretrained": "imagenet"}, "backbone.pretrained")],
 )  # fmt: skip
 def test_a_network_that_they_do_not_fit_is_a_mistake_of_the_config(
@@ -199,9 +203,12 @@ def test_a_network_that_they_do_not_fit_is_a_mistake_of_the_config(
 
 
 def test_every_address_is_an_official_one() -> None:
-    for weights in (LCNET, *RESNETS.values()):
+    for weights in (LCNET, MOBILENET_V2, *MOBILENETS_V3.values(), *RESNETS.values()):
         assert weights.url.startswith("https://") and ".bj.bcebos.com/" in weights.url
         assert weights.title in weights.url and weights.url.endswith("_pretrained.pdparams")
+    for size in MOBILENETS_V3:
+        block = {"name": "PPTSM_MobileNetV3", "size": size, "scale": 1.0}
+        assert named_weights("imagenet", block) == MOBILENETS_V3[size]
     for depth in RESNETS:
         block = {"name": "ResNetTweaksTSM", "depth": depth, "width": 1.0}
         assert named_weights("imagenet", block) == RESNETS[depth]

@@ -69,7 +69,7 @@ class PPTSMMobileNetV2Backbone(BaseModel):
     scale: Annotated[float, Field(ge=0.125, le=8)] = 1.0
     """Multiplier of every width but, below 1, the last convolution's; 1 is the public network."""
     pretrained: str | None = None
-    """Checkpoint to start from; none, or empty, starts from random weights."""
+    """Checkpoint to start from, or `imagenet`; none, or empty, starts from random weights."""
 
 
 class PPTSMMobileNetV3Backbone(BaseModel):
@@ -91,7 +91,7 @@ class PPTSMMobileNetV3Backbone(BaseModel):
     class_expand: Positive = 1280
     """Width of the last convolution."""
     pretrained: str | None = None
-    """Checkpoint to start from; none, or empty, starts from random weights."""
+    """Checkpoint to start from, or `imagenet`; none, or empty, starts from random weights."""
 
 
 class ResNetTweaksTSMBackbone(BaseModel):
