@@ -183,9 +183,21 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "in FILE.partial, which the same command takes up when this one is stopped",
     )
     add(
+        "--save-video",
+        metavar="DIR",
+        help="write each video there too, without sound, with its label, score and bars of the "
+        "best classes below it",
+    )
+    add(
+        "--save-contact-sheet",
+        metavar="DIR",
+        help="write the frames there that the network saw of each video, as one picture",
+    )
+    add(
         "--overwrite",
         action="store_true",
-        help="replace FILE whatever it holds (default: only where it is empty or holds results)",
+        help="replace FILE whatever it holds (default: only where it is empty or holds results), "
+        "and files in DIR",
     )
     add(
         "--resume",

@@ -46,11 +46,14 @@ def times_for(
     return frame_times(Path(path), frames, limits)
 
 
-def frame_times(path: Path, frames: int, limits: Limits = LIMITS) -> Times | None:
-    """When each of so many frames of a video file is shown; None: it does not say."""
+def frame_times(path: Path, frames: int | None = None, limits: Limits = LIMITS) -> Times | None:
+    """When each of so many frames of a video file is shown; None: it does not say.
+
+    `frames` None: as many as there are time stamps.
+    """
     for decoded in (False, True):
         stamps, base = _stamps(path, limits, decoded=decoded)
-        if len(stamps) == frames:
+        if len(stamps) == frames or (frames is None and stamps):
             return times_of(sorted(stamps), base)
     return None
 

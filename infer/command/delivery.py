@@ -29,6 +29,7 @@ from .inputs import Inputs, Row
 from .journal import Journal, video_key
 from .labels import Labels
 from .output import stream, writer
+from .pictures import Pictures
 from .reading_options import limits_of, reader
 from .target import Target, checked_path
 
@@ -42,6 +43,8 @@ def to_stream(
     args: Namespace, target: Target, bundle: Bundle, inputs: Inputs, labels: Labels | None
 ) -> int:
     """Write every answer as soon as it is there; returns how many inputs failed."""
+    pictures = _pictures(args, bundle, inputs, labels)
+    pictures.check(inputs.videos)
     owed = Counter(row.video for row in inputs.rows)
     known: dict[int, Prediction] = {}
     failed = 0
@@ -56,6 +59,7 @@ def to_stream(
             if row.video is not None:
                 if row.video not in known:
                     known[row.video] = next(answers)
+                    pictures.save(inputs.videos[row.video], known[row.video])
                 prediction = replace(known[row.video], video=Path(row.name))
                 owed[row.video] -= 1
                 if not owed[row.video]:
@@ -77,6 +81,7 @@ def to_file(
     def where() -> Path:
         return checked_path(target, videos=inputs.videos, bundle=bundle.root)
 
+    pictures = _pictures(args, bundle, inputs, labels)
     # From before they are read: one that changes meanwhile is another one next time.
     keys = [video_key(video, inputs.frames.get(video)) for video in inputs.videos]
     journal = Journal(where(), _about(args, bundle), resume=args.resume)
@@ -86,13 +91,17 @@ def to_file(
             other = " and ".join(journal.differs)
             log.info(f"note: {journal.path} was of a run with another {other} and is dropped")
         left = [place for place, key in enumerate(keys) if key not in journal]
+        pictures.check(inputs.videos[place] for place in left)
         if len(left) < len(keys):
             done = len(keys) - len(left)
             log.info(f"note: {done} of {len(keys)} videos were answered by a run that was stopped")
         with _answers(args, bundle, [inputs.videos[k] for k in left], inputs.frames) as answers:
             for place, prediction in zip(left, answers, strict=True):
                 journal.add(keys[place], prediction)
+                pictures.save(inputs.videos[place], prediction)
                 _tell(prediction, True, True)
+        for place in sorted({*range(len(keys))} - {*left}):
+            pictures.save(inputs.videos[place], journal.get(keys[place]), missing=True)
         # Links on the way may have been changed meanwhile.
         failed = _write(where(), target.form, inputs, keys, journal, labels)
         keep = False
@@ -132,6 +141,10 @@ def _write(
         out.flush()
         os.fsync(out.fileno())
     return failed
+
+
+def _pictures(args: Namespace, bundle: Bundle, inputs: Inputs, labels: Labels | None) -> Pictures:
+    return Pictures(args, inputs, _spec(args, bundle), labels, bundle=bundle.root)
 
 
 def _problem(row: Row) -> Prediction:
