@@ -1,4 +1,4 @@
-"""The installed command: `clipduet predict`, `clipduet stream`, `clipduet doctor`."""
+"""The installed command: `clipduet predict`, `stream`, `serve`, `doctor`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .command.parser import Parser
 COMMANDS = {
     "predict": "classify video files",
     "stream": "classify long videos, cameras and addresses, a window at a time",
+    "serve": "answer requests with videos over HTTP, with a page to try it",
     "doctor": "show which backends run here, and why the others cannot",
 }
 
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .predict import main as run
     elif name == "stream":
         from .stream.__main__ import main as run
+    elif name == "serve":
+        from .serve.__main__ import main as run
     else:
         from .doctor import main as run
     from .command.runner import run_and_exit

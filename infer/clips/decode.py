@@ -48,8 +48,10 @@ class VideoInfo:
                     a file, read it with `every_frame=True` or `each_frame`
     full_decoding   why all frames were decoded ("codec mpeg4", "fields", "asked for"); "" where
                     fewer were, and of a folder of pictures
+    scaling         seconds of the reading in which frames were scaled
+    taken           numbers of the first frames of the clips, view by view
 
-    `decoded` and `full_decoding` say how it was read: two that differ in them only are equal.
+    The last four say how it was read: two that differ in them only are equal.
     """
 
     path: Path
@@ -63,6 +65,8 @@ class VideoInfo:
     lost: str = ""
     decoded: int | None = field(default=None, compare=False)
     full_decoding: str = field(default="", compare=False)
+    scaling: float = field(default=0.0, compare=False)
+    taken: Sequence[int] = field(default=(), compare=False)
 
 
 def read_video(

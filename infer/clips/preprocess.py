@@ -8,7 +8,9 @@ it likes, and crops.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -23,6 +25,9 @@ from .pixel_aspect import pixel_aspect
 from .sampling import sample_indices
 from .spec import ClipSpec, PreprocessSpec
 from .time_stamps import Times, times_for
+
+TAKEN = 64
+"""Numbers of frames that `VideoInfo.taken` has at most."""
 
 
 def load_clips(
@@ -110,14 +115,19 @@ def read_scaled(
         return _distinct(chosen)
 
     aspect: list[float] = []  # asked for when there is a frame: the file is a good one then
+    scaling = 0.0
 
     def scale(frame: Frames) -> Frames:
+        nonlocal scaling
         if not aspect:
             aspect.append(pixel_aspect(path, spec.preprocess, limits=limits))
+        start = time.perf_counter()
         try:
             return scale_frame(frame, spec.preprocess, aspect=aspect[0])
         except SpecError as error:
             raise VideoError(path, str(error)) from None
+        finally:
+            scaling += time.perf_counter() - start
 
     if os.path.isdir(path):
         unique, info = read_frames_folder(
@@ -127,7 +137,8 @@ def read_scaled(
         unique, info = read_array_file(path, pick, each=scale, limits=limits)
     else:
         unique, info = read_video(path, pick, each=scale, limits=limits, every_frame=every_frame)
-    return _views(unique, chosen), info
+    taken = [number for view in chosen for number in view][:TAKEN]
+    return _views(unique, chosen), replace(info, scaling=scaling, taken=tuple(taken))
 
 
 def clips_of_frames(frames: Frames, spec: ClipSpec, *, times: Times | None = None) -> Frames:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from ..pipeline.predictions import Load
 
 
-def add_reading_options(parser: argparse.ArgumentParser) -> None:
-    """Add them to a command's parser."""
+def add_limit_options(parser: argparse.ArgumentParser, limits: Limits = LIMITS) -> None:
+    """Add the limits of videos to a command's parser; `limits` are the defaults."""
     for name, kind, what in (
         ("pixels", from_one, "pixels of a frame, width times height"),
         ("frames", from_one, "frames of a video"),
         ("seconds", above_zero, "seconds of a video, by its time stamps"),
         ("bytes", from_one, "bytes of a video's file"),
     ):
-        most = getattr(LIMITS, name)
+        most = getattr(limits, name)
         parser.add_argument(
             f"--max-{name}",
             type=kind,
@@ -34,6 +34,11 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"{what}, at most; more is an error (default: {most:,})",
         )
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add limits and isolation to a command's parser."""
+    add_limit_options(parser)
     add = parser.add_argument
     add(
         "--isolate",

@@ -137,6 +137,9 @@ def _check_first_frames(path: Path, limits: Limits, lost: str) -> None:
                     if too_large(error, stream, limits):
                         # Of a frame that lacks its end the decoder says the same.
                         why = "its frames have more pixels than allowed: "
-                        raise VideoError(path, lost or why + limits.allowed("pixels")) from None
+                        if lost:
+                            raise VideoError(path, lost) from None
+                        allowed = limits.allowed("pixels")
+                        raise VideoError(path, why + allowed, "limit") from None
                 if not open_ones or seen > _PROBED:
                     return

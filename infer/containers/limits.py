@@ -47,25 +47,25 @@ class Limits:
         """Raises VideoError where width x height are too many pixels."""
         if width * height > self.pixels:
             found = f"{what} {width}x{height}, {width * height:,} pixels"
-            raise VideoError(path, f"{found}, allowed: {self.allowed('pixels')}")
+            raise VideoError(path, f"{found}, allowed: {self.allowed('pixels')}", "limit")
 
     def check_frames(self, path: Path, frames: int) -> None:
         """Raises VideoError where there are too many frames."""
         if frames > self.frames:
             found = f"it has at least {frames:,} frames"
-            raise VideoError(path, f"{found}, allowed: {self.allowed('frames')}")
+            raise VideoError(path, f"{found}, allowed: {self.allowed('frames')}", "limit")
 
     def check_seconds(self, path: Path, seconds: float) -> None:
         """Raises VideoError where a video is too long."""
         if seconds > self.seconds:
             found = f"it lasts at least {seconds:,.2f} seconds"
-            raise VideoError(path, f"{found}, allowed: {self.allowed('seconds')}")
+            raise VideoError(path, f"{found}, allowed: {self.allowed('seconds')}", "limit")
 
     def check_bytes(self, path: Path, count: int) -> None:
         """Raises VideoError where a file is too large."""
         if count > self.bytes:
             found = f"it has {count:,} bytes"
-            raise VideoError(path, f"{found}, allowed: {self.allowed('bytes')}")
+            raise VideoError(path, f"{found}, allowed: {self.allowed('bytes')}", "limit")
 
 
 LIMITS = Limits()

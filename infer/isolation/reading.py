@@ -27,7 +27,7 @@ import numpy as np
 from ..clips.decode import Frames, VideoInfo
 from ..clips.spec import ClipSpec
 from ..containers.limits import LIMITS, Limits
-from ..system.errors import BackendError, ClipDuetError, SpecError, VideoError
+from ..system.errors import FAILURES, BackendError, ClipDuetError, SpecError, VideoError
 from ..system.hardware import LARGEST_LIMIT
 from ..system.subprocess_call import ending, search_path
 from .messages import ConnectionLost, receive, receive_into, send
@@ -126,12 +126,13 @@ class IsolatedReading:
                     worker = None
                     # A video that was read before may have left the process damaged or large.
                     if not self._closed and (new or not failed.again):
-                        raise VideoError(path, self._told(failed.reason)) from None
+                        kind = _KINDS.get(failed.reason, "crash")
+                        raise VideoError(path, self._told(failed.reason), kind) from None
                 except ClipDuetError:
                     if not self._closed:
                         raise
                 if self._closed:
-                    raise VideoError(path, "its reading was stopped")
+                    raise VideoError(path, "its reading was stopped", "stopped")
         finally:
             self._idle.put(worker)
 
@@ -178,6 +179,7 @@ class IsolatedReading:
 
 
 _SLOW, _LARGE = "slow", "large"
+_KINDS = {_SLOW: "timeout", _LARGE: "memory"}
 
 
 class _Failed(Exception):
@@ -240,7 +242,9 @@ class _Worker:
                 kinds = {"SpecError": SpecError, "BackendError": BackendError}
                 raise kinds.get(str(answer["kind"]), ClipDuetError)(str(answer.get("text")))
             if "error" in answer:
-                raise VideoError(path, str(answer["error"]))
+                kind = answer.get("failure")
+                known = kind if kind in FAILURES else "unreadable"
+                raise VideoError(path, str(answer["error"]), known)
             clips = np.empty((spec.clips, *spec.clip_shape), np.uint8)
             if answer.get("shape") != list(clips.shape):
                 raise ConnectionLost

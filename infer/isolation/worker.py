@@ -74,7 +74,8 @@ def _answer(connection: socket.socket, job: Mapping[str, Any], limits: Limits) -
             send(connection, {"kind": type(error).__name__, "text": str(error)})
             return
         text = " ".join(f"its reading failed: {type(error).__name__}: {error}".split())[:400]
-        send(connection, {"error": reason or text, "memory": reason == NO_MEMORY})
+        about = {"memory": reason == NO_MEMORY, "failure": getattr(error, "kind", "")}
+        send(connection, {"error": reason or text, **about})
         return
-    about = {key: value for key, value in vars(info).items() if key != "path"}
-    send(connection, {"info": about, "shape": clips.shape}, clips)
+    known = {key: value for key, value in vars(info).items() if key != "path"}
+    send(connection, {"info": known, "shape": clips.shape}, clips)

@@ -21,7 +21,7 @@ from ..clips.decode import Frames, VideoInfo
 from ..clips.preprocess import load_clips, reason_of
 from ..clips.spec import ClipSpec
 from ..system.addresses import shown_path
-from ..system.errors import BackendError, VideoError
+from ..system.errors import NO_MEMORY, BackendError, VideoError
 from ..system.terminal import counted, printable
 from .rank import Ranked, top_k
 
@@ -74,14 +74,26 @@ class Prediction:
 
 
 @dataclass
-class _Loaded:
-    """One video on its way; `clips` is dropped as soon as the network has seen it."""
+class Loaded:
+    """One video on its way to the network.
+
+    Attributes:
+        video: its path.
+        clips: dropped as soon as the network has seen them; None where there is an error.
+        seconds: of reading and preprocessing.
+        error: why there are no clips, or None.
+        warning: as of `Prediction`.
+        failure: the kind of the error, of `FAILURES`, or "".
+        info: what is known about the video; None where there is an error.
+    """
 
     video: Path
     clips: Frames | None
     seconds: float
     error: str | None = None
     warning: str | None = None
+    failure: str = ""
+    info: VideoInfo | None = None
 
 
 def predict_videos(
@@ -115,7 +127,7 @@ def predict_videos(
     if batch_size < 1 or workers < 1:
         raise ValueError(f"batch_size {batch_size} and workers {workers} must be at least 1")
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    waiting: deque[Future[_Loaded]] = deque()
+    waiting: deque[Future[Loaded]] = deque()
     source = iter(videos)
     broken: list[Exception] = []
     window = batch_size + workers
@@ -129,18 +141,18 @@ def predict_videos(
             except Exception as error:  # the caller's
                 broken.append(error)
                 return
-            waiting.append(pool.submit(_load, video, spec, load))
+            waiting.append(pool.submit(load_video, video, spec, load))
 
     fill()
 
     def answers() -> Iterator[Prediction]:
         try:
             while waiting:
-                batch: list[_Loaded] = []
+                batch: list[Loaded] = []
                 while waiting and len(batch) < batch_size:
                     batch.append(waiting.popleft().result())
                 fill()
-                yield from _predict(batch, run, classes, k)
+                yield from predict_loaded(batch, run, classes, k)
             if broken:
                 raise broken[0]
         finally:
@@ -149,9 +161,10 @@ def predict_videos(
     return answers()
 
 
-def _load(video: Path, spec: ClipSpec, load: Load) -> _Loaded:
+def load_video(video: Path, spec: ClipSpec, load: Load) -> Loaded:
+    """Read one video; what is wrong with it is in what is returned."""
     start = time.perf_counter()
-    clips, error, warning = None, None, None
+    clips, info, error, warning, failure = None, None, None, None, ""
     try:
         clips, info = load(video, spec)
         if info.damaged:
@@ -161,12 +174,14 @@ def _load(video: Path, spec: ClipSpec, load: Load) -> _Loaded:
                 warning += f", the header claims {info.header_frames}"
     except (VideoError, MemoryError, cv2.error) as problem:
         error = reason_of(problem)
-    return _Loaded(video, clips, time.perf_counter() - start, error, warning)
+        failure = "memory" if error == NO_MEMORY else getattr(problem, "kind", "unreadable")
+    return Loaded(video, clips, time.perf_counter() - start, error, warning, failure, info)
 
 
-def _predict(
-    batch: list[_Loaded], run: Run, classes: Sequence[str], k: int
+def predict_loaded(
+    batch: Sequence[Loaded], run: Run, classes: Sequence[str], k: int
 ) -> Iterator[Prediction]:
+    """The predictions of videos that go through the network together."""
     good = [item.clips for item in batch if item.clips is not None]
     logits: list[npt.NDArray[np.float32]] = []
     share, problem = 0.0, None

@@ -41,13 +41,25 @@ def _restored(
     return error
 
 
-class VideoError(ClipDuetError):
-    """One video cannot be used. `path` is the video, `reason` one line without the path."""
+FAILURES = ("unreadable", "limit", "timeout", "memory", "crash", "stopped")
+"""Kinds of failures of a video: it gives no frames, is larger than allowed, takes too long or too
+much memory, ended the process that read it, or was not read to its end."""
 
-    def __init__(self, path: str | Path, reason: str) -> None:
+
+class VideoError(ClipDuetError):
+    """One video cannot be used.
+
+    Attributes:
+        path: the video.
+        reason: one line without the path.
+        kind: one of `FAILURES`.
+    """
+
+    def __init__(self, path: str | Path, reason: str, kind: str = "unreadable") -> None:
         super().__init__(path, reason)
         self.path = Path(path)
         self.reason = reason
+        self.kind = kind
 
     def _text(self) -> str:
         return f"{shown_path(self.path)}: {self.reason}"

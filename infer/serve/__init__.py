@@ -1,0 +1,1 @@
+"""A service that takes video files over HTTP: `clipduet serve --bundle B`."""

@@ -1,0 +1,193 @@
+"""The process around the application: sockets, slow connections, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from ..system.errors import ClipDuetError, os_reason
+from ..system.signals import SIGNALS, Stopped
+from .guard import Guard
+from .service import Service
+
+HEADERS = 10.0
+"""Seconds in which the head of a request must arrive."""
+SENDING = 30.0
+"""Seconds that a client may leave a response unread."""
+KEPT_ALIVE = 5
+"""Seconds that a connection is kept without a request."""
+CONNECTIONS = 512
+"""Connections at once; more get 503."""
+_BACKLOG = 256
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens; clients are accepted later.
+
+    Raises:
+        ClipDuetError: the address cannot be taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            made.bind(address)
+            made.listen(_BACKLOG)
+        except BaseException:
+            made.close()
+            raise
+    except OSError as error:
+        why = os_reason(error)
+        raise ClipDuetError(f"--host {host} --port {port} cannot be listened on: {why}") from None
+    return made
+
+
+def address_of(made: socket.socket) -> str:
+    """The address of a listening socket, for a browser."""
+    host, port = made.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_local(made: socket.socket) -> bool:
+    """Whether only this machine reaches a listening socket."""
+    host = str(made.getsockname()[0])
+    return host == "::1" or host.startswith("127.")
+
+
+def run(app: Guard, service: Service, made: socket.socket, *, grace: float) -> None:
+    """Answer requests until a signal comes, then finish what was accepted.
+
+    Args:
+        app: the application.
+        service: of the application.
+        made: of `listening`.
+        grace: seconds for what was accepted.
+
+    Raises:
+        Stopped: by SIGTERM or SIGHUP.
+        KeyboardInterrupt: by SIGINT.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # they are handled here
+
+    server = Server(configuration(app, grace))
+    stops: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        service.stopping = True
+        stops.append(number)
+        server.handle_exit(number, frame)
+
+    with _handled(stop):
+        asyncio.run(server.serve([made]))
+    if stops and stops[0] != signal.SIGINT:
+        raise Stopped(stops[0])
+    if stops:
+        raise KeyboardInterrupt
+
+
+def configuration(app: Guard, grace: float) -> Any:
+    """Settings of uvicorn."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app,
+        http=_patient_protocol(),
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEPT_ALIVE,
+        timeout_graceful_shutdown=max(round(grace), 1),
+    )
+
+
+@contextlib.contextmanager
+def _handled(stop: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle the signals that end a process; one that it ignores stays ignored."""
+    before: dict[int, Any] = {
+        number: handler
+        for number in (signal.SIGINT, *SIGNALS)
+        if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
+    }
+    try:
+        for number in before:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _patient_protocol() -> type[asyncio.Protocol]:
+    """The protocol of uvicorn, which gives up on clients that send or read nothing.
+
+    By itself it waits for the head of a request, and for a client that does not read, for ever.
+    """
+    import h11
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Patient(H11Protocol):
+        _head: asyncio.TimerHandle | None = None
+        _unread: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._expect_head()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.conn.their_state is not h11.IDLE:
+                self._cancel()
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._expect_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._cancel()
+            self.resume_writing()
+            super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._unread = self.loop.call_later(SENDING, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            if self._unread is not None:
+                self._unread.cancel()
+                self._unread = None
+            super().resume_writing()
+
+        def _expect_head(self) -> None:
+            self._cancel()
+            self._head = self.loop.call_later(HEADERS, self._give_up)
+
+        def _give_up(self) -> None:
+            if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+                self.transport.close()
+
+        def _cancel(self) -> None:
+            if self._head is not None:
+                self._head.cancel()
+                self._head = None
+
+    return Patient

@@ -1,0 +1,225 @@
+"""From uploads to predictions: a queue with an end, reading in processes, one network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ..api import Model
+from ..clips.decode import Frames, VideoInfo
+from ..isolation.reading import IsolatedReading
+from ..pipeline.predictions import Loaded, Prediction, load_video, predict_loaded
+from ..runtimes.base import Clips, Logits
+from ..system.errors import ClipDuetError
+from ..system.log import logger
+from .metrics import Metrics
+from .refusal import FAILED, Refused, told_to_client
+from .uploads import BodyLimits, Upload
+
+log = logger(__name__)
+T = TypeVar("T")
+
+FAULTS = ("timeout", "memory", "crash")
+"""Failures of a video that the one who runs the service should know of."""
+
+
+@dataclass(frozen=True)
+class ServiceLimits:
+    """What the service takes in.
+
+    Attributes:
+        workers: processes that read videos, and videos that are read at once.
+        queue: requests that wait beside those that are worked on.
+        wait: seconds that a video may wait before it is read.
+        body: of each request.
+    """
+
+    workers: int = 2
+    queue: int = 64
+    wait: float = 60.0
+    body: BodyLimits = field(default_factory=BodyLimits)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out for one upload.
+
+    Attributes:
+        prediction: as of `predict`; its video is the name that the client gave.
+        failure: the kind of its error, or "".
+        clips: what the network saw; None where there is an error.
+        info: what is known about the video; None where there is an error.
+    """
+
+    prediction: Prediction
+    failure: str
+    clips: Frames | None
+    info: VideoInfo | None
+
+
+class Service:
+    """A model behind a queue; its methods are for one event loop.
+
+    Attributes:
+        model: that classifies.
+        limits: what is taken in.
+        folder: where uploads are written.
+        metrics: what was counted.
+        stopping: whether requests are refused because the service ends.
+    """
+
+    def __init__(
+        self, model: Model, reading: IsolatedReading, limits: ServiceLimits, folder: Path
+    ) -> None:
+        self.model, self.limits, self.folder = model, limits, folder
+        self.stopping = False
+        self._reading = reading
+        self._inside = self._waiting = 0
+        self.metrics = Metrics(lambda: self._waiting, lambda: self._inside)
+        self._seconds = 0.1  # of a video, lately
+        self._readers = ThreadPoolExecutor(limits.workers, thread_name_prefix="read")
+        # The network runs for one caller at a time: more threads would only wait for it.
+        self._network = ThreadPoolExecutor(1, thread_name_prefix="network")
+        # More than are read, so that reading goes on while the network runs; and no more, as the
+        # clips of each are in memory.
+        self._slots = asyncio.Semaphore(limits.workers + 2)
+
+    def warm_up(self) -> None:
+        """Run the network once: the first run takes longer, and may fail."""
+        self.model.logits(np.zeros((1, *self.model.clip_shape), np.uint8))
+
+    def close(self) -> None:
+        """Let its threads end; what they do now is not waited for."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._network.shutdown(wait=False, cancel_futures=True)
+
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A place in the queue, for one request from its first byte to its answer.
+
+        Raises:
+            Refused: 429 there is none, 503 the service ends.
+        """
+        if self.stopping:
+            raise Refused(503, "stopping", "the service is being stopped", {"Retry-After": "5"})
+        if self._inside >= self.limits.workers + self.limits.queue:
+            again = {"Retry-After": str(self._expected_wait())}
+            raise Refused(429, "busy", f"{self._inside} requests are open; try again later", again)
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+
+    async def answer(self, upload: Upload, *, k: int) -> Answer:
+        """Read an upload and classify it.
+
+        Args:
+            upload: a file.
+            k: classes in the prediction.
+
+        Raises:
+            Refused: 503 it waited too long; 500 the service itself fails.
+        """
+        async with self._slot():
+            loaded = await self._load(upload)
+            read, clips = loaded.seconds, loaded.clips
+            run = functools.partial(
+                predict_loaded, [loaded], self.model.logits, self.model.classes, k
+            )
+            (prediction,) = await self._in(self._network, lambda: list(run()))
+        failure = loaded.failure or ("network" if prediction.error is not None else "")
+        self._count(loaded, prediction.seconds - read, failure)
+        error = prediction.error and told_to_client(prediction.error)
+        if failure == "network":
+            log.error(f"the network fails: {prediction.error}")
+            error = FAILED
+        shown = replace(prediction, video=Path(upload.name), error=error)
+        return Answer(shown, failure, None if failure else clips, loaded.info)
+
+    async def logits_of_video(self, upload: Upload) -> Logits:
+        """The logits of a video's clips, [clips, classes].
+
+        Raises:
+            Refused: 422 the video gives no clips; and as `answer`.
+        """
+        async with self._slot():
+            loaded = await self._load(upload)
+            if loaded.clips is None:
+                self._count(loaded, 0.0, loaded.failure)
+                raise Refused(422, loaded.failure, told_to_client(str(loaded.error)))
+            clips, start = loaded.clips, time.perf_counter()
+            logits = await self._in(self._network, lambda: self.model.logits(clips))
+        self._count(loaded, time.perf_counter() - start, "")
+        return logits
+
+    async def logits(self, clips: Clips) -> Logits:
+        """The logits of clips that a client has sent, uint8 [n, *clip_shape].
+
+        Raises:
+            Refused: as `answer`.
+        """
+        async with self._slot():
+            start = time.perf_counter()
+            logits = await self._in(self._network, lambda: self.model.logits(clips))
+        self.metrics.took("network", time.perf_counter() - start)
+        return logits
+
+    async def _load(self, upload: Upload) -> Loaded:
+        def load() -> Loaded:
+            return load_video(upload.path, self.model.bundle.spec, self._reading.load)
+
+        loaded = await self._in(self._readers, load)
+        if loaded.failure in FAULTS:
+            log.warning(f"{upload.name}: {loaded.error}")
+        return loaded
+
+    async def _in(self, threads: Executor, work: Callable[[], T]) -> T:
+        """Raises Refused where work fails by no fault of the client."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
+        except (ClipDuetError, OSError, MemoryError) as error:
+            log.error(str(error) or type(error).__name__)
+            raise Refused(500, "service", FAILED) from None
+
+    @contextlib.asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        start = time.perf_counter()
+        self._waiting += 1
+        try:
+            await asyncio.wait_for(self._slots.acquire(), self.limits.wait)
+        except asyncio.TimeoutError:
+            why = f"the video waited {self.limits.wait:g} seconds and was not read"
+            again = {"Retry-After": str(self._expected_wait())}
+            raise Refused(503, "waited", why, again) from None
+        finally:
+            self._waiting -= 1
+        self.metrics.took("wait", time.perf_counter() - start)
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds += 0.1 * (time.perf_counter() - begun - self._seconds)
+            self._slots.release()
+
+    def _count(self, loaded: Loaded, network: float, failure: str) -> None:
+        scaling = loaded.info.scaling if loaded.info else 0.0
+        self.metrics.took("read", loaded.seconds - scaling)
+        if loaded.info is not None:
+            self.metrics.took("preprocess", scaling)
+            self.metrics.took("network", network)
+        self.metrics.video(failure)
+
+    def _expected_wait(self) -> int:
+        """Whole seconds until there is room, by what videos took lately; 1 to 60."""
+        return min(max(math.ceil(self._inside * self._seconds / self.limits.workers), 1), 60)
