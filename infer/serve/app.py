@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .guard import Guard
+from .inference_route import add_inference
 from .predict_route import add_predict
 from .refusal import FAILED, ClientGone, Refused
 from .service import Service
@@ -39,6 +40,7 @@ def application(service: Service, tokens: Tokens | None = None) -> Guard:
     _add_health(app, service)
     _add_page(app)
     add_predict(app, service)
+    add_inference(app, service)
     return Guard(app, service.metrics, tokens)
 
 

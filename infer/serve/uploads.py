@@ -102,7 +102,12 @@ def _too_large(limits: BodyLimits) -> Refused:
 
 @contextlib.asynccontextmanager
 async def uploads(
-    receive: Receive, headers: Mapping[str, str], limits: BodyLimits, folder: Path
+    receive: Receive,
+    headers: Mapping[str, str],
+    limits: BodyLimits,
+    folder: Path,
+    *,
+    form: bool = True,
 ) -> AsyncIterator[list[Upload]]:
     """The files of a request, which are removed at the end: those of a form, or its body as one.
 
@@ -111,6 +116,7 @@ async def uploads(
         headers: of the request.
         limits: of its body.
         folder: where the files are written.
+        form: whether a form is taken apart.
 
     Raises:
         Refused: no file, too many, a form that makes no sense, or as `body_chunks`.
@@ -119,29 +125,24 @@ async def uploads(
     kind = headers.get("content-type", "")
     found: list[Upload] = []
     try:
-        if kind.partition(";")[0].strip().lower() == "multipart/form-data":
+        if form and kind.partition(";")[0].strip().lower() == "multipart/form-data":
             await _save_form(chunks, kind, limits, folder, found)
         else:
-            await save_body(chunks, folder, found)
+            await _save_body(chunks, folder, found)
         yield found
     finally:
         for upload in found:
             upload.path.unlink(missing_ok=True)
 
 
-async def save_body(chunks: AsyncIterator[bytes], folder: Path, found: list[Upload]) -> None:
-    """Write a body to one file, and add it to `found`.
-
-    Raises:
-        Refused: it is empty.
-    """
+async def _save_body(chunks: AsyncIterator[bytes], folder: Path, found: list[Upload]) -> None:
     found.append(Upload(RAW_NAME, new_path(folder)))
     size = 0
     with found[0].path.open("xb") as file:
         async for chunk in chunks:
             size += file.write(chunk)
     if not size:
-        raise Refused(422, "empty", "the body is empty; send a video file")
+        raise Refused(422, "empty", "the body is empty")
 
 
 def new_path(folder: Path) -> Path:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.browser import CHROMIUM, NO_CHROMIUM, browse
 
 MANY = (
     "paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8", "onnxruntime:fp16", "openvino:fp32",
     "openvino:bf16", "openvino:int8",
 )  # fmt: skip
 MakeResults = Callable[..., dict[str, Any]]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 # Reports how wide the page is inside a frame of a phone's width, in the title of the one outside.
 FRAME = """<!DOCTYPE html><title>waiting</title>
 <iframe id="phone" style="border:0;width:360px;height:800px" srcdoc="{page}"></iframe>
@@ -35,7 +34,7 @@ phone.onload = () => {{
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 @pytest.mark.parametrize("theme", ["folded", "unfolded"])
 def test_nothing_sticks_out_on_a_phone(
     make_results: MakeResults, report: Callable[..., Path], tmp_path: Path, theme: str
@@ -73,7 +72,7 @@ onload = () => {{
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_rows_of_the_gate_are_cards_on_a_phone_and_rows_elsewhere(
     make_results: MakeResults, report: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -115,7 +114,7 @@ onload = () => {{
 
 
 @pytest.mark.peer
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium to look at the page with")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 @pytest.mark.parametrize("given", [{"gain": 0.04}, {"gain": 0.0}], ids=["a gain", "no gain"])
 def test_the_first_screen_answers(
     make_results: MakeResults,
@@ -135,16 +134,3 @@ def test_the_first_screen_answers(
     assert figure > figures + 300, "the plot is beside the numbers"
     assert len({*phone["sides"]}) == 1, "the plot is below the numbers"
     assert phone["verdict"] < phone["numbers"] <= 844 < phone["plot"]
-
-
-def browse(page: Path, profile: Path, options: Sequence[str] = ()) -> str:
-    """The title of a page after its scripts ran."""
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-        "--disable-background-networking", f"--user-data-dir={profile}", "--dump-dom", *options,
-        page.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    found = re.search(r"<title>(.*?)</title>", done.stdout)
-    assert found, done.stderr
-    return html.unescape(found[1])

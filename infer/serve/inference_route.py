@@ -1,0 +1,148 @@
+"""The Open Inference Protocol (version 2), which clients of KServe and Triton speak: below /v2."""
+
+# No `from __future__ import annotations`: see app.py.
+
+import asyncio
+import re
+from typing import Any
+
+import numpy as np
+
+from ..pipeline.rank import mean_scores
+from ..runtimes.base import Logits
+from .inference_request import InferRequest, clips_of, read_request, videos_of, wrong
+from .inference_response import Tensor, infer_response
+from .refusal import FAILED, ClientGone, Refused
+from .service import Service
+from .uploads import Upload, uploads
+
+VIDEO, SCORES, LABEL = "video", "scores", "label"
+"""Names of tensors beside those of the bundle's network."""
+VERSION = "1"
+
+
+def add_inference(app: Any, service: Service) -> None:
+    """Add the routes."""
+    from fastapi import Request, Response
+    from fastapi.responses import JSONResponse
+
+    from .. import __version__
+
+    name = served_name(service)
+
+    def check(model: str, version: str) -> None:
+        if model != name:
+            raise Refused(404, "request", f"there is no model {model[:80]!r}; there is: {name}")
+        if version != VERSION:
+            raise Refused(404, "request", f"{name} has only version {VERSION}")
+
+    @app.get("/v2", summary="What the server is")
+    async def server() -> dict[str, Any]:
+        extensions = ["binary_tensor_data", "classification"]
+        return {"name": "clipduet", "version": __version__, "extensions": extensions}
+
+    @app.get("/v2/health/live", summary="Whether the process runs")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @app.get("/v2/health/ready", summary="Whether requests are taken in")
+    async def ready() -> Response:
+        return JSONResponse({"ready": not service.stopping}, 503 if service.stopping else 200)
+
+    @app.get("/v2/models/{model}", summary="Inputs and outputs")
+    @app.get("/v2/models/{model}/versions/{version}", include_in_schema=False)
+    async def metadata(model: str, version: str = VERSION) -> dict[str, Any]:
+        check(model, version)
+        return model_metadata(service)
+
+    @app.get("/v2/models/{model}/ready", summary="Whether requests are taken in")
+    @app.get("/v2/models/{model}/versions/{version}/ready", include_in_schema=False)
+    async def model_ready(model: str, version: str = VERSION) -> Response:
+        check(model, version)
+        return await ready()
+
+    @app.post("/v2/models/{model}/infer", summary="Run the network on clips or videos")
+    @app.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
+    async def infer(request: Request, model: str, version: str = VERSION) -> Response:
+        check(model, version)
+        limits, headers = service.limits.body, request.headers
+        async with (
+            service.place(),
+            uploads(request.receive, headers, limits, service.folder, form=False) as files,
+        ):
+            if await request.is_disconnected():
+                raise ClientGone
+            length = headers.get("inference-header-content-length")
+            asked = await asyncio.to_thread(read_request, files[0].path, length)
+            tensors = await _tensors(asked, service, files)
+        body, about = infer_response(asked, name, tensors, service.model.classes)
+        return Response(body, headers=about)
+
+
+def served_name(service: Service) -> str:
+    """The model's name as it stands in addresses."""
+    return re.sub(r"[^\w.-]+", "_", service.model.name, flags=re.ASCII)
+
+
+def model_metadata(service: Service) -> dict[str, Any]:
+    """Names, types and shapes of the tensors; a request has one of the inputs."""
+    bundle, model = service.model.bundle, service.model
+    clips = [-1, *model.clip_shape]
+    scores = [-1, len(model.classes)]
+    return {
+        "name": served_name(service),
+        "versions": [VERSION],
+        "platform": f"clipduet_{model.backend}_{model.precision}",
+        "inputs": [
+            {"name": bundle.input_name, "datatype": "UINT8", "shape": clips},
+            {"name": VIDEO, "datatype": "BYTES", "shape": [-1]},
+        ],
+        "outputs": [
+            {"name": bundle.output_name, "datatype": "FP32", "shape": scores},
+            {"name": SCORES, "datatype": "FP32", "shape": scores},
+            {"name": LABEL, "datatype": "BYTES", "shape": [-1]},
+        ],
+    }
+
+
+async def _tensors(asked: InferRequest, service: Service, files: list[Upload]) -> dict[str, Tensor]:
+    """All outputs; files that are written are added to `files`."""
+    bundle, model = service.model.bundle, service.model
+    given = (asked.input.name, asked.input.datatype)
+    if given == (bundle.input_name, "UINT8"):
+        clips = await asyncio.to_thread(clips_of, asked, model.clip_shape)
+        logits = await service.logits(clips)
+        each = [row[None] for row in logits]
+    elif given == (VIDEO, "BYTES"):
+        most = service.limits.body.files
+        videos: list[Upload] = []
+        try:
+            await asyncio.to_thread(videos_of, asked, service.folder, most, videos)
+        finally:
+            files += videos
+        each = await _logits_of_videos(service, videos)
+        logits = np.concatenate(each)
+    else:
+        there = f"{bundle.input_name} (UINT8), {VIDEO} (BYTES)"
+        raise wrong(f"there is no input {given[0]!r} ({given[1]}); there are: {there}")
+    if not np.isfinite(logits).all():
+        raise Refused(500, "network", FAILED)
+    scores = np.stack([mean_scores(one) for one in each])
+    labels = [model.classes[int(best)] for best in scores.argmax(axis=1)]
+    # The network's own tensor comes first; should it be called like one of the others, it is it.
+    own: dict[str, Tensor] = {bundle.output_name: logits}
+    return {**own, SCORES: scores.astype(np.float32), LABEL: labels, **own}
+
+
+async def _logits_of_videos(service: Service, videos: list[Upload]) -> list[Logits]:
+    jobs = [service.logits_of_video(video) for video in videos]
+    # All are waited for: their files are removed after this.
+    done = await asyncio.gather(*jobs, return_exceptions=True)
+    found: list[Logits] = []
+    for video, one in zip(videos, done, strict=True):
+        if isinstance(one, Refused) and len(videos) > 1:
+            raise Refused(one.status, one.kind, f"{video.name}: {one.reason}", one.headers)
+        if isinstance(one, BaseException):
+            raise one
+        found.append(one)
+    return found
