@@ -38,7 +38,8 @@ def test_the_requests_of_the_page(running, videos, tmp_path):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         results = json.loads(done.stdout)["results"]
         assert [one["label"] for one in results] == ["green"] * shlex.join(words).count("@")
-        assert all(len(one["topk"]) == (3 if "top_k" not in address else 2) for one in results)
+        # All three classes, or those of the best two that reach 0.1: green is far above.
+        assert {len(one["topk"]) for one in results} == {1 if "top_k" in address else 3}
 
 
 def test_the_client_of_the_page(running, videos, tmp_path):

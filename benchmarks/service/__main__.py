@@ -1,0 +1,212 @@
+"""`python -m benchmarks.service`: whether every request gets its one right answer under load.
+
+The command starts `clipduet serve` on the loopback and asks it from many clients at once. Some
+requests are broken or hostile, and processes that read videos are killed at random. Right answers
+are those of predict, for the same bytes. Exit status 1 where an answer is missing or wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import machine
+from benchmarks.common.command import add_out, carry_out, measuring
+from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.result_file import header
+from benchmarks.service.bodies import (
+    BROKEN,
+    GOOD,
+    Body,
+    broken_files,
+    drawn,
+    file_body,
+    hostile_bodies,
+)
+from benchmarks.service.clients import Outcome, ask_all
+from benchmarks.service.process import Watched, service
+from export.option_limits import SEED, SHARE, THREADS, Allowed
+from infer.command.parser import Parser
+from infer.command.runner import run_and_exit
+from infer.system.log import logger
+
+log = logger("benchmarks.service")
+
+NUMBERS = {
+    "requests": Allowed(1, 10_000_000),
+    "clients": Allowed(1, 1000),
+    "broken": SHARE,
+    "hostile": SHARE,
+    "kill_every": Allowed(0, 86_400, "seconds"),
+    "threads": THREADS,
+    "workers": Allowed(1, 256),
+    "seed": SEED,
+}
+GROWTH = 0.1
+"""Of the service's memory, from the first fifth of the time to the last, that counts as flat."""
+JUDGED = 120
+"""Looks at the memory, a minute, from which it is judged: it grows while all begins."""
+
+
+@measuring
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 all is right, 1 an answer is missing or wrong, 2 wrong use."""
+    options = _parser().parse_args(arguments)
+    result = carry_out(run, options, allowed=NUMBERS)
+    for line in lines(result):
+        print(line)
+    if options.out:
+        print(f"written: {options.out}")
+    return 0 if result["met"] else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m benchmarks.service",
+        description="Ask the service from many clients at once, with broken and hostile requests.",
+    )
+    add = parser.add_argument
+    add("--bundle", type=Path, default=Path("bundles/dml"), help="default: %(default)s")
+    add("--video", nargs="+", default=["data/motions/test/0000*.mp4"], metavar="PATH",
+        help="files, folders, quoted patterns; default: %(default)s")  # fmt: skip
+    add("--requests", type=int, default=10_000, help="default: %(default)s")
+    add("--clients", type=int, default=64, help="that ask at once (default: %(default)s)")
+    add("--broken", type=float, default=0.01, help="share of requests with broken files "
+        "(default: %(default)s)")  # fmt: skip
+    add("--hostile", type=float, default=0.01, help="share of hostile requests "
+        "(default: %(default)s)")  # fmt: skip
+    add("--kill-every", type=float, default=5.0, metavar="SECONDS",
+        help="mean time between two killed workers; 0: none (default: %(default)s)")  # fmt: skip
+    add("--threads", type=int, default=2, help="of the network (default: %(default)s)")
+    add("--workers", type=int, default=2, help="that read videos (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of the order of requests, and of what is killed")
+    add_out(parser, "reports/service/results.json")
+    return parser
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Ask, and count; JSON-ready."""
+    from infer.command.inputs import find_videos
+
+    paths = find_videos(options.video).videos
+    if not paths:
+        raise BenchmarkError(f"--video {' '.join(options.video)} names no video")
+    log.info(f"predict answers {len(paths)} videos and their broken copies")
+    bodies = [*known_bodies(options.bundle, paths), *hostile_bodies()]
+    plan = drawn(
+        bodies,
+        options.requests,
+        broken=options.broken,
+        hostile=options.hostile,
+        seed=options.seed,
+    )
+    settings = ["--threads", str(options.threads), "--workers", str(options.workers)]
+    settings += ["--max-queue", str(2 * options.clients), "--idle-timeout", "2"]
+    settings += ["--queue-timeout", "300"]
+    start = time.perf_counter()
+    with service(options.bundle, settings, kill_every=options.kill_every, seed=options.seed) as one:
+        log.info(f"{options.requests} requests from {options.clients} clients to {one.address}")
+        outcomes = asyncio.run(ask_all(one.address, plan, clients=options.clients))
+    seconds = time.perf_counter() - start
+    return {
+        **header("clipduet.service", 1),
+        "bundle": options.bundle.name,
+        "videos": len(paths),
+        "clients": options.clients,
+        "workers": options.workers,
+        "threads": options.threads,
+        "seed": options.seed,
+        **summary(outcomes, one, seconds),
+        "machine": machine.machine(),
+    }
+
+
+def known_bodies(bundle: Path, videos: Sequence[Path]) -> list[Body]:
+    """Good and broken files, with what predict says of them."""
+    from infer.api import load
+    from infer.command.output import record
+
+    good = [path.read_bytes() for path in videos]
+    broken = broken_files(good)
+    bodies = []
+    with tempfile.TemporaryDirectory() as folder, load(bundle, backend="onnxruntime") as model:
+        files: list[Path] = []
+        for number, content in enumerate([*good, *broken.values()]):
+            files.append(Path(folder) / str(number))  # without a suffix, as the service has it
+            files[-1].write_bytes(content)
+        answers = [
+            record(path.name, one, None)
+            for path, one in zip(files, model.predict(files), strict=True)
+        ]
+    for path, content, answer in zip(videos, good, answers, strict=False):
+        bodies.append(file_body(path.name, GOOD, content, answer))
+    for (name, content), answer in zip(broken.items(), answers[len(good) :], strict=True):
+        bodies.append(file_body(name, BROKEN, content, answer))
+    if not any("label" in answer for answer in answers[: len(good)]):
+        raise BenchmarkError("predict answers none of the videos")
+    return bodies
+
+
+def summary(outcomes: Sequence[Outcome], one: Watched, seconds: float) -> dict[str, Any]:
+    """What came of the requests, and of the service's memory."""
+    verdicts = Counter(outcome.verdict for outcome in outcomes)
+    wrong = {
+        f"{outcome.body.name}: {outcome.verdict}"
+        for outcome in outcomes
+        if outcome.verdict not in ("right", "killed")
+    }
+    times = sorted(o.seconds for o in outcomes if o.body.group == GOOD and o.status == 200)
+    fifth = max(len(one.resident) // 5, 1)
+    first, last = sum(one.resident[:fifth]) / fifth, sum(one.resident[-fifth:]) / fifth
+    flat = last <= (1 + GROWTH) * first if len(one.resident) >= JUDGED else None
+    return {
+        "requests": len(outcomes),
+        "right": verdicts["right"],
+        "killed_workers": one.killed,
+        "good_files_lost_to_killed_workers": verdicts["killed"],
+        "wrong": sorted(wrong),
+        "groups": dict(Counter(outcome.body.group for outcome in outcomes)),
+        "statuses": {str(k): v for k, v in sorted(Counter(o.status for o in outcomes).items())},
+        "seconds": round(seconds, 1),
+        "requests_per_second": round(len(outcomes) / seconds, 2),
+        "latency_seconds": {
+            f"p{share}": round(times[min(len(times) * share // 100, len(times) - 1)], 4)
+            for share in (50, 90, 99)
+            if times
+        },
+        "resident_bytes": {
+            "first_fifth": round(first), "last_fifth": round(last),
+            "most": max(one.resident, default=0),
+            "most_of_workers": max(one.workers_resident, default=0),
+        },
+        "resident_flat": flat,
+        "met": not wrong and verdicts["killed"] <= one.killed and flat is not False,
+    }  # fmt: skip
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The result for people."""
+    latency = ", ".join(
+        f"{name} {value:.3f} s" for name, value in result["latency_seconds"].items()
+    )
+    memory = {name: f"{value / 2**20:.0f} MiB" for name, value in result["resident_bytes"].items()}
+    lost = result["good_files_lost_to_killed_workers"]
+    return [
+        f"{result['right']} of {result['requests']} answers are right",
+        f"{result['killed_workers']} workers were killed; {lost} good files were lost to that",
+        *(f"wrong: {one}" for one in result["wrong"][:20]),
+        f"good files: {latency}; {result['requests_per_second']} requests a second",
+        f"memory of the service: {memory['first_fifth']} in the first fifth of the time, "
+        f"{memory['last_fifth']} in the last, {memory['most']} at most",
+        "all is right" if result["met"] else "NOT all is right",
+    ]
+
+
+if __name__ == "__main__":
+    run_and_exit(main)

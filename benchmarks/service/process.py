@@ -1,0 +1,124 @@
+"""The service as a process of its own: started, watched, and its workers killed at random."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.common.errors import BenchmarkError
+
+_SAMPLED = 0.5
+"""Seconds between two looks at the memory."""
+
+
+class Watched:
+    """A running service.
+
+    Attributes:
+        address: where it answers.
+        resident: bytes of the service's own process, over time.
+        workers_resident: bytes of its processes that read, together, over time.
+        killed: how many of those were killed here.
+    """
+
+    def __init__(self, address: str, process: int) -> None:
+        self.address = address
+        self.resident: list[int] = []
+        self.workers_resident: list[int] = []
+        self.killed = 0
+        self._process = process
+        self._over = threading.Event()
+
+    def watch(self, *, kill_every: float, seed: int) -> None:
+        """Look at memory, and kill workers, until `end`."""
+        dice = random.Random(seed)
+        until_kill = dice.expovariate(1 / kill_every) if kill_every else float("inf")
+        while not self._over.wait(_SAMPLED):
+            workers = children(self._process)
+            self.resident.append(resident_bytes(self._process))
+            self.workers_resident.append(sum(map(resident_bytes, workers)))
+            until_kill -= _SAMPLED
+            if until_kill <= 0 and workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(dice.choice(workers), signal.SIGKILL)
+                    self.killed += 1
+                until_kill = dice.expovariate(1 / kill_every)
+
+    def end(self) -> None:
+        """Let `watch` return."""
+        self._over.set()
+
+
+@contextlib.contextmanager
+def service(
+    bundle: Path, options: Sequence[str], *, kill_every: float, seed: int
+) -> Iterator[Watched]:
+    """Start `clipduet serve` on the loopback, and end it by SIGTERM.
+
+    Args:
+        bundle: its folder.
+        options: further ones of the command.
+        kill_every: mean seconds between two killed workers; 0: none is killed.
+        seed: of which, and when.
+
+    Raises:
+        BenchmarkError: it does not start, or does not end in order.
+    """
+    command = [sys.executable, "-m", "infer", "serve", "--bundle", str(bundle), "--port", "0"]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    said: list[str] = []
+    try:
+        for line in process.stderr:
+            said.append(line)
+            if found := re.search(r"answers on (http://\S+)", line):
+                break
+        else:
+            raise BenchmarkError(f"the service does not start: {''.join(said).strip()}")
+        watched = Watched(found[1], process.pid)
+        # Its messages are read all the time: a full pipe would stop it.
+        reading = threading.Thread(target=lambda: said.extend(process.stderr or ()))
+        watching = threading.Thread(target=lambda: watched.watch(kill_every=kill_every, seed=seed))
+        reading.start()
+        watching.start()
+        try:
+            yield watched
+        finally:
+            watched.end()
+            watching.join()
+            process.terminate()
+            status = process.wait(120)
+            reading.join()
+        if status != 143 or any("Traceback" in line for line in said):
+            raise BenchmarkError(f"the service ended with {status}: {''.join(said[-20:]).strip()}")
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def children(process: int) -> list[int]:
+    """The processes that a process has started and that live."""
+    found: list[int] = []
+    for file in Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, file.read_text().split())
+    return found
+
+
+def resident_bytes(process: int) -> int:
+    """Memory of a process that is in use; 0 where it has ended."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
+    except (OSError, IndexError):
+        return 0
