@@ -5,6 +5,7 @@ It may crash, hang or be killed at any time; it says nothing and writes nothing 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import queue
 import resource
@@ -24,6 +25,9 @@ from ..containers.limits import Limits
 from ..system.errors import NO_MEMORY, ClipDuetError
 from .messages import ConnectionLost, receive, send
 
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
+"""Flags of `unshare`, of Linux."""
+
 
 def serve(descriptor: int, memory: int, limits: Mapping[str, Any]) -> None:
     """Answer requests until the other side of the socket is closed.
@@ -38,11 +42,22 @@ def serve(descriptor: int, memory: int, limits: Mapping[str, Any]) -> None:
     allowed = Limits(**limits)
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     with socket.socket(fileno=descriptor) as connection:
+        _leave_networks()  # before there are threads: else the system refuses it
         threading.Thread(target=_listen, args=(connection, jobs), daemon=True).start()
         _limit(memory)
         send(connection, {"ready": True})
         while True:
             _answer(connection, jobs.get(), allowed)
+
+
+def _leave_networks() -> None:
+    """Cut this process off from all networks, this machine's own addresses too.
+
+    Where the system allows it to users, or this is root: else nothing is changed.
+    """
+    unshare = getattr(ctypes.CDLL(None), "unshare", None)
+    if unshare is not None and unshare(_NEW_NETWORK):
+        unshare(_NEW_USER | _NEW_NETWORK)
 
 
 def _listen(connection: socket.socket, jobs: queue.SimpleQueue[dict[str, Any]]) -> None:

@@ -50,6 +50,15 @@ def opened(file, *args, **options):
         time.sleep(1000)
     if "eat" in name:
         bytearray(8 << 30)
+    if "dial" in name:
+        import socket
+        port = int(open(str(file).removeprefix("file:") + ".port").read())
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=5)
+        except OSError:
+            pass
+        else:
+            os._exit(7)
     if "raise" in name:
         raise KeyError("a bug")
     if "mistake" in name:
@@ -106,6 +115,20 @@ def test_what_is_read_is_the_same_to_the_bit(tmp_path, colour_clip, write_clip):
             with pytest.raises(VideoError) as known_error:
                 load_clips(path, spec)
             assert str(isolated.value) == str(known_error.value)
+
+
+def namespaces_are_allowed() -> bool:
+    code = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x50000000) != 0)"
+    return subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_process_that_reads_has_no_network(broken_decoder, colour_clip):
+    if not namespaces_are_allowed():
+        pytest.skip("this system does not let a process leave the network")
+    clip = colour_clip("dial.mp4", "red")
+    with socket.create_server(("127.0.0.1", 0)) as listener, IsolatedReading(1) as reading:
+        Path(f"{clip}.port").write_text(str(listener.getsockname()[1]))
+        reading.load(clip, SPEC)
 
 
 def test_what_is_no_fault_of_the_video_stays_what_it_is(broken_decoder, colour_clip):
