@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 Activations = Literal["uint8", "int8"]
 
+FUSED = ("Relu", "Clip")
+"""Activation functions that runtimes make part of a convolution of bytes: limits of its output."""
+
 MOVES = ("Reshape", "Pad", "Slice", "Concat", "Transpose", "MaxPool")
 """Operators whose outputs are values of their inputs, or 0: both have the same scale."""
 
@@ -103,9 +106,9 @@ def _asks(graph: GraphIndex, node: Any, kept: Set[str], activations: Activations
 
 
 def _result(graph: GraphIndex, conv: Any) -> str:
-    """What a convolution writes: its output, or that of a ReLU, which is fused with it."""
+    """What a convolution writes: its output, or that of a ReLU or ReLU6 fused with it."""
     readers = graph.read_by.get(conv.output[0], ())
-    fused = len(readers) == 1 and readers[0].op_type == "Relu"
+    fused = len(readers) == 1 and readers[0].op_type in FUSED
     return str((readers[0] if fused else conv).output[0])
 
 

@@ -35,12 +35,17 @@ if TYPE_CHECKING:
 KEEP_FLOAT: tuple[str, ...] = (
     r"pixels",
     r"\.se\.",
+    r"\.mid_se\.",
     r"global_attention",
     r"(backbone|head)\.fc",
+    r"backbone\.out",
 )
 """Patterns (`re.search`) of node names that are not quantised."""
 
-LOOSE = ("Relu", "Sigmoid", "Reshape", "GlobalAveragePool", "ReduceMean", "Cast", "Transpose")
+LOOSE = (
+    *("Relu", "Clip", "HardSwish", "Sigmoid", "HardSigmoid"),
+    *("Reshape", "GlobalAveragePool", "ReduceMean", "Cast", "Transpose"),
+)
 """Operators without weights, which stay in float where all that is before or behind them does."""
 
 
