@@ -4,10 +4,14 @@ Writes DIR/results.json (a copy, and copies of the logits and of the pictures of
 DIR/summary.json, DIR/report.md, DIR/results.csv, DIR/index.html, DIR/gain.svg, the gain in each
 deployment as a picture, and DIR/badge.svg. JSON is the source; nothing is measured here, and no
 clip is read.
+
+`python -m benchmarks.report A.json B.json --out DIR` compares two results: DIR/comparison.html,
+DIR/comparison.md and DIR/difference.svg.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,9 +29,11 @@ from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.pages.picture import picture
 from benchmarks.report.badge import badge
+from benchmarks.report.comparison import TITLE, comparison_overview, comparison_sections
 from benchmarks.report.content import content, title
 from benchmarks.report.overview import BADGE, PICTURE, overview
 from benchmarks.report.table import as_csv
+from benchmarks.report.two_gates import compare_gates
 from benchmarks.study.result_file import load_study
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
@@ -45,7 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(
         prog="python -m benchmarks.report", description="Write a benchmark's result as a report."
     )
-    parser.add_argument("results", type=Path, help="result file of `python -m benchmarks.gain`")
+    parser.add_argument(
+        "results",
+        type=Path,
+        nargs="+",
+        metavar="RESULTS.json",
+        help="result file of `python -m benchmarks.gain`; two are compared",
+    )
     parser.add_argument("--out", "--output", type=Path, required=True, help="folder of the report")
     parser.add_argument(
         "--study",
@@ -53,10 +65,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"result file of the study (default: {STUDY}, if it is of the same task)",
     )
     options = parser.parse_args(arguments)
-    write_report(options.results, options.out, study=options.study)
+    _check(options)
+    if len(options.results) == 2:
+        first, second = options.results
+        print(f"written: {write_comparison(first, second, options.out)}")
+        return 0
+    write_report(options.results[0], options.out, study=options.study)
     others = ("report.md", "results.csv", "summary.json", PICTURE, BADGE)
     print(f"written: {', '.join([str(options.out / 'index.html'), *others])}")
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    given = len(options.results)
+    if given > 2:
+        raise BenchmarkError(
+            f"{given} result files were given; allowed: one for its report, two to compare them"
+        )
+    if given == 2 and options.study is not None:
+        raise BenchmarkError(
+            "--study has no effect where two results are compared: leave it out, or give one result"
+        )
+
+
+def write_comparison(first: Path, second: Path, folder: Path) -> str:
+    """Write a page that compares two results; the names of its files.
+
+    Raises:
+        BenchmarkError: see `benchmarks.report.two_gates.compare_gates`.
+    """
+    found = compare_gates(first, second)
+    opening, sections = comparison_overview(found), comparison_sections(found)
+    when = "; ".join(
+        f"{name}: {measured(one)}" for name, one in zip("AB", found.results, strict=True)
+    )
+    page = html_page.render(TITLE, when, sections, opening)
+    drawn = picture(opening.plot.chart)
+    write_text(folder / "comparison.md", markdown(TITLE, when, sections, opening))
+    write_text(folder / "comparison.html", page)
+    write_text(folder / opening.picture, drawn)
+    return f"{folder / 'comparison.html'}, comparison.md, {opening.picture}"
 
 
 def write_report(results_file: Path, folder: Path, *, study: Path | None = None) -> None:
