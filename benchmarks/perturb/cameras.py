@@ -15,6 +15,7 @@ from functools import partial
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.perturb.h264 import recompressed
 from infer.clips.decode import Frames
@@ -23,6 +24,8 @@ CLEAN = "clean"
 """The name of the clips as they are."""
 ALL = "all"
 """What a command line says instead of every name."""
+
+Numbers = npt.NDArray[np.int64]
 
 RATE_FACTORS = (28, 36, 44)
 DROPPED = 0.3  # share of the frames
@@ -38,27 +41,39 @@ class Perturbation:
     Attributes:
         title: name for people.
         about: what it does, with its numbers.
-        apply: uint8 [n, H, W, 3] RGB, the clip's frames per second and a generator to uint8
-            [m, H, W, 3]; m is n where no frame is left out, and at least 1.
+        change: uint8 [n, H, W, 3] RGB, the clip's frames per second and a generator to uint8
+            [n, H, W, 3]; None: pixels stay.
+        keep: the number of frames and a generator to the numbers of those that are left, int64
+            [m], ascending, at least one; None: all.
     """
 
     title: str
     about: str
-    apply: Callable[[Frames, float, np.random.Generator], Frames]
+    change: Callable[[Frames, float, np.random.Generator], Frames] | None = None
+    keep: Callable[[int, np.random.Generator], Numbers] | None = None
+
+    def apply(self, frames: Frames, fps: float, rng: np.random.Generator) -> tuple[Frames, Numbers]:
+        """The frames that are left, uint8 [m, H, W, 3], and their numbers, int64 [m]."""
+        if self.keep is None:
+            left, kept = frames, np.arange(len(frames))
+        else:
+            kept = self.keep(len(frames), rng)
+            left = frames[kept]
+        return left if self.change is None else self.change(left, fps, rng), kept
 
 
 def _h264(frames: Frames, fps: float, rng: np.random.Generator, *, crf: int) -> Frames:
     return recompressed(frames, crf=crf, fps=fps)
 
 
-def _every(frames: Frames, fps: float, rng: np.random.Generator, *, step: int) -> Frames:
-    return frames[::step]
+def _every(count: int, rng: np.random.Generator, *, step: int) -> Numbers:
+    return np.arange(0, count, step)
 
 
-def _dropped(frames: Frames, fps: float, rng: np.random.Generator) -> Frames:
-    """Never all: of a clip of one frame that one stays."""
-    count = min(round(DROPPED * len(frames)), len(frames) - 1)
-    return np.delete(frames, rng.choice(len(frames), count, replace=False), axis=0)
+def _not_dropped(count: int, rng: np.random.Generator) -> Numbers:
+    """Never none: of a clip of one frame that one stays."""
+    left = count - min(round(DROPPED * count), count - 1)
+    return np.sort(rng.choice(count, left, replace=False))
 
 
 def _half_resolution(frames: Frames, fps: float, rng: np.random.Generator) -> Frames:
@@ -98,13 +113,15 @@ PERTURBATIONS = {
         for crf in RATE_FACTORS
     },
     "half_rate": Perturbation(
-        "half the frame rate", "frames 0, 2, 4, ...", partial(_every, step=2)
+        "half the frame rate", "frames 0, 2, 4, ...", keep=partial(_every, step=2)
     ),
     "third_rate": Perturbation(
-        "a third of the frame rate", "frames 0, 3, 6, ...", partial(_every, step=3)
+        "a third of the frame rate", "frames 0, 3, 6, ...", keep=partial(_every, step=3)
     ),
     "dropped_frames": Perturbation(
-        "dropped frames", f"{100 * DROPPED:g} % of the frames left out, drawn at random", _dropped
+        "dropped frames",
+        f"{100 * DROPPED:g} % of the frames left out, drawn at random",
+        keep=_not_dropped,
     ),
     "half_resolution": Perturbation(
         "half the resolution",

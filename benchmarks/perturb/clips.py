@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import numpy as np
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import shown_path
 from benchmarks.perturb.cameras import PERTURBATIONS, generator
+from infer.clips.array_file import is_array_file, read_array_file
 from infer.clips.decode import Frames, read_video
 from infer.clips.frames_folder import read_frames_folder
+from infer.clips.pixel_aspect import pixel_aspect
 from infer.clips.preprocess import clips_of_frames, reason_of
 from infer.clips.spec import ClipSpec
+from infer.clips.time_stamps import times_for
 from infer.system.errors import SpecError, VideoError
 from train.config.list_format import FRAME_SUFFIX
 from train.data.lists import Sample
@@ -87,8 +91,12 @@ class PerturbedClips:
         try:
             frames, fps = all_frames(sample, self._suffix)
             rng = generator(self._seed, self._name, shown_path(sample.path, self._root))
-            perturbed = PERTURBATIONS[self._name].apply(frames, fps, rng)
-            return clips_of_frames(perturbed, self.spec)
+            perturbed, kept = PERTURBATIONS[self._name].apply(frames, fps, rng)
+            times = times_for(sample.path, len(frames), self.spec.sampling)
+            if times is not None:  # a frame is shown until the next one that is left
+                times = np.append(times[kept], times[-1])
+            aspect = pixel_aspect(sample.path, self.spec.preprocess)
+            return clips_of_frames(perturbed, self.spec, times=times, aspect=aspect)
         except Exception as error:
             # One clip's odd frames must not end the others' answers.
             reason = _reason(error)
@@ -116,12 +124,14 @@ def all_frames(sample: Sample, suffix: str) -> tuple[Frames, float]:
             )
         return frame
 
-    if sample.frames is None:
-        frames, info = read_video(sample.path, range, each=count)
-    else:
+    if os.path.isdir(sample.path):
         frames, info = read_frames_folder(
             sample.path, range, suffix=suffix, frames=sample.frames, each=count
         )
+    elif is_array_file(sample.path):
+        frames, info = read_array_file(sample.path, range, each=count)
+    else:
+        frames, info = read_video(sample.path, range, each=count)
     return frames, info.fps or USUAL_RATE
 
 

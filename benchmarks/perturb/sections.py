@@ -53,7 +53,7 @@ def sentences(results: Results) -> list[str]:
             f"In {numbers.cell_name(reference)} the gain of the DML student is above zero under "
             f"{_counted(own, results)} ({pairs}, {results['data']['listed']:,} clips)."
         )
-    said.append(f"On the clips as they are it is {numbers.interval(clean['gain'])} points.")
+    said.append(f"On the clips as they are the gain is {numbers.interval(clean['gain'])} points.")
     if own:
         least = min(own, key=lambda row: row["gain"]["point"])
         said[-1] = (

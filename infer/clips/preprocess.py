@@ -141,14 +141,16 @@ def read_scaled(
     return _views(unique, chosen), replace(info, scaling=scaling, taken=tuple(taken))
 
 
-def clips_of_frames(frames: Frames, spec: ClipSpec, *, times: Times | None = None) -> Frames:
+def clips_of_frames(
+    frames: Frames, spec: ClipSpec, *, times: Times | None = None, aspect: float = 1.0
+) -> Frames:
     """The clips of a video whose frames are read already, as `load_clips` gives those of a file.
 
     Args:
-        frames: uint8 [n, H, W, 3] RGB, all frames in their order, at least one; their pixels are
-            squares.
+        frames: uint8 [n, H, W, 3] RGB, all frames in their order, at least one.
         spec: how to sample, scale and crop.
         times: as for `sample_indices`.
+        aspect: as for `scale_frame`.
 
     Returns:
         uint8 [views * crops, T, crop, crop, 3] RGB.
@@ -157,7 +159,7 @@ def clips_of_frames(frames: Frames, spec: ClipSpec, *, times: Times | None = Non
         SpecError: the frames cannot be scaled in their shape, or are smaller than the crop.
     """
     chosen = sample_indices(len(frames), spec.sampling, times=times)
-    scaled = scale_frames(frames[_distinct(chosen)], spec.preprocess)
+    scaled = scale_frames(frames[_distinct(chosen)], spec.preprocess, aspect=aspect)
     return crop_frames(_views(scaled, chosen), spec.preprocess)
 
 

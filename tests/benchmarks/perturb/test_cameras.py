@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.perturb import cameras, clips
-from benchmarks.perturb.cameras import PERTURBATIONS, chosen_names, generator
+from benchmarks.perturb.cameras import PERTURBATIONS, Perturbation, chosen_names, generator
 from benchmarks.perturb.clips import PerturbedClips, subset
 from benchmarks.perturb.h264 import recompressed
 from infer.clips.preprocess import load_clips
@@ -36,7 +38,7 @@ def frames() -> np.ndarray:
 
 
 def perturbed(name: str, frames: np.ndarray, *, seed: int = 0, path: str = "a.mp4") -> np.ndarray:
-    return PERTURBATIONS[name].apply(frames, 8.0, generator(seed, name, path))
+    return PERTURBATIONS[name].apply(frames, 8.0, generator(seed, name, path))[0]
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -139,11 +141,49 @@ def test_frames_are_perturbed_before_they_are_sampled(
         seen.append((frames.shape, fps))
         return frames
 
-    monkeypatch.setitem(PERTURBATIONS, "none", cameras.Perturbation("", "", nothing))
+    monkeypatch.setitem(PERTURBATIONS, "none", Perturbation("", "", nothing))
     dataset = PerturbedClips([sample], SPEC, name="none", seed=0, root=video.parent)
     read, label = dataset.read(0, rng=None)
     assert seen == [((9, 34, 50, 3), 10.0)] and label == 2
     assert np.array_equal(read, load_clips(video, SPEC)[0])
+
+
+def test_sampling_by_time_knows_of_the_frames_that_are_left(
+    tmp_path: Path, write_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels = np.arange(10, 250, 20, dtype=np.uint8)
+    video = write_clip(tmp_path / "a.mp4", np.tile(levels[:, None, None, None], (1, 16, 16, 3)))
+    late = Perturbation("", "", keep=lambda count, rng: np.array([0, 1, 2, 11]))
+    monkeypatch.setitem(PERTURBATIONS, "late", late)
+    for by, expected in (("frame", [0, 1, 2, 11]), ("time", [1, 2, 2, 2])):
+        spec = ClipSpec(SamplingSpec(num_seg=4, by=by), PreprocessSpec(short_size=16, crop=16))
+        dataset = PerturbedClips([Sample(video, 0, None, 1)], spec, name="late", seed=0, root=None)
+        means = dataset.read(0, rng=None)[0][0].mean(axis=(1, 2, 3))
+        assert np.rint((means - 10) / 20).tolist() == expected
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_pixels_that_are_no_squares_and_arrays_go_the_road_of_deployment(
+    tmp_path: Path, frames: np.ndarray, square: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preprocess = PreprocessSpec(short_size=16, crop=16, fixed_ratio=False, square_pixels=square)
+    spec = ClipSpec(SamplingSpec(num_seg=3), preprocess)
+    np.save(tmp_path / "a.npy", frames)
+    wide = tmp_path / "wide.mp4"
+    with av.open(str(wide), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.height, stream.width, stream.pix_fmt = 34, 50, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2, 1)
+        stream.codec_context.thread_count = 1
+        for frame in frames[:, :34]:
+            picture = np.ascontiguousarray(frame)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    monkeypatch.setitem(PERTURBATIONS, "none", Perturbation("", ""))
+    for path in (tmp_path / "a.npy", wide):
+        sample = Sample(path, 0, None, 1)
+        dataset = PerturbedClips([sample], spec, name="none", seed=0, root=None)
+        assert np.array_equal(dataset.read(0, rng=None)[0], load_clips(path, spec)[0])
 
 
 def test_pixels_depend_on_the_path_below_the_root_alone(
