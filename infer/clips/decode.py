@@ -23,7 +23,7 @@ from ..containers.limits import LIMITS, Limits
 from ..containers.proven import Packets
 from ..system.errors import NO_MEMORY, VideoError
 from .needed import decode_needed
-from .rgb import Frames, rgb_of, turn_of
+from .rgb import Frames, ToRgb
 
 Pick = Callable[[int], Sequence[int]]
 Each = Callable[[Frames], Frames]
@@ -217,8 +217,7 @@ def _decode(
     with container:
         found = _Found(stream.codec_context.name, _rate(stream))
         kept: dict[int, Frames] = {}
-        turn: tuple[bool, bool, bool] | None = None
-        size = (0, 0)
+        rgb: ToRgb | None = None
         for frame in frames_or_errors(container, stream):
             if is_too_large(frame, stream, limits):
                 most = f"{limits.pixels:,} pixels (--max-pixels of predict)"
@@ -230,13 +229,12 @@ def _decode(
             if isinstance(frame, Exception):
                 found.damaged = True
                 continue
-            if found.frames == 0:
-                size = (frame.width, frame.height)
-                turn = turn_of(frame)
-                found.width, found.height = size[::-1] if turn[0] else size
+            if rgb is None:
+                rgb = ToRgb(path, frame)
+                found.width, found.height = rgb.width, rgb.height
             found.damaged |= bool(frame.is_corrupt)
-            if found.frames in wanted and turn is not None:
-                picture = rgb_of(path, frame, size, turn)
+            if found.frames in wanted:
+                picture = rgb(frame)
                 kept[found.frames] = each(picture) if each else picture
             found.frames += 1
             limits.check_frames(path, found.frames)

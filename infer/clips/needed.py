@@ -15,7 +15,7 @@ import av
 
 from ..containers.limits import Limits
 from ..containers.proven import Packets
-from .rgb import Frames, rgb_of, turn_of
+from .rgb import Frames, ToRgb
 
 
 @dataclass
@@ -50,7 +50,7 @@ def decode_needed(
         None where something is not proven, or turns out otherwise.
 
     Raises:
-        VideoError: as `rgb_of`, and what `each` raises.
+        VideoError: as `ToRgb`, and what `each` raises.
     """
     needed = packets.needed(wanted)
     if needed is None:
@@ -61,7 +61,8 @@ def decode_needed(
     number = {time: k for k, time in enumerate(sorted(packets.times))}
     due = iter(sorted(packet.pts for packet in needed))
     kept: dict[int, Frames] = {}
-    size, turn = (0, 0), (False, False, False)
+    rgb: ToRgb | None = None
+    size = (0, 0)
     frames = _frames(stream, needed)
     decoded = 0
     while True:
@@ -73,19 +74,18 @@ def decode_needed(
             return None
         if frame.is_corrupt or frame.pts != next(due, None):
             return None
-        if decoded == 0:
-            size, turn = (frame.width, frame.height), turn_of(frame)
+        if rgb is None:
+            rgb, size = ToRgb(path, frame), (frame.width, frame.height)
         if (frame.width, frame.height) != size or size[0] * size[1] > limits.pixels:
             return None
         decoded += 1
         place = number[frame.pts]
         if place in wanted:
-            picture = rgb_of(path, frame, size, turn)
+            picture = rgb(frame)
             kept[place] = each(picture) if each else picture
-    if decoded != len(needed) or kept.keys() != wanted:
+    if rgb is None or decoded != len(needed) or kept.keys() != wanted:
         return None
-    width, height = size[::-1] if turn[0] else size
-    return Needed(kept, width, height, decoded)
+    return Needed(kept, rgb.width, rgb.height, decoded)
 
 
 def _frames(stream: Any, packets: list[Any]) -> Iterator[Any]:

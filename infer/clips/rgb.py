@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
 
 from ..system.errors import NO_MEMORY, VideoError
 
@@ -30,32 +31,46 @@ def turn_of(frame: Any) -> tuple[bool, bool, bool]:
     return False, False, False
 
 
-def rgb_of(path: Path, frame: Any, size: tuple[int, int], turn: tuple[bool, bool, bool]) -> Frames:
-    """uint8 [H, W, 3] RGB, a fresh array.
+class ToRgb:
+    """Converts the frames of one video, in one thread; what FFmpeg sets up for it is kept.
 
-    Args:
-        path: of the video, for errors.
-        frame: a frame of PyAV.
-        size: width and height before it is turned; the frame is scaled to it.
-        turn: as by `turn_of`.
-
-    Raises:
-        VideoError: its pixels do not convert, or there is no memory.
+    Attributes:
+        width, height: pixels as shown.
+        turned: rotated by a quarter before it is shown.
     """
-    width, height = size
-    try:
-        # One thread: FFmpeg would start as many as there are cores for each frame anew.
-        picture: Frames = frame.to_ndarray(format="rgb24", width=width, height=height, threads=1)
-    except MemoryError:
-        raise VideoError(path, NO_MEMORY) from None
-    except (av.FFmpegError, ValueError) as error:
-        name = frame.format.name
-        raise VideoError(path, f"its pixels ({name}) do not convert to RGB: {error}") from None
-    transpose, flip_rows, flip_columns = turn
-    if transpose:
-        picture = picture.transpose(1, 0, 2)
-    if flip_rows:
-        picture = picture[::-1]
-    if flip_columns:
-        picture = picture[:, ::-1]
-    return np.ascontiguousarray(picture)
+
+    def __init__(self, path: Path, first: Any) -> None:
+        """`path`: of the video, for errors. `first`: all frames are scaled and turned as it."""
+        self._path = path
+        self._size = first.width, first.height
+        self._turn = turn_of(first)
+        self.turned = self._turn[0]
+        self.width, self.height = self._size[::-1] if self.turned else self._size
+        self._reformatter: Any = VideoReformatter()
+
+    def __call__(self, frame: Any) -> Frames:
+        """uint8 [height, width, 3] RGB, a fresh array.
+
+        Raises:
+            VideoError: its pixels do not convert, or there is no memory.
+        """
+        width, height = self._size
+        try:
+            # One thread: FFmpeg would start as many as there are cores.
+            picture: Frames = self._reformatter.reformat(
+                frame, width=width, height=height, format="rgb24", threads=1
+            ).to_ndarray()
+        except MemoryError:
+            raise VideoError(self._path, NO_MEMORY) from None
+        except (av.FFmpegError, ValueError) as error:
+            name = frame.format.name
+            why = f"its pixels ({name}) do not convert to RGB: {error}"
+            raise VideoError(self._path, why) from None
+        transpose, flip_rows, flip_columns = self._turn
+        if transpose:
+            picture = picture.transpose(1, 0, 2)
+        if flip_rows:
+            picture = picture[::-1]
+        if flip_columns:
+            picture = picture[:, ::-1]
+        return np.ascontiguousarray(picture)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ..containers.limits import Limits
 from ..system.errors import NO_MEMORY, VideoError
 from .decode import frames_or_errors, is_too_large
-from .rgb import Frames, rgb_of, turn_of
+from .rgb import Frames, ToRgb
 
 
 class ShownFrame(NamedTuple):
@@ -44,14 +44,14 @@ def shown_frames(
     Raises:
         VideoError: not enough memory.
     """
-    size, turn = None, (False, False, False)
+    rgb: ToRgb | None = None
     for frame in frames_or_errors(container, stream):
         if isinstance(frame, MemoryError):
             raise VideoError(path, NO_MEMORY)
         if is_too_large(frame, stream, limits) or isinstance(frame, Exception):
             yield None
             continue
-        if size is None:
-            size, turn = (frame.width, frame.height), turn_of(frame)
-        picture = partial(rgb_of, path, frame, size, turn)
-        yield ShownFrame(frame.pts, frame.duration or 0, bool(frame.key_frame), turn[0], picture)
+        if rgb is None:
+            rgb = ToRgb(path, frame)
+        stamp, duration, key = frame.pts, frame.duration or 0, bool(frame.key_frame)
+        yield ShownFrame(stamp, duration, key, rgb.turned, partial(rgb, frame))

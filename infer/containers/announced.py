@@ -64,14 +64,15 @@ def announced(
     sizes = [_size(other) for other in _videos(container)]
     for width, height in sizes:
         limits.check_size(path, width, height)
-    packets = 0
+    packets, most, index = 0, limits.frames, stream.index
     ends = LastPackets(stream)
     with contextlib.suppress(av.FFmpegError, OSError):
         for packet in container.demux():
             ends.see(packet)
-            if packet.stream is stream:
+            if packet.stream_index == index:
                 packets += bool(packet.size) and not packet.is_discard
-                limits.check_frames(path, packets)
+                if packets > most:
+                    limits.check_frames(path, packets)
             if see is not None:
                 see(packet)
     limits.check_seconds(path, ends.seconds)

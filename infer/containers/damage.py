@@ -26,20 +26,27 @@ class LastPackets:
         self._video = video
         self._first: int | None = None  # of the video, in its own units
         self._last = 0
-        self._ends: dict[int, tuple[int, Any]] = {}
+        self._index: int = video.index
+        self._ends: dict[int, int] = {}  # by stream, in its units
 
     def see(self, packet: Any) -> None:
         """To be called with every packet of every stream."""
-        time = packet.dts if packet.pts is None else packet.pts
+        time = packet.pts
         if time is None:
-            return
+            time = packet.dts
+            if time is None:
+                return
         stream = packet.stream_index
-        if stream == self._video.index:
-            self._last = time if self._first is None else max(self._last, time)
-            self._first = time if self._first is None else min(self._first, time)
+        if stream == self._index:
+            if self._first is None:
+                self._first = self._last = time
+            elif time > self._last:
+                self._last = time
+            elif time < self._first:
+                self._first = time
         end = time + (packet.duration or 0)
-        if stream not in self._ends or end > self._ends[stream][0]:
-            self._ends[stream] = end, packet.time_base
+        if end > self._ends.get(stream, end - 1):
+            self._ends[stream] = end
 
     @property
     def seconds(self) -> float:
@@ -54,11 +61,12 @@ class LastPackets:
             declared = None  # its count of frames is often wrong where the file is whole
         if declared and self._first is not None:
             seconds, from_zero = declared
-            ends = {stream: float(end * base) for stream, (end, base) in self._ends.items()}
             if from_zero:
-                seen = max(ends.values())
+                streams = container.streams
+                seen = max(float(end * streams[k].time_base) for k, end in self._ends.items())
             else:
-                seen = ends[self._video.index] - float(self._first * self._video.time_base)
+                seen = float(self._ends[self._index] * self._video.time_base)
+                seen -= float(self._first * self._video.time_base)
             # Headers round, and count a frame more or less. Without another sign it takes more.
             if seen < seconds - (0.05 if cut else max(1.0, 0.05 * seconds)):
                 return f"cut off: ends after {seen:.2f} of {seconds:.2f} seconds"

@@ -23,6 +23,10 @@ _REFUSED_FORMATS = frozenset(
     ("hls", "applehttp", "dash", "webm_dash_manifest", "concat", "imf", "sdp", "rtsp", "rtp", "tty")
 )
 
+MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
+"""FFmpeg's name of MP4, MOV and their kin."""
+_JPEG_2000 = (b"jp2 ", b"jpx ", b"jxl ")  # and JPEG XL, in the same structure
+
 FFMPEG_PIXELS = 2**31 - 1
 """The largest limit that FFmpeg takes."""
 
@@ -71,16 +75,16 @@ def open_video(path: Path, limits: Limits = LIMITS, *, probe: bool = True) -> tu
         ClipDuetError: the installed PyAV would read it wrong.
     """
     check_decoder(str(av.__version__))
-    options = {
-        "protocol_whitelist": "file",
-        "format_whitelist": formats(),
-        "max_pixels": max_pixels(limits),
-    }
+    options = {"protocol_whitelist": "file", "max_pixels": max_pixels(limits)}
     if not probe:
         options["codec_whitelist"] = "none"
     try:
+        known = _known_format(path)
+        options["format_whitelist"] = known or formats()
         # "file:" so that a name like "a:b.mp4" is not taken for a protocol.
-        container: Any = av.open(f"file:{path}", metadata_errors="replace", options=options)
+        container: Any = av.open(
+            f"file:{path}", format=known, metadata_errors="replace", options=options
+        )
     except MemoryError:
         raise VideoError(path, NO_MEMORY) from None
     except (av.FFmpegError, OSError, ValueError):
@@ -120,6 +124,18 @@ def max_pixels(limits: Limits) -> str:
     frames compares their own.
     """
     return str(min(limits.pixels * 5 // 4 + (1 << 20), FFMPEG_PIXELS))
+
+
+def _known_format(path: Path) -> str | None:
+    """FFmpeg's name of a format that the first bytes show beyond doubt.
+
+    Else FFmpeg asks all formats that it knows, which takes longer than to open a small file.
+    """
+    with path.open("rb", buffering=0) as file:
+        start = file.read(12)
+    if start[4:8] == b"ftyp" and start[:3] == b"\0\0\0" and 16 <= start[3] < 128:
+        return None if start[8:12] in _JPEG_2000 else MP4
+    return None
 
 
 @functools.cache

@@ -4,13 +4,15 @@ The file is H.264 in MP4, MOV or Matroska. Its packets are whole, are not marked
 discarded, and have time stamps of their own; each holds one picture whose headers are right and
 follow one another; and in the order of their time stamps the pictures leave a decoder one by one.
 Then every packet becomes one frame, and the frame's number is its packet's place by time stamp.
+Where all frames are wanted nothing is left out, and headers of pictures need no proof: whether
+every packet becomes a frame, in that order, is seen when they are decoded.
 """
 
 from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Container
+from collections.abc import Set
 from typing import Any
 
 from .bits import NotProven, require
@@ -48,7 +50,6 @@ class Packets:
         except NotProven as error:
             self.why_not = str(error)
             return
-        self._order = _Order(self._sets)
 
     def see(self, packet: Any) -> None:
         """To be called with every packet of every stream, in the order of the file."""
@@ -65,12 +66,9 @@ class Packets:
         require(not packet.is_corrupt, "a packet is cut off")
         require(not packet.is_discard, "frames that are not shown")
         require(packet.pts is not None, "a packet has no time stamp")
-        require(not any(packet.has_sidedata(kind) for kind in _ODD), "parameters change")
-        one = picture(memoryview(packet), self._sets)
-        self._order.see(one, packet.pts)
+        odd = any(data.data_type in _ODD for data in packet.iter_sidedata())
+        require(not odd, "parameters change")
         self.times.append(packet.pts)
-        self._referred.append(one.referred)
-        self._restarts.append(one.restarts)
         self._bytes += packet.size
         require(self._bytes <= _HELD, "packets of more than 32 MiB")
         self._kept.append(packet)
@@ -90,11 +88,19 @@ class Packets:
             require(not self.why_not, self.why_not)
             require(frames == len(self.times) > 0, "the file's end is missing")
             require(self.times[0] == min(self.times), _ORDER)
-            self._order.end()
         except NotProven as error:
             self.give_up(str(error))
 
-    def needed(self, wanted: Container[int]) -> list[Any] | None:
+    def _prove(self) -> None:
+        order = _Order(self._sets)
+        for packet, time in zip(self._kept, self.times, strict=True):
+            one = picture(memoryview(packet), self._sets)
+            order.see(one, time)
+            self._referred.append(one.referred)
+            self._restarts.append(one.restarts)
+        order.end()
+
+    def needed(self, wanted: Set[int]) -> list[Any] | None:
         """The packets that are to be decoded, in order, so that frames of these numbers come out.
 
         The first one is among them: the first frame tells the size and rotation, and encoders put
@@ -104,6 +110,13 @@ class Packets:
             None where a packet that could be left out is damaged for all to see.
         """
         if self.why_not:
+            return None
+        if len(wanted) == len(self.times):
+            return list(self._kept)
+        try:
+            self._prove()
+        except (NotProven, ValueError) as error:
+            self.give_up(str(error))
             return None
         number = {time: k for k, time in enumerate(sorted(self.times))}
         is_wanted = [number[time] in wanted for time in self.times]
