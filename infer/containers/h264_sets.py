@@ -12,12 +12,11 @@ from .bits import Bits, require
 _WITH_CHROMA_FORMAT = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244))
 _EXTENDED_SAR = 255
 _SETS = "parameter sets are damaged or of a rare kind"
-_UNDECLARED = "how far pictures are reordered is not declared"
 
 
 @dataclass(frozen=True)
 class SequenceSet:
-    """Of pictures that are whole frames, and whose reordering is declared."""
+    """Of pictures that are whole frames. `reorder`: None where it is not declared."""
 
     chroma: bool
     depth: int
@@ -25,7 +24,7 @@ class SequenceSet:
     poc_type: int
     poc_lsb_bits: int
     macroblocks: int
-    reorder: int
+    reorder: int | None
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ def parameter_sets(extradata: bytes | None) -> ParameterSets:
 
     Raises:
         NotProven: they are of another form, or allow what is not followed here: fields, gaps
-            between frame numbers, slice groups, redundant pictures, an undeclared reordering,
-            CAVLC.
+            between frame numbers, slice groups, redundant pictures, CAVLC.
     """
     data = extradata or b""
     require(len(data) > 7 and data[0] == 1 and data[5] & 31 == 1, _SETS)
@@ -111,8 +109,7 @@ def _sequence_set(unit: bytes) -> tuple[int, SequenceSet]:
     if bits.u(1):  # frame_cropping_flag
         for _ in range(4):
             bits.ue()
-    require(bits.u(1) == 1, _UNDECLARED)  # vui_parameters_present_flag
-    reorder = _reordering(bits)
+    reorder = _reordering(bits) if bits.u(1) else None  # vui_parameters_present_flag
     return number, SequenceSet(
         chroma > 0, depth, frame_num_bits, poc_type, poc_lsb_bits, macroblocks, reorder
     )
@@ -126,8 +123,8 @@ def _scaling_list(bits: Bits, size: int) -> None:
         last = following or last
 
 
-def _reordering(bits: Bits) -> int:
-    """max_num_reorder_frames of video usability information."""
+def _reordering(bits: Bits) -> int | None:
+    """max_num_reorder_frames of video usability information; None: it does not say."""
     if bits.u(1) and bits.u(8) == _EXTENDED_SAR:
         bits.u(32)
     if bits.u(1):  # overscan
@@ -149,7 +146,8 @@ def _reordering(bits: Bits) -> int:
     if both:
         bits.u(1)
     bits.u(1)
-    require(bits.u(1) == 1, _UNDECLARED)  # bitstream_restriction_flag
+    if not bits.u(1):  # bitstream_restriction_flag
+        return None
     bits.u(1)
     for _ in range(4):
         bits.ue()

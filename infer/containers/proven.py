@@ -6,22 +6,28 @@ follow one another; and in the order of their time stamps the pictures leave a d
 Then every packet becomes one frame, and the frame's number is its packet's place by time stamp.
 Where all frames are wanted nothing is left out, and headers of pictures need no proof: whether
 every packet becomes a frame, in that order, is seen when they are decoded.
+
+How far pictures are reordered is declared, or follows from the table of time stamps in an MP4 file,
+as FFmpeg takes it. A decoder that waits longer than it must shows them in the same order.
 """
 
 from __future__ import annotations
 
+import bisect
 import heapq
 from array import array
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from typing import Any
 
 from .bits import NotProven, require
+from .formats import MP4
 from .h264_pictures import Picture, looks_whole, picture
 from .h264_sets import ParameterSets, parameter_sets
 
 _HELD = 1 << 25
 """Bytes of packets that are kept in memory between the look at them and decoding."""
-_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+_FORMATS = (MP4, "matroska,webm")
+_MOST_REORDERED = 16
 _ODD = ("new_extradata", "param_change", "skip_samples")
 """Kinds of data beside a packet that change what decoding does."""
 
@@ -38,6 +44,7 @@ class Packets:
 
     def __init__(self, container: Any, stream: Any) -> None:
         self._stream = stream
+        self._format: str = container.format.name
         self.times = array("q")
         self._referred, self._restarts = bytearray(), bytearray()
         self._kept: list[Any] = []
@@ -88,11 +95,16 @@ class Packets:
             require(not self.why_not, self.why_not)
             require(frames == len(self.times) > 0, "the file's end is missing")
             require(self.times[0] == min(self.times), _ORDER)
+            if self._sets.sequence.reorder is None:
+                # Of pieces FFmpeg learns it from the frames that it decodes.
+                has_table = self._format == MP4 and self._stream.frames == frames
+                require(has_table, "how far pictures are reordered is not declared")
         except NotProven as error:
             self.give_up(str(error))
 
     def _prove(self) -> None:
-        order = _Order(self._sets)
+        declared = self._sets.sequence.reorder
+        order = _Order(self._sets, reordered(self.times) if declared is None else declared)
         for packet, time in zip(self._kept, self.times, strict=True):
             one = picture(memoryview(packet), self._sets)
             order.see(one, time)
@@ -134,6 +146,23 @@ class Packets:
         return needed[::-1]
 
 
+def reordered(times: Sequence[int]) -> int:
+    """How many pictures must wait so that all are shown in the order of their time stamps.
+
+    Raises:
+        NotProven: more than a decoder keeps.
+    """
+    latest: list[int] = []
+    most = 0
+    for time in times:
+        place = bisect.bisect_right(latest, time)
+        most = max(most, len(latest) - place)
+        latest.insert(place, time)
+        del latest[: -(_MOST_REORDERED + 1)]
+    require(most <= _MOST_REORDERED, _ORDER)
+    return most
+
+
 def _unknown(container: Any, stream: Any) -> str:
     codec, form = stream.codec_context.name, container.format.name
     if codec != "h264":
@@ -144,9 +173,9 @@ def _unknown(container: Any, stream: Any) -> str:
 class _Order:
     """Follows the numbers of pictures as a decoder does, and the order in which it shows them."""
 
-    def __init__(self, sets: ParameterSets) -> None:
+    def __init__(self, sets: ParameterSets, reorder: int) -> None:
         sequence = sets.sequence
-        self._reorder = sequence.reorder
+        self._reorder = reorder
         self._by_frame_num = sequence.poc_type == 2
         self._frame_nums = 1 << sequence.frame_num_bits
         self._lsbs = 1 << sequence.poc_lsb_bits

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +15,8 @@ import av
 import numpy as np
 
 from infer.clips.decode import each_frame, read_video
+from infer.containers.bits import NotProven
+from infer.containers.h264_sets import parameter_sets
 
 
 class Made(NamedTuple):
@@ -24,16 +28,20 @@ class Made(NamedTuple):
     less: bool = False
     pixels: str = "yuv420p"
     uneven: bool = False
+    undeclared: bool = False
+    """Without a word in its parameters about how far pictures are reordered."""
 
 
 _B = {"bf": "3", "preset": "fast"}
 _TINY = {"preset": "ultrafast"}
+_EIGHT = "bframes=8:b-adapt=0"
+_PIECES = {"movflags": "frag_keyframe+empty_moov"}
 _RATE = "vbv-maxrate=400:vbv-bufsize=400"
 X264 = [
     Made("closed.mp4", "libx264", {**_B, "g": "12"}, True),
     Made("closed.mkv", "libx264", {**_B, "g": "12"}, True),
     Made("long.mp4", "libx264", {**_B, "g": "250"}, True),
-    Made("long.mov", "libx264", {**_B, "g": "250", "x264-params": "bframes=8:b-adapt=0"}, True),
+    Made("long.mov", "libx264", {**_B, "g": "250", "x264-params": _EIGHT}, True),
     Made("open.mp4", "libx264", {**_B, "g": "10", "x264-params": "open-gop=1"}, True),
     Made("open.mkv", "libx264", {**_B, "g": "10", "x264-params": "open-gop=1"}, True),
     Made("pyramid.mp4", "libx264", {**_B, "x264-params": "b-pyramid=strict:bframes=5"}, True),
@@ -47,10 +55,15 @@ X264 = [
     Made("full.mp4", "libx264", _B, True, "yuv444p"),
     Made("uneven.mp4", "libx264", _B, True, uneven=True),
     Made("uneven.mkv", "libx264", _B, True, uneven=True),
-    Made("pieces.mp4", "libx264", {**_B, "movflags": "frag_keyframe+empty_moov", "g": "12"}, True),
+    Made("pieces.mp4", "libx264", {**_B, **_PIECES, "g": "12"}, True),
+    Made("silent.mp4", "libx264", {**_B, "g": "12"}, True, undeclared=True),
+    Made("silent.mov", "libx264", {**_B, "x264-params": _EIGHT}, True, undeclared=True),
+    Made("silent_p.mp4", "libx264", {"bf": "0", "g": "12"}, True, undeclared=True),
+    Made("silent.mkv", "libx264", {**_B, "g": "12"}, undeclared=True),
+    Made("silent_pieces.mp4", "libx264", {**_B, **_PIECES}, undeclared=True),
     Made("p.mp4", "libx264", {"bf": "0", "g": "12"}, True),
     Made("p.mkv", "libx264", {"bf": "0", "g": "12", **_TINY}),
-    Made("intra.mp4", "libx264", {"g": "1"}),
+    Made("intra.mp4", "libx264", {"g": "1"}, True),
     Made("fields.mp4", "libx264", {**_B, "x264-params": "tff=1"}),
     Made("a.ts", "libx264", _B),
     Made("a.flv", "libx264", _B),
@@ -110,7 +123,33 @@ def make(folder: Path, made: Made, frames: int = 30, seed: int = 0) -> Path:
                 frame.pts, frame.time_base = time, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    if made.undeclared:
+        leave_undeclared(path)
     return path
+
+
+def leave_undeclared(path: Path) -> None:
+    """Cut the restrictions off, with which the sequence parameters of H.264 end."""
+    with av.open(str(path)) as container:
+        extradata = container.streams.video[0].codec_context.extradata
+    assert extradata is not None
+    size = int.from_bytes(extradata[6:8], "big")
+    unit = extradata[8 : 8 + size]
+    declared = parameter_sets(extradata).sequence
+    assert declared.reorder is not None
+    digits = bin(int.from_bytes(b"\1" + unit.replace(b"\0\0\3", b"\0\0"), "big"))[3:]
+    for end in reversed(range(8, len(digits) - 8)):
+        # No restrictions, the mark of the end, and zeros as far as they went.
+        shorter = (digits[:end] + "01").ljust(8 * size, "0")
+        without = extradata[:8] + int(shorter, 2).to_bytes(size, "big") + extradata[8 + size :]
+        with contextlib.suppress(NotProven):
+            if parameter_sets(without).sequence == replace(declared, reorder=None):
+                break
+    else:
+        raise AssertionError("no such place")
+    data = path.read_bytes()
+    assert data.count(unit) == 1
+    path.write_bytes(data.replace(unit, without[8 : 8 + size]))
 
 
 def middle_of_a_b_frame(path: Path) -> int:

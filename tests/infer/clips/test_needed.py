@@ -100,6 +100,8 @@ def test_any_choice_of_frames(clip, data):
         ("vlc.mp4", "CAVLC"),
         ("fields.mp4", "fields"),
         ("a.ts", "container mpegts"),
+        ("silent.mkv", "reordered"),
+        ("silent_pieces.mp4", "reordered"),
         ("b.mpg", "codec mpeg2video"),
         ("vp9.webm", "codec vp9"),
     ],
