@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from infer.clips.decode import VideoInfo
 from infer.clips.preprocess import (
     center_crop,
     crop_frames,
@@ -154,7 +155,8 @@ def test_a_draw_depends_on_the_frames_there_are_and_not_on_those_announced(monke
     def reader(*announced):
         def read(path, pick, *, each, **_):
             wanted = [pick(count) for count in announced][-1]
-            return np.stack([each(frames[i]) for i in wanted]), None
+            info = VideoInfo(path, "x", 8, 8, None, None, announced[-1], damaged=False)
+            return np.stack([each(frames[i]) for i in wanted]), info
 
         return read
 
