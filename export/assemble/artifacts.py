@@ -22,6 +22,7 @@ from export.network.convert import OPSET, save_paddle, to_onnx
 from export.network.deploy import DeployNet
 from export.network.float16 import to_half
 from export.verify.finite import check_finite
+from infer import __version__
 from infer.bundle.bundle import describe_file
 from infer.bundle.onnx_metadata import onnx_metadata
 from infer.system.log import logger
@@ -98,7 +99,7 @@ def build_artifacts(
     """
     program, weights = save_paddle(net, folder / "paddle")
     built: dict[str, Any] = {}
-    metadata = onnx_metadata(classes, net.spec)
+    metadata = onnx_metadata(classes, net.spec, version=__version__)
     model = to_onnx(
         program, weights, folder / ONNX_FILES[FP32], net.tensor_names(), metadata=metadata
     )

@@ -239,6 +239,7 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
     from export.network.deploy import DeployNet
     from export.network.fuse import fuse
     from export.network.strip import strip
+    from infer import __version__
     from infer.bundle.onnx_metadata import onnx_metadata
     from train.checkpoints.checkpoint import load_file, model_weights
 
@@ -252,7 +253,7 @@ def _write_graphs(cfg: Any, checkpoint: Path, folder: Path, clips: Any, calibrat
             weights,
             Path(scratch) / FP32,
             net.tensor_names(),
-            metadata=onnx_metadata(cfg.deployed_names, net.spec),
+            metadata=onnx_metadata(cfg.deployed_names, net.spec, version=__version__),
         )
         calibrated = calibrate(Path(scratch) / FP32, clips, calibrator=calibrator)
     graphs: dict[Path, Any] = {folder / FP32: model}

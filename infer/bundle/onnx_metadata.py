@@ -13,23 +13,52 @@ from typing import Any
 
 from ..clips.spec import ClipSpec, spec_problems
 from ..system.strict_json import JsonProblem, parse_json, shown, value_problems
+from .manifest import FORMAT_VERSION
 from .onnx_file import OnnxProblem, read_onnx_file
 
-CLASSES = "clipduet.classes"
-SAMPLING = "clipduet.sampling"
-PREPROCESS = "clipduet.preprocess"
+PREFIX = "clipduet."
+CLASSES = f"{PREFIX}classes"
+SAMPLING = f"{PREFIX}sampling"
+PREPROCESS = f"{PREFIX}preprocess"
+LAYOUT = f"{PREFIX}layout"
+VERSIONS = f"{PREFIX}versions"
 LISTED = 5
 """Differences that are named; the rest is counted."""
 _MISSING = object()
 
 
-def onnx_metadata(classes: Sequence[str], spec: ClipSpec) -> dict[str, str]:
+def onnx_metadata(classes: Sequence[str], spec: ClipSpec, *, version: str = "") -> dict[str, str]:
     """What an ONNX file says of itself: keys of its metadata, each with JSON.
 
-    `classes` is a list of names by index; the others are the parts of `spec` in bundle.json.
+    `classes` is a list of names by index; `sampling` and `preprocess` are the parts of `spec` in
+    bundle.json; `layout` says what goes in and comes out, and `versions` what wrote the file
+    (`version`: of this package). The last two are for people and other programs, and are not
+    compared with bundle.json: the graph itself says the same.
     """
-    values = {CLASSES: list(classes), **_parts(spec)}
+    values = {
+        CLASSES: list(classes),
+        **_parts(spec),
+        LAYOUT: _layout(len(classes), spec),
+        VERSIONS: {"bundle": FORMAT_VERSION, **({"clipduet": version} if version else {})},
+    }
     return {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
+
+
+def _layout(classes: int, spec: ClipSpec) -> dict[str, Any]:
+    return {
+        "input": {
+            "dtype": "uint8",
+            "shape": ["batch", *spec.clip_shape],
+            "axes": ["batch", "time", "height", "width", "channel"],
+            "channels": "RGB",
+            "values": "0 to 255; the graph normalises them",
+        },
+        "output": {
+            "dtype": "float32",
+            "shape": ["batch", classes],
+            "values": "logits; scores are their softmax, of a video the mean over its clips",
+        },
+    }
 
 
 def onnx_problems(
