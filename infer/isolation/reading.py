@@ -38,6 +38,8 @@ MEMORY = 2 << 30
 """Bytes that the reading of a video may take. 8K frames of 8 bits take up to 700 MiB."""
 _START = 120
 """Seconds that a process may take to begin, on a machine that is busy."""
+_STARTS = 3
+"""Processes that are started for one video, where they end before they begin."""
 
 WORKER = f"{__package__}.worker"
 # The current folder, which `-c` puts first on the path, may hold a json.py.
@@ -114,6 +116,7 @@ class IsolatedReading:
             "suffix": suffix,
         }
         worker = self._idle.get()
+        starts = 0
         try:
             while True:
                 try:
@@ -128,6 +131,14 @@ class IsolatedReading:
                     if not self._closed and (new or not failed.again):
                         kind = _KINDS.get(failed.reason, "crash")
                         raise VideoError(path, self._told(failed.reason), kind) from None
+                except _NotBegunError as error:
+                    assert worker is not None
+                    self._drop(worker)
+                    worker = None
+                    starts += 1
+                    # It may have been killed from outside, by the system for example.
+                    if not self._closed and (starts == _STARTS or not error.again):
+                        raise ClipDuetError(str(error)) from None
                 except ClipDuetError:
                     if not self._closed:
                         raise
@@ -180,6 +191,14 @@ class IsolatedReading:
 
 _SLOW, _LARGE = "slow", "large"
 _KINDS = {_SLOW: "timeout", _LARGE: "memory"}
+
+
+class _NotBegunError(Exception):
+    """A process ended before it began; `again`: a new one may do better."""
+
+    def __init__(self, why: str, *, again: bool) -> None:
+        super().__init__(f"a process to read videos in does not begin {why}")
+        self.again = again
 
 
 class _Failed(Exception):
@@ -266,15 +285,15 @@ class _Worker:
     def _begin(self) -> None:
         if self._ready:
             return
-        why = ""
+        why, again = "", True
         try:
             self._ready = bool(receive(self._connection, time.monotonic() + _START).get("ready"))
         except TimeoutError:
-            why = f"within {_START} seconds"
+            why, again = f"within {_START} seconds", False
         except ConnectionLost:
             why = f"because something {self._ending()}"
         if not self._ready:
-            raise ClipDuetError(f"a process to read videos in does not begin {why}")
+            raise _NotBegunError(why, again=again)
 
     def _ending(self) -> str:
         try:

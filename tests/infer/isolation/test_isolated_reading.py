@@ -184,6 +184,16 @@ def test_a_process_that_is_stopped_or_killed_is_replaced(colour_clip):
     assert children() == before
 
 
+def test_a_process_that_is_killed_before_it_begins_is_replaced(colour_clip):
+    good = colour_clip("good.mp4", "red")
+    before = children()
+    with IsolatedReading(1) as reading:
+        (worker,) = children() - before
+        worker.kill()
+        reading.load(good, SPEC)
+        assert worker not in children()
+
+
 def test_what_a_video_leaves_behind_is_not_the_next_ones_fault(broken_decoder, colour_clip):
     poison, good = colour_clip("poison.mp4", "red"), colour_clip("good.mp4", "red")
     with IsolatedReading(1) as reading:
