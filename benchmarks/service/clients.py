@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ async def ask_all(address: str, plan: Sequence[Body], *, clients: int) -> list[O
     """
     import httpx
 
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each request
     left = iter(plan)
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     async with httpx.AsyncClient(limits=limits, timeout=TIMEOUT, trust_env=False) as client:

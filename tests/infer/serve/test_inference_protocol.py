@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infer.api import load
 from infer.clips.preprocess import load_clips
+from infer.serve.inference_request import clips_of, read_request, videos_of
+from infer.serve.refusal import Refused
 from infer.serve.service import ServiceLimits
 from infer.serve.uploads import BodyLimits
 from tests.tiny_bundle import CLASSES, SPEC
@@ -176,6 +183,53 @@ def test_a_length_of_the_json_that_makes_no_sense(running, length):
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b"\xff\xfe"])
 def test_what_is_no_json(running, text):
     assert running.post(text, INFER).status_code in (400, 422)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+TENSORS = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": VALUES,
+        "datatype": VALUES,
+        "shape": st.lists(st.integers(-1, 9), max_size=6) | VALUES,
+        "data": VALUES,
+        "parameters": st.dictionaries(st.just("binary_data_size"), st.integers(-1, 9) | VALUES),
+    },
+)
+CONTENTS = st.fixed_dictionaries(
+    {"inputs": st.lists(TENSORS, min_size=1, max_size=1) | VALUES},
+    optional={
+        "id": VALUES,
+        "outputs": st.lists(TENSORS, max_size=2) | VALUES,
+        "parameters": VALUES,
+    },
+)
+
+
+@given(CONTENTS, st.binary(max_size=9))
+def test_whatever_a_request_holds_it_is_read_or_refused(content, rest):
+    text = json.dumps(content).encode()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "body").write_bytes(text + rest)
+        try:
+            request = read_request(folder / "body", str(len(text)))
+            assert request.input.shape and (request.input.part is None) == (not rest)
+            with contextlib.suppress(Refused):
+                assert clips_of(request, SPEC.clip_shape).shape == request.input.shape
+            found = []
+            videos_of(request, folder, 4, found)
+            assert len(found) == request.input.shape[0]
+        except Refused as refused:
+            told = refused.status, bool(refused.reason)
+            if told not in ((400, True), (413, True)):
+                raise
 
 
 def test_more_videos_than_allowed(serve, videos):
