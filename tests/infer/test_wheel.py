@@ -88,7 +88,7 @@ def test_one_name_is_installed_with_every_module_of_infer(wheel: Path) -> None:
     expected = {
         str(path.relative_to(ROOT / "infer"))
         for path in (ROOT / "infer").rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix in (".py", ".html", ".css", ".js") or path.name == "py.typed"
     }
     assert inside == expected
 
