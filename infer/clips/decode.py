@@ -105,7 +105,7 @@ def read_video(
         if every_frame:
             packets.give_up(_ASKED_FOR)
         told = announced(path, container, stream, limits, see=packets.see)
-        packets.end(told.packets if not told.lost else 0)
+        packets.end(0 if told.lost or told.broken else told.packets)
         wanted = list(pick(max(told.packets, 1)))
         chosen = _needed(path, container, stream, packets, wanted, told, each, limits)
     if chosen is not None:

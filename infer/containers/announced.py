@@ -31,11 +31,13 @@ class Announced:
         header: frames the header claims, None if it does not say.
         packets: frames to expect, packets that will be shown.
         lost: what shows that the file's end is missing, or "".
+        broken: whether an error ended the reading of packets.
     """
 
     header: int | None
     packets: int
     lost: str
+    broken: bool
 
 
 def announced(
@@ -66,6 +68,7 @@ def announced(
         limits.check_size(path, width, height)
     packets, most, index = 0, limits.frames, stream.index
     ends = LastPackets(stream)
+    broken = True
     with contextlib.suppress(av.FFmpegError, OSError):
         for packet in container.demux():
             ends.see(packet)
@@ -75,8 +78,10 @@ def announced(
                     limits.check_frames(path, packets)
             if see is not None:
                 see(packet)
+        broken = False
     limits.check_seconds(path, ends.seconds)
-    found = Announced(max(int(stream.frames), 0) or None, packets, ends.lost(path, container))
+    header = max(int(stream.frames), 0) or None
+    found = Announced(header, packets, ends.lost(path, container), broken)
     if (0, 0) in sizes:
         _check_first_frames(path, limits, found.lost)
     return found

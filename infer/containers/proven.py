@@ -89,11 +89,11 @@ class Packets:
         """To be called after the last packet.
 
         Args:
-            frames: that the packets promise.
+            frames: that the packets promise; 0 where the file is cut off or damaged.
         """
         try:
             require(not self.why_not, self.why_not)
-            require(frames == len(self.times) > 0, "the file's end is missing")
+            require(frames == len(self.times) > 0, "the file is cut off or damaged")
             require(self.times[0] == min(self.times), _ORDER)
             if self._sets.sequence.reorder is None:
                 # Of pieces FFmpeg learns it from the frames that it decodes.

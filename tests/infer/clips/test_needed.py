@@ -244,6 +244,26 @@ def test_edit_lists_that_leave_frames_out_are_followed(clip, tmp_path):
     assert known.frames < 30 and np.array_equal(full[0], every[5])
 
 
+def test_a_structure_that_cannot_be_followed_is_told_as_by_full_decoding(clip, tmp_path):
+    """A piece of a file that claims a picture of two gigabytes."""
+    path, _, _ = clip(named("pieces.mp4"))
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"trun") + 4
+    flags, count = struct.unpack_from(">II", data, at)
+    first = at + 8 + 4 * (flags & 1) + (flags & 4)
+    each = 4 * (flags >> 8 & 15).bit_count()
+    size = first + each * (count - 1) + (flags >> 8 & 1) * 4
+    assert flags & 0x200
+    struct.pack_into(">I", data, size, 0x7FFFFFF0)
+    copy = tmp_path / "a.mp4"
+    copy.write_bytes(data)
+    for pick in (range, PICKS["first"]):
+        full, known = read_or_why(copy, pick, True)
+        frames, info = read_or_why(copy, pick, False)
+        assert (full is None) == (frames is None) and info == known
+        assert frames is None or (np.array_equal(frames, full) and known.damaged)
+
+
 def torn(packets):
     packet = av.Packet(bytes(packets[4])[: packets[4].size // 2])
     packet.pts, packet.time_base = packets[4].pts, packets[4].time_base
