@@ -31,6 +31,7 @@ from benchmarks.deployments.logits import Logits, logits_path, write_logits
 from benchmarks.gate.conditions import CONDITIONS, parse_requirements
 from benchmarks.gate.explanations import gate_sentences
 from benchmarks.gate.flipped_clips import Sheets, contact_sheets
+from benchmarks.gate.layer_record import layer_record
 from benchmarks.gate.listed_clips import answer_listed
 from benchmarks.gate.options import (
     add_deployments,
@@ -213,15 +214,16 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits, Sheets | N
     cells = cell_rows(bundles, usable, answered, rule, bootstrap, require)
     sheets = None
     if options.sheets:
-        seen_by_student = clips.dataset(first["student"].spec)
-        keys = [cell.key for cell in usable]
-        sheets = contact_sheets(answered.seen, keys, seen_by_student, most=options.sheets)
+        every_clip, keys = clips.dataset(first["student"].spec), [cell.key for cell in usable]
+        sheets = contact_sheets(answered.seen, keys, every_clip, most=options.sheets)
+    student_clips = datasets[first["student"].spec]
+    layers = layer_record(first["student"], usable, student_clips, threads=options.threads)
     speed = None
     if not options.no_latency:
         speed = time_all(
             first["student"],
             usable,
-            datasets[first["student"].spec],
+            student_clips,
             Timing(options.batch, options.seconds, options.repetitions, options.seed),
             threads=options.threads,
             suffix=options.suffix if clips.folds is None else clips.folds.record["suffix"],
@@ -255,6 +257,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits, Sheets | N
         "broken": [asdict(one) for one in answered.broken],
         "cells": cells,
         "controls": controls,
+        "layers": layers,
         "speed": speed,
     }
     return results, logits_of(answered), sheets

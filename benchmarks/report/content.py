@@ -14,6 +14,7 @@ from benchmarks.pages.parts import Section, Table, bounds, machine_rows
 from benchmarks.report.figure_section import figures_section
 from benchmarks.report.flip_sections import flips_section
 from benchmarks.report.gate_sections import gate_section
+from benchmarks.report.layer_sections import layers_section
 from benchmarks.report.measure_sections import measures_section
 from benchmarks.report.repeated_section import repeated_section
 from benchmarks.report.speed_sections import speed_section
@@ -35,7 +36,7 @@ def content(
     if results["speed"] is not None:
         sections.append(speed_section(results))
     sections += [measures_section(results), flips_section(results, sheets)]
-    sections += [_time(results), _sure(results, study)]
+    sections += [layers_section(results), _time(results), _sure(results, study)]
     if study is not None:
         sections.append(repeated_section(results, study))
     if results["data"]["failed"]:

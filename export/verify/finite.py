@@ -6,22 +6,13 @@ the most restless pictures drive it furthest: nothing that a camera sends is bey
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.network.sessions import cpu_session
+from export.network.watched import groups, watch
 from export.verify.parity import VerificationError
-
-if TYPE_CHECKING:
-    import onnx
-
-BYTES = 1 << 27
-"""Tensors that are looked at in one run take up to so much; all of a large network's would not fit
-into a small machine."""
 
 
 def saturated_clips(shape: Sequence[int]) -> Iterator[tuple[str, np.ndarray]]:
@@ -76,8 +67,9 @@ def check_finite(
     model = onnx.load(str(path))
     makers = {name: node for node in model.graph.node for name in node.output}
     looked = 0
-    for tensors in _groups(model):
-        run = _watch(model, tensors, threads)
+    every = [name for node in model.graph.node for name in node.output]
+    for tensors in groups(model, every):
+        run = watch(model, tensors, threads=threads)
         looked += len(tensors)
         real = zip(names, clips, strict=True)
         for name, clip in (*real, *saturated_clips(clips[0].shape)):
@@ -92,49 +84,3 @@ def check_finite(
                         "weight decay or export without it: --no-fp16"
                     )
     return looked
-
-
-def _groups(model: onnx.ModelProto) -> Iterator[list[str]]:
-    """Every tensor of floats that a node computes, in the graph's order, `BYTES` at a time."""
-    import onnx
-
-    one = onnx.ModelProto()
-    one.CopyFrom(model)
-    one.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    inferred = onnx.shape_inference.infer_shapes(one, data_prop=True).graph
-    types = {v.name: v.type.tensor_type for v in (*inferred.value_info, *inferred.output)}
-    floats = {onnx.TensorProto.FLOAT: 4, onnx.TensorProto.FLOAT16: 2}
-    group: list[str] = []
-    size = 0
-    for name in (name for node in model.graph.node for name in node.output):
-        kind = types.get(name)
-        if kind is None or kind.elem_type not in floats:
-            continue
-        own = floats[kind.elem_type] * math.prod(d.dim_value or 1 for d in kind.shape.dim)
-        if group and size + own > BYTES:
-            yield group
-            group, size = [], 0
-        group.append(name)
-        size += own
-    if group:
-        yield group
-
-
-def _watch(
-    model: onnx.ModelProto, tensors: Sequence[str], threads: int | None
-) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """A function of one uint8 clip that gives the values of tensors."""
-    import onnx
-
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    del watched.graph.output[:]
-    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-    session = cpu_session(watched, threads=threads)
-    feed = model.graph.input[0].name
-
-    def run(clip: np.ndarray) -> list[np.ndarray]:
-        found: list[np.ndarray] = session.run(None, {feed: clip[None]})
-        return found
-
-    return run

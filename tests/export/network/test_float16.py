@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 import export.verify.finite
+from export.network import watched
 from export.network.captured_output import ConversionError
 from export.network.float16 import to_half
 from export.verify.finite import check_finite, saturated_clips
@@ -134,7 +135,7 @@ def test_a_sum_that_overflows_on_the_worst_clips_only_is_named(
 def test_every_tensor_of_a_good_network_is_looked_at(
     at_once: int, exported: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export.verify.finite, "BYTES", at_once)
+    monkeypatch.setattr(watched, "BYTES", at_once)
     path = exported("attention").folder / "model.fp16.onnx"
     model = onnx.load(str(path))
     bytes_only = 2  # pixels that are moved before they are floats
