@@ -104,6 +104,23 @@ def test_a_frozen_teacher_is_filled_where_a_term_reads_it(
         run(config, *changes)
 
 
+def test_features_of_a_frozen_mobilenet_need_no_classifier() -> None:
+    """An ImageNet file fills all but `out`, which features end before."""
+    backbone = {"name": "PPTSM_MobileNetV2", "scale": 0.125, "num_seg": 4, "class_num": 3}
+    teacher = {"backbone": backbone, "head": {"name": "MoViNetHead"}}
+    for layer, needs_all in (("backbone.conv9", False), ("backbone.out", True)):
+        term = {**TERMS["rkd of embeddings"], "t_key": layer}
+        spec = parse_model(model(CE, term, models=[{T: teacher}, {S: STUDENT}]))
+        recognizer = build_recognizer(spec, seed=1)
+        keys = list(recognizer.networks[T].state_dict())
+        filled = {T: [key for key in keys if not key.startswith("0.out.")]}
+        if needs_all:
+            with pytest.raises(ClipDuetError, match=r"2 entries: backbone\.out"):
+                load_networks(recognizer, spec, filled=filled)
+        else:
+            assert load_networks(recognizer, spec, filled=filled) == []
+
+
 def test_a_teacher_sees_its_own_normalisation_and_size() -> None:
     clips = np.random.default_rng(0).integers(0, 256, (2, 4, 32, 32, 3), dtype=np.uint8)
     own, wanted = PixelInput([0.5] * 3, [0.25] * 3), PixelInput([0.4, 0.5, 0.6], [0.2, 0.3, 0.1])
