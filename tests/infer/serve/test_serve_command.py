@@ -36,6 +36,8 @@ def start(colours, tmp_path) -> Iterator[object]:
              "--threads", "1", *options],
             cwd=ROOT, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+            # Tests may run under nohup, and what is ignored is inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
         )  # fmt: skip
         processes.append(process)
         line = process.stderr.readline()
