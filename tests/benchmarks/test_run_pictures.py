@@ -52,7 +52,9 @@ def test_the_surest_mistakes_are_drawn_with_what_they_were_taken_for(tmp_path: P
     assert len(drawn) == 4 and drawn[0] == "<b> & co 79%, labelled plain"
     root = ElementTree.parse(out / WRONG).getroot()
     images = list(root.iter(f"{SVG}image"))
-    assert [image.get("width") for image in images] == ["1152"] * 4  # six frames of 192 x 96
+    assert [image.get("width") for image in images] == [
+        "1162"
+    ] * 4  # six frames of 192 x 96, 2 between them
     assert all((image.get("href") or "").startswith("data:image/jpeg;base64,") for image in images)
 
 

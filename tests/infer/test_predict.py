@@ -231,13 +231,18 @@ def test_wrong_use_is_one_clear_line(
 
 
 @pytest.mark.parametrize(
-    "args", [[], ["--video"], ["--video", "a", "--top-k", "0"], ["--video", "a", "--threads", "x"]]
+    "args", [["--video"], ["--video", "a", "--top-k", "0"], ["--video", "a", "--threads", "x"]]
 )
 def test_wrong_options(args, capsys):
     with pytest.raises(SystemExit) as caught:
         main(args)
     assert caught.value.code == 2
     assert "error: " in capsys.readouterr().err
+
+
+def test_nothing_to_classify_is_wrong_use(capsys):
+    assert main([]) == 2
+    assert "--video" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_a_gate_that_was_stopped_goes_on_where_it_was(
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "logits.npz",
         "results.json",
+        "sheets.json",
         "summary.json",
     ]
     resumed = load_results(out)

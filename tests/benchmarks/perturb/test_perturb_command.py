@@ -172,7 +172,7 @@ def test_the_gate_takes_perturbations_too(
     assert gain([*asked(world), *more]) == 0
     assert times == 2 * 4 * 2  # the clean clips are not answered twice
     assert sorted(one.name for one in tmp_path.iterdir()) == [
-        "mine.json", "mine.logits.npz", "mine.perturbed", "mine.summary.json",
+        "mine.json", "mine.logits.npz", "mine.perturbed", "mine.sheets.json", "mine.summary.json",
     ]  # fmt: skip
     rows = read_results(tmp_path / "mine.perturbed" / "results.json")["rows"]
     assert rows == [

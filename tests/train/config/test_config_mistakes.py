@@ -30,7 +30,7 @@ def test_all_mistakes_stand_in_one_message(pair):
     lines = message.splitlines()
     for place, word in (
         (f"{pair}: ", "12"),
-        ("epochs: ", f"line {last - 2} (line {last})"),
+        ("epochs: ", f"line {last - 2} with another value (line {last})"),
         ("MODEL.models.0.Teacher.backbone.depth: ", "missing"),
         ("MODEL.models.0.Teacher.backbone.dept: ", "depth? (line 11)"),
         ("MODEL.loss.Train: ", "missing"),
