@@ -12,16 +12,11 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from train.models import (
-    pptsm_mobilenet_v2,
-    pptsm_mobilenet_v3,
-    pptsm_v2,
-    resnet_tweaks_tsm,
-)
+from train.models import pptsm_mobilenet_v2, pptsm_mobilenet_v3, pptsm_v2, resnet_tweaks_tsm
+from train.models.layers import ConvBNAct
 
-_CONV_BN = (pptsm_v2.ConvBN, pptsm_mobilenet_v3.ConvBNAct)
 _CONV_BATCH_NORM = (resnet_tweaks_tsm.ConvBNAvgPool, pptsm_mobilenet_v2.ConvBNReLU6)
-"""Layers of a convolution and its batch norm, by PaddleVideo's two ways to call them."""
+"""Layers of a convolution and its batch norm that PaddleVideo calls by other names."""
 
 _WITH_DROPOUT = (pptsm_v2.PPTSMv2, pptsm_mobilenet_v3.PPTSMMobileNetV3)
 
@@ -44,7 +39,7 @@ def fuse(network: nn.Sequential) -> nn.Sequential:
         if isinstance(layer, pptsm_v2.DepthwiseSeparable) and layer.rep and not layer.fused:
             _fold_branches(layer)
     for layer in fused.sublayers(include_self=True):
-        if isinstance(layer, _CONV_BN):
+        if isinstance(layer, ConvBNAct):
             _fold_batch_norm(layer.conv, layer.bn)
             layer.bn = nn.Identity()
         elif isinstance(layer, _CONV_BATCH_NORM):

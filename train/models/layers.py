@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import paddle
 from paddle import ParamAttr, Tensor, nn
 from paddle.nn import functional as F
@@ -83,3 +85,75 @@ class DepthwiseConv2D(nn.Conv2D):
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N, channels, H, W]` to `[N, channels, H / stride, W / stride]`, rounded up."""
         return depthwise_conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
+
+
+def convolution(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    *,
+    depthwise: bool = False,
+) -> nn.Conv2D:
+    """A convolution without bias whose output has the size of its input, divided by the stride."""
+    if depthwise:
+        return DepthwiseConv2D(in_channels, kernel_size, stride, bias=False)
+    return nn.Conv2D(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=stride,
+        padding=(kernel_size - 1) // 2,
+        weight_attr=kaiming(),
+        bias_attr=False,
+    )
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2D:
+    """A batch norm whose scale and shift do not decay."""
+    return nn.BatchNorm2D(channels, weight_attr=no_decay(), bias_attr=no_decay())
+
+
+class ConvBNAct(nn.Layer):
+    """Convolution, batch norm and an activation function, if there is one."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        depthwise: bool = False,
+        act: type[nn.Layer] | None = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.conv = convolution(in_channels, out_channels, kernel_size, stride, depthwise=depthwise)
+        self.bn = batch_norm(out_channels)
+        self.act = None if act is None else act()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
+        x = self.bn(self.conv(x))
+        return x if self.act is None else self.act(x)
+
+
+class SqueezeExcitation(nn.Layer):
+    """Channel gates from globally pooled features (Hu et al., 2018); `sigmoid` limits the gates."""
+
+    def __init__(
+        self,
+        channels: int,
+        reduction: int = 4,
+        *,
+        sigmoid: Callable[[Tensor], Tensor] = F.sigmoid,
+    ) -> None:
+        super().__init__()
+        self.sigmoid = sigmoid
+        self.conv1 = nn.Conv2D(channels, channels // reduction, 1, weight_attr=kaiming())
+        self.conv2 = nn.Conv2D(channels // reduction, channels, 1, weight_attr=kaiming())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, channels, H, W]`, scaled; the same shape."""
+        gate = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
+        return x * self.sigmoid(self.conv2(gate))

@@ -11,13 +11,7 @@ from typing import NamedTuple
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
-from train.models.layers import (
-    DepthwiseConv2D,
-    kaiming,
-    no_decay,
-    segment_mean,
-    temporal_shift,
-)
+from train.models.layers import batch_norm, convolution, segment_mean, temporal_shift
 
 
 class StageSettings(NamedTuple):
@@ -56,22 +50,10 @@ class ConvBNReLU6(nn.Layer):
     ) -> None:
         super().__init__()
         self.act = act
-        self._conv = (
-            DepthwiseConv2D(in_channels, kernel_size, stride, bias=False)
-            if depthwise
-            else nn.Conv2D(
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride=stride,
-                padding=(kernel_size - 1) // 2,
-                weight_attr=kaiming(),
-                bias_attr=False,
-            )
+        self._conv = convolution(
+            in_channels, out_channels, kernel_size, stride, depthwise=depthwise
         )
-        self._batch_norm = nn.BatchNorm2D(
-            out_channels, weight_attr=no_decay(), bias_attr=no_decay()
-        )
+        self._batch_norm = batch_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""

@@ -12,9 +12,9 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F
 
 from train.models.layers import (
-    DepthwiseConv2D,
-    kaiming,
-    no_decay,
+    ConvBNAct,
+    SqueezeExcitation,
+    convolution,
     segment_mean,
     temporal_shift,
 )
@@ -74,54 +74,9 @@ SLOPE, OFFSET = 0.2, 0.5
 """Of the gates' hard sigmoid. The paper's slope, and that of hard swish, is 1/6."""
 
 
-class ConvBNAct(nn.Layer):
-    """Convolution, batch norm and an activation function, if there is one."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        *,
-        act: nn.Layer | None,
-        depthwise: bool = False,
-    ) -> None:
-        super().__init__()
-        self.conv = (
-            DepthwiseConv2D(in_channels, kernel_size, stride, bias=False)
-            if depthwise
-            else nn.Conv2D(
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride=stride,
-                padding=(kernel_size - 1) // 2,
-                weight_attr=kaiming(),
-                bias_attr=False,
-            )
-        )
-        self.bn = nn.BatchNorm2D(out_channels, weight_attr=no_decay(), bias_attr=no_decay())
-        self.act = act
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
-        x = self.bn(self.conv(x))
-        return x if self.act is None else self.act(x)
-
-
-class HardSqueezeExcitation(nn.Layer):
-    """Channel gates from globally pooled features (Hu et al., 2018), with a hard sigmoid."""
-
-    def __init__(self, channels: int, reduction: int = 4) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2D(channels, channels // reduction, 1, weight_attr=kaiming())
-        self.conv2 = nn.Conv2D(channels // reduction, channels, 1, weight_attr=kaiming())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, channels, H, W]`, scaled; the same shape."""
-        gate = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
-        return x * F.hardsigmoid(self.conv2(gate), slope=SLOPE, offset=OFFSET)
+def hard_sigmoid(x: Tensor) -> Tensor:
+    """Of the gates; any shape, which stays."""
+    return F.hardsigmoid(x, slope=SLOPE, offset=OFFSET)
 
 
 class GatedResidual(nn.Layer):
@@ -138,11 +93,11 @@ class GatedResidual(nn.Layer):
         self.num_seg = num_seg
         self.shortcut = row.stride == 1 and in_channels == out_channels
         act = nn.Hardswish if row.hard else nn.ReLU
-        self.expand_conv = ConvBNAct(in_channels, inside, 1, act=act())
+        self.expand_conv = ConvBNAct(in_channels, inside, 1, act=act)
         self.bottleneck_conv = ConvBNAct(
-            inside, inside, row.kernel, row.stride, act=act(), depthwise=True
+            inside, inside, row.kernel, row.stride, act=act, depthwise=True
         )
-        self.mid_se = HardSqueezeExcitation(inside) if row.se else None
+        self.mid_se = SqueezeExcitation(inside, sigmoid=hard_sigmoid) if row.se else None
         self.linear_conv = ConvBNAct(inside, out_channels, 1, act=None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -183,7 +138,7 @@ class PPTSMMobileNetV3(nn.Layer):
         super().__init__()
         self.num_seg = num_seg
         channels = scaled_width(STEM_WIDTH * scale)
-        self.conv = ConvBNAct(3, channels, 3, 2, act=nn.Hardswish())
+        self.conv = ConvBNAct(3, channels, 3, 2, act=nn.Hardswish)
         self.blocks = nn.Sequential()
         for index, row in enumerate(BLOCKS[size]):
             inside, width = scaled_width(row.inside * scale), scaled_width(row.width * scale)
@@ -192,10 +147,8 @@ class PPTSMMobileNetV3(nn.Layer):
             )
             channels = width
         squeezed = scaled_width(SQUEEZED[size] * scale)
-        self.last_second_conv = ConvBNAct(channels, squeezed, 1, act=nn.Hardswish())
-        self.last_conv = nn.Conv2D(
-            squeezed, class_expand, 1, weight_attr=kaiming(), bias_attr=False
-        )
+        self.last_second_conv = ConvBNAct(channels, squeezed, 1, act=nn.Hardswish)
+        self.last_conv = convolution(squeezed, class_expand, 1)
         # The recipe's (old) dropout: nothing is scaled in training, inference scales by 1 - p.
         self.dropout = nn.Dropout(dropout_prob, mode="downscale_in_infer")
         self.fc = nn.Linear(class_expand, class_num)

@@ -14,9 +14,10 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F
 
 from train.models.layers import (
+    ConvBNAct,
     DepthwiseConv2D,
-    kaiming,
-    no_decay,
+    SqueezeExcitation,
+    convolution,
     segment_mean,
     temporal_shift,
     tsm_linear,
@@ -48,56 +49,6 @@ def scaled_width(channels: float, divisor: int = 8) -> int:
     """Round to a multiple of `divisor` without losing more than a tenth (MobileNet's rule)."""
     width = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return width + divisor if width < 0.9 * channels else width
-
-
-class ConvBN(nn.Layer):
-    """Convolution, batch norm and, unless `act` is false, ReLU."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        *,
-        depthwise: bool = False,
-        act: bool = True,
-    ) -> None:
-        super().__init__()
-        self.conv = (
-            DepthwiseConv2D(in_channels, kernel_size, stride, bias=False)
-            if depthwise
-            else nn.Conv2D(
-                in_channels,
-                out_channels,
-                kernel_size,
-                stride=stride,
-                padding=(kernel_size - 1) // 2,
-                weight_attr=kaiming(),
-                bias_attr=False,
-            )
-        )
-        self.bn = nn.BatchNorm2D(out_channels, weight_attr=no_decay(), bias_attr=no_decay())
-        self.act = nn.ReLU() if act else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
-        x = self.bn(self.conv(x))
-        return x if self.act is None else self.act(x)
-
-
-class SqueezeExcitation(nn.Layer):
-    """Channel gates from globally pooled features (Hu et al., 2018), with a plain sigmoid."""
-
-    def __init__(self, channels: int, reduction: int = 4) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2D(channels, channels // reduction, 1, weight_attr=kaiming())
-        self.conv2 = nn.Conv2D(channels // reduction, channels, 1, weight_attr=kaiming())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, channels, H, W]`, scaled; the same shape."""
-        gate = F.relu(self.conv1(F.adaptive_avg_pool2d(x, 1)))
-        return x * F.sigmoid(self.conv2(gate))
 
 
 class GlobalAttention(nn.Layer):
@@ -138,7 +89,7 @@ class DepthwiseSeparable(nn.Layer):
             kernels = [k for k in range(kernel, 0, -2) if k > 1 or stride == 1]
             self.dw_conv_list = nn.LayerList(
                 [
-                    ConvBN(in_channels, in_channels, k, stride, depthwise=True, act=False)
+                    ConvBNAct(in_channels, in_channels, k, stride, depthwise=True, act=None)
                     for k in kernels
                 ]
             )
@@ -147,13 +98,13 @@ class DepthwiseSeparable(nn.Layer):
             for parameter in self.dw_conv.parameters():
                 parameter.stop_gradient = True
         else:
-            self.dw_conv = ConvBN(in_channels, in_channels, kernel, stride, depthwise=True)
+            self.dw_conv = ConvBNAct(in_channels, in_channels, kernel, stride, depthwise=True)
         self.se = SqueezeExcitation(in_channels) if stage.se else None
         if stage.split_pw:
-            self.pw_conv_1 = ConvBN(in_channels, out_channels // 2, 1)
-            self.pw_conv_2 = ConvBN(out_channels // 2, out_channels, 1)
+            self.pw_conv_1 = ConvBNAct(in_channels, out_channels // 2, 1)
+            self.pw_conv_2 = ConvBNAct(out_channels // 2, out_channels, 1)
         else:
-            self.pw_conv = ConvBN(in_channels, out_channels, 1)
+            self.pw_conv = ConvBNAct(in_channels, out_channels, 1)
         self.split_pw = stage.split_pw
         # Set by `export.network.shift`, which moves the network's shift in here.
         self.delayed_shift: nn.Layer | None = None
@@ -209,7 +160,7 @@ class PPTSMv2(nn.Layer):
         super().__init__()
         self.num_seg = num_seg
         stem, first = scaled_width(32 * scale), scaled_width(64 * scale)
-        self.stem = nn.Sequential(ConvBN(3, stem, 3, 2), DepthwiseSeparable(stem, first, 1))
+        self.stem = nn.Sequential(ConvBNAct(3, stem, 3, 2), DepthwiseSeparable(stem, first, 1))
         self.stages = nn.LayerList()
         for stage, depth in zip(STAGES, depths, strict=True):
             narrow, wide = scaled_width(stage.width * scale), scaled_width(stage.width * 2 * scale)
@@ -222,11 +173,7 @@ class PPTSMv2(nn.Layer):
                 )
             )
         features = scaled_width(STAGES[-1].width * 2 * scale)
-        self.last_conv = (
-            nn.Conv2D(features, class_expand, 1, weight_attr=kaiming(), bias_attr=False)
-            if use_last_conv
-            else None
-        )
+        self.last_conv = convolution(features, class_expand, 1) if use_last_conv else None
         # The recipe's (old) dropout: nothing is scaled in training, inference scales by 1 - p.
         self.dropout = nn.Dropout(dropout_prob, mode="downscale_in_infer")
         self.fc = nn.Linear(class_expand if use_last_conv else features, class_num)

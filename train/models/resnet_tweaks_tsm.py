@@ -10,7 +10,7 @@ from __future__ import annotations
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
-from train.models.layers import kaiming, no_decay, temporal_shift
+from train.models.layers import batch_norm, convolution, temporal_shift
 
 BLOCKS = {
     18: (2, 2, 2, 2),
@@ -44,18 +44,8 @@ class ConvBNAvgPool(nn.Layer):
     ) -> None:
         super().__init__()
         self.pool, self.act = pool, act
-        self._conv = nn.Conv2D(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=(kernel_size - 1) // 2,
-            weight_attr=kaiming(),
-            bias_attr=False,
-        )
-        self._batch_norm = nn.BatchNorm2D(
-            out_channels, weight_attr=no_decay(), bias_attr=no_decay()
-        )
+        self._conv = convolution(in_channels, out_channels, kernel_size, stride)
+        self._batch_norm = batch_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N, in_channels, H, W]` to `[N, out_channels, h, w]`."""
