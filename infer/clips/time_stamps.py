@@ -18,6 +18,7 @@ import numpy.typing as npt
 from ..containers.formats import open_video
 from ..containers.limits import LIMITS, Limits
 from .array_file import is_array_file
+from .decode import frames_or_errors
 from .spec import SamplingSpec
 
 Times = npt.NDArray[np.float64]
@@ -72,12 +73,12 @@ def _stamps(path: Path, limits: Limits, *, decoded: bool) -> tuple[list[tuple[in
     """Time stamp and duration of every frame, or of every packet."""
     container, stream = open_video(path, limits, probe=decoded)
     with container:
-        seen = _frames(container, stream) if decoded else _packets(container, stream)
+        seen = frames_or_errors(container, stream) if decoded else _packets(container, stream)
         stamps = [
             (one.pts, one.duration or 0)
             for one in seen
-            if one.pts is not None
-        ]  # fmt: skip
+            if not isinstance(one, Exception) and one.pts is not None
+        ]
         return stamps, Fraction(stream.time_base or 1)
 
 
@@ -90,20 +91,3 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
             return
         if packet.size and not packet.is_discard:
             yield packet
-
-
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.FFmpegError, OSError):
-            break
-        try:
-            yield from packet.decode()
-        except (av.FFmpegError, OSError):
-            continue
-    try:
-        yield from stream.codec_context.decode(None)
-    except (av.FFmpegError, OSError):
-        return
