@@ -224,7 +224,7 @@ def _from_file(one: Input, path: Path) -> Iterator[Iterator[bytes]]:
             size = int.from_bytes(file.read(4), "little")
             place += 4 + size
             if place > end:
-                raise wrong(f"an element of {one.name} is longer than what is left of it")
+                raise wrong(f"an element of {one.name} is longer than the bytes that remain")
             yield _pieces(file, size)
 
 
