@@ -46,6 +46,11 @@ class Labels:
         """Number of the true class; None where the list does not have the video."""
         return None if video is None else self.numbers.get(os.path.realpath(video))
 
+    def name_of(self, video: Path) -> str | None:
+        """Name of the true class; None where the list does not have the video."""
+        number = self.of(video)
+        return None if number is None else self.classes[number]
+
     def record(self, prediction: Prediction) -> dict[str, Any]:
         """`true_label`, `true_index` and `correct`, JSON-ready; None for a video without label."""
         number = self.of(prediction.video)

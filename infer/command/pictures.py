@@ -91,8 +91,7 @@ class Pictures:
             if target is not None and not (missing and target.exists()):
                 frames, limits = self._frames.get(video), self._limits
                 clips, _ = load_clips(video, self._spec, frames=frames, limits=limits)
-                number = None if self._labels is None else self._labels.of(video)
-                true = None if number is None else str(self._labels.classes[number])  # type: ignore[union-attr]
+                true = None if self._labels is None else self._labels.name_of(video)
                 save_sheet(target, clips, prediction, true)
             target = self._clips.get(video)
             if target is not None and not (missing and target.exists()):
