@@ -58,7 +58,7 @@ def decode_needed(
     # An error that it would go on after is one here: what it leaves out of a picture may look
     # otherwise after other pictures.
     stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
-    number = {time: k for k, time in enumerate(sorted(packets.times))}
+    numbers = packets.numbers()
     due = iter(sorted(packet.pts for packet in needed))
     kept: dict[int, Frames] = {}
     rgb: ToRgb | None = None
@@ -79,7 +79,7 @@ def decode_needed(
         if (frame.width, frame.height) != size or size[0] * size[1] > limits.pixels:
             return None
         decoded += 1
-        place = number[frame.pts]
+        place = numbers[frame.pts]
         if place in wanted:
             picture = rgb(frame)
             kept[place] = each(picture) if each else picture

@@ -7,6 +7,7 @@ standard (ITU-T H.264, 7.3.3).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .bits import Bits, BitsEnd, NotProven, require
@@ -47,20 +48,16 @@ def picture(packet: memoryview, sets: ParameterSets) -> Picture:
     Raises:
         NotProven: it has none or several, or parts that are wrong or not followed here.
     """
-    at, end, found = 0, len(packet), None
-    while at < end:
-        begin = at + sets.length
-        at = begin + int.from_bytes(packet[at:begin], "big")
-        require(begin < at <= end, "a packet is cut off")
-        head = packet[begin]
-        kind = head & 31
-        require(head < 128)  # forbidden_zero_bit
+    found = None
+    for unit in _units(packet, sets):
+        kind = unit[0] & 31
+        require(unit[0] < 128)  # forbidden_zero_bit
         if kind in (_SLICE, _IDR_SLICE):
-            first, one = _slice(packet[begin:at], sets)
+            first, one = _slice(unit, sets)
             require((first == 0) == (found is None) and found in (None, one), _ONE_PICTURE)
             found = one
         elif kind in (_SEQUENCE_SET, _PICTURE_SET):
-            require(found is None and bytes(packet[begin:at]) in sets.units, "parameters change")
+            require(found is None and bytes(unit) in sets.units, "parameters change")
         else:
             require(kind in _IGNORED, f"a NAL unit of type {kind}")
     if found is None:
@@ -70,14 +67,20 @@ def picture(packet: memoryview, sets: ParameterSets) -> Picture:
 
 def looks_whole(packet: memoryview, sets: ParameterSets) -> bool:
     """Whether no part of a packet that `picture` takes is what no encoder writes."""
-    at = 0
-    while at < len(packet):
-        begin = at + sets.length
-        at = begin + int.from_bytes(packet[at:begin], "big")
-        unit = bytes(packet[begin:at])
+    for unit in map(bytes, _units(packet, sets)):
         if unit[-1] == 0 or any(wrong in unit for wrong in _NOT_INSIDE):
             return False
     return True
+
+
+def _units(packet: memoryview, sets: ParameterSets) -> Iterator[memoryview]:
+    """NAL units of a packet, without the lengths before them; none is empty."""
+    at, end = 0, len(packet)
+    while at < end:
+        begin = at + sets.length
+        at = begin + int.from_bytes(packet[at:begin], "big")
+        require(begin < at <= end, "a packet is cut off")
+        yield packet[begin:at]
 
 
 def _slice(unit: memoryview, sets: ParameterSets) -> tuple[int, Picture]:

@@ -56,7 +56,6 @@ class Packets:
             self._sets: ParameterSets = parameter_sets(stream.codec_context.extradata)
         except NotProven as error:
             self.why_not = str(error)
-            return
 
     def see(self, packet: Any) -> None:
         """To be called with every packet of every stream, in the order of the file."""
@@ -112,6 +111,10 @@ class Packets:
             self._restarts.append(one.restarts)
         order.end()
 
+    def numbers(self) -> dict[int, int]:
+        """Numbers of the frames, by their time stamps."""
+        return {time: k for k, time in enumerate(sorted(self.times))}
+
     def needed(self, wanted: Set[int]) -> list[Any] | None:
         """The packets that are to be decoded, in order, so that frames of these numbers come out.
 
@@ -130,8 +133,8 @@ class Packets:
         except (NotProven, ValueError) as error:
             self.give_up(str(error))
             return None
-        number = {time: k for k, time in enumerate(sorted(self.times))}
-        is_wanted = [number[time] in wanted for time in self.times]
+        numbers = self.numbers()
+        is_wanted = [numbers[time] in wanted for time in self.times]
         is_wanted[0] = True
         needed = []
         later = False  # whether a later picture before the next restart is wanted
