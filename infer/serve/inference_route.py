@@ -13,7 +13,7 @@ from ..runtimes.base import Logits
 from .inference_request import InferRequest, clips_of, read_request, videos_of, wrong
 from .inference_response import Tensor, infer_response
 from .refusal import FAILED, ClientGone, Refused
-from .service import Service
+from .service import Service, all_of
 from .uploads import Upload, uploads
 
 VIDEO, SCORES, LABEL = "video", "scores", "label"
@@ -135,14 +135,13 @@ async def _tensors(asked: InferRequest, service: Service, files: list[Upload]) -
 
 
 async def _logits_of_videos(service: Service, videos: list[Upload]) -> list[Logits]:
-    jobs = [service.logits_of_video(video) for video in videos]
-    # All are waited for: their files are removed after this.
-    done = await asyncio.gather(*jobs, return_exceptions=True)
-    found: list[Logits] = []
-    for video, one in zip(videos, done, strict=True):
-        if isinstance(one, Refused) and len(videos) > 1:
-            raise Refused(one.status, one.kind, f"{video.name}: {one.reason}", one.headers)
-        if isinstance(one, BaseException):
-            raise one
-        found.append(one)
-    return found
+    async def logits(video: Upload) -> Logits:
+        try:
+            return await service.logits_of_video(video)
+        except Refused as error:
+            if len(videos) == 1:
+                raise
+            reason = f"{video.name}: {error.reason}"
+            raise Refused(error.status, error.kind, reason, error.headers) from None
+
+    return await all_of([logits(video) for video in videos])

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from ..command.output import record
 from .frames import frame_pictures
 from .refusal import STATUS, ClientGone, Refused
-from .service import Answer, Service
-from .uploads import Upload, uploads
+from .service import Answer, Service, all_of
+from .uploads import uploads
 
 OPTIONS = ("top_k", "threshold", "frames")
 _VIDEO = {"schema": {"type": "string", "format": "binary"}}
@@ -114,7 +114,7 @@ def add_predict(app: Any, service: Service) -> None:
                 service.metrics.took("receive", time.perf_counter() - start)
                 if await request.is_disconnected():
                     raise ClientGone
-                answers = await _answers(service, files, top_k)
+                answers = await all_of([service.answer(file, k=top_k) for file in files])
         results = [_result(one, threshold) for one in answers]
         if frames:
             await asyncio.to_thread(_add_frames, results, answers, service)
@@ -135,18 +135,6 @@ def _check_options(given: Any) -> None:
     twice = [name for name in OPTIONS if len(given.getlist(name)) > 1]
     if twice:
         raise Refused(422, "options", f"{twice[0]} is given more than once")
-
-
-async def _answers(service: Service, files: list[Upload], k: int) -> list[Answer]:
-    jobs = [service.answer(file, k=k) for file in files]
-    # All are waited for: their files are removed after this.
-    done = await asyncio.gather(*jobs, return_exceptions=True)
-    answers: list[Answer] = []
-    for one in done:
-        if isinstance(one, BaseException):
-            raise one
-        answers.append(one)
-    return answers
 
 
 def _result(answer: Answer, threshold: float) -> dict[str, Any]:

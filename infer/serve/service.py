@@ -7,7 +7,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -223,3 +223,17 @@ class Service:
     def _expected_wait(self) -> int:
         """Whole seconds until there is room, by what videos took lately; 1 to 60."""
         return min(max(math.ceil(self._inside * self._seconds / self.limits.workers), 1), 60)
+
+
+async def all_of(work: Iterable[Awaitable[T]]) -> list[T]:
+    """What comes out for each upload of a request; raises the first error after all have ended.
+
+    Their files are removed after this: no work may still read one.
+    """
+    done = await asyncio.gather(*work, return_exceptions=True)
+    found: list[T] = []
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+        found.append(one)
+    return found
