@@ -1,1 +1,15 @@
-"""A service that takes video files over HTTP: `clipduet serve --bundle B`."""
+"""A service that takes video files over HTTP: `clipduet serve --bundle B`.
+
+A request passes these modules, from the outside in:
+
+server              the process: sockets, slow connections, signals
+guard               around all routes: tokens, headers, refused bodies; `tokens` reads the file
+app                 all routes; those of health, counters (`metrics`) and the page (`page/`)
+predict_route       POST /predict; `frames`: what the network saw, as JPEG
+inference_route     the Open Inference Protocol; `inference_request` and `inference_response`: its
+                    JSON and tensors
+uploads             the body, within its limits, as files
+service             the queue, reading in processes (`infer.isolation`), the network
+
+`refusal` has the errors of all of them, `__main__` the command line.
+"""
