@@ -82,6 +82,7 @@ OTHERS = [
     Made("pictures.mov", "prores_ks", pixels="yuv422p10le"),
 ]
 EVERY = [*X264, *OTHERS]
+LESS = [made for made in X264 if made.less]
 
 
 def named(name: str) -> Made:
