@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.gate.flipped_clips import LOST, FlippedClip, Flips, Network, Sheets
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Gallery, Section, Sheet
-from train.evaluation.contact_sheet import data_uri
+from infer.clips.jpeg import data_uri
 
 Results = Mapping[str, Any]
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
-import cv2
-import numpy as np
-
 from ..clips.decode import VideoInfo
+from ..clips.jpeg import data_uri, jpeg
 from ..clips.preprocess import TAKEN
 from ..clips.spec import ClipSpec
 from ..runtimes.base import Clips
@@ -36,14 +33,6 @@ def frame_pictures(clips: Clips, info: VideoInfo, spec: ClipSpec) -> list[dict[s
             if len(found) == TAKEN:
                 return found
             seconds = round(number / info.fps, 3) if info.fps else None
-            image = _address(frame)
+            image = data_uri(jpeg(frame, _QUALITY))
             found.append({"clip": clip, "frame": number, "seconds": seconds, "image": image})
     return found
-
-
-def _address(frame: Clips) -> str:
-    bgr = np.ascontiguousarray(frame[:, :, ::-1])
-    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not done:
-        raise ValueError("OpenCV writes no JPEG")
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -1,10 +1,10 @@
-"""Some frames of a clip side by side, as a small JPEG and as a part of a page."""
+"""Some frames of a clip side by side, as a small JPEG."""
 
 from __future__ import annotations
 
-import base64
-
 import numpy as np
+
+from infer.clips.jpeg import jpeg
 
 QUALITY = 70
 GAP = 2
@@ -27,11 +27,4 @@ def contact_sheet(clip: np.ndarray, *, frames: int, height: int) -> bytes:
     row = [cv2.resize(clip[i], (width, height), interpolation=cv2.INTER_AREA) for i in chosen]
     gap = np.full((height, GAP, 3), 128, np.uint8)
     parts = [part for frame in row for part in (gap, frame)][1:]
-    sheet = cv2.cvtColor(np.concatenate(parts, axis=1), cv2.COLOR_RGB2BGR)
-    _, jpeg = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    return jpeg.tobytes()
-
-
-def data_uri(jpeg: bytes) -> str:
-    """A JPEG as the address of an `img` that loads nothing."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    return jpeg(np.concatenate(parts, axis=1), QUALITY)

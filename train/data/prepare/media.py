@@ -19,6 +19,7 @@ import numpy as np
 
 from infer.clips.decode import Frames, VideoInfo, each_frame
 from infer.clips.frames_folder import numbering
+from infer.clips.jpeg import jpeg
 from infer.clips.pictures import read_picture
 from infer.clips.preprocess import scale_frame
 from infer.clips.spec import PreprocessSpec
@@ -143,9 +144,8 @@ def _extract(path: str, work: Work) -> Outcome:
     def write(frame: Frames) -> None:
         nonlocal count
         count += 1
-        picture = cv2.cvtColor(_reduced(frame, work.short_side), cv2.COLOR_RGB2BGR)
-        encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-        (part / frame_name(FRAME_SUFFIX, count)).write_bytes(encoded.tobytes())
+        picture = jpeg(_reduced(frame, work.short_side), QUALITY)
+        (part / frame_name(FRAME_SUFFIX, count)).write_bytes(picture)
 
     # Reading raises no OSError: see infer.clips.decode.
     with writing(folder, GO_ON):
