@@ -12,6 +12,9 @@ OTHER_TITLES = {"dynamic": "Paddle (dynamic graph)"}
 
 NOT_DISTINGUISHABLE = "not statistically significant"
 NOT_ESTIMABLE = "not estimable"
+NOT_MEANINGFUL = "not meaningful"
+NONE = "\u2014"
+"""Where a table has no figure."""
 
 
 def cell_name(key: str) -> str:
@@ -60,6 +63,11 @@ def interval(value: Mapping[str, Any], *, share: bool = False) -> str:
     if value["low"] == value["high"]:
         return f"{show(value['point'])} [{NOT_ESTIMABLE}]"
     return f"{show(value['point'])} [{show(value['low'])}, {show(value['high'])}]"
+
+
+def retained(share: Mapping[str, Any] | None) -> str:
+    """A retained share of the gain with its bounds; None where no share is named."""
+    return NOT_MEANINGFUL if share is None else interval(share, share=True)
 
 
 def span(value: Mapping[str, Any]) -> str:

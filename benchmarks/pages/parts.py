@@ -134,7 +134,7 @@ def machine_rows(host: Mapping[str, Any]) -> list[list[str]]:
     memory = host["memory_bytes"]
     return [
         ["processor", f"{host['cpu']}, {host['cores']} cores"],
-        ["its features", ", ".join(host["cpu_features"]) or "—"],
+        ["its features", ", ".join(host["cpu_features"]) or numbers.NONE],
         ["memory", numbers.size(memory) if memory else "unknown"],
         ["system", f"{host['system']}, kernel {host['kernel']}"],
         ["versions", ", ".join([f"Python {host['python']}", *versions])],

@@ -11,7 +11,7 @@ from benchmarks.pages.parts import Badge, Figure, Overview
 from benchmarks.perturb.cameras import CLEAN
 from benchmarks.perturb.result_file import overall
 from benchmarks.perturb.sections import cells, gains, judged_by, sentences, title_of
-from benchmarks.report.overview import NONE, PICTURE, about
+from benchmarks.report.overview import PICTURE, about
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -59,7 +59,7 @@ def _retained(results: Results) -> Figure:
     rows = [row for row in rows if row["perturbation"] != CLEAN]
     name = "least gain retained"
     if not rows:
-        return Figure(name, NONE, "No share is named of gains that are not significant.")
+        return Figure(name, numbers.NONE, "No share is named of gains that are not significant.")
     least = min(rows, key=lambda row: row["retained"]["point"])
     share = least["retained"]
     note = f"{numbers.cell_name(least['cell'])}, {title_of(least, results)}"

@@ -19,7 +19,6 @@ from infer.system.terminal import counted
 TITLE = "Does the gain of deep mutual learning (DML) survive another camera?"
 STYLES = ("reference", "student", "pooled", "baseline")
 """Of the plot: the reference's, then those of the deployments that have room."""
-NONE = "\u2014"
 SHOWN = 3
 """Models that a sentence about collapses spells out; the others are counted."""
 
@@ -185,8 +184,8 @@ def _table(results: Results) -> Table:
                 numbers.short_name(row["cell"]),
                 *(_top1(row[model]) for model in MODELS),
                 numbers.interval(row["gain"]),
-                NONE if moved is None else numbers.interval(moved),
-                _share(share) if "verdict" in row else NONE,
+                numbers.NONE if moved is None else numbers.interval(moved),
+                numbers.retained(share) if "verdict" in row else numbers.NONE,
                 Badge(VERDICTS[judged], judged),
             ]
         )
@@ -202,10 +201,6 @@ def _table(results: Results) -> Table:
 def _top1(part: Mapping[str, Any]) -> str:
     text = numbers.percent(part["top1"], 2)
     return text if part["change"] is None else f"{text} ({numbers.points(part['change']['point'])})"
-
-
-def _share(share: Mapping[str, Any] | None) -> str:
-    return "not meaningful" if share is None else numbers.interval(share, share=True)
 
 
 def _road(results: Results) -> str:

@@ -57,7 +57,9 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
                 bounds(cell["baseline"]),
                 bounds(cell["student"]),
                 numbers.interval(cell["gain"]),
-                numbers.span(cell["gain"]["by_pairs"]) if "by_pairs" in cell["gain"] else "—",
+                numbers.span(cell["gain"]["by_pairs"])
+                if "by_pairs" in cell["gain"]
+                else numbers.NONE,
             ]
         )
     heads = ["set", "clips", "most frequent class", "baseline", "DML student", "gain in points",
@@ -120,10 +122,8 @@ def _deployments(name: str, one: Mapping[str, Any]) -> Table:
                 numbers.percent(row["baseline"]["point"], 2),
                 numbers.percent(row["student"]["point"], 2),
                 numbers.interval(row["gain"]),
-                numbers.interval(row["retained"], share=True)
-                if row["meaningful"] and row["retained"] is not None
-                else "not meaningful",
-                numbers.interval(found["change"]) if found else "—",
+                numbers.retained(row["retained"] if row["meaningful"] else None),
+                numbers.interval(found["change"]) if found else numbers.NONE,
             ]
         )
     heads = ["deployment", "verdict", "baseline", "student", "gain", "gain retained",

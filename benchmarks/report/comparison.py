@@ -18,7 +18,6 @@ PICTURE = "difference.svg"
 TITLE = "What changes from result A to result B?"
 WORSE, NO_WORSE, OPEN = "worse", "no worse", "inconclusive"
 STYLES = {WORSE: "fail", NO_WORSE: "pass", OPEN: "unclear"}
-NONE = "—"
 
 
 def comparison_overview(found: Comparison) -> Overview:
@@ -123,7 +122,7 @@ def _latency(found: Comparison, cell: str) -> Figure:
     name = "end-to-end latency"
     p50 = [latencies(one).get(cell) for one in found.results]
     if p50[0] is None or p50[1] is None:
-        return Figure(name, NONE, "Not timed in both.")
+        return Figure(name, numbers.NONE, "Not timed in both.")
     a, b = (one["p50"] for one in p50 if one is not None)
     note = (
         f"of A's: {numbers.milliseconds(b)} against {numbers.milliseconds(a)} ms (medians); "
@@ -203,7 +202,7 @@ def _deployments(found: Comparison) -> Section:
 def _share(row: Mapping[str, Any]) -> str:
     left = row["gain_left"]
     if not left["meaningful"] or left["share"] is None:
-        return "not meaningful"
+        return numbers.NOT_MEANINGFUL
     return numbers.percent(left["share"]["point"], 0)
 
 
@@ -231,7 +230,7 @@ def _flips(found: Comparison) -> list[Table]:
                 numbers.percent(change.agreement, 2),
                 bounds(change.flips["right_to_wrong"]),
                 bounds(change.flips["wrong_to_right"]),
-                NONE if lost is None else bounds(lost),
+                numbers.NONE if lost is None else bounds(lost),
             ]
         )
     heads = ["deployment", "same answer", "right to wrong", "wrong to right",
@@ -249,9 +248,13 @@ def _costs(found: Comparison) -> Section:
     for change in found.changes:
         cell = change.cell
         line = [numbers.cell_name(cell)]
-        line += [numbers.milliseconds(of[cell]["p50"]) if cell in of else NONE for of in timed]
+        line += [
+            numbers.milliseconds(of[cell]["p50"]) if cell in of else numbers.NONE for of in timed
+        ]
         both = all(cell in of for of in timed)
-        line.append(f"{timed[1][cell]['p50'] / timed[0][cell]['p50']:.2f}" if both else NONE)
+        line.append(
+            f"{timed[1][cell]['p50'] / timed[0][cell]['p50']:.2f}" if both else numbers.NONE
+        )
         rows.append([*line, *(numbers.size(of[cell]) for of in files)])
     heads = ["deployment", "A: latency, ms", "B: latency, ms", "B of A", "A: file", "B: file"]
     sentence = (

@@ -19,7 +19,7 @@ def conditions_section(results: Sequence[Results]) -> Section:
     names = list(dict.fromkeys([*a, *b]))
     other = [name for name in names if a.get(name) != b.get(name)]
     equal = [name for name in names if name not in other]
-    rows = [[name, a.get(name, "—"), b.get(name, "—")] for name in other]
+    rows = [[name, a.get(name, numbers.NONE), b.get(name, numbers.NONE)] for name in other]
     sentences = [f"Equal in both: {numbers.joined(equal)}."] if equal else []
     tables = [Table("What differs", ["what", "A", "B"], rows)] if rows else []
     return Section("Conditions", sentences, (), tables)

@@ -11,8 +11,6 @@ from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Rows
 from benchmarks.pages.parts import Badge, Plot, Section, Table, bounds, mark
 
-NONE = "—"
-
 Results = Mapping[str, Any]
 
 
@@ -50,9 +48,9 @@ def _gains(results: Results) -> Table:
                 numbers.interval(gain),
                 numbers.p_value(gain["p"]),
                 f"{gain['only_second']} : {gain['only_first']}",
-                NONE if is_reference else numbers.interval(row["gain_change"]),
+                numbers.NONE if is_reference else numbers.interval(row["gain_change"]),
                 numbers.interval(row["gain_top5"]),
-                numbers.interval(row["gain_macro_f1"]) if row["gain_macro_f1"] else NONE,
+                numbers.interval(row["gain_macro_f1"]) if row["gain_macro_f1"] else numbers.NONE,
             ]
         )
     heads = [
@@ -104,11 +102,13 @@ def _models(results: Results) -> Table:
                 [
                     f"{model}, {numbers.cell_name(row['cell'])}",
                     bounds(part["top1"]),
-                    numbers.interval(shown) if moved else NONE,
+                    numbers.interval(shown) if moved else numbers.NONE,
                     bounds(part["top5"]),
                     numbers.percent(part["macro_f1"], 2),
-                    NONE if part["agreement"] is None else numbers.percent(part["agreement"], 2),
-                    NONE if gap is None else f"{gap:.2g} of {part['max_logit']:.3g}",
+                    numbers.NONE
+                    if part["agreement"] is None
+                    else numbers.percent(part["agreement"], 2),
+                    numbers.NONE if gap is None else f"{gap:.2g} of {part['max_logit']:.3g}",
                     numbers.size(part["bytes"]),
                     part["artifact"],
                 ]

@@ -84,17 +84,15 @@ def _table(results: Results) -> Table:
             Badge(explanations.verdict_name(found), found["verdict"]),
             *(numbers.percent(row[model]["top1"]["point"], 2) for model in ("baseline", "student")),
             numbers.interval(row["gain"]),
-            numbers.interval(left["share"], share=True)
-            if left["meaningful"] and left["share"] is not None
-            else "not meaningful",
-            numbers.interval(found["change"]) if "change" in found else "\u2014",
+            numbers.retained(left["share"] if left["meaningful"] else None),
+            numbers.interval(found["change"]) if "change" in found else numbers.NONE,
         ]
         if speed:
             line.append(numbers.milliseconds(timed[row["cell"]]["stages"]["total"]["p50"]))
         rows.append(line)
     for one in results["broken"]:
         name = numbers.cell_name(one["cell"])
-        rows.append([name, Badge("fails", "fail"), *["\u2014"] * (len(heads) - 2)])
+        rows.append([name, Badge("fails", "fail"), *[numbers.NONE] * (len(heads) - 2)])
     caption = (
         "Top-1, gain in points, gain retained, and delta top-1 of the student against the "
         "reference in points"

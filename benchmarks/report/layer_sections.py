@@ -14,7 +14,6 @@ Results = Mapping[str, Any]
 TITLE = "What 8 bits do to each layer"
 SHOWN = 10
 """Layers of a file that the page shows; the result file has all."""
-NONE = "—"
 
 
 def layers_section(results: Results) -> Section:
@@ -53,7 +52,7 @@ def _table(key: str, found: Mapping[str, Any]) -> Table:
             one["layer"],
             one["kind"],
             _decibels(one["error"]),
-            NONE if one["error"] is None else numbers.percent(one["error"]),
+            numbers.NONE if one["error"] is None else numbers.percent(one["error"]),
             _decibels(one["rounding"]),
         ]
         for one in layers[:SHOWN]
@@ -71,5 +70,5 @@ def _runs(key: str, found: Mapping[str, Any]) -> str:
 
 def _decibels(error: float | None) -> str:
     if error is None:
-        return NONE
+        return numbers.NONE
     return f"{sqnr(error):.1f}".replace("-", "\u2212") if error else "no error"

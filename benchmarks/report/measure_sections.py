@@ -23,8 +23,6 @@ MOST_COLUMNS = 12
 MOST_CLASSES = 20
 """Of more classes the tables show those that are recognised worst."""
 
-NONE = "—"
-
 
 def measures_section(results: Results) -> Section:
     """A table each, folded; conditions that were asked for stand open."""
@@ -61,12 +59,12 @@ def _flips(results: Results) -> Table:
             numbers.cell_name(row["cell"]),
             bounds(found["right_to_wrong"]),
             bounds(found["wrong_to_right"]),
-            NONE if found["negative_flips"] is None else bounds(found["negative_flips"]),
+            numbers.NONE if found["negative_flips"] is None else bounds(found["negative_flips"]),
         ]
         for model in reversed(MODELS):
             own = row[model].get("flips")
             for way in ("right_to_wrong", "wrong_to_right"):
-                line.append(NONE if own is None else bounds(own[way]))
+                line.append(numbers.NONE if own is None else bounds(own[way]))
         rows.append(line)
     reference = numbers.cell_name(results["reference"])
     heads = [
@@ -93,14 +91,14 @@ def _calibrations(results: Results) -> list[Table]:
             before, after, change = found["before"], found["after"], found.get("change")
             line = [f"{model}, {numbers.short_name(row['cell'])}", bounds(before["ece"])]
             line += [numbers.percent(before["ece"]["by_chance"], 2)]
-            line += [NONE if after is None else bounds(after["ece"])]
-            line += [NONE if change is None else numbers.interval(change["ece"])]
+            line += [numbers.NONE if after is None else bounds(after["ece"])]
+            line += [numbers.NONE if change is None else numbers.interval(change["ece"])]
             for name in ("brier", "nll"):
-                scaled = NONE if after is None else f"{after[name]['point']:.3f}"
+                scaled = numbers.NONE if after is None else f"{after[name]['point']:.3f}"
                 line += [f"{before[name]['point']:.3f}, {scaled}"]
-                line += [NONE if change is None else _signed(change[name])]
+                line += [numbers.NONE if change is None else _signed(change[name])]
             temperatures = [one for both in found["temperatures"] for one in both]
-            line += [f"{np.exp(np.log(temperatures).mean()):.2f}" if temperatures else NONE]
+            line += [f"{np.exp(np.log(temperatures).mean()):.2f}" if temperatures else numbers.NONE]
             rows.append(line)
     if not rows:
         return []
@@ -128,7 +126,7 @@ def _worst_classes(results: Results) -> Table:
             change = found.get("change")
             fell = None if change is None else change["largest_fall"]
             if change is None or fell is None:
-                line.append(NONE)
+                line.append(numbers.NONE)
             else:
                 place = found["class"].index(fell)
                 line.append(f"{names[fell]}: {numbers.interval(_at(change, place))}")
@@ -137,7 +135,7 @@ def _worst_classes(results: Results) -> Table:
                 for one in row["verdict"].get("collapsed_classes", ())
                 if one["model"] == model
             ]
-            line.append(numbers.joined(list(dict.fromkeys(lost))) if lost else NONE)
+            line.append(numbers.joined(list(dict.fromkeys(lost))) if lost else numbers.NONE)
             rows.append(line)
     heads = ["model", "worst class: recall", "largest fall, points", "classes that collapsed"]
     caption = (
@@ -169,7 +167,9 @@ def _recalls(results: Results) -> Table:
             line = [f"{name}, {cell}", str(every["clips"][place])]
             for model, change in zip(MODELS, changes, strict=True):
                 line.append(bounds(_at(row[model]["classes"], place, "recall")))
-                line.append(NONE if change is None else numbers.interval(_at(change, place)))
+                line.append(
+                    numbers.NONE if change is None else numbers.interval(_at(change, place))
+                )
             rows.append(line)
     heads = ["class and deployment", "clips"]
     for model in ("baseline", "student"):

@@ -15,7 +15,6 @@ from benchmarks.report.gate_sections import gains
 from benchmarks.timing.stages import READ
 
 PICTURE, BADGE = "gain.svg", "badge.svg"
-NONE = "—"
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -87,7 +86,7 @@ def _gain(results: Results) -> Figure:
 def _retained(results: Results, row: Row | None) -> Figure:
     name = "gain retained"
     if row is None:
-        return Figure(name, NONE, "No deployment passes.")
+        return Figure(name, numbers.NONE, "No deployment passes.")
     timed = row["cell"] in latencies(results)
     where = (
         f"{numbers.cell_name(row['cell'])}, the {'fastest' if timed else 'smallest'} that passes"
@@ -96,7 +95,7 @@ def _retained(results: Results, row: Row | None) -> Figure:
     if not left["meaningful"] or left["share"] is None:
         change = numbers.interval(row["verdict"]["change"])
         return Figure(
-            name, NONE,
+            name, numbers.NONE,
             f"No share is named of a gain that is not significant. {where}: delta top-1 against "
             f"the reference {change} points.",
         )  # fmt: skip
@@ -119,10 +118,10 @@ def _retained(results: Results, row: Row | None) -> Figure:
 def _latency(results: Results, row: Row | None) -> Figure:
     name = "end-to-end latency"
     if results["speed"] is None:
-        return Figure(name, NONE, "Nothing was timed.")
+        return Figure(name, numbers.NONE, "Nothing was timed.")
     timed = {one["cell"]: one["stages"] for one in results["speed"]["cells"]}
     if row is None or row["cell"] not in timed:
-        return Figure(name, NONE, "No deployment passes.")
+        return Figure(name, numbers.NONE, "No deployment passes.")
     stages = timed[row["cell"]]
     total = stages["total"]["p50"]
     note = (

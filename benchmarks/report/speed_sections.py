@@ -140,7 +140,7 @@ def _memory(results: Mapping[str, Any]) -> Table:
                 numbers.cell_name(row["cell"]),
                 numbers.size(files[row["cell"]]),
                 numbers.size(row["bytes"]) if known else f"unknown: {row['reason']}",
-                numbers.size(row["before"]) if known else "\u2014",
+                numbers.size(row["before"]) if known else numbers.NONE,
             ]
         )
     caption = (
