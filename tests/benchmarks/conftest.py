@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import yaml
 
+from benchmarks.deployments import deployment
 from benchmarks.deployments.accuracy import Answers
 from benchmarks.deployments.controls import KINDS
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.verdict import Rule
 from benchmarks.stats import paired
 from benchmarks.study.pooled import by_class, pool_seeds
+from infer.runtimes.registry import BACKENDS
+from infer.runtimes.status import Status
 from tests.benchmarks.tiny import PAIR, STUDENT
 
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
@@ -27,6 +30,15 @@ CLASSES = ["moves_right", "moves_left", "grows", "<b>shrinks</b> & turns", "x", 
 MODELS = ("baseline", "student")
 
 Results = dict[str, Any]
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backends are not tried anew in every test: that imports each of them."""
+    known = [Status(name, name == "onnxruntime", "not tried") for name in BACKENDS]
+    monkeypatch.setattr(
+        deployment, "statuses", lambda names: [s for s in known if s.backend in names]
+    )
 
 
 def invented_answers(labels: np.ndarray, right: np.ndarray) -> Answers:

@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.deployments import deployment
-from infer.runtimes.registry import BACKENDS
-from infer.runtimes.status import Status
 from tests.benchmarks.gate.networks import BLIND, COLOURS, SEES, STUCK, write_bundle
 
 
@@ -37,12 +34,3 @@ def world(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Pa
     write_bundle(folder / "collapsed", STUCK, STUCK)
     write_bundle(folder / "nan", SEES, SEES * np.nan)
     return folder
-
-
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Backends are not tried anew in every test: that imports each of them."""
-    known = [Status(name, name == "onnxruntime", "not tried") for name in BACKENDS]
-    monkeypatch.setattr(
-        deployment, "statuses", lambda names: [s for s in known if s.backend in names]
-    )

@@ -8,9 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.deployments import deployment
-from infer.runtimes.registry import BACKENDS
-from infer.runtimes.status import Status
 from tests.benchmarks.gate.networks import SEES, write_bundle
 
 CLIPS = 24
@@ -35,15 +32,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Pa
         fp32 = SEES * (1 + wrong * np.array([1, -1, 0]))
         write_bundle(folder / name, fp32, fp32 * np.array([1, 1, 0.99]))
     return folder
-
-
-@pytest.fixture
-def tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Backends are not tried anew in every test: that imports each of them."""
-    known = [Status(name, name == "onnxruntime", "not tried") for name in BACKENDS]
-    monkeypatch.setattr(
-        deployment, "statuses", lambda names: [s for s in known if s.backend in names]
-    )
 
 
 @pytest.fixture

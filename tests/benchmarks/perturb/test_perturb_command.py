@@ -36,6 +36,23 @@ def result(out: Path) -> dict[str, Any]:
     return found
 
 
+def evaluations(
+    monkeypatch: pytest.MonkeyPatch, *, stopped_at: int | None = None
+) -> list[tuple[Any, ...]]:
+    """The arguments of every evaluation from now on; Ctrl-C in place of one of them."""
+    calls: list[tuple[Any, ...]] = []
+    original = answers.evaluate
+
+    def counted(*positional: Any, **named: Any) -> Any:
+        calls.append(positional)
+        if len(calls) == stopped_at:
+            raise KeyboardInterrupt
+        return original(*positional, **named)
+
+    monkeypatch.setattr(answers, "evaluate", counted)
+    return calls
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Where the run of the first test lies, for those that only read it."""
@@ -159,18 +176,11 @@ def test_the_gate_takes_perturbations_too(
     out: Path, world: Path, tmp_path: Path, tried: None, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    times, original = 0, answers.evaluate
-
-    def counted(*positional: Any, **named: Any) -> Any:
-        nonlocal times
-        times += 1
-        return original(*positional, **named)
-
-    monkeypatch.setattr(answers, "evaluate", counted)
+    calls = evaluations(monkeypatch)
     file = tmp_path / "mine.json"
     more = ["--out", str(file), "--no-latency", "--perturb", "half_rate", "--tell-only"]
     assert gain([*asked(world), *more]) == 0
-    assert times == 2 * 4 * 2  # the clean clips are not answered twice
+    assert len(calls) == 2 * 4 * 2  # the clean clips are not answered twice
     assert sorted(one.name for one in tmp_path.iterdir()) == [
         "mine.json", "mine.logits.npz", "mine.perturbed", "mine.sheets.json", "mine.summary.json",
     ]  # fmt: skip
@@ -185,21 +195,12 @@ def test_the_gate_takes_perturbations_too(
 def test_what_was_stopped_goes_on_where_it_was(
     run: Run, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    times, original = 0, answers.evaluate
-
-    def stopped(*positional: Any, **named: Any) -> Any:
-        nonlocal times
-        times += 1
-        if times == 14:
-            raise KeyboardInterrupt
-        return original(*positional, **named)
-
-    monkeypatch.setattr(answers, "evaluate", stopped)
+    calls = evaluations(monkeypatch, stopped_at=14)
     command = (tmp_path / "out", "--perturb", *NAMES, "--tell-only")
     assert run(*command) == 130
     assert not (tmp_path / "out" / "results.json").exists()
     assert run(*command) == 0
-    assert times == 4 * 4 * 2 + 1
+    assert len(calls) == 4 * 4 * 2 + 1
     assert result(tmp_path / "out")["rows"] == result(out)["rows"]
     assert not (tmp_path / "out" / ".answers").exists()
 
@@ -207,16 +208,7 @@ def test_what_was_stopped_goes_on_where_it_was(
 def test_answers_of_another_seed_are_not_taken_over(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    times, original = 0, answers.evaluate
-
-    def stopped(*positional: Any, **named: Any) -> Any:
-        nonlocal times
-        times += 1
-        if times == 4:
-            raise KeyboardInterrupt
-        return original(*positional, **named)
-
-    monkeypatch.setattr(answers, "evaluate", stopped)
+    calls = evaluations(monkeypatch, stopped_at=4)
 
     def again(seed: str) -> int:
         more = ("--perturb", "noise", "--cells", CELLS[0], "--seed", seed, "--tell-only")
@@ -224,7 +216,7 @@ def test_answers_of_another_seed_are_not_taken_over(
 
     assert again("1") == 130
     assert again("2") == 0
-    assert times == 4 + 2  # the clean clips were answered; the noise of seed 1 is another one
+    assert len(calls) == 4 + 2  # the clean clips were answered; the noise of seed 1 is another one
 
 
 def test_a_clip_that_cannot_be_perturbed_costs_only_itself(
