@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import math
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -22,10 +21,12 @@ import numpy as np
 
 from benchmarks.common.command import REPETITIONS, add_out, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.machine import command_line, load_average, machine, now
+from benchmarks.common.machine import load_average, machine
+from benchmarks.common.result_file import header
 from export.option_limits import Allowed
 from infer.clips.decode import Frames, read_video
 from infer.command.inputs import VIDEO_SUFFIXES
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.errors import VideoError
 
@@ -175,17 +176,14 @@ def _difference(read: Read, path: Path, wanted: Sequence[int], truth: Frames) ->
     return int(np.abs(found.astype(np.int16) - truth).max())
 
 
-def geometric_mean(values: Sequence[float]) -> float | None:
-    """None of nothing."""
-    return math.exp(statistics.fmean(map(math.log, values))) if values else None
-
-
 def clips_of(paths: Iterable[Path]) -> list[Path]:
     """The files themselves, and those in folders that are named like videos."""
     found: list[Path] = []
     for path in paths:
-        inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-        found += inside if path.is_dir() else [path]
+        if path.is_dir():
+            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+        else:
+            found.append(path)
     if not found:
         raise BenchmarkError("no videos in " + ", ".join(map(str, paths)))
     return found
@@ -194,7 +192,7 @@ def clips_of(paths: Iterable[Path]) -> list[Path]:
 @measuring
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=__doc__)
+    parser = Parser(prog="python -m benchmarks.reading", description=__doc__)
     add = parser.add_argument
     add("--clips", type=Path, nargs="+", required=True, help="videos, or folders of them")
     add("--frames", type=int, default=16, help="read of each clip (default: %(default)s)")
@@ -232,16 +230,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         if one["short_way"] and one["milliseconds"]
     ]
     return {
-        "benchmark": "reading",
-        "command": command_line(),
+        **header("clipduet-reading", 1),
         "threads": 1,
         "repetitions": options.repetitions,
         "clips": clips,
         "failed": failed,
         "absent": absent,
-        "times_as_fast_where_short": geometric_mean(faster),
+        "times_as_fast_where_short": statistics.geometric_mean(faster) if faster else None,
         "load_average_before": load,
-        "created": now(),
         "machine": machine(),
     }
 

@@ -6,7 +6,6 @@ that needs nothing beside it.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import html
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.common.command import add_out, measuring
 from benchmarks.common.errors import BenchmarkError
+from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.files import write_text
 
@@ -34,7 +34,7 @@ _FIGURE = re.compile(
 @measuring
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 done, 2 wrong use."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m benchmarks.run_pictures",
         description="Write the pictures of a finished run: curves, confusion matrix, wrong clips.",
     )

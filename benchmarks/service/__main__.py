@@ -61,8 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = carry_out(run, options, allowed=NUMBERS)
     for line in lines(result):
         print(line)
-    if options.out:
-        print(f"written: {options.out}")
+    print(f"written: {options.out}")
     return 0 if result["met"] else 1
 
 
