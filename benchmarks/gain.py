@@ -41,6 +41,7 @@ from benchmarks.gate.options import (
     add_resamples,
     add_rule,
     add_work,
+    exit_status,
     inputs,
     load_bundles,
     rule_problems,
@@ -49,7 +50,7 @@ from benchmarks.gate.records import cell_rows, choice_record, data_record, logit
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
 from benchmarks.gate.sheets_file import sheets_path, write_sheets
 from benchmarks.gate.summary import overall, summary_path, write_summary
-from benchmarks.gate.verdict import FAIL, UNCLEAR, Rule
+from benchmarks.gate.verdict import Rule
 from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
 from benchmarks.perturb.run import measure_into, verdict_status
 from benchmarks.stats.resample import Bootstrap, settings_of
@@ -58,9 +59,6 @@ from export import option_limits as limits
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import check_writable, real_path, write_text
-from infer.system.log import logger
-
-log = logger("benchmarks.gain")
 
 NUMBERS = {
     **TIMING,
@@ -102,12 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for sentence in () if study is None else study_sentences(results, study):
             print(sentence)
         print(f"the report: {options.report / 'index.html'} (as text: {options.report}/report.md)")
-    failed = overall(results) == FAIL
-    if options.strict:
-        failed |= UNCLEAR in [row["verdict"]["verdict"] for row in results["cells"]]
-    if failed:
-        log.warning("a deployment fails the gate" + "; ignored" * options.tell_only)
-    status = 1 if failed and not options.tell_only else 0
+    status = exit_status(
+        options,
+        overall=overall(results),
+        verdicts=[row["verdict"]["verdict"] for row in results["cells"]],
+        failure="a deployment fails the gate",
+    )
     if names:
         folder, cache = perturbed_folder(options.out), answer_cache_folder(options.out)
         found = measure_into(folder, options, names=names, count=0, cache=cache)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS
+from benchmarks.gate.verdict import FAIL, UNCLEAR
 from benchmarks.stats import paired
 from infer.bundle.bundle import Bundle
 from infer.containers.decoder import decoder_warning, installed
@@ -59,6 +61,23 @@ def add_exit(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--tell-only", action="store_true", help="exit with 0 also where a deployment fails")
     add("--strict", action="store_true", help="exit with 1 also where a verdict is inconclusive")
+
+
+def exit_status(
+    options: argparse.Namespace, *, overall: str, verdicts: Collection[str], failure: str
+) -> int:
+    """The exit status that verdicts, `--strict` and `--tell-only` give: 0 or 1.
+
+    Args:
+        options: of `add_exit`.
+        overall: the verdict on everything together.
+        verdicts: each of them, for `--strict`.
+        failure: what is told where the status is 1, or would be without `--tell-only`.
+    """
+    if overall != FAIL and not (options.strict and UNCLEAR in verdicts):
+        return 0
+    log.warning(failure + "; ignored" * options.tell_only)
+    return 0 if options.tell_only else 1
 
 
 def add_work(parser: argparse.ArgumentParser) -> None:

@@ -9,16 +9,13 @@ from typing import Any
 
 from benchmarks.common.result_file import dump
 from benchmarks.deployments.logits import logits_path, write_logits
-from benchmarks.gate.verdict import FAIL, UNCLEAR
+from benchmarks.gate.options import exit_status
 from benchmarks.perturb.figures import word
 from benchmarks.perturb.measure import measure
 from benchmarks.perturb.report import PAGES, write_report
 from benchmarks.perturb.result_file import overall
 from benchmarks.perturb.sections import sentences
 from infer.system.files import check_writable, write_text
-from infer.system.log import logger
-
-log = logger("benchmarks.perturb")
 
 RESULT = "results.json"
 
@@ -50,10 +47,9 @@ def measure_into(
 
 def verdict_status(results: Mapping[str, Any], options: argparse.Namespace) -> int:
     """The exit status that verdicts, `--strict` and `--tell-only` give."""
-    failed = overall(results) == FAIL
-    if options.strict:
-        failed |= UNCLEAR in [word(row) for row in results["rows"]]
-    if failed:
-        told = "; ignored" * options.tell_only
-        log.warning(f"under a perturbation a verdict fails, or one was not measured{told}")
-    return 1 if failed and not options.tell_only else 0
+    return exit_status(
+        options,
+        overall=overall(results),
+        verdicts=[word(row) for row in results["rows"]],
+        failure="under a perturbation a verdict fails, or one was not measured",
+    )
