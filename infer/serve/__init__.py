@@ -11,5 +11,6 @@ inference_route     the Open Inference Protocol; `inference_request` and `infere
 uploads             the body, within its limits, as files
 service             the queue, reading in processes (`infer.isolation`), the network
 
-`refusal` has the errors of all of them, `__main__` the command line.
+`limits` says what is taken in at most, `refusal` has the errors of all, `__main__` the command
+line.
 """

@@ -37,10 +37,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     from ..isolation.reading import IsolatedReading
     from ..system.hardware import MOST_DECODERS, cores
     from .app import application
+    from .limits import BodyLimits, ServiceLimits
     from .server import address_of, is_local, listening, run
-    from .service import Service, ServiceLimits
+    from .service import Service
     from .tokens import read_tokens
-    from .uploads import BodyLimits
 
     tokens = read_tokens(args.tokens) if args.tokens else None
     workers = args.workers or min(args.threads or cores(), MOST_DECODERS)
@@ -88,7 +88,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     from ..containers.limits import Limits
     from ..runtimes.registry import BACKENDS
     from ..system.hardware import LARGEST_LIMIT
+    from .limits import ServiceLimits
 
+    usual = ServiceLimits()
     parser = Parser(
         prog=prog,
         description="Classify video files that are sent over HTTP: POST /predict, a page at /, the "
@@ -115,29 +117,26 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--tokens", metavar="FILE", help="bearer tokens, one a line: clients need one of them")
     add("--workers", type=whole(1, 256), metavar="N", help="processes that read videos (default: "
         "as many as --threads, up to 8)")  # fmt: skip
-    add("--max-queue", type=from_zero, default=64, metavar="N", help="requests that wait beside "
-        "those that are worked on; more get 429 (default: 64)")  # fmt: skip
-    add("--max-files", type=from_one, default=32, metavar="N", help="files of a request "
-        "(default: 32)")  # fmt: skip
+    add("--max-queue", type=from_zero, default=usual.queue, metavar="N", help="requests that "
+        f"wait beside those that are worked on; more get 429 (default: {usual.queue})")  # fmt: skip
+    add("--max-files", type=from_one, default=usual.body.files, metavar="N", help="files of a "
+        f"request (default: {usual.body.files})")  # fmt: skip
     for name, seconds, what in (
-        ("upload", 60, "in which the body of a request must arrive"),
-        ("idle", 10, "that a client may pause while it sends"),
-        ("queue", 60, "that a video may wait before it is read"),
-        ("read", 30, "that the reading of a video may take"),
+        ("upload", usual.body.seconds, "in which the body of a request must arrive"),
+        ("idle", usual.body.idle, "that a client may pause while it sends"),
+        ("queue", usual.wait, "that a video may wait before it is read"),
+        ("read", 30.0, "that the reading of a video may take"),
     ):
-        add(f"--{name}-timeout", type=above_zero, default=float(seconds), metavar="SECONDS",
-            help=f"seconds {what} (default: {seconds})")  # fmt: skip
+        add(f"--{name}-timeout", type=above_zero, default=seconds, metavar="SECONDS",
+            help=f"seconds {what} (default: {seconds:g})")  # fmt: skip
     add("--read-memory", type=whole(1, int(LARGEST_LIMIT)), default=1024, metavar="MIB",
         help="MiB of memory that the reading of a video may take (default: 1024)")  # fmt: skip
     add("--grace", type=above_zero, default=30.0, metavar="SECONDS", help="seconds for what was "
         "accepted, after SIGTERM or Ctrl-C (default: 30)")  # fmt: skip
     # Lower than those of predict: these videos are of strangers.
-    limits = Limits(pixels=4096 * 2304, frames=100_000, seconds=600.0, bytes=BYTES)
+    limits = Limits(pixels=4096 * 2304, frames=100_000, seconds=600.0, bytes=usual.body.bytes)
     add_limit_options(parser, limits)
     return parser
-
-
-BYTES = 256 << 20
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,32 +22,16 @@ from ..pipeline.predictions import Loaded, Prediction, load_video, predict_loade
 from ..runtimes.base import Clips, Logits
 from ..system.errors import ClipDuetError
 from ..system.log import logger
+from .limits import ServiceLimits
 from .metrics import Metrics
 from .refusal import FAILED, Refused, told_to_client
-from .uploads import BodyLimits, Upload
+from .uploads import Upload
 
 log = logger(__name__)
 T = TypeVar("T")
 
 FAULTS = ("timeout", "memory", "crash")
 """Failures of a video that the one who runs the service should know of."""
-
-
-@dataclass(frozen=True)
-class ServiceLimits:
-    """What the service takes in.
-
-    Attributes:
-        workers: processes that read videos, and videos that are read at once.
-        queue: requests that wait beside those that are worked on.
-        wait: seconds that a video may wait before it is read.
-        body: of each request.
-    """
-
-    workers: int = 2
-    queue: int = 64
-    wait: float = 60.0
-    body: BodyLimits = field(default_factory=BodyLimits)
 
 
 @dataclass(frozen=True)

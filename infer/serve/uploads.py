@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .limits import BodyLimits
 from .refusal import ClientGone, Refused
 
 Receive = Callable[[], Awaitable[Any]]
@@ -20,23 +21,6 @@ RAW_NAME = "body"
 LONGEST_NAME = 255
 """Characters of a file's name that are given back."""
 _numbers = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class BodyLimits:
-    """What a request's body may be at most.
-
-    Attributes:
-        bytes: in all.
-        files: of a form.
-        seconds: from its first byte to its last.
-        idle: seconds without any byte.
-    """
-
-    bytes: int = 256 << 20
-    files: int = 32
-    seconds: float = 60.0
-    idle: float = 10.0
 
 
 @dataclass(frozen=True)

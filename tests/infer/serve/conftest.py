@@ -18,8 +18,9 @@ from infer.api import load
 from infer.containers.limits import Limits
 from infer.isolation.reading import IsolatedReading
 from infer.serve.app import application
+from infer.serve.limits import ServiceLimits
 from infer.serve.server import address_of, configuration, listening
-from infer.serve.service import Service, ServiceLimits
+from infer.serve.service import Service
 from infer.serve.tokens import Tokens
 from tests.tiny_bundle import colour_frames, write_bundle
 

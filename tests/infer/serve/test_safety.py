@@ -12,9 +12,8 @@ import pytest
 
 from infer.containers.limits import Limits
 from infer.serve import server
-from infer.serve.service import ServiceLimits
+from infer.serve.limits import BodyLimits, ServiceLimits
 from infer.serve.tokens import Tokens, read_tokens
-from infer.serve.uploads import BodyLimits
 from infer.system.errors import ClipDuetError
 from tests.infer.serve.conftest import wait_until
 
