@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +17,12 @@ import cv2
 import numpy as np
 
 from ..containers.limits import LIMITS, Limits
-from ..system.errors import NO_MEMORY, BackendError, SpecError, VideoError
+from ..system.errors import NO_MEMORY, SpecError, VideoError
 from .array_file import is_array_file, read_array_file
 from .decode import Frames, VideoInfo, read_video
 from .frames_folder import read_frames_folder
 from .pixel_aspect import pixel_aspect
+from .resize import resize_frame
 from .sampling import sample_indices
 from .spec import ClipSpec, PreprocessSpec
 from .time_stamps import Times, times_for
@@ -229,11 +230,6 @@ def scale_frame(frame: Frames, spec: PreprocessSpec, *, aspect: float = 1.0) -> 
     return resize_frame(frame, size, spec.resize)
 
 
-def resize_frame(frame: Frames, size: tuple[int, int], resize: str) -> Frames:
-    """uint8 [H, W, 3] to uint8 [h, w, 3] of `size` (w, h), by a filter of `PreprocessSpec`."""
-    return _RESIZE[resize](frame, size)
-
-
 def scale_frames(frames: Frames, spec: PreprocessSpec, *, aspect: float = 1.0) -> Frames:
     """uint8 [n, H, W, 3] to uint8 [n, h, w, 3]; arguments as of `scale_frame`."""
     return np.stack([scale_frame(frame, spec, aspect=aspect) for frame in frames])
@@ -296,33 +292,3 @@ def _room(frames: Frames, size: int) -> tuple[int, int]:
 
 def _cut(frames: Frames, size: int, top: int, left: int) -> Frames:
     return frames[..., top : top + size, left : left + size, :]
-
-
-def _area(frame: Frames, size: tuple[int, int]) -> Frames:
-    # Area averaging means something only for an axis that shrinks: those first, then the others.
-    height, width = frame.shape[:2]
-    smaller = (min(size[0], width), min(size[1], height))
-    if smaller != (width, height):
-        frame = np.asarray(cv2.resize(frame, smaller, interpolation=cv2.INTER_AREA), np.uint8)
-    return frame if smaller == size else _bilinear(frame, size)
-
-
-def _bilinear(frame: Frames, size: tuple[int, int]) -> Frames:
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def _pil(frame: Frames, size: tuple[int, int]) -> Frames:
-    try:
-        from PIL import Image
-    except ImportError:
-        raise BackendError(
-            "resize: pil needs Pillow: pip install 'clipduet[pil]', or use resize: area"
-        ) from None
-    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR), np.uint8)
-
-
-_RESIZE: dict[str, Callable[[Frames, tuple[int, int]], Frames]] = {
-    "area": _area,
-    "bilinear": _bilinear,
-    "pil": _pil,
-}

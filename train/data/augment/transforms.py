@@ -15,7 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from infer.clips.preprocess import center_crop, resize_frame
+from infer.clips.preprocess import center_crop
+from infer.clips.resize import resize_frame
 from infer.system.errors import ClipDuetError
 from train.data.augment.picture_ops import LUMA
 from train.data.augment.policies import AutoAugment, RandAugment
