@@ -22,6 +22,7 @@ from ..system.terminal import (
 
 if TYPE_CHECKING:
     from ..pipeline.predictions import Prediction
+    from ..pipeline.rank import Ranked
     from .labels import Labels
 
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -99,10 +100,7 @@ def record(name: str, prediction: Prediction, labels: Labels | None) -> dict[str
     true = {} if labels is None else labels.record(prediction)
     if prediction.error is not None:
         return {"video": name, **true, "error": prediction.error}
-    topk = [
-        {"label": one.label, "index": one.index, "score": round(one.score, 6)}
-        for one in prediction.topk
-    ]
+    topk = topk_record(prediction.topk)
     found: dict[str, object] = {
         "video": name,
         **true,
@@ -113,6 +111,11 @@ def record(name: str, prediction: Prediction, labels: Labels | None) -> dict[str
     if prediction.warning:
         found["warning"] = prediction.warning
     return found
+
+
+def topk_record(topk: Sequence[Ranked]) -> list[dict[str, object]]:
+    """The best classes as JSON."""
+    return [{"label": one.label, "index": one.index, "score": round(one.score, 6)} for one in topk]
 
 
 @contextlib.contextmanager

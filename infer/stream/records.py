@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ..command.output import topk_record
+
 if TYPE_CHECKING:
     from .classify import WindowPrediction
     from .events import Event
@@ -25,7 +27,7 @@ Write = Callable[[Record], None]
 
 def window_record(found: WindowPrediction) -> dict[str, Any]:
     """A window as JSON."""
-    topk = [{"label": r.label, "index": r.index, "score": round(r.score, 6)} for r in found.topk]
+    topk = topk_record(found.topk)
     record: dict[str, Any] = {"type": "window", **_times(found.start, found.end), **topk[0]}
     record |= {"topk": topk, "frames": found.frames}
     if found.partial:
