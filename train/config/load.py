@@ -62,7 +62,7 @@ def load_config(
     """
     document = load_document(Path(path))
     if over is not None:
-        document = load_document(Path(over), under=document)
+        document = load_document(Path(over), under=document, folder=Path(path).parent)
     if document.broken:
         raise ConfigError(str(path), document.mistakes)
     apply_overrides(document, overrides)

@@ -37,12 +37,20 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}|\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def load_document(file: Path, *, under: Document | None = None) -> Document:
+def load_document(
+    file: Path, *, under: Document | None = None, folder: Path | None = None
+) -> Document:
     """Read a YAML file with all its bases. Mistakes are in the result, not raised.
 
-    `under` is what the file's bases go on top of.
+    Args:
+        file: to read.
+        under: what the file's bases go on top of.
+        folder: where the files that BEFORE names are told from; none: that of the file.
     """
-    return reduce(merge, _layers(file, chain=(), read=[]), under or Document({}))
+    layers = _layers(file, chain=(), read=[])
+    for layer in layers:
+        _relocate(layer.data, from_folder=file.parent, to_folder=folder or file.parent)
+    return reduce(merge, layers, under or Document({}))
 
 
 def apply_overrides(document: Document, overrides: Sequence[str]) -> None:
@@ -174,7 +182,7 @@ def _layers(file: Path, chain: tuple[Path, ...], *, read: list[Path]) -> list[Do
 
 
 def _relocate(data: Any, *, from_folder: Path, to_folder: Path) -> None:
-    """Name what a base's BEFORE needs from the folder of the file that inherits it, in place."""
+    """Name what a BEFORE needs from another folder than that of the file that says it, in place."""
     blocks = data.get(BEFORE) if isinstance(data, dict) else None
     way = os.path.relpath(from_folder, to_folder)
     if way == os.curdir or not isinstance(blocks, dict):

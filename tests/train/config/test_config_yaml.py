@@ -64,6 +64,11 @@ def test_what_comes_before_is_looked_for_beside_the_file_that_says_it(tmp_path, 
     # What is ready is the teacher of one training, and not that of another.
     other = load_config(tmp_path / "deep" / "other.yaml")
     assert other.BEFORE["TEACHER"].train == "mine.yaml" and other.ready("TEACHER") is None
+    # A file on top of another one says its own neighbours too.
+    for over in ("with.yaml", "deep/heir.yaml"):
+        cfg = load_config(tmp_path / "deep" / "other.yaml", over=tmp_path / over)
+        ready = cfg.ready("TEACHER")
+        assert ready is not None and ready.samefile(tmp_path / "ready" / "teacher.pdparams")
 
 
 def test_mistakes_name_the_file_they_come_from(tmp_path, pair):
