@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from train.data.lists import Sample
 from train.data.loader import epoch_order
@@ -91,6 +92,20 @@ def class_weights(given: str | Sequence[float], shown: np.ndarray) -> np.ndarray
     return np.where(there, weights, 1.0).astype(np.float32)
 
 
+def unequal_classes(counts: npt.ArrayLike) -> tuple[int, int] | None:
+    """The largest and the smallest class that has clips, where they differ by `TOLD_FROM` or more.
+
+    Args:
+        counts: int [classes], clips of each class.
+    """
+    clips = np.asarray(counts)
+    there = np.flatnonzero(clips)
+    if not len(there):
+        return None
+    large, small = int(clips.argmax()), int(there[clips[there].argmin()])
+    return (large, small) if clips[large] >= TOLD_FROM * clips[small] else None
+
+
 def balance_notes(
     names: Sequence[str],
     labels: np.ndarray,
@@ -121,13 +136,12 @@ def balance_notes(
             f"class weights from {found.min():.3g} ({names[int(found.argmin())]}) to "
             f"{found.max():.3g} ({names[int(found.argmax())]})"
         )
+    unequal = unequal_classes(counts)
+    if lines or unequal is None:
+        return lines
+    ratio = counts[unequal[0]] / counts[unequal[1]]
     there = np.flatnonzero(counts)
-    if lines or len(there) < 2:
-        return lines
     by_size = there[np.argsort(counts[there], kind="stable")]
-    ratio = counts[by_size[-1]] / counts[by_size[0]]
-    if ratio < TOLD_FROM:
-        return lines
 
     def told(labels: np.ndarray) -> str:
         return ", ".join(f"{names[label]} {counts[label]}" for label in labels.tolist())

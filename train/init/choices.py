@@ -11,7 +11,7 @@ import numpy as np
 
 from infer.system import hardware
 from train.config.weights_by_name import EMBEDDED, IMAGENET
-from train.data.balance import TOLD_FROM, epoch_length
+from train.data.balance import epoch_length, unequal_classes
 from train.data.loader import batches_in_epoch
 from train.init.look import Look
 from train.init.networks import NONE, Machine, Networks, networks_of
@@ -142,11 +142,11 @@ def _opposite(word: str) -> str:
 
 
 def _balance(counts: Sequence[int], classes: Sequence[str]) -> tuple[float, str]:
-    low, high = int(np.argmin(counts)), int(np.argmax(counts))
-    many, few = counts[high], counts[low]
-    if many < TOLD_FROM * few:
+    unequal = unequal_classes(counts)
+    if unequal is None:
         return 0.0, ""
-    told = f"{classes[high]} has {many} training clips, {classes[low]} {few}"
+    many, few = unequal
+    told = f"{classes[many]} has {counts[many]} training clips, {classes[few]} {counts[few]}"
     return 0.5, f"balance: {told}: clips of rare classes come more than once an epoch"
 
 

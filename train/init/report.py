@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from train.data.balance import TOLD_FROM
+from train.data.balance import unequal_classes
 from train.data.unreadable import Failed, reasons
 from train.evaluation.shares import wilson_of_share
 from train.init.look import Look
@@ -42,11 +42,12 @@ def about_clips(looks: Sequence[Look], failed: Sequence[Failed]) -> list[str]:
 def about_balance(labels: Sequence[int], names: Sequence[str]) -> list[str]:
     """A line where classes differ much in their number of clips."""
     counts = np.bincount(labels, minlength=len(names))
-    low, high = int(counts.argmin()), int(counts.argmax())
-    if counts[high] < TOLD_FROM * counts[low]:
+    unequal = unequal_classes(counts)
+    if unequal is None:
         return []
+    many, few = unequal
     return [
-        f"warning: {names[high]} has {counts[high]} clips, {names[low]} only {counts[low]}: a "
+        f"warning: {names[many]} has {counts[many]} clips, {names[few]} only {counts[few]}: a "
         "network may hardly ever answer the rare classes, whose clips are repeated therefore "
         "(DATASET.train.balance); look at the accuracy of each class"
     ]
