@@ -10,10 +10,9 @@ from pathlib import Path
 import yaml
 
 from train.config.options import without_variables
+from train.data.lists import LIST_NAMES
 
 _PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_/.-]*")
-SPLITS = {"train": "train", "valid": "val", "test": "test"}
-"""The splits of a config, and what their lists are called."""
 
 
 def dataset_block(
@@ -29,7 +28,7 @@ def dataset_block(
     """
     lines = ["DATASET:", f"  root: {yaml_text(str(root))}"]
     lines.append(f"  classes: {yaml_text(_below(classes, root))}")
-    for split in SPLITS:
+    for split in LIST_NAMES:
         if split in lists:
             settings = ", ".join(
                 f"{key}: {_yaml_value(value, root)}" for key, value in lists[split].items()
@@ -54,7 +53,7 @@ def block_of_videos(
     there = set(names)
     lists: dict[str, dict[str, str | Path | float]] = {
         split: {"format": "VideoDataset", "file_path": folder / f"{name}.list"}
-        for split, name in SPLITS.items()
+        for split, name in LIST_NAMES.items()
         if name in there
     }
     if balance:

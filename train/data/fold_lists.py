@@ -25,7 +25,7 @@ from train.data.clip_set import ClipSet
 from train.data.dataset_block import yaml_text
 from train.data.folds import VAL_SHARE, FoldsError, make_folds
 from train.data.groups import AUTO, find_groups
-from train.data.lists import Sample, read_list, write_lines
+from train.data.lists import LIST_NAMES, Sample, read_list, write_lines
 
 log = logger(__name__)
 
@@ -34,7 +34,6 @@ FORMAT, FORMAT_VERSION = "clipduet-folds", 1
 MOST_BYTES = 2**28
 MOST = 20
 """Pairs of near-duplicates that a message names; the file names all."""
-NAMES: dict[Split, str] = {"train": "train.list", "valid": "val.list", "test": "test.list"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class FoldLists:
     def overrides(self, fold: int) -> list[str]:
         """What changes in a config, so that it trains and tests a fold."""
         found = []
-        for split in NAMES:
+        for split in LIST_NAMES:
             block = {
                 "format": self.record["list_format"],
                 "file_path": str(self.list_file(fold, split).absolute()),
@@ -127,10 +126,10 @@ def write_folds(
     for number, one in enumerate(made, start=1):
         fold[one.test] = number
         entry: dict[str, Any] = {"fold": number}
-        for split, name in NAMES.items():
+        for split, name in LIST_NAMES.items():
             places = getattr(one, split)
             lines = clips.lines(places)
-            entry[split] = {"file": f"{number}/{name}", "clips": len(places), "lines": lines}
+            entry[split] = {"file": f"{number}/{name}.list", "clips": len(places), "lines": lines}
         lists.append(entry)
     record: dict[str, Any] = {
         "format": FORMAT,
@@ -160,7 +159,7 @@ def write_folds(
             )
         return there
     for entry in lists:
-        for split in NAMES:
+        for split in LIST_NAMES:
             part = entry[split]
             write_lines(folder / part["file"], part.pop("lines"))
             part["sha256"] = sha256_of(folder / part["file"])
@@ -227,7 +226,7 @@ def read_folds(file: Path) -> FoldLists:
         changed = [
             str(found.list_file(entry["fold"], split))
             for entry in record["lists"]
-            for split in NAMES
+            for split in LIST_NAMES
             if _sha256(found.list_file(entry["fold"], split)) != entry[split]["sha256"]
         ]
         if not len(record["lists"]) == found.number == len(set(record["clips"]["fold"])):

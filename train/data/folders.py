@@ -27,9 +27,7 @@ from infer.system.errors import ClipDuetError, listed
 from infer.system.files import sha256_of
 from train.config.class_file import class_lines
 from train.data.dataset_block import block_of_videos
-from train.data.lists import cannot_be_listed, write_lines
-
-SPLITS = ("train", "val", "test")
+from train.data.lists import LIST_NAMES, cannot_be_listed, write_lines
 
 
 class FoldersError(ClipDuetError):
@@ -133,7 +131,7 @@ def split_clips(
     if problems:
         raise FoldersError(listed("the clips cannot be split", problems))
     free: dict[str, dict[str, list[Clip]]] = defaultdict(lambda: defaultdict(list))
-    parts: dict[str, list[Clip]] = {split: [] for split in SPLITS}
+    parts: dict[str, list[Clip]] = {split: [] for split in LIST_NAMES.values()}
     for clip in clips:
         if clip.scene in splits:
             parts[splits[clip.scene]].append(clip)

@@ -16,16 +16,22 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from infer.system.errors import ClipDuetError, os_reason
 from infer.system.files import write_text
 from infer.system.limited_files import read_text
 from train.config.list_format import FORMATS, FRAME_SUFFIX, ListFormat
 
+if TYPE_CHECKING:
+    from train.config.schema.common import Split
+
 UNLABELLED = -1  # the label of a clip that has none
 MOST_BYTES = 2**30  # of a list: ten million lines and more
 SHOWN = 20  # wrong lines that the message spells out; the rest is counted
+
+LIST_NAMES: dict[Split, str] = {"train": "train", "valid": "val", "test": "test"}
+"""By split what its list is called, less `.list`."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from train.data.dataset_block import block_of_videos, yaml_text
+from train.data.lists import LIST_NAMES
 from train.init.choices import Choices
 from train.init.model_text import features, student, teacher_of, told_features
 
@@ -36,7 +37,7 @@ def baseline(choices: Choices, *, root: Path, out: Path, run: str, head: Sequenc
         "  head: {name: MoViNetHead}",
         "",
         *_comment(why["balance"]),
-        *block_of_videos(root, out, ("train", "val", "test"), balance=choices.balance),
+        *block_of_videos(root, out, LIST_NAMES.values(), balance=choices.balance),
         *_comment(why["batch_size"], "  "),
         f"  batch_size: {choices.batch_size}",
         *_comment(why["num_workers"], "  "),

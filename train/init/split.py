@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from infer.system.errors import ClipDuetError, listed
 from train.data.grouped_split import Counts, grouped_split, held_by
+from train.data.lists import LIST_NAMES
 from train.data.near_duplicates import Bits, NearDuplicate, joined_groups, near_duplicates
 
-PARTS = ("train", "val", "test")
+PARTS = tuple(LIST_NAMES.values())
 SHARES = (0.7, 0.15, 0.15)
 MOST_ALIKE = 0.2
 """Share of the clips that may become one group because they look the same: more is a camera."""
