@@ -1,14 +1,17 @@
 """`python -m benchmarks.step_cost -c CONFIG`: what training as a pair costs.
 
-A step of the pair should cost little more than the steps of its networks alone: at most 1.1
-times. All are timed in one run, in turns, on the same random clips. A step is normalisation,
-forward, loss, backward and optimiser.
+A step of the pair, its networks one after the other, should cost little more than the steps of
+its networks alone: at most 1.1 times. On a CPU with a core for each (`OMP_NUM_THREADS`) they run
+at the same time, and what that saves is told. All are timed in one run, in turns, on the same
+random clips. A step is normalisation, forward, loss, backward and optimiser.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 
 GOAL = 1.1
+IN_TURN = "pair, in turn"
 
 
 @measuring
@@ -43,14 +47,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name:12s} {1000 * row['p50']:9.1f} ms a step ({row['calls']} steps)")
     low, high = result["ratio_spread"]
     verdict = "within" if result["within_goal"] else "above"
-    print(f"pair / sum of its networks: {result['ratio']:.3f} ({low:.3f} to {high:.3f}), "
+    print(f"{IN_TURN} / sum of its networks: {result['ratio']:.3f} ({low:.3f} to {high:.3f}), "
           f"{verdict} the goal of {GOAL}")  # fmt: skip
+    at_once = result["at_once"]
+    if at_once is None:
+        print("networks at the same time: not here; there is no core for each of them")
+    else:
+        low, high = at_once["ratio_spread"]
+        print(
+            f"networks at the same time / in turn: {at_once['ratio']:.3f} ({low:.3f} to {high:.3f})"
+        )
     return 0 if result["within_goal"] else 1
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Time all steps; JSON-ready."""
     from train.config.load import load_config
+    from train.distill.at_once import has_cores
 
     cfg = load_config(options.config, options.override)
     if cfg.model["framework"] != "RecognizerDistillation":
@@ -59,11 +72,16 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             "framework: RecognizerDistillation"
         )
     steps = build_steps(cfg, seed=options.seed)
+    networks = [name for name in steps if name != PAIR]
+    at_once = has_cores(len(networks))
+    steps[IN_TURN] = partial(_in_turn, steps[PAIR])
+    if not at_once:
+        del steps[PAIR]
     timings = time_in_turns(
         steps, budget=options.seconds, repetitions=options.repetitions, seed=options.seed
     )
     clips = cfg.DATASET.batch_size
-    result = pair_ratio(timings)
+    result = ratio(timings, IN_TURN, networks)
     return {
         **header("clipduet-step-cost", 1),
         "config": options.config,
@@ -73,20 +91,36 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "load": machine.load_average(),
         "steps": {name: summarise(timing, batch=clips) for name, timing in timings.items()},
         **result,
+        "at_once": ratio(timings, PAIR, [IN_TURN]) if at_once else None,
         "goal": GOAL,
         "within_goal": result["ratio"] <= GOAL,
     }
 
 
-def pair_ratio(timings: dict[str, Timings]) -> dict[str, Any]:
-    """Median step of the pair over the sum of the others' medians, and its spread."""
-    alone = [timing for name, timing in timings.items() if name != PAIR]
-    whole = float(np.median(timings[PAIR].all)) / sum(float(np.median(t.all)) for t in alone)
+def ratio(timings: Mapping[str, Timings], whole: str, parts: Sequence[str]) -> dict[str, Any]:
+    """Median step of the whole over the sum of its parts' medians, and its spread."""
+    of_parts = [timings[name] for name in parts]
     each = [
-        pair / sum(parts)
-        for pair, *parts in zip(timings[PAIR].medians, *(t.medians for t in alone), strict=True)
+        step / sum(others)
+        for step, *others in zip(
+            timings[whole].medians, *(t.medians for t in of_parts), strict=True
+        )
     ]
-    return {"ratio": whole, "ratio_spread": [min(each), max(each)]}
+    total = sum(float(np.median(timing.all)) for timing in of_parts)
+    return {
+        "ratio": float(np.median(timings[whole].all)) / total,
+        "ratio_spread": [min(each), max(each)],
+    }
+
+
+def _in_turn(step: Callable[[], object]) -> object:
+    from train.distill.at_once import VARIABLE
+
+    os.environ[VARIABLE] = "off"
+    try:
+        return step()
+    finally:
+        del os.environ[VARIABLE]
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from paddle import Tensor, nn
 from train.config.networks import blocks_of, places_of
 from train.config.schema.losses import layers_of
 from train.config.schema.model import CONNECTORS, STUDENT
+from train.distill.at_once import drawing, has_cores, run_all
 from train.distill.averages import AverageOf, add_averages
 from train.distill.build_terms import build_terms, label_term
 from train.distill.taps import tapped
@@ -107,18 +108,35 @@ class Recognizer(nn.Layer):
     def forward(self, inputs: Tensor, *, draw: str | None = None) -> Outputs:
         """Logits by role; `draw` names the step, from which each network's dropout follows."""
         outputs = Outputs({})
-        for role in self._networks:
-            self.run(role, inputs, outputs, draw=draw)
+        draws = drawing(self._networks)
+        # All draws of a process come from one generator, and a precision holds for all threads.
+        if len(draws) > 1 or self.precisions or self.averages or not has_cores(len(self.roles)):
+            for role in self._networks:
+                self.run(role, inputs, outputs, draw=draw)
+            return outputs
+        if draw is not None:
+            for role in draws:
+                _seed(draw, role)
+        # Whether gradients are wanted is known to this thread alone.
+        grad = paddle.is_grad_enabled()
+        said = {role: Outputs({}) for role in self._networks}
+        run_all([partial(self._run, role, inputs, said[role], grad=grad) for role in said])
+        for part in said.values():
+            outputs.update(part)
+            outputs.features.update(part.features)
         return outputs
 
     def run(self, role: str, inputs: Tensor, outputs: Outputs, *, draw: str | None = None) -> None:
         """Put what one network says of `inputs` into `outputs`; see `forward`."""
-        network = self._networks[role]
         if draw is not None:
             _seed(draw, role)
+        self._run(role, inputs, outputs, grad=paddle.is_grad_enabled())
+
+    def _run(self, role: str, inputs: Tensor, outputs: Outputs, *, grad: bool) -> None:
+        network = self._networks[role]
         if role in self.adapters:
             inputs = self.adapters[role](inputs)
-        learning = paddle.is_grad_enabled() and role not in self.frozen
+        learning = grad and role not in self.frozen
         # In evaluation nobody asks for features.
         paths = self._taps[role] if self.training else ()
         with paddle.set_grad_enabled(learning), tapped(network, paths) as features:

@@ -10,6 +10,7 @@ multiply-adds over contiguous lanes, forward and backward. Measured by
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 import numba
@@ -22,6 +23,9 @@ from paddle.nn import functional as F
 LANES = 32
 MAX_PIXELS = 32 * 32
 """Above this, the tile leaves the cache and Paddle's kernel is no slower."""
+
+_ONE_CALL = threading.Lock()
+"""Numba's own pool, its fallback without OpenMP, ends a process in which two threads call it."""
 
 
 def depthwise_conv2d(
@@ -63,7 +67,8 @@ class _Depthwise(PyLayer):
         kernel = weight.shape[2]
         out = [(size + 2 * padding - kernel) // stride + 1 for size in (height, width)]
         y = paddle.empty([batch, channels, *out], dtype="float32")
-        _forward(_array(x), _array(weight), _array(y), stride, padding)
+        with _ONE_CALL:
+            _forward(_array(x), _array(weight), _array(y), stride, padding)
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding
         ctx.learning = not x.stop_gradient, not weight.stop_gradient
@@ -74,7 +79,8 @@ class _Depthwise(PyLayer):
         x, weight = ctx.saved_tensor()
         dx, dweight = paddle.empty_like(x), paddle.empty_like(weight)
         arrays = [_array(t) for t in (x, weight, grad, dx, dweight)]
-        _backward(*arrays, *ctx.geometry)
+        with _ONE_CALL:
+            _backward(*arrays, *ctx.geometry)
         # Paddle refuses a gradient for what takes none, such as the weights of a frozen layer.
         return tuple(
             gradient if learning else None
@@ -87,7 +93,7 @@ def _array(tensor: Tensor) -> np.ndarray:
     return np.from_dlpack(tensor.detach().contiguous())
 
 
-@numba.njit(fastmath=True, cache=True)
+@numba.njit(fastmath=True, cache=True, nogil=True)
 def _gather(tile: np.ndarray, images: np.ndarray, channel: int, first: int) -> None:
     count = min(LANES, images.shape[0] - first)
     if count < LANES:
@@ -98,7 +104,7 @@ def _gather(tile: np.ndarray, images: np.ndarray, channel: int, first: int) -> N
                 tile[i, j, n] = images[first + n, channel, i, j]
 
 
-@numba.njit(fastmath=True, cache=True)
+@numba.njit(fastmath=True, cache=True, nogil=True)
 def _scatter(tile: np.ndarray, images: np.ndarray, channel: int, first: int) -> None:
     for n in range(min(LANES, images.shape[0] - first)):
         for i in range(tile.shape[0]):
@@ -106,7 +112,7 @@ def _scatter(tile: np.ndarray, images: np.ndarray, channel: int, first: int) -> 
                 images[first + n, channel, i, j] = tile[i, j, n]
 
 
-@numba.njit(fastmath=True, cache=True, parallel=True)
+@numba.njit(fastmath=True, cache=True, parallel=True, nogil=True)
 def _forward(x: np.ndarray, weight: np.ndarray, y: np.ndarray, stride: int, padding: int) -> None:
     batch, channels, height, width = x.shape
     kernel, out_h, out_w = weight.shape[2], y.shape[2], y.shape[3]
@@ -134,7 +140,7 @@ def _forward(x: np.ndarray, weight: np.ndarray, y: np.ndarray, stride: int, padd
             _scatter(y_tile, y, c, first)
 
 
-@numba.njit(fastmath=True, cache=True, parallel=True)
+@numba.njit(fastmath=True, cache=True, parallel=True, nogil=True)
 def _backward(
     x: np.ndarray,
     weight: np.ndarray,

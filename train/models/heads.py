@@ -33,10 +33,10 @@ class PPTSMHead(nn.Layer):
     ) -> None:
         super().__init__()
         self.num_seg = num_seg
-        self.drop_ratio = drop_ratio
+        self.dropout = nn.Dropout(drop_ratio)
         self.fc = tsm_linear(in_channels, num_classes, std=std)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N * num_seg, in_channels, H, W]` to logits `[N, num_classes]`."""
-        x = F.dropout(F.adaptive_avg_pool2d(x, 1), self.drop_ratio, training=self.training)
+        x = self.dropout(F.adaptive_avg_pool2d(x, 1))
         return self.fc(segment_mean(x, self.num_seg))
