@@ -13,6 +13,7 @@ from export.assemble.folder import staged
 from export.assemble.left_out import FailedArtifacts
 from export.assemble.options import ACTIVATIONS, ONNX_FILES, ExportOptions
 from export.clips import selection
+from export.clips.length import clip_length
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
 from export.network.strip import Stripped, strip
@@ -117,6 +118,9 @@ def export_bundle(
         description["origin"] = provenance(cfg, checkpoint, record)
         if recorded is not None:
             description["origin"]["recorded_accuracy"] = recorded.to_dict()
+        length = clip_length(cfg)
+        if length is not None:
+            description["clip_length"] = length.to_dict()
         description["artifacts"] = built
         write_bundle_json(folder, description)
         accept.check_tensors(folder, net, stripped, built, left)

@@ -147,6 +147,12 @@ class Bundle:
         found: Mapping[str, str] = self.raw.get("origin", {}).get("decoder", {})
         return found
 
+    @property
+    def clip_seconds(self) -> float | None:
+        """Median length in seconds of the clips it was trained on; None where it does not say."""
+        found: float | None = self.raw.get("clip_length", {}).get("median_seconds")
+        return found
+
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
         """Read and check `bundle.json` (checksums of other files: when an artefact is opened).

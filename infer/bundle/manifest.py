@@ -75,6 +75,8 @@ def bundle_problems(data: object) -> list[str]:
     if not isinstance(left_out, Mapping) or not all(map(_text, left_out.values())):
         out.append("left_out must map artefacts to why they were left out, each a text")
     out += _decoder_problems(data.get("origin"))
+    if "clip_length" in data:
+        out += _length_problems(data["clip_length"])
     classes = data.get("classes")
     if "classes" in data:
         if not isinstance(classes, list) or not classes or not all(map(_text, classes)):
@@ -115,6 +117,19 @@ def _decoder_problems(origin: object) -> list[str]:
         for name, version in versions.items()
         if not _text(version)
     ]
+
+
+def _length_problems(length: object) -> list[str]:
+    """Bundles of earlier versions do not say how long training clips were."""
+    if not isinstance(length, Mapping):
+        return ["clip_length is not a mapping"]
+    out = []
+    median, clips = length.get("median_seconds"), length.get("clips")
+    if isinstance(median, bool) or not isinstance(median, int | float) or not 0 < median < 1e9:
+        out.append(f"clip_length.median_seconds is {shown(median)}; allowed: seconds above 0")
+    if not is_whole(clips, 1):
+        out.append(f"clip_length.clips is {shown(clips)}; allowed: a whole number from 1")
+    return out
 
 
 def _model_problems(model: object, classes: list[str] | None, spec: ClipSpec | None) -> list[str]:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..api import Model
+from ..bundle.bundle import Bundle
 from ..containers.limits import LIMITS, Limits
 from ..pipeline.rank import Ranked
 from ..pipeline.rank import top_k as best
@@ -77,7 +78,7 @@ def classify(
     model: Model,
     source: str | Path,
     *,
-    window: float | Fraction,
+    window: float | Fraction | None = None,
     stride: float | Fraction | None = None,
     top_k: int = 5,
     complete: bool = False,
@@ -98,7 +99,8 @@ def classify(
     Args:
         model: that classifies.
         source: a file, a camera (`/dev/video0`) or an address (`source.PROTOCOLS`).
-        window: seconds of a window.
+        window: seconds of a window; None: the median length of the clips that the bundle's network
+            was trained on.
         stride: seconds from the start of one window to that of the next; None: `window`.
         top_k: classes in each prediction.
         complete: live sources: leave no window out, however late it comes.
@@ -118,7 +120,7 @@ def classify(
         ClipDuetError: wrong arguments, or a window that takes too much memory.
         VideoError, SourceError: the source cannot be opened, or went away for good.
     """
-    length = _seconds("window", window)
+    length = window_seconds(model.bundle) if window is None else _seconds("window", window)
     step = length if stride is None else _seconds("stride", stride)
     found = source_of(str(source))
     spec = model.bundle.spec
@@ -135,6 +137,20 @@ def classify(
         reader.counts = counts
     items = _live(reader, complete=complete) if found.live else reader.items()
     return _answers(model, reader, items, top_k, live=found.live)
+
+
+def window_seconds(bundle: Bundle) -> Fraction:
+    """Seconds of a window where none are given.
+
+    Raises:
+        ClipDuetError: the bundle does not say how long its training clips were.
+    """
+    if bundle.clip_seconds is None:
+        raise ClipDuetError(
+            f"{bundle.root} does not say how long the clips were that it was trained on: give the "
+            "seconds of a window (--window), or export the bundle again"
+        )
+    return _seconds("clip_length.median_seconds", bundle.clip_seconds)
 
 
 def _answers(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from infer.bundle.bundle import write_bundle_json
 from infer.stream.__main__ import main
 from tests.infer.stream.peers import frames, server, transport_stream, write
 
@@ -66,6 +67,16 @@ def test_events_are_subtitles_and_rows(bundle, long, tmp_path, capsys):
     assert records((tmp_path / "a.jsonl").read_text())[-1]["type"] == "summary"
     assert main(command) == 2 and "--overwrite" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0
+
+
+def test_a_window_is_as_long_as_a_training_clip(bundle, long, capsys):
+    data = json.loads((bundle / "bundle.json").read_text())
+    write_bundle_json(bundle, {**data, "clip_length": {"median_seconds": 1.5, "clips": 9}})
+    assert main([str(long), "--bundle", str(bundle)]) == 0
+    starts = [one["start"] for one in records(capsys.readouterr().out) if one["type"] == "window"]
+    assert starts == [0, 1.5, 3]
+    assert main([str(long), "--bundle", str(bundle), "--window", "3", "--stride", "1"]) == 0
+    assert len(records(capsys.readouterr().out)) > 4
 
 
 @pytest.mark.parametrize(
