@@ -53,7 +53,7 @@ def describe(path: Path) -> dict[str, Any]:
     Returns:
         `input` and `output` (name, dtype, shape each), `opset`, `weights` (other files that it
         needs), and what the metadata has of `classes`, `sampling`, `preprocess`, `layout`,
-        `versions`. Other metadata lies under `other`.
+        `versions`, `confidence`. Other metadata lies under `other`.
 
     Raises:
         ClipDuetError: it is no ONNX file, or damaged.
@@ -115,8 +115,10 @@ def _lines(found: dict[str, Any]) -> list[str]:
     if found["weights"]:
         lines.append(f"{'weights':12}in {', '.join(found['weights'])}")
     classes = found.get("classes")
-    for part in ("layout", "sampling", "preprocess", "versions"):
+    for part in ("layout", "sampling", "preprocess", "versions", "confidence"):
         said = found.get(part)
+        if part == "confidence" and said is None:  # a bundle may be without
+            continue
         if not isinstance(said, dict):
             lines.append(f"{part:12}{'it does not say' if said is None else json.dumps(said)}")
             continue

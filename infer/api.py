@@ -22,6 +22,7 @@ import numpy as np
 from .bundle.bundle import Bundle
 from .clips.preprocess import clips_of_frames
 from .pipeline.predictions import Prediction, predict_videos
+from .pipeline.rank import Ranked
 from .pipeline.rank import top_k as best
 from .runtimes.base import MOST_THREADS
 from .runtimes.open import open_runtime
@@ -41,10 +42,19 @@ class Model:
 
     Attributes:
         bundle: what the export wrote: classes, sampling, preprocessing, origin.
+        temperature: that logits are divided by for scores; None: they are not.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime, *, threads: int | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtime: Runtime,
+        *,
+        threads: int | None,
+        temperature: float | None = None,
+    ) -> None:
         self.bundle = bundle
+        self.temperature = temperature
         self._runtime = runtime
         self._threads = threads
         self._running = threading.Lock()
@@ -118,6 +128,7 @@ class Model:
             batch_size=batch_size,
             workers=count,
             k=top_k,
+            temperature=self.temperature,
         )
 
     def predict_frames(self, frames: np.ndarray, *, top_k: int = 5) -> Prediction:
@@ -143,8 +154,30 @@ class Model:
             )
         started = time.perf_counter()
         clips = clips_of_frames(found, self.bundle.spec)
-        ranked = tuple(best(self.logits(clips), top_k, self.bundle.classes))
+        ranked = tuple(self.ranked(self.logits(clips), top_k))
         return Prediction(None, ranked, time.perf_counter() - started)
+
+    def ranked(self, logits: Logits, top_k: int) -> list[Ranked]:
+        """The best classes of one video, best first.
+
+        Args:
+            logits: float32 [n, classes], of all its clips.
+            top_k: at least 1.
+
+        Raises:
+            BackendError: logits that are not finite.
+        """
+        return best(logits, top_k, self.bundle.classes, temperature=self.temperature)
+
+    def threshold(self, precision: float) -> float:
+        """The score from which answers of validation clips were right in so large a share.
+
+        It is one of calibrated scores.
+
+        Raises:
+            ClipDuetError: the bundle has none for so high a precision, or none at all.
+        """
+        return self.bundle.needed_confidence().threshold(precision)
 
     def logits(self, clips: Clips) -> Logits:
         """Run the network on clips that are ready.
@@ -211,6 +244,7 @@ def load(
     threads: int | None = None,
     max_batch: int | None = None,
     device: int = 0,
+    calibrated: bool = False,
 ) -> Model:
     """Open a bundle that `export` wrote.
 
@@ -222,12 +256,16 @@ def load(
         threads: CPU threads of the network; None: all cores.
         max_batch: most clips that go through the network at once; None: as verified at export.
         device: number of the GPU.
+        calibrated: whether scores are those of the bundle's temperature: of answers with a score of
+            0.8, about 80 % are right.
 
     Raises:
-        BundleError: no bundle, a damaged one, or files that were changed since the export.
+        BundleError: no bundle, a damaged one, one without the temperature that is asked for, or
+            files that were changed since the export.
         BackendError: an option that is wrong, or a backend that cannot run here, and why.
     """
     opened = Bundle.load(bundle)
+    temperature = opened.needed_confidence().temperature if calibrated else None
     runtime = open_runtime(
         opened,
         backend=backend,
@@ -237,4 +275,4 @@ def load(
         device=device,
         spinning=False,  # reading shares the cores
     )
-    return Model(opened, runtime, threads=threads)
+    return Model(opened, runtime, threads=threads, temperature=temperature)

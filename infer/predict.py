@@ -80,6 +80,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 def _parser(prog: str) -> argparse.ArgumentParser:
     from .command.option_values import from_one, from_zero
     from .command.reading_options import add_reading_options
+    from .command.score_options import add_score_options
     from .runtimes.registry import BACKENDS
     from .system.hardware import MOST_DECODERS
 
@@ -145,6 +146,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="run a black batch first, so that the first video's seconds are like the others'",
     )
     add("--top-k", type=from_one, default=5, metavar="K", help="answers a video (default: 5)")
+    add_score_options(parser, goal="mark answers below the score")
     add(
         "--num-clips",
         type=from_one,

@@ -27,12 +27,11 @@ from benchmarks.measures.scores import (
     brier,
     confidences,
     ece_by_chance,
-    log_softmax,
-    nll,
 )
 from benchmarks.measures.temperature import cross_fitted, halves
 from benchmarks.stats.resample import Bootstrap, Floats, Interval, percentile, resample
 from benchmarks.stats.student_t import t_interval
+from export.confidence.temperature import log_softmax, nll
 
 MEASURES = ("ece", "brier", "nll")
 

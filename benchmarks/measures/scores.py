@@ -1,4 +1,4 @@
-"""How well probabilities fit the truth: ECE, Brier score and NLL of softmax outputs."""
+"""How well probabilities fit the truth: ECE and Brier score of softmax outputs."""
 
 from __future__ import annotations
 
@@ -12,30 +12,14 @@ BINS = 15
 """Of the ECE, as in Guo et al., "On calibration of modern neural networks", 2017."""
 
 
-def log_softmax(logits: npt.ArrayLike, temperature: float = 1.0) -> Floats:
-    """Logarithms of the softmax of logits [..., classes], divided by a temperature first."""
-    values = np.asarray(logits, np.float64) / temperature
-    values = values - values.max(axis=-1, keepdims=True)
-    found: Floats = values - np.log(np.exp(values).sum(axis=-1, keepdims=True))
-    return found
-
-
-def nll(logs: Floats, labels: npt.ArrayLike) -> Floats:
-    """Negative log-likelihood of the true class in nats, [clips].
-
-    Args:
-        logs: [clips, classes], of `log_softmax`.
-        labels: int [clips].
-    """
-    truth = np.asarray(labels, np.int64)
-    found: Floats = -logs[np.arange(len(truth)), truth]
-    return found
-
-
 def brier(logs: Floats, labels: npt.ArrayLike) -> Floats:
     """Squared distance of the probabilities from the truth, summed over classes, [clips].
 
-    From 0 to 2 (Brier, 1950). Arguments as of `nll`.
+    From 0 to 2 (Brier, 1950).
+
+    Args:
+        logs: [clips, classes], of `export.confidence.temperature.log_softmax`.
+        labels: int [clips].
     """
     truth = np.eye(logs.shape[1])[np.asarray(labels, np.int64)]
     found: Floats = ((np.exp(logs) - truth) ** 2).sum(axis=1)

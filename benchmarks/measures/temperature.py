@@ -1,51 +1,17 @@
-"""Temperature scaling: one number that the logits are divided by (Guo et al., 2017).
+"""What temperature scaling gains on clips that the temperature was not fitted to.
 
-It changes no answer, only how sure the network says that it is. A temperature that was fitted to
-the clips that it is measured on looks better than it is: each half of the clips (or of their
-groups) is scaled by the temperature that the other half asks for (cross-fitting).
+A temperature that was fitted to the clips that it is measured on looks better than it is: each half
+of the clips (or of their groups) is scaled by the temperature that the other half asks for
+(cross-fitting).
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.measures.scores import log_softmax, nll
 from benchmarks.stats.resample import Groups
-
-LOWEST, HIGHEST = 0.02, 50.0
-
-
-def fit_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """The temperature from `LOWEST` to `HIGHEST` with the least NLL.
-
-    Args:
-        logits: [clips, classes], finite.
-        labels: int [clips].
-
-    Raises:
-        ValueError: no clip.
-    """
-    from scipy.optimize import minimize_scalar
-
-    values, truth = np.asarray(logits, np.float64), np.asarray(labels, np.int64)
-    if not len(truth):
-        raise ValueError("a temperature cannot be fitted to no clip")
-
-    # As a function of its inverse the NLL is convex: there is one minimum.
-    def loss(inverse: float) -> float:
-        return float(nll(log_softmax(values, 1 / inverse), truth).mean())
-
-    # The search goes by the logarithm, so that small and large ones are found as precisely.
-    found = minimize_scalar(
-        lambda log: loss(math.exp(log)),
-        bounds=(-math.log(HIGHEST), -math.log(LOWEST)),
-        method="bounded",
-        options={"xatol": 1e-6},
-    )
-    return math.exp(-float(found.x))
+from export.confidence.temperature import fit_temperature
 
 
 def halves(clips: int, *, seed: int, groups: Groups | None = None) -> npt.NDArray[np.bool_]:

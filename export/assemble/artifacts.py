@@ -82,6 +82,7 @@ def build_artifacts(
     trained: Mapping[str, Any] | None,
     *,
     classes: Sequence[str],
+    confidence: Mapping[str, Any] | None,
     options: ExportOptions,
     left: FailedArtifacts,
 ) -> dict[str, Any]:
@@ -94,12 +95,13 @@ def build_artifacts(
         calibration: clips that set 8-bit ranges; None: nothing is calibrated.
         trained: what `export.qat.trained.load_trained` found; None: nothing was trained for 8 bits.
         classes: names, which every ONNX file says.
+        confidence: temperature and thresholds, which it says too; None: there are none.
         options: of the export.
         left: gets those that cannot be made.
     """
     program, weights = save_paddle(net, folder / "paddle")
     built: dict[str, Any] = {}
-    metadata = onnx_metadata(classes, net.spec, version=__version__)
+    metadata = onnx_metadata(classes, net.spec, version=__version__, confidence=confidence)
     model = to_onnx(
         program, weights, folder / ONNX_FILES[FP32], net.tensor_names(), metadata=metadata
     )

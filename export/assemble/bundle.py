@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import paddle
 
@@ -14,6 +15,7 @@ from export.assemble.left_out import FailedArtifacts
 from export.assemble.options import ACTIVATIONS, ONNX_FILES, ExportOptions
 from export.clips import selection
 from export.clips.length import clip_length
+from export.confidence.thresholds import confidence_entry
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
 from export.network.strip import Stripped, strip
@@ -27,6 +29,7 @@ from infer.system.files import sha256_of
 from infer.system.log import logger
 from train.checkpoints.checkpoint import load_file, model_weights
 from train.config.load import Config
+from train.evaluation.evaluate import Evaluation
 
 log = logger(__name__)
 
@@ -96,6 +99,7 @@ def export_bundle(
         guesses = guessing_warning(
             reference.found, recorded, checks.whole, classes, list_file=checks.list_file
         )
+        confidence = _confidence(reference.found, checks)
         net = _fused(cfg, stripped, checks)
         built = build_artifacts(
             folder,
@@ -104,6 +108,7 @@ def export_bundle(
             calibration,
             trained,
             classes=classes,
+            confidence=confidence,
             options=options,
             left=left,
         )
@@ -121,6 +126,8 @@ def export_bundle(
         length = clip_length(cfg)
         if length is not None:
             description["clip_length"] = length.to_dict()
+        if confidence is not None:
+            description["confidence"] = confidence
         description["artifacts"] = built
         write_bundle_json(folder, description)
         accept.check_tensors(folder, net, stripped, built, left)
@@ -144,6 +151,20 @@ def export_bundle(
     for line in left.warnings(ONNX_FILES):
         log.warning(line)
     return output
+
+
+def _confidence(found: Evaluation, checks: selection.Verification) -> dict[str, Any] | None:
+    read = found.decoded
+    entry = confidence_entry(found.logits[read], found.labels[read], list_file=checks.list_file)
+    if entry is None:
+        log.info("scores    no temperature: too few clips, or too few mistakes among them")
+        return None
+    goals = "".join(
+        f", {one['precision']:.0%} of the answers are right from {one['threshold']:.3f}"
+        for one in entry["thresholds"]
+    )
+    log.info(f"scores    temperature {entry['temperature']:.3f}, {entry['clips']} clips{goals}")
+    return entry
 
 
 def _fused(cfg: Config, stripped: Stripped, checks: selection.Verification) -> DeployNet:

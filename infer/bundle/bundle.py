@@ -17,6 +17,7 @@ from ..clips.spec import ClipSpec
 from ..system.errors import AlteredError, BundleError, listed, os_reason
 from ..system.files import sha256_of, write_text
 from ..system.strict_json import JsonProblem, read_json, value_problems
+from .confidence import Confidence, confidence_of
 from .manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
 from .moved_aside import moved_note
 from .onnx_metadata import onnx_problems
@@ -151,6 +152,25 @@ class Bundle:
     def clip_seconds(self) -> float | None:
         """Median length in seconds of the clips it was trained on; None where it does not say."""
         found: float | None = self.raw.get("clip_length", {}).get("median_seconds")
+        return found
+
+    @property
+    def confidence(self) -> Confidence | None:
+        """Temperature and thresholds of its scores; None where it has none."""
+        return confidence_of(self.raw)
+
+    def needed_confidence(self) -> Confidence:
+        """The same, of a bundle that must have it.
+
+        Raises:
+            BundleError: it has none.
+        """
+        found = self.confidence
+        if found is None:
+            raise BundleError(
+                f"{self.root} has no temperature for calibrated scores: export it again, with a "
+                "validation list of at least 50 clips, of which some are answered wrong"
+            )
         return found
 
     @classmethod

@@ -13,6 +13,7 @@ from typing import Any
 from ..clips.spec import ClipSpec, spec_problems
 from ..system.strict_json import shown, shown_key, value_problems
 from ..system.whole_numbers import is_whole
+from .confidence import confidence_problems
 
 FORMAT_VERSION = 1
 CHECKSUM = "manifest_sha256"
@@ -77,6 +78,8 @@ def bundle_problems(data: object) -> list[str]:
     out += _decoder_problems(data.get("origin"))
     if "clip_length" in data:
         out += _length_problems(data["clip_length"])
+    if "confidence" in data:
+        out += confidence_problems(data["confidence"])
     classes = data.get("classes")
     if "classes" in data:
         if not isinstance(classes, list) or not classes or not all(map(_text, classes)):

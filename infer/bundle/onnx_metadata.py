@@ -22,17 +22,25 @@ SAMPLING = f"{PREFIX}sampling"
 PREPROCESS = f"{PREFIX}preprocess"
 LAYOUT = f"{PREFIX}layout"
 VERSIONS = f"{PREFIX}versions"
+CONFIDENCE = f"{PREFIX}confidence"
 LISTED = 5
 """Differences that are named; the rest is counted."""
 _MISSING = object()
 
 
-def onnx_metadata(classes: Sequence[str], spec: ClipSpec, *, version: str = "") -> dict[str, str]:
+def onnx_metadata(
+    classes: Sequence[str],
+    spec: ClipSpec,
+    *,
+    version: str = "",
+    confidence: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
     """What an ONNX file says of itself: keys of its metadata, each with JSON.
 
     `classes` is a list of names by index; `sampling` and `preprocess` are the parts of `spec` in
     bundle.json; `layout` says what goes in and comes out, and `versions` what wrote the file
-    (`version`: of this package). The last two are for people and other programs, and are not
+    (`version`: of this package); `confidence`, where it is given, is the entry of bundle.json. The
+    last three are for people and other programs, and are not
     compared with bundle.json: the graph itself says the same.
     """
     values = {
@@ -41,6 +49,8 @@ def onnx_metadata(classes: Sequence[str], spec: ClipSpec, *, version: str = "") 
         LAYOUT: _layout(len(classes), spec),
         VERSIONS: {"bundle": FORMAT_VERSION, **({"clipduet": version} if version else {})},
     }
+    if confidence is not None:
+        values[CONFIDENCE] = dict(confidence)
     return {key: json.dumps(value, ensure_ascii=False) for key, value in values.items()}
 
 

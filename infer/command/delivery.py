@@ -31,6 +31,7 @@ from .labels import Labels
 from .output import stream, writer
 from .pictures import Pictures
 from .reading_options import limits_of, reader
+from .score_options import goal_threshold, is_calibrated, temperature_for
 from .target import Target, checked_path
 
 log = logger(__name__)
@@ -43,6 +44,7 @@ def to_stream(
     args: Namespace, target: Target, bundle: Bundle, inputs: Inputs, labels: Labels | None
 ) -> int:
     """Write every answer as soon as it is there; returns how many inputs failed."""
+    least = goal_threshold(args, bundle)
     pictures = _pictures(args, bundle, inputs, labels)
     pictures.check(inputs.videos)
     owed = Counter(row.video for row in inputs.rows)
@@ -51,7 +53,7 @@ def to_stream(
     with (
         _answers(args, bundle, inputs.videos, inputs.frames) as answers,
         stream(target.named) as out,
-        writer(target.form, out, [row.name for row in inputs.rows], labels) as write,
+        writer(target.form, out, [row.name for row in inputs.rows], labels, least=least) as write,
     ):
         elsewhere = out is not sys.stdout
         for row in inputs.rows:
@@ -81,6 +83,7 @@ def to_file(
     def where() -> Path:
         return checked_path(target, videos=inputs.videos, bundle=bundle.root)
 
+    least = goal_threshold(args, bundle)
     pictures = _pictures(args, bundle, inputs, labels)
     # From before they are read: one that changes meanwhile is another one next time.
     keys = [video_key(video, inputs.frames.get(video)) for video in inputs.videos]
@@ -103,7 +106,7 @@ def to_file(
         for place in sorted({*range(len(keys))} - {*left}):
             pictures.save(inputs.videos[place], journal.get(keys[place]), missing=True)
         # Links on the way may have been changed meanwhile.
-        failed = _write(where(), target.form, inputs, keys, journal, labels)
+        failed = _write(where(), target.form, inputs, keys, journal, labels, least)
         keep = False
     except BaseException:
         if journal.answers:
@@ -122,6 +125,7 @@ def _write(
     keys: Sequence[str],
     journal: Journal,
     labels: Labels | None,
+    least: float | None,
 ) -> int:
     failed = 0
     with (
@@ -129,7 +133,7 @@ def _write(
         path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as out,
     ):
         names = [row.name for row in inputs.rows]
-        with writer(form, out, names, labels) as write:
+        with writer(form, out, names, labels, least=least) as write:
             for row in inputs.rows:
                 prediction = _problem(row)
                 if row.video is not None:
@@ -186,6 +190,7 @@ def _answers(
             workers=workers,
             k=args.top_k,
             load=opened.enter_context(reader(args, min(workers, len(videos)), frames)),
+            temperature=temperature_for(args, bundle),
         )
         # The first videos are being decoded by now; the network loads meanwhile.
         together = min(args.batch_size, len(videos)) * spec.clips
@@ -232,7 +237,10 @@ def _about(args: Namespace, bundle: Bundle) -> dict[str, Any]:
     for name in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             versions[name] = version(name)
+    # Only where it is asked for: what earlier versions left is taken up too.
+    scores = {"kind of scores (--calibrated)": "calibrated"} if is_calibrated(args) else {}
     return {
+        **scores,
         # It has the checksums of the other files.
         "bundle": sha256_of(bundle.root / BUNDLE_JSON),
         "backend": args.backend,

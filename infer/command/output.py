@@ -32,11 +32,16 @@ CSV_FIELDS = ("video", "label", "score", "topk", "seconds", "error", "warning", 
 LABEL_FIELDS = ("true_label", "true_index", "correct")
 """Where true labels are given."""
 
+ACCEPTED = "accepted"
+"""Where there is a threshold: whether the best score reaches it."""
+
 LONGEST_LINE = 1 << 24
 """Bytes of a line that are looked at."""
 
 Write = Callable[[str, "Prediction"], None]
 """Takes a video's name and what came out for it."""
+Made = Callable[[str, "Prediction"], dict[str, object]]
+"""Makes a record of them."""
 
 
 def form_of(asked: str | None, output: str | None) -> str:
@@ -95,8 +100,17 @@ def stream(named: str | None) -> Iterator[TextIO]:
             raise
 
 
-def record(name: str, prediction: Prediction, labels: Labels | None) -> dict[str, object]:
-    """A prediction as JSON: either `error` or the best answer and the `topk`."""
+def record(
+    name: str, prediction: Prediction, labels: Labels | None, *, least: float | None = None
+) -> dict[str, object]:
+    """A prediction as JSON: either `error` or the best answer and the `topk`.
+
+    Args:
+        name: of the video.
+        prediction: what came out for it.
+        labels: the true ones.
+        least: the score from which an answer is taken, which `accepted` tells; None: no such field.
+    """
     true = {} if labels is None else labels.record(prediction)
     if prediction.error is not None:
         return {"video": name, **true, "error": prediction.error}
@@ -108,6 +122,8 @@ def record(name: str, prediction: Prediction, labels: Labels | None) -> dict[str
         "topk": topk,
         "seconds": round(prediction.seconds, 4),
     }
+    if least is not None:
+        found[ACCEPTED] = prediction.topk[0].score >= least
     if prediction.warning:
         found["warning"] = prediction.warning
     return found
@@ -120,7 +136,12 @@ def topk_record(topk: Sequence[Ranked]) -> list[dict[str, object]]:
 
 @contextlib.contextmanager
 def writer(
-    form: str, out: TextIO, names: Sequence[str], labels: Labels | None = None
+    form: str,
+    out: TextIO,
+    names: Sequence[str],
+    labels: Labels | None = None,
+    *,
+    least: float | None = None,
 ) -> Iterator[Write]:
     """What writes one prediction; the end of the body completes what was written.
 
@@ -129,38 +150,44 @@ def writer(
         out: where to.
         names: of all videos, for the width of a table's column.
         labels: the true ones, which are shown and compared.
+        least: the score from which an answer is taken; None: every one is.
     """
+
+    def made(name: str, prediction: Prediction) -> dict[str, object]:
+        return record(name, prediction, labels, least=least)
+
     if form == "jsonl":
-        yield lambda name, prediction: _line(out, json.dumps(record(name, prediction, labels)))
+        yield lambda name, prediction: _line(out, json.dumps(made(name, prediction)))
     elif form == "array":
-        yield from _array(out, labels)
+        yield from _array(out, made)
     elif form == "csv":
-        yield _csv(out, labels)
+        more = () if least is None else (ACCEPTED,)
+        yield _csv(out, made, (() if labels is None else LABEL_FIELDS) + more)
     else:
-        yield _table(out, names, labels)
+        yield _table(out, names, labels, least)
 
 
-def _array(out: TextIO, labels: Labels | None) -> Iterator[Write]:
+def _array(out: TextIO, made: Made) -> Iterator[Write]:
     before = "[\n"
 
     def write(name: str, prediction: Prediction) -> None:
         nonlocal before
-        out.write(before + json.dumps(record(name, prediction, labels)))
+        out.write(before + json.dumps(made(name, prediction)))
         before = ",\n"
 
     yield write
     out.write("[]\n" if before == "[\n" else "\n]\n")
 
 
-def _csv(out: TextIO, labels: Labels | None) -> Write:
-    fields = CSV_FIELDS + (() if labels is None else LABEL_FIELDS)
+def _csv(out: TextIO, made: Made, more: tuple[str, ...]) -> Write:
+    fields = CSV_FIELDS + more
     table = csv.DictWriter(out, fields, lineterminator="\n")
     table.writeheader()
     # A file gets names as they are; a terminal would follow the codes in them.
     shown = printable if out.isatty() else str
 
     def write(name: str, prediction: Prediction) -> None:
-        row = record(name, prediction, labels)
+        row = made(name, prediction)
         if "topk" in row:
             row["topk"] = json.dumps(row["topk"])
         table.writerow({key: shown(v) if isinstance(v, str) else v for key, v in row.items()})
@@ -168,7 +195,7 @@ def _csv(out: TextIO, labels: Labels | None) -> Write:
     return write
 
 
-def _table(out: TextIO, names: Sequence[str], labels: Labels | None) -> Write:
+def _table(out: TextIO, names: Sequence[str], labels: Labels | None, least: float | None) -> Write:
     head = "" if labels is None else labels.head
     width = min(max(len(printable(name)) for name in names), 60)
     _line(out, f"{'video':{width}}  {'score':>6}  {'seconds':>7}  {head}label")
@@ -181,6 +208,8 @@ def _table(out: TextIO, names: Sequence[str], labels: Labels | None) -> Write:
         best, *others = prediction.topk
         label = ("" if labels is None else labels.cells(prediction)) + printable(best.label)
         line = f"{video}  {best.score:6.4f}  {prediction.seconds:7.3f}  {label}"
+        if least is not None and best.score < least:
+            line += f"  (not accepted: below {least:.4f})"
         if others:
             rest = (f"{printable(one.label)} {one.score:.4f}" for one in others)
             line += "  (" + ", ".join(rest) + ")"

@@ -106,6 +106,7 @@ def predict_videos(
     workers: int = 2,
     k: int = 5,
     load: Load = load_clips,
+    temperature: float | None = None,
 ) -> Iterator[Prediction]:
     """Predict videos one after the other; decoding of the first ones starts with the call.
 
@@ -119,6 +120,7 @@ def predict_videos(
         workers: decoding threads.
         k: classes in each prediction.
         load: reads one video; raises VideoError.
+        temperature: for calibrated scores; None: those of the network.
 
     Returns:
         An iterator of one `Prediction` for every video, in order. Close it to stop early. What
@@ -152,7 +154,7 @@ def predict_videos(
                 while waiting and len(batch) < batch_size:
                     batch.append(waiting.popleft().result())
                 fill()
-                yield from predict_loaded(batch, run, classes, k)
+                yield from predict_loaded(batch, run, classes, k, temperature)
             if broken:
                 raise broken[0]
         finally:
@@ -179,7 +181,11 @@ def load_video(video: Path, spec: ClipSpec, load: Load) -> Loaded:
 
 
 def predict_loaded(
-    batch: Sequence[Loaded], run: Run, classes: Sequence[str], k: int
+    batch: Sequence[Loaded],
+    run: Run,
+    classes: Sequence[str],
+    k: int,
+    temperature: float | None = None,
 ) -> Iterator[Prediction]:
     """The predictions of videos that go through the network together."""
     good = [item.clips for item in batch if item.clips is not None]
@@ -203,7 +209,7 @@ def predict_loaded(
         wrong = item.error or problem
         if wrong is None:
             try:
-                ranked = tuple(top_k(next(place), k, classes))
+                ranked = tuple(top_k(next(place), k, classes, temperature=temperature))
             except BackendError as error:
                 wrong = str(error)
         item.clips = None

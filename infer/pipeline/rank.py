@@ -37,13 +37,34 @@ def mean_scores(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.atleast_2d(softmax(logits)).mean(axis=0)
 
 
-def top_k(logits: npt.ArrayLike, k: int, classes: Sequence[str]) -> list[Ranked]:
+def calibrated_scores(logits: npt.ArrayLike, temperature: float | None) -> npt.NDArray[np.float64]:
+    """Probabilities of one video, with its logits divided by a temperature; None: `mean_scores`.
+
+    Of several views the logits are the logarithms of their mean probabilities, as evaluation and
+    export have them.
+
+    Args:
+        logits: [classes] of a single view or [views, classes].
+        temperature: above 0.
+    """
+    z = np.atleast_2d(np.asarray(logits, np.float64))
+    if temperature is None:
+        return mean_scores(logits)
+    if len(z) > 1:
+        z = np.log(np.maximum(mean_scores(z), np.finfo(np.float32).tiny))[None]
+    return softmax(z[0] / temperature)
+
+
+def top_k(
+    logits: npt.ArrayLike, k: int, classes: Sequence[str], *, temperature: float | None = None
+) -> list[Ranked]:
     """The k best classes of one video, best first; equal scores in the order of the classes.
 
     Args:
         logits: [classes] or [views, classes].
         k: at least 1; more than there are classes gives all of them.
         classes: their names, by index.
+        temperature: for calibrated scores; None: those of the network.
 
     Raises:
         BackendError: a number of logits that does not fit the classes, or NaN or infinity.
@@ -54,6 +75,6 @@ def top_k(logits: npt.ArrayLike, k: int, classes: Sequence[str]) -> list[Ranked]
         raise BackendError(f"the network gave {found} for {len(classes)} classes")
     if not np.isfinite(z).all():
         raise BackendError("the network gave logits that are not finite numbers")
-    scores = mean_scores(z)
+    scores = calibrated_scores(z, temperature)
     order = np.argsort(-scores, kind="stable")[: max(k, 1)]
     return [Ranked(classes[i], int(i), float(scores[i])) for i in order]

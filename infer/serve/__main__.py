@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 
     from ..api import load
     from ..command.reading_options import limits_of
+    from ..command.score_options import goal_threshold, is_calibrated
     from ..containers.decoder import decoder_warning, installed
     from ..isolation.reading import IsolatedReading
     from ..system.hardware import MOST_DECODERS, cores
@@ -64,13 +65,15 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
                 threads=args.threads,
                 max_batch=args.max_batch,
                 device=args.device,
+                calibrated=is_calibrated(args),
             )
         )
         warning = decoder_warning(model.bundle.decoder, installed())
         if warning:
             log.warning(warning)
         folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="clipduet-serve-"))
-        service = Service(model, reading, limits, Path(folder))
+        least = goal_threshold(args, model.bundle) or 0.0
+        service = Service(model, reading, limits, Path(folder), threshold=least)
         opened.callback(service.close)
         service.warm_up()
         where = address_of(made)
@@ -84,6 +87,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 def _parser(prog: str) -> argparse.ArgumentParser:
     from ..command.option_values import above_zero, from_one, from_zero, whole
     from ..command.reading_options import add_limit_options
+    from ..command.score_options import add_score_options
     from ..containers.limits import Limits
     from ..runtimes.registry import BACKENDS
     from ..system.hardware import LARGEST_LIMIT
@@ -110,6 +114,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--max-batch", type=from_one, metavar="N", help="clips through the network at once, at "
         "most (default: as the bundle says)")  # fmt: skip
     add("--threads", type=from_one, metavar="N", help="of the network (default: all cores)")
+    add_score_options(parser, goal="default of the option threshold of /predict: the score")
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, which only "
         "this machine reaches)")  # fmt: skip
     add("--port", type=whole(0, 65535), default=8000, help="0: any (default: 8000)")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.rank import mean_scores
+from ..pipeline.rank import calibrated_scores
 from ..runtimes.base import Logits
 from .inference_request import InferRequest, clips_of, read_request, videos_of, wrong
 from .inference_response import Tensor, infer_response
@@ -127,7 +127,7 @@ async def _tensors(asked: InferRequest, service: Service, files: list[Upload]) -
         raise wrong(f"there is no input {given[0]!r} ({given[1]}); there are: {there}")
     if not np.isfinite(logits).all():
         raise Refused(500, "network", FAILED)
-    scores = np.stack([mean_scores(one) for one in each])
+    scores = np.stack([calibrated_scores(one, model.temperature) for one in each])
     labels = [model.classes[int(best)] for best in scores.argmax(axis=1)]
     # The network's own tensor comes first; should it be called like one of the others, it is it.
     own: dict[str, Tensor] = {bundle.output_name: logits}

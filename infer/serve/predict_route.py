@@ -103,7 +103,7 @@ def add_predict(app: Any, service: Service) -> None:
     async def predict(
         request: Request,
         top_k: Annotated[int, top_ks] = min(5, len(service.model.classes)),
-        threshold: Annotated[float, thresholds] = 0.0,
+        threshold: Annotated[float, thresholds] = service.threshold,
         frames: Annotated[bool, pictures] = False,
     ) -> Response:
         _check_options(request.query_params)

@@ -58,14 +58,22 @@ class Service:
         model: that classifies.
         limits: what is taken in.
         folder: where uploads are written.
+        threshold: the least score of a class in answers, where a request does not say it.
         metrics: what was counted.
         stopping: whether requests are refused because the service ends.
     """
 
     def __init__(
-        self, model: Model, reading: IsolatedReading, limits: ServiceLimits, folder: Path
+        self,
+        model: Model,
+        reading: IsolatedReading,
+        limits: ServiceLimits,
+        folder: Path,
+        *,
+        threshold: float = 0.0,
     ) -> None:
         self.model, self.limits, self.folder = model, limits, folder
+        self.threshold = threshold
         self.stopping = False
         self._reading = reading
         self._inside = self._waiting = 0
@@ -119,7 +127,12 @@ class Service:
             loaded = await self._load(upload)
             read, clips = loaded.seconds, loaded.clips
             run = functools.partial(
-                predict_loaded, [loaded], self.model.logits, self.model.classes, k
+                predict_loaded,
+                [loaded],
+                self.model.logits,
+                self.model.classes,
+                k,
+                self.model.temperature,
             )
             (prediction,) = await self._in(self._network, lambda: list(run()))
         failure = loaded.failure or ("network" if prediction.error is not None else "")

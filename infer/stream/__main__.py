@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .records import Write
 
 PROG = f"python -m {__package__}"
+THRESHOLD = 0.5
+"""Of events, where none is given."""
 log = logger(PROG.rpartition(" ")[2])
 
 
@@ -32,12 +34,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     args = parser(prog).parse_args(argv)
     from ..system.errors import ClipDuetError
 
-    keep = args.threshold if args.keep_threshold is None else args.keep_threshold
-    if keep > args.threshold:
-        raise ClipDuetError(
-            f"--keep-threshold is {keep:g}; allowed: at most --threshold, {args.threshold:g}"
-        )
+    if args.threshold is not None and args.precision_goal is not None:
+        raise ClipDuetError("--threshold and --precision-goal both say it: give one of them")
     from ..api import load
+    from ..command.score_options import goal_threshold, is_calibrated
     from ..containers.limits import Limits
     from ..predict import about_decoder, load_bundle
     from .classify import classify, window_seconds
@@ -48,6 +48,12 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     source = source_of(args.source)
     bundle = load_bundle(args.bundle)
     about_decoder(bundle)
+    begin = args.threshold or goal_threshold(args, bundle) or THRESHOLD
+    keep = begin if args.keep_threshold is None else args.keep_threshold
+    if keep > begin:
+        raise ClipDuetError(
+            f"--keep-threshold is {keep:g}; allowed: at most --threshold, {begin:g}"
+        )
     window = window_seconds(bundle) if args.window is None else args.window
     counts = Counts()
     with contextlib.ExitStack() as opened:
@@ -59,6 +65,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
                 precision=args.precision,
                 threads=args.threads,
                 device=args.device,
+                calibrated=is_calibrated(args),
             )
         )
         found = classify(
@@ -76,7 +83,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
             limits=Limits(pixels=args.max_pixels),
             counts=counts,
         )
-        rules = EventRules(args.threshold, keep, float(args.event_gap), float(args.min_event))
+        rules = EventRules(begin, keep, float(args.event_gap), float(args.min_event))
         log.info(f"{source.shown}: windows of {float(window):g} s")
         _run(found, writers, Events(rules), model, counts, k=args.top_k)
     return 0

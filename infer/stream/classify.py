@@ -27,7 +27,6 @@ from ..api import Model
 from ..bundle.bundle import Bundle
 from ..containers.limits import LIMITS, Limits
 from ..pipeline.rank import Ranked
-from ..pipeline.rank import top_k as best
 from ..system.errors import ClipDuetError
 from .cut import Cutter, Window
 from .reader import Counts, Gap, Patience, Reader
@@ -163,7 +162,7 @@ def _answers(
         logits = model.logits(item.clips)
         lag = reader.lag(item.end) if live else None
         reader.counts.lag = max(reader.counts.lag, lag or 0.0)
-        ranked = tuple(best(logits, k, model.classes))
+        ranked = tuple(model.ranked(logits, k))
         yield WindowPrediction(
             float(item.start), float(item.end), ranked, item.frames, item.partial, lag, logits
         )

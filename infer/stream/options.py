@@ -12,6 +12,7 @@ from ..command.parser import Parser
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of a program of that name."""
     from ..command.option_values import above_zero, from_one, from_zero
+    from ..command.score_options import add_score_options, share
     from ..containers.limits import LIMITS
     from ..runtimes.registry import BACKENDS
     from .records import FORMATS
@@ -50,17 +51,18 @@ def parser(prog: str) -> argparse.ArgumentParser:
     add("--top-k", type=from_one, default=5, metavar="K", help="answers a window (default: 5)")
     add(
         "--threshold",
-        type=_share,
-        default=0.5,
+        type=share,
         metavar="P",
-        help="score of a class in a window from which an event of it begins (default: 0.5)",
+        help="score of a class in a window from which an event of it begins (default: 0.5, or what "
+        "--precision-goal says)",
     )
     add(
         "--keep-threshold",
-        type=_share,
+        type=share,
         metavar="P",
         help="score from which an event goes on (default: --threshold)",
     )
+    add_score_options(found, goal="begin events at the score")
     add(
         "--event-gap",
         type=_seconds_or_none,
@@ -153,14 +155,4 @@ def _seconds_or_none(text: str) -> Fraction:
             found = Fraction(text)
     if not 0 <= found <= LARGEST_LIMIT:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number of seconds from 0")
-    return found
-
-
-def _share(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not 0 < found <= 1:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number above 0, up to 1")
     return found

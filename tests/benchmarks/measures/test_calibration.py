@@ -13,8 +13,10 @@ from scipy.special import log_softmax as scipy_log_softmax
 
 from benchmarks.measures import scores
 from benchmarks.measures.calibration import measure
-from benchmarks.measures.temperature import cross_fitted, fit_temperature, halves
+from benchmarks.measures.temperature import cross_fitted, halves
 from benchmarks.stats.resample import Bootstrap, Groups
+from export.confidence import temperature as scaling
+from export.confidence.temperature import fit_temperature
 
 BOOTSTRAP: Bootstrap = {"resamples": 500, "seed": 0, "level": 0.95}
 
@@ -44,19 +46,19 @@ def test_ece_of_six_clips_by_hand() -> None:
 
 
 def test_brier_and_nll_of_two_clips_by_hand() -> None:
-    logs = scores.log_softmax(np.log([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]]))
+    logs = scaling.log_softmax(np.log([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]]))
     labels = [0, 1]
     assert scores.brier(logs, labels) == pytest.approx(
         [0.3**2 + 0.2**2 + 0.1**2, 0.25**2 + 0.75**2 + 0.5**2]
     )
-    assert scores.nll(logs, labels) == pytest.approx([-math.log(0.7), -math.log(0.25)])
+    assert scaling.nll(logs, labels) == pytest.approx([-math.log(0.7), -math.log(0.25)])
 
 
 @given(logits, st.floats(0.1, 10))
 @settings(deadline=None)
 def test_the_softmax_is_scipy_s(values: np.ndarray, temperature: float) -> None:
     theirs = scipy_log_softmax(values / temperature, axis=1)
-    np.testing.assert_allclose(scores.log_softmax(values, temperature), theirs, atol=1e-9)
+    np.testing.assert_allclose(scaling.log_softmax(values, temperature), theirs, atol=1e-9)
 
 
 @given(hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1)), st.integers(1, 20))
@@ -82,7 +84,7 @@ def test_measures_do_not_hang_on_the_order_of_clips(values: np.ndarray, seed: in
     order = rng.permutation(len(values))
     ways = []
     for clips in (np.arange(len(values)), order):
-        logs = scores.log_softmax(values[clips])
+        logs = scaling.log_softmax(values[clips])
         confidence, right = scores.confidences(logs, labels[clips])
         error = scores.ece(confidence, right)
         assert 0 <= error <= 1
@@ -98,8 +100,8 @@ def test_the_fitted_temperature_is_the_one_that_spoiled_the_logits(temperature: 
     found = fit_temperature(values, labels)
     assert found == pytest.approx(temperature, rel=0.05)
     grid = np.geomspace(found / 1.2, found * 1.2, 81)
-    losses = [scores.nll(scores.log_softmax(values, one), labels).mean() for one in grid]
-    own = scores.nll(scores.log_softmax(values, found), labels).mean()
+    losses = [scaling.nll(scaling.log_softmax(values, one), labels).mean() for one in grid]
+    own = scaling.nll(scaling.log_softmax(values, found), labels).mean()
     assert own <= min(losses) + 1e-12
 
 
@@ -147,11 +149,11 @@ def test_points_are_those_of_the_measures_and_means_over_models() -> None:
     labels = sampled(300, 1.0, seed=1)[1]
     found = measure(pair, labels, BOOTSTRAP)
     assert found is not None
-    logs = [scores.log_softmax(one) for one in pair]
+    logs = [scaling.log_softmax(one) for one in pair]
     expected = {
         "ece": np.mean([scores.ece(*scores.confidences(one, labels)) for one in logs]),
         "brier": np.mean([scores.brier(one, labels) for one in logs]),
-        "nll": np.mean([scores.nll(one, labels) for one in logs]),
+        "nll": np.mean([scaling.nll(one, labels) for one in logs]),
     }
     for name, value in expected.items():
         record = found["before"][name]
@@ -190,7 +192,7 @@ def test_clips_that_could_not_be_read_are_left_out() -> None:
 
 def test_the_ece_of_a_calibrated_model_is_that_of_chance() -> None:
     values, _ = sampled(400, 1.0)
-    confidence = np.exp(scores.log_softmax(values).max(axis=1))
+    confidence = np.exp(scaling.log_softmax(values).max(axis=1))
     rng = np.random.default_rng(0)
     drawn = [scores.ece(confidence, rng.random(400) < confidence) for _ in range(400)]
     assert scores.ece_by_chance(confidence) == pytest.approx(np.mean(drawn), rel=0.05)

@@ -18,6 +18,7 @@ import httpx
 import psutil
 import pytest
 
+from infer.bundle.bundle import write_bundle_json
 from infer.serve.__main__ import main
 from tests.infer.serve.conftest import wait_until
 
@@ -139,3 +140,26 @@ def test_curl_sends_a_body_or_a_form(running, videos):
         command = ["curl", "-sS", "--noproxy", "*", *options, f"{running.url}/predict"]
         done = subprocess.run(command, cwd=videos, capture_output=True, text=True)
         assert json.loads(done.stdout)["results"][0]["label"] == "red", done.stderr
+
+
+def test_a_precision_goal_is_the_threshold_of_requests(start, colours, videos, tmp_path):
+    bundle = shutil.copytree(colours, tmp_path / "calibrated")
+    data = json.loads((bundle / "bundle.json").read_text())
+    table = [{"precision": 0.9, "threshold": 0.9}, {"precision": 0.8, "threshold": 0.5}]
+    write_bundle_json(bundle, {**data, "confidence": {"temperature": 4.0, "thresholds": table}})
+    red = (videos / "red.mp4").read_bytes()
+    scores = {}
+    for options in ((), ("--calibrated",), ("--precision-goal", "0.9")):
+        _, address = start(*options, bundle=bundle)
+
+        def ask(url=address, **asked):
+            answer = httpx.post(
+                f"{url}/predict", content=red, params=asked, timeout=60, trust_env=False
+            )
+            return answer.json()["results"][0]
+
+        scores[options] = ask()["score"]
+        if options[:1] == ("--precision-goal",):
+            assert ask()["label"] is None and ask(threshold=0.5)["label"] == "red"
+    assert list(scores.values()) == [pytest.approx(1, abs=0.01), pytest.approx(0.8, abs=0.1), None]
+    assert main(["--bundle", str(bundle), "--port", "0", "--precision-goal", "0.95"]) == 2
