@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, ParamSpec
 
+from ..system.abandoned import any_abandoned
 from ..system.errors import ClipDuetError, explained, os_reason
 from ..system.log import Stream, logger, messages_shown
 from ..system.signals import exit_status, stoppable
@@ -127,6 +128,9 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
             status = WRONG_USE
     if status > FAILED and any(_is_waited_for(thread) for thread in threading.enumerate()):
         os._exit(status)  # such as those that decode videos
+    if any_abandoned():
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
 
 

@@ -27,6 +27,7 @@ from ..api import Model
 from ..bundle.bundle import Bundle
 from ..containers.limits import LIMITS, Limits
 from ..pipeline.rank import Ranked
+from ..system.abandoned import start_abandoned
 from ..system.errors import ClipDuetError
 from .cut import Cutter, Window
 from .reader import Counts, Gap, Patience, Reader
@@ -182,7 +183,7 @@ def _live(reader: Reader, *, complete: bool) -> Iterator[Window | Gap]:
         waiting.end(error)
 
     # It may wait for the source when this ends, and must not be waited for.
-    threading.Thread(target=read, name="stream", daemon=True).start()
+    start_abandoned(read, name="stream")
     try:
         while (item := waiting.get()) is not None:
             yield item
