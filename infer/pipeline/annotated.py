@@ -18,6 +18,7 @@ from ..clips.time_stamps import Times, frame_times
 from ..containers.limits import Limits
 from ..pipeline.predictions import Prediction
 from ..pipeline.rank import Ranked
+from ..system.errors import VideoError
 from ..system.files import replacing
 
 SHORTEST = 240
@@ -81,17 +82,62 @@ def save_video(target: Path, video: Path, prediction: Prediction, limits: Limits
         VideoError: it cannot be read.
         WriteError: the file cannot be written.
     """
+    shown = prediction.topk[:ROWS]
+    _save(target, video, lambda time: shown, len(shown), limits)
+
+
+def save_windows(
+    target: Path,
+    video: Path,
+    topk_at: Callable[[float], Sequence[Ranked]],
+    rows: int,
+    limits: Limits,
+) -> None:
+    """The same with the answers of many windows.
+
+    Args:
+        target: an MP4 file, which is replaced.
+        video: a file.
+        topk_at: gives the best classes at a time, in seconds by the video's time stamps; none where
+            there is no answer.
+        rows: how many classes have a bar, at most `ROWS`.
+        limits: how large the video may be.
+
+    Raises:
+        VideoError: it cannot be read, or does not say when its frames are shown.
+        WriteError: the file cannot be written.
+    """
+
+    def at(time: float | None) -> Sequence[Ranked]:
+        if time is None:
+            raise VideoError(video, "does not say when its frames are shown")
+        return topk_at(time)
+
+    _save(target, video, at, min(rows, ROWS), limits)
+
+
+def _save(
+    target: Path,
+    video: Path,
+    topk_at: Callable[[float | None], Sequence[Ranked]],
+    rows: int,
+    limits: Limits,
+) -> None:
     with replacing(target) as path, av.open(str(path), "w", format="mp4") as out:
         stream: Any = None
         stamps: Sequence[int] = ()
+        times: Times | None = None
         number = 0
 
         def add(frame: Frames) -> None:
-            nonlocal stream, stamps, number
-            picture = _drawn(frame, prediction.topk)
+            nonlocal stream, stamps, times, number
+            if stream is None:
+                times = _times(video, limits)
+                stamps = _stamps(times)
+            time = None if times is None else float(times[min(number, len(times) - 1)])
+            picture = _drawn(frame, topk_at(time), rows)
             if stream is None:
                 stream = _stream(out, picture)
-                stamps = _stamps(_times(video, limits))
             made = av.VideoFrame.from_ndarray(picture, format="rgb24")
             after = number - len(stamps) + 1
             made.pts = stamps[number] if after <= 0 else stamps[-1] + after * _TICKS // UNKNOWN_RATE
@@ -157,16 +203,15 @@ def _stream(out: Any, picture: Frames) -> Any:
     return stream
 
 
-def _drawn(frame: Frames, topk: Sequence[Ranked]) -> Frames:
-    """A frame with a panel below it, in even numbers of pixels."""
+def _drawn(frame: Frames, topk: Sequence[Ranked], rows: int) -> Frames:
+    """A frame with a panel of so many rows below it, in even numbers of pixels."""
     height, width = frame.shape[:2]
     scale = max(SHORTEST / min(height, width), 1.0)
     size = (round(width * scale / 2) * 2, round(height * scale / 2) * 2)
     shown = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_LINEAR), np.uint8)
-    rows = topk[:ROWS]
-    panel = np.zeros((_LINE * len(rows) + 6, size[0], 3), np.uint8)
+    panel = np.zeros((_LINE * rows + 6, size[0], 3), np.uint8)
     panel = panel[: len(panel) // 2 * 2]
-    for place, one in enumerate(rows):
+    for place, one in enumerate(topk[:rows]):
         top = 3 + place * _LINE
         end = round(one.score * size[0])
         panel[top + 2 : top + _LINE - 2, :end] = [c // 2 for c in (_OTHER if place else _BEST)]

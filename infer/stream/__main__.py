@@ -19,6 +19,7 @@ from .options import parser
 
 if TYPE_CHECKING:
     from ..api import Model
+    from .annotated import AnnotatedVideo
     from .events import Events
     from .records import Write
 
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     from ..command.score_options import goal_threshold, is_calibrated
     from ..containers.limits import Limits
     from ..predict import about_decoder, load_bundle
+    from .annotated import AnnotatedVideo
     from .classify import classify, window_seconds
     from .events import EventRules, Events
     from .reader import Counts
@@ -55,7 +57,12 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
             f"--keep-threshold is {keep:g}; allowed: at most --threshold, {begin:g}"
         )
     window = window_seconds(bundle) if args.window is None else args.window
-    counts = Counts()
+    limits, counts = Limits(pixels=args.max_pixels), Counts()
+    video = None
+    if args.save_video is not None:
+        video = AnnotatedVideo(
+            args.save_video, source, bundle=bundle.root, overwrite=args.overwrite, limits=limits
+        )
     with contextlib.ExitStack() as opened:
         writers = opened.enter_context(_outputs(args))
         model = opened.enter_context(
@@ -80,12 +87,14 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
             reconnect=args.reconnect,
             duration=args.duration,
             memory=args.memory << 20,
-            limits=Limits(pixels=args.max_pixels),
+            limits=limits,
             counts=counts,
         )
         rules = EventRules(begin, keep, float(args.event_gap), float(args.min_event))
         log.info(f"{source.shown}: windows of {float(window):g} s")
-        _run(found, writers, Events(rules), model, counts, k=args.top_k)
+        _run(found, writers, Events(rules), model, counts, k=args.top_k, video=video)
+    if video is not None:
+        video.save()
     return 0
 
 
@@ -97,6 +106,7 @@ def _run(
     counts: object,
     *,
     k: int,
+    video: AnnotatedVideo | None = None,
 ) -> None:
     """Write everything as it happens; however it ends, the last events and a summary too."""
     from dataclasses import replace
@@ -126,7 +136,10 @@ def _run(
                 log.warning(f"{float(item.start):.3f} to {float(item.end):.3f} s: {item.reason}")
                 continue
             assert isinstance(item, WindowPrediction)
-            write(window_record(replace(item, topk=item.topk[:k])))
+            shown = replace(item, topk=item.topk[:k])
+            write(window_record(shown))
+            if video is not None:
+                video.add(shown)
             scores = {one.index: one.score for one in item.topk}
             told(events.add(item.start, item.end, [scores[n] for n in sorted(scores)]))
     finally:

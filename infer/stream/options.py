@@ -86,7 +86,13 @@ def parser(prog: str) -> argparse.ArgumentParser:
         help="write there as it happens, by suffix: .jsonl (windows, events, gaps, summary), .csv "
         "(without the summary), .vtt (events as subtitles); may be given several times",
     )
-    add("--overwrite", action="store_true", help="replace a FILE that is there")
+    add(
+        "--save-video",
+        metavar="DIR",
+        help="files only: at the end write the video there too, without sound, with the answer of "
+        "each window below its frames",
+    )
+    add("--overwrite", action="store_true", help="replace a FILE that is there, also in DIR")
     add(
         "--format",
         choices=FORMATS,

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from infer.bundle.bundle import write_bundle_json
@@ -133,3 +135,32 @@ def test_an_interrupted_stream_ends_its_events_and_gives_a_summary(bundle, tmp_p
     assert process.returncode == 130 and "Traceback" not in err
     assert [one["type"] for one in found[-2:]] == ["event", "summary"]
     assert found[-1]["windows"] == sum(one["type"] == "window" for one in found) >= 2
+
+
+def test_the_video_is_written_with_the_answer_of_each_window(bundle, long, tmp_path, capsys):
+    """Between two windows and after the last one there is no answer, and no bar."""
+    command = [str(long), "--bundle", str(bundle), "--window", "0.8", "--stride", "1"]
+    command += ["--top-k", "2", "--save-video", str(tmp_path / "out")]
+    assert main([*command, "--duration", "4"]) == 0
+    answered = records(capsys.readouterr().out)
+    starts = [one["start"] for one in answered if one["type"] == "window"]
+    assert starts == [0, 1, 2, 3]
+    with av.open(str(tmp_path / "out" / "long.mp4")) as container:
+        shown = list(container.decode(video=0))
+    assert np.allclose([float(one.time) for one in shown], np.arange(45) / 10, atol=2e-3)
+    for number, one in enumerate(shown):
+        panel = one.to_ndarray(format="rgb24")[240:].astype(int)
+        has_bar = (panel[..., 1] - panel[..., 0] > 20).mean() > 0.2
+        assert has_bar == (number < 40 and number % 10 < 8), number
+    assert main(command) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+
+
+def test_where_an_annotated_video_cannot_be(bundle, long, tmp_path, capsys):
+    window = ["--bundle", str(bundle), "--window", "1", "--save-video"]
+    assert main([str(long), *window, str(tmp_path)]) == 2  # it would replace the source
+    assert main([str(long), *window, str(long)]) == 2
+    assert main([str(long), *window, str(bundle / "videos")]) == 2
+    assert main(["tcp://127.0.0.1:9", *window, str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.count("--save-video") == 4
+    assert not (tmp_path / "out").exists() and not (bundle / "videos").exists()
