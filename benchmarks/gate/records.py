@@ -14,6 +14,7 @@ from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network,
 from benchmarks.deployments.answers import Answered, Bundles
 from benchmarks.deployments.deployment import Choice, Deployment, SkippedDeployment, deployed_bytes
 from benchmarks.deployments.logits import logits_key
+from benchmarks.gate.accepted import add_accepted
 from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.conditions import apply_conditions
@@ -83,6 +84,8 @@ def cell_rows(
         for model in MODELS
     }
     add_calibrations(rows, logits, reference=reference, labels=labels, bootstrap=bootstrap)
+    said = {model: [one.confidence for one in bundles[model]] for model in MODELS}
+    add_accepted(rows, logits, said, labels=labels, bootstrap=bootstrap)
     for row in rows[1:]:
         apply_conditions(row, require or {})
     return rows

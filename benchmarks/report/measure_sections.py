@@ -27,7 +27,7 @@ MOST_CLASSES = 20
 def measures_section(results: Results) -> Section:
     """A table each, folded; conditions that were asked for stand open."""
     tables = [*_conditions(results), _flips(results)]
-    tables += _calibrations(results)
+    tables += [*_calibrations(results), *_accepted(results)]
     tables += [_worst_classes(results), _recalls(results), _confusion(results)]
     return Section("What top-1 does not show", (), (), tables)
 
@@ -110,6 +110,27 @@ def _calibrations(results: Results) -> list[Table]:
         "cross-fitted on halves of the clips; and changes from the reference, unscaled"
     )
     return [Table(caption, heads, rows, folded=True)]
+
+
+def _accepted(results: Results) -> list[Table]:
+    """Nothing where the bundles have no thresholds."""
+    rows = [
+        [
+            f"{model}, {numbers.short_name(row['cell'])}",
+            numbers.percent(one["precision_goal"], 0),
+            numbers.NONE if one["precision"] is None else bounds(one["precision"]),
+            bounds(one["share"]),
+        ]
+        for row in results["cells"]
+        for model in MODELS
+        for one in row[model].get("accepted", ())
+    ]
+    heads = ["model", "wanted precision", "precision", "answers taken, of all clips"]
+    caption = (
+        "Precision goals: answers whose calibrated score reaches the threshold that export chose "
+        "for a precision on the validation list, in percent"
+    )
+    return [Table(caption, heads, rows, folded=True)] if rows else []
 
 
 def _worst_classes(results: Results) -> Table:

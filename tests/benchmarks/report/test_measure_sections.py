@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.gate.accepted import add_accepted
 from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.conditions import apply_conditions
 from benchmarks.pages.parts import Badge, Table
 from benchmarks.report import measure_sections
 from benchmarks.report.measure_sections import measures_section
+from infer.bundle.confidence import Confidence
 
 Make = Callable[..., dict[str, Any]]
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
@@ -83,3 +85,33 @@ def test_a_class_that_collapsed_is_named(make_results: Make) -> None:
     ]
     row = tables(results)["Every"].rows[5]
     assert row[0] == "student, ONNX Runtime int8" and row[3] == "grows"
+
+
+def test_precision_goals_stand_where_the_bundles_have_thresholds(make_results: Make) -> None:
+    results = make_results(clips=600)
+    labels = np.array(results["data"]["labels"])
+    rng = np.random.default_rng(0)
+    honest = np.eye(6)[labels] * 2 + rng.normal(size=(600, 6))
+    honest[:5] = np.nan  # clips that could not be read
+    logits = {cell: [honest * scale] for cell, scale in zip(CELLS, (1, 1, 0.25), strict=True)}
+    said = Confidence(1.0, {0.8: 0.5, 0.9: 2.0})
+    add_accepted(
+        results["cells"], {"baseline": logits, "student": logits},
+        {"baseline": [None], "student": [said]},
+        labels=labels, bootstrap={"resamples": 100, "seed": 0, "level": 0.95},
+    )  # fmt: skip
+    assert all("accepted" not in row["baseline"] for row in results["cells"])
+    first, none = results["cells"][0]["student"]["accepted"]
+    values = honest[5:]
+    scores = np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+    taken = scores.max(axis=1) >= 0.5
+    assert first["share"]["point"] == pytest.approx(taken.sum() / 600)
+    right = values.argmax(axis=1) == labels[5:]
+    assert first["precision"]["point"] == pytest.approx(right[taken].mean())
+    assert first["precision"]["low"] < first["precision"]["point"] < first["precision"]["high"]
+    assert none["precision"] is None and none["share"]["point"] == 0
+    less = results["cells"][2]["student"]["accepted"][0]["share"]["point"]
+    assert less < first["share"]["point"] / 2  # int8 that is less sure
+    table = tables(results)["Precision"]
+    assert table.folded and len(table.rows) == 6
+    assert all(len(row) == len(table.heads) for row in table.rows)
