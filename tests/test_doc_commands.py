@@ -22,7 +22,7 @@ OF_OTHERS = ("find", "pre-commit", "tritonserver", "unrar", "docker", "curl", "c
 """Commands that are not ours, whose options are not looked at."""
 OPTIONS_OF_OTHERS = {
     *("--gpus", "--host", "--master", "--nnodes", "--nproc_per_node", "--rank"),
-    *("--system-site-packages", "--opt_out"),
+    *("--system-site-packages", "--opt_out", "--tmpfs"),
 }
 """Docker's and Paddle's launcher's; venv's; OpenVINO's."""
 
