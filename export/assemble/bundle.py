@@ -157,7 +157,9 @@ def _confidence(found: Evaluation, checks: selection.Verification) -> dict[str, 
     read = found.decoded
     entry = confidence_entry(found.logits[read], found.labels[read], list_file=checks.list_file)
     if entry is None:
-        log.info("scores    no temperature: too few clips, or too few mistakes among them")
+        log.info(
+            "scores    no temperature: fewer than 50 clips, no mistake, or scores that say nothing"
+        )
         return None
     goals = "".join(
         f", {one['precision']:.0%} of the answers are right from {one['threshold']:.3f}"
