@@ -1,0 +1,177 @@
+"""Published figures, computed again from stored answers and logits with NumPy and SciPy alone.
+
+Nothing of the product is used: neither its way to score nor its intervals.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+ROOT = Path(__file__).resolve().parents[2]
+REPORTS = ROOT / "reports"
+CELLS = {
+    "Paddle fp32": "dynamic:fp32",
+    "ONNX Runtime fp32": "onnxruntime:fp32",
+    "ONNX Runtime int8": "onnxruntime:int8",
+}
+
+
+def _read(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((REPORTS / name / "results.json").read_text("utf-8"))
+    return found
+
+
+def _right(runs: list[list[int]], labels: list[int]) -> np.ndarray:
+    """bool [runs, clips]"""
+    return np.asarray(runs) == np.asarray(labels)
+
+
+def _across(gains: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of the mean."""
+    half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / np.sqrt(len(gains))
+    return gains.mean() - half, gains.mean() + half
+
+
+def _crossed(base: np.ndarray, student: np.ndarray) -> tuple[float, float]:
+    """Percentile bootstrap of the mean gain over runs and clips, 4,000 resamples."""
+    rng = np.random.default_rng(7)
+    gain = student.astype(np.float64) - base
+    runs, clips = gain.shape
+    means = np.empty(4000)
+    for k in range(len(means)):
+        weight = np.bincount(rng.integers(0, clips, clips), minlength=clips)
+        means[k] = (gain[rng.integers(0, runs, runs)].mean(axis=0) @ weight) / clips
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _study(cell: str) -> tuple[np.ndarray, np.ndarray]:
+    study = _read("study")
+    answers = {
+        role: [run["cells"][cell]["predictions"] for run in study["runs"] if run["role"] == role]
+        for role in ("baseline", "student")
+    }
+    seeds = {
+        role: [run["seed"] for run in study["runs"] if run["role"] == role] for role in answers
+    }
+    assert seeds["baseline"] == seeds["student"] == study["seeds"]
+    labels = study["data"]["labels"]
+    return _right(answers["baseline"], labels), _right(answers["student"], labels)
+
+
+def _figures(text: str) -> list[float]:
+    return [float(figure) for figure in re.findall(r"[-+]?\d+(?:\.\d+)?", text)]
+
+
+def _table(file: str, first: str) -> dict[str, list[float]]:
+    """The figures of a Markdown table, by what stands first in a row; `first` heads the table."""
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {first} |")) + 2
+    rows = {}
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        name, rest = line.strip("| ").split("|", 1)
+        rows[name.strip()] = _figures(rest)
+    return rows
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_studys_table(name: str) -> None:
+    base, student = _study(CELLS[name])
+    gains = 100 * (student.mean(axis=1) - base.mean(axis=1))
+    row = _table("docs/results.md", "deployment")[name]
+    alone, with_dml, gain, low, high, seeds_low, seeds_high = row
+    assert alone == pytest.approx(100 * base.mean(), abs=0.006)
+    assert with_dml == pytest.approx(100 * student.mean(), abs=0.006)
+    assert gain == pytest.approx(gains.mean(), abs=0.006)
+    assert (seeds_low, seeds_high) == pytest.approx(_across(gains), abs=0.006)
+    # Two bootstraps of other draws.
+    assert (low, high) == pytest.approx([100 * end for end in _crossed(base, student)], abs=0.25)
+    assert (gains > 0).all() and len(gains) == 10
+
+
+def test_what_readme_says_of_the_seeds() -> None:
+    base, student = _study("dynamic:fp32")
+    gains = 100 * (student.mean(axis=1) - base.mean(axis=1))
+    text = (ROOT / "README.md").read_text("utf-8")
+    found = re.search(r"All ten seeds gained, by ([\d.]+) to ([\d.]+) points", text)
+    assert found is not None
+    assert [float(one) for one in found.groups()] == pytest.approx(
+        [gains.min(), gains.max()], abs=0.006
+    )
+    pair = re.search(r"mean gain is \+([\d.]+) to \+([\d.]+)", text)
+    assert pair is not None
+    assert [float(one) for one in pair.groups()] == pytest.approx(_across(gains), abs=0.006)
+
+
+def test_readmes_table_follows_from_the_gates_logits() -> None:
+    gate = _read("gate/motions")
+    labels = np.asarray(gate["data"]["labels"])
+    cells = {row["title"] if "title" in row else row["cell"]: row["cell"] for row in gate["cells"]}
+    rows = _table("README.md", "deployment")
+    assert len(rows) == len(cells)
+    top1, checked = {}, 0
+    with np.load(REPORTS / "gate/motions/logits.npz") as stored:
+        for cell in cells.values():
+            top1[cell] = tuple(
+                np.stack([
+                    stored[f"{role}/{pair}/{cell}"].argmax(axis=1) == labels
+                    for pair in range(len(gate["pairs"]))
+                ])
+                for role in ("baseline", "student")
+            )  # fmt: skip
+    reference = top1[gate["reference"]]
+    whole = reference[1].mean() - reference[0].mean()
+    for name, figures in rows.items():
+        cell = _cell_of(name)
+        base, student = top1[cell]
+        gain = student.mean() - base.mean()
+        assert figures[:3] == pytest.approx(
+            [100 * base.mean(), 100 * student.mean(), 100 * gain], abs=0.006
+        )
+        assert figures[3:5] == pytest.approx(
+            [100 * end for end in _crossed(base, student)], abs=0.25
+        )
+        if len(figures) > 5:
+            assert figures[5] == pytest.approx(100 * gain / whole, abs=0.51)
+            checked += 1
+    assert checked == 6
+
+
+def _cell_of(name: str) -> str:
+    backend, precision = name.removesuffix(" (reference)").rsplit(" ", 1)
+    key = {"Paddle": "paddle", "ONNX Runtime": "onnxruntime", "OpenVINO": "openvino"}[backend]
+    return f"{key}:{precision}"
+
+
+def test_the_table_of_other_cameras() -> None:
+    found = _read("perturb")
+    labels = found["data"]["labels"]
+    rows = _table("docs/results.md", "clips")
+    titles = {block["title"]: key for key, block in found["perturbations"].items()}
+    titles["as they are"] = titles.pop("clean")
+    assert set(rows) == set(titles)
+    for name, figures in rows.items():
+        said = found["perturbations"][titles[name]]["predictions"]
+        for cell, ends in (("onnxruntime:fp32", figures[:5]), ("onnxruntime:int8", figures[5:])):
+            base, student = (_right(said[role][cell], labels) for role in ("baseline", "student"))
+            gains = 100 * (student.mean(axis=1) - base.mean(axis=1))
+            if len(ends) == 5:
+                assert ends[:2] == pytest.approx(
+                    [100 * base.mean(), 100 * student.mean()], abs=0.006
+                )
+                ends = ends[2:]
+            gain, low, high = ends
+            assert gain == pytest.approx(gains.mean(), abs=0.006)
+            # The widest of three intervals is told; Student's t is one of them.
+            seeds_low, seeds_high = _across(gains)
+            assert low <= seeds_low + 0.006 and high >= seeds_high - 0.006
+            assert high - low < 1.3 * (seeds_high - seeds_low)
