@@ -70,7 +70,7 @@ def origin(run: Path) -> dict[str, Any]:
         raise BenchmarkError(f"{run} holds no training: {best.name} or {latest.name} is not there")
     told = json.loads(best.with_suffix(".json").read_text(encoding="utf-8"))
     progress = load_file(latest)["progress"]
-    epochs = load_config(run_config(best)).epochs
+    epochs = load_config(run_config(best), stored=True).epochs
     if progress["epoch"] < epochs:
         raise BenchmarkError(
             f"{run} has trained {progress['epoch']} of {epochs} epochs; go on with it "

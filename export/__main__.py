@@ -76,7 +76,10 @@ def _checked(arguments: argparse.Namespace) -> tuple[Config, ExportOptions]:
             refuse(problems)
     try:
         config = arguments.config or run_config(arguments.checkpoint)
-        cfg = load_config(config, arguments.override, trust=arguments.trust)
+        # A bundle is made of weights: it needs nothing of the plugins that the run's config names.
+        cfg = load_config(
+            config, arguments.override, trust=arguments.trust, stored=not arguments.config
+        )
         if not problems:
             problems += memory_problems(
                 "max_batch", options.max_batch, cfg.specs["valid"].clip_shape

@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     file = bundle.artifact("onnx.fp32").paths[0]
     recorded = bundle.raw.get("origin", {}).get("checkpoint", {}).get("file", "")
     config = options.config or run_config(Path(recorded), of="the bundle's run")
-    cfg = load_config(config, options.override)
+    cfg = load_config(config, options.override, stored=not options.config)
     _check_pixels(cfg, bundle)
     checks = selection.verification(cfg, count=options.clips, parity=1)
     calibration = selection.calibration(cfg, count=options.calibration_clips)

@@ -205,7 +205,12 @@ def _checkpoint(options: argparse.Namespace) -> tuple[Network, dict[str, Any]]:
     if options.threads is not None:
         raise ClipDuetError("--threads is for bundles: leave it out (OMP_NUM_THREADS)")
     file = checkpoint_file(options.checkpoint)
-    cfg = load_config(options.config or run_config(file), options.override, trust=options.trust)
+    cfg = load_config(
+        options.config or run_config(file),
+        options.override,
+        trust=options.trust,
+        stored=not options.config,
+    )
     files = cfg.lists[options.split]
     if files is None and options.data is None:
         raise ClipDuetError(f"{cfg.source}: DATASET has no {options.split} list; name one: --data")

@@ -40,7 +40,7 @@ from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit, told_when_stopped
 from infer.system.files import replacing, sha256_of, write_text
 from infer.system.log import logger
-from train.config.options import add_override, add_trust, text_override
+from train.config.options import add_override, add_plugins, add_trust, text_override
 from train.config.run_folder import LATEST
 from train.paddle_import import import_paddle
 
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         "the config, such as configs/motions_qat.yaml")  # fmt: skip
     add_output(parser, metavar="FOLDER", help="folder of the fine-tune; required")
     add_override(parser)
+    add_plugins(parser, "such as those that the run's config names, which are not loaded otherwise")
     add("--activations", choices=(*KINDS, "both"), default="both", help="symmetric int8 for every "
         "engine, uint8 for x86 CPUs (default: both)")  # fmt: skip
     add("--resume", action="store_true", help="go on with the fine-tune in the folder, if any")
@@ -87,7 +88,14 @@ def main(arguments: list[str] | None = None) -> int:
     checkpoint = checkpoint_file(options.checkpoint)
     config = options.config or run_config(checkpoint)
     output = text_override("output_dir", options.out)
-    cfg = load_config(config, [*options.override, output], over=options.qat, trust=options.trust)
+    cfg = load_config(
+        config,
+        [*options.override, output],
+        over=options.qat,
+        trust=options.trust,
+        plugins=options.plugins,
+        stored=not options.config,
+    )
     import_paddle()
     from train.engine.stopping import stop_requests
 

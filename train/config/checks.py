@@ -24,6 +24,7 @@ from train.config.schema.optimizer import LearningRate
 from train.config.schema.pipeline import PipelineSplit
 
 DENSE_WINDOW = SamplingSpec().window
+CROPS = ("RandomCrop", "CenterCrop", "MultiScaleCrop")
 
 _RATE: TypeAdapter[Any] = TypeAdapter(LearningRate)
 _LIST: TypeAdapter[ListFile] = TypeAdapter(ListFile)
@@ -157,14 +158,14 @@ def _check_sizes(where: Location, pipeline: PipelineSplit) -> Iterator[Mistake]:
         options: Any = step.options
         if step.name == "Scale":
             size = options.short_size
-        elif step.name in ("RandomCrop", "CenterCrop", "MultiScaleCrop", "GroupFullResSample"):
+        elif step.name in (*CROPS, "GroupFullResSample"):
             key = "crop_size" if step.name == "GroupFullResSample" else "target_size"
             target = getattr(options, key)
             if size is not None and target > size and step.name != "MultiScaleCrop":
                 what = f"is {target}, larger than the {size} pixels that the step before leaves"
                 yield Mistake((*where, index, step.name, key), what)
             size = target
-            final = not any("Crop" in later.name for later in pipeline.transform[index + 1 :])
+            final = not any(later.name in CROPS for later in pipeline.transform[index + 1 :])
             if final and step.name == "MultiScaleCrop" and scale and target > scale.short_size:
                 what = f"is {target}, but clips cannot exceed Scale's short_size"
                 yield Mistake((*where, index, step.name, key), f"{what}, {scale.short_size}")

@@ -12,6 +12,7 @@ import copy
 import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,10 @@ from train.config.run_folder import BEST, RUN_CONFIG
 from train.config.schema.before import ready_file
 from train.config.schema.experiment import IGNORED, Config
 from train.config.schema.model import ModelOnly
+from train.config.schema.registered import without_plugins
 from train.config.yaml_file import Document, apply_overrides, expand_environment, load_document
+from train.plugins.error import PluginError
+from train.plugins.load import load_plugins
 
 __all__ = ["Config", "ConfigError", "load_config", "parse_model", "run_config"]
 
@@ -47,6 +51,8 @@ def load_config(
     *,
     over: str | Path | None = None,
     trust: bool = False,
+    plugins: Sequence[str] = (),
+    stored: bool = False,
 ) -> Config:
     """Read a YAML config.
 
@@ -56,6 +62,9 @@ def load_config(
         over: a second file, whose settings go on top of the first's before the overrides do.
         trust: let checkpoints that the config or a command names hold more than arrays, dicts and
             numbers: Paddle reads them then, and runs what they ask for.
+        plugins: modules to load besides those of MODEL.plugins.
+        stored: the file is what a run has left, not what the user named: of its plugins only those
+            in `plugins` are loaded, and blocks of others are taken as they are.
 
     Raises:
         ConfigError: all mistakes, each with its path, value, what is allowed and where it stands.
@@ -74,11 +83,17 @@ def load_config(
     raw = copy.deepcopy(document.data)
     ignored = tuple(_drop_ignored(raw))
     mistakes = [*document.mistakes, *fill_class_count(raw)]
-    config, found = _validate(Config, raw)
-    mistakes += found
-    blocks = Blocks(raw, config)
-    mistakes += check_config(blocks, inference=document.data.get("INFERENCE"))
-    mistakes += check_made_lists(blocks, made)
+    named = [] if stored else _plugins_of(raw)
+    missing = [*_load(plugins, None), *_load(named, ("MODEL", "plugins"))]
+    mistakes += missing
+    # Names that a plugin would have registered are no mistakes besides.
+    unknown = without_plugins() if missing or (stored and _plugins_of(raw)) else nullcontext()
+    with unknown:
+        config, found = _validate(Config, raw)
+        mistakes += found
+        blocks = Blocks(raw, config)
+        mistakes += check_config(blocks, inference=document.data.get("INFERENCE"))
+        mistakes += check_made_lists(blocks, made)
     if mistakes or config is None:
         raise ConfigError(str(path), _with_origins(mistakes, document))
     config._ignored = ignored
@@ -176,6 +191,25 @@ def _made_before(raw: Mapping[str, Any], folder: Path) -> dict[str, str]:
         for name, made in block.items()
         if isinstance(name, str)
     }
+
+
+def _plugins_of(raw: Mapping[str, Any]) -> list[str]:
+    """MODEL.plugins, as far as it is well-formed."""
+    model = raw.get("MODEL")
+    names = model.get("plugins") if isinstance(model, Mapping) else None
+    good = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return list(names) if good and names else []
+
+
+def _load(plugins: Sequence[str], where: Location | None) -> Iterator[Mistake]:
+    """Load modules; `where` the config names them, or None for an option."""
+    for index, name in enumerate(plugins):
+        try:
+            load_plugins([name])
+        except PluginError as error:
+            if where is None:
+                raise PluginError(f"--plugins: {error}") from error
+            yield Mistake((*where, index), str(error))
 
 
 def _validate(model: type[Checked], raw: Any) -> tuple[Checked | None, list[Mistake]]:

@@ -12,13 +12,11 @@ from pydantic import TypeAdapter
 
 from train.config.blocks import Blocks
 from train.config.errors import Location, Mistake, as_yaml, unknown_name
+from train.config.schema.any_loss import Loss, facts_of
 from train.config.schema.losses import (
-    FEATURES,
-    MUTUAL,
     DKDLoss,
     EnsembleLoss,
     LabelLoss,
-    Loss,
     RKDLoss,
     layers_of,
     pairs_of,
@@ -74,7 +72,7 @@ def needs_labels(blocks: Blocks) -> Iterator[Location]:
         yield ("MODEL", "framework")
     for where, loss in losses_of(blocks, "Train"):
         if (
-            isinstance(loss, LabelLoss)
+            facts_of(loss).labels
             or (isinstance(loss, DKDLoss) and not loss.use_target_as_gt)
             or (isinstance(loss, EnsembleLoss) and loss.ensemble != "mean")
         ):
@@ -96,7 +94,7 @@ def _taught(loss: Any) -> set[str]:
 
 
 def _learners(loss: Any, pair: Sequence[str]) -> set[str]:
-    return set(pair) if isinstance(loss, (LabelLoss, *MUTUAL)) else {pair[0]}
+    return set(pair) if facts_of(loss).both_learn else {pair[0]}
 
 
 def _check_fall(loss: Any, where: Location) -> Iterator[Mistake]:
@@ -160,9 +158,9 @@ def _check_pairs(loss: Any, roles: list[str], where: Location) -> Iterator[Mista
 
 def _check_layers(loss: Any, mode: str, where: Location) -> Iterator[Mistake]:
     relation = isinstance(loss, RKDLoss) and bool(loss.s_key or loss.t_key)
-    if mode == "Val" and (isinstance(loss, FEATURES) or relation):
+    if mode == "Val" and (facts_of(loss).layers or relation):
         yield Mistake((*where, "name"), f"{loss.name} looks into layers, in training only")
-    if not isinstance(loss, FEATURES) or not hasattr(loss, "connector"):
+    if not facts_of(loss).layers or not hasattr(loss, "connector"):
         return
     counts = {key: layers_of(getattr(loss, key, None)) for key in ("s_key", "t_key", "t_norm")}
     for key in ("t_key", "t_norm"):

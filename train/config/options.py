@@ -52,3 +52,19 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
         help="read checkpoints that hold more than arrays, dicts and numbers: they may run any "
         "code, so only those of makers you trust",
     )
+
+
+def add_plugins(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add `--plugins` to a command line; see `train.plugins.load.load_plugins`.
+
+    Args:
+        parser: the command line.
+        what: they are needed for.
+    """
+    parser.add_argument(
+        "--plugins",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help=f"a module of your own, loaded from Python's path, {what}; may be given several times",
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from paddle import Tensor, nn
@@ -24,18 +23,7 @@ from train.losses import (
     kl_divergence,
     mutual,
 )
-
-
-@dataclass(frozen=True)
-class Response:
-    """A loss of two networks' logits; `between`: it compares the clips of a batch."""
-
-    short: str
-    loss: Callable[..., Tensor]
-    both_learn: bool = False
-    labels: bool = False
-    between: bool = False
-
+from train.plugins.registry import BUILDERS, Response
 
 RESPONSES = {
     "DistillationDMLLoss": Response("DML", mutual, both_learn=True),
@@ -45,6 +33,10 @@ RESPONSES = {
     "DistillationDKDLoss": Response("DKD", decoupled, labels=True),
     "DistillationDISTLoss": Response("DIST", dist, between=True),
 }
+
+BUILDERS.update({**RESPONSES, **FEATURES})
+
+LABEL_LOSSES = ("DistillationCELoss", "CrossEntropyLoss")
 
 NO_SETTINGS = {"name", "model_name_pairs", "loss_weight", "ramp", "decay", "floor"}
 """What every block has; the rest are arguments of its loss."""
@@ -106,10 +98,16 @@ def build_terms(
 def _build(block: Mapping[str, Any], sides: Sides) -> Term | None:
     """None where the block's layers are wrong, which is then told in `sides.mistakes`."""
     settings = {key: value for key, value in block.items() if key not in NO_SETTINGS}
-    if block["name"] in RESPONSES:
-        return _response(RESPONSES[block["name"]], sides, settings)
-    if block["name"] in FEATURES:
-        return FEATURES[block["name"]](sides, **settings)
+    build = BUILDERS.get(block["name"])
+    if isinstance(build, Response):
+        return _response(build, sides, settings)
+    if build is not None:
+        term: Term | None = build(sides, **settings)
+        return term
+    if block["name"] not in LABEL_LOSSES:
+        what = f"{block['name']} is of a plugin that is not loaded; name its module: --plugins"
+        sides.mistakes.append(Mistake((*sides.where, "name"), what))
+        return None
     role = sides.b if sides.a == GROUND_TRUTH else sides.a
     return label_term(role, **settings)
 

@@ -17,11 +17,11 @@ from train.__main__ import main
 from train.checkpoints.checkpoint import BEST, load_file, set_weights
 from train.config.load import load_config
 from train.data.splits import training_datasets
-from train.distill.build_terms import RESPONSES, Response
 from train.distill.recognizers import build_recognizer
 from train.engine.precise_bn import recompute_statistics
 from train.engine.run import DivergedError
 from train.models.pixels import PixelInput
+from train.plugins.registry import BUILDERS, Response
 
 
 @pytest.mark.parametrize("mix", [None, {"name": "VideoMix"}])
@@ -148,7 +148,7 @@ def test_a_nan_in_the_loss_names_the_term(
     experiment: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = Response("DML", lambda a, b, **_: (a - b).mean() * float("nan"))
-    monkeypatch.setitem(RESPONSES, "DistillationDMLLoss", broken)
+    monkeypatch.setitem(BUILDERS, "DistillationDMLLoss", broken)
     with pytest.raises(DivergedError, match=r"Student-Teacher.DML nan"):
         run(experiment(PAIR, epochs=1))
 

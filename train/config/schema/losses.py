@@ -6,11 +6,15 @@ first.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from train.config.schema.common import STRICT, PartialShare, Positive, Share
+from train.plugins.registry import LOSSES, LossSchema, register
+
+Block = TypeVar("Block", bound=type[BaseModel])
 
 
 def _rising(ramp: list[float] | None) -> list[float] | None:
@@ -52,6 +56,19 @@ Layers = Annotated[str | list[str], AfterValidator(_some_layers)]
 """Layers by path, `backbone.stages.3`: their outputs, or with `:input` their inputs."""
 
 
+def _loss(**facts: bool) -> Callable[[Block], Block]:
+    """Register the block of a loss under the names that it has; `facts` are `LossSchema`'s."""
+
+    def add(block: Block) -> Block:
+        for name in get_args(block.__pydantic_fields__["name"].annotation):
+            register("loss", name, block.__module__)
+            LOSSES[name] = LossSchema(block, **facts)
+        return block
+
+    return add
+
+
+@_loss(both_learn=True, labels=True)
 class LabelLoss(BaseModel):
     """Cross-entropy of one network to the labels; both names mean the same."""
 
@@ -68,6 +85,7 @@ class LabelLoss(BaseModel):
     """Share of the target spread evenly over all classes; Recognizer2D: head.ls_eps."""
 
 
+@_loss(both_learn=True)
 class MutualLoss(BaseModel):
     """Symmetric KL divergence between two networks, both of which learn from it."""
 
@@ -87,6 +105,7 @@ class MutualLoss(BaseModel):
     """Added to the probabilities within the logarithms; 1e-12 is PaddleVideo's default."""
 
 
+@_loss(both_learn=True)
 class EnsembleLoss(BaseModel):
     """KL divergence of two networks from one target made of both, who learn from it (KDCL)."""
 
@@ -103,6 +122,7 @@ class EnsembleLoss(BaseModel):
     """Smallest logits against the label's, those of the better network, or their mean."""
 
 
+@_loss()
 class KLDivLoss(BaseModel):
     """The first network learns the second's probabilities (Hinton et al.)."""
 
@@ -118,6 +138,7 @@ class KLDivLoss(BaseModel):
     standardize: Standardize = False
 
 
+@_loss()
 class JSDivLoss(BaseModel):
     """As DistillationKLDivLoss, by the Jensen-Shannon divergence, which is bounded."""
 
@@ -132,6 +153,7 @@ class JSDivLoss(BaseModel):
     temperature: Temperature = 1.0
 
 
+@_loss()
 class DKDLoss(BaseModel):
     """Distillation of the label's class and of the others, weighed apart (Zhao et al.)."""
 
@@ -153,6 +175,7 @@ class DKDLoss(BaseModel):
     """The teacher's best class in place of the labels."""
 
 
+@_loss()
 class DISTLoss(BaseModel):
     """Correlations with the teacher, over classes and over clips (Huang et al.)."""
 
@@ -171,6 +194,7 @@ class DISTLoss(BaseModel):
     """Factor of the part over clips."""
 
 
+@_loss()
 class RKDLoss(BaseModel):
     """Distances and angles between the clips of a batch (Park et al.)."""
 
@@ -190,6 +214,7 @@ class RKDLoss(BaseModel):
     angle_weight: Weight = 50.0
 
 
+@_loss(both_learn=True, layers=True)
 class DistanceLoss(BaseModel):
     """Plain distance of features, from which both networks learn (PaddleClas's UDML)."""
 
@@ -208,6 +233,7 @@ class DistanceLoss(BaseModel):
     """Map the first's channels to the second's; none: unless both are built and tapped alike."""
 
 
+@_loss(layers=True)
 class OverHaulLoss(BaseModel):
     """Margin ReLU of the teacher, connector of the student, partial L2 (Heo et al.)."""
 
@@ -229,6 +255,7 @@ class OverHaulLoss(BaseModel):
     """Map the first's channels to the second's; none: unless both are built and tapped alike."""
 
 
+@_loss(layers=True)
 class AFDLoss(BaseModel):
     """Attention over all pairs of layers (Ji et al.); both names mean the same."""
 
@@ -244,28 +271,6 @@ class AFDLoss(BaseModel):
     t_key: Layers
     qk_dim: Positive = 128
     """Length of queries and keys."""
-
-
-FEATURES = (DistanceLoss, OverHaulLoss, AFDLoss)
-"""Losses of layers, which are tapped in training only; RKD is one where it names layers."""
-
-MUTUAL = (MutualLoss, EnsembleLoss, DistanceLoss)
-"""Losses that both networks learn from."""
-
-Loss = Annotated[
-    LabelLoss
-    | MutualLoss
-    | EnsembleLoss
-    | KLDivLoss
-    | JSDivLoss
-    | DKDLoss
-    | DISTLoss
-    | RKDLoss
-    | DistanceLoss
-    | OverHaulLoss
-    | AFDLoss,
-    Field(discriminator="name"),
-]
 
 
 def pairs_of(names: list[Any]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, field_validator
 
+from train.config.schema.any_loss import Loss
 from train.config.schema.common import (
     STRICT,
     Means,
@@ -15,7 +16,7 @@ from train.config.schema.common import (
     Side,
     Spreads,
 )
-from train.config.schema.losses import Layers, Loss
+from train.config.schema.losses import Layers
 
 GROUND_TRUTH, STUDENT = "GroundTruth", "Student"
 CONNECTORS = "connectors"
@@ -153,6 +154,9 @@ class PPTSMHeadOptions(BaseModel):
     """Label smoothing of the training loss of a Recognizer2D."""
 
 
+Plugins = list[str]
+"""Modules of the user's own that register losses and augmentations, as `import` names them."""
+
 Head = Annotated[MoViNetHeadOptions | PPTSMHeadOptions, Field(discriminator="name")]
 
 
@@ -221,6 +225,8 @@ class Recognizer2D(BaseModel):
     """Whose weights to take from a file of several; none: the Student's."""
     trainable: Layers | None = None
     """The layers that learn, by path, where `*` stands for anything; none: all of them."""
+    plugins: Plugins = []
+    """Loaded from Python's path before anything else of the config is checked."""
 
 
 class RecognizerDistillation(BaseModel):
@@ -238,6 +244,8 @@ class RecognizerDistillation(BaseModel):
     """For each network, true where it does not learn; empty: all learn."""
     update: Literal["together", "alternating"] = "together"
     """One step for all networks, or one after the other, each seeing what the last one became."""
+    plugins: Plugins = []
+    """Loaded from Python's path before anything else of the config is checked."""
 
     @field_validator("models")
     @classmethod

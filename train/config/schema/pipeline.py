@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
 from train.config.schema.common import STRICT, Segments, Split
-from train.config.schema.transforms import Step
+from train.config.schema.steps import AnyStep
 
 DENSE_VIEWS = 10
 """Windows that dense sampling takes from a video in evaluation, as PaddleVideo does."""
@@ -51,7 +51,7 @@ class PipelineSplit(BaseModel):
 
     decode: Decode
     sample: SamplingOptions
-    transform: list[Step]
+    transform: list[AnyStep]
 
     def blocks(self) -> list[dict[str, dict[str, Any]]]:
         """The transform list as plain data with all defaults: `[{"RandomCrop": {...}}]`."""

@@ -6,13 +6,29 @@ value that gives what is offered is allowed: nothing that changes results is sil
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, model_validator
 
 from train.config.schema.common import STRICT, Means, Positive, Share, Side, Spreads
+from train.plugins.registry import STEPS, StepSchema, register
+
+Options = TypeVar("Options", bound=type[BaseModel])
 
 
+def _step(name: str) -> Callable[[Options], Options]:
+    """Register the settings of a transform."""
+
+    def add(options: Options) -> Options:
+        register("augmentation", name, options.__module__)
+        STEPS[name] = StepSchema(options)
+        return options
+
+    return add
+
+
+@_step("Scale")
 class ScaleOptions(BaseModel):
     """Resize so that the short side is `short_size`."""
 
@@ -44,6 +60,7 @@ class ScaleOptions(BaseModel):
         return self.resize or ("bilinear" if self.backend == "cv2" else "area")
 
 
+@_step("CenterCrop")
 class CenterCropOptions(BaseModel):
     """Cut the middle."""
 
@@ -54,6 +71,7 @@ class CenterCropOptions(BaseModel):
     """Half pixels of the corner are rounded, not cut off."""
 
 
+@_step("RandomCrop")
 class RandomCropOptions(BaseModel):
     """Cut a square anywhere."""
 
@@ -62,6 +80,7 @@ class RandomCropOptions(BaseModel):
     target_size: Side
 
 
+@_step("MultiScaleCrop")
 class MultiScaleCropOptions(BaseModel):
     """Cut a box of a drawn size at a drawn place and resize it to a square."""
 
@@ -84,6 +103,7 @@ class MultiScaleCropOptions(BaseModel):
     """The filter here; none: area."""
 
 
+@_step("RandomFlip")
 class RandomFlipOptions(BaseModel):
     """Mirror left and right; see `DATASET.label_flip`."""
 
@@ -92,6 +112,7 @@ class RandomFlipOptions(BaseModel):
     p: Share = 0.5
 
 
+@_step("ColorJitter")
 class ColorJitterOptions(BaseModel):
     """Factors drawn from 1 - x to 1 + x, one draw a clip."""
 
@@ -102,6 +123,7 @@ class ColorJitterOptions(BaseModel):
     saturation: Annotated[float, Field(ge=0)] = 0.0
 
 
+@_step("ChannelShuffle")
 class ChannelShuffleOptions(BaseModel):
     """Permute the colour channels."""
 
@@ -110,6 +132,7 @@ class ChannelShuffleOptions(BaseModel):
     p: Share = 0.5
 
 
+@_step("RandomShift")
 class RandomShiftOptions(BaseModel):
     """Move the picture by up to `pixels` each way."""
 
@@ -118,6 +141,7 @@ class RandomShiftOptions(BaseModel):
     pixels: Annotated[int, Field(ge=0)]
 
 
+@_step("RandAugment")
 class RandAugmentOptions(BaseModel):
     """A few operations of fourteen, one draw a clip."""
 
@@ -131,6 +155,7 @@ class RandAugmentOptions(BaseModel):
     """Share of the clips that are augmented."""
 
 
+@_step("AutoAugment")
 class AutoAugmentOptions(BaseModel):
     """One of the 25 pairs of operations that were found for ImageNet, one draw a clip."""
 
@@ -140,6 +165,7 @@ class AutoAugmentOptions(BaseModel):
     """Share of the clips that are augmented."""
 
 
+@_step("GroupFullResSample")
 class GroupFullResSampleOptions(BaseModel):
     """Crops at the left, at the right and in the middle; their scores are averaged."""
 
@@ -150,6 +176,7 @@ class GroupFullResSampleOptions(BaseModel):
     flip: Literal[False] = False
 
 
+@_step("Image2Array")
 class Image2ArrayOptions(BaseModel):
     """Frames to an array [time, channel, height, width]: a node of the network here."""
 
@@ -159,6 +186,7 @@ class Image2ArrayOptions(BaseModel):
     data_format: Literal["tchw"] = "tchw"
 
 
+@_step("Normalization")
 class NormalizationOptions(BaseModel):
     """Subtract `mean`, divide by `std`, of pixels from 0 to 1: a node of the network here."""
 
@@ -166,49 +194,6 @@ class NormalizationOptions(BaseModel):
 
     mean: Means
     std: Spreads
-
-
-class Step(BaseModel):
-    """One entry of a transform list: a mapping with one key, the name of the transform."""
-
-    model_config = STRICT
-
-    Scale: ScaleOptions | None = None
-    CenterCrop: CenterCropOptions | None = None
-    RandomCrop: RandomCropOptions | None = None
-    MultiScaleCrop: MultiScaleCropOptions | None = None
-    RandomFlip: RandomFlipOptions | None = None
-    ColorJitter: ColorJitterOptions | None = None
-    ChannelShuffle: ChannelShuffleOptions | None = None
-    RandomShift: RandomShiftOptions | None = None
-    RandAugment: RandAugmentOptions | None = None
-    AutoAugment: AutoAugmentOptions | None = None
-    GroupFullResSample: GroupFullResSampleOptions | None = None
-    Image2Array: Image2ArrayOptions | None = None
-    Normalization: NormalizationOptions | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_bare_names(cls, value: Any) -> Any:
-        """`- RandomFlip:` means RandomFlip with its defaults."""
-        if isinstance(value, dict):
-            if len(value) != 1:
-                raise ValueError(f"must hold one transform, it holds {', '.join(value) or 'none'}")
-            return {name: {} if options is None else options for name, options in value.items()}
-        return value
-
-    @property
-    def name(self) -> str:
-        """The transform's name."""
-        (name,) = self.model_fields_set
-        return name
-
-    @property
-    def options(self) -> BaseModel:
-        """The transform's settings."""
-        options = getattr(self, self.name)
-        assert isinstance(options, BaseModel)
-        return options
 
 
 class MixupOptions(BaseModel):

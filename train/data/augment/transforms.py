@@ -20,6 +20,7 @@ from infer.clips.resize import resize_frame
 from infer.system.errors import ClipDuetError
 from train.data.augment.picture_ops import LUMA
 from train.data.augment.policies import AutoAugment, RandAugment
+from train.plugins.registry import TRANSFORMS
 
 Transform = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, int]]
 
@@ -239,17 +240,19 @@ class RandomShift:
         return frames[:, rows][:, :, columns], label
 
 
-TRANSFORMS: dict[str, Callable[..., Transform]] = {
-    "AutoAugment": AutoAugment,
-    "CenterCrop": CenterCrop,
-    "ChannelShuffle": ChannelShuffle,
-    "ColorJitter": ColorJitter,
-    "MultiScaleCrop": MultiScaleCrop,
-    "RandAugment": RandAugment,
-    "RandomCrop": RandomCrop,
-    "RandomFlip": RandomFlip,
-    "RandomShift": RandomShift,
-}
+TRANSFORMS.update(
+    {
+        "AutoAugment": AutoAugment,
+        "CenterCrop": CenterCrop,
+        "ChannelShuffle": ChannelShuffle,
+        "ColorJitter": ColorJitter,
+        "MultiScaleCrop": MultiScaleCrop,
+        "RandAugment": RandAugment,
+        "RandomCrop": RandomCrop,
+        "RandomFlip": RandomFlip,
+        "RandomShift": RandomShift,
+    }
+)
 
 # Steps of PaddleVideo's pipelines that happen elsewhere: scaling is part of the clip spec, which
 # training shares with deployment; normalisation and layout are the first nodes of the network.
@@ -268,8 +271,11 @@ def build_transforms(
     there.
 
     Raises:
-        AugmentError: labels that a flip swaps one way only.
+        AugmentError: labels that a flip swaps one way only, or a name that no plugin registered.
     """
+    settings = list(settings)
+    for name in {name for entry in settings for name in entry} - {*TRANSFORMS, *ELSEWHERE}:
+        raise AugmentError(f"{name} is of a plugin that is not loaded; name it: --plugins")
     return tuple(
         TRANSFORMS[name](**{k: v for k, v in (own or {}).items() if k not in IGNORED_SETTINGS})
         for entry in settings

@@ -14,6 +14,8 @@ from pathlib import Path
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.log import logger
+from train.config.errors import unknown_name
+from train.config.options import add_plugins
 from train.data.prepare.annotation_files import AnnotationError
 from train.data.prepare.formats import Plan
 from train.data.prepare.media import Work
@@ -25,8 +27,10 @@ from train.data.prepare.report import (
     split_table,
     write_annotated_lists,
 )
-from train.data.prepare.sources import ANNOTATIONS, DATASETS, VIDEOS, PrepareError, PublicDataset
+from train.data.prepare.sources import ANNOTATIONS, VIDEOS, PrepareError, PublicDataset
 from train.data.prepare.videos import process, videos_by_key
+from train.plugins.load import load_plugins
+from train.plugins.registry import DATASETS
 
 log = logger("train.data.prepare")
 
@@ -40,7 +44,9 @@ def parser() -> argparse.ArgumentParser:
         description="Make lists of a public dataset from its official annotation files.",
     )
     add = parser.add_argument
-    add("name", choices=sorted(DATASETS), help="the dataset")
+    names = ", ".join(sorted(DATASETS))
+    add("name", metavar="NAME", help=f"the dataset: {names}, or one of --plugins")
+    add_plugins(parser, "that registers a dataset")
     add("--root", type=Path, required=True, metavar="DIR", help="folder of the dataset")
     add("--download", action="store_true", help="fetch what is missing, where plain URLs exist")
     add("--keep-archives", action="store_true", help="do not delete archives once unpacked")
@@ -76,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def prepare(options: argparse.Namespace) -> dict[str, SplitReport]:
     """Download if asked, read the annotations, look at the videos, write the lists."""
+    load_plugins(options.plugins)
+    if options.name not in DATASETS:
+        raise PrepareError(unknown_name("dataset", options.name, DATASETS))
     dataset, root = DATASETS[options.name], options.root
     annotations = options.annotations or root / ANNOTATIONS
     videos = options.videos or root / VIDEOS

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from infer.system.errors import ClipDuetError
 from train.data.prepare import formats
 from train.data.prepare.formats import Plan
+from train.plugins.registry import DATASETS, register
 
 ANNOTATIONS, VIDEOS = "annotations", "videos"
 """Folders below --root that files are unpacked to and looked for in."""
@@ -60,13 +62,46 @@ class PublicDataset:
     replaced_by: str | None = None
 
 
+Reader = TypeVar("Reader", bound=Callable[[Path], Plan])
+
+
+def dataset(
+    name: str,
+    *,
+    title: str,
+    licence: str,
+    home: str,
+    by_hand: str,
+    sources: tuple[Source, ...] = (),
+    frames: str | None = None,
+    replaced_by: str | None = None,
+) -> Callable[[Reader], Reader]:
+    """Register a dataset under a name of the command line, where the reader of its files stands.
+
+    The function takes the folder of the annotations and returns the `Plan` of its splits; what is
+    wrong with the files is an `AnnotationError`. The other arguments are those of `PublicDataset`.
+
+    Raises:
+        PluginError: the name is taken.
+    """
+
+    def add(read: Reader) -> Reader:
+        register("dataset", name, read.__module__)
+        DATASETS[name] = PublicDataset(
+            title, licence, home, read, sources, by_hand, frames, replaced_by
+        )
+        return read
+
+    return add
+
+
 _KINETICS = "https://s3.amazonaws.com/kinetics/400"
 _REPLACEMENT = "replacement_for_corrupted_k400"
 _UCF = "https://www.crcv.ucf.edu/data/UCF101"
 _HMDB = "https://serre-lab.clps.brown.edu/wp-content/uploads/2013/10"
 _QUALCOMM = "https://www.qualcomm.com/developer/software"
 
-DATASETS: dict[str, PublicDataset] = {
+_BUILT_IN: dict[str, PublicDataset] = {
     "kinetics400": PublicDataset(
         title="Kinetics-400",
         licence="The annotations are Google's, CC BY 4.0; the clips belong to their uploaders and "
@@ -142,3 +177,7 @@ DATASETS: dict[str, PublicDataset] = {
         frames="{:05}.jpg",
     ),
 }
+
+for _name, _known in _BUILT_IN.items():
+    register("dataset", _name, _known.read.__module__)
+    DATASETS[_name] = _known

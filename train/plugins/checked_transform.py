@@ -1,0 +1,48 @@
+"""An augmentation of a plugin as a transform: what it returns is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from train.plugins.error import PluginError
+
+
+@dataclass(frozen=True)
+class CheckedTransform:
+    """A registered function with its settings.
+
+    Attributes:
+        name: of the augmentation, for messages.
+        function: takes frames, label, generator and the settings.
+        settings: by name.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    settings: Mapping[str, Any]
+
+    def __call__(
+        self, frames: np.ndarray, label: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        """Change frames uint8 [T, H, W, 3] and their label.
+
+        Raises:
+            PluginError: the function returned something else than such frames and a label.
+        """
+        answer = self.function(frames, label, rng, **self.settings)
+        if not (isinstance(answer, tuple) and len(answer) == 2):
+            raise PluginError(f"{self.name} must return frames and a label, not {type(answer)}")
+        changed, new = answer
+        if not isinstance(changed, np.ndarray) or changed.dtype != np.uint8:
+            found = getattr(changed, "dtype", type(changed).__name__)
+            raise PluginError(f"{self.name} must return frames of uint8, not {found}")
+        if changed.shape != frames.shape:
+            what = f"must return frames of the shape that it got, {frames.shape}"
+            raise PluginError(f"{self.name} {what}, not {changed.shape}")
+        if isinstance(new, bool) or not isinstance(new, (int, np.integer)):
+            raise PluginError(f"{self.name} must return a label, a whole number, not {new!r}")
+        return changed, int(new)
