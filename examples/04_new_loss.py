@@ -5,7 +5,7 @@
 
 The config must have two networks, Teacher and Student; its own losses are replaced. The run is one
 like any other: `python -m export --checkpoint runs/cosine/best.pdparams --out bundles/cosine`
-exports it. CONTRIBUTING.md, "Add a loss", gives a loss a name that configs can use.
+exports it. docs/adding.md gives a loss a name that configs can use.
 """
 
 from __future__ import annotations
