@@ -100,21 +100,16 @@ def _add_health(app: Any, service: Service) -> None:
 
 
 def _add_page(app: Any) -> None:
-    from fastapi import Response
-
     for name in ("index.html", "page.css", "page.js"):
         file = PAGE / name
-        kind = TYPES[file.suffix]
-
-        def send(content: bytes = file.read_bytes(), kind: str = kind) -> Response:
-            return Response(content, media_type=kind)
-
         path = "/" if name == "index.html" else f"/{name}"
-        app.router.add_route(path, _plain(send))
+        app.router.add_route(path, _content(file.read_bytes(), TYPES[file.suffix]))
 
 
-def _plain(send: Any) -> Any:
-    async def route(request: Any) -> Any:
-        return send()
+def _content(content: bytes, kind: str) -> Any:
+    from fastapi import Response
+
+    async def route(request: Any) -> Response:
+        return Response(content, media_type=kind)
 
     return route

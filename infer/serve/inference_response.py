@@ -11,6 +11,8 @@ import numpy as np
 from ..runtimes.base import Logits
 from .inference_request import InferRequest, Output, wrong
 
+VERSION = "1"
+"""Of the model: a service has one."""
 Tensor = Logits | list[str]
 """float32 of any shape, or a list of texts."""
 
@@ -48,7 +50,7 @@ def infer_response(
         else:
             about["data"] = tensor if isinstance(tensor, list) else tensor.reshape(-1).tolist()
         outputs.append(about)
-    content = {"model_name": model, "model_version": "1", "outputs": outputs}
+    content = {"model_name": model, "model_version": VERSION, "outputs": outputs}
     if request.id:
         content["id"] = request.id
     text = json.dumps(content).encode()

@@ -11,14 +11,13 @@ import numpy as np
 from ..pipeline.rank import calibrated_scores
 from ..runtimes.base import Logits
 from .inference_request import InferRequest, clips_of, read_request, videos_of, wrong
-from .inference_response import Tensor, infer_response
+from .inference_response import VERSION, Tensor, infer_response
 from .refusal import FAILED, ClientGone, Refused
 from .service import Service, all_of
 from .uploads import Upload, uploads
 
 VIDEO, SCORES, LABEL = "video", "scores", "label"
 """Names of tensors beside those of the bundle's network."""
-VERSION = "1"
 
 
 def add_inference(app: Any, service: Service) -> None:

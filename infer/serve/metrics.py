@@ -30,15 +30,15 @@ class Metrics:
 
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        counter, own = Counter, {"registry": self.registry}
-        self._requests = counter(
+        own = {"registry": self.registry}
+        self._requests = Counter(
             "clipduet_requests", "Requests that were answered.", ["route", "status"], **own
         )
-        self._refused = counter(
+        self._refused = Counter(
             "clipduet_rejected", "Requests without an answer for any video.", ["kind"], **own
         )
-        self._videos = counter("clipduet_videos", "Videos that were classified.", **own)
-        self._failures = counter(
+        self._videos = Counter("clipduet_videos", "Videos that were classified.", **own)
+        self._failures = Counter(
             "clipduet_failures", "Videos that could not be classified.", ["kind"], **own
         )
         self._seconds = Histogram(
