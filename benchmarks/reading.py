@@ -1,9 +1,9 @@
 """CPU time of reading frames of videos on one thread: ours, and other readers that are installed.
 
 `python -m benchmarks.reading --clips FILE_OR_FOLDER ...`. Before anything is timed, all read the
-same frames: the short way must give those of full decoding to the bit, and how far the others are
-from them is reported. `pip install '.[peers]'` brings decord; TorchCodec is measured where it is
-installed.
+same frames: selective decoding must give those of full decoding to the bit, and how far the others
+are from them is reported. `pip install '.[peers]'` brings decord; TorchCodec is measured where it
+is installed.
 """
 
 from __future__ import annotations
@@ -127,14 +127,16 @@ def measure_clip(
         a peer in grey levels, or why it cannot be compared.
 
     Raises:
-        BenchmarkError: the short way gives other frames than full decoding.
+        BenchmarkError: selective decoding gives other frames than full decoding.
         VideoError: the file cannot be read.
     """
     truth, full = read_video(path, lambda n: uniform(n, frames), every_frame=True)
     wanted = uniform(full.frames, frames)
     found, info = read_video(path, lambda _: wanted)
     if info != full or not np.array_equal(found, truth):
-        raise BenchmarkError(f"{path}: other frames, or another account of them, by the short way")
+        raise BenchmarkError(
+            f"{path}: selective decoding gives other frames, or tells other of them"
+        )
     compared = {name: _difference(read, path, wanted, truth) for name, read in peers.items()}
     timed = {**OURS, **{name: peers[name] for name, by in compared.items() if isinstance(by, int)}}
     seconds: dict[str, list[float]] = {name: [] for name in timed}

@@ -1,4 +1,4 @@
-"""Wanted frames out of the packets that they need, where it is proven that these are enough.
+"""Selective decoding: frames out of the packets that they need, where these are proven enough.
 
 What comes is compared with what was proven. Whenever it differs the answer is None, and every frame
 of the file is decoded instead.

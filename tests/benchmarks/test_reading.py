@@ -60,7 +60,7 @@ def test_a_peer_that_differs_is_timed_and_one_that_fails_is_not(clips, monkeypat
     assert "wrong" in one["milliseconds"] and "fails" not in one["milliseconds"]
 
 
-def test_other_frames_by_the_short_way_are_an_error(clips, monkeypatch, capsys):
+def test_other_frames_by_selective_decoding_are_an_error(clips, monkeypatch, capsys):
     real = reading.read_video
 
     def read(path, pick, **options):

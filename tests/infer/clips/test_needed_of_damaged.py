@@ -176,7 +176,7 @@ def in_pictures(data, places, seed):
 
 
 def compare_mutants(path, folder, seeds):
-    """Full decoding and the short way, of damaged copies; counts what they were."""
+    """Full and selective decoding of damaged copies; counts what they were."""
     data, places = path.read_bytes(), [(p.pos, p.size) for p in picture_packets(path)]
     copy = folder / f"copy{path.suffix}"
     seen = Counter()
