@@ -29,7 +29,6 @@ from benchmarks.deployments.controls import time_controls
 from benchmarks.deployments.deployment import choose_deployments
 from benchmarks.deployments.logits import Logits, logits_path, write_logits
 from benchmarks.gate.conditions import CONDITIONS, parse_requirements
-from benchmarks.gate.explanations import gate_sentences
 from benchmarks.gate.flipped_clips import Sheets, contact_sheets
 from benchmarks.gate.layer_record import layer_record
 from benchmarks.gate.listed_clips import answer_listed
@@ -48,6 +47,7 @@ from benchmarks.gate.options import (
 )
 from benchmarks.gate.records import cell_rows, choice_record, data_record, logits_of
 from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
+from benchmarks.gate.sentences.explanations import gate_sentences
 from benchmarks.gate.sheets_file import sheets_path, write_sheets
 from benchmarks.gate.summary import overall, summary_path, write_summary
 from benchmarks.gate.verdict import Rule

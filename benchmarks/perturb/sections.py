@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.gate.collapse_sentences import class_collapse_words, collapse_words
-from benchmarks.gate.explanations import VERDICTS
+from benchmarks.gate.sentences.collapses import class_collapse_words, collapse_words
+from benchmarks.gate.sentences.explanations import VERDICTS
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Rows

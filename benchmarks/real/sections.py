@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.gate.explanations import VERDICTS
+from benchmarks.gate.sentences.explanations import VERDICTS
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Section, Table, bounds, machine_rows
 

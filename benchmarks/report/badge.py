@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from benchmarks.gate.explanations import VERDICTS
+from benchmarks.gate.sentences.explanations import VERDICTS
 from benchmarks.gate.summary import overall
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, reference_row
 from benchmarks.pages import numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.gate import explanations
+from benchmarks.gate.sentences import explanations
 from benchmarks.gate.summary import chosen_row, latencies
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Mark, Rows

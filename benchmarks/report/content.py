@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.gate import explanations
 from benchmarks.gate.flipped_clips import Sheets
-from benchmarks.gate.gain_sentences import gain_sentence
+from benchmarks.gate.sentences import explanations
+from benchmarks.gate.sentences.gains import gain_sentence
 from benchmarks.gate.verdict import reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Section, Table, bounds, machine_rows

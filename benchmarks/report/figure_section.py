@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.gate import explanations
+from benchmarks.gate.sentences import explanations
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Rows
 from benchmarks.pages.parts import Badge, Plot, Section, Table, bounds, mark

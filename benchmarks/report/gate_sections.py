@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.gate import explanations
-from benchmarks.gate.grouped_verdicts import grouped_sentences
+from benchmarks.gate.sentences import explanations
+from benchmarks.gate.sentences.grouped_verdicts import grouped_sentences
 from benchmarks.gate.verdict import REFERENCE, reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Level, Point, Rows, Scatter

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.gate.condition_sentences import measured_words
 from benchmarks.gate.conditions import CONDITIONS, MET, MISSED
+from benchmarks.gate.sentences.conditions import measured_words
 from benchmarks.gate.summary import chosen_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Section, Table, bounds

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.gate import explanations
-from benchmarks.gate.condition_sentences import deciding
-from benchmarks.gate.needed import needed_for_verdict, needed_note
+from benchmarks.gate.sentences import explanations
+from benchmarks.gate.sentences.conditions import deciding
+from benchmarks.gate.sentences.needed import needed_for_verdict, needed_note
 from benchmarks.gate.verdict import FAIL, PASS, reference_row
 from benchmarks.pages import numbers
 

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.gate.collapse_sentences import class_collapse_words, collapse_words
-from benchmarks.gate.condition_sentences import condition_words, deciding
-from benchmarks.gate.gain_sentences import gain_sentence
-from benchmarks.gate.needed import needed_for_verdict, needed_note, needed_sentence
+from benchmarks.gate.sentences.collapses import class_collapse_words, collapse_words
+from benchmarks.gate.sentences.conditions import condition_words, deciding
+from benchmarks.gate.sentences.gains import gain_sentence
+from benchmarks.gate.sentences.needed import needed_for_verdict, needed_note, needed_sentence
 from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR, reference_row
 from benchmarks.pages import numbers
 from benchmarks.stats.paired import mcnemar_exact

@@ -1,0 +1,1 @@
+"""What the gate found, in words: a sentence for each verdict, and what it rests on."""
