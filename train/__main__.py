@@ -22,6 +22,7 @@ from infer.system.log import logger
 from train.config.options import add_override, add_trust, text_override
 from train.config.run_folder import BEST, LATEST
 from train.distributed.launcher import end_with_the_launcher
+from train.engine.scalars import VIEWERS
 from train.paddle_import import import_paddle
 
 if TYPE_CHECKING:
@@ -67,12 +68,9 @@ def parser() -> argparse.ArgumentParser:
         help="leave out listed clips whose files do not exist; they are counted",
     )
     add_trust(parser)
-    add("--visualdl", action="store_true", help="write scalars for VisualDL to OUTPUT/vdl")
-    add(
-        "--tensorboard",
-        action="store_true",
-        help="write scalars for TensorBoard to OUTPUT/tensorboard",
-    )
+    for viewer in VIEWERS:
+        told = f"write scalars for {viewer.name} to OUTPUT/{viewer.folder}"
+        add(f"--{viewer.option}", action="store_true", help=told)
     return parser
 
 
@@ -130,7 +128,7 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
     from train.distributed.team import NETWORK_ERRORS, join
     from train.engine.loop import train
     from train.engine.reporter import Reporter
-    from train.engine.scalars import VIEWERS, Scalars
+    from train.engine.scalars import Scalars
     from train.engine.stage_progress import stage_progress
     from train.engine.start import check_begun
     from train.engine.stopping import stop_requests

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from train.config.schema.model import PPTSMv2Backbone, ResNetTweaksTSMBackbone
 from train.init.choices import Choices
 from train.init.networks import NONE, STUDENT, TEACHER
 
-DEPTHS = (2, 2, 6, 2)
-"""Blocks of the public student's stages."""
 LAST_BLOCKS = {18: ("res3b", "res4b", "res5b"), 50: ("bb_1_3", "bb_2_5", "bb_3_2")}
 """The last block of the teacher's last three stages, by depth."""
 
@@ -24,7 +23,7 @@ def teacher_of(choices: Choices, *, starts: bool = False) -> tuple[str, str]:
     """The teacher's backbone and head; `starts`: with what it begins its own training from."""
     own = choices.networks.teacher
     backbone = {**own, "num_seg": choices.num_seg}
-    channels = int(512 * own["width"]) * (4 if own["depth"] >= 50 else 1)
+    channels = ResNetTweaksTSMBackbone(name=TEACHER, **own).features
     head = f"{{name: ppTSMHead, in_channels: {channels}, drop_ratio: 0.2, "
     head += f"num_seg: {choices.num_seg}}}"
     return _backbone(TEACHER, backbone, starts=starts, choices=choices), head
@@ -49,7 +48,8 @@ def features(choices: Choices) -> str:
     networks = choices.networks
     if TEACHER not in networks.started:
         return ""
-    last = [depth - 1 for depth in networks.student.get("depths", DEPTHS)]
+    depths = PPTSMv2Backbone(name=STUDENT, **networks.student).depths
+    last = [depth - 1 for depth in depths]
     # As in configs/motions_dml.yaml: what enters the last activation of three stages.
     students = [
         f"backbone.stages.1.{last[1]}.pw_conv.act:input",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from train.config.weights_by_name import (
     EMBEDDED,
@@ -18,7 +18,8 @@ from train.config.weights_by_name import (
 
 NONE = "none"
 STARTS = (NONE, EMBEDDED, IMAGENET)
-STUDENT, TEACHER = "PPTSM_v2", "ResNetTweaksTSM"
+STUDENT: Literal["PPTSM_v2"] = "PPTSM_v2"
+TEACHER: Literal["ResNetTweaksTSM"] = "ResNetTweaksTSM"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MOTIONS_MEAN, MOTIONS_STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 
