@@ -79,7 +79,7 @@ def read_request(path: Path, json_bytes: str | None) -> InferRequest:
         raise wrong("Inference-Header-Content-Length is not a number of bytes")
     length = size if json_bytes is None else int(json_bytes)
     if length > size:
-        raise wrong(f"the JSON is to have {length:,} bytes, but the body has {size:,}")
+        raise wrong(f"the JSON should have {length:,} bytes, but the body has {size:,}")
     if length > MOST_JSON:
         raise Refused(413, "bytes", f"the JSON may have at most {MOST_JSON:,} bytes; send tensors "
                       "as binary data")  # fmt: skip
@@ -158,7 +158,7 @@ def clips_of(request: InferRequest, clip_shape: Sequence[int]) -> Clips:
     if one.part is not None:
         begin, length = one.part
         if length != size:
-            raise wrong(f"{one.name} has {length:,} bytes, but its shape {size:,}")
+            raise wrong(f"{one.name} has {length:,} bytes, but its shape needs {size:,}")
         # Read as the network needs it: a request may be larger than what should be in memory.
         return np.memmap(request.path, np.uint8, "r", begin, one.shape)
     try:
@@ -166,7 +166,7 @@ def clips_of(request: InferRequest, clip_shape: Sequence[int]) -> Clips:
     except ValueError:
         raise wrong(f"the data of {one.name} are lists of different lengths") from None
     if values.size != size:
-        raise wrong(f"{one.name} has {values.size:,} numbers, but its shape {size:,}")
+        raise wrong(f"{one.name} has {values.size:,} numbers, but its shape needs {size:,}")
     if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
         raise wrong(f"{one.name} must be whole numbers from 0 to 255")
     return values.astype(np.uint8).reshape(one.shape)
@@ -176,7 +176,7 @@ def videos_of(request: InferRequest, folder: Path, most: int, found: list[Upload
     """Write the videos of a request to files, and add them to `found`.
 
     Args:
-        request: its input are the bytes of files; in JSON, base64.
+        request: its input holds files as bytes; in JSON, as base64.
         folder: where to.
         most: files that are allowed.
         found: also has those that were written before an error.
@@ -200,7 +200,7 @@ def videos_of(request: InferRequest, folder: Path, most: int, found: list[Upload
             for piece in content:
                 file.write(piece)
     if number != one.shape[0]:
-        raise wrong(f"{one.name} has not {one.shape[0]} elements, as its shape says")
+        raise wrong(f"{one.name} must have {one.shape[0]} elements, as its shape says")
 
 
 def _from_json(one: Input) -> Iterator[Iterator[bytes]]:
@@ -224,7 +224,7 @@ def _from_file(one: Input, path: Path) -> Iterator[Iterator[bytes]]:
             size = int.from_bytes(file.read(4), "little")
             place += 4 + size
             if place > end:
-                raise wrong(f"an element of {one.name} is longer than the bytes that remain")
+                raise wrong(f"an element of {one.name} is longer than the rest of the tensor")
             yield _pieces(file, size)
 
 

@@ -98,7 +98,7 @@ def check_space(folder: Path, wanted: int) -> None:
 
 
 def fetch(url: str, target: Path, *, checksum: str | None = None) -> None:
-    """Download a file to `target`, resuming what an earlier call left of it.
+    """Download a file to `target`; a download that was interrupted is resumed.
 
     Args:
         url: the file.
@@ -106,8 +106,8 @@ def fetch(url: str, target: Path, *, checksum: str | None = None) -> None:
         checksum: `md5:...` or `sha256:...`, or None.
 
     Raises:
-        DownloadError: the address is wrong, the server gives up, the checksum differs, or the disk
-            is full.
+        DownloadError: the address is wrong, the server fails again and again, the checksum
+            differs, or the disk is full.
     """
     if target.exists():
         return
@@ -125,7 +125,7 @@ def fetch(url: str, target: Path, *, checksum: str | None = None) -> None:
             if failures >= TRIES:
                 raise DownloadError(
                     f"{url}: {TRIES} attempts brought nothing new, the last: {error}; "
-                    f"{_size(part):,} bytes are kept, the same command goes on from there"
+                    f"{_size(part):,} bytes are kept, the same command resumes there"
                 ) from error
             _pause(max(failures, 1))
     if checksum is not None:
@@ -148,7 +148,7 @@ def _continue(url: str, part: Path) -> None:
         headers = {"Range": f"bytes={start}-", "If-Range": version}
     with _open(url, headers) as answer:
         if answer.status == RANGE_NOT_SATISFIABLE:
-            # Nothing comes after what is here: it is the whole file, or not this file.
+            # No bytes come after those that are here: this is the whole file, or another file.
             if answer.headers.get("Content-Range", "").rpartition("/")[2] == str(start):
                 return
             part.unlink()
