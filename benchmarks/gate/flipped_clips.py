@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.deployments.accuracy import answers_of
+from infer.clips.contact_sheet import contact_sheet
 from infer.clips.jpeg import data_uri
 from infer.pipeline.rank import softmax
 from infer.system.errors import VideoError
-from train.evaluation.contact_sheet import contact_sheet
 from train.evaluation.evaluate import Evaluation, ListedClips
 
 LOST, WON = "right_to_wrong", "wrong_to_right"

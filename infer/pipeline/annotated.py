@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..clips.array_file import is_array_file, read_array_file
+from ..clips.contact_sheet import grid
 from ..clips.decode import Frames, each_frame
 from ..clips.frames_folder import read_frames_folder
 from ..clips.time_stamps import Times, frame_times
@@ -50,15 +51,9 @@ def save_sheet(target: Path, clips: Frames, prediction: Prediction, true: str | 
     """
     _, length, height, width, _ = clips.shape
     columns = min(length, COLUMNS)
-    rows = -(-length // columns)
-    most = max(LARGEST_SHEET // (rows * height * columns * width), 1)
-    shown = clips[:most]
-    sheet = np.zeros((len(shown) * rows * height, columns * width, 3), np.uint8)
-    for number, clip in enumerate(shown):
-        for place, frame in enumerate(clip):
-            row, column = divmod(place, columns)
-            top = (number * rows + row) * height
-            sheet[top : top + height, column * width : (column + 1) * width] = frame
+    pixels = -(-length // columns) * height * columns * width
+    shown = clips[: max(LARGEST_SHEET // pixels, 1)]
+    sheet = np.concatenate([grid(clip, columns) for clip in shown])
     head = np.zeros((_LINE + 6, sheet.shape[1], 3), np.uint8)
     best = prediction.topk[0]
     text = f"{_ascii(best)} {best.score:.3f}" + (f", true: {_plain(true)}" if true else "")

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from infer.clips.contact_sheet import contact_sheet
 from infer.clips.jpeg import data_uri
 from infer.system.errors import VideoError
 from infer.system.files import write_text
 from infer.system.terminal import printable
 from train.evaluation.answers import Answers
-from train.evaluation.contact_sheet import contact_sheet
 from train.evaluation.evaluate import ListedClips
 
 MOST = 24

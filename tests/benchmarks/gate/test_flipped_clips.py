@@ -20,11 +20,11 @@ from benchmarks.gate import flipped_clips
 from benchmarks.gate.result_file import load_results
 from benchmarks.gate.sheets_file import read_sheets
 from benchmarks.report.__main__ import main as report
+from infer.clips.contact_sheet import GAP
 from infer.clips.preprocess import load_clips
 from infer.runtimes.status import Status
 from infer.system.files import sha256_of
 from tests.benchmarks.gate.networks import SPEC, run
-from train.evaluation.contact_sheet import GAP
 
 pytestmark = pytest.mark.usefixtures("tried")
 FP32, INT8 = "onnxruntime:fp32", "onnxruntime:int8"
