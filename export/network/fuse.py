@@ -12,11 +12,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from train.models import pptsm_mobilenet_v2, pptsm_mobilenet_v3, pptsm_v2, resnet_tweaks_tsm
+from train.models import pptsm_mobilenet_v3, pptsm_v2
 from train.models.layers import ConvBNAct
-
-_CONV_BATCH_NORM = (resnet_tweaks_tsm.ConvBNAvgPool, pptsm_mobilenet_v2.ConvBNReLU6)
-"""Layers of a convolution and its batch norm that PaddleVideo calls by other names."""
 
 _WITH_DROPOUT = (pptsm_v2.PPTSMv2, pptsm_mobilenet_v3.PPTSMMobileNetV3)
 
@@ -40,11 +37,8 @@ def fuse(network: nn.Sequential) -> nn.Sequential:
             _fold_branches(layer)
     for layer in fused.sublayers(include_self=True):
         if isinstance(layer, ConvBNAct):
-            _fold_batch_norm(layer.conv, layer.bn)
-            layer.bn = nn.Identity()
-        elif isinstance(layer, _CONV_BATCH_NORM):
-            _fold_batch_norm(layer._conv, layer._batch_norm)
-            layer._batch_norm = nn.Identity()
+            _set(layer.convolution, *fold_batch_norm(layer.convolution, layer.norm))
+            layer.replace_norm(nn.Identity())
         elif isinstance(layer, _WITH_DROPOUT):
             _fold_dropout(layer)
     left = [name for name, layer in fused.named_sublayers() if isinstance(layer, nn.BatchNorm2D)]
@@ -63,14 +57,10 @@ def fold_batch_norm(conv: nn.Conv2D, norm: nn.BatchNorm2D) -> tuple[np.ndarray, 
     return _float64(conv.weight) * gain[:, None, None, None], bias
 
 
-def _fold_batch_norm(conv: nn.Conv2D, norm: nn.BatchNorm2D) -> None:
-    _set(conv, *fold_batch_norm(conv, norm))
-
-
 def _fold_branches(layer: pptsm_v2.DepthwiseSeparable) -> None:
     """Add the branches up: a smaller kernel is a larger one with a border of zeros."""
     kernel = layer.dw_conv.weight.shape[-1]
-    parts = [fold_batch_norm(branch.conv, branch.bn) for branch in layer.dw_conv_list]
+    parts = [fold_batch_norm(part.convolution, part.norm) for part in layer.dw_conv_list]
     weight = np.zeros(layer.dw_conv.weight.shape, np.float64)
     for part, _ in parts:
         border = (kernel - part.shape[-1]) // 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import paddle
 from paddle import ParamAttr, Tensor, nn
@@ -114,8 +115,28 @@ def batch_norm(channels: int) -> nn.BatchNorm2D:
     return nn.BatchNorm2D(channels, weight_attr=no_decay(), bias_attr=no_decay())
 
 
+class Names(NamedTuple):
+    """What a network of PaddleVideo calls the two layers of `ConvBNAct` in its checkpoints."""
+
+    conv: str
+    norm: str
+
+
+SHORT, LONG = Names("conv", "bn"), Names("_conv", "_batch_norm")
+
+
 class ConvBNAct(nn.Layer):
-    """Convolution, batch norm and an activation function, if there is one."""
+    """Convolution, batch norm and an activation function, if there is one.
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the output.
+        kernel_size: height and width of the filters.
+        stride: what height and width are divided by.
+        depthwise: one filter a channel.
+        act: class of the activation function.
+        names: of convolution and batch norm in checkpoints.
+    """
 
     def __init__(
         self,
@@ -126,15 +147,34 @@ class ConvBNAct(nn.Layer):
         *,
         depthwise: bool = False,
         act: type[nn.Layer] | None = nn.ReLU,
+        names: Names = SHORT,
     ) -> None:
         super().__init__()
-        self.conv = convolution(in_channels, out_channels, kernel_size, stride, depthwise=depthwise)
-        self.bn = batch_norm(out_channels)
+        self._names = names
+        self.add_sublayer(
+            names.conv,
+            convolution(in_channels, out_channels, kernel_size, stride, depthwise=depthwise),
+        )
+        self.add_sublayer(names.norm, batch_norm(out_channels))
         self.act = None if act is None else act()
+
+    @property
+    def convolution(self) -> nn.Conv2D:
+        """The convolution, whatever its name."""
+        return getattr(self, self._names.conv)
+
+    @property
+    def norm(self) -> nn.Layer:
+        """The batch norm, or what has taken its place."""
+        return getattr(self, self._names.norm)
+
+    def replace_norm(self, layer: nn.Layer) -> None:
+        """Put another layer where the batch norm is."""
+        setattr(self, self._names.norm, layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
-        x = self.bn(self.conv(x))
+        x = self.norm(self.convolution(x))
         return x if self.act is None else self.act(x)
 
 

@@ -6,12 +6,13 @@ load), after Sandler et al., MobileNetV2 (2018), and Lin et al., TSM (2019).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
-from train.models.layers import batch_norm, convolution, segment_mean, temporal_shift
+from train.models.layers import LONG, ConvBNAct, segment_mean, temporal_shift
 
 
 class StageSettings(NamedTuple):
@@ -34,31 +35,7 @@ STAGES = (
 )
 STEM_WIDTH, LAST_WIDTH = 32, 1280
 
-
-class ConvBNReLU6(nn.Layer):
-    """Convolution, batch norm and, unless `act` is false, ReLU6."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        *,
-        depthwise: bool = False,
-        act: bool = True,
-    ) -> None:
-        super().__init__()
-        self.act = act
-        self._conv = convolution(
-            in_channels, out_channels, kernel_size, stride, depthwise=depthwise
-        )
-        self._batch_norm = batch_norm(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
-        x = self._batch_norm(self._conv(x))
-        return F.relu6(x) if self.act else x
+conv_bn_relu6 = partial(ConvBNAct, act=nn.ReLU6, names=LONG)
 
 
 class InvertedResidual(nn.Layer):
@@ -80,9 +57,9 @@ class InvertedResidual(nn.Layer):
         super().__init__()
         self.num_seg, self.shortcut = num_seg, shortcut
         inside = in_channels * expansion
-        self._expand_conv = ConvBNReLU6(in_channels, inside, 1)
-        self._bottleneck_conv = ConvBNReLU6(inside, inside, 3, stride, depthwise=True)
-        self._linear_conv = ConvBNReLU6(inside, out_channels, 1, act=False)
+        self._expand_conv = conv_bn_relu6(in_channels, inside, 1)
+        self._bottleneck_conv = conv_bn_relu6(inside, inside, 3, stride, depthwise=True)
+        self._linear_conv = ConvBNAct(inside, out_channels, 1, act=None, names=LONG)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N * num_seg, in_channels, H, W]` to `[N * num_seg, out_channels, h, w]`."""
@@ -136,7 +113,7 @@ class PPTSMMobileNetV2(nn.Layer):
         super().__init__()
         self.num_seg = num_seg
         channels = int(STEM_WIDTH * scale)
-        self.conv1 = ConvBNReLU6(3, channels, 3, 2)
+        self.conv1 = conv_bn_relu6(3, channels, 3, 2)
         self._stage_names = []
         for number, row in enumerate(STAGES, start=2):
             name, width = f"conv{number}", int(row.width * scale)
@@ -144,7 +121,7 @@ class PPTSMMobileNetV2(nn.Layer):
             self._stage_names.append(name)
             channels = width
         last = int(LAST_WIDTH * max(scale, 1.0))
-        self.conv9 = ConvBNReLU6(channels, last, 1)
+        self.conv9 = conv_bn_relu6(channels, last, 1)
         self.out = nn.Linear(last, class_num)
 
     def forward(self, x: Tensor) -> Tensor:

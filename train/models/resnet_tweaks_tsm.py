@@ -7,10 +7,12 @@ such networks can live in one process.
 
 from __future__ import annotations
 
+from functools import partial
+
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
-from train.models.layers import batch_norm, convolution, temporal_shift
+from train.models.layers import LONG, ConvBNAct, temporal_shift
 
 BLOCKS = {
     18: (2, 2, 2, 2),
@@ -23,37 +25,13 @@ BLOCKS = {
 
 WIDTHS = (64, 128, 256, 512)
 
+conv_bn = partial(ConvBNAct, act=None, names=LONG)
+conv_bn_leaky = partial(ConvBNAct, act=nn.LeakyReLU, names=LONG)
+
 
 def block_name(depth: int, stage: int, index: int) -> str:
     """PaddleVideo's name of a block."""
     return f"bb_{stage}_{index}" if depth >= 50 else f"res{stage + 2}{chr(97 + index)}"
-
-
-class ConvBNAvgPool(nn.Layer):
-    """Convolution and batch norm, halving the resolution by average pooling if `pool`."""
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        *,
-        pool: bool = False,
-        act: bool = False,
-    ) -> None:
-        super().__init__()
-        self.pool, self.act = pool, act
-        self._conv = convolution(in_channels, out_channels, kernel_size, stride)
-        self._batch_norm = batch_norm(out_channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, in_channels, H, W]` to `[N, out_channels, h, w]`."""
-        if self.pool:
-            # ResNet-D: a strided 1 x 1 convolution would skip three pixels in four.
-            x = F.avg_pool2d(x, 2, stride=2, ceil_mode=True)
-        x = self._batch_norm(self._conv(x))
-        return F.leaky_relu(x) if self.act else x
 
 
 class Bottleneck(nn.Layer):
@@ -64,15 +42,19 @@ class Bottleneck(nn.Layer):
     ) -> None:
         super().__init__()
         self.num_seg = num_seg
-        self.conv0 = ConvBNAvgPool(in_channels, channels, 1, act=True)
-        self.conv1 = ConvBNAvgPool(channels, channels, 3, stride, act=True)
-        self.conv2 = ConvBNAvgPool(channels, channels * 4, 1)
-        self.short = ConvBNAvgPool(in_channels, channels * 4, 1, pool=stride > 1) if first else None
+        self.conv0 = conv_bn_leaky(in_channels, channels, 1)
+        self.conv1 = conv_bn_leaky(channels, channels, 3, stride)
+        self.conv2 = conv_bn(channels, channels * 4, 1)
+        self.short = conv_bn(in_channels, channels * 4, 1) if first else None
+        self.pooled = first and stride > 1
         self.act = nn.LeakyReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N * num_seg, in_channels, H, W]` to `[N * num_seg, 4 * channels, h, w]`."""
         y = self.conv2(self.conv1(self.conv0(temporal_shift(x, self.num_seg))))
+        if self.pooled:
+            # ResNet-D: a strided 1 x 1 convolution would skip three pixels in four.
+            x = F.avg_pool2d(x, 2, stride=2, ceil_mode=True)
         return self.act(y + (x if self.short is None else self.short(x)))
 
 
@@ -84,9 +66,9 @@ class BasicBlock(nn.Layer):
     ) -> None:
         super().__init__()
         self.num_seg = num_seg
-        self.conv0 = ConvBNAvgPool(in_channels, channels, 3, stride, act=True)
-        self.conv1 = ConvBNAvgPool(channels, channels, 3)
-        self.short = ConvBNAvgPool(in_channels, channels, 1, stride) if first else None
+        self.conv0 = conv_bn_leaky(in_channels, channels, 3, stride)
+        self.conv1 = conv_bn(channels, channels, 3)
+        self.short = conv_bn(in_channels, channels, 1, stride) if first else None
         self.act = nn.LeakyReLU()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,9 +98,9 @@ class ResNetTweaksTSM(nn.Layer):
         block = Bottleneck if bottleneck else BasicBlock
         stem = int(32 * width)
         channels = int(WIDTHS[0] * width)
-        self.conv1_1 = ConvBNAvgPool(3, stem, 3, 2, act=True)
-        self.conv1_2 = ConvBNAvgPool(stem, stem, 3, act=True)
-        self.conv1_3 = ConvBNAvgPool(stem, channels, 3, act=True)
+        self.conv1_1 = conv_bn_leaky(3, stem, 3, 2)
+        self.conv1_2 = conv_bn_leaky(stem, stem, 3)
+        self.conv1_3 = conv_bn_leaky(stem, channels, 3)
         self._block_names = []
         for stage, count in enumerate(BLOCKS[depth]):
             wide = int(WIDTHS[stage] * width)
