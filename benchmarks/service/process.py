@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.machine import resident_bytes
 
 _SAMPLED = 0.5
 """Seconds between two looks at the memory."""
@@ -112,13 +113,3 @@ def children(process: int) -> list[int]:
         with contextlib.suppress(OSError):
             found += map(int, file.read_text().split())
     return found
-
-
-def resident_bytes(process: int) -> int:
-    """Memory of a process that is in use; 0 where it has ended."""
-    try:
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
-    except (OSError, IndexError):
-        return 0
