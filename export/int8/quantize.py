@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from export.int8.means import widen_means
 from export.int8.qdq import Activations, GraphIndex, asked, insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
 from export.network.captured_output import ConversionError
@@ -153,6 +154,7 @@ def quantize(
         )
     model = onnx.ModelProto()
     model.CopyFrom(calibrated.model)
+    widen_means(model)
     kept = frozenset(kept_in_float(model, keep_float))
     insert(model, calibrated.ranges, kept=kept, activations=activations, reduce_range=reduce_range)
     onnx.checker.check_model(model, full_check=True)

@@ -1,0 +1,139 @@
+"""8-bit files in engines that know nothing of this project: right in a batch of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from export.int8.means import widen_means
+from export.int8.quantize import calibrate, quantize
+
+ENGINES = ["onnxruntime", "openvino", "cv2"]
+SEGMENTS, SIZE, CHANNELS, CLASSES = 4, 8, 24, 5
+BATCHES = (1, 2, 3, 20)
+
+
+def network() -> onnx.ModelProto:
+    """Pixels -> convolution -> pooling -> convolution -> mean over the segments -> classifier."""
+    rng = np.random.default_rng(0)
+    rows = [
+        ("Reshape", ["clip", "frames"], {}),
+        ("Transpose", None, {"perm": [0, 3, 1, 2]}),
+        ("Cast", None, {"to": TensorProto.FLOAT}),
+        ("Conv", ["first.weight", "first.bias"], {"kernel_shape": [3, 3], "strides": [2, 2]}),
+        ("Relu", None, {}),
+        ("GlobalAveragePool", None, {}),
+        ("Conv", ["second.weight"], {"kernel_shape": [1, 1]}),
+        ("Relu", None, {}),
+        ("Reshape", ["segments"], {}),
+        ("ReduceMean", None, {"axes": [1], "keepdims": 0}),
+        ("MatMul", ["backbone.fc.weight"], {}),
+    ]
+    nodes, last = [], None
+    for place, (kind, inputs, attributes) in enumerate(rows):
+        output = "logits" if place == len(rows) - 1 else f"value.{place}"
+        name = "backbone.fc" if kind == "MatMul" else f"{kind}.{place}"
+        sources = [*([last] if last else []), *(inputs or [])]
+        nodes.append(helper.make_node(kind, sources, [output], name, **attributes))
+        last = output
+    constants = {
+        "frames": np.array([-1, SIZE, SIZE, 3]),
+        "segments": np.array([-1, SEGMENTS, CHANNELS]),
+        # Few large weights: nothing saturates where the CPU adds two products in 16 bits.
+        "first.weight": rng.normal(0, 0.01, (16, 3, 3, 3)).astype(np.float32),
+        "first.bias": rng.normal(0, 0.5, 16).astype(np.float32),
+        "second.weight": rng.normal(0, 0.5, (CHANNELS, 16, 1, 1)).astype(np.float32),
+        "backbone.fc.weight": rng.normal(0, 1, (CHANNELS, CLASSES)).astype(np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "clip to logits",
+        [helper.make_tensor_value_info("clip", TensorProto.UINT8, ["n", SEGMENTS, SIZE, SIZE, 3])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", CLASSES])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def some_clips(count: int = 20) -> np.ndarray:
+    """Clips of one colour a frame and noise: their means differ."""
+    rng = np.random.default_rng(1)
+    colours = rng.integers(0, 256, (count, SEGMENTS, 1, 1, 3))
+    noise = rng.integers(-30, 31, (count, SEGMENTS, SIZE, SIZE, 3))
+    return np.clip(colours + noise, 0, 255).astype(np.uint8)
+
+
+def plain(engine: str, file: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """A file opened as the engine's own documentation does it."""
+    if find_spec(engine) is None:
+        pytest.skip(f"{engine} is not installed")
+    if engine == "onnxruntime":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        return lambda clips: np.asarray(session.run(None, {"clip": clips})[0])
+    if engine == "openvino":
+        import openvino
+
+        core = openvino.Core()
+        # Without the hint a CPU that has bf16 computes in it what is not of 8 bits.
+        hint = {"INFERENCE_PRECISION_HINT": "f32"}
+        network = core.compile_model(core.read_model(str(file)), "CPU", hint)
+        return lambda clips: np.array(network(clips)[0])
+    import cv2
+
+    net: Any = cv2.dnn.readNetFromONNX(str(file))
+
+    def run(clips: np.ndarray) -> np.ndarray:
+        net.setInput(clips)
+        return np.array(net.forward())
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The fp32 file and both 8-bit files of a network; 7-bit weights, so that nothing saturates."""
+    folder = tmp_path_factory.mktemp("files")
+    found = {name: folder / f"{name}.onnx" for name in ("fp32", "int8", "uint8")}
+    onnx.save(network(), str(found["fp32"]))
+    calibrated = calibrate(found["fp32"], some_clips(), calibrator="minmax", threads=1)
+    for kind in ("int8", "uint8"):
+        quantize(calibrated, activations=kind, reduce_range=True, target=found[kind])
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["fp32", "int8", "uint8"])
+def test_a_file_is_right_in_every_batch(files: dict[str, Path], name: str, engine: str) -> None:
+    clips = some_clips()
+    reference = plain("onnxruntime", files[name])
+    expected = np.concatenate([reference(clip[None]) for clip in clips])
+    run = plain(engine, files[name])
+    allowed = (1e-4 if name == "fp32" else 0.02) * np.abs(expected).max()
+    for batch in BATCHES:
+        parts = [clips[start : start + batch] for start in range(0, len(clips), batch)]
+        found = np.concatenate([run(np.ascontiguousarray(part)) for part in parts])
+        assert np.abs(found - expected).max() < allowed, batch
+
+
+def test_only_the_mean_of_fewer_than_four_axes_changes() -> None:
+    model = network()
+    before = model.SerializeToString()
+    assert widen_means(model) == 1
+    onnx.checker.check_model(model, full_check=True)
+    tensors = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    (mean,) = (node for node in model.graph.node if node.op_type == "ReduceMean")
+    (reshape,) = (node for node in model.graph.node if mean.input[0] in node.output)
+    assert tensors[reshape.input[1]].tolist() == [-1, SEGMENTS, CHANNELS, 1]
+    assert helper.get_node_attr_value(mean, "axes") == [1, 3]
+    assert model.SerializeToString() != before and widen_means(model) == 0
