@@ -79,7 +79,10 @@ def asked(graph: GraphIndex, kept: Set[str], activations: Activations) -> set[st
             found.update(_asks(graph, node, kept, activations))
     # What is moved has the bytes that it has afterwards.
     for node in reversed(graph.nodes):
-        if node.op_type in MOVES and node.name not in kept and found & set(node.output):
+        made = found & set(node.output)
+        moves = node.op_type in MOVES and node.name not in kept
+        # The pair of such a tensor stands in front of the reshape, see `placed`.
+        if made and (moves or (activations == "uint8" and any(_single(graph, n) for n in made))):
             found.update(graph.sources(node))
     return found
 
@@ -115,9 +118,13 @@ def _result(graph: GraphIndex, conv: Any) -> str:
 def placed(
     graph: GraphIndex, tensors: Set[str], kept: Set[str], activations: Activations
 ) -> set[str]:
-    """Those of `asked` that get a pair: with `int8` none amid what only moves values."""
+    """Those of `asked` that get a pair: with `int8` none amid what only moves values.
+
+    None has a tensor that a reshape makes with one value in each row of its first axis, such as
+    the weights of frames: OpenCV 5.0 makes zeros of it. Its source has the pair.
+    """
     if activations == "uint8":
-        return set(tensors)
+        return {name for name in tensors if not _single(graph, name)}
 
     def moves(node: Any) -> bool:
         return node.op_type in MOVES and node.name not in kept
@@ -128,6 +135,17 @@ def placed(
         if not moves(graph.made_by[name])
         or not all(moves(reader) for reader in graph.read_by.get(name, ()))
     }
+
+
+def _single(graph: GraphIndex, name: str) -> bool:
+    """Whether a tensor is a reshape of others to one value in each row of its first axis."""
+    from onnx import numpy_helper
+
+    node = graph.made_by.get(name)
+    if node is None or node.op_type != "Reshape" or node.input[1] not in graph.constants:
+        return False
+    shape = numpy_helper.to_array(graph.constants[node.input[1]]).tolist()
+    return node.input[0] not in graph.constants and set(shape[1:]) == {1}
 
 
 def shared(
