@@ -15,7 +15,7 @@ from export.assemble.options import ACTIVATIONS, FP16, FP32, ONNX_FILES, PADDLE,
 from export.clips import selection
 from export.clips.calibration import Calibration
 from export.int8.files import Int8, copy_trained, write_int8
-from export.int8.qdq import Activations
+from export.int8.placement import Activations
 from export.int8.quantize import calibrate, check_patterns
 from export.network.captured_output import captured
 from export.network.convert import OPSET, save_paddle, to_onnx

@@ -8,7 +8,7 @@ from unicodedata import category
 
 from export import option_limits as limits
 from export.int8.defaults import MOST, Goal
-from export.int8.qdq import Activations
+from export.int8.placement import Activations
 from export.int8.quantize import KEEP_FLOAT
 from export.int8.ranges import Calibrator
 from export.verify.limits import FLOAT16, FLOAT32

@@ -12,7 +12,7 @@ from export.clips.calibration import Calibration
 from export.int8.defaults import Goal
 from export.int8.goal import GoalError
 from export.int8.means import widen_means
-from export.int8.qdq import Activations
+from export.int8.placement import Activations
 from export.int8.quantize import Calibrated, quantize
 from export.int8.trials import Trials, search_layers, work_of
 from export.network.captured_output import captured

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.int8.qdq import GraphIndex
+from export.int8.graph_index import GraphIndex
 
 if TYPE_CHECKING:
     import onnx

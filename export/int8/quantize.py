@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from export.int8.graph_index import GraphIndex
 from export.int8.means import widen_means
-from export.int8.qdq import Activations, GraphIndex, asked, insert
+from export.int8.placement import Activations, asked
+from export.int8.qdq import insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
 from export.network.captured_output import ConversionError
 from export.option_limits import refuse
@@ -137,7 +139,7 @@ def quantize(
         calibrated: of `calibrate`; it stays as it is.
         activations: `int8`, symmetric, for every engine, and the only kind that TensorRT takes;
             or `uint8` with zero points, placed for ONNX Runtime's kernels
-            (`export.int8.qdq`).
+            (`export.int8.placement`).
         keep_float: names of nodes that compute with floats, or patterns of such names
             (`re.search`); a string that is a node's name means that node alone.
         target: the file to write; None: none.

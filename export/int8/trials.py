@@ -10,7 +10,8 @@ import onnx
 
 from export.int8.defaults import Goal
 from export.int8.goal import Score, score, temperature_of
-from export.int8.qdq import Activations, GraphIndex, asked
+from export.int8.graph_index import GraphIndex
+from export.int8.placement import Activations, asked
 from export.int8.quantize import KEEP_FLOAT, Calibrated, kept_in_float, quantize
 from export.int8.search import SearchResult, search
 from export.network.convert import INPUT

@@ -144,7 +144,7 @@ def fine_tune(
     Args:
         cfg: the run's config with the settings of the fine-tune on top.
         checkpoint: the run's weights.
-        activations: kinds of Q/DQ graphs, see `export.int8.qdq`.
+        activations: kinds of Q/DQ graphs, see `export.int8.placement`.
         resume: go on where an earlier call was stopped.
         start: what `begin` returned; None: it is called here.
         should_stop: looked at after every step of the training.

@@ -18,7 +18,7 @@ import paddle
 from onnx import numpy_helper
 from paddle import Tensor, nn
 
-from export.int8.qdq import MOVES
+from export.int8.placement import MOVES
 from export.network.captured_output import ConversionError
 from export.network.convert import INPUT, OUTPUT
 from export.qat.fake_quant import round_activation, round_bias, round_weight

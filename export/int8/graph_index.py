@@ -1,0 +1,39 @@
+"""Who makes and who reads the tensors of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True)
+class GraphIndex:
+    """Who makes and who reads the tensors of a graph."""
+
+    nodes: tuple[Any, ...]
+    constants: Mapping[str, Any]
+    made_by: Mapping[str, Any]
+    read_by: Mapping[str, tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, graph: onnx.GraphProto) -> GraphIndex:
+        """Look up which node makes and which nodes read each tensor."""
+        read_by: dict[str, tuple[Any, ...]] = {}
+        for node in graph.node:
+            for name in dict.fromkeys(node.input):
+                read_by[name] = (*read_by.get(name, ()), node)
+        return cls(
+            nodes=tuple(graph.node),
+            constants={tensor.name: tensor for tensor in graph.initializer},
+            made_by={name: node for node in graph.node for name in node.output},
+            read_by=read_by,
+        )
+
+    def sources(self, node: Any) -> list[str]:
+        """The values that a moving node moves."""
+        names = node.input if node.op_type == "Concat" else node.input[:1]
+        return [name for name in names if name not in self.constants]
