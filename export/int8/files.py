@@ -12,6 +12,7 @@ from export.clips.calibration import Calibration
 from export.int8.defaults import Goal
 from export.int8.goal import GoalError
 from export.int8.means import widen_means
+from export.int8.pads import pad_bytes
 from export.int8.placement import Activations
 from export.int8.quantize import Calibrated, quantize
 from export.int8.trials import Trials, search_layers, work_of
@@ -126,9 +127,9 @@ def copy_trained(
     trained = record["trained"][activations]
     shutil.copyfile(trained["path"], target)
     model = onnx.load(str(target))
-    # A run of an earlier version has means that OpenVINO computes wrong.
-    widened = widen_means(model)
-    if widened or {entry.key: entry.value for entry in model.metadata_props} != metadata:
+    # A run of an earlier version has means and pads that OpenVINO computes wrong.
+    changed = widen_means(model) + pad_bytes(model)
+    if changed or {entry.key: entry.value for entry in model.metadata_props} != metadata:
         onnx.helper.set_model_props(model, dict(metadata))
         onnx.save(model, str(target))
     return {

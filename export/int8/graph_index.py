@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import onnx
 
@@ -37,3 +39,17 @@ class GraphIndex:
         """The values that a moving node moves."""
         names = node.input if node.op_type == "Concat" else node.input[:1]
         return [name for name in names if name not in self.constants]
+
+    def array(self, name: str) -> np.ndarray:
+        """A constant's value."""
+        from onnx import numpy_helper
+
+        return np.asarray(numpy_helper.to_array(self.constants[name]))
+
+
+def drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove constants that no node reads, and what was known of shapes."""
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
+    del graph.value_info[:]

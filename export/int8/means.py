@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.int8.graph_index import GraphIndex
+from export.int8.graph_index import GraphIndex, drop_unused
 
 if TYPE_CHECKING:
     import onnx
@@ -49,7 +49,7 @@ def widen_means(model: onnx.ModelProto) -> int:
             continue
         if len(index.read_by[node.input[0]]) > 1 or source.input[1] not in index.constants:
             continue
-        shape = numpy_helper.to_array(index.constants[source.input[1]])
+        shape = index.array(source.input[1])
         rank = len(shape)
         if rank >= RANK:
             continue
@@ -62,8 +62,5 @@ def widen_means(model: onnx.ModelProto) -> int:
         attributes["axes"].ints[:] = [*axes, *range(rank, RANK)]
         changed += 1
     if changed:
-        used = {name for node in model.graph.node for name in node.input}
-        for tensor in [t for t in model.graph.initializer if t.name not in used]:
-            model.graph.initializer.remove(tensor)
-        del model.graph.value_info[:]
+        drop_unused(model.graph)
     return changed

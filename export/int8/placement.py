@@ -104,12 +104,10 @@ def placed(
 
 def _single(graph: GraphIndex, name: str) -> bool:
     """Whether a tensor is a reshape of others to one value in each row of its first axis."""
-    from onnx import numpy_helper
-
     node = graph.made_by.get(name)
     if node is None or node.op_type != "Reshape" or node.input[1] not in graph.constants:
         return False
-    shape = numpy_helper.to_array(graph.constants[node.input[1]]).tolist()
+    shape = graph.array(node.input[1]).tolist()
     return node.input[0] not in graph.constants and set(shape[1:]) == {1}
 
 

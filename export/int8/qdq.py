@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.int8.graph_index import GraphIndex
+from export.int8.graph_index import GraphIndex, drop_unused
 from export.int8.placement import Activations, asked, placed, shared
 from export.int8.ranges import Range
 
@@ -42,7 +42,7 @@ def insert(
     pairs = placed(graph, values, kept, activations)
     writer = _Writer(model.graph, graph, activations)
     for name in sorted(tensors - values):
-        constant = writer.array(name)
+        constant = graph.array(name)
         writer.constant(name, *scale_of((constant.min(), constant.max()), activations))
     scales = {name: scale_of(common[name], activations) for name in values}
     for node in graph.nodes:
@@ -77,11 +77,6 @@ class _Writer:
         self._type = np.dtype(activations)
         self._before: list[Any] = []  # of constants
 
-    def array(self, name: str) -> np.ndarray:
-        from onnx import numpy_helper
-
-        return np.asarray(numpy_helper.to_array(self._graph.constants[name]))
-
     def _add(self, name: str, value: np.ndarray) -> str:
         from onnx import numpy_helper
 
@@ -103,7 +98,7 @@ class _Writer:
 
     def constant(self, name: str, scale: np.float32, zero: int) -> None:
         """A constant as bytes."""
-        value = self.array(name)
+        value = self._graph.array(name)
         info = np.iinfo(self._type)
         rounded = np.clip(np.rint(value / scale) + zero, info.min, info.max)
         ends = [
@@ -117,12 +112,12 @@ class _Writer:
     def weights(self, node: Any, source_scale: np.float32, *, bits: int) -> None:
         """Weights of a convolution, one scale per output channel; its bias for `uint8`."""
         name = node.input[1]
-        value = self.array(name).astype(np.float64)
+        value = self._graph.array(name).astype(np.float64)
         most = np.abs(value.reshape(len(value), -1)).max(axis=1)
         scale = np.maximum(most / (2 ** (bits - 1) - 1), TINY**2)
         if len(node.input) > 2:
             # The bias in steps of both scales has to fit into the 32 bits that products sum up in.
-            bias = self.array(node.input[2]).astype(np.float64)
+            bias = self._graph.array(node.input[2]).astype(np.float64)
             scale = np.maximum(scale, np.abs(bias) / (float(source_scale) * 2.0**30))
         scale = scale.astype(np.float32)
         rounded = np.rint(value / scale.reshape(-1, *[1] * (value.ndim - 1)))
@@ -164,7 +159,4 @@ class _Writer:
         copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
         del self._target.node[:]
         self._target.node.extend(copies)
-        used = {name for node in nodes for name in node.input}
-        for tensor in [t for t in self._target.initializer if t.name not in used]:
-            self._target.initializer.remove(tensor)
-        del self._target.value_info[:]
+        drop_unused(self._target)

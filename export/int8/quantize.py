@@ -25,6 +25,7 @@ import numpy as np
 
 from export.int8.graph_index import GraphIndex
 from export.int8.means import widen_means
+from export.int8.pads import pad_bytes
 from export.int8.placement import Activations, asked
 from export.int8.qdq import insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
@@ -159,6 +160,7 @@ def quantize(
     widen_means(model)
     kept = frozenset(kept_in_float(model, keep_float))
     insert(model, calibrated.ranges, kept=kept, activations=activations, reduce_range=reduce_range)
+    pad_bytes(model)
     onnx.checker.check_model(model, full_check=True)
     if target is not None:
         onnx.save(model, str(target))

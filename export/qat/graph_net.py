@@ -59,8 +59,7 @@ class GraphNet(nn.Layer):
         self._rounding = {
             node.name
             for node in model.graph.node
-            if node.op_type == "DequantizeLinear"
-            and getattr(made_by.get(node.input[0]), "op_type", "") == "QuantizeLinear"
+            if node.op_type == "DequantizeLinear" and _from_floats(made_by, node.input[0])
         }
         self._attributes = {
             node.name: {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -288,6 +287,14 @@ def _already_rounded(
             if len(found) == 1 and (step := found.pop()) is not None:
                 steps[output] = step
     return done
+
+
+def _from_floats(made_by: Mapping[str, onnx.NodeProto], name: str) -> bool:
+    """Whether bytes are rounded from floats, with or without a pad of the bytes."""
+    node = made_by.get(name)
+    while node is not None and node.op_type == "Pad":
+        node = made_by.get(node.input[0])
+    return node is not None and node.op_type == "QuantizeLinear"
 
 
 def source_tensor(name: str) -> str:
