@@ -252,7 +252,8 @@ def load(
         bundle: its folder.
         backend: `auto`, which takes the best that runs here, or the name of one, such as
             `onnxruntime`; `clipduet doctor` lists them.
-        precision: `fp32`, `fp16`, `bf16` or `int8`; one that the bundle has.
+        precision: `fp32`, `fp16`, `bf16` or `int8`; one that the bundle has. `auto`: int8 where
+            the bundle has it and this machine computes it right, else fp32.
         threads: CPU threads of the network; None: all cores.
         max_batch: most clips that go through the network at once; None: as verified at export.
         device: number of the GPU.

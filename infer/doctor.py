@@ -24,21 +24,13 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
     __package__ = infer.__name__
 
 from .bundle.bundle import Bundle
-from .bundle.engines import built_engines, built_precisions
 from .command.parser import Parser
 from .command.runner import command, run_and_exit
 from .containers.decoder import NAMES, check_decoder, differing_libraries, shown_versions
 from .libraries.install import pip_install
 from .libraries.versions import OLDEST, is_older
-from .runtimes.backend import Backend
-from .runtimes.registry import (
-    BACKENDS,
-    backend_packages,
-    oldest_packages,
-    precisions,
-    rival_packages,
-)
-from .runtimes.status import Status
+from .runtimes.of_bundle import answer_lines, of_bundle
+from .runtimes.registry import BACKENDS, backend_packages, oldest_packages, rival_packages
 from .runtimes.statuses import statuses
 from .system import subprocess_call
 from .system.errors import ClipDuetError
@@ -115,7 +107,7 @@ def examine(folder: str | Path | None = None, *, seconds: float = 60) -> dict[st
         "backends": [asdict(status) for status in found],
     }
     if bundle is not None:
-        report["bundle"] = _of_bundle(bundle, found, set(report["cpu"]["features"]))
+        report["bundle"] = of_bundle(bundle, found, set(report["cpu"]["features"]), seconds=seconds)
         report["bundle"]["decoder"] = {
             "recorded": dict(bundle.decoder),
             "differs": differing_libraries(bundle.decoder, here),
@@ -164,42 +156,6 @@ def _packages() -> dict[str, str]:
         except Exception as error:  # metadata may hold anything
             found[name] = f"broken metadata ({type(error).__name__})"
     return found
-
-
-def _of_bundle(bundle: Bundle, found: Sequence[Status], features: set[str]) -> dict[str, Any]:
-    """What could run a bundle: `runs` maps backends to precisions to artefacts."""
-    problems, altered = [], set()
-    for key, artifact in bundle.artifacts.items():
-        try:
-            artifact.verify()
-        except ClipDuetError as error:
-            problems.append(str(error))
-            altered.add(key)
-    runs, built = {}, built_precisions(bundle)
-    for status in found:
-        if status.runs:
-            backend = BACKENDS[status.backend]
-            runs[backend.name] = {
-                precision: key
-                for precision, key in precisions(bundle, backend.name).items()
-                if key not in altered
-                and (not backend.engines or precision in built)
-                and _has_features(backend, precision, features)
-            }
-    return {
-        "folder": str(bundle.root),
-        "name": bundle.name,
-        "runs": runs,
-        "left_out": dict(bundle.left_out),
-        "engines": [path.name for path in built_engines(bundle)],
-        "problems": problems,
-    }
-
-
-def _has_features(backend: Backend, precision: str, features: set[str]) -> bool:
-    """Whether this CPU has one of those that a backend needs for a precision."""
-    needed = backend.cpu_features.get(precision)
-    return needed is None or not needed.isdisjoint(features)
 
 
 def report_lines(report: dict[str, Any]) -> Iterator[str]:
@@ -255,6 +211,8 @@ def _bundle_lines(bundle: dict[str, Any]) -> Iterator[str]:
             yield f"{'':23}engines: {', '.join(bundle['engines']) or f'none yet: {command}'}"
     if not bundle["runs"]:
         yield "  nothing can run it here"
+    for line in answer_lines(bundle["known_answers"]):
+        yield from _wrapped(f"  {'known answers':<21}{line}", 23)
     for key, reason in bundle["left_out"].items():
         text = " ".join(f"{key}: {reason}".split())
         yield from _wrapped(f"  {'left out at export':<21}{text}", 23)

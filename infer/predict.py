@@ -81,7 +81,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     from .command.option_values import from_one, from_zero
     from .command.reading_options import add_reading_options
     from .command.score_options import add_score_options
-    from .runtimes.registry import BACKENDS
+    from .runtimes.registry import BACKENDS, PRECISION_HELP
     from .system.hardware import MOST_DECODERS
 
     parser = Parser(
@@ -112,7 +112,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "the labels are not looked at (--labels FILE compares them)",
     )
     add("--bundle", metavar="DIR", help="the exported bundle (default: bundles/dml)")
-    add("--precision", default="fp32", help="fp32, int8, ... as the bundle has (default: fp32)")
+    add("--precision", default="fp32", help=PRECISION_HELP)
     add(
         "--backend",
         default="onnxruntime",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 
 for _name in (
     "OMP_NUM_THREADS",
@@ -23,6 +24,9 @@ os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
 # Nothing reports to anybody from a test either: some import these packages by themselves.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+# What is remembered of this machine is not the user's either.
+_cache = tempfile.TemporaryDirectory(prefix="clipduet-cache-")
+os.environ["CLIPDUET_CACHE"] = _cache.name
 
 from infer.libraries.mkl import use_avx2_on_amd
 

@@ -11,6 +11,7 @@ from export.assemble import accept
 from export.assemble.artifacts import build_artifacts, calibrated_kinds
 from export.assemble.describe import count, describe, provenance, record_of
 from export.assemble.folder import staged
+from export.assemble.known_answers import write_known_answers
 from export.assemble.left_out import FailedArtifacts
 from export.assemble.options import ACTIVATIONS, ONNX_FILES, ExportOptions
 from export.clips import selection
@@ -141,6 +142,12 @@ def export_bundle(
         left.drop(folder, built, ONNX_FILES)
         if left.reasons:
             description["left_out"] = left.reasons
+        known = [key for key in ACTIVATIONS if key in built]
+        if known:
+            clips = checks.clips if calibration is None else calibration.clips
+            description["known_answers"] = write_known_answers(
+                folder, known, clips, threads=options.threads
+            )
         write_bundle_json(folder, description)
         Bundle.load(folder)
     log.info(f"done      {output}")

@@ -18,6 +18,7 @@ from ..system.errors import AlteredError, BundleError, listed, os_reason
 from ..system.files import sha256_of, write_text
 from ..system.strict_json import JsonProblem, read_json, value_problems
 from .confidence import Confidence, confidence_of
+from .known_answers import KnownAnswers, known_answers_of
 from .manifest import FORMAT_VERSION, bundle_problems, seal_problems, sealed
 from .moved_aside import moved_note
 from .onnx_metadata import onnx_problems
@@ -172,6 +173,11 @@ class Bundle:
                 "validation list of at least 50 clips, of which some are answered wrong"
             )
         return found
+
+    @property
+    def known_answers(self) -> KnownAnswers | None:
+        """Clips, and the logits that its 8-bit files say for them; None: it has none."""
+        return known_answers_of(self.raw)
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:

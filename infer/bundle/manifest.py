@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from ..clips.spec import ClipSpec, spec_problems
 from ..system.strict_json import shown, shown_key, value_problems
 from ..system.whole_numbers import is_whole
 from .confidence import confidence_problems
+from .known_answers import KNOWN_ANSWERS, known_answers_problems
+from .listed_file import file_problems, is_text
 
 FORMAT_VERSION = 1
 CHECKSUM = "manifest_sha256"
 """Bundles of earlier versions do not have it."""
 MOST_BATCH = 1 << 16
-MOST_BYTES = 1 << 50
 
 NEEDED = ("name", "model", "classes", "spec", "input", "output", "max_batch", "artifacts")
 
@@ -67,13 +66,13 @@ def bundle_problems(data: object) -> list[str]:
         ]
     out = value_problems(data)
     out += [f"{key} is missing" for key in NEEDED if key not in data]
-    if "name" in data and not _text(data["name"]):
+    if "name" in data and not is_text(data["name"]):
         out.append(f"name is {shown(data['name'])}; allowed: a text")
     for key in ("model", "origin"):
         if key in data and not isinstance(data[key], Mapping):
             out.append(f"{key} is not a mapping")
     left_out = data.get("left_out", {})
-    if not isinstance(left_out, Mapping) or not all(map(_text, left_out.values())):
+    if not isinstance(left_out, Mapping) or not all(map(is_text, left_out.values())):
         out.append("left_out must map artefacts to why they were left out, each a text")
     out += _decoder_problems(data.get("origin"))
     if "clip_length" in data:
@@ -82,7 +81,7 @@ def bundle_problems(data: object) -> list[str]:
         out += confidence_problems(data["confidence"])
     classes = data.get("classes")
     if "classes" in data:
-        if not isinstance(classes, list) or not classes or not all(map(_text, classes)):
+        if not isinstance(classes, list) or not classes or not all(map(is_text, classes)):
             out.append("classes must be a list of names, at least one")
             classes = None
         else:
@@ -105,6 +104,9 @@ def bundle_problems(data: object) -> list[str]:
     out += _model_problems(data.get("model"), classes, spec)
     if "artifacts" in data:
         out += _artifacts_problems(data["artifacts"])
+    if KNOWN_ANSWERS in data:
+        count = len(classes) if classes else None
+        out += known_answers_problems(data[KNOWN_ANSWERS], data.get("artifacts"), count, spec)
     return out
 
 
@@ -118,7 +120,7 @@ def _decoder_problems(origin: object) -> list[str]:
     return [
         f"origin.decoder.{shown_key(name)} is {shown(version)}; allowed: a text"
         for name, version in versions.items()
-        if not _text(version)
+        if not is_text(version)
     ]
 
 
@@ -154,7 +156,7 @@ def _tensor_problems(where: str, data: object, dtype: str, shape: list[int] | No
     if not isinstance(data, Mapping):
         return [f"{where} is not a mapping"]
     out = []
-    if not _text(data.get("name")):
+    if not is_text(data.get("name")):
         out.append(f"{where}.name is {shown(data.get('name'))}; allowed: a text")
     if data.get("dtype") != dtype:
         out.append(f"{where}.dtype is {shown(data.get('dtype'))}; allowed: {dtype}")
@@ -182,7 +184,7 @@ def _artifacts_problems(data: object) -> list[str]:
             out.append(f"{where} is not a mapping")
             continue
         for name in ("format", "precision"):
-            if not _text(entry.get(name)):
+            if not is_text(entry.get(name)):
                 out.append(f"{where}.{name} is {shown(entry.get(name))}; allowed: a text")
         for name in ("parity", "accuracy"):
             if not isinstance(entry.get(name, {}), Mapping):
@@ -198,32 +200,10 @@ def _artifacts_problems(data: object) -> list[str]:
             # By another suffix a runtime takes it for another format, with weights of its own.
             out.append(f"{where}.files[0] must be an ONNX file: its name must end with .onnx")
         for k, file in enumerate(files):
-            out += _file_problems(f"{where}.files[{k}]", file)
+            out += file_problems(f"{where}.files[{k}]", file)
     return out
 
 
 def _is_onnx(data: object) -> bool:
     name = data.get("file") if isinstance(data, Mapping) else None
     return not isinstance(name, str) or name.endswith(".onnx")
-
-
-def _file_problems(where: str, data: object) -> list[str]:
-    if not isinstance(data, Mapping):
-        return [f"{where} is not a mapping"]
-    out = []
-    name = data.get("file")
-    inside = isinstance(name, str) and _text(name) and "\\" not in name
-    if inside:
-        path = PurePosixPath(str(name))
-        inside = not path.is_absolute() and ".." not in path.parts and path.name != ""
-    if not inside:
-        out.append(f"{where}.file is {shown(name)}; allowed: a file inside the bundle")
-    if not is_whole(data.get("bytes"), 0, MOST_BYTES):
-        out.append(f"{where}.bytes is {shown(data.get('bytes'))}; allowed: a whole number from 0")
-    if not _text(data.get("sha256")) or not re.fullmatch(r"[0-9a-f]{64}", data["sha256"]):
-        out.append(f"{where}.sha256 is {shown(data.get('sha256'))}; allowed: 64 hex digits")
-    return out
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and bool(value)

@@ -19,12 +19,15 @@ from ..system.errors import AlteredError, BackendError, BundleError, listed
 from ..system.hardware import gpu_problem
 from ..system.log import logger
 from .implementations import open_known
-from .registry import BACKENDS, artifact_keys, find_artifact, no_model
+from .registry import AUTO, BACKENDS, artifact_keys, find_artifact, no_model
 
 if TYPE_CHECKING:
     from .base import Runtime, RuntimeOptions
 
 log = logger(__name__)
+
+FASTEST = ("int8", "fp32")
+"""Precisions that `--precision auto` tries, in this order."""
 
 
 def order(precision: str, *, expected_clips: int | None = None) -> tuple[str, ...]:
@@ -75,6 +78,34 @@ def open_best(
             [f"{backend}: {reason}" for backend, reason in passed.items()],
         )
     )
+
+
+def open_fastest(
+    bundle: Bundle, backend: str, options: RuntimeOptions, expected_clips: int | None
+) -> Runtime:
+    """Open the first precision of `FASTEST` that the bundle has and that runs here; log which.
+
+    The bundle has int8 if it lost no more than was allowed at export.
+
+    Raises:
+        BackendError, BundleError: the last one does not run either.
+    """
+    for precision in FASTEST:
+        try:
+            if backend == AUTO:
+                runtime = open_best(bundle, precision, options, expected_clips)
+            else:
+                runtime = open_known(bundle, backend, precision, options)
+        except AlteredError:
+            raise
+        except (BackendError, BundleError) as error:
+            if precision == FASTEST[-1]:
+                raise
+            log.info(f"precision: not {precision}: {getattr(error, 'reason', str(error))}")
+        else:
+            log.info(f"precision: {precision}")
+            return runtime
+    raise AssertionError("the last one is opened or raises")
 
 
 def _ruled_out(bundle: Bundle, backend: str, precision: str, options: RuntimeOptions) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 from ..bundle.bundle import Bundle
 from .backend import Backend
 from .base import Implementation, Runtime, RuntimeOptions
+from .known_answers import check_answers
 from .registry import BACKENDS, find_artifact
 
 
@@ -27,6 +28,12 @@ def open_known(bundle: Bundle, backend: str, precision: str, options: RuntimeOpt
     artifact = find_artifact(bundle, backend, precision)
     artifact.verify()
     known = BACKENDS[backend]
-    return implementation(known).open_artifact(
-        known, bundle, artifact, precision=precision, options=options
-    )
+    module = implementation(known)
+    runtime = module.open_artifact(known, bundle, artifact, precision=precision, options=options)
+    try:
+        if bundle.known_answers is not None and not known.gpu:
+            check_answers(bundle, artifact, runtime, known, module.version(known))
+    except BaseException:
+        runtime.close()
+        raise
+    return runtime

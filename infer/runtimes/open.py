@@ -37,7 +37,8 @@ def open_runtime(
         bundle: what `export` wrote.
         backend: a key of `BACKENDS`; or "auto", which takes the best that runs here and logs
             in one line what it took and why (`infer.runtimes.auto`).
-        precision: one that the bundle has for that backend.
+        precision: one that the bundle has for that backend; or "auto": int8 where the bundle has
+            it and it computes here what its file says, else fp32.
         threads: CPU threads of the network; None: all cores.
         max_batch: clips that go through the network at once, at most; None: the largest batch
             that was verified at export, which is also the most that is allowed.
@@ -61,7 +62,11 @@ def open_runtime(
     if problems:
         title = "wrong options of the runtime"
         raise BackendError(problems[0] if len(problems) == 1 else listed(title, problems))
-    if backend == AUTO:
+    if precision == AUTO:
+        from .auto import open_fastest
+
+        runtime = open_fastest(bundle, backend, options, expected_clips)
+    elif backend == AUTO:
         from .auto import open_best
 
         runtime = open_best(bundle, precision, options, expected_clips)

@@ -89,7 +89,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     from ..command.reading_options import add_limit_options
     from ..command.score_options import add_score_options
     from ..containers.limits import Limits
-    from ..runtimes.registry import BACKENDS
+    from ..runtimes.registry import BACKENDS, PRECISION_HELP
     from ..system.hardware import LARGEST_LIMIT
     from .limits import ServiceLimits
 
@@ -103,7 +103,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--bundle", required=True, metavar="DIR", help="the exported bundle")
-    add("--precision", default="fp32", help="fp32, int8, ... as the bundle has (default: fp32)")
+    add("--precision", default="fp32", help=PRECISION_HELP)
     add(
         "--backend",
         default="onnxruntime",

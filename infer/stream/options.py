@@ -14,7 +14,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     from ..command.option_values import above_zero, from_one, from_zero
     from ..command.score_options import add_score_options, share
     from ..containers.limits import LIMITS
-    from ..runtimes.registry import BACKENDS
+    from ..runtimes.registry import BACKENDS, PRECISION_HELP
     from .records import FORMATS
 
     found = Parser(
@@ -39,7 +39,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     add("--stride", type=_seconds, metavar="S", help="seconds between windows (default: --window)")
     add("--bundle", metavar="DIR", help="the exported bundle (default: bundles/dml)")
-    add("--precision", default="fp32", help="fp32, int8, ... as the bundle has (default: fp32)")
+    add("--precision", default="fp32", help=PRECISION_HELP)
     add(
         "--backend",
         default="onnxruntime",

@@ -11,10 +11,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from infer.system.cache import CACHE, cache_folder
 from infer.system.errors import os_reason
 from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
@@ -24,21 +25,10 @@ from train.data.prepare.download import DownloadError, fetch, file_name
 
 log = logger(__name__)
 
-CACHE, OFFLINE = "CLIPDUET_CACHE", "CLIPDUET_OFFLINE"
-"""Variables of the environment."""
+OFFLINE = "CLIPDUET_OFFLINE"
+"""Variable of the environment."""
 PICKLE = b"\x80"
 """What a checkpoint of Paddle begins with; a server's page of an error does not."""
-
-
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """The folder that fetched weights lie in."""
-    own = environment.get(CACHE)
-    if own:
-        return Path(own) / "weights"
-    base = environment.get("XDG_CACHE_HOME", "")
-    # The standard says that a relative path does not count.
-    home = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return home / "clipduet" / "weights"
 
 
 def weights_file(weights: NamedWeights) -> Path:
@@ -65,7 +55,7 @@ def _shipped(weights: Shipped) -> Path:
 
 
 def _fetched(weights: Published) -> Path:
-    folder = cache_folder()
+    folder = cache_folder("weights")
     file = folder / file_name(weights.url)
     by_hand = f"get {weights.url} another way and put it at {file}"
     note = file.with_suffix(".json")

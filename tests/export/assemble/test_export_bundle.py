@@ -16,9 +16,11 @@ from export.assemble.bundle import export_bundle
 from export.clips import selection
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
+from export.network.sessions import cpu_session
 from export.verify import origin
 from export.verify.parity import VerificationError, gap
 from infer.bundle.bundle import Bundle
+from infer.bundle.known_answers import KNOWN_CLIPS
 from infer.containers.decoder import installed
 from infer.runtimes.open import open_runtime
 from tests.export.conftest import QUICK
@@ -59,7 +61,7 @@ def test_the_description_is_complete(kind: str, exported: Callable[..., Any]) ->
     }
     listed = {path.relative_to(made.folder) for a in bundle.artifacts.values() for path in a.paths}
     found = {Path(name) for name in tree(made.folder)}
-    assert found == listed | {Path("bundle.json")}
+    assert found == listed | {Path("bundle.json"), Path(KNOWN_CLIPS)}
     for key in bundle.artifacts:
         bundle.artifact(key)  # checks sizes and checksums
     exact = [bundle.artifacts[key] for key in ("onnx.fp32", "paddle.fp32")]
@@ -82,6 +84,24 @@ def test_the_description_is_complete(kind: str, exported: Callable[..., Any]) ->
     assert {"paddlepaddle", "paddle2onnx", "onnx", "onnxruntime"} <= set(source["tools"])
     assert source["decoder"] == installed() == bundle.decoder
     assert any("parity" in line for line in made.said)
+
+
+@pytest.mark.parametrize("kind", ["single", "resnet"])
+def test_known_answers_are_those_of_the_8_bit_files_as_they_are_written(
+    kind: str, exported: Callable[..., Any]
+) -> None:
+    made = exported(kind)
+    bundle = Bundle.load(made.folder)
+    known = bundle.known_answers
+    assert known is not None
+    clips = np.fromfile(made.folder / KNOWN_CLIPS, np.uint8).reshape(-1, *bundle.spec.clip_shape)
+    drawn = selection.calibration(made.experiment.cfg, count=QUICK.calibration_clips).clips
+    assert 1 <= len(clips) <= 4 and np.array_equal(clips, drawn[: len(clips)])
+    assert known.logits.keys() == known.limits.keys() == {"onnx.int8", "onnx.int8.x86"}
+    for key, logits in known.logits.items():
+        session = cpu_session(bundle.artifacts[key].paths[0], threads=1, exact=True)
+        np.testing.assert_allclose(session.run(None, {"clip": clips})[0], logits, atol=1e-4)
+        assert known.limits[key] >= 0.1
 
 
 def test_nothing_of_the_teacher_is_in_the_bundle(exported: Callable[..., Any]) -> None:

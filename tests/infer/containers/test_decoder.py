@@ -16,6 +16,7 @@ from infer.clips.decode import read_video
 from infer.containers.decoder import LIBRARIES, installed
 from infer.libraries.versions import OLDEST, is_older
 from infer.runtimes.registry import oldest_packages
+from infer.runtimes.status import Status
 from infer.system.errors import BundleError, ClipDuetError
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
@@ -164,7 +165,7 @@ def test_a_record_that_is_none_is_an_error(make_bundle, decoder):
 @pytest.fixture
 def onnxruntime_runs(monkeypatch):
     """Backends are not tried: that takes long, and is another test's."""
-    runs = [doctor.Status("onnxruntime", True, "", "1.0")]
+    runs = [Status("onnxruntime", True, "", "1.0")]
     monkeypatch.setattr(doctor, "statuses", lambda **settings: runs)
 
 

@@ -13,11 +13,12 @@ import numpy as np
 import paddle
 import pytest
 
+from infer.system.cache import cache_folder
 from infer.system.files import sha256_of
 from tests.train.http_server import Server
 from train.checkpoints.checkpoint import CheckpointError
 from train.checkpoints.pretrained import load_pretrained
-from train.checkpoints.weights_files import cache_folder, weights_file
+from train.checkpoints.weights_files import weights_file
 from train.config import weights_by_name
 from train.config.load import ConfigError, parse_model
 from train.config.weights_by_name import (
@@ -136,7 +137,7 @@ def test_a_cache_that_cannot_be_written_is_told(server: Server, cache: Path) -> 
      ({}, f"{Path.home()}/.cache/clipduet/weights")],
 )  # fmt: skip
 def test_where_fetched_files_lie(environment: dict[str, str], folder: str) -> None:
-    assert cache_folder(environment) == Path(folder)
+    assert cache_folder("weights", environment) == Path(folder)
 
 
 def test_imagenet_fills_a_backbone_but_its_classifier(
