@@ -78,10 +78,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 
 
 def _parser(prog: str) -> argparse.ArgumentParser:
-    from .command.option_values import from_one, from_zero
+    from .command.option_values import from_one
     from .command.reading_options import add_reading_options
+    from .command.runtime_options import add_runtime_options
     from .command.score_options import add_score_options
-    from .runtimes.registry import BACKENDS, PRECISION_HELP
     from .system.hardware import MOST_DECODERS
 
     parser = Parser(
@@ -111,22 +111,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         help="a list of videos as training reads it, `path label` or `path frames label` a line; "
         "the labels are not looked at (--labels FILE compares them)",
     )
-    add("--bundle", metavar="DIR", help="the exported bundle (default: bundles/dml)")
-    add("--precision", default="fp32", help=PRECISION_HELP)
-    add(
-        "--backend",
-        default="onnxruntime",
-        metavar="NAME",
-        help=f"{', '.join(BACKENDS)}; or auto: the best of those that run here "
-        "(default: onnxruntime, on the CPU, which starts soonest)",
-    )
-    add(
-        "--device",
-        type=from_zero,
-        default=0,
-        metavar="N",
-        help="which GPU, for backends that run on one (default: 0)",
-    )
+    add_runtime_options(parser, threads=f", and as many that decode, up to {MOST_DECODERS}")
     add(
         "--batch-size",
         type=from_one,
@@ -152,13 +137,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         type=from_one,
         metavar="N",
         help="moments of a video to take clips at, scores averaged (default: as the bundle says)",
-    )
-    add(
-        "--threads",
-        type=from_one,
-        metavar="N",
-        help=f"threads of the network, and as many that decode, up to {MOST_DECODERS} (default: "
-        "all cores)",
     )
     add(
         "--format",

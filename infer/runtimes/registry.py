@@ -30,10 +30,6 @@ def _described() -> Iterator[Backend]:
 BACKENDS: Mapping[str, Backend] = {backend.name: backend for backend in _described()}
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-PRECISION_HELP = (
-    "fp32, int8, ... as the bundle has; or auto: int8 if the bundle has it and this machine "
-    "computes it right, else fp32 (default: fp32)"
-)
 
 
 def backend_packages() -> tuple[str, ...]:

@@ -87,9 +87,9 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 def _parser(prog: str) -> argparse.ArgumentParser:
     from ..command.option_values import above_zero, from_one, from_zero, whole
     from ..command.reading_options import add_limit_options
+    from ..command.runtime_options import add_runtime_options
     from ..command.score_options import add_score_options
     from ..containers.limits import Limits
-    from ..runtimes.registry import BACKENDS, PRECISION_HELP
     from ..system.hardware import LARGEST_LIMIT
     from .limits import ServiceLimits
 
@@ -102,18 +102,9 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "after Ctrl-C, 2 wrong use.",
     )
     add = parser.add_argument
-    add("--bundle", required=True, metavar="DIR", help="the exported bundle")
-    add("--precision", default="fp32", help=PRECISION_HELP)
-    add(
-        "--backend",
-        default="onnxruntime",
-        metavar="NAME",
-        help=f"{', '.join(BACKENDS)}; or auto (default: onnxruntime)",
-    )
-    add("--device", type=from_zero, default=0, metavar="N", help="which GPU (default: 0)")
+    add_runtime_options(parser, needs_bundle=True)
     add("--max-batch", type=from_one, metavar="N", help="clips through the network at once, at "
         "most (default: as the bundle says)")  # fmt: skip
-    add("--threads", type=from_one, metavar="N", help="of the network (default: all cores)")
     add_score_options(parser, goal="default of the option threshold of /predict: the score")
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, which only "
         "this machine reaches)")  # fmt: skip

@@ -12,9 +12,9 @@ from ..command.parser import Parser
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of a program of that name."""
     from ..command.option_values import above_zero, from_one, from_zero
+    from ..command.runtime_options import add_runtime_options
     from ..command.score_options import add_score_options, share
     from ..containers.limits import LIMITS
-    from ..runtimes.registry import BACKENDS, PRECISION_HELP
     from .records import FORMATS
 
     found = Parser(
@@ -38,16 +38,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         "trained on)",
     )
     add("--stride", type=_seconds, metavar="S", help="seconds between windows (default: --window)")
-    add("--bundle", metavar="DIR", help="the exported bundle (default: bundles/dml)")
-    add("--precision", default="fp32", help=PRECISION_HELP)
-    add(
-        "--backend",
-        default="onnxruntime",
-        metavar="NAME",
-        help=f"{', '.join(BACKENDS)}; or auto (default: onnxruntime)",
-    )
-    add("--device", type=from_zero, default=0, metavar="N", help="which GPU (default: 0)")
-    add("--threads", type=from_one, metavar="N", help="threads of the network (default: all cores)")
+    add_runtime_options(found)
     add("--top-k", type=from_one, default=5, metavar="K", help="answers a window (default: 5)")
     add(
         "--threshold",
