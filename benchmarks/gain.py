@@ -30,7 +30,6 @@ from benchmarks.deployments.deployment import choose_deployments
 from benchmarks.deployments.logits import Logits, logits_path, write_logits
 from benchmarks.gate.conditions import CONDITIONS, parse_requirements
 from benchmarks.gate.flipped_clips import Sheets, contact_sheets
-from benchmarks.gate.layer_record import layer_record
 from benchmarks.gate.listed_clips import answer_listed
 from benchmarks.gate.options import (
     add_deployments,
@@ -45,11 +44,12 @@ from benchmarks.gate.options import (
     load_bundles,
     rule_problems,
 )
-from benchmarks.gate.records import cell_rows, choice_record, data_record, logits_of
-from benchmarks.gate.result_file import FORMAT, FORMAT_VERSION
+from benchmarks.gate.results.layer_record import layer_record
+from benchmarks.gate.results.records import cell_rows, choice_record, data_record, logits_of
+from benchmarks.gate.results.result_file import FORMAT, FORMAT_VERSION
+from benchmarks.gate.results.sheets_file import sheets_path, write_sheets
+from benchmarks.gate.results.summary import overall, summary_path, write_summary
 from benchmarks.gate.sentences.explanations import gate_sentences
-from benchmarks.gate.sheets_file import sheets_path, write_sheets
-from benchmarks.gate.summary import overall, summary_path, write_summary
 from benchmarks.gate.verdict import Rule
 from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
 from benchmarks.perturb.run import measure_into, verdict_status

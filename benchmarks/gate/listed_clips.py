@@ -18,7 +18,7 @@ from benchmarks.deployments.fold_answers import (
     check_folds,
     frames_suffix,
 )
-from benchmarks.gate.records import bundle_record
+from benchmarks.gate.results.records import bundle_record
 from benchmarks.stats.resample import Groups
 from infer.clips.spec import ClipSpec
 from train.data.dataset import ClipDataset

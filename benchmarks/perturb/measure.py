@@ -27,7 +27,7 @@ from benchmarks.deployments.answers import (
 from benchmarks.deployments.deployment import Choice, Deployment, choose_deployments
 from benchmarks.deployments.logits import logits_key
 from benchmarks.gate.options import load_bundles
-from benchmarks.gate.records import bundle_record, choice_record, data_record
+from benchmarks.gate.results.records import bundle_record, choice_record, data_record
 from benchmarks.gate.verdict import Rule
 from benchmarks.perturb.cameras import CLEAN, PERTURBATIONS
 from benchmarks.perturb.clips import PerturbedClips, subset

@@ -20,7 +20,7 @@ from benchmarks.common import machine
 from benchmarks.common.command import RESAMPLES, add_out, take_signals
 from benchmarks.common.errors import BenchmarkError, StepError
 from benchmarks.common.result_file import dump, header
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results.result_file import load_results
 from benchmarks.gate.verdict import Rule
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured

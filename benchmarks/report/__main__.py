@@ -21,9 +21,9 @@ from typing import Any
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
 from benchmarks.gate.flipped_clips import Sheets
-from benchmarks.gate.result_file import load_results
-from benchmarks.gate.sheets_file import read_sheets
-from benchmarks.gate.summary import write_summary
+from benchmarks.gate.results.result_file import load_results
+from benchmarks.gate.results.sheets_file import read_sheets
+from benchmarks.gate.results.summary import write_summary
 from benchmarks.pages import html_page
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured

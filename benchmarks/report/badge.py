@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
+from benchmarks.gate.results.summary import overall
 from benchmarks.gate.sentences.explanations import VERDICTS
-from benchmarks.gate.summary import overall
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, reference_row
 from benchmarks.pages import numbers
 

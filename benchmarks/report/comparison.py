@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.gate.results.summary import chosen_row, latencies
 from benchmarks.gate.sentences import explanations
-from benchmarks.gate.summary import chosen_row, latencies
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Mark, Rows
 from benchmarks.pages.parts import Badge, Figure, Overview, Plot, Section, Table, bounds

@@ -9,8 +9,8 @@ import numpy as np
 
 from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.conditions import CONDITIONS, MET, MISSED
+from benchmarks.gate.results.summary import chosen_row
 from benchmarks.gate.sentences.conditions import measured_words
-from benchmarks.gate.summary import chosen_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Section, Table, bounds
 from train.evaluation.per_class import confusion

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.gate.results.summary import chosen_row, latencies, overall
 from benchmarks.gate.sentences import explanations
-from benchmarks.gate.summary import chosen_row, latencies, overall
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Figure, Overview

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS, Answers
-from benchmarks.gate.check import stored_answers
 from benchmarks.gate.deployment_verdict import correct_within
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results.check import stored_answers
+from benchmarks.gate.results.result_file import load_results
 from benchmarks.measures.flips import directed_flips
 from benchmarks.stats.resample import Bootstrap, Groups, Interval
 from benchmarks.stats.two_results import paired_difference, unpaired_difference

@@ -16,9 +16,9 @@ from benchmarks.deployments.accuracy import Answers
 from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.conditions import apply_conditions, parse_requirements, settle
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results.result_file import load_results
+from benchmarks.gate.results.summary import summary_record
 from benchmarks.gate.sentences.explanations import verdict_sentences
-from benchmarks.gate.summary import summary_record
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, Rule
 from tests.benchmarks.gate.networks import cell, run
 from tests.benchmarks.older_results import as_version_3

@@ -17,8 +17,8 @@ from scipy.special import softmax
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.logits import read_logits
 from benchmarks.gate import flipped_clips
-from benchmarks.gate.result_file import load_results
-from benchmarks.gate.sheets_file import read_sheets
+from benchmarks.gate.results.result_file import load_results
+from benchmarks.gate.results.sheets_file import read_sheets
 from benchmarks.report.__main__ import main as report
 from infer.clips.contact_sheet import GAP
 from infer.clips.preprocess import load_clips

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results.result_file import load_results
 from benchmarks.pages.numbers import NOT_DISTINGUISHABLE
 from tests.benchmarks.gate.networks import cell, run
 

@@ -15,7 +15,7 @@ from benchmarks.deployments import answers
 from benchmarks.deployments.accuracy import answers_of
 from benchmarks.deployments.logits import read_logits
 from benchmarks.gain import main
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results.result_file import load_results
 from benchmarks.report.__main__ import main as report
 from infer.bundle.bundle import Bundle
 from infer.system.errors import BackendUnavailable

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.deployments.logits import read_logits
 from benchmarks.gain import main
-from benchmarks.gate.result_file import load_results
-from benchmarks.gate.sheets_file import read_sheets
+from benchmarks.gate.results.result_file import load_results
+from benchmarks.gate.results.sheets_file import read_sheets
 from benchmarks.report.__main__ import main as report
 from tests.benchmarks.gate.networks import run
 from train.data.clip_set import clip_set

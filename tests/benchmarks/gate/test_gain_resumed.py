@@ -15,7 +15,7 @@ import pytest
 from benchmarks.deployments import answers
 from benchmarks.deployments.answer_cache import files_of, gate_cache
 from benchmarks.deployments.deployment import Deployment
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results.result_file import load_results
 from infer.bundle.bundle import Bundle
 from tests.benchmarks.gate.networks import run
 from train.data.lists import Sample

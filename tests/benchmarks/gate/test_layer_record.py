@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from benchmarks.gate import layer_record
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results import layer_record
+from benchmarks.gate.results.result_file import load_results
 from infer.bundle.bundle import describe_file, write_bundle_json
 from infer.clips.preprocess import load_clips
 from tests.benchmarks.gate.networks import SEES, SPEC, run, write_bundle

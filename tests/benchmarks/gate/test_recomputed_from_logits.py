@@ -11,7 +11,7 @@ from scipy.special import softmax
 from scipy.stats import rankdata
 
 from benchmarks.deployments.logits import logits_path, read_logits
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results.result_file import load_results
 from benchmarks.report.__main__ import main
 from tests.benchmarks.gate.networks import run
 from tests.benchmarks.older_results import as_version_3

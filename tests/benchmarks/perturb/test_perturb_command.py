@@ -14,7 +14,7 @@ from benchmarks.deployments import answers
 from benchmarks.deployments.answer_cache import AnswerCache
 from benchmarks.deployments.logits import read_logits
 from benchmarks.gain import main as gain
-from benchmarks.gate.result_file import load_results
+from benchmarks.gate.results.result_file import load_results
 from benchmarks.gate.verdict import Rule
 from benchmarks.perturb import cameras, measure
 from benchmarks.perturb.cameras import PERTURBATIONS, Perturbation

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.common.result_file import dump
-from benchmarks.gate import summary as gate_summary
+from benchmarks.gate.results import summary as gate_summary
 from benchmarks.gate.sentences import explanations
 from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main

@@ -22,9 +22,9 @@ from benchmarks.deployments.accuracy import MODELS
 from benchmarks.deployments.logits import logits_key, logits_path, read_logits
 from benchmarks.gate.answer_figures import add_answer_figures
 from benchmarks.gate.calibrations import add_calibrations
-from benchmarks.gate.check import stored_answers
 from benchmarks.gate.deployment_verdict import cell_verdict, correct_within
 from benchmarks.gate.one_class import lost_classes
+from benchmarks.gate.results.check import stored_answers
 from benchmarks.gate.verdict import FAIL, Rule, reference_row
 from benchmarks.stats import paired
 from benchmarks.stats.need import NO_NEED

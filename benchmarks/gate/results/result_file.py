@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.result_file import complete, read
-from benchmarks.gate.check import verify
-from benchmarks.gate.upgrade import BEFORE, OLDEST, upgraded
+from benchmarks.gate.results.check import verify
+from benchmarks.gate.results.upgrade import BEFORE, OLDEST, upgraded
 
 FORMAT = "clipduet-benchmark"
 FORMAT_VERSION = 4
