@@ -29,7 +29,7 @@ from benchmarks.service.bodies import (
     file_body,
     hostile_bodies,
 )
-from benchmarks.service.clients import Outcome, ask_all
+from benchmarks.service.clients import Outcome, ask_all, counted_answers
 from benchmarks.service.process import Watched, service
 from export.option_limits import SEED, SHARE, THREADS, Allowed
 from infer.command.parser import Parser
@@ -50,6 +50,10 @@ NUMBERS = {
 }
 GROWTH = 0.1
 """Of the service's memory, from the first fifth of the time to the last, that counts as flat."""
+CLOSED_WITHIN = 30.0
+"""Seconds in which a service without requests closes its connections."""
+FEW = 2
+"""Files more than at its start that are no leak: a worker that is being replaced has some."""
 JUDGED = 120
 """Looks at the memory, a minute, from which it is judged: it grows while all begins."""
 
@@ -111,8 +115,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     start = time.perf_counter()
     with service(options.bundle, settings, kill_every=options.kill_every, seed=options.seed) as one:
         log.info(f"{options.requests} requests from {options.clients} clients to {one.address}")
+        counted_answers(one.address)  # its sockets are open once it answers
+        files = one.open_files()
         outcomes = asyncio.run(ask_all(one.address, plan, clients=options.clients))
-    seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        counted = counted_answers(one.address)
+        left_open = files_left_open(one, files)
     return {
         **header("clipduet.service", 1),
         "bundle": options.bundle.name,
@@ -121,7 +129,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "workers": options.workers,
         "threads": options.threads,
         "seed": options.seed,
-        **summary(outcomes, one, seconds),
+        **summary(outcomes, one, seconds, counted=counted, left_open=left_open),
         "machine": machine.machine(),
     }
 
@@ -152,8 +160,26 @@ def known_bodies(bundle: Path, videos: Sequence[Path]) -> list[Body]:
     return bodies
 
 
-def summary(outcomes: Sequence[Outcome], one: Watched, seconds: float) -> dict[str, Any]:
-    """What came of the requests, and of the service's memory."""
+def files_left_open(one: Watched, first: int) -> int:
+    """Files and sockets beyond the `first` ones, once idle connections are closed."""
+    until = time.monotonic() + CLOSED_WITHIN
+    while (left := one.open_files() - first) > 0 and time.monotonic() < until:
+        time.sleep(0.2)
+    return max(left, 0)
+
+
+def summary(
+    outcomes: Sequence[Outcome], one: Watched, seconds: float, *, counted: int, left_open: int
+) -> dict[str, Any]:
+    """What came of the requests, and of the service's memory.
+
+    Args:
+        outcomes: of all requests.
+        one: the service.
+        seconds: from its start to the last answer.
+        counted: responses by its own count.
+        left_open: files that it has open beyond those of its start.
+    """
     verdicts = Counter(outcome.verdict for outcome in outcomes)
     wrong = {
         f"{outcome.body.name}: {outcome.verdict}"
@@ -166,6 +192,7 @@ def summary(outcomes: Sequence[Outcome], one: Watched, seconds: float) -> dict[s
     flat = last <= (1 + GROWTH) * first if len(one.resident) >= JUDGED else None
     return {
         "requests": len(outcomes),
+        "answers_by_its_own_count": counted,
         "right": verdicts["right"],
         "killed_workers": one.killed,
         "good_files_lost_to_killed_workers": verdicts["killed"],
@@ -185,7 +212,9 @@ def summary(outcomes: Sequence[Outcome], one: Watched, seconds: float) -> dict[s
             "most_of_workers": max(one.workers_resident, default=0),
         },
         "resident_flat": flat,
-        "met": not wrong and verdicts["killed"] <= one.killed and flat is not False,
+        "files_left_open": left_open,
+        "met": not wrong and verdicts["killed"] <= one.killed and flat is not False
+        and counted == len(outcomes) and left_open <= FEW,
     }  # fmt: skip
 
 
@@ -197,12 +226,14 @@ def lines(result: dict[str, Any]) -> list[str]:
     memory = {name: f"{value / 2**20:.0f} MiB" for name, value in result["resident_bytes"].items()}
     lost = result["good_files_lost_to_killed_workers"]
     return [
-        f"{result['right']} of {result['requests']} answers are right",
+        f"{result['right']} of {result['requests']} answers are right; by its own count the "
+        f"service gave {result['answers_by_its_own_count']}",
         f"{result['killed_workers']} workers were killed; {lost} good files were lost to that",
         *(f"wrong: {one}" for one in result["wrong"][:20]),
         f"good files: {latency}; {result['requests_per_second']} requests a second",
         f"memory of the service: {memory['first_fifth']} in the first fifth of the time, "
-        f"{memory['last_fifth']} in the last, {memory['most']} at most",
+        f"{memory['last_fifth']} in the last, {memory['most']} at most; "
+        f"{result['files_left_open']} files are left open",
         "all is right" if result["met"] else "NOT all is right",
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from benchmarks.service.bodies import GOOD, SLOW, Body
 
 TIMEOUT = 300.0
 """Seconds that a client waits for its answer."""
+_ANSWERS = re.compile(r'^clipduet_requests_total\{route="/predict",[^}]*\} (\S+)$', re.M)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,14 @@ async def ask_all(address: str, plan: Sequence[Body], *, clients: int) -> list[O
     async with httpx.AsyncClient(limits=limits, timeout=TIMEOUT, trust_env=False) as client:
         each = await asyncio.gather(*(_ask(client, address, left) for _ in range(clients)))
     return [outcome for outcomes in each for outcome in outcomes]
+
+
+def counted_answers(address: str) -> int:
+    """Responses to /predict that the service has counted itself."""
+    import httpx
+
+    page = httpx.get(f"{address}/metrics", timeout=TIMEOUT, trust_env=False).text
+    return round(sum(map(float, _ANSWERS.findall(page))))
 
 
 async def _ask(client: Any, address: str, left: Iterator[Body]) -> list[Outcome]:

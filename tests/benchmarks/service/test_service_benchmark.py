@@ -47,6 +47,7 @@ def test_a_small_run_is_right_and_is_written(
     found = json.loads(out.read_text())
     assert found["format"] == "clipduet.service" and found["met"] is True
     assert found["requests"] == found["right"] == 40 and found["wrong"] == []
+    assert found["answers_by_its_own_count"] == 40 and found["files_left_open"] <= 2
     assert sum(found["statuses"].values()) == 40 and set(found["statuses"]) >= {"200", "422", "408"}
     assert 0 < found["latency_seconds"]["p50"] <= found["latency_seconds"]["p99"]
     assert found["resident_bytes"]["most"] > 0
