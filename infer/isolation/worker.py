@@ -25,6 +25,8 @@ from ..containers.limits import Limits
 from ..system.errors import NO_MEMORY, ClipDuetError
 from .messages import ConnectionLost, receive, send
 
+_SAID = 16 << 20
+"""Bytes of what a process may write about one video."""
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 """Flags of `unshare`, of Linux."""
 
@@ -71,6 +73,10 @@ def _listen(connection: socket.socket, jobs: queue.SimpleQueue[dict[str, Any]]) 
 
 def _limit(memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # It writes no files; what decoders say goes into one that must not fill the disk.
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    said = _SAID if hard == resource.RLIM_INFINITY else min(_SAID, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (said, hard))
     taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = min(taken + memory, sys.maxsize if hard == resource.RLIM_INFINITY else hard)

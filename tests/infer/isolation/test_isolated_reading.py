@@ -59,6 +59,14 @@ def opened(file, *args, **options):
             pass
         else:
             os._exit(7)
+    if "chatty" in name:
+        for _ in range(4):
+            try:
+                os.write(2, bytes(20 << 20))
+            except OSError:
+                pass
+        if os.fstat(2).st_size > 20 << 20:
+            os._exit(7)
     if "raise" in name:
         raise KeyError("a bug")
     if "mistake" in name:
@@ -129,6 +137,12 @@ def test_a_process_that_reads_has_no_network(broken_decoder, colour_clip):
     with socket.create_server(("127.0.0.1", 0)) as listener, IsolatedReading(1) as reading:
         Path(f"{clip}.port").write_text(str(listener.getsockname()[1]))
         reading.load(clip, SPEC)
+
+
+def test_what_a_decoder_says_does_not_fill_the_disk(broken_decoder, colour_clip):
+    clip = colour_clip("chatty.mp4", "red")
+    with IsolatedReading(1) as reading:
+        assert reading.load(clip, SPEC)[1].frames
 
 
 def test_what_is_no_fault_of_the_video_stays_what_it_is(broken_decoder, colour_clip):
