@@ -64,6 +64,8 @@ class Guard:
             elif _is_of_another_site(scope):
                 await exchange.refuse(403, "site", "a page of another site may not send requests")
             else:
+                if scope["method"] == "HEAD":  # the answer of GET; the server leaves its body out
+                    scope = exchange.scope = {**scope, "method": "GET"}
                 await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
             # The grace time is over: what was accepted is answered all the same.
@@ -83,13 +85,21 @@ def _is_of_another_site(scope: Scope) -> bool:
     return scope["method"] == "POST" and (b"sec-fetch-site", b"cross-site") in scope["headers"]
 
 
+def _has_body(scope: Scope) -> bool:
+    """Whether a body is announced; one of GET must arrive as well, or its connection is closed."""
+    said = {(name, value) for name, value in scope["headers"]}
+    names = {name for name, value in said - {(b"content-length", b"0")}}
+    return not names.isdisjoint((b"content-length", b"transfer-encoding"))
+
+
 class _Exchange:
-    """One request and its response."""
+    """One request and its response; `scope`: of the application, which names the route there."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, metrics: Metrics) -> None:
         self.status = 0
-        self._scope, self._receive, self._send, self._metrics = scope, receive, send, metrics
-        self._arrived = scope["method"] in ("GET", "HEAD")
+        self.scope = scope
+        self._receive, self._send, self._metrics = receive, send, metrics
+        self._arrived = not _has_body(scope)
         self._asked = False
 
     async def receive(self) -> Any:
@@ -104,7 +114,7 @@ class _Exchange:
             close = [] if await self._drained() else [(b"connection", b"close")]
             headers = [(name.lower().encode(), text.encode()) for name, text in HEADERS.items()]
             message = {**message, "headers": [*message.get("headers", ()), *headers, *close]}
-            route = getattr(self._scope.get("route"), "path", "other")
+            route = getattr(self.scope.get("route"), "path", "other")
             self._metrics.request(route, self.status)
         await self._send(message)
 
@@ -120,7 +130,7 @@ class _Exchange:
 
     async def _drained(self) -> bool:
         """Whether the whole body has arrived, after a while."""
-        waits = any(name == b"expect" for name, _ in self._scope["headers"])
+        waits = any(name == b"expect" for name, _ in self.scope["headers"])
         if waits and not self._asked:
             return self._arrived  # the client sends nothing before it is told to
         until = asyncio.get_running_loop().time() + DRAINING

@@ -23,6 +23,11 @@ KEPT_ALIVE = 5
 """Seconds that a connection is kept without a request."""
 CONNECTIONS = 512
 """Connections at once; more get 503."""
+HEAD_BYTES = 16 << 10
+"""Of the head of a request."""
+CHUNKS, CHUNK_BYTES = 1000, 256
+"""Chunks of a body that may be as small as can be, and what the others have on average. Each takes
+as much time as the head of a request, and others wait meanwhile."""
 _BACKLOG = 256
 
 
@@ -117,6 +122,7 @@ def configuration(app: Guard, grace: float) -> Any:
         limit_concurrency=CONNECTIONS,
         timeout_keep_alive=KEPT_ALIVE,
         timeout_graceful_shutdown=max(round(grace), 1),
+        h11_max_incomplete_event_size=HEAD_BYTES,
     )
 
 
@@ -140,20 +146,47 @@ def _handled(stop: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 def _patient_protocol() -> type[asyncio.Protocol]:
     """The protocol of uvicorn, which gives up on clients that send or read nothing.
 
-    By itself it waits for the head of a request, and for a client that does not read, for ever.
+    By itself it waits for the head of a request, and for a client that does not read, for ever;
+    also where the connection is to be closed and the client has not read the rest.
     """
     import h11
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
+    class Connection(h11.Connection):
+        _chunks = _bytes = 0
+
+        def next_event(self) -> Any:
+            event = super().next_event()
+            if isinstance(event, h11.Request):
+                self._chunks = self._bytes = 0
+            elif isinstance(event, h11.Data) and event.chunk_end:
+                self._chunks += 1
+                self._bytes += len(event.data)
+                if self._chunks > CHUNKS + self._bytes // CHUNK_BYTES:
+                    raise h11.RemoteProtocolError("the body is in too many small chunks")
+            return event
+
     class Patient(H11Protocol):
         _head: asyncio.TimerHandle | None = None
         _unread: asyncio.TimerHandle | None = None
+        _closing: asyncio.TimerHandle | None = None
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.conn = Connection(h11.SERVER, HEAD_BYTES)
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
             self._expect_head()
+            self._look_for_the_end(False)
 
         def data_received(self, data: bytes) -> None:
+            # A head that is too long is found before all of it is parsed.
+            while self.conn.their_state is h11.IDLE and len(data) > HEAD_BYTES:
+                super().data_received(data[:HEAD_BYTES])
+                data = data[HEAD_BYTES:]
+                if self.transport.is_closing():
+                    return
             super().data_received(data)
             if self.conn.their_state is not h11.IDLE:
                 self._cancel()
@@ -164,6 +197,8 @@ def _patient_protocol() -> type[asyncio.Protocol]:
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._cancel()
+            if self._closing is not None:
+                self._closing.cancel()
             self.resume_writing()
             super().connection_lost(exc)
 
@@ -176,6 +211,14 @@ def _patient_protocol() -> type[asyncio.Protocol]:
                 self._unread.cancel()
                 self._unread = None
             super().resume_writing()
+
+        def _look_for_the_end(self, before: bool) -> None:
+            """Abort a connection that was to be closed at the last look already."""
+            closing = self.transport.is_closing()
+            if closing and before:
+                self.transport.abort()
+            else:
+                self._closing = self.loop.call_later(SENDING, self._look_for_the_end, closing)
 
         def _expect_head(self) -> None:
             self._cancel()
