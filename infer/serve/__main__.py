@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     from .server import address_of, is_local, listening, run
     from .service import Service
     from .tokens import read_tokens
+    from .uploads import kept
 
     tokens = read_tokens(args.tokens) if args.tokens else None
     workers = args.workers or min(args.threads or cores(), MOST_DECODERS)
@@ -71,9 +72,10 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
         warning = decoder_warning(model.bundle.decoder, installed())
         if warning:
             log.warning(warning)
-        folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="clipduet-serve-"))
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="clipduet-serve-")))
+        opened.enter_context(kept(folder))
         least = goal_threshold(args, model.bundle) or 0.0
-        service = Service(model, reading, limits, Path(folder), threshold=least)
+        service = Service(model, reading, limits, folder, threshold=least)
         opened.callback(service.close)
         service.warm_up()
         where = address_of(made)

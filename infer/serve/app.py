@@ -6,12 +6,16 @@
 from pathlib import Path
 from typing import Any
 
+from ..system.errors import os_reason
+from ..system.log import logger
 from .guard import Guard
 from .inference_route import add_inference
 from .predict_route import add_predict
-from .refusal import FAILED, ClientGone, Refused
+from .refusal import FAILED, ClientGone, Refused, of_system
 from .service import Service
 from .tokens import Tokens
+
+log = logger(__name__)
 
 PAGE = Path(__file__).with_name("page")
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -73,6 +77,11 @@ def _add_errors(app: Any, service: Service) -> None:
     async def on_client_gone(request: Request, error: ClientGone) -> Response:
         service.metrics.refused("gone")
         return Response(status_code=499)  # nobody reads it
+
+    @app.exception_handler(OSError)
+    async def on_system(request: Request, error: OSError) -> Response:
+        log.error(os_reason(error))
+        return refused(request, of_system(error))
 
     @app.exception_handler(Exception)
     async def on_bug(request: Request, error: Exception) -> Response:

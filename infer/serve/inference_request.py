@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .uploads import Upload, new_path
 MOST_JSON = 16 << 20
 """Bytes; each number of a list takes several in memory."""
 _MOST_SIZE = 1 << 31
+_MOST_OUTPUTS = 16
 _PIECE = 1 << 20
 
 
@@ -57,6 +59,10 @@ class InferRequest:
     outputs: tuple[Output, ...] | None
     binary: bool
     path: Path
+
+    def without_data(self) -> InferRequest:
+        """The same without the values of its JSON."""
+        return replace(self, input=replace(self.input, data=None))
 
 
 def wrong(reason: str) -> Refused:
@@ -133,14 +139,20 @@ def _outputs(content: Mapping[str, Any]) -> tuple[Output, ...] | None:
         return None
     if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
         raise wrong("outputs must be a list of tensors, at least one")
-    outputs = []
+    outputs: list[Output] = []
     for one in found:
         parameters = _mapping(one, "parameters")
         classes = parameters.get("classification", 0)
         if not is_whole(classes, 0, _MOST_SIZE):
             raise wrong("classification must be a whole number")
         binary = parameters.get("binary_data") is True
-        outputs.append(Output(str(one.get("name"))[:80], binary, classes))
+        name = str(one.get("name"))[:80]
+        # Each is a tensor of the response: a short request must not make an endless one.
+        if any(name == other.name for other in outputs):
+            raise wrong(f"the output {name!r} is asked for more than once")
+        outputs.append(Output(name, binary, classes))
+        if len(outputs) > _MOST_OUTPUTS:
+            raise wrong(f"outputs names more than {_MOST_OUTPUTS} tensors")
     return tuple(outputs)
 
 
@@ -161,15 +173,28 @@ def clips_of(request: InferRequest, clip_shape: Sequence[int]) -> Clips:
             raise wrong(f"{one.name} has {length:,} bytes, but its shape needs {size:,}")
         # Read as the network needs it: a request may be larger than what should be in memory.
         return np.memmap(request.path, np.uint8, "r", begin, one.shape)
+    numbers = _flat(one)
+    if len(numbers) != size:
+        raise wrong(f"{one.name} has {len(numbers):,} numbers, but its shape needs {size:,}")
     try:
-        values = np.array(one.data)
+        # NumPy makes room for the longest of texts as often as there are elements: none gets there.
+        if set(map(type, numbers)) != {int}:
+            raise ValueError
+        return np.frombuffer(bytes(numbers), np.uint8).reshape(one.shape)
     except ValueError:
-        raise wrong(f"the data of {one.name} are lists of different lengths") from None
-    if values.size != size:
-        raise wrong(f"{one.name} has {values.size:,} numbers, but its shape needs {size:,}")
-    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
-        raise wrong(f"{one.name} must be whole numbers from 0 to 255")
-    return values.astype(np.uint8).reshape(one.shape)
+        raise wrong(f"{one.name} must be whole numbers from 0 to 255") from None
+
+
+def _flat(one: Input) -> list[Any]:
+    """The elements of data, which may be a list for each dimension of the shape, or one list."""
+    values = one.data
+    for _ in one.shape[1:]:
+        if not isinstance(values, list) or not values or not isinstance(values[0], list):
+            break
+        if set(map(type, values)) != {list} or len(set(map(len, values))) != 1:
+            raise wrong(f"the data of {one.name} are lists of different lengths")
+        values = list(itertools.chain.from_iterable(values))
+    return values if isinstance(values, list) else [values]
 
 
 def videos_of(request: InferRequest, folder: Path, most: int, found: list[Upload]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..pipeline.rank import calibrated_scores
-from ..runtimes.base import Logits
+from ..runtimes.base import Clips, Logits
 from .inference_request import InferRequest, clips_of, read_request, videos_of, wrong
 from .inference_response import VERSION, Tensor, infer_response
 from .refusal import FAILED, ClientGone, Refused
@@ -28,6 +28,7 @@ def add_inference(app: Any, service: Service) -> None:
     from .. import __version__
 
     name = served_name(service)
+    parsing = asyncio.Lock()
 
     def check(model: str, version: str) -> None:
         if model != name:
@@ -72,9 +73,15 @@ def add_inference(app: Any, service: Service) -> None:
             if await request.is_disconnected():
                 raise ClientGone
             length = headers.get("inference-header-content-length")
-            asked = await asyncio.to_thread(read_request, files[0].path, length)
-            tensors = await _tensors(asked, service, files)
-        body, about = infer_response(asked, name, tensors, service.model.classes)
+            # One at a time, and dropped at once: JSON takes many times its bytes in memory.
+            async with parsing:
+                asked = await asyncio.to_thread(read_request, files[0].path, length)
+                given = await asyncio.to_thread(_given, asked, service, files)
+                asked = asked.without_data()
+            tensors = await _tensors(given, service)
+        body, about = await asyncio.to_thread(
+            infer_response, asked, name, tensors, service.model.classes
+        )
         return Response(body, headers=about)
 
 
@@ -104,26 +111,32 @@ def model_metadata(service: Service) -> dict[str, Any]:
     }
 
 
-async def _tensors(asked: InferRequest, service: Service, files: list[Upload]) -> dict[str, Tensor]:
-    """All outputs; files that are written are added to `files`."""
+def _given(asked: InferRequest, service: Service, files: list[Upload]) -> Clips | list[Upload]:
+    """The clips or videos of a request; files that are written are added to `files`."""
     bundle, model = service.model.bundle, service.model
-    given = (asked.input.name, asked.input.datatype)
-    if given == (bundle.input_name, "UINT8"):
-        clips = await asyncio.to_thread(clips_of, asked, model.clip_shape)
-        logits = await service.logits(clips)
-        each = [row[None] for row in logits]
-    elif given == (VIDEO, "BYTES"):
-        most = service.limits.body.files
+    name, datatype = asked.input.name, asked.input.datatype
+    if (name, datatype) == (bundle.input_name, "UINT8"):
+        return clips_of(asked, model.clip_shape)
+    if (name, datatype) == (VIDEO, "BYTES"):
         videos: list[Upload] = []
         try:
-            await asyncio.to_thread(videos_of, asked, service.folder, most, videos)
+            videos_of(asked, service.folder, service.limits.body.files, videos)
         finally:
             files += videos
-        each = await _logits_of_videos(service, videos)
+        return videos
+    there = f"{bundle.input_name} (UINT8), {VIDEO} (BYTES)"
+    raise wrong(f"there is no input {name!r} ({datatype!r}); there are: {there}")
+
+
+async def _tensors(given: Clips | list[Upload], service: Service) -> dict[str, Tensor]:
+    """All outputs."""
+    bundle, model = service.model.bundle, service.model
+    if isinstance(given, list):
+        each = await _logits_of_videos(service, given)
         logits = np.concatenate(each)
     else:
-        there = f"{bundle.input_name} (UINT8), {VIDEO} (BYTES)"
-        raise wrong(f"there is no input {given[0]!r} ({given[1]}); there are: {there}")
+        logits = await service.logits(given)
+        each = [row[None] for row in logits]
     if not np.isfinite(logits).all():
         raise Refused(500, "network", FAILED)
     scores = np.stack([calibrated_scores(one, model.temperature) for one in each])

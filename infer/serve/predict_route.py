@@ -2,13 +2,11 @@
 
 # No `from __future__ import annotations`: see app.py.
 
-import asyncio
 import time
 from dataclasses import replace
 from typing import Annotated, Any
 
 from ..command.output import record
-from .frames import frame_pictures
 from .refusal import STATUS, ClientGone, Refused
 from .service import Answer, Service, all_of
 from .uploads import uploads
@@ -114,10 +112,9 @@ def add_predict(app: Any, service: Service) -> None:
                 service.metrics.took("receive", time.perf_counter() - start)
                 if await request.is_disconnected():
                     raise ClientGone
-                answers = await all_of([service.answer(file, k=top_k) for file in files])
+                work = [service.answer(file, k=top_k, pictures=frames) for file in files]
+                answers = await all_of(work)
         results = [_result(one, threshold) for one in answers]
-        if frames:
-            await asyncio.to_thread(_add_frames, results, answers, service)
         content: dict[str, Any] = {"model": service.model.name, "results": results}
         failures = [answer.failure for answer in answers]
         if not all(failures):
@@ -149,11 +146,6 @@ def _result(answer: Answer, threshold: float) -> dict[str, Any]:
             result |= record(name, replace(prediction, topk=kept), None)
         else:
             result |= {"label": None, "index": None, "score": None, "topk": []}
+    if answer.pictures is not None:
+        result["frames"] = answer.pictures
     return result
-
-
-def _add_frames(results: list[dict[str, Any]], answers: list[Answer], service: Service) -> None:
-    for result, answer in zip(results, answers, strict=True):
-        if answer.clips is not None and answer.info is not None:
-            spec = service.model.bundle.spec
-            result["frames"] = frame_pictures(answer.clips, answer.info, spec)

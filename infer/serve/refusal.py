@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ FAILED = "the service failed; its log says why"
 STATUS = {"stopped": 503, "network": 500}
 """Of HTTP, for the kinds of failures of a video; 422 for all others."""
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OPTION = re.compile(r" \(--[\w-]+(?: of predict)?\)")
 
 
@@ -33,6 +35,14 @@ class Refused(Exception):
     def body(self) -> dict[str, str]:
         """The response as JSON."""
         return {"error": self.reason, "kind": self.kind}
+
+
+def of_system(error: OSError) -> Refused:
+    """What a client is told where the system refuses something to the service."""
+    if error.errno in _NO_ROOM:
+        again = {"Retry-After": "10"}  # other uploads are removed
+        return Refused(503, "storage", "there is no room for the upload; try again later", again)
+    return Refused(500, "service", FAILED)
 
 
 class ClientGone(Exception):

@@ -11,17 +11,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..api import Model
-from ..clips.decode import Frames, VideoInfo
 from ..isolation.reading import IsolatedReading
 from ..pipeline.predictions import Loaded, Prediction, load_video, predict_loaded
 from ..runtimes.base import Clips, Logits
 from ..system.errors import ClipDuetError
 from ..system.log import logger
+from ..system.terminal import printable
+from .frames import frame_pictures
 from .limits import ServiceLimits
 from .metrics import Metrics
 from .refusal import FAILED, Refused, told_to_client
@@ -41,14 +42,12 @@ class Answer:
     Attributes:
         prediction: as of `predict`; its video is the name that the client gave.
         failure: the kind of its error, or "".
-        clips: what the network saw; None where there is an error.
-        info: what is known about the video; None where there is an error.
+        pictures: of `frame_pictures`; None where they are not asked for, or there is an error.
     """
 
     prediction: Prediction
     failure: str
-    clips: Frames | None
-    info: VideoInfo | None
+    pictures: list[dict[str, Any]] | None
 
 
 class Service:
@@ -113,12 +112,14 @@ class Service:
         finally:
             self._inside -= 1
 
-    async def answer(self, upload: Upload, *, k: int) -> Answer:
+    async def answer(self, upload: Upload, *, k: int, pictures: bool = False) -> Answer:
         """Read an upload and classify it.
 
         Args:
             upload: a file.
             k: classes in the prediction.
+            pictures: whether those of the frames are made; the clips themselves are not kept, as a
+                request may have many files.
 
         Raises:
             Refused: 503 it waited too long; 500 the service itself fails.
@@ -135,14 +136,16 @@ class Service:
                 self.model.temperature,
             )
             (prediction,) = await self._in(self._network, lambda: list(run()))
-        failure = loaded.failure or ("network" if prediction.error is not None else "")
+            failure = loaded.failure or ("network" if prediction.error is not None else "")
+            shown, info, spec = None, loaded.info, self.model.bundle.spec
+            if pictures and not failure and clips is not None and info is not None:
+                shown = await asyncio.to_thread(frame_pictures, clips, info, spec)
         self._count(loaded, prediction.seconds - read, failure)
         error = prediction.error and told_to_client(prediction.error)
         if failure == "network":
             log.error(f"the network fails: {prediction.error}")
             error = FAILED
-        shown = replace(prediction, video=Path(upload.name), error=error)
-        return Answer(shown, failure, None if failure else clips, loaded.info)
+        return Answer(replace(prediction, video=Path(upload.name), error=error), failure, shown)
 
     async def logits_of_video(self, upload: Upload) -> Logits:
         """The logits of a video's clips, [clips, classes].
@@ -178,7 +181,8 @@ class Service:
 
         loaded = await self._in(self._readers, load)
         if loaded.failure in FAULTS:
-            log.warning(f"{upload.name}: {loaded.error}")
+            # The client chose the name: it must not begin a line of its own in a log.
+            log.warning(f"{printable(upload.name)}: {loaded.error}")
         return loaded
 
     async def _in(self, threads: Executor, work: Callable[[], T]) -> T:
