@@ -4,7 +4,8 @@ A request passes these modules, from the outside in:
 
 server              the process: sockets, slow connections, signals
 guard               around all routes: tokens, headers, refused bodies; `tokens` reads the file
-app                 all routes; those of health, counters (`metrics`) and the page (`page/`)
+app                 all routes; those of health, counters (`metrics`), the page (`page/`) and the
+                    description of all routes (`api_page`)
 predict_route       POST /predict; `frames`: what the network saw, as JPEG
 inference_route     the Open Inference Protocol; `inference_request` and `inference_response`: its
                     JSON and tensors

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..system.errors import os_reason
 from ..system.log import logger
+from .api_page import api_page
 from .guard import Guard
 from .inference_route import add_inference
 from .predict_route import add_predict
@@ -113,6 +114,11 @@ def _add_page(app: Any) -> None:
         file = PAGE / name
         path = "/" if name == "index.html" else f"/{name}"
         app.router.add_route(path, _content(file.read_bytes(), TYPES[file.suffix]))
+
+    async def docs(request: Any) -> Any:
+        return await _content(api_page(app.openapi()).encode(), TYPES[".html"])(request)
+
+    app.router.add_route("/docs", docs)
 
 
 def _content(content: bytes, kind: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 
 import cv2
@@ -166,3 +167,14 @@ def test_health_and_description(running):
     missing = running.client.get("/nothing")
     assert missing.status_code == 404 and missing.json()["kind"] == "request"
     assert running.client.get("/predict").status_code == 405
+
+
+def test_the_description_is_a_page_too(running):
+    page = running.client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    described = running.client.get("/openapi.json").json()["paths"]
+    for path in described:
+        assert html.escape(path) in page.text
+    for word in ("top_k", "1 to 3", "multipart/form-data", "429", "Retry-After", "openapi.json"):
+        assert word in page.text
+    assert "<script" not in page.text and "//" not in page.text
