@@ -136,7 +136,7 @@ def _check_options(given: Any) -> None:
 
 def _result(answer: Answer, threshold: float) -> dict[str, Any]:
     prediction = answer.prediction
-    name = str(prediction.video)
+    name = answer.name  # to the letter: a path would lose its double slashes
     if answer.failure:
         return {"video": name, "error": prediction.error, "kind": answer.failure}
     result = dict(record(name, prediction, None))

@@ -40,11 +40,13 @@ class Answer:
     """What came out for one upload.
 
     Attributes:
-        prediction: as of `predict`; its video is the name that the client gave.
+        name: as the client calls the file.
+        prediction: as of `predict`.
         failure: the kind of its error, or "".
         pictures: of `frame_pictures`; None where they are not asked for, or there is an error.
     """
 
+    name: str
     prediction: Prediction
     failure: str
     pictures: list[dict[str, Any]] | None
@@ -145,7 +147,7 @@ class Service:
         if failure == "network":
             log.error(f"the network fails: {prediction.error}")
             error = FAILED
-        return Answer(replace(prediction, video=Path(upload.name), error=error), failure, shown)
+        return Answer(upload.name, replace(prediction, error=error), failure, shown)
 
     async def logits_of_video(self, upload: Upload) -> Logits:
         """The logits of a video's clips, [clips, classes].
