@@ -88,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Make the video, classify it as a file and as a camera; JSON-ready."""
+    from infer.bundle.bundle import Bundle
+
     load = machine.load_average()
     same = ["--bundle", str(options.bundle), "--threads", str(options.threads)]
     same += ["--window", f"{options.window:g}"]
@@ -110,7 +112,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
     return {
         **header("clipduet.streams", 1),
-        "bundle": options.bundle.name,
+        "bundle": Bundle.load(options.bundle).name,
         "window": options.window,
         "stride": options.stride,
         "video": {"width": size[0], "height": size[1], "frames_per_second": options.rate},
@@ -197,16 +199,28 @@ def page(result: dict[str, Any]) -> str:
         f"Windows of {result['window']:g} s, of the file one each {result['stride']:g} s; "
         f"{video['width']} x {video['height']} pixels, {video['frames_per_second']} frames a "
         f"second; {result['threads']} thread(s); bundle {result['bundle']}; by "
-        f"`{result['command']}`."
+        f"{result['command']}."
     )
     sections = [
         Section("A long file", told_of_file(result)),
         Section("A live source that is too fast", told_of_live(result)),
-        Section("Memory", ["Resident memory of the process, mean over tenths of the windows."],
-                tables=[Table("memory", ["tenth", "file", "camera"], rows)]),
-        Section("Machine", [], tables=[
-            Table("machine", ["", ""], machine_rows(result["machine"]))]),
-    ]  # fmt: skip
+        Section(
+            "Memory",
+            [],
+            tables=[
+                Table(
+                    "Resident memory of the process, mean over tenths of the windows",
+                    ["tenth", "file", "camera"],
+                    rows,
+                )
+            ],
+        ),
+        Section(
+            "Where",
+            [],
+            tables=[Table("Hardware and versions", ["", ""], machine_rows(result["machine"]))],
+        ),
+    ]
     when = f"Measured {result['created']}. {about}"
     return markdown("Long files and live sources", when, sections)
 
