@@ -18,6 +18,7 @@ from paddle import Tensor, nn
 
 from infer.system.hardware import cores
 from train.distill.terms import Outputs
+from train.distributed.launcher import process_count
 
 VARIABLE = "CLIPDUET_AT_ONCE"
 """Set to `off`, networks run one after the other."""
@@ -38,9 +39,10 @@ def drawing(networks: Mapping[str, nn.Layer]) -> list[str]:
 def has_cores(networks: int) -> bool:
     """Whether there are cores for the threads that every network's operations take.
 
-    They take `OMP_NUM_THREADS`, and without it all cores.
+    They take `OMP_NUM_THREADS`, and without it all cores. Networks of several processes run one
+    after the other: sums over processes, such as those of batch norms, need one order in all.
     """
-    if os.environ.get(VARIABLE) == "off" or not _on_cpu():
+    if os.environ.get(VARIABLE) == "off" or not _on_cpu() or process_count() > 1:
         return False
     return networks * int(os.environ.get("OMP_NUM_THREADS") or cores()) <= cores()
 

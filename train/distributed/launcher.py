@@ -40,6 +40,11 @@ def end_with_the_launcher() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, 0)
 
 
+def process_count() -> int:
+    """How many processes the launcher has started on all machines; 1 without one."""
+    return int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+
+
 def own_address() -> str:
     """Where the launcher has told the others that this process is; "" where it has not."""
     name = os.environ.get("PADDLE_CURRENT_ENDPOINT", "").rpartition(":")[0]

@@ -22,7 +22,7 @@ import paddle
 from paddle import Tensor, distributed
 
 from infer.system.errors import ClipDuetError
-from train.distributed.launcher import own_address, use_own_interface
+from train.distributed.launcher import own_address, process_count, use_own_interface
 
 NETWORK_ERRORS = (RuntimeError, ValueError, OSError)
 """What Paddle raises when another process does not answer; and much else."""
@@ -146,7 +146,7 @@ def join() -> Team:
     Raises:
         TeamError: the processes do not reach each other.
     """
-    size = int(os.environ.get("PADDLE_TRAINERS_NUM", "1"))
+    size = process_count()
     if size == 1:
         return Team()
     use_own_interface()

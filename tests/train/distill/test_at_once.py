@@ -15,7 +15,7 @@ from tests.train.distill.pairs import BLOCKS, CE, NORMS, SECOND_CE, STAGES, S, T
 from tests.train.tiny import STUDENT, TEACHER, run, same, weights
 from train.config.load import parse_model
 from train.distill import at_once
-from train.distill.at_once import cut, run_all
+from train.distill.at_once import cut, has_cores, run_all
 from train.distill.recognizers import build_recognizer
 from train.models.heads import MoViNetHead
 
@@ -45,6 +45,15 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     monkeypatch.setattr(at_once, "cores", lambda: 2)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return seen
+
+
+def test_networks_of_several_processes_run_in_turn(
+    threads: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else their batch norms would be summed over processes in any order."""
+    assert has_cores(2)
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "2")
+    assert not has_cores(2)
 
 
 @pytest.mark.parametrize("dropout", [False, True], ids=["one draws", "both draw"])
