@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from train.config.weights_by_name import (
     MOBILENET_V2,
     MOBILENETS_V3,
     RESNETS,
+    STUDENT_OF_MOTIONS,
     TEACHER_OF_MOTIONS,
     Published,
     Shipped,
@@ -163,17 +165,36 @@ def test_imagenet_fills_a_backbone_but_its_classifier(
     assert str(cache / "lcnet.pdparams") in told and "other shape" in told
 
 
-def test_embedded_is_the_teacher_of_the_checkout() -> None:
-    model = parse_model(teacher(pretrained="embedded"))
+@pytest.mark.parametrize(
+    ("made", "file", "left_out"),
+    [(teacher, "motions_teacher.pdparams", set()),
+     (functools.partial(student, **STUDENT_OF_MOTIONS), "motions_student.pdparams",
+      {"fc.weight", "fc.bias"})],
+)  # fmt: skip
+def test_embedded_is_in_the_checkout(
+    made: Callable[..., dict[str, Any]], file: str, left_out: set[str]
+) -> None:
+    """All of the backbone but a classifier of other classes; 8 classes, not 3."""
+    model = parse_model(made(pretrained="embedded"))
     recognizer = build_recognizer(model, seed=1)
     found = load_pretrained(recognizer, model)["Student"]
-    assert set(found.loaded) == set(recognizer.student[0].state_dict())
-    assert "embedded" in str(found) and "motions_teacher.pdparams" in str(found)
+    assert set(found.loaded) == set(recognizer.student[0].state_dict()) - left_out
+    assert {one.split()[0] for one in found.reshaped} == left_out
+    assert not found.new
+    assert "embedded" in str(found) and file in str(found)
 
 
-def test_shipped_weights_are_what_their_json_says(tmp_path: Path) -> None:
-    shipped = named_weights("embedded", {"name": "ResNetTweaksTSM", **TEACHER_OF_MOTIONS})
+SHIPPED = [
+    {"name": "ResNetTweaksTSM", **TEACHER_OF_MOTIONS},
+    {"name": "PPTSM_v2", **STUDENT_OF_MOTIONS},
+]
+
+
+@pytest.mark.parametrize("backbone", SHIPPED, ids=["teacher", "student"])
+def test_shipped_weights_are_what_their_json_says(backbone: dict[str, Any], tmp_path: Path) -> None:
+    shipped = named_weights("embedded", backbone)
     assert isinstance(shipped, Shipped)
+    assert weights_file(shipped) == shipped.file
     copy = tmp_path / "copy.pdparams"
     shutil.copy(shipped.file, copy)
     with pytest.raises(CheckpointError, match="not in this checkout"):

@@ -288,9 +288,7 @@ def test_what_networks_start_from_is_in_the_configs(
     }
     named = None if start == "none" else start
     assert starts["baseline"] == starts["student"]
-    assert starts["teacher"] == named
-    # The weights of the demo's student may come with a checkout or not.
-    assert starts["student"] in ((named,) if start == "imagenet" else (named, None))
+    assert starts["teacher"] == starts["student"] == named
     assert blocks["Teacher"]["backbone"]["pretrained"] is None
     names = [term["name"] for term in pair.model["loss"]["Train"]]
     assert ("DistillationOverHaulLoss" in names) == (start != "none")
