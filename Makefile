@@ -1,6 +1,7 @@
 # Each target works alone, first, on a clean clone: it makes what it needs. `make help` lists them.
 #
-#   CONFIG=file      experiment to train instead of the demo's; for export: that of a CHECKPOINT
+#   CONFIG=file      experiment to train instead of the demo's; for export: that of a CHECKPOINT.
+#                    A folder that init wrote: its baseline and its pair
 #   RUN=folder       where its training lies (train-*, export)
 #   CHECKPOINT=file  weights to export instead of RUN's best
 #   BUNDLE=folder    bundle to write (export) or to use (predict, evaluate, doctor, engine, triton,
@@ -74,9 +75,9 @@ reads_sensitivity := $(exports) GOAL
 reads_qat := $(exports) QAT GOAL
 reads_engine := $(exports) PRECISION ENGINE_OPTIONS
 reads_triton := $(exports)
-reads_benchmark := $(trains)
+reads_benchmark := CONFIG $(trains)
 reads_perturb := $(trains)
-reads_report := $(trains)
+reads_report := $(reads_benchmark)
 reads_demo := $(trains) VIDEO LABELS
 reads_study := METHODS SEEDS OVERRIDES $(if $(METHODS),,CONFIGS FOLDS)
 reads_study-real := ROOT SETS STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES
@@ -97,7 +98,6 @@ $(if $(unread),$(error $(goals) does not read $(addsuffix =,$(unread)): it takes
 VENV := .venv
 PY := $(VENV)/bin/python
 comma := ,
-REPORTS := reports/demo
 
 # paddle2onnx and polygraphy would fetch packages by themselves; setup.cfg names them instead.
 export POLYGRAPHY_AUTOINSTALL_DEPS := 0
@@ -165,8 +165,19 @@ setup: $(VENV)/setup ## create .venv with the pinned versions of constraints.txt
 
 # --- the main road -----------------------------------------------------------------------------
 
-BASELINE := configs/motions_baseline.yaml
-DML := configs/motions_dml.yaml
+# What init wrote has the names of its folder, as the commands do that it prints.
+both := $(and $(CONFIG),$(wildcard $(CONFIG)/baseline.yaml),$(wildcard $(CONFIG)/dml.yaml))
+mine := $(if $(both),$(notdir $(abspath $(CONFIG))))
+alone := $(if $(both),$(mine)-baseline,baseline)
+paired := $(if $(both),$(mine)-dml,dml)
+BASELINE := $(if $(both),$(CONFIG:%/=%)/baseline.yaml,configs/motions_baseline.yaml)
+DML := $(if $(both),$(CONFIG:%/=%)/dml.yaml,configs/motions_dml.yaml)
+REPORTS := reports/$(or $(mine),demo)
+# The one config of a run.
+config := $(if $(both),$(DML),$(CONFIG))
+$(if $(both),$(if $(RUN)$(CHECKPOINT)$(if $(filter export,$(goals)),$(BUNDLE)),$(error CONFIG=$(CONFIG) is \
+    a folder with the configs of two runs, which name all that is made: leave RUN=$(comma) CHECKPOINT= \
+    and BUNDLE= out)))
 # $(call train,config,run): continues a run that stopped, does nothing when it is complete.
 train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
 export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) --out $(3) $(addprefix -o ,$(OVERRIDES))
@@ -182,10 +193,10 @@ data: setup ## write the embedded dataset of motions (data/motions)
 	@$(PY) -m train.data.motions --out data/motions
 
 train-baseline: setup $(if $(CONFIG),,data) ## train the student alone (runs/baseline; CONFIG= RUN= SEED=)
-	@$(call train_cmd,$(or $(CONFIG),$(BASELINE)),$(or $(RUN),runs/baseline))
+	@$(call train_cmd,$(if $(both),$(BASELINE),$(or $(CONFIG),$(BASELINE))),$(or $(RUN),runs/$(alone)))
 
 train-dml: setup $(if $(CONFIG),,data) ## train the pair that teaches each other (runs/dml; CONFIG= RUN= SEED=)
-	@$(call train_cmd,$(or $(CONFIG),$(DML)),$(or $(RUN),runs/dml))
+	@$(call train_cmd,$(or $(config),$(DML)),$(or $(RUN),runs/$(paired)))
 
 # Seed 5 is that of the teacher that comes with the checkout; of the two that were tried (3 and 5)
 # it was better on the validation list. No study uses it.
@@ -197,18 +208,20 @@ train: data ## train both side by side, each on half of the cores (logs: runs/*/
 	@$(PY) -m benchmarks.side_by_side $(BASELINE)=runs/baseline $(DML)=runs/dml \
 	    $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
 
-# A training of the user's own is exported as it is; the demo's two are trained first if need be.
+# A training of the user's own is exported as it is; the demo's two, and the two of a folder, are
+# trained first if need be.
 own := $(CONFIG)$(RUN)$(CHECKPOINT)$(BUNDLE)
-run := $(or $(patsubst %/,%,$(RUN)),runs/dml)
-export: $(if $(own),setup,train) ## make deployment bundles (bundles/*; CONFIG= RUN= CHECKPOINT= BUNDLE=)
-ifneq ($(own),)
+trained := $(if $(both),train-baseline train-dml,$(if $(own),setup,train))
+run := $(or $(patsubst %/,%,$(RUN)),runs/$(paired))
+export: $(trained) ## make deployment bundles (bundles/*; CONFIG= RUN= CHECKPOINT= BUNDLE=)
+ifneq ($(if $(both),,$(own)),)
 	@[ -z '$(CONFIG)' ] || [ -n '$(RUN)$(CHECKPOINT)' ] || { \
 	    echo "error: CONFIG= says how a RUN= or CHECKPOINT= was trained: name one" >&2; exit 2; }
 	@$(call export_cmd,$(or $(CHECKPOINT),$(run)/best.pdparams),$(CONFIG),$(or \
 	    $(BUNDLE),bundles/$(notdir $(run))))
 else
-	@$(call export_cmd,runs/baseline/best.pdparams,$(BASELINE),bundles/baseline)
-	@$(call export_cmd,runs/dml/best.pdparams,$(DML),bundles/dml)
+	@$(call export_cmd,runs/$(alone)/best.pdparams,$(BASELINE),bundles/$(alone))
+	@$(call export_cmd,runs/$(paired)/best.pdparams,$(DML),bundles/$(paired))
 endif
 
 bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
@@ -220,19 +233,19 @@ predict: setup ## classify video files; without a bundle all before it is made f
 	@$(PY) infer/predict.py --bundle $(bundle) --video $(VIDEO) $(addprefix --labels ,$(LABELS))
 
 evaluate: setup ## measure a run, checkpoint or bundle on a list (RUN= CHECKPOINT= BUNDLE= DATA= ROOT= OUT=)
-	@$(PY) -m train.evaluate --checkpoint $(or $(BUNDLE),$(CHECKPOINT),$(run)) $(addprefix -c ,$(CONFIG)) \
+	@$(PY) -m train.evaluate --checkpoint $(or $(BUNDLE),$(CHECKPOINT),$(run)) $(addprefix -c ,$(config)) \
 	    $(addprefix --data ,$(DATA)) $(addprefix --root ,$(ROOT)) $(addprefix --out ,$(OUT)) \
 	    $(addprefix -o ,$(OVERRIDES))
 
 QAT_SETTINGS := configs/motions_qat.yaml
-run_config = $(addprefix -c ,$(or $(CONFIG),$(if $(own)$(BUNDLE),,$(DML))))
+run_config = $(addprefix -c ,$(or $(config),$(if $(own)$(BUNDLE),,$(DML))))
 # The goal: points of top-1 that int8 may lose on the validation clips.
 sensitivity: setup ## which layers 8 bits hurt, and the fewest to keep in float (BUNDLE= CONFIG= GOAL=)
 	@$(exported) || $(MAKE) export
 	@$(PY) -m export.sensitivity --bundle $(bundle) $(run_config) --goal $(or $(GOAL),0.5) \
 	    $(addprefix -o ,$(OVERRIDES))
 
-qat: $(if $(own),setup,train) ## fine-tune for 8 bits, and export that (bundles/*_qat; CONFIG= RUN= QAT= BUNDLE= GOAL=)
+qat: $(trained) ## fine-tune for 8 bits, and export that (bundles/*_qat; CONFIG= RUN= QAT= BUNDLE= GOAL=)
 	@$(PY) -m export.qat --checkpoint $(best) $(run_config) --qat $(or $(QAT),$(QAT_SETTINGS)) \
 	    --out $(run)_qat --resume $(addprefix -o ,$(OVERRIDES))
 	@$(PY) -m export --checkpoint $(best) $(run_config) --qat $(run)_qat \
@@ -247,13 +260,16 @@ triton: setup ## write a Triton model repository (bundles/NAME.triton; BUNDLE=)
 	@$(exported) || $(MAKE) export
 	@$(PY) -m export.triton --bundle $(bundle) --out bundles/$(notdir $(bundle)).triton --overwrite
 
-pair := bundles/baseline=runs/baseline/best.pdparams bundles/dml=runs/dml/best.pdparams
-compared := --baseline bundles/baseline --student bundles/dml --data data/motions/test.list \
-    --root data/motions
+pair := $(foreach name,$(alone) $(paired),bundles/$(name)=runs/$(name)/best.pdparams)
+compared := --baseline bundles/$(alone) --student bundles/$(paired) \
+    $(if $(both),-c $(DML),--data data/motions/test.list --root data/motions)
+two_or_none = [ -z '$(CONFIG)' ] || [ -n '$(both)' ] || { echo "error: CONFIG= names a folder that init" \
+    "wrote, with baseline.yaml and dml.yaml, for the gate to compare" >&2; exit 2; }
 gate = $(PY) -m benchmarks.gain $(compared) --seconds 20 \
     --out $(REPORTS)/results.json --report $(REPORTS)
 
-benchmark: setup ## the gate: is the gain still there in every deployment (reports/demo)
+benchmark: setup ## the gate: is the gain still there in every deployment (reports/demo; CONFIG=FOLDER of init)
+	@$(two_or_none)
 	@$(call up_to_date,$(pair)) || $(MAKE) export
 	@$(gate)
 
@@ -262,6 +278,7 @@ perturb: setup ## is the gain there under other cameras, and retained by int8 (r
 	@$(PY) -m benchmarks.perturb $(compared) --out $(REPORTS)/perturb
 
 report: setup ## Markdown, HTML and CSV of what was measured (reports/demo; measures first if need be)
+	@$(two_or_none)
 	@$(call up_to_date,$(pair) --results $(REPORTS)/results.json) || $(MAKE) benchmark
 	@$(PY) -m benchmarks.report $(REPORTS)/results.json --out $(REPORTS)
 

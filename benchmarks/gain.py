@@ -43,6 +43,7 @@ from benchmarks.gate.options import (
     inputs,
     load_bundles,
     rule_problems,
+    take_list_of_config,
 )
 from benchmarks.gate.results.layer_record import layer_record
 from benchmarks.gate.results.records import cell_rows, choice_record, data_record, logits_of
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 none fails, 1 one does, 2 wrong use.
     """
     options = _parser().parse_args(arguments)
+    take_list_of_config(options)
     take_signals()
     results, logits, sheets = run(options)
     results["logits"] = write_logits(options.out, logits)
@@ -123,6 +125,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add_models(parser)
     add("--data", type=Path, help="list of labelled test clips")
+    add("-c", "--config", metavar="FILE",
+        help="instead: the test list of this config, with its root, format and suffix")  # fmt: skip
     add("--folds", type=Path, metavar="FILE",
         help="instead: folds.json of a study with --folds; --baseline and --student then name a "
         "bundle for each fold, of several seeds one seed after another")  # fmt: skip
@@ -273,7 +277,8 @@ def _check_numbers(options: argparse.Namespace) -> None:
             wrong.append("--perturb takes the clips of a list, --data; not those of --folds")
     out = real_path(options.out)
     if (options.data is None) == (options.folds is None):
-        wrong.append("give one of --data, a list, and --folds, the folds of a study")
+        what = "--data, a list, --config, a config with a test list, and --folds, those of a study"
+        wrong.append(f"give one of {what}")
     read = inputs(options, options.data, options.folds)
     if out.is_dir() or any(one in (*_written(out), *out.parents) for one in read):
         wrong.append(f"--out is {options.out}; allowed: a file that is no input, in no bundle")

@@ -12,6 +12,7 @@ from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.verdict import FAIL, UNCLEAR
 from benchmarks.stats import paired
+from export.option_limits import refuse
 from infer.bundle.bundle import Bundle
 from infer.containers.decoder import decoder_warning, installed
 from infer.system.errors import ClipDuetError, listed
@@ -36,6 +37,27 @@ def add_list(parser: argparse.ArgumentParser) -> None:
     add("--root", type=Path, default=None, help="folder that the list's paths start from")
     add("--format", choices=FORMATS, default="VideoDataset", help="format of the list")
     add("--suffix", default="", help="file suffix or name pattern of frames, as in the config")
+
+
+def take_list_of_config(options: argparse.Namespace) -> None:
+    """Put the test list of `--config` in the place of the options that name a list.
+
+    Raises:
+        OptionError: a list is named too.
+        BenchmarkError: the config has no test list.
+    """
+    if options.config is None:
+        return
+    from train.config.load import load_config
+
+    named = ("data", "folds", "root")
+    refuse([f"--config and --{name}: name one" for name in named if getattr(options, name)])
+    cfg = load_config(options.config)
+    files = cfg.lists["test"]
+    if files is None:
+        raise BenchmarkError(f"{cfg.source}: DATASET has no test list; give one with --data")
+    options.data, options.root = files.list_file, files.root
+    options.format, options.suffix = files.format, files.suffix
 
 
 def add_deployments(parser: argparse.ArgumentParser, *, default: str) -> None:

@@ -149,6 +149,8 @@ def _next(root: Path, out: Path, runs: Mapping[str, str], name: str) -> list[str
         return "  " + shlex.join(["python", "-m", *map(str, words)])
 
     alone, pair = f"bundles/{name}-baseline", f"bundles/{name}-dml"
+    without_make = shlex.quote(str(out)) != str(out)  # make takes no such name
+    make = "make train-baseline train-dml export benchmark"
     folds = quoted("benchmarks.study", "--folds", 5, "--configs", f"baseline={out / BASELINE}",
                    f"dml={out / DML}")  # fmt: skip
     return [
@@ -175,6 +177,7 @@ def _next(root: Path, out: Path, runs: Mapping[str, str], name: str) -> list[str
             "--report",
             f"reports/{name}",
         ),
+        *([] if without_make else ["", f"or all of it: {make} CONFIG={out}"]),
         "",
         f"{runs['dml']} then holds curves.svg, val_confusion.svg and val_wrong.html, the most "
         "confident mistakes;",

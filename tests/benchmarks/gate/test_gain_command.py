@@ -140,6 +140,42 @@ def test_a_report_is_made_of_a_result_whose_logits_are_gone(
     assert "logits.npz" in capsys.readouterr().err
 
 
+def test_a_config_names_its_test_list(
+    world: Path, tmp_path: Path, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    lists = {"train": "gone.list", "valid": "gone.list", "test": "test.list"}
+    dataset = {
+        "_replace_": True,
+        "root": str(world),
+        "classes": ["red", "green", "blue"],
+        **{
+            split: {"format": "VideoDataset", "file_path": name, "data_prefix": "clips"}
+            for split, name in lists.items()
+        },
+    }
+    base = str(root / "configs" / "motions_baseline.yaml")
+    settings = {"_BASE_": base, "MODEL": {"backbone": {"class_num": 3}}}
+    config.write_text(json.dumps({**settings, "DATASET": dataset}))
+    given = ["--baseline", str(world / "blind"), "--student", str(world / "good"),
+             "--no-latency", "--cells", "onnxruntime:fp32"]  # fmt: skip
+    named = ["--data", str(world / "test.list"), "--root", str(world / "clips")]
+    found = {}
+    for name, wanted in (("config", ["-c", str(config)]), ("list", named)):
+        out = tmp_path / f"{name}.json"
+        assert main([*given, *wanted, "--out", str(out)]) == 0
+        found[name] = load_results(out)
+    assert found["config"]["data"] == found["list"]["data"]
+    assert found["config"]["cells"] == found["list"]["cells"]
+    out = tmp_path / "none.json"
+    assert main([*given, *named, "-c", str(config), "--out", str(out)]) == 2
+    assert "--config and --data" in capsys.readouterr().err
+    del dataset["test"]
+    config.write_text(json.dumps({**settings, "DATASET": dataset}))
+    assert main([*given, "-c", str(config), "--out", str(out)]) == 2
+    assert "no test list" in capsys.readouterr().err and not out.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

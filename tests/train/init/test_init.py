@@ -60,6 +60,15 @@ def test_configs_fit_the_clips(clips: Path, capsys: pytest.CaptureFixture[str]) 
     assert "'lists of mine/baseline.yaml'" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["my", "lists of mine", "a$b"])
+def test_make_is_told_where_it_takes_the_name(
+    clips: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--clips", "clips", "--out", name]) == 0
+    told = f"make train-baseline train-dml export benchmark CONFIG={name}"
+    assert (told in capsys.readouterr().out) == (name == "my")
+
+
 def test_the_configs_can_be_studied_over_folds(clips: Path) -> None:
     from benchmarks.study.jobs import Job, add_jobs
 
