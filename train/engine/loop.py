@@ -52,6 +52,7 @@ def train(
     team: Team | None = None,
     networks: Networks | None = None,
     extend: int = 0,
+    files: Callable[[Run, Reporter], RunFiles] = RunFiles,
 ) -> Progress:
     """Train the networks of a config; checkpoints go to `cfg.output_dir`.
 
@@ -66,6 +67,7 @@ def train(
         networks: what to train instead of what the config builds, filled with what it starts
             from.
         extend: epochs that a run goes on for which is finished; 0: none.
+        files: makes what writes the files that people look at.
 
     Raises:
         KeyboardInterrupt: `should_stop` said so.
@@ -101,12 +103,12 @@ def train(
         if team.leads:
             # What export needs of it, overrides included.
             write_text(folder / RUN_CONFIG, yaml.safe_dump(cfg.to_file(), sort_keys=False))
-        files = RunFiles(run, reporter)
+        written = files(run, reporter)
         while not run.finished:
-            _epoch(run, reporter, files, should_stop)
+            _epoch(run, reporter, written, should_stop)
             if run.finished and run.progress.epoch < run.epochs:
                 reporter.note(run.finished)
-        files.end()
+        written.end()
         # Whatever reads what this run wrote comes after.
         team.wait()
     return run.progress

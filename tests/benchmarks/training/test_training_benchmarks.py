@@ -10,6 +10,8 @@ import pytest
 
 from benchmarks.loader import main as loader
 from benchmarks.paddlevideo_step import main as paddlevideo_step
+from benchmarks.run_files_cost import PARTS
+from benchmarks.run_files_cost import main as run_files_cost
 from benchmarks.step_cost import main as step_cost
 from benchmarks.step_cost import ratio
 from benchmarks.timing.latency import Timings
@@ -43,6 +45,28 @@ def test_a_step_of_the_pair_is_timed_against_its_parts(
     low, high = result["ratio_spread"]
     assert 0 < low <= high
     assert result["within_goal"] == (result["ratio"] <= result["goal"])
+
+
+def test_what_a_run_writes_to_look_at_is_timed(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "temporary").mkdir()
+    out = tmp_path / "cost.json"
+    command = ["-c", str(tiny / "one.yaml"), "-o", "epochs=2", "--out", str(out)]
+    assert run_files_cost(command) in (0, 1)  # a run of a second has no time for pictures
+    result = json.loads(out.read_text())
+    parts = result["parts"]
+    assert parts.keys() == PARTS.keys() and all(part["seconds"] > 0 for part in parts.values())
+    calls = {name: part["calls"] for name, part in parts.items()}
+    assert (calls["epoch"], calls["end"], result["epochs"]) == (2, 1, 2)
+    assert 1 <= calls["best"] <= 2 < calls["scalars"]
+    spent = sum(part["seconds"] for part in parts.values())
+    assert result["share"] == pytest.approx(spent / result["rest_seconds"])
+    assert result["within_goal"] == (result["share"] <= result["goal"] == 0.02)
+    assert f"{100 * result['share']:.2f} %" in capsys.readouterr().out
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_the_loader_is_timed_by_workers(
