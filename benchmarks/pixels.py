@@ -35,6 +35,7 @@ from infer.clips.time_stamps import times_for
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.errors import VideoError
+from infer.system.terminal import can_redraw
 from train.config.list_format import FRAME_SUFFIX
 from train.config.load import Config, load_config
 from train.config.options import add_override, add_trust
@@ -82,7 +83,7 @@ def compare_filters(options: argparse.Namespace) -> dict[str, Any]:
     gaps = {name: _Gap() for name in OTHERS}
     answers: dict[str, list[np.ndarray]] = {name: [] for name in (REFERENCE, *OTHERS)}
     labels, failed, sizes = [], [], set()
-    for sample in tqdm(samples, desc="clips", unit="clip", disable=not sys.stderr.isatty()):
+    for sample in tqdm(samples, desc="clips", unit="clip", disable=not can_redraw(sys.stderr)):
         try:
             clips, size = _clips(sample, spec, suffix)
         except VideoError as error:

@@ -21,6 +21,7 @@ from benchmarks.training.runs import log as states
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.log import logger
+from infer.system.terminal import can_redraw
 from train.config.options import add_override
 from train.engine.reporter import columns, fitting
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_override(parser)
     options = parser.parse_args(arguments)
     threads = max(1, machine.cpu_count() // len(options.runs))
-    terminal = sys.stderr.isatty()
+    terminal = can_redraw(sys.stderr)
     jobs = [_job(text, options.seed, tuple(options.override)) for text in options.runs]
     log.info(f"{len(jobs)} trainings at once, threads each: {threads}")
     with _written_over() if terminal else nullcontext():

@@ -14,13 +14,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def on_terminal(*arguments: str, columns: int, cwd: Path) -> tuple[int, str]:
-    """Exit status of ``python *arguments``, and what it wrote to standard error, a terminal."""
+def on_terminal(*arguments: str, columns: int, cwd: Path, kind: str = "xterm") -> tuple[int, str]:
+    """Exit status of ``python *arguments``, and what it wrote to standard error, a terminal.
+
+    kind: what TERM says of it.
+    """
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, *arguments], cwd=cwd, stdout=subprocess.DEVNULL, stderr=theirs,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": kind},
     )  # fmt: skip
     os.close(theirs)
     said = b""

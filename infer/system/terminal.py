@@ -9,6 +9,9 @@ import select
 import sys
 from typing import TextIO
 
+DUMB = ("dumb", "unknown")
+"""What the environment's TERM says of terminals that show whole lines only."""
+
 
 def printable(text: str, keep: str = "") -> str:
     r"""A text from a file or a name, without control characters, terminal codes and bidi overrides.
@@ -106,6 +109,11 @@ def escape_what_is_unencodable() -> None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
+def can_redraw(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that can write over a line: no pipe, file or dumb terminal."""
+    return stream.isatty() and os.environ.get("TERM") not in DUMB
+
+
 class ProgressLine:
     """A line on stderr that shows how far a command is, if a person sees it."""
 
@@ -114,7 +122,7 @@ class ProgressLine:
 
     def draw(self, done: int, total: int) -> None:
         """Draw the line, which `clear` removes."""
-        if total > 1 and done < total and sys.stderr.isatty():
+        if total > 1 and done < total and can_redraw(sys.stderr):
             full = 30 * done // total
             self._write(f"[{'#' * full}{'.' * (30 - full)}] {done}/{total}")
             self._drawn = True

@@ -25,6 +25,7 @@ from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.errors import ClipDuetError, listed
 from infer.system.files import sha256_of
+from infer.system.terminal import can_redraw
 from train.config.class_file import class_lines
 from train.data.dataset_block import block_of_videos
 from train.data.lists import LIST_NAMES, cannot_be_listed, write_lines
@@ -92,7 +93,7 @@ def digest_clips(root: Path, clips: Sequence[Clip], *, workers: int = 4) -> dict
             total=len(clips),
             desc="checksums",
             unit="clip",
-            disable=not sys.stderr.isatty(),
+            disable=not can_redraw(sys.stderr),
         )
         return {clip.path: value for clip, value in zip(clips, digests, strict=True)}
 

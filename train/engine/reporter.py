@@ -12,11 +12,12 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
 from infer.system.hardware import peak_bytes
+from infer.system.terminal import can_redraw
 from train.engine.scalars import Scalars
 from train.engine.stage_progress import StageProgress
 
@@ -43,7 +44,7 @@ class Reporter:
 
     def __init__(
         self,
-        stream: IO[str] | None,
+        stream: TextIO | None,
         *,
         scalars: Scalars | None = None,
         stage: StageProgress | None = None,
@@ -81,7 +82,7 @@ class Reporter:
                 self._scalars.add(f"train/{name}", value, progress.step)
         if self._stream is None:
             return
-        if not self._stream.isatty():
+        if not can_redraw(self._stream):
             now = time.monotonic()
             if now - self._told >= EVERY:
                 self._told = now
@@ -169,7 +170,7 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24} h"
 
 
-def columns(stream: IO[str]) -> int:
+def columns(stream: TextIO) -> int:
     """How wide the terminal is; standard output may well be a file while this is one."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or WIDTH

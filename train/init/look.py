@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from infer.clips.preprocess import reason_of
+from infer.system.terminal import can_redraw
 from train.data.folders import Clip
 from train.data.near_duplicates import Bits, hash_video
 from train.data.unreadable import Failed
@@ -72,7 +73,7 @@ def look_at(root: Path, clips: Sequence[Clip], *, workers: int) -> Looks:
             total=len(clips),
             desc="clips",
             unit="clip",
-            disable=not sys.stderr.isatty(),
+            disable=not can_redraw(sys.stderr),
         )
         found = list(zip(clips, results, strict=True))
     good = [result for _, result in found if not isinstance(result, str)]

@@ -159,6 +159,15 @@ def test_no_part_of_a_line_is_cut(parts: list[str], width: int) -> None:
     assert all(len(one) <= width or "  " not in one.strip() for one in lines)
 
 
+def test_a_dumb_terminal_gets_whole_lines(two_stages: Path, tmp_path: Path) -> None:
+    arguments = ("-m", "train", "-c", str(two_stages), "--output", "run")
+    status, said = on_terminal(*arguments, columns=WIDTH, cwd=tmp_path, kind="dumb")
+    assert status == 0, said
+    lines = said.split("\r\n")  # as a terminal driver ends a line
+    assert not any("\r" in line or "\x1b" in line for line in lines)
+    assert said.count("(best ") == 2 + 3  # epochs of the teacher and of the student
+
+
 def test_lines_fit_a_narrow_terminal(two_stages: Path, tmp_path: Path) -> None:
     arguments = ("-m", "train", "-c", str(two_stages), "--output", "run")
     status, said = on_terminal(*arguments, columns=WIDTH, cwd=tmp_path)
@@ -170,7 +179,7 @@ def test_lines_fit_a_narrow_terminal(two_stages: Path, tmp_path: Path) -> None:
     # Every column is whole: its name and its numbers.
     number = r"[\d.]+"
     known = rf"""\d+% | stage\ \d\ of\ 2:.* | \(.*\.yaml\) | run.*
-        | stage\ \d/\d | epoch\ \d/\d | \d+\ s\ left | step\ \d+ | loss\ {number}
+        | stage\ \d/\d | epoch\ \d/\d | [\d\ hmins]+\ left | step\ \d+ | loss\ {number}
         | {number}\ clips/s | train\ top-1\ ((Teacher|Student)\ )?{number}(\ Student\ {number})?
         | best\ val\ top-1\ {number} | val\ top-1\ {number}\ \(best\ {number}\)"""
     for line in shown:

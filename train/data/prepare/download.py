@@ -27,6 +27,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from infer.system.errors import ClipDuetError, os_reason
+from infer.system.terminal import can_redraw
 
 BLOCK = 1 << 20
 TRIES = 5
@@ -166,7 +167,7 @@ def _continue(url: str, part: Path) -> None:
                 desc=file_name(url),
                 unit="B",
                 unit_scale=True,
-                disable=not sys.stderr.isatty(),
+                disable=not can_redraw(sys.stderr),
             ) as bar,
         ):
             while block := _read(answer):
