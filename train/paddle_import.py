@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -17,9 +20,16 @@ def import_paddle() -> Any:
 
     From then on the process shows no warnings of `QUIET`.
     """
+    with importing_paddle():
+        return import_module("paddle")
+
+
+@contextmanager
+def importing_paddle() -> Iterator[None]:
+    """For imports that may be, or lead to, that of Paddle; as `import_paddle` says."""
     for message in QUIET:
         warnings.filterwarnings("ignore", message=message)
     with importing():
-        paddle = import_module("paddle")
-        paddle.disable_signal_handler()
-    return paddle
+        yield
+        if "paddle" in sys.modules:
+            sys.modules["paddle"].disable_signal_handler()

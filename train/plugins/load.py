@@ -15,6 +15,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from infer.system.log import logger
+from train.paddle_import import importing_paddle
 from train.plugins.error import PluginError
 from train.plugins.registry import ORIGINS, forget
 
@@ -42,8 +43,9 @@ def load_plugins(names: Sequence[str]) -> None:
 def _load(name: str) -> None:
     before = set(ORIGINS)
     try:
-        file = _found(name).origin
-        importlib.import_module(name)
+        with importing_paddle():  # as a module with a loss does
+            file = _found(name).origin
+            importlib.import_module(name)
     except (Exception, SystemExit) as error:  # whatever a module of others does
         for kind, registered in set(ORIGINS) - before:
             forget(kind, registered)

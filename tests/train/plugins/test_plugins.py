@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,6 +82,25 @@ def test_a_config_names_what_a_module_registers(
     frames = np.full((4, 32, 32, 3), 100, np.uint8)
     changed, label = dim(frames, 1, np.random.default_rng(0))
     assert (changed == 25).all() and label == 1
+
+
+def test_a_module_that_imports_paddle_leaves_signals_to_the_command(
+    write_module: WriteModule, root: Path
+) -> None:
+    """Paddle would print the call stack of its C++ code, and a warning that helps nobody."""
+    module = write_module("own_module", f"import paddle\n{LOSS}")
+    code = """
+import os, signal
+from train.plugins.load import load_plugins
+load_plugins(["own_module"])
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{module.parent}"},
+    )  # fmt: skip
+    assert done.returncode == -signal.SIGTERM
+    assert "ccache" not in done.stderr and "Termination" not in done.stderr
 
 
 def test_settings_of_a_plugin_are_checked_as_all_are(
