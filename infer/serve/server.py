@@ -19,8 +19,9 @@ HEADERS = 10.0
 """Seconds in which the head of a request must arrive."""
 SENDING = 30.0
 """Seconds that a client may leave a response unread."""
-KEPT_ALIVE = 5
-"""Seconds that a connection is kept without a request."""
+KEPT_ALIVE = 75
+"""Seconds that a connection is kept without a request. Longer than clients and proxies keep theirs
+(5 to 60 seconds): who closes first may close it under a request."""
 CONNECTIONS = 512
 """Connections at once; more get 503."""
 HEAD_BYTES = 16 << 10
@@ -188,12 +189,11 @@ def _patient_protocol() -> type[asyncio.Protocol]:
                 if self.transport.is_closing():
                     return
             super().data_received(data)
-            if self.conn.their_state is not h11.IDLE:
-                self._cancel()
+            self._expect_rest()
 
         def on_response_complete(self) -> None:
             super().on_response_complete()
-            self._expect_head()
+            self._expect_rest()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self._cancel()
@@ -219,6 +219,13 @@ def _patient_protocol() -> type[asyncio.Protocol]:
                 self.transport.abort()
             else:
                 self._closing = self.loop.call_later(SENDING, self._look_for_the_end, closing)
+
+        def _expect_rest(self) -> None:
+            """Of a head that has begun to arrive."""
+            if self.conn.their_state is not h11.IDLE:
+                self._cancel()
+            elif self._head is None and self.conn.trailing_data[0]:
+                self._expect_head()
 
         def _expect_head(self) -> None:
             self._cancel()

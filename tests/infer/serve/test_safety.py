@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -199,6 +200,20 @@ def test_a_head_that_does_not_arrive(serve, monkeypatch):
         assert raw(running, begin) == b"", "the connection is closed"
     answer = raw(running, b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\nGET /heal")
     assert answer.count(b"HTTP/1.1") == 1, "after a request too"
+
+
+def test_a_connection_without_a_request_is_kept_longer_than_clients_keep_it(serve, monkeypatch):
+    assert server.KEPT_ALIVE > 60, "proxies keep theirs for 60 seconds"
+    monkeypatch.setattr(server, "HEADERS", 0.1)
+    running = serve()
+    ask = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+    with socket.create_connection(
+        (running.client.base_url.host, running.client.base_url.port)
+    ) as one:
+        for _ in range(2):
+            one.sendall(ask)
+            assert one.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.4)
 
 
 def test_a_client_that_goes_away_leaves_nothing(running):
