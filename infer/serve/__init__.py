@@ -9,7 +9,7 @@ app                 all routes; those of health, counters (`metrics`), the page 
 predict_route       POST /predict; `frames`: what the network saw, as JPEG
 inference_route     the Open Inference Protocol; `inference_request` and `inference_response`: its
                     JSON and tensors
-uploads             the body, within its limits, as files
+uploads             the body, within its limits, as files in one `folder`
 service             the queue, reading in processes (`infer.isolation`), the network
 
 `limits` says what is taken in at most, `refusal` has the errors of all, `__main__` the command

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from ..command.parser import Parser
 from ..command.runner import command, run_and_exit
@@ -37,11 +35,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     from ..isolation.reading import IsolatedReading
     from ..system.hardware import MOST_DECODERS, cores
     from .app import application
+    from .folder import upload_folder
     from .limits import BodyLimits, ServiceLimits
     from .server import address_of, is_local, listening, run
     from .service import Service
     from .tokens import read_tokens
-    from .uploads import kept
 
     tokens = read_tokens(args.tokens) if args.tokens else None
     workers = args.workers or min(args.threads or cores(), MOST_DECODERS)
@@ -72,8 +70,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
         warning = decoder_warning(model.bundle.decoder, installed())
         if warning:
             log.warning(warning)
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="clipduet-serve-")))
-        opened.enter_context(kept(folder))
+        folder = opened.enter_context(upload_folder())
         least = goal_threshold(args, model.bundle) or 0.0
         service = Service(model, reading, limits, folder, threshold=least)
         opened.callback(service.close)

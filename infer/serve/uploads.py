@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import itertools
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -129,17 +127,6 @@ async def _save_body(chunks: AsyncIterator[bytes], folder: Path, found: list[Upl
             size += file.write(chunk)
     if not size:
         raise Refused(422, "empty", "the body is empty")
-
-
-@contextlib.contextmanager
-def kept(folder: Path) -> Iterator[None]:
-    """Keep what tidies up temporary folders, such as systemd-tmpfiles, from one that is in use."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def new_path(folder: Path) -> Path:

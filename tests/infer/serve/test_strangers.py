@@ -22,11 +22,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infer.serve import inference_route, tokens
+from infer.serve.folder import upload_folder
 from infer.serve.inference_request import clips_of, read_request
 from infer.serve.limits import BodyLimits
 from infer.serve.refusal import Refused
 from infer.serve.tokens import Tokens
-from infer.serve.uploads import kept, uploads
+from infer.serve.uploads import uploads
 from tests.tiny_bundle import SPEC
 
 INFER = "/v2/models/colours/infer"
@@ -131,13 +132,28 @@ def test_methods(running):
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_the_folder_of_uploads_is_in_use(tmp_path):
-    with kept(tmp_path):
-        other = os.open(tmp_path, os.O_RDONLY)
+def test_folders_of_uploads_are_removed_where_nobody_uses_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed, new, other = (tmp_path / f"clipduet-serve-{n}" for n in ("killed", "new", "other.txt"))
+    for one in (killed, new):
+        one.mkdir()
+        (one / "1").write_bytes(b"a stranger's video")
+    other.write_text("no folder")
+    link = tmp_path / "clipduet-serve-link"
+    link.symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    with upload_folder() as used:
+        for one in (killed, used):
+            os.utime(one, (0, 0))
+        (used / "2").write_bytes(b"a video")
+        os.utime(used, (0, 0))
+        with upload_folder() as second:
+            assert {used, second, new, other, link} == set(tmp_path.iterdir())
+        assert [one.name for one in used.iterdir()] == ["2"]
+        held = os.open(used, os.O_RDONLY)
         with pytest.raises(BlockingIOError):  # what systemd-tmpfiles asks before it removes one
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    os.close(other)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(held)
+    assert {new, other, link} == set(tmp_path.iterdir())
 
 
 def test_a_name_begins_no_line_of_the_log(broken_decoder, serve, caplog):
