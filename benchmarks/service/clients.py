@@ -45,7 +45,7 @@ async def ask_all(address: str, plan: Sequence[Body], *, clients: int) -> list[O
     """
     import httpx
 
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line for each request
+    _no_line_for_each_request()
     left = iter(plan)
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
     async with httpx.AsyncClient(limits=limits, timeout=TIMEOUT, trust_env=False) as client:
@@ -57,8 +57,13 @@ def counted_answers(address: str) -> int:
     """Responses to /predict that the service has counted itself."""
     import httpx
 
+    _no_line_for_each_request()
     page = httpx.get(f"{address}/metrics", timeout=TIMEOUT, trust_env=False).text
     return round(sum(map(float, _ANSWERS.findall(page))))
+
+
+def _no_line_for_each_request() -> None:
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 async def _ask(client: Any, address: str, left: Iterator[Body]) -> list[Outcome]:

@@ -4,6 +4,7 @@
 
 import asyncio
 import re
+import time
 from typing import Any
 
 import numpy as np
@@ -65,11 +66,12 @@ def add_inference(app: Any, service: Service) -> None:
     @app.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
     async def infer(request: Request, model: str, version: str = VERSION) -> Response:
         check(model, version)
-        limits, headers = service.limits.body, request.headers
+        limits, headers, start = service.limits.body, request.headers, time.perf_counter()
         async with (
             service.place(),
             uploads(request.receive, headers, limits, service.folder, form=False) as files,
         ):
+            service.metrics.took("receive", time.perf_counter() - start)
             if await request.is_disconnected():
                 raise ClientGone
             length = headers.get("inference-header-content-length")

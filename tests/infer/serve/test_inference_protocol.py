@@ -114,7 +114,11 @@ def test_a_broken_file_is_an_error_of_its_request_alone(triton, client, videos):
 def test_videos_in_json_are_base64(running, videos):
     data = base64.b64encode((videos / "green.mp4").read_bytes()).decode()
     tensor = {"name": "video", "datatype": "BYTES", "shape": [1], "data": [data]}
+    stages = ("receive", "wait", "read", "preprocess", "network")
+    before = [running.counted("clipduet_seconds_count", stage=stage) for stage in stages]
     answer = running.client.post(INFER, json={"inputs": [tensor], "id": "a"})
+    now = [running.counted("clipduet_seconds_count", stage=stage) for stage in stages]
+    assert [a - b for a, b in zip(now, before, strict=True)] == [1] * 5
     found = answer.json()
     assert answer.status_code == 200 and found["model_name"] == "colours" and found["id"] == "a"
     by = {one["name"]: one for one in found["outputs"]}

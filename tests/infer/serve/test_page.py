@@ -127,3 +127,14 @@ def test_nothing_sticks_out_in_any_width(running, browser, videos, tmp_path, wid
     if folder := os.environ.get("CLIPDUET_SCREENSHOTS"):
         page.screenshot(Path(folder) / f"page-{width}-{'dark' if dark else 'light'}.png")
     page.close()
+
+
+def test_the_description_of_the_routes_fits_a_phone(running, browser):
+    page = browser.page(running.url, width=320)
+    page.value("document.querySelector('footer a').click()")
+    page.until("location.pathname === '/docs'")
+    page.until("document.readyState === 'complete'")
+    assert page.value("document.querySelectorAll('article').length") > 5
+    assert page.value("document.documentElement.scrollWidth") <= 320
+    assert page.value(WIDEST) == [] and page.problems() == []
+    page.close()
