@@ -58,7 +58,7 @@ def _asks(graph: GraphIndex, node: Any, kept: Set[str], activations: Activations
     if node.op_type == "Conv":
         return [node.input[0], *([_result(graph, node)] if every else [])]
     if node.op_type == "AveragePool" or (node.op_type == "GlobalAveragePool" and every):
-        return [node.input[0]]
+        return [node.input[0], *([node.output[0]] if every and gates(graph, node) else [])]
     if node.op_type == "LeakyRelu" and every:
         source = graph.made_by[node.input[0]]
         return [] if source.name in kept else [node.input[0]]
@@ -71,6 +71,16 @@ def _asks(graph: GraphIndex, node: Any, kept: Set[str], activations: Activations
         # A convolution in front of a sum is fused with it and needs no rounding in between.
         return [name for name, maker in made.items() if maker.op_type != "Conv"]
     return []
+
+
+def gates(graph: GraphIndex, node: Any) -> bool:
+    """Whether a node is the pooling in front of a gate: a convolution reads it.
+
+    With few bytes behind it, ONNX Runtime averages bytes, and does not make floats of a whole
+    tensor that a gate reads nothing of but its means.
+    """
+    readers = graph.read_by.get(node.output[0], ())
+    return node.op_type == "GlobalAveragePool" and any(r.op_type == "Conv" for r in readers)
 
 
 def _result(graph: GraphIndex, conv: Any) -> str:

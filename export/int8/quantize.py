@@ -19,14 +19,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from export.int8.graph_index import GraphIndex
 from export.int8.means import widen_means
 from export.int8.pads import pad_bytes
-from export.int8.placement import Activations, asked
+from export.int8.placement import Activations, asked, gates
 from export.int8.qdq import insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
 from export.network.captured_output import ConversionError
@@ -197,27 +197,24 @@ def kept_in_float(model: onnx.ModelProto, patterns: Sequence[str]) -> list[str]:
     """Names of the nodes that a pattern names, and of those that only stand between such nodes.
 
     The sigmoid of a gate has no name of its own: a node without weights stays in float when all
-    that it reads comes from nodes that do, as does the pooling that nothing but a gate reads.
+    that it reads comes from nodes that do, or all that reads it does. Not for its readers' sake
+    does the pooling in front of a gate, which averages bytes.
     """
     graph = model.graph
     names = {node.name for node in graph.node}
     kept = {pattern for pattern in patterns if pattern in names}
     wanted = [re.compile(pattern) for pattern in patterns if pattern not in names]
     kept |= {name for name in names if any(w.search(name) for w in wanted)}
-    made_by = {name: node for node in graph.node for name in node.output}
-    read_by: dict[str, list[Any]] = {}
-    for node in graph.node:
-        for name in node.input:
-            read_by.setdefault(name, []).append(node)
+    index = GraphIndex.of(graph)
     changed = True
     while changed:
         changed = False
         for node in graph.node:
             if node.name in kept or node.op_type not in LOOSE:
                 continue
-            sources = [made_by[name] for name in node.input if name in made_by]
-            readers = [reader for name in node.output for reader in read_by.get(name, ())]
-            for neighbours in (sources, readers):
+            sources = [index.made_by[name] for name in node.input if name in index.made_by]
+            readers = [one for name in node.output for one in index.read_by.get(name, ())]
+            for neighbours in (sources, [] if gates(index, node) else readers):
                 if neighbours and all(n.name in kept for n in neighbours):
                     kept.add(node.name)
                     changed = True

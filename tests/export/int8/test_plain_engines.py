@@ -67,7 +67,7 @@ def network() -> onnx.ModelProto:
 
 
 def shifted(activation: str) -> onnx.ModelProto:
-    """A network with a temporal shift behind an activation function of signed values."""
+    """A network with a shift in time behind an activation function of signed values, and a gate."""
     rng = np.random.default_rng(2)
     inside, most = (16, 3, 3), 1 << 30
 
@@ -87,6 +87,7 @@ def shifted(activation: str) -> onnx.ModelProto:
         "segments": np.array([-1, SEGMENTS, CHANNELS]),
         "first.weight": rng.normal(0, 0.01, (16, 3, 3, 3)).astype(np.float32),
         "first.bias": rng.normal(-0.5, 0.5, 16).astype(np.float32),
+        "gate.weight": rng.normal(0, 0.5, (16, 16, 1, 1)).astype(np.float32),
         "second.weight": rng.normal(0, 0.5, (CHANNELS, 16, 1, 1)).astype(np.float32),
         "backbone.fc.weight": rng.normal(0, 1, (CHANNELS, CLASSES)).astype(np.float32),
     }
@@ -104,7 +105,11 @@ def shifted(activation: str) -> onnx.ModelProto:
         kept("same", [1, 8], [SEGMENTS + 1, most]),
         node("Concat", ["before", "after", "same"], ["x.3"], "join", axis=2),
         node("Reshape", ["x.3", "images"], ["x.4"], "images"),
-        node("Conv", ["x.4", "second.weight"], ["x.5"], "second"),
+        node("GlobalAveragePool", ["x.4"], ["g.0"], "gate.pool"),
+        node("Conv", ["g.0", "gate.weight"], ["g.1"], "block.se.conv"),
+        node("Sigmoid", ["g.1"], ["g.2"], "gate"),
+        node("Mul", ["x.4", "g.2"], ["gated"], "gated"),
+        node("Conv", ["gated", "second.weight"], ["x.5"], "second"),
         node(activation, ["x.5"], ["x.6"], "activation.1", **alpha),
         node("GlobalAveragePool", ["x.6"], ["x.7"], "pool"),
         node("Reshape", ["x.7", "segments"], ["x.8"], "segments"),
@@ -219,10 +224,30 @@ def test_only_the_mean_of_fewer_than_four_axes_changes() -> None:
     assert model.SerializeToString() != before and widen_means(model) == 0
 
 
-def test_weights_of_frames_are_rounded_before_they_get_more_axes(files: Files) -> None:
-    """OpenCV 5.0 makes zeros of a pair on `[N, 1, 1, 1]`; ONNX Runtime still has its kernel."""
+def optimised(file: Path) -> list[str]:
+    """The operators that ONNX Runtime makes of a file."""
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(file.with_suffix(".optimised"))
+    onnxruntime.InferenceSession(str(file), options)
+    return [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+
+
+@pytest.mark.parametrize("kind", ["leaky", "swish"])
+def test_onnxruntime_averages_bytes_in_front_of_a_gate(files: Files, kind: str) -> None:
+    """And makes floats of nothing that is larger than the averages."""
+    kinds = optimised(files(kind)["uint8"])
+    assert kinds.count("QLinearGlobalAveragePool") >= 1 and kinds.count("QLinearMul") == 1
+    model = onnx.load(str(files(kind)["uint8"]))
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    (gate,) = (node for node in model.graph.node if node.name == "block.se.conv")
+    assert made_by[gate.input[0]].op_type == "DequantizeLinear"
+    assert gate.input[1] in {tensor.name for tensor in model.graph.initializer}, "of floats"
+
+
+def test_weights_of_frames_are_rounded_before_they_get_more_axes(files: Files) -> None:
+    """OpenCV 5.0 makes zeros of a pair on `[N, 1, 1, 1]`; ONNX Runtime still has its kernel."""
     file = files("attention")["uint8"]
     graph = onnx.load(str(file)).graph
     made_by = {name: node for node in graph.node for name in node.output}
@@ -230,10 +255,7 @@ def test_weights_of_frames_are_rounded_before_they_get_more_axes(files: Files) -
     reshape = made_by[product.input[1]]
     assert reshape.op_type == "Reshape"
     assert made_by[reshape.input[0]].op_type == "DequantizeLinear"
-    options = onnxruntime.SessionOptions()
-    options.optimized_model_filepath = str(file.with_suffix(".optimised"))
-    onnxruntime.InferenceSession(str(file), options)
-    kinds = [node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node]
+    kinds = optimised(file)
     assert kinds.count("QLinearMul") == 1 and "Mul" not in kinds
 
 
