@@ -21,10 +21,10 @@ DIGITS = 6
 """Of a logit."""
 LEAST_LIMIT = 0.1
 """Of the difference that an engine may make, as a share of the logits, both as root mean squares.
-Sums that saturate make several times as much."""
+Where nothing saturates, engines differ by up to 0.02: they round ties otherwise, or less often."""
 ROUNDINGS = 3
-"""The limit in differences between the 8-bit file and fp32. Engines that round a tie otherwise, or
-less often than the file says, differ by about one."""
+"""The limit in differences between the 8-bit file and fp32, where these are large: an engine need
+not be nearer to the file than the file is to the network."""
 
 
 def write_known_answers(
