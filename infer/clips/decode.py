@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
-from ..containers.announced import Announced, announced, open_unprobed, too_large
+from ..containers.announced import Announced, announced, open_unprobed
 from ..containers.damage import cut_off_or
 from ..containers.formats import check_file, open_video
 from ..containers.limits import LIMITS, Limits
 from ..containers.proven import Packets
 from ..system.errors import NO_MEMORY, VideoError
+from .frames_or_errors import frames_of, frames_or_errors, is_too_large
 from .needed import decode_needed
 from .rgb import Frames, ToRgb
 
@@ -106,12 +106,19 @@ def read_video(
             packets.give_up(_ASKED_FOR)
         told = announced(path, container, stream, limits, see=packets.see)
         packets.end(0 if told.lost or told.broken else told.packets)
-        wanted = list(pick(max(told.packets, 1)))
-        chosen = _needed(path, container, stream, packets, wanted, told, each, limits)
-    if chosen is not None:
-        return chosen
-    kept, found = _decode(path, set(wanted), each, limits)
-    if found.frames != told.packets:
+        expected = packets.frames or max(told.packets, 1)
+        wanted = list(pick(expected))
+        chosen = _needed(path, stream, packets, wanted, told, each, limits)
+        if chosen is not None:
+            return chosen
+        every = packets.every()
+        if every is not None:
+            rate = _rate_of(path, stream, limits)
+            frames = frames_of(every, stream)
+            kept, found = _keep(path, frames, stream, rate, set(wanted), each, limits)
+    if every is None:
+        kept, found = _decode(path, set(wanted), each, limits)
+    if found.frames != expected:
         wanted = list(pick(found.frames))
         if not kept.keys() >= set(wanted):
             kept, again = _decode(path, set(wanted), each, limits)
@@ -155,7 +162,6 @@ def each_frame(
 
 def _needed(
     path: Path,
-    container: Any,
     stream: Any,
     packets: Packets,
     wanted: Sequence[int],
@@ -164,18 +170,17 @@ def _needed(
     limits: Limits,
 ) -> tuple[Frames, VideoInfo] | None:
     """The answer of `read_video` by less than full decoding, or None; then `packets` says why."""
-    if not wanted or not all(0 <= k < told.packets for k in wanted):
+    if packets.why_not:
+        return None
+    if not wanted or not all(0 <= k < packets.frames for k in wanted):
         packets.give_up("frames that the file does not announce")
+    frames = packets.frames
     got = decode_needed(path, stream, packets, set(wanted), each, limits)
     if got is None:
         packets.give_up("a picture did not decode as expected")
         return None
-    found = _Found(stream.codec_context.name, _rate(stream), got.width, got.height, told.packets)
-    if not (container.format.name.startswith("mov,") and stream.frames):
-        # The header may not say it: FFmpeg estimates it from frames that it decodes.
-        probed, same = open_video(path, limits)
-        with probed:
-            found.fps = _rate(same)
+    rate = _rate_of(path, stream, limits)
+    found = _Found(stream.codec_context.name, rate, got.width, got.height, frames)
     info = replace(_info(path, told, found), decoded=got.decoded)
     return np.stack([got.kept[k] for k in wanted]), info
 
@@ -183,6 +188,15 @@ def _needed(
 def _rate(stream: Any) -> float | None:
     rate = stream.average_rate or stream.guessed_rate
     return float(rate) if rate else None
+
+
+def _rate_of(path: Path, stream: Any, limits: Limits) -> float | None:
+    """Of a file that was not probed."""
+    if stream.average_rate:  # FFmpeg estimates it from frames that it decodes only where it is not
+        return _rate(stream)
+    container, same = open_video(path, limits)
+    with container:
+        return _rate(same)
 
 
 @dataclass
@@ -215,66 +229,45 @@ def _decode(
 ) -> tuple[dict[int, Frames], _Found]:
     container, stream = open_video(path, limits)
     with container:
-        found = _Found(stream.codec_context.name, _rate(stream))
-        kept: dict[int, Frames] = {}
-        rgb: ToRgb | None = None
-        for frame in frames_or_errors(container, stream):
-            if is_too_large(frame, stream, limits):
-                most = f"{limits.pixels:,} pixels (--max-pixels of predict)"
-                found.left_out = f"left out: frames of more than {most}"
-                found.damaged = True
-                continue
-            if isinstance(frame, MemoryError):
-                raise VideoError(path, NO_MEMORY)
-            if isinstance(frame, Exception):
-                found.damaged = True
-                continue
-            if rgb is None:
-                rgb = ToRgb(path, frame)
-                found.width, found.height = rgb.width, rgb.height
-            found.damaged |= bool(frame.is_corrupt)
-            if found.frames in wanted:
-                picture = rgb(frame)
-                kept[found.frames] = each(picture) if each else picture
-            found.frames += 1
-            limits.check_frames(path, found.frames)
+        frames = frames_or_errors(container, stream)
+        return _keep(path, frames, stream, _rate(stream), wanted, each, limits)
+
+
+def _keep(
+    path: Path,
+    frames: Iterator[Any],
+    stream: Any,
+    rate: float | None,
+    wanted: Container[int],
+    each: Each | None,
+    limits: Limits,
+) -> tuple[dict[int, Frames], _Found]:
+    found = _Found(stream.codec_context.name, rate)
+    kept: dict[int, Frames] = {}
+    rgb: ToRgb | None = None
+    for frame in frames:
+        if is_too_large(frame, stream, limits):
+            most = f"{limits.pixels:,} pixels (--max-pixels of predict)"
+            found.left_out = f"left out: frames of more than {most}"
+            found.damaged = True
+            continue
+        if isinstance(frame, MemoryError):
+            raise VideoError(path, NO_MEMORY)
+        if isinstance(frame, Exception):
+            found.damaged = True
+            continue
+        if rgb is None:
+            rgb = ToRgb(path, frame)
+            found.width, found.height = rgb.width, rgb.height
+        found.damaged |= bool(frame.is_corrupt)
+        if found.frames in wanted:
+            picture = rgb(frame)
+            kept[found.frames] = each(picture) if each else picture
+        found.frames += 1
+        limits.check_frames(path, found.frames)
     if found.frames == 0:
         why = f"no frame decodes ({found.codec})"
         raise VideoError(
             path, f"{why}; {found.left_out}" if found.left_out else cut_off_or(path, why)
         )
     return kept, found
-
-
-def frames_or_errors(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames in order; an exception stands for a place where the bitstream is broken."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.FFmpegError, OSError) as error:
-            yield error
-            break
-        if packet.is_corrupt:  # the file ends inside it, or its container says so
-            yield _Corrupt()
-        try:
-            yield from packet.decode()
-        except (av.FFmpegError, OSError) as error:
-            yield error
-    try:  # the file broke off: what the decoder still holds
-        yield from stream.codec_context.decode(None)
-    except (av.FFmpegError, OSError) as error:
-        yield error
-
-
-class _Corrupt(Exception):
-    """A packet that its container calls corrupt."""
-
-
-def is_too_large(frame: Any, stream: Any, limits: Limits) -> bool:
-    """Whether what `frames_or_errors` gave is a frame above the limit, or stands for one."""
-    if isinstance(frame, Exception):
-        return too_large(frame, stream, limits)
-    return bool(frame.width * frame.height > limits.pixels)

@@ -58,7 +58,6 @@ def decode_needed(
     # An error that it would go on after is one here: what it leaves out of a picture may look
     # otherwise after other pictures.
     stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
-    numbers = packets.numbers()
     due = iter(sorted(packet.pts for packet in needed))
     kept: dict[int, Frames] = {}
     rgb: ToRgb | None = None
@@ -79,7 +78,7 @@ def decode_needed(
         if (frame.width, frame.height) != size or size[0] * size[1] > limits.pixels:
             return None
         decoded += 1
-        place = numbers[frame.pts]
+        place = frame.pts
         if place in wanted:
             picture = rgb(frame)
             kept[place] = each(picture) if each else picture
@@ -89,6 +88,7 @@ def decode_needed(
 
 
 def _frames(stream: Any, packets: list[Any]) -> Iterator[Any]:
+    decode = stream.codec_context.decode
     for packet in packets:
-        yield from packet.decode()
-    yield from stream.codec_context.decode(None)
+        yield from decode(packet)
+    yield from decode(None)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..containers.limits import Limits
 from ..system.errors import NO_MEMORY, VideoError
-from .decode import frames_or_errors, is_too_large
+from .frames_or_errors import frames_or_errors, is_too_large
 from .rgb import Frames, ToRgb
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..containers.formats import open_video
 from ..containers.limits import LIMITS, Limits
 from .array_file import is_array_file
-from .decode import frames_or_errors
+from .frames_or_errors import frames_or_errors
 from .spec import SamplingSpec
 
 Times = npt.NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Bits and Exp-Golomb numbers of a parameter set or slice header of H.264."""
+"""Bits and Exp-Golomb numbers of the headers of video codecs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Bits:
 
     __slots__ = ("_left", "_value")
 
-    def __init__(self, data: bytes) -> None:
-        """`data`: bytes of a NAL unit after its first, as they lie in the file."""
+    def __init__(self, data: bytes, *, escaped: bool = True) -> None:
+        """`data`: as it lies in the file; `escaped`: as NAL units of H.264 and HEVC are."""
         # Two zero bytes and a 3 stand for two zero bytes.
-        plain = data.replace(b"\0\0\3", b"\0\0")
+        plain = data.replace(b"\0\0\3", b"\0\0") if escaped else data
         self._value = int.from_bytes(plain, "big")
         self._left = len(plain) * 8
 

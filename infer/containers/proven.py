@@ -1,37 +1,48 @@
 """Which packets of a video need not be decoded for which frames: only where the packets prove it.
 
-The file is H.264 in MP4, MOV or Matroska. Its packets are whole, are not marked as damaged or to be
-discarded, and have time stamps of their own; each holds one picture whose headers are right and
-follow one another; and in the order of their time stamps the pictures leave a decoder one by one.
-Then every packet becomes one frame, and the frame's number is its packet's place by time stamp.
-Where all frames are wanted nothing is left out, and headers of pictures need no proof: whether
-every packet becomes a frame, in that order, is seen when they are decoded.
-
-How far pictures are reordered is declared, or follows from the table of time stamps in an MP4 file,
-as FFmpeg takes it. A decoder that waits longer than it must shows them in the same order.
+The packets of the file are whole, and are not marked as damaged or to be discarded. For each codec
+a `Proof` says which frame a picture becomes and which others it needs, and raises NotProven where
+something is not followed. Then all packets are decoded; those of a codec whose decoder learns
+nothing from FFmpeg's probing of a file are decoded as they were read, so that it is read once.
 """
 
 from __future__ import annotations
 
-import bisect
-import heapq
-from array import array
 from collections.abc import Sequence, Set
-from typing import Any
+from typing import Any, Protocol
 
 from .bits import NotProven, require
 from .formats import MP4
-from .h264_pictures import Picture, looks_whole, picture
-from .h264_sets import ParameterSets, parameter_sets
+from .h264_order import H264
+from .mpeg4_pictures import Mpeg4
 
 _HELD = 1 << 25
 """Bytes of packets that are kept in memory between the look at them and decoding."""
-_FORMATS = (MP4, "matroska,webm")
-_MOST_REORDERED = 16
+_MATROSKA = "matroska,webm"
+_FORMATS = {
+    "h264": (MP4, _MATROSKA),
+    "mpeg4": (MP4, _MATROSKA, "avi"),
+}
+_UNPROBED = frozenset(("mpeg4", "vp8", "vp9", "libdav1d", "av1", "mjpeg", "prores", "hevc"))
+"""Codecs whose packets decode alike without it. H.264 learns how far pictures are reordered."""
 _ODD = ("new_extradata", "param_change", "skip_samples")
 """Kinds of data beside a packet that change what decoding does."""
 
-_ORDER = "time stamps that are not in the order of the pictures"
+
+class Proof(Protocol):
+    """What the pictures of a stream need. Pictures are counted in the order of decoding."""
+
+    def numbers(self, packets: Sequence[Any]) -> list[int]:
+        """As which frame each picture is shown. Raises NotProven."""
+
+    def needs(self) -> list[tuple[int, ...]]:
+        """Places of the pictures that each one needs. Raises NotProven."""
+
+    def may_be_left_out(self, place: int) -> bool:
+        """Whether a picture that nobody needs need not be decoded. Raises NotProven."""
+
+    def packet(self, place: int) -> Any:
+        """What the decoder gets for a picture."""
 
 
 class Packets:
@@ -39,27 +50,26 @@ class Packets:
 
     Attributes:
         why_not: what speaks against it, as a few words; "" while nothing does.
-        times: time stamps of the frames, in the order of the packets.
+        frames: how many there are; 0 where it is not proven.
     """
 
     def __init__(self, container: Any, stream: Any) -> None:
+        codec, form = stream.codec_context.name, container.format.name
         self._stream = stream
-        self._format: str = container.format.name
-        self.times = array("q")
-        self._referred, self._restarts = bytearray(), bytearray()
         self._kept: list[Any] = []
         self._bytes = 0
-        self.why_not = _unknown(container, stream)
-        if self.why_not:
-            return
+        self._numbers: list[int] = []
+        self._proof: Proof | None = None
+        self._unprobed = codec in _UNPROBED and form in (MP4, _MATROSKA, "avi")
+        self.why_not = ""
         try:
-            self._sets: ParameterSets = parameter_sets(stream.codec_context.extradata)
-        except NotProven as error:
+            self._proof = _proof(container, stream)
+        except (NotProven, ValueError) as error:
             self.why_not = str(error)
 
     def see(self, packet: Any) -> None:
         """To be called with every packet of every stream, in the order of the file."""
-        if self.why_not or packet.stream is not self._stream:
+        if packet.stream is not self._stream or not (self._unprobed or not self.why_not):
             return
         if not packet.size and packet.dts is None:
             return  # the end
@@ -71,10 +81,8 @@ class Packets:
     def _see(self, packet: Any) -> None:
         require(not packet.is_corrupt, "a packet is cut off")
         require(not packet.is_discard, "frames that are not shown")
-        require(packet.pts is not None, "a packet has no time stamp")
         odd = any(data.data_type in _ODD for data in packet.iter_sidedata())
         require(not odd, "parameters change")
-        self.times.append(packet.pts)
         self._bytes += packet.size
         require(self._bytes <= _HELD, "packets of more than 32 MiB")
         self._kept.append(packet)
@@ -82,151 +90,83 @@ class Packets:
     def give_up(self, why: str) -> None:
         """Prove nothing, and keep no packets."""
         self.why_not = self.why_not or why
+        self._unprobed = False
         self._kept.clear()
+        self._numbers = []
 
-    def end(self, frames: int) -> None:
+    def end(self, packets: int) -> None:
         """To be called after the last packet.
 
         Args:
-            frames: that the packets promise; 0 where the file is cut off or damaged.
+            packets: how many were announced; 0 where the file is cut off or damaged.
         """
+        if packets != len(self._kept) or not packets:
+            self.give_up("the file is cut off or damaged")
+        if self.why_not or self._proof is None:
+            return
         try:
-            require(not self.why_not, self.why_not)
-            require(frames == len(self.times) > 0, "the file is cut off or damaged")
-            require(self.times[0] == min(self.times), _ORDER)
-            if self._sets.sequence.reorder is None:
-                # Of pieces FFmpeg learns it from the frames that it decodes.
-                has_table = self._format == MP4 and self._stream.frames == frames
-                require(has_table, "how far pictures are reordered is not declared")
-        except NotProven as error:
-            self.give_up(str(error))
+            self._numbers = self._proof.numbers(self._kept)
+        except (NotProven, ValueError) as error:
+            self.why_not = str(error)
+            if not self._unprobed:
+                self.give_up(self.why_not)
 
-    def _prove(self) -> None:
-        declared = self._sets.sequence.reorder
-        order = _Order(self._sets, reordered(self.times) if declared is None else declared)
-        for packet, time in zip(self._kept, self.times, strict=True):
-            one = picture(memoryview(packet), self._sets)
-            order.see(one, time)
-            self._referred.append(one.referred)
-            self._restarts.append(one.restarts)
-        order.end()
+    def every(self) -> list[Any] | None:
+        """All packets, where nothing is proven and the decoder needs no probing; once."""
+        packets = list(self._kept) if self.why_not and self._unprobed else None
+        self.give_up(self.why_not)
+        return packets
 
-    def numbers(self) -> dict[int, int]:
-        """Numbers of the frames, by their time stamps."""
-        return {time: k for k, time in enumerate(sorted(self.times))}
+    @property
+    def frames(self) -> int:
+        """How many frames there are; 0 where it is not proven."""
+        return len(self._numbers)
 
     def needed(self, wanted: Set[int]) -> list[Any] | None:
         """The packets that are to be decoded, in order, so that frames of these numbers come out.
 
-        The first one is among them: the first frame tells the size and rotation, and encoders put
-        there what they are called, which decoders look at.
+        Their time stamps are changed to the numbers of the frames that they become. The first one
+        is among them: the first frame tells the size and rotation, and encoders put there what they
+        are called, which decoders look at.
 
         Returns:
             None where a packet that could be left out is damaged for all to see.
         """
-        if self.why_not:
+        if self.why_not or self._proof is None:
             return None
-        if len(wanted) == len(self.times):
-            return list(self._kept)
         try:
-            self._prove()
+            taken = self._taken(self._proof, wanted)
         except (NotProven, ValueError) as error:
             self.give_up(str(error))
             return None
-        numbers = self.numbers()
-        is_wanted = [numbers[time] in wanted for time in self.times]
-        is_wanted[0] = True
-        needed = []
-        later = False  # whether a later picture before the next restart is wanted
-        for k in reversed(range(len(is_wanted))):
-            take = is_wanted[k] or (later and self._referred[k])
-            if take:
-                needed.append(self._kept[k])
-            elif not looks_whole(memoryview(self._kept[k]), self._sets):
-                self.give_up("a packet has holes")
-                return None
-            later = (later or is_wanted[k]) and not self._restarts[k]
-        return needed[::-1]
+        packets = []
+        for k in taken:
+            packet = self._proof.packet(k)
+            packet.pts = self._numbers[k]
+            packets.append(packet)
+        return packets
+
+    def _taken(self, proof: Proof, wanted: Set[int]) -> Sequence[int]:
+        """Places of the pictures that are to be decoded."""
+        count = len(self._numbers)
+        if len(wanted) == count:
+            return range(count)
+        needs = proof.needs()
+        taken = [number in wanted for number in self._numbers]
+        taken[0] = True
+        for k in reversed(range(count)):
+            if taken[k]:
+                for place in needs[k]:
+                    taken[place] = True
+            elif not proof.may_be_left_out(k):
+                taken[k] = True
+                for place in needs[k]:
+                    taken[place] = True
+        return [k for k in range(count) if taken[k]]
 
 
-def reordered(times: Sequence[int]) -> int:
-    """How many pictures must wait so that all are shown in the order of their time stamps.
-
-    Raises:
-        NotProven: more than a decoder keeps.
-    """
-    latest: list[int] = []
-    most = 0
-    for time in times:
-        place = bisect.bisect_right(latest, time)
-        most = max(most, len(latest) - place)
-        latest.insert(place, time)
-        del latest[: -(_MOST_REORDERED + 1)]
-    require(most <= _MOST_REORDERED, _ORDER)
-    return most
-
-
-def _unknown(container: Any, stream: Any) -> str:
+def _proof(container: Any, stream: Any) -> Proof:
     codec, form = stream.codec_context.name, container.format.name
-    if codec != "h264":
-        return f"codec {codec}"
-    return "" if form in _FORMATS else f"container {form}"
-
-
-class _Order:
-    """Follows the numbers of pictures as a decoder does, and the order in which it shows them."""
-
-    def __init__(self, sets: ParameterSets, reorder: int) -> None:
-        sequence = sets.sequence
-        self._reorder = reorder
-        self._by_frame_num = sequence.poc_type == 2
-        self._frame_nums = 1 << sequence.frame_num_bits
-        self._lsbs = 1 << sequence.poc_lsb_bits
-        self._period = 0  # since the last restart
-        self._referred = 0  # frame_num of the last picture that others may refer to
-        self._frame_num = self._frame_num_offset = 0
-        self._msb = self._lsb = 0
-        self._waiting: list[tuple[int, int, int]] = []  # period, order count, time stamp
-        self._shown: tuple[int, int, int] | None = None
-
-    def see(self, one: Picture, time: int) -> None:
-        """Raises NotProven where a decoder would see a gap, or show pictures in another order."""
-        if one.restarts:
-            self._period += 1
-            self._frame_num_offset = self._msb = self._lsb = 0
-        else:
-            require(self._period > 0, "no keyframe at the start")
-            require(one.frame_num == (self._referred + 1) % self._frame_nums, "a missing picture")
-        heapq.heappush(self._waiting, (self._period, self._count(one), time))
-        if one.referred:
-            self._referred = one.frame_num
-        self._frame_num = one.frame_num
-        if len(self._waiting) > self._reorder:
-            self._show()
-
-    def end(self) -> None:
-        """Raises as `see`."""
-        while self._waiting:
-            self._show()
-
-    def _show(self) -> None:
-        following = heapq.heappop(self._waiting)
-        if self._shown is not None:
-            require(following[:2] > self._shown[:2] and following[2] > self._shown[2], _ORDER)
-        self._shown = following
-
-    def _count(self, one: Picture) -> int:
-        """PicOrderCnt (8.2.1.1 and 8.2.1.3 of the standard)."""
-        if self._by_frame_num:
-            if not one.restarts and one.frame_num < self._frame_num:
-                self._frame_num_offset += self._frame_nums
-            return 2 * (self._frame_num_offset + one.frame_num) - (not one.referred)
-        msb, half = self._msb, self._lsbs // 2
-        if not one.restarts:
-            if one.poc_lsb < self._lsb and self._lsb - one.poc_lsb >= half:
-                msb += self._lsbs
-            elif one.poc_lsb > self._lsb and one.poc_lsb - self._lsb > half:
-                msb -= self._lsbs
-        if one.referred:
-            self._msb, self._lsb = msb, one.poc_lsb
-        return msb + one.poc_lsb + min(one.poc_bottom, 0)
+    require(codec in _FORMATS, f"codec {codec}")
+    require(form in _FORMATS[codec], f"container {form}")
+    return Mpeg4(stream) if codec == "mpeg4" else H264(container, stream)

@@ -30,6 +30,8 @@ class Made(NamedTuple):
     uneven: bool = False
     undeclared: bool = False
     """Without a word in its parameters about how far pictures are reordered."""
+    packed: bool = False
+    """B-frames of MPEG-4 lie in packets before their own, as DivX and Xvid pack them."""
 
 
 _B = {"bf": "3", "preset": "fast"}
@@ -69,6 +71,22 @@ X264 = [
     Made("a.flv", "libx264", _B),
     Made("a.avi", "libx264", {"bf": "0"}),
 ]  # fmt: skip
+MPEG4 = [
+    Made("b.mp4", "mpeg4", {"bf": "2", "g": "12"}, True),
+    Made("b.avi", "mpeg4", {"bf": "2", "g": "12"}, True),
+    Made(
+        "b.mkv",
+        "mpeg4",
+        {"bf": "2", "g": "12", "flags": "+cgop", "sc_threshold": "1000000000"},
+        True,
+    ),
+    Made("p.avi", "mpeg4", {"g": "9"}, True),
+    Made("quarter.mp4", "mpeg4", {"bf": "1", "g": "30", "flags": "+qpel"}, True, uneven=True),
+    Made("packed.avi", "mpeg4", {"bf": "2", "g": "12"}, True, packed=True),
+    Made("packed_1.avi", "mpeg4", {"bf": "1", "g": "8"}, True, packed=True),
+    Made("fields.avi", "mpeg4", {"bf": "2", "flags": "+ildct+ilme"}),
+    Made("parts.mp4", "mpeg4", {"data_partitioning": "1"}),
+]
 OTHERS = [
     Made("open.mp4", "libx265", {"x265-params": "open-gop=1:keyint=12:log-level=none", **_TINY}),
     Made("closed.mkv", "libx265", {"x265-params": "open-gop=0:log-level=none", **_TINY}),
@@ -76,13 +94,11 @@ OTHERS = [
     Made("vp9.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8", "g": "12"}),
     Made("av1.mkv", "libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}),
     Made("b.mpg", "mpeg2video", {"bf": "2", "g": "12"}),
-    Made("b.mp4", "mpeg4", {"bf": "2", "g": "12"}),
-    Made("packed.avi", "mpeg4", {"bf": "2", "g": "12"}),
     Made("pictures.avi", "mjpeg", pixels="yuvj420p"),
     Made("pictures.mov", "prores_ks", pixels="yuv422p10le"),
 ]
-EVERY = [*X264, *OTHERS]
-LESS = [made for made in X264 if made.less]
+EVERY = [*X264, *MPEG4, *OTHERS]
+LESS = [made for made in EVERY if made.less]
 
 
 def named(name: str) -> Made:
@@ -126,7 +142,44 @@ def make(folder: Path, made: Made, frames: int = 30, seed: int = 0) -> Path:
         container.mux(stream.encode())
     if made.undeclared:
         leave_undeclared(path)
+    if made.packed:
+        pack(path)
     return path
+
+
+def pack(path: Path) -> None:
+    """Put the first of several B-frames of MPEG-4 into the packet before it."""
+    vop = b"\0\0\1\xb6"
+    pictures = [bytes(packet) for packet in picture_packets(path)]
+    first = pictures[0]
+    at = first.index(b"\0\0\1", first.index(b"\0\0\1\xb2Lavc") + 4)
+    pictures[0] = first[:at] + b"\0\0\1\xb2DivX503b1393p" + first[at:]
+    packets: list[bytes] = []
+    waits = False
+    for k, picture in enumerate(pictures):
+        kind = picture[picture.index(vop) + 4] >> 6
+        following = pictures[k + 1] if k + 1 < len(pictures) else first
+        before_b = following[following.index(vop) + 4] >> 6 == 2
+        if kind == 2 and not waits:
+            continue
+        if kind == 2:
+            packets.append(picture if before_b else vop + b"\x50\x01\x7f")
+            waits = before_b
+        else:
+            packets.append(picture + (following if before_b else b""))
+            waits = before_b
+    with av.open(str(path)) as source:
+        template = source.streams.video[0]
+        with av.open(str(path.with_suffix(".new.avi")), "w") as target:
+            stream = target.add_stream_from_template(template)
+            for k, data in enumerate(packets):
+                packet = av.Packet(data)
+                packet.stream = stream
+                packet.pts = packet.dts = k
+                packet.time_base = template.time_base
+                packet.is_keyframe = k == 0
+                target.mux(packet)
+    path.with_suffix(".new.avi").replace(path)
 
 
 def leave_undeclared(path: Path) -> None:
