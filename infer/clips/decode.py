@@ -46,7 +46,7 @@ class VideoInfo:
                     more; None: all were. Of the others `damaged` says what their headers and
                     structure show, and not whether bits inside their pictures are wrong: to check
                     a file, read it with `every_frame=True` or `each_frame`
-    full_decoding   why all frames were decoded ("codec mpeg4", "fields", "asked for"); "" where
+    full_decoding   why all frames were decoded ("codec vp9", "fields", "asked for"); "" where
                     fewer were, and of a folder of pictures
     scaling         seconds of the reading in which frames were scaled
     taken           numbers of the first frames of the clips, view by view
