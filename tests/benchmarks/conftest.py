@@ -22,6 +22,7 @@ from benchmarks.study.pooled import by_class, pool_seeds
 from infer.runtimes.registry import BACKENDS
 from infer.runtimes.status import Status
 from tests.benchmarks.tiny import PAIR, STUDENT
+from tests.commands_here import run_here
 
 CELLS = ("paddle:fp32", "onnxruntime:fp32", "onnxruntime:int8")
 SPEED = {"paddle": 2.1, "onnxruntime": 1.0, "openvino": 1.15}
@@ -39,6 +40,12 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         deployment, "statuses", lambda names: [s for s in known if s.backend in names]
     )
+
+
+@pytest.fixture
+def trains_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings and exports of a study run in this process."""
+    run_here(monkeypatch)
 
 
 def invented_answers(labels: np.ndarray, right: np.ndarray) -> Answers:

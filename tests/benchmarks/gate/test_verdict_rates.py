@@ -69,10 +69,8 @@ def test_a_gain_that_is_kept_is_not_called_lost_where_it_is_not_significant(
     chances = true_chances(gain, baseline=both, student=both)
     assert true_verdict(chances, RULE) == PASS
     rng = np.random.default_rng(clips)
-    seen = Counter(
-        one_by_one(sample, trial) for trial, sample in enumerate(samples(chances, clips, 150, rng))
-    )
-    assert seen[FAIL] / 150 <= 0.025 + 3 * 0.013
+    found = verdicts(samples(chances, clips, EXPERIMENTS, rng), RULE, rng, resamples=200)
+    assert np.mean(found == VERDICTS.index(FAIL)) <= LIMIT_FAIL
 
 
 @pytest.mark.parametrize("clips", [75, 1000, 5000])

@@ -75,10 +75,11 @@ def test_the_test_clips_are_listed_once_for_methods_that_sample_alike(
 
 
 def test_a_whole_study_of_methods(
-    methods: Path, capsys: pytest.CaptureFixture[str], root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    methods: Path, capsys: pytest.CaptureFixture[str], root: Path, trains_here: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.chdir(root)
-    # A training is a process of its own, which takes seconds: as few as there can be.
+    # As few as there can be.
     monkeypatch.setattr("benchmarks.methods.__main__.LEAST_SEEDS", 2)
     arguments = [
         f"self={methods}/self.yaml", "--baseline", str(methods / "one.yaml"), "--seeds",

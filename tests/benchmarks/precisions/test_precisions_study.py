@@ -262,8 +262,9 @@ def command(study: Path, *more: str) -> list[str]:
 
 
 def test_the_command_measures_every_way_and_goes_on_where_it_was(
-    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    study: Path, trains_here: None, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     assert precisions.main(command(study)) == 0, capsys.readouterr().err
     result = json.loads((study / "out/results.json").read_text())
     assert list(result["pooled"]) == list(METHODS)

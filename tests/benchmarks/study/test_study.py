@@ -18,6 +18,7 @@ import numpy as np
 import paddle
 import pytest
 
+from benchmarks.common.errors import StepError
 from benchmarks.common.result_file import dump
 from benchmarks.deployments.logits import read_logits
 from benchmarks.pages import numbers
@@ -30,6 +31,7 @@ from benchmarks.study.result_file import load_study
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import Job, eta, train_all
 from infer.system.files import sha256_of
+from tests.commands_here import run_here
 from train.config.load import load_config
 
 MakeResults = Callable[..., dict[str, Any]]
@@ -235,6 +237,7 @@ def trained(tiny: Path, root: Path) -> Path:
     runs = tiny / "runs of seed 3"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
+        run_here(patch)
         arguments = ["--out", str(tiny / "out of seed 3"), "--runs", str(runs)]
         assert main([*study_arguments(tiny, "3"), *arguments]) == 0
     return runs
@@ -245,6 +248,7 @@ def test_a_whole_study_and_one_more_seed(
     trained: Path,
     capsys: pytest.CaptureFixture[str],
     root: Path,
+    trains_here: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(root)
@@ -285,7 +289,7 @@ def test_answers_are_kept_for_the_same_checkpoint_and_clips_only(
 ) -> None:
     monkeypatch.chdir(root)
     shutil.copytree(trained, tmp_path / "runs", ignore=shutil.ignore_patterns(measure.ANSWERS))
-    # They are finished; to find that out takes a process each.
+    # They are finished.
     monkeypatch.setattr("benchmarks.study.__main__.train_all", lambda *_, **__: None)
     asked = []
     ask = measure.answer_in_paddle
@@ -355,6 +359,19 @@ def test_a_training_that_fails_says_why(
     error = capsys.readouterr().err
     assert "training base-5 failed with status 2" in error
     assert "9 training clips" in error
+
+
+def test_an_export_that_fails_says_why(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(StepError) as caught:
+        jobs.run_export(
+            "export", "--out", str(tmp_path / "bundle"), label="base-3",
+            checkpoint=tmp_path / "none.pdparams", config=tiny / "one.yaml", changes=("seed=3",),
+            hint="what to do",
+        )  # fmt: skip
+    assert caught.value.exit_status == 2
+    lines = str(caught.value).splitlines()
+    assert "base-3" in lines[0] and lines[-1] == "what to do"
+    assert "none.pdparams" in "\n".join(lines[1:-1])
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,9 @@ def arguments(folder: Path, *more: str) -> list[str]:
 
 
 def test_every_clip_is_tested_once_by_networks_that_never_saw_its_group(
-    grouped: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    grouped: Path, root: Path, trains_here: None, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     monkeypatch.chdir(root)
     assert main(arguments(grouped, "--seeds", "3")) == 0
     study = load_study(grouped / "out" / "results.json")
@@ -87,6 +88,7 @@ def test_a_study_over_folds_goes_on_and_grows(
     grouped: Path,
     tmp_path: Path,
     root: Path,
+    trains_here: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

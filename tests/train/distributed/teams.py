@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -59,6 +60,16 @@ def launch_script(
     )  # fmt: skip
     STARTED.append(process)
     return process
+
+
+def launch_several(
+    root: Path, folder: Path, trainings: Sequence[Sequence[str]], *, processes: int = 2
+) -> subprocess.Popen[str]:
+    """The launcher with trainings, by their arguments, that one team does one after another."""
+    file = folder / "several.json"
+    file.write_text(json.dumps(trainings), encoding="utf-8")
+    script = [str(root / "tests" / "train" / "distributed" / "several.py"), str(file)]
+    return launch_script(root, folder / "log", script, processes=processes)
 
 
 def finish(process: subprocess.Popen[str], *, seconds: float = 240) -> str:

@@ -29,6 +29,7 @@ from tests.train.distributed.teams import (
     finish,
     kill,
     launch,
+    launch_several,
     near,
     wait_for_step,
 )
@@ -66,6 +67,8 @@ def test_two_processes_follow_one_with_the_same_batch(
         assert theirs["valid.Student.top1"] == mine["valid.Student.top1"]
     assert output.count("epoch 3/3") == 1  # one process reports
     assert json.loads((tmp_path / "two" / "best.json").read_text())["top1"] == alone.best["top1"]
+    with pytest.raises(ClipDuetError, match="run of 2 processes"):
+        run(file, "DATASET.batch_size=2", f"output_dir={tmp_path}/two", resume=True)
 
 
 def test_two_machines_follow_one_process(
@@ -108,13 +111,14 @@ def test_a_team_that_is_killed_goes_on(
     broken = (clips / "train.list").read_text().split()[0]
     (clips / broken).write_bytes(b"no video")
     arguments = ["-o", f"DATASET.root={clips}", "-o", "DATASET.batch_size=2", "--resume"]
-    finish(launch(root, tmp_path / "log", file, *arguments, "--output", str(tmp_path / "whole")))
     killed = tmp_path / "killed"
     process = launch(root, tmp_path / "log", file, *arguments, "--output", str(killed))
     wait_for_step(killed, 1, [process])
     kill(process)
     assert load_file(killed / LATEST)["progress"]["step"] < 12
-    finish(launch(root, tmp_path / "log", file, *arguments, "--output", str(killed)))
+    outputs = [killed, tmp_path / "whole"]
+    trainings = [["-c", str(file), *arguments, "--output", str(output)] for output in outputs]
+    finish(launch_several(root, tmp_path, trainings))
     assert same(weights(tmp_path / "whole"), weights(killed))
     progress = load_file(killed / LATEST)["progress"]
     assert len(progress["skipped"]) == 4 and all(broken in line for line in progress["skipped"])
@@ -129,11 +133,6 @@ def test_one_process_that_fails_ends_the_job_with_its_error(
     output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
     assert "batch of 40, shared by 2" in output
-    finish(launch(root, tmp_path / "log", file, "-o", "epochs=1"))
-    again = launch(root, tmp_path / "log", file, "-o", "epochs=1", "--resume", processes=1)
-    output, _ = again.communicate(timeout=120)
-    assert again.returncode != 0
-    assert "run of 2 processes" in output
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -160,20 +159,19 @@ def test_a_process_that_is_killed_ends_the_job_and_is_named(
     assert said in other and "Traceback" not in other
 
 
-@pytest.mark.parametrize("count", [1, 2])
 def test_processes_do_not_outlive_their_launcher(
-    experiment: Callable[..., Path], tmp_path: Path, root: Path, count: int
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
 ) -> None:
     """They have sessions of their own; and keep what they have learned."""
     file = experiment(ALONE, epochs=1000, checkpoint_every_steps=1)
     output = ["-o", "DATASET.batch_size=2", "--output", str(tmp_path / "run")]
-    job = launch(root, tmp_path / "log", file, *output, processes=count)
+    job = launch(root, tmp_path / "log", file, *output)
     wait_for_step(tmp_path / "run", 2, [job])
     workers = psutil.Process(job.pid).children()
-    assert len(workers) == count
+    assert len(workers) == 2
     job.kill()
     gone, alive = psutil.wait_procs(workers, timeout=60)
-    assert len(gone) == count and not alive
+    assert len(gone) == 2 and not alive
     log = (tmp_path / "log" / "workerlog.0").read_text()
     assert "--resume" in log and "Traceback" not in log
 

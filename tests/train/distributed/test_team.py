@@ -14,7 +14,7 @@ import pytest
 import yaml
 from paddle import nn
 
-from tests.train.distributed.teams import CALM, finish, launch, launch_script
+from tests.train.distributed.teams import CALM, finish, launch, launch_script, launch_several
 from tests.train.tiny import PAIR, run, weights
 from train.checkpoints.checkpoint import LATEST, load_file
 from train.config.load import load_config, parse_model
@@ -52,33 +52,45 @@ def pair(*terms: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    ("name", "broken"), [*((name, 0) for name in TERMS), ("rkd", 1), ("dist", 1), ("rkd", 2)]
-)
 def test_losses_between_clips_see_those_of_all_processes(
-    experiment: Callable[..., Path], tmp_path: Path, root: Path, name: str, broken: int
+    experiment: Callable[..., Path], tmp_path: Path, root: Path
 ) -> None:
     """One step of four clips, or without those of the first process that cannot be read.
 
     Where that is both, the process is given one of the other's.
     """
-    file = experiment(pair(TERMS[name]), OPTIMIZER=STEP, epochs=1)
-    clips = four_clips(file, tmp_path, broken=broken)
-    changes = [f"DATASET.root={clips}", "epochs=1", "max_unreadable=50"]
-    alone = run(file, *changes, f"output_dir={tmp_path}/one")
-    options = [word for change in (*changes, "DATASET.batch_size=2") for word in ("-o", change)]
-    finish(launch(root, tmp_path / "log", file, *options, "--output", str(tmp_path / "two")))
-    stored = load_file(tmp_path / "two" / LATEST)["progress"]
-    assert stored["step"] == alone.step == 1 and len(stored["skipped"]) == broken
-    (mine,), (theirs,) = alone.history, stored["history"]
-    figures = [key for key in mine if key.startswith("train.")]
-    assert len(figures) == 6
-    for key in figures:
-        assert theirs[key] == pytest.approx(mine[key], rel=1e-3), key
-    start = build_recognizer(load_config(file).model, seed=5).state_dict()
-    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    moved = norm(one[key] - start[key].numpy() for key in start)
-    assert norm(one[key] - two[key] for key in start) < 1e-3 * moved
+    cases = [*((name, 0) for name in TERMS), ("rkd", 1), ("dist", 1), ("rkd", 2)]
+    files, folders, changes = [], [], []
+    for place, (name, broken) in enumerate(cases):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        file = experiment(pair(TERMS[name]), OPTIMIZER=STEP, epochs=1)
+        files.append(file.rename(folder / "experiment.yaml"))
+        clips = four_clips(files[-1], folder, broken=broken)
+        folders.append(folder)
+        changes.append([f"DATASET.root={clips}", "epochs=1", "max_unreadable=50"])
+    trainings = [
+        [
+            "-c", str(file), "--output", str(folder / "two"),
+            *(word for change in (*given, "DATASET.batch_size=2") for word in ("-o", change)),
+        ]
+        for file, folder, given in zip(files, folders, changes, strict=True)
+    ]  # fmt: skip
+    finish(launch_several(root, tmp_path, trainings))
+    for case, file, folder, given in zip(cases, files, folders, changes, strict=True):
+        alone = run(file, *given, f"output_dir={folder}/one")
+        stored = load_file(folder / "two" / LATEST)["progress"]
+        assert stored["step"] == alone.step == 1, case
+        assert len(stored["skipped"]) == case[1], case
+        (mine,), (theirs,) = alone.history, stored["history"]
+        figures = [key for key in mine if key.startswith("train.")]
+        assert len(figures) == 6, case
+        for key in figures:
+            assert theirs[key] == pytest.approx(mine[key], rel=1e-3), (case, key)
+        start = build_recognizer(load_config(file).model, seed=5).state_dict()
+        one, two = weights(folder / "one"), weights(folder / "two")
+        moved = norm(one[key] - start[key].numpy() for key in start)
+        assert norm(one[key] - two[key] for key in start) < 1e-3 * moved, case
 
 
 def four_clips(file: Path, folder: Path, *, broken: int) -> Path:
@@ -157,40 +169,50 @@ from train.distributed.sync_bn import synchronise
 from train.distributed.team import join
 
 team, folder = join(), sys.argv[1]
-layer = nn.Sequential(nn.BatchNorm1D(3) if sys.argv[2] == "1" else nn.BatchNorm2D(3))
-synchronise(layer)
-given = np.load(f"{folder}/given.npz")
-own = {key: paddle.to_tensor(np.array_split(given[key], [5])[team.rank]) for key in given}
-inputs = own["inputs"]
-inputs.stop_gradient = False
-outputs = layer(inputs)
-(outputs * own["wanted"]).sum().backward()
-np.savez(
-    f"{folder}/{team.rank}.npz", outputs=outputs.numpy(), gradient=inputs.grad.numpy(),
-    mean=layer[0]._mean.numpy(), variance=layer[0]._variance.numpy(),
-    scale=layer[0].weight.grad.numpy(),
-)
+for kind in sys.argv[2:]:
+    layer = nn.Sequential(getattr(nn, kind)(3))
+    synchronise(layer)
+    given = np.load(f"{folder}/{kind}.npz")
+    own = {key: paddle.to_tensor(np.array_split(given[key], [5])[team.rank]) for key in given}
+    inputs = own["inputs"]
+    inputs.stop_gradient = False
+    outputs = layer(inputs)
+    (outputs * own["wanted"]).sum().backward()
+    np.savez(
+        f"{folder}/{kind}.{team.rank}.npz", outputs=outputs.numpy(), gradient=inputs.grad.numpy(),
+        mean=layer[0]._mean.numpy(), variance=layer[0]._variance.numpy(),
+        scale=layer[0].weight.grad.numpy(),
+    )
 """
 """A batch norm of two processes, five rows in the first and three in the second."""
 
 
-@pytest.mark.parametrize("kind", [nn.BatchNorm1D, nn.BatchNorm2D])
-def test_batch_norms_far_from_zero(
-    tmp_path: Path, root: Path, kind: type[nn.BatchNorm1D | nn.BatchNorm2D]
-) -> None:
+def test_batch_norms_far_from_zero(tmp_path: Path, root: Path) -> None:
     """Means of a thousand deviations: the mean of squares holds nothing of the variance there."""
     rng = np.random.default_rng(0)
-    shape = (8, 3, 6, 6) if kind is nn.BatchNorm2D else (8, 3)
-    offset = np.array([1000.0, -1000.0, 0.0]).reshape([1, 3] + [1] * (len(shape) - 2))
-    inputs = (rng.normal(0, 1, shape) + offset).astype(np.float32)
-    wanted = rng.normal(0, 1, shape).astype(np.float32)
-    np.savez(tmp_path / "given.npz", inputs=inputs, wanted=wanted)
+    shapes = {nn.BatchNorm1D: (8, 3), nn.BatchNorm2D: (8, 3, 6, 6)}
+    given = {}
+    for kind, shape in shapes.items():
+        offset = np.array([1000.0, -1000.0, 0.0]).reshape([1, 3] + [1] * (len(shape) - 2))
+        inputs = (rng.normal(0, 1, shape) + offset).astype(np.float32)
+        given[kind] = inputs, rng.normal(0, 1, shape).astype(np.float32)
+        np.savez(tmp_path / f"{kind.__name__}.npz", inputs=inputs, wanted=given[kind][1])
     script = tmp_path / "far.py"
     script.write_text(FAR)
-    arguments = [str(script), str(tmp_path), "1" if kind is nn.BatchNorm1D else "2"]
+    arguments = [str(script), str(tmp_path), *(kind.__name__ for kind in shapes)]
     finish(launch_script(root, tmp_path / "log", arguments))
-    found = [dict(np.load(tmp_path / f"{rank}.npz")) for rank in (0, 1)]
+    for kind, (inputs, wanted) in given.items():
+        files = [tmp_path / f"{kind.__name__}.{rank}.npz" for rank in (0, 1)]
+        check_far(kind, inputs, wanted, [dict(np.load(file)) for file in files])
 
+
+def check_far(
+    kind: type[nn.BatchNorm1D | nn.BatchNorm2D],
+    inputs: np.ndarray,
+    wanted: np.ndarray,
+    found: list[dict[str, np.ndarray]],
+) -> None:
+    """Compare what both processes found with one layer that sees all rows."""
     # In float64, where nothing cancels.
     paddle.set_default_dtype("float64")
     try:
