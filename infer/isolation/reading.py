@@ -244,6 +244,8 @@ class _Worker:
         """Raises _Failed where the process is of no more use, and what `load_clips` raises."""
         with self._reading:
             self._begin()
+            if self._process.poll() is not None:  # killed while it had no video: no video's fault
+                raise _NotBegunError(f"because something {self._ending()}", again=True)
             self.asked = True
             return self._read(path, spec, job, time.monotonic() + seconds)
 

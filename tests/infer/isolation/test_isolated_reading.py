@@ -208,6 +208,23 @@ def test_a_process_that_is_killed_before_it_begins_is_replaced(colour_clip):
         assert worker not in children()
 
 
+def test_a_process_that_is_killed_before_its_first_video_is_replaced(colour_clip):
+    good = colour_clip("good.mp4", "red")
+    before = children()
+    with IsolatedReading(1) as reading:
+        (worker,) = children() - before
+        # It waits for a video: one thread listens, the other sleeps after it has limited itself.
+        while worker.num_threads() < 2 or worker.rlimit(psutil.RLIMIT_AS)[0] < 0:
+            time.sleep(0.01)
+        while worker.status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)
+        worker.kill()
+        while worker.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        reading.load(good, SPEC)
+        assert worker not in children()
+
+
 def test_what_a_video_leaves_behind_is_not_the_next_ones_fault(broken_decoder, colour_clip):
     poison, good = colour_clip("poison.mp4", "red"), colour_clip("good.mp4", "red")
     with IsolatedReading(1) as reading:
