@@ -25,6 +25,8 @@ HEAVY = (
 )
 FILES = ("infer/predict.py", "train/__main__.py", "export/triton/client.py")
 """Commands that are run by their path too."""
+ALONE = {"benchmarks.service.triton_client", "export.triton.video_client"}
+"""Programs that run where nothing of this project is installed, and cannot use its runner."""
 FORMER = {"benchmarks.study_methods": "benchmarks.methods"}
 """Former names of commands, which still work, and today's, which they call themselves by."""
 
@@ -47,7 +49,7 @@ def _modules() -> list[str]:
         if '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8"):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
             found.append(name.removesuffix(".__main__"))
-    return found
+    return sorted(set(found) - ALONE)
 
 
 MODULES = _modules()

@@ -3,7 +3,8 @@
     REPO/models/NAME_onnx_PRECISION/      config.pbtxt, labels.txt, 1/model.onnx
     REPO/models/NAME_onnx_int8_x86/       the same, of the file for CPUs
     REPO/models/NAME_tensorrt_PRECISION/  config.pbtxt, labels.txt, 1/model.plan
-    REPO/client/                          client.py, bundle.json
+    REPO/videos/NAME_video/               takes the bytes of video files: video.py
+    REPO/client/                          client.py, bundle.json; video_client.py
 
 Engines are taken as they were built; a server runs them on the kind of GPU and with the version of
 TensorRT that they were built for.
@@ -12,21 +13,21 @@ TensorRT that they were built for.
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from export import option_limits as limits
 from export.assemble.folder import OutputError, staged
+from export.triton.add_version import add_version
+from export.triton.config import LABELS, RepositoryModel, Serving, config_text
+from export.triton.models import FILES, onnx_precisions, repository_models
+from export.triton.video import NETWORKS, OWN, VIDEOS, video_model, write_video_model
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
-from infer.bundle.engines import Stamp, built_engines, read_engine, read_stamp
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
-from infer.system.errors import BackendError, BundleError, os_reason
+from infer.system.errors import BundleError, os_reason
 from infer.system.log import logger
 
 log = logger("export.triton")
@@ -36,34 +37,7 @@ NUMBERS = {
     "delay": limits.Allowed(0, 60_000_000, "microseconds"),
 }
 """What the numbers of the command line may be; a server refuses others when it starts, or waits."""
-LABELS = "labels.txt"
-CLIENT = Path(__file__).with_name("client.py")
-
-
-@dataclass(frozen=True)
-class Serving:
-    """How a server runs a model.
-
-    kind        KIND_AUTO: on GPUs if there are any; KIND_GPU, KIND_CPU
-    instances   copies that run side by side, on each device
-    delay       microseconds that a request waits for others to share its batch
-    """
-
-    kind: str = "KIND_AUTO"
-    instances: int = 1
-    delay: int = 2000
-
-
-@dataclass(frozen=True)
-class RepositoryModel:
-    """One folder of the repository: a file, the backend that runs it, the batches it takes."""
-
-    name: str
-    backend: str
-    file: Path
-    max_batch: int
-    opt_batch: int
-    serving: Serving
+CLIENTS = ("client.py", "video_client.py")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,6 +56,15 @@ def parser() -> argparse.ArgumentParser:
     add("--instances", type=int, default=1, help="copies side by side on a device (default: 1)")
     add("--delay", type=int, default=2000, metavar="US", help="microseconds that a request waits "
         "for others to share its batch (default: 2000)")  # fmt: skip
+    add(
+        "--network",
+        choices=NETWORKS,
+        default=OWN,
+        help="what runs the network for video files: "
+        "ONNX Runtime in their model, or the server's ONNX or TensorRT model (default: own)",
+    )
+    add("--add-version", action="store_true", help="add the bundle to the models of the repository "
+        "that is there, as their next version")  # fmt: skip
     return parser
 
 
@@ -94,12 +77,17 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     limits.refuse(limits.number_problems(vars(options), NUMBERS))
+    bundle, out = Bundle.load(options.bundle), Path(options.out)
+    if options.add_version:
+        add_version(bundle, out, engines=options.engine)
+        return 0
     write_repository(
-        Bundle.load(options.bundle),
-        Path(options.out),
+        bundle,
+        out,
         precisions=options.precision,
         engines=options.engine,
         serving=Serving(f"KIND_{options.kind.upper()}", options.instances, options.delay),
+        network=options.network,
         overwrite=options.overwrite,
     )
     return 0
@@ -112,6 +100,7 @@ def write_repository(
     precisions: Sequence[str] | None = None,
     engines: Sequence[str] | None = None,
     serving: Serving | None = None,
+    network: str = OWN,
     overwrite: bool = False,
 ) -> None:
     """Write the repository; it appears whole or not at all.
@@ -122,6 +111,7 @@ def write_repository(
         precisions: None: all that the bundle has as ONNX; int8 is both files, if there are two.
         engines: engines to serve; None: those of the bundle, one for each precision.
         serving: how ONNX files are served; engines run on GPUs.
+        network: what runs the network for video files, of `NETWORKS`.
         overwrite: whether a repository that is there is replaced.
 
     Raises:
@@ -133,69 +123,31 @@ def write_repository(
     serving = serving or Serving()
     if any("\n" in label for label in bundle.classes):
         raise BundleError("a class name has a line break; labels.txt has one name on each line")
-    files = {key: a.precision for key, a in bundle.artifacts.items() if a.format == "onnx"}
-    if precisions is None:
-        precisions = list(dict.fromkeys(files.values()))
-    absent = [precision for precision in precisions if precision not in files.values()]
-    if absent:
-        raise BackendError(
-            f"{bundle.root} has no ONNX file in {', '.join(absent)}; it has: {', '.join(files)}"
-        )
-    models = [_onnx_model(bundle, key, serving) for key in files if files[key] in precisions]
-    for path, stamp in _engines(bundle, precisions, engines).values():
-        models.append(_engine_model(bundle, path, stamp, serving))
+    models = repository_models(bundle, serving, precisions=precisions, engines=engines)
+    videos = video_model(
+        bundle,
+        models,
+        network=network,
+        precisions=precisions or onnx_precisions(bundle),
+        serving=serving,
+    )
     try:
         with staged(out, check=partial(_check, overwrite=overwrite)) as made:
             for model in models:
                 _write_model(made / "models" / model.name, model, bundle)
                 log.info(f"{model.backend:<12} {model.name}, batches up to {model.max_batch}")
+            write_video_model(made / VIDEOS / videos.name, videos, bundle)
+            log.info(f"{'python':<12} {videos.name}, batches up to {videos.max_batch}")
             (made / "client").mkdir()
-            shutil.copyfile(CLIENT, made / "client" / "client.py")
+            for name in CLIENTS:
+                shutil.copyfile(Path(__file__).with_name(name), made / "client" / name)
             shutil.copyfile(bundle.root / BUNDLE_JSON, made / "client" / BUNDLE_JSON)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {os_reason(error)}") from None
     log.info(f"serve it:    tritonserver --model-repository {out / 'models'}")
     log.info(f"ask it:      python {out / 'client' / 'client.py'} VIDEO --model {models[0].name}")
-
-
-def config_text(model: RepositoryModel, bundle: Bundle) -> str:
-    """A model's config.pbtxt. Dimensions leave the batch out; one clip and a full batch warm up."""
-    clip = ", ".join(map(str, bundle.spec.clip_shape))
-    entry, output = json.dumps(bundle.input_name), json.dumps(bundle.output_name)
-    warmups = "".join(
-        f"""
-  {{
-    name: "{size} clips"
-    batch_size: {size}
-    inputs {{
-      key: {entry}
-      value {{ data_type: TYPE_UINT8 dims: [ {clip} ] random_data: true }}
-    }}
-  }}"""
-        + ("," if size != model.max_batch else "")
-        for size in sorted({1, model.max_batch})
-    )
-    return f"""\
-name: "{model.name}"
-backend: "{model.backend}"
-max_batch_size: {model.max_batch}
-input [ {{ name: {entry} data_type: TYPE_UINT8 dims: [ {clip} ] }} ]
-output [
-  {{
-    name: {output}
-    data_type: TYPE_FP32
-    dims: [ {len(bundle.classes)} ]
-    label_filename: "{LABELS}"
-  }}
-]
-dynamic_batching {{
-  preferred_batch_size: [ {model.opt_batch} ]
-  max_queue_delay_microseconds: {model.serving.delay}
-}}
-instance_group [ {{ count: {model.serving.instances} kind: {model.serving.kind} }} ]
-model_warmup [{warmups}
-]
-"""
+    log.info(f"video files: tritonserver --model-repository {out / VIDEOS}")
+    log.info(f"             python {out / 'client' / CLIENTS[1]} VIDEO --model {videos.name}")
 
 
 def _check(out: Path, *, overwrite: bool) -> None:
@@ -207,77 +159,9 @@ def _check(out: Path, *, overwrite: bool) -> None:
             raise OutputError(f"{out} is in use; choose another folder, or {hint}")
 
 
-def _name(bundle: Bundle, *parts: str) -> str:
-    return re.sub(r"[^\w.-]+", "_", "_".join([bundle.name, *parts]), flags=re.ASCII)
-
-
-def _onnx_model(bundle: Bundle, key: str, serving: Serving) -> RepositoryModel:
-    return RepositoryModel(
-        name=_name(bundle, *key.split(".")),
-        backend="onnxruntime",
-        file=bundle.artifact(key).paths[0],
-        max_batch=bundle.max_batch,
-        opt_batch=min(8, bundle.max_batch),
-        # Made for the kernels of processors; no GPU has any for it.
-        serving=replace(serving, kind="KIND_CPU") if key.endswith(".x86") else serving,
-    )
-
-
-def _engines(
-    bundle: Bundle, precisions: Sequence[str], named: Sequence[str] | None
-) -> dict[str, tuple[Path, Stamp]]:
-    """The engine of each precision that has one: those named, or the only one built."""
-    found: dict[str, tuple[Path, Stamp]] = {}
-    for path in built_engines(bundle) if named is None else named:
-        path = Path(path)
-        try:
-            stamp = read_stamp(path)
-            why = _unfit(bundle, precisions, stamp)
-        except BundleError as error:
-            why = str(error)
-        if why and named is not None:
-            raise BackendError(f"{path} cannot be served: {why}")
-        if why:
-            log.info(f"left out     {path.name}: {why}")
-        elif stamp.precision in found:
-            both = f"{found[stamp.precision][0].name} and {path.name}"
-            raise BackendError(f"several {stamp.precision} engines, {both}: name one with --engine")
-        else:
-            found[stamp.precision] = (path, stamp)
-    return found
-
-
-def _unfit(bundle: Bundle, precisions: Sequence[str], stamp: Stamp) -> str | None:
-    """Why an engine cannot be served beside those ONNX files; None if it can."""
-    if stamp.precision not in precisions:
-        return f"its precision is {stamp.precision}, asked for: {', '.join(precisions)}"
-    made_of = bundle.artifacts.get(f"onnx.{stamp.precision}")
-    if made_of is None or stamp.onnx_sha256 != made_of.files[0].sha256:
-        return f"it was built from another {stamp.onnx_file}"
-    if stamp.profile.min_batch > 1:
-        return f"it takes no fewer than {stamp.profile.min_batch} clips, a request may be one"
-    return None
-
-
-def _engine_model(bundle: Bundle, path: Path, stamp: Stamp, serving: Serving) -> RepositoryModel:
-    read_engine(path, stamp)  # only what was built is served
-    log.info(
-        f"engine       needs a server with {stamp.machine.gpu}, TensorRT {stamp.machine.tensorrt}"
-    )
-    return RepositoryModel(
-        name=_name(bundle, "tensorrt", stamp.precision),
-        backend="tensorrt",
-        file=path,
-        max_batch=stamp.profile.max_batch,
-        opt_batch=stamp.profile.opt_batch,
-        serving=replace(serving, kind="KIND_GPU"),
-    )
-
-
 def _write_model(folder: Path, model: RepositoryModel, bundle: Bundle) -> None:
     (folder / "1").mkdir(parents=True)
-    file = {"onnxruntime": "model.onnx", "tensorrt": "model.plan"}[model.backend]
-    shutil.copyfile(model.file, folder / "1" / file)
+    shutil.copyfile(model.file, folder / "1" / FILES[model.backend])
     (folder / LABELS).write_text("".join(f"{label}\n" for label in bundle.classes), "utf-8")
     (folder / "config.pbtxt").write_text(config_text(model, bundle))
 

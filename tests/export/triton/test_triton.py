@@ -115,6 +115,7 @@ def test_the_repository_has_what_triton_looks_for(bundle, tmp_path, capsys):
     assert files == [
         "client/bundle.json",
         "client/client.py",
+        "client/video_client.py",
         *(
             f"models/my_colours_{model}/{file}"
             for model, weights in (
@@ -124,7 +125,14 @@ def test_the_repository_has_what_triton_looks_for(bundle, tmp_path, capsys):
             )
             for file in (f"1/model.{weights}", "config.pbtxt", "labels.txt")
         ),
+        "videos/my_colours_video/1/bundle/bundle.json",
+        "videos/my_colours_video/1/bundle/model.fp32.onnx",
+        "videos/my_colours_video/1/model.py",
+        "videos/my_colours_video/config.pbtxt",
+        "videos/my_colours_video/labels.txt",
     ]
+    warmup = (tmp_path / "repo" / "videos" / "my_colours_video" / "warmup" / "video").read_bytes()
+    assert int.from_bytes(warmup[:4], "little") == len(warmup) - 4
     models = tmp_path / "repo" / "models"
     fp16 = (bundle / "model.fp16.onnx").read_bytes()
     assert (models / "my_colours_onnx_fp16" / "1" / "model.onnx").read_bytes() == fp16
@@ -160,6 +168,58 @@ def test_triton_s_schema_takes_the_config(bundle, tmp_path, triton_schema):
             assert list(sample.inputs["clip"].dims) == [2, 32, 32, 3]
             assert sample.inputs["clip"].random_data
             assert sample.inputs["clip"].data_type == clip.data_type
+
+
+@pytest.mark.parametrize(
+    ("network", "asked"),
+    [("own", ""), ("onnx", "my_colours_onnx_fp32"), ("tensorrt", "my_colours_tensorrt_fp32")],
+)
+def test_the_model_for_video_files(bundle, tmp_path, triton_schema, network, asked):
+    add_engine(bundle, precision="fp32")
+    options = ["--network", network, "--instances", "2", "--delay", "500", "--kind", "gpu"]
+    assert write(bundle, tmp_path / "repo", *options) == 0
+    (model,) = (tmp_path / "repo" / "videos").iterdir()
+    config, schema = triton_schema(model / "config.pbtxt")
+    assert (config.name, config.backend, config.max_batch_size) == (model.name, "python", 8)
+    (video,), (scores, label) = config.input, config.output
+    kinds = [schema.DataType.Name(one.data_type) for one in (video, scores, label)]
+    assert kinds == ["TYPE_STRING", "TYPE_FP32", "TYPE_STRING"]
+    assert [list(one.dims) for one in (video, scores, label)] == [[1], [3], [1]]
+    assert scores.label_filename == "labels.txt"
+    assert config.dynamic_batching.max_queue_delay_microseconds == 500
+    assert config.version_policy.latest.num_versions == 1
+    (group,) = config.instance_group
+    assert (group.count, group.Kind.Name(group.kind)) == (2, "KIND_CPU")
+    assert [sample.batch_size for sample in config.model_warmup] == [1]
+    assert config.parameters["network"].string_value == asked
+    files = {path.name for path in (model / "1" / "bundle").iterdir()}
+    assert files == {"bundle.json"} | (set() if asked else {"model.fp32.onnx"})
+
+
+def test_a_further_version(bundle, tmp_path, capsys):
+    repo = tmp_path / "repo"
+    assert write(bundle, repo, "--precision", "fp16") == 0
+    config = (repo / "videos" / "my_colours_video" / "config.pbtxt").read_text()
+    other = write_bundle(tmp_path / "other", name="another name")
+    assert write(other, repo, "--add-version") == 0
+    for model, file in (("models/my_colours_onnx_fp16", "model.onnx"),
+                        ("videos/my_colours_video", "bundle/model.fp16.onnx")):  # fmt: skip
+        assert {path.name for path in (repo / model).iterdir() if path.name.isdecimal()} == {
+            "1", "2"
+        }  # fmt: skip
+        assert (repo / model / "2" / file).read_bytes() == (other / "model.fp16.onnx").read_bytes()
+    assert (repo / "videos" / "my_colours_video" / "config.pbtxt").read_text() == config
+    assert Bundle.load(repo / "client").name == "another name"
+    before = tree(repo)
+    renamed = write_bundle(tmp_path / "renamed", classes=("a", "b", "c"))
+    assert write(renamed, repo, "--add-version") == 2 and "classes" in capsys.readouterr().err
+    less = write_bundle(tmp_path / "less", keys=("onnx.fp32",))
+    assert write(less, repo, "--add-version") == 2
+    assert "my_colours_onnx_fp16" in capsys.readouterr().err
+    (other / "model.fp16.onnx").write_bytes(b"damage")
+    assert write(other, repo, "--add-version") == 2
+    assert write(other, tmp_path / "nowhere", "--add-version") == 2
+    assert tree(repo) == before
 
 
 @pytest.mark.parametrize("keys", [("onnx.int8", "onnx.int8.x86"), ("onnx.int8.x86",)])
