@@ -110,7 +110,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate sensitivity qat engine triton benchmark perturb report \
-    demo study study-real doctor docs test test-gpu torture lint clean
+    demo study study-real doctor docs test test-gpu \
+    test-triton triton-server torture lint clean
 
 help: ## list the targets
 	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
@@ -314,6 +315,19 @@ test: lint ## lint, then the tests (JOBS= at a time)
 test-gpu: $(VENV)/dev ## what needs a GPU; without one it skips and says why (reports/gpu; BUNDLE=)
 	@CLIPDUET_GPU_REPORT=reports/gpu CLIPDUET_BUNDLE=$(BUNDLE) \
 	    $(PY) -m pytest -v tests/gpu -p no:xdist
+
+# A Triton server with its Python backend, and its client, in an environment of their own.
+$(VENV)/triton/made: $(VENV)/made tests/triton.txt
+	@rm -rf $(VENV)/triton
+	@$(PY) -m venv $(VENV)/triton
+	@echo "installing a Triton server into $(VENV)/triton"
+	@PIP_CONSTRAINT= $(VENV)/triton/bin/python -m pip install --quiet -r tests/triton.txt
+	@touch $@
+
+triton-server: $(VENV)/triton/made ## a Triton server for tests and load tests (60 MB to load; .venv/triton)
+
+test-triton: $(VENV)/dev $(VENV)/triton/made ## what needs a Triton server
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n 0 tests/export/triton
 
 torture: $(VENV)/dev ## what has to hold over thousands of tries (an hour)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n $(JOBS) -m torture --durations 0

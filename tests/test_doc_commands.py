@@ -94,7 +94,7 @@ def problems(words: list[str]) -> list[str]:
         files = [word for word in rest if word.endswith(".py") and not (ROOT / word).is_file()]
         return [*missing, *files]
     # The client is copied into the repository that a server reads.
-    file = re.sub(r"^\w+/client/client\.py$", "export/triton/client.py", rest[0])
+    file = re.sub(r"^\w+/client/(?=(video_)?client\.py$)", "export/triton/", rest[0])
     if not (ROOT / file).is_file():
         return [*missing, file]
     return missing + wrong_options(rest[1:], file)

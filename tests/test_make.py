@@ -20,6 +20,7 @@ TARGETS = [
     *("setup", "data", "train-baseline", "train-dml", "export", "predict", "benchmark", "report"),
     "perturb",
     *("engine", "triton", "demo", "study", "doctor", "test", "test-gpu", "lint", "clean"),
+    *("triton-server", "test-triton"),
 ]
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,17 +19,10 @@ from benchmarks.common import machine
 from benchmarks.common.command import add_out, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
-from benchmarks.service.bodies import (
-    BROKEN,
-    GOOD,
-    Body,
-    broken_files,
-    drawn,
-    file_body,
-    hostile_bodies,
-)
+from benchmarks.service.bodies import GOOD, drawn, hostile_bodies
 from benchmarks.service.clients import Outcome, ask_all, counted_answers
 from benchmarks.service.process import Watched, service
+from benchmarks.service.right_answers import known_bodies
 from export.option_limits import SEED, SHARE, THREADS, Allowed
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
@@ -132,32 +124,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         **summary(outcomes, one, seconds, counted=counted, left_open=left_open),
         "machine": machine.machine(),
     }
-
-
-def known_bodies(bundle: Path, videos: Sequence[Path]) -> list[Body]:
-    """Good and broken files, with what predict says of them."""
-    from infer.api import load
-    from infer.command.output import record
-
-    good = [path.read_bytes() for path in videos]
-    broken = broken_files(good)
-    bodies = []
-    with tempfile.TemporaryDirectory() as folder, load(bundle, backend="onnxruntime") as model:
-        files: list[Path] = []
-        for number, content in enumerate([*good, *broken.values()]):
-            files.append(Path(folder) / str(number))  # without a suffix, as the service has it
-            files[-1].write_bytes(content)
-        answers = [
-            record(path.name, one, None)
-            for path, one in zip(files, model.predict(files), strict=True)
-        ]
-    for path, content, answer in zip(videos, good, answers, strict=False):
-        bodies.append(file_body(path.name, GOOD, content, answer))
-    for (name, content), answer in zip(broken.items(), answers[len(good) :], strict=True):
-        bodies.append(file_body(name, BROKEN, content, answer))
-    if not any("label" in answer for answer in answers[: len(good)]):
-        raise BenchmarkError("predict answers none of the videos")
-    return bodies
 
 
 def files_left_open(one: Watched, first: int) -> int:
