@@ -51,6 +51,10 @@ class Sample:
     line: int
 
 
+EMBEDDED = Path("data/motions")
+"""Where the configs of the checkout look for the embedded dataset."""
+
+
 class ListError(ClipDuetError):
     """A list cannot be used. `problems` holds one `file:line: what` for each wrong line."""
 
@@ -105,13 +109,11 @@ def read_list(
         )
     base = Path() if root is None else Path(root)
     if not base.is_dir():
-        raise ListError(
-            file,
-            [
-                f"{file}: the root folder {base} of the list does not exist; set DATASET.root, "
-                "or data_prefix"
-            ],
-        )
+        what = f"{file}: the root folder {base} of the list does not exist"
+        hint = "set DATASET.root, or data_prefix"
+        if base == EMBEDDED:
+            hint = "the embedded dataset is written by `make data`, or python -m train.data.motions"
+        raise ListError(file, [f"{what}; {hint}"])
 
     problems: list[str] = []
     samples: list[Sample] = []

@@ -154,3 +154,14 @@ def test_any_name_comes_back(
 def test_a_device_is_no_list(device: str) -> None:
     with pytest.raises(ListError, match="cannot be read"):
         read_list(Path(device))
+
+
+def test_a_root_that_is_not_there_is_told_with_what_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A config of the checkout needs the embedded dataset, which nobody has at first."""
+    monkeypatch.chdir(tmp_path)
+    for root, hint in (("data/motions", "make data"), ("clips", "DATASET.root")):
+        with pytest.raises(ListError) as error:
+            read_list(f"{root}/train.list", root=root)
+        assert f"folder {root} " in str(error.value) and hint in str(error.value)
