@@ -79,6 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
     limits.refuse(limits.number_problems(vars(options), NUMBERS))
     bundle, out = Bundle.load(options.bundle), Path(options.out)
     if options.add_version:
+        limits.refuse(_without_effect(options))
         add_version(bundle, out, engines=options.engine)
         return 0
     write_repository(
@@ -91,6 +92,14 @@ def main(arguments: list[str] | None = None) -> int:
         overwrite=options.overwrite,
     )
     return 0
+
+
+def _without_effect(options: argparse.Namespace) -> list[str]:
+    """A sentence for each option that says how to write what `--add-version` leaves as it is."""
+    usual = parser()
+    names = ("overwrite", "precision", "kind", "instances", "delay", "network")
+    given = [name for name in names if getattr(options, name) != usual.get_default(name)]
+    return [f"--{name} has no effect with --add-version: leave it out" for name in given]
 
 
 def write_repository(

@@ -216,6 +216,9 @@ def test_a_further_version(bundle, tmp_path, capsys):
     less = write_bundle(tmp_path / "less", keys=("onnx.fp32",))
     assert write(less, repo, "--add-version") == 2
     assert "my_colours_onnx_fp16" in capsys.readouterr().err
+    assert write(other, repo, "--add-version", "--delay", "5", "--overwrite") == 2
+    said = capsys.readouterr().err
+    assert "--delay" in said and "--overwrite" in said and "--network" not in said
     (other / "model.fp16.onnx").write_bytes(b"damage")
     assert write(other, repo, "--add-version") == 2
     assert write(other, tmp_path / "nowhere", "--add-version") == 2
