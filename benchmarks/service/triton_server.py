@@ -131,6 +131,8 @@ def server_command(where: Installed, folder: Path, ports: Sequence[int]) -> list
     return [
         str(where.server / "bin" / "tritonserver"),
         f"--backend-directory={write_backends(where, folder)}",
+        # The usual 30 seconds are short on a busy machine, and this server crashes after them.
+        "--backend-config=python,stub-timeout-seconds=300",
         *("--http-address=127.0.0.1", f"--http-port={http}"),
         *("--grpc-address=127.0.0.1", f"--grpc-port={grpc}"),
         *("--metrics-address=127.0.0.1", f"--metrics-port={metrics}", "--allow-gpu-metrics=false"),
