@@ -1,7 +1,8 @@
 """Resampling of answers: clips, or trained pairs crossed with clips.
 
 The same seed draws the same clips, whatever is measured on them: one gain has one interval, in
-every table that it stands in. Drawing 10,000 times 2,000 clips takes half a second.
+every table that it stands in. Drawing 10,000 times 2,000 clips takes half a second, once: what was
+drawn last is kept.
 
 Clips that have a camera, a person or a source video in common are not independent: given their
 groups, whole groups are drawn instead (the cluster bootstrap), and within each stratum, such as one
@@ -14,9 +15,10 @@ much, it is too narrow; Student's t over pairs stands beside it for that.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypedDict
 
@@ -26,8 +28,10 @@ import numpy.typing as npt
 RESAMPLES = 10_000
 LEVEL = 0.95
 BLOCK = 4_000_000  # clips drawn at a time
+MOST_KEPT = 1 << 26  # clips drawn in all, of two bytes each; more are drawn anew each time
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -183,25 +187,44 @@ def resample(
         raise ValueError(f"values must be [k, pairs, clips] and not empty, got {values.shape}")
     k, pairs, clips = values.shape
     by_clip = values.reshape(k * pairs, clips).T
-    # Streams of their own: the clips drawn do not hang on how many pairs there are.
-    of_pairs, of_clips = np.random.default_rng(seed).spawn(2)
+    of_pairs, _ = _streams(seed)
     chosen = of_pairs.multinomial(pairs, np.full(pairs, 1 / pairs), size=resamples) / pairs
     if groups is not None:
-        means = _grouped(by_clip, groups, of_clips, resamples).reshape(-1, k, pairs)
+        means = _grouped(by_clip, groups, seed, resamples).reshape(-1, k, pairs)
         return Resampled(values, np.einsum("rkp,rp->rk", means, chosen), level)
     draws = np.empty((resamples, k))
-    block = max(1, BLOCK // clips)
-    for start in range(0, resamples, block):
-        part = slice(start, min(start + block, resamples))
-        rows = np.arange(part.stop - start)[:, None]
-        drawn = of_clips.integers(clips, size=(len(rows), clips)) + rows * clips
-        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-        by_pair = (counts @ by_clip / clips).reshape(-1, k, pairs)
-        draws[part] = np.einsum("rkp,rp->rk", by_pair, chosen[part])
+    end = 0
+    draw = _kept if resamples * clips <= MOST_KEPT else _drawn
+    for counts in draw(seed, clips, resamples):
+        start, end = end, end + len(counts)
+        by_pair = (counts.astype(np.float64) @ by_clip / clips).reshape(-1, k, pairs)
+        draws[start:end] = np.einsum("rkp,rp->rk", by_pair, chosen[start:end])
     return Resampled(values, draws, level)
 
 
-def _grouped(by_clip: Floats, groups: Groups, rng: np.random.Generator, resamples: int) -> Floats:
+def _streams(seed: int) -> list[np.random.Generator]:
+    """Of pairs, and of clips: what clips are drawn does not hang on how many pairs there are."""
+    return np.random.default_rng(seed).spawn(2)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(seed: int, clips: int, resamples: int) -> tuple[Counts, ...]:
+    """What is drawn, for one contrast after another on the same clips."""
+    return tuple(_drawn(seed, clips, resamples))
+
+
+def _drawn(seed: int, clips: int, resamples: int) -> Iterator[Counts]:
+    """How often each clip is drawn, [some of the resamples, clips] at a time."""
+    _, rng = _streams(seed)
+    block = max(1, BLOCK // clips)
+    for start in range(0, resamples, block):
+        rows = np.arange(min(block, resamples - start))[:, None]
+        drawn = rng.integers(clips, size=(len(rows), clips)) + rows * clips
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        yield counts.astype(np.uint16)
+
+
+def _grouped(by_clip: Floats, groups: Groups, seed: int, resamples: int) -> Floats:
     """[resamples, columns] means of by_clip [clips, columns] over drawn groups.
 
     A stratum keeps its weight, that is its share of the clips, however large the groups are that
@@ -213,6 +236,7 @@ def _grouped(by_clip: Floats, groups: Groups, rng: np.random.Generator, resample
     sums = np.zeros((len(sizes), by_clip.shape[1]))
     np.add.at(sums, groups.of_clip, by_clip)
     means = np.zeros((resamples, by_clip.shape[1]))
+    _, rng = _streams(seed)
     for stratum in np.unique(groups.stratum):
         of_it = groups.stratum == stratum
         number = int(of_it.sum())

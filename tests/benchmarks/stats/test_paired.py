@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from benchmarks.stats import paired, student_t
+from benchmarks.stats.resample import resample
 
 answers = st.integers(1, 60).flatmap(lambda n: st.tuples(hnp.arrays(bool, n), hnp.arrays(bool, n)))
 
@@ -59,6 +60,19 @@ def test_same_seed_same_interval() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random(100) < 0.5, rng.random(100) < 0.5
     assert paired.paired_bootstrap(a, b, seed=3) == paired.paired_bootstrap(a, b, seed=3)
+
+
+def test_draws_that_are_kept_are_those_that_are_drawn_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = [np.random.default_rng(n).random((2, 3, clips)) for n, clips in enumerate((50, 50, 9))]
+
+    def draws() -> list[np.ndarray]:
+        return [resample(tables[n], resamples=40, seed=seed).draws
+                for n, seed in ((0, 1), (1, 1), (2, 1), (0, 2), (0, 1))]  # fmt: skip
+
+    kept = draws()
+    monkeypatch.setattr("benchmarks.stats.resample.MOST_KEPT", 0)
+    assert all(np.array_equal(one, other) for one, other in zip(kept, draws(), strict=True))
+    assert np.array_equal(kept[0], kept[-1]) and not np.array_equal(kept[0], kept[3])
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
