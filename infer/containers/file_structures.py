@@ -12,6 +12,8 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+_BLOCK = 4096
+"""Bytes that are read at once: most parts of a header lie next to each other."""
 _MOST_READS = 500_000
 """A file of nothing but tiny parts is not followed to its end."""
 
@@ -23,6 +25,8 @@ class FileReader:
     descriptor: int
     size: int
     reads: int = 0
+    _place: int = 0
+    _block: bytes = b""
 
     def at(self, position: int, count: int) -> bytes:
         """`count` bytes at a place, fewer at the end of the file.
@@ -33,7 +37,13 @@ class FileReader:
         self.reads += 1
         if self.reads > _MOST_READS:
             raise ValueError("too many parts")
-        return os.pread(self.descriptor, count, position) if position < self.size else b""
+        if position >= self.size:
+            return b""
+        begin = position - self._place
+        if not 0 <= begin <= len(self._block) - count:
+            self._block = os.pread(self.descriptor, max(count, _BLOCK), position)
+            self._place, begin = position, 0
+        return self._block[begin : begin + count]
 
 
 def _short_of(file: FileReader, end: int) -> str | None:

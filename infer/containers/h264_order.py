@@ -13,6 +13,7 @@ as FFmpeg takes it. A decoder that waits longer than it must shows them in the s
 from __future__ import annotations
 
 import bisect
+import functools
 import heapq
 from collections.abc import Sequence
 from typing import Any
@@ -24,13 +25,14 @@ from .h264_sets import ParameterSets, parameter_sets
 from .ranks import ORDER, ranks
 
 _MOST_REORDERED = 16
+_sets_of = functools.lru_cache(64)(parameter_sets)  # clips of one encoder have the same
 
 
 class H264:
     """Follows the pictures of a stream; `infer.containers.proven.Proof`."""
 
     def __init__(self, container: Any, stream: Any) -> None:
-        self._sets: ParameterSets = parameter_sets(stream.codec_context.extradata)
+        self._sets: ParameterSets = _sets_of(stream.codec_context.extradata)
         # Of pieces FFmpeg learns how far pictures are reordered from the frames that it decodes.
         self._has_table = container.format.name == MP4 and stream.frames
         self._packets: Sequence[Any] = ()
