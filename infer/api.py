@@ -13,14 +13,15 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .bundle.bundle import Bundle
-from .clips.preprocess import clips_of_frames
+from .clips.preprocess import clips_of_frames, load_clips
 from .pipeline.predictions import Prediction, predict_videos
 from .pipeline.rank import Ranked
 from .pipeline.rank import top_k as best
@@ -120,6 +121,8 @@ class Model:
         count = min(self._threads or cores(), MOST_DECODERS) if workers is None else workers
         most = {"workers": MOST_THREADS}
         _check_from_one(most, top_k=top_k, batch_size=batch_size, workers=count)
+        known = len(paths) if isinstance(paths, Sized) else count
+        threads = max(min(count, cores()) // max(known, 1), 1)
         return predict_videos(
             (Path(path) for path in paths),
             self.logits,
@@ -128,6 +131,7 @@ class Model:
             batch_size=batch_size,
             workers=count,
             k=top_k,
+            load=partial(load_clips, threads=threads),
             temperature=self.temperature,
         )
 

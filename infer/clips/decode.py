@@ -76,6 +76,7 @@ def read_video(
     each: Each | None = None,
     limits: Limits = LIMITS,
     every_frame: bool = False,
+    threads: int = 1,
 ) -> tuple[Frames, VideoInfo]:
     """Read chosen frames of a video.
 
@@ -89,6 +90,8 @@ def read_video(
         limits: how large the video may be.
         every_frame: decode also what nobody asked for: the same frames, and `damaged` tells of
             the whole file.
+        threads: for selective decoding of H.264; everything else takes one. The answer does not
+            depend on it.
 
     Returns:
         uint8 [n, H, W, 3] RGB, rotated and mirrored as the file says, and what is known about
@@ -108,7 +111,7 @@ def read_video(
         packets.end(0 if told.lost or told.broken else told.packets)
         expected = packets.frames or max(told.packets, 1)
         wanted = list(pick(expected))
-        chosen = _needed(path, stream, packets, wanted, told, each, limits)
+        chosen = _needed(path, stream, packets, wanted, told, each, limits, threads)
         if chosen is not None:
             return chosen
         every = packets.every()
@@ -168,6 +171,7 @@ def _needed(
     told: Announced,
     each: Each | None,
     limits: Limits,
+    threads: int,
 ) -> tuple[Frames, VideoInfo] | None:
     """The answer of `read_video` by less than full decoding, or None; then `packets` says why."""
     if packets.why_not:
@@ -175,7 +179,7 @@ def _needed(
     if not wanted or not all(0 <= k < packets.frames for k in wanted):
         packets.give_up("frames that the file does not announce")
     frames = packets.frames
-    got = decode_needed(path, stream, packets, set(wanted), each, limits)
+    got = decode_needed(path, stream, packets, set(wanted), each, limits, threads)
     if got is None:
         packets.give_up("a picture did not decode as expected")
         return None

@@ -17,6 +17,10 @@ from ..containers.limits import Limits
 from ..containers.proven import Packets
 from .rgb import Frames, ToRgb
 
+FOR_THREADS = 2_000_000
+"""Pixels, of all frames that are decoded, for which it pays to start threads."""
+MOST_THREADS = 8
+
 
 @dataclass
 class Needed:
@@ -35,6 +39,7 @@ def decode_needed(
     wanted: Set[int],
     each: Callable[[Frames], Frames] | None,
     limits: Limits,
+    threads: int = 1,
 ) -> Needed | None:
     """Decode what the wanted frames need.
 
@@ -45,6 +50,8 @@ def decode_needed(
         wanted: numbers of frames.
         each: applied to every wanted frame, in their order.
         limits: how large the video may be.
+        threads: that decode it. They give the same: where they do not get on without an error, the
+            answer is None.
 
     Returns:
         None where something is not proven, or turns out otherwise.
@@ -58,6 +65,11 @@ def decode_needed(
     # An error that it would go on after is one here: what it leaves out of a picture may look
     # otherwise after other pictures.
     stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
+    context = stream.codec_context
+    # State of MPEG-4's decoder that follows all pictures differs between threads.
+    pays = context.width * context.height * len(needed) >= FOR_THREADS
+    if threads > 1 and context.name == "h264" and pays:
+        stream.thread_count, stream.thread_type = min(threads, MOST_THREADS), "FRAME"
     due = iter(sorted(packet.pts for packet in needed))
     kept: dict[int, Frames] = {}
     rgb: ToRgb | None = None

@@ -39,6 +39,7 @@ def load_clips(
     suffix: str | None = None,
     limits: Limits = LIMITS,
     every_frame: bool = False,
+    threads: int = 1,
 ) -> tuple[Frames, VideoInfo]:
     """The clips of one video, as evaluation and deployment see them.
 
@@ -49,6 +50,7 @@ def load_clips(
         suffix: the pattern of a folder's file names; None: as the folder has them.
         limits: how large the video may be.
         every_frame: see `read_video`; for a check of the whole file.
+        threads: see `read_video`; above 1 where there are fewer videos than cores.
 
     Returns:
         uint8 [views * crops, T, crop, crop, 3] RGB, the crops of a view next to each other, and
@@ -58,7 +60,13 @@ def load_clips(
         VideoError: the file gives no frames, or is larger than allowed.
     """
     scaled, info = read_scaled(
-        path, spec, frames=frames, suffix=suffix, limits=limits, every_frame=every_frame
+        path,
+        spec,
+        frames=frames,
+        suffix=suffix,
+        limits=limits,
+        every_frame=every_frame,
+        threads=threads,
     )
     return crop_frames(scaled, spec.preprocess), info
 
@@ -85,6 +93,7 @@ def read_scaled(
     suffix: str | None = None,
     limits: Limits = LIMITS,
     every_frame: bool = False,
+    threads: int = 1,
 ) -> tuple[Frames, VideoInfo]:
     """Sampled and scaled, not yet cropped: the place where training puts its augmentation.
 
@@ -96,6 +105,7 @@ def read_scaled(
         suffix: the pattern of a folder's file names; None: as the folder has them.
         limits: how large the video may be.
         every_frame: see `read_video`; for a check of the whole file.
+        threads: see `read_video`; above 1 where there are fewer videos than cores.
 
     Returns:
         uint8 [views, T, h, w, 3] RGB, a fresh array.
@@ -137,7 +147,9 @@ def read_scaled(
     elif is_array_file(path):
         unique, info = read_array_file(path, pick, each=scale, limits=limits)
     else:
-        unique, info = read_video(path, pick, each=scale, limits=limits, every_frame=every_frame)
+        unique, info = read_video(
+            path, pick, each=scale, limits=limits, every_frame=every_frame, threads=threads
+        )
     taken = [number for view in chosen for number in view][:TAKEN]
     return _views(unique, chosen), replace(info, scaling=scaling, taken=tuple(taken))
 

@@ -180,6 +180,8 @@ def _answers(
         return runtimes[0].run(clips)
 
     workers = min(args.threads or cores(), MOST_DECODERS)
+    read_at_once = min(workers, len(videos))
+    threads = workers // read_at_once
     with contextlib.ExitStack() as opened:
         answers = predict_videos(
             videos,
@@ -189,7 +191,7 @@ def _answers(
             batch_size=args.batch_size,
             workers=workers,
             k=args.top_k,
-            load=opened.enter_context(reader(args, min(workers, len(videos)), frames)),
+            load=opened.enter_context(reader(args, read_at_once, frames, threads=threads)),
             temperature=temperature_for(args, bundle),
         )
         # The first videos are being decoded by now; the network loads meanwhile.

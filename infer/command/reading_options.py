@@ -74,7 +74,11 @@ def check_reading_options(args: argparse.Namespace) -> None:
 
 @contextmanager
 def reader(
-    args: argparse.Namespace, workers: int, frames: Mapping[Path, int] | None = None
+    args: argparse.Namespace,
+    workers: int,
+    frames: Mapping[Path, int] | None = None,
+    *,
+    threads: int = 1,
 ) -> Iterator[Load]:
     """What reads a video as the command line asks for it, for `predict_videos`.
 
@@ -82,6 +86,7 @@ def reader(
         args: parsed options.
         workers: videos that are read at once.
         frames: of folders, as a list has them.
+        threads: that decode one video, in this process.
 
     Raises:
         ClipDuetError: no process can be started.
@@ -91,7 +96,9 @@ def reader(
     if not args.isolate:
         from ..clips.preprocess import load_clips
 
-        yield lambda path, spec: load_clips(path, spec, frames=claimed.get(path), limits=limits)
+        yield lambda path, spec: load_clips(
+            path, spec, frames=claimed.get(path), limits=limits, threads=threads
+        )
         return
     from ..isolation.reading import MEMORY, SECONDS, IsolatedReading
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infer.clips import needed as needed_module
 from infer.clips.decode import each_frame, read_video
 from infer.containers.proven import Packets
 from tests.infer.clips.choices import PICKS, read_or_why, uniform
@@ -127,6 +128,52 @@ def test_wanted_frames_alone_are_changed_in_their_order(clip):
     assert seen == [4, 9, 21] and frames.shape == (4, 8, 8, 3) and info.decoded is not None
     with pytest.raises(ZeroDivisionError):
         read_video(path, lambda n: [3], each=lambda frame: 1 // 0)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Threads that decoders were given, also for the smallest files."""
+    monkeypatch.setattr(needed_module, "FOR_THREADS", 0)
+    counts = []
+    real = needed_module._frames
+
+    def frames(stream, packets):
+        counts.append(stream.thread_count)
+        return real(stream, packets)
+
+    monkeypatch.setattr(needed_module, "_frames", frames)
+    return counts
+
+
+@pytest.mark.parametrize("name", ["closed.mp4", "pyramid.mp4", "slices.mp4", "weights.mp4"])
+def test_several_threads_give_the_same(clip, started, name):
+    path, every, known = clip(named(name))
+    for pick in (uniform(6), PICKS["last"], range):
+        frames, info = read_video(path, pick, threads=3)
+        assert np.array_equal(frames, every[list(pick(30))]) and info == known
+        assert info.decoded == read_video(path, pick)[1].decoded
+    assert started[::2] == [3, 3, 3] and started[1::2] == [1, 1, 1]
+
+
+def test_several_threads_tell_the_same_of_damage(clip, started, tmp_path):
+    path, _, _ = clip(named("weights.mp4"))
+    data, copy = path.read_bytes(), tmp_path / "a.mp4"
+    packets = picture_packets(path)
+    damaged = 0
+    for packet in packets[1:20:3]:
+        at = packet.pos + packet.size // 2
+        copy.write_bytes(data[:at] + bytes(b ^ 0x5A for b in data[at : at + 8]) + data[at + 8 :])
+        found = [read_or_why(copy, range, full) for full in (True, False)]
+        frames, info = read_video(copy, range, threads=4)
+        assert all(np.array_equal(frames, other) and info == known for other, known in found)
+        damaged += info.damaged
+    assert damaged > 2 and 4 in started
+
+
+def test_files_of_mpeg4_take_one_thread(clip, started):
+    path, _, _ = clip(named("packed.avi"))
+    read_video(path, uniform(6), threads=4)
+    assert started == [1]
 
 
 def torn(packets):
