@@ -175,3 +175,26 @@ def test_the_table_of_other_cameras() -> None:
             seeds_low, seeds_high = _across(gains)
             assert low <= seeds_low + 0.006 and high >= seeds_high - 0.006
             assert high - low < 1.3 * (seeds_high - seeds_low)
+
+
+def test_the_table_of_methods() -> None:
+    found = _read("methods")
+    labels = found["data"]["labels"]
+    right = {
+        method["method"]: _right(
+            [run["cells"]["dynamic:fp32"]["predictions"] for run in method["runs"]], labels
+        )
+        for method in found["methods"]
+    }
+    base = right.pop("baseline")
+    rows = _table("docs/distillation.md", "method | top-1")
+    assert rows.pop("alone") == pytest.approx([100 * base.mean()], abs=0.006)
+    assert {name.strip("`") for name in rows} == set(right)
+    for name, figures in rows.items():
+        own = right[name.strip("`")]
+        gains = 100 * (own.mean(axis=1) - base.mean(axis=1))
+        top1, gain, low, high, seeds_low, seeds_high, ahead, seeds = figures
+        assert (top1, gain) == pytest.approx((100 * own.mean(), gains.mean()), abs=0.006)
+        assert (seeds_low, seeds_high) == pytest.approx(_across(gains), abs=0.006)
+        assert (low, high) == pytest.approx([100 * end for end in _crossed(base, own)], abs=0.25)
+        assert (ahead, seeds) == ((gains > 0).sum(), len(gains))
