@@ -110,7 +110,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate sensitivity qat engine triton benchmark perturb report \
-    demo study study-real doctor docs test test-gpu \
+    demo study study-real doctor docs test test-gpu test-corpus \
     test-triton triton-server torture lint clean
 
 help: ## list the targets
@@ -156,6 +156,10 @@ $(VENV)/setup: $(VENV)/made setup.cfg pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/setup
 	$(call install,dev,what tests and checks need)
+	@touch $@
+
+$(VENV)/corpus: $(VENV)/dev
+	$(call install,dev$(comma)corpus,what a corpus needs)
 	@touch $@
 
 $(VENV)/docs: $(VENV)/made setup.cfg pyproject.toml constraints.txt
@@ -328,6 +332,9 @@ triton-server: $(VENV)/triton/made ## a Triton server for tests and load tests (
 
 test-triton: $(VENV)/dev $(VENV)/triton/made ## what needs a Triton server
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n 0 tests/export/triton
+
+test-corpus: $(VENV)/corpus ## what needs Ray: the corpus
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n 0 tests/infer/corpus tests/benchmarks/corpus
 
 torture: $(VENV)/dev ## what has to hold over thousands of tries (an hour)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n $(JOBS) -m torture --durations 0

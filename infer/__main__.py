@@ -1,4 +1,4 @@
-"""The installed command: `clipduet predict`, `stream`, `serve`, `doctor`."""
+"""The installed command: `clipduet predict`, `stream`, `serve`, `corpus`, `doctor`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ COMMANDS = {
     "predict": "classify video files",
     "stream": "classify long videos, cameras and addresses, a window at a time",
     "serve": "answer requests with videos over HTTP, with a page to try it",
+    "corpus": "classify more videos than one machine can, on Ray",
     "doctor": "show which backends run here, and why the others cannot",
 }
 
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .stream.__main__ import main as run
     elif name == "serve":
         from .serve.__main__ import main as run
+    elif name == "corpus":
+        from .corpus.__main__ import main as run
     else:
         from .doctor import main as run
     from .command.runner import run_and_exit

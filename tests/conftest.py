@@ -23,6 +23,7 @@ for _name in (
 os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
 # Nothing reports to anybody from a test either: some import these packages by themselves.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 # What is remembered of this machine is not the user's either.
 _cache = tempfile.TemporaryDirectory(prefix="clipduet-cache-")

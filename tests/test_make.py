@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="GNU make i
 
 TARGETS = [
     *("setup", "data", "train-baseline", "train-dml", "export", "predict", "benchmark", "report"),
-    "perturb",
+    *("perturb", "test-corpus"),
     *("engine", "triton", "demo", "study", "doctor", "test", "test-gpu", "lint", "clean"),
     *("triton-server", "test-triton"),
 ]

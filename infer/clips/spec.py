@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -118,6 +118,12 @@ class ClipSpec:
     def clips(self) -> int:
         """Clips of one video in evaluation: views in time by crops in space."""
         return self.sampling.views * self.preprocess.crops
+
+    def with_views(self, views: int | None) -> ClipSpec:
+        """The same with so many views of a video; None: as it is."""
+        if views is None:
+            return self
+        return replace(self, sampling=replace(self.sampling, views=views))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `ClipSpec.from_dict` gives an equal spec back."""

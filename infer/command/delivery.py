@@ -228,9 +228,7 @@ def _with_progress(
 
 
 def _spec(args: Namespace, bundle: Bundle) -> ClipSpec:
-    if not args.num_clips:
-        return bundle.spec
-    return replace(bundle.spec, sampling=replace(bundle.spec.sampling, views=args.num_clips))
+    return bundle.spec.with_views(args.num_clips)
 
 
 def _about(args: Namespace, bundle: Bundle) -> dict[str, Any]:

@@ -9,12 +9,7 @@ from ..bundle.bundle import Bundle
 
 def add_score_options(parser: argparse.ArgumentParser, *, goal: str) -> None:
     """Add `--calibrated` and `--precision-goal`, whose help says `goal`."""
-    parser.add_argument(
-        "--calibrated",
-        action="store_true",
-        help="scores by the temperature that export chose on the validation list: of answers with "
-        "a score of 0.8 about 80 %% are right (default: the network's own)",
-    )
+    add_calibrated(parser)
     parser.add_argument(
         "--precision-goal",
         type=share,
@@ -24,9 +19,19 @@ def add_score_options(parser: argparse.ArgumentParser, *, goal: str) -> None:
     )
 
 
+def add_calibrated(parser: argparse.ArgumentParser) -> None:
+    """Add `--calibrated` alone."""
+    parser.add_argument(
+        "--calibrated",
+        action="store_true",
+        help="scores by the temperature that export chose on the validation list: of answers with "
+        "a score of 0.8 about 80 %% are right (default: the network's own)",
+    )
+
+
 def is_calibrated(args: argparse.Namespace) -> bool:
     """Whether scores are calibrated: a precision goal is about such scores."""
-    return bool(args.calibrated or args.precision_goal)
+    return bool(args.calibrated or getattr(args, "precision_goal", None))
 
 
 def temperature_for(args: argparse.Namespace, bundle: Bundle) -> float | None:

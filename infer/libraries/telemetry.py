@@ -1,8 +1,9 @@
 """No library that is used here reports to its maker, unless the user lets it.
 
-Two would: ONNX Runtime 1.32 writes an identifier of the device to ~/.cache/Microsoft and calls its
-maker, from a thread that starts when it is imported; OpenVINO writes one to ~/intel and calls an
-analytics service each time it is imported.
+Three would: ONNX Runtime 1.32 writes an identifier of the device to ~/.cache/Microsoft and calls
+its maker, from a thread that starts when it is imported; OpenVINO writes one to ~/intel and calls
+an analytics service each time it is imported; Ray sends statistics of use once an hour from the
+machine that it was started on.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 VARIABLE = "CLIPDUET_TELEMETRY"
 """Set to 1 in the environment, the libraries do what they do by themselves."""
 ORT_VARIABLE = "ORT_DISABLE_TELEMETRY"
+RAY_VARIABLE = "RAY_USAGE_STATS_ENABLED"
 OPENVINO_PACKAGE = "openvino_telemetry"
 
 
@@ -25,9 +27,10 @@ def telemetry_allowed() -> bool:
 
 
 def turn_off() -> None:
-    """Tell ONNX Runtime, before it is imported, in this process and those that it starts."""
+    """Tell ONNX Runtime and Ray, before their import, in this process and those that it starts."""
     if not telemetry_allowed():
         os.environ[ORT_VARIABLE] = "1"
+        os.environ[RAY_VARIABLE] = "0"
 
 
 def turn_off_loaded(ort: Any) -> None:

@@ -120,11 +120,12 @@ class ProgressLine:
     def __init__(self) -> None:
         self._drawn = False
 
-    def draw(self, done: int, total: int) -> None:
-        """Draw the line, which `clear` removes."""
+    def draw(self, done: int, total: int, note: str = "") -> None:
+        """Draw the line, which `clear` removes; `note` stands at its end."""
         if total > 1 and done < total and can_redraw(sys.stderr):
             full = 30 * done // total
-            self._write(f"[{'#' * full}{'.' * (30 - full)}] {done}/{total}")
+            bar = f"[{'#' * full}{'.' * (30 - full)}] {done}/{total}"
+            self._write(f"{bar} {note}" if note else bar)
             self._drawn = True
 
     def clear(self) -> None:

@@ -1,0 +1,1 @@
+"""`python -m benchmarks.corpus`: a corpus on two nodes, with processes that are killed."""

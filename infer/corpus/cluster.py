@@ -1,0 +1,205 @@
+"""Ray: started on this machine, or a cluster that runs already; and how much works at once."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..system.errors import ClipDuetError
+from ..system.hardware import cores
+from ..system.signals import Stopped, importing
+
+MOST_ACTORS = 8
+"""On this machine, if the user does not say: each holds a network."""
+_HERE = Path(os.path.abspath(__file__)).parents[2]
+"""The folder that this package is in, which workers need."""
+_LONGEST_FOLDER = 40
+"""Characters of Ray's folder: it has sockets in it, whose paths Linux limits."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asks for; None: as many as there is room for.
+
+    Attributes:
+        address: of a cluster; None: this machine alone.
+        decoders: tasks that read videos at once.
+        actors: networks.
+        threads: of each network.
+        gpus: that each network takes.
+        batch: videos that go through a network together.
+    """
+
+    address: str | None
+    decoders: int | None
+    actors: int | None
+    threads: int
+    gpus: float
+    batch: int
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What works at once, as `Wish`."""
+
+    decoders: int
+    actors: int
+    threads: int
+    gpus: float
+    batch: int
+
+
+@contextlib.contextmanager
+def cluster(wish: Wish) -> Iterator[Workers]:
+    """Connect to Ray, and end that, or what was started, at the end.
+
+    Raises:
+        ClipDuetError: there is no cluster, or it is too small.
+    """
+    with contextlib.ExitStack() as opened:
+        # What goes wrong is told once, in a message of the command.
+        opened.enter_context(_set("RAY_BACKEND_LOG_LEVEL", "fatal"))
+        if wish.address is None:
+            opened.enter_context(with_token())
+        # Ray puts the current folder on the path of its workers: a numpy.py there would be run.
+        with importing(), _in_folder(_HERE), _quiet():  # Ray sets handlers of signals
+            ray = _ray()
+            try:
+                _connect(ray, wish, opened)
+            except SystemExit as end:  # Ray's handler of SIGTERM, while it starts
+                raise Stopped(signal.SIGTERM) from end
+        yield _workers(ray, wish)
+
+
+@contextlib.contextmanager
+def with_token() -> Iterator[None]:
+    """A Ray that is started in the body, before Ray is imported, takes nothing without a token.
+
+    Whoever reaches one that has none could send it any code to run. Processes that are started in
+    the body have the token too.
+    """
+    with _set("RAY_AUTH_MODE", "token"), _set("RAY_AUTH_TOKEN", _token()):
+        yield
+
+
+@functools.cache
+def _token() -> str:
+    """One for all of this process: Ray reads it once."""
+    return secrets.token_hex(32)
+
+
+def _ray() -> Any:
+    import ray
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return ray
+
+
+def _connect(ray: Any, wish: Wish, opened: contextlib.ExitStack) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if wish.address is not None:
+        try:
+            ray.init(address=wish.address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            text = " ".join(str(error).split())[:300]
+            raise ClipDuetError(f"--address {wish.address}: {text}") from None
+        opened.callback(ray.shutdown)
+        return
+    folder = tempfile.mkdtemp(prefix="clipduet-ray-")
+    opened.callback(shutil.rmtree, folder, ignore_errors=True)
+    opened.callback(ray.shutdown)
+    actors = wish.actors or min(cores(), MOST_ACTORS)
+    place = {"_temp_dir": folder} if len(folder) <= _LONGEST_FOLDER else {}
+    try:
+        ray.init(
+            address="local",  # not what RAY_ADDRESS says, or another Ray that runs here
+            # More than there are: reading and the network share the cores as they need them.
+            num_cpus=(wish.decoders or cores()) + actors * wish.threads,
+            include_dashboard=False,
+            **place,
+            **quiet,
+        )
+    except Exception as error:  # Ray has no type for that
+        text = " ".join(str(error).split())[:300]
+        raise ClipDuetError(f"Ray does not start on this machine: {text}") from None
+
+
+def _workers(ray: Any, wish: Wish) -> Workers:
+    there = ray.cluster_resources()
+    cpus, gpus = int(there.get("CPU", 0)), there.get("GPU", 0.0)
+    if wish.actors:
+        actors = wish.actors
+    elif wish.gpus:
+        actors = max(int(gpus / wish.gpus), 1)
+    elif wish.address is None:
+        actors = min(cores(), MOST_ACTORS)
+    else:
+        actors = max(cpus // 2 // wish.threads, 1)
+    taken = actors * wish.threads
+    if taken >= cpus:
+        raise ClipDuetError(
+            f"{actors} actors of {wish.threads} CPUs each (--actors, --threads) leave none of the "
+            f"cluster's {cpus} CPUs to read videos"
+        )
+    if actors * wish.gpus > gpus:
+        raise ClipDuetError(
+            f"{actors} actors need {actors * wish.gpus:g} GPUs (--actors, --gpus); there are "
+            f"{gpus:g}"
+        )
+    decoders = wish.decoders or cpus - taken
+    return Workers(decoders, actors, wish.threads, wish.gpus, wish.batch)
+
+
+@contextlib.contextmanager
+def _in_folder(folder: Path) -> Iterator[None]:
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what Ray's C++ code writes to stderr while it starts."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextlib.contextmanager
+def _set(name: str, value: str) -> Iterator[None]:
+    """A variable of the environment, which Ray's processes inherit, while the body runs."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
