@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from infer.bundle.bundle import Bundle
 
 LABELS = "labels.txt"
-WARMUP = "video"
-"""A file of the folder `warmup`."""
 WAITING = 256
 """Requests of videos that wait for a model; a server refuses more, as each holds a whole file."""
 LATEST = "version_policy { latest { num_versions: 1 } }"
@@ -63,7 +61,19 @@ def config_text(model: RepositoryModel, bundle: Bundle) -> str:
     """A model's config.pbtxt. Dimensions leave the batch out; one clip and a full batch warm up."""
     clip = ", ".join(map(str, bundle.spec.clip_shape))
     entry, output = json.dumps(bundle.input_name), json.dumps(bundle.output_name)
-    data = f"data_type: TYPE_UINT8 dims: [ {clip} ] random_data: true"
+    warmups = "".join(
+        f"""
+  {{
+    name: "{size} clips"
+    batch_size: {size}
+    inputs {{
+      key: {entry}
+      value {{ data_type: TYPE_UINT8 dims: [ {clip} ] random_data: true }}
+    }}
+  }}"""
+        + ("," if size != model.max_batch else "")
+        for size in sorted({1, model.max_batch})
+    )
     return f"""\
 name: "{model.name}"
 backend: "{model.backend}"
@@ -83,21 +93,19 @@ dynamic_batching {{
 }}
 instance_group [ {{ count: {model.serving.instances} kind: {model.serving.kind} }} ]
 {LATEST}
-{_warmups("clips", {1, model.max_batch}, entry, data)}
+model_warmup [{warmups}
+]
 """
 
 
 def video_config_text(model: VideoModel, bundle: Bundle, settings: Mapping[str, object]) -> str:
-    """The config.pbtxt of the model that takes video files; one video warms up.
-
-    Triton 2.51 crashes where one of several warm-up samples fails.
+    """The config.pbtxt of the model that takes video files, which warms up by itself.
 
     Args:
         model: what is written.
         bundle: has the classes.
         settings: parameters of video_model.py.
     """
-    data = f'data_type: TYPE_STRING dims: [ 1 ] input_data_file: "{WARMUP}"'
     parameters = "\n".join(
         f"parameters {{ key: {json.dumps(key)} "
         f"value {{ string_value: {json.dumps(str(value))} }} }}"
@@ -124,21 +132,4 @@ dynamic_batching {{
 instance_group [ {{ count: {model.serving.instances} kind: KIND_CPU }} ]
 {LATEST}
 {parameters}
-{_warmups("videos", {1}, '"video"', data)}
 """
-
-
-def _warmups(what: str, sizes: Iterable[int], entry: str, data: str) -> str:
-    each = ",".join(
-        f"""
-  {{
-    name: "{size} {what}"
-    batch_size: {size}
-    inputs {{
-      key: {entry}
-      value {{ {data} }}
-    }}
-  }}"""
-        for size in sorted(sizes)
-    )
-    return f"model_warmup [{each}\n]"

@@ -1,7 +1,7 @@
 """The model of the repository that takes the bytes of video files.
 
-    REPO/videos/NAME_video/          config.pbtxt, labels.txt, warmup/video
-    REPO/videos/NAME_video/1/        model.py, bundle/
+    REPO/videos/NAME_video/          config.pbtxt, labels.txt
+    REPO/videos/NAME_video/1/        model.py, bundle/, warmup.mp4
 
 It lies in a folder of its own, which is a model repository too: a server that has Python and
 ClipDuet serves it, and one that has not takes only REPO/models.
@@ -21,7 +21,6 @@ import numpy as np
 
 from export.triton.config import (
     LABELS,
-    WARMUP,
     RepositoryModel,
     Serving,
     VideoModel,
@@ -103,13 +102,10 @@ def write_video_model(folder: Path, model: VideoModel, bundle: Bundle) -> None:
     }
     (folder / LABELS).write_text("".join(f"{label}\n" for label in bundle.classes), "utf-8")
     (folder / "config.pbtxt").write_text(video_config_text(model, bundle, settings), "utf-8")
-    (folder / "warmup").mkdir()
-    video = _small_video()
-    (folder / "warmup" / WARMUP).write_bytes(len(video).to_bytes(4, "little") + video)
 
 
 def write_version(folder: Path, bundle: Bundle, keys: Collection[str]) -> None:
-    """Write the folder of a version: the code, and the bundle with those artefacts.
+    """Write the folder of a version: code, a video to warm up, the bundle with those artefacts.
 
     Raises:
         BackendError: the bundle lacks one of them.
@@ -117,6 +113,7 @@ def write_version(folder: Path, bundle: Bundle, keys: Collection[str]) -> None:
     """
     (folder / "bundle").mkdir(parents=True)
     shutil.copyfile(Path(__file__).with_name("video_model.py"), folder / "model.py")
+    (folder / "warmup.mp4").write_bytes(_small_video())
     shutil.copyfile(bundle.root / BUNDLE_JSON, folder / "bundle" / BUNDLE_JSON)
     for key in sorted(keys):
         artifact = bundle.artifact(key)

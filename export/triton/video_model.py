@@ -27,6 +27,7 @@ from clipduet.serve.refusal import FAILED, told_to_client
 from clipduet.system.errors import BackendError, ClipDuetError
 from clipduet.system.hardware import MOST_DECODERS, cores
 
+WARMUP = "warmup.mp4"
 FAULTS = ("timeout", "memory", "crash")
 """Failures of a video that the one who runs the server should know of."""
 SERVER = "server"
@@ -37,10 +38,15 @@ class TritonPythonModel:
     """Reads videos in processes of their own, and runs the network on all of a batch."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Open the bundle beside this file and start the processes; raises if that fails."""
+        """Open the bundle beside this file, start the processes and warm up.
+
+        Raises:
+            Exception: one of that fails; the server does not load the model then.
+        """
         config = json.loads(args["model_config"])
         given = {key: one["string_value"] for key, one in config["parameters"].items()}
-        folder = Path(args["model_repository"], args["model_version"], "bundle")
+        version = Path(args["model_repository"], args["model_version"])
+        folder = version / "bundle"
         self._bundle, self._network, self._model = Bundle.load(folder), given["network"], None
         if not self._network:
             self._model = load(
@@ -65,6 +71,11 @@ class TritonPythonModel:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="read")
         self._folder = tempfile.TemporaryDirectory(prefix="clipduet-triton-")
         self._numbers = itertools.count(1)
+        try:
+            self._warm_up(version / WARMUP, config["max_batch_size"])
+        except BaseException:
+            self.finalize()
+            raise
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response for each request, in order: outputs, or an error that is its own."""
@@ -91,6 +102,18 @@ class TritonPythonModel:
         self._folder.cleanup()
         if self._model is not None:
             self._model.close()
+
+    def _warm_up(self, video: Path, batch: int) -> None:
+        """Read a video, and run the network on it, alone and as a full batch.
+
+        Not by the server's own warm-up: Triton 2.51 may crash where that fails.
+        """
+        loaded = self._load(video.read_bytes())
+        if loaded.clips is None:
+            raise RuntimeError(f"the warm-up fails: {video}: {loaded.error}")
+        if self._model is not None:
+            for size in (1, batch):
+                self._model.logits(np.concatenate([loaded.clips] * size))
 
     def _load(self, content: bytes) -> Loaded:
         path = Path(self._folder.name, str(next(self._numbers)))

@@ -207,9 +207,8 @@ def test_warm_up_reads_a_video_before_the_model_is_ready(server, repository, fil
     model = repository / "videos" / "cold"
     shutil.copytree(repository / "videos" / MODEL, model)
     set_config(model, name="cold")
-    video = (files / "short").read_bytes()
-    (model / "warmup" / "video").write_bytes(len(video).to_bytes(4, "little") + video)
-    assert "warmup" in control(server, "cold", "load")
+    shutil.copy(files / "short", model / "1" / "warmup.mp4")
+    assert "warmup.mp4" in control(server, "cold", "load")
     shutil.rmtree(model)
 
 

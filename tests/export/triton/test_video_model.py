@@ -45,7 +45,7 @@ from model import TritonPythonModel
 
 text = Path(folder, "config.pbtxt").read_text()
 pairs = re.findall(r'parameters { key: "(\w+)" value { string_value: "(.*)" } }', text)
-config = {"parameters": {key: {"string_value": value} for key, value in {
+config = {"max_batch_size": 4, "parameters": {key: {"string_value": value} for key, value in {
     **dict(pairs), "workers": "2", "threads": "1"}.items()}}
 model = TritonPythonModel()
 model.initialize({"model_config": json.dumps(config), "model_repository": folder,
@@ -65,6 +65,26 @@ print(json.dumps(found))
 """
 
 
+def serve(folder, installed_name, job):
+    """Load the model and answer the requests, as a server does."""
+    (folder / "triton_python_backend_utils.py").write_text(UTILS)
+    path = os.pathsep.join([str(installed_name), str(folder)])
+    return subprocess.run(
+        [sys.executable, "-c", SERVER, json.dumps(job)],
+        cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+def test_a_model_that_does_not_warm_up_is_not_loaded(tmp_path, installed_name):
+    bundle, repo = write_bundle(tmp_path / "bundle"), tmp_path / "repo"
+    assert main(["--bundle", str(bundle), "--out", str(repo)]) == 0
+    model = repo / "videos" / "colours_video"
+    video = model / "1" / "warmup.mp4"
+    video.write_bytes(video.read_bytes()[:200])
+    done = serve(tmp_path, installed_name, [str(model)])
+    assert done.returncode == 1 and "warmup.mp4" in done.stderr
+
+
 def test_each_request_of_a_batch_has_its_own_answer(tmp_path, write_clip, installed_name):
     bundle, repo = write_bundle(tmp_path / "bundle"), tmp_path / "repo"
     assert main(["--bundle", str(bundle), "--out", str(repo)]) == 0
@@ -73,14 +93,9 @@ def test_each_request_of_a_batch_has_its_own_answer(tmp_path, write_clip, instal
         files[colour] = str(write_clip(tmp_path / f"{colour}.mp4", colour_frames(colour)))
     (tmp_path / "text").write_text("no video")
     (tmp_path / "cut").write_bytes((tmp_path / "red.mp4").read_bytes()[:200])
-    (tmp_path / "triton_python_backend_utils.py").write_text(UTILS)
     requests = [["red"], ["text"], ["blue", "green", "red"], ["green", "cut"], ["green"]]
     named = [[files[name] for name in names] for names in requests]
-    path = os.pathsep.join([str(installed_name), str(tmp_path)])
-    done = subprocess.run(
-        [sys.executable, "-c", SERVER, json.dumps([str(repo / "videos/colours_video"), *named])],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-    )  # fmt: skip
+    done = serve(tmp_path, installed_name, [str(repo / "videos/colours_video"), *named])
     assert done.returncode == 0, done.stderr
     red, text, three, cut, green = json.loads(done.stdout.splitlines()[-1])
     assert [red, three, green] == [["red"], ["blue", "green", "red"], ["green"]]
