@@ -1,0 +1,49 @@
+"""Reading is measured against what grows, on clips that the command makes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.reading_growth import main, make_clip
+from infer.clips.decode import read_video
+
+
+def test_a_long_clip_repeats_a_short_one(tmp_path):
+    path = make_clip(tmp_path / "a.mp4", 64, 20)
+    frames, info = read_video(path, lambda n: [0, 30, 250, 280])
+    assert info.frames == 500 and info.fps == 25 and not info.damaged and info.decoded is not None
+    assert np.array_equal(frames[:2], frames[2:]) and not np.array_equal(frames[0], frames[1])
+
+
+def test_every_part_is_measured_and_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    out, plot = tmp_path / "a.json", tmp_path / "a.svg"
+    small = [
+        "--parts",
+        "length",
+        "files",
+        "--longest",
+        "1",
+        "--highest",
+        "64",
+        "--most-files",
+        "2",
+        "--repetitions",
+        "2",
+    ]
+    assert main([*small, "--out", str(out), "--plot", str(plot)]) == 0
+    result = json.loads(out.read_text())
+    assert [one["size"] for one in result["points"]["files"]] == [1]
+    for points in result["points"].values():
+        for one in points:
+            assert len(one["cpu"]) == len(one["passed"]) == 2 and min(one["cpu"]) > 0
+            assert one["memory"] >= one["memory_before"] > 10
+    assert "seconds of video" in plot.read_text()
+
+
+def test_a_number_beyond_its_range_is_refused(tmp_path, capsys):
+    assert main(["--repetitions", "0", "--out", str(tmp_path / "a.json")]) == 2
+    assert "repetitions" in capsys.readouterr().err
