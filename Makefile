@@ -159,7 +159,7 @@ $(VENV)/dev: $(VENV)/setup
 	@touch $@
 
 $(VENV)/corpus: $(VENV)/dev
-	$(call install,dev$(comma)corpus,what a corpus needs)
+	$(call install,dev$(comma)replicas,what a corpus and replicas need)
 	@touch $@
 
 $(VENV)/docs: $(VENV)/made setup.cfg pyproject.toml constraints.txt
@@ -333,8 +333,9 @@ triton-server: $(VENV)/triton/made ## a Triton server for tests and load tests (
 test-triton: $(VENV)/dev $(VENV)/triton/made ## what needs a Triton server
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n 0 tests/export/triton
 
-test-corpus: $(VENV)/corpus ## what needs Ray: the corpus
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n 0 tests/infer/corpus tests/benchmarks/corpus
+test-corpus: $(VENV)/corpus ## what needs Ray: the corpus, and the service with replicas
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n 0 tests/infer/corpus tests/benchmarks/corpus \
+	    tests/infer/serve/test_replicas.py
 
 torture: $(VENV)/dev ## what has to hold over thousands of tries (an hour)
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -v -n $(JOBS) -m torture --durations 0

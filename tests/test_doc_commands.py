@@ -18,7 +18,7 @@ from tests.test_doc_blocks import ALL, PAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("infer", "train", "export", "benchmarks")
-OF_OTHERS = ("find", "pre-commit", "tritonserver", "unrar", "docker", "curl", "cmake", ".")
+OF_OTHERS = ("find", "pre-commit", "tritonserver", "unrar", "docker", "curl", "cmake", "serve", ".")
 """Commands that are not ours, whose options are not looked at."""
 OPTIONS_OF_OTHERS = {
     *("--gpus", "--host", "--master", "--nnodes", "--nproc_per_node", "--rank"),

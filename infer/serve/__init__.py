@@ -12,6 +12,6 @@ inference_route     the Open Inference Protocol; `inference_request` and `infere
 uploads             the body, within its limits, as files in one `folder`
 service             the queue, reading in processes (`infer.isolation`), the network
 
-`limits` says what is taken in at most, `refusal` has the errors of all, `__main__` the command
-line.
+`limits` says what is taken in at most, `refusal` has the errors of all. `__main__` is the command,
+`options` its options, `opening` opens what they name; `ray` does so in replicas of Ray Serve.
 """
