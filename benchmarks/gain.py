@@ -60,6 +60,7 @@ from export import option_limits as limits
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import check_writable, real_path, write_text
+from train.config.options import add_override
 
 NUMBERS = {
     **TIMING,
@@ -127,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, help="list of labelled test clips")
     add("-c", "--config", metavar="FILE",
         help="instead: the test list of this config, with its root, format and suffix")  # fmt: skip
+    add_override(parser)
     add("--folds", type=Path, metavar="FILE",
         help="instead: folds.json of a study with --folds; --baseline and --student then name a "
         "bundle for each fold, of several seeds one seed after another")  # fmt: skip

@@ -47,12 +47,13 @@ def take_list_of_config(options: argparse.Namespace) -> None:
         BenchmarkError: the config has no test list.
     """
     if options.config is None:
+        refuse(["--override without --config"] if options.override else [])
         return
     from train.config.load import load_config
 
     named = ("data", "folds", "root")
     refuse([f"--config and --{name}: name one" for name in named if getattr(options, name)])
-    cfg = load_config(options.config)
+    cfg = load_config(options.config, options.override)
     files = cfg.lists["test"]
     if files is None:
         raise BenchmarkError(f"{cfg.source}: DATASET has no test list; give one with --data")
