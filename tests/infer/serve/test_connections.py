@@ -42,7 +42,7 @@ def connections(running: Running) -> set:
 @pytest.mark.parametrize("path", ["/health/live", "/predict"])
 def test_a_body_that_nobody_asked_for_does_not_keep_a_connection(serve, monkeypatch, method, path):
     monkeypatch.setattr("infer.serve.guard.DRAINING", 0.1)
-    running = serve(limits=ServiceLimits(1, body=BodyLimits(idle=0.1)))
+    running = serve(limits=ServiceLimits(1, body=BodyLimits(idle=0.1, seconds=0.5)))
     with connected(running) as one:
         one.sendall(f"{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 999\r\n\r\n".encode())
         over = threading.Event()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import psutil
@@ -206,13 +208,16 @@ def test_a_connection_without_a_request_is_kept_longer_than_clients_keep_it(serv
     assert server.KEPT_ALIVE > 60, "proxies keep theirs for 60 seconds"
     monkeypatch.setattr(server, "HEADERS", 0.1)
     running = serve()
-    ask = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
-    with socket.create_connection(
-        (running.client.base_url.host, running.client.base_url.port)
-    ) as one:
+    url = running.client.base_url
+    connection = http.client.HTTPConnection(url.host, url.port)
+    with closing(connection):
+        connection.connect()
+        first = connection.sock
         for _ in range(2):
-            one.sendall(ask)
-            assert one.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            connection.request("GET", "/health/live")
+            answer = connection.getresponse()
+            assert answer.read() and answer.status == 200
+            assert connection.sock is first
             time.sleep(0.4)
 
 
