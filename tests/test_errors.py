@@ -14,6 +14,7 @@ import benchmarks
 import export
 import infer
 import train
+from infer.runtimes.known_answers import AnswersDiffer
 from infer.system.errors import BackendUnavailable, ClipDuetError, VideoError
 from infer.system.files import WriteError
 from train.config.errors import ConfigError, Mistake
@@ -22,6 +23,7 @@ from train.data.lists import ListError
 SAMPLES: dict[type[ClipDuetError], tuple[Any, ...]] = {
     VideoError: (Path("a.mp4"), "empty"),
     BackendUnavailable: ("openvino", "not installed", "pip install openvino"),
+    AnswersDiffer: ("onnxruntime", "differs from what the file says", "take another file"),
     ListError: (Path("a.list"), ["line 1: no label"]),
     ConfigError: ("a.yaml", [Mistake(("MODEL",), "is missing")]),
     WriteError: (Path("a.txt"), OSError(28, "No space left on device", "a.txt")),

@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 
 from train.models import pptsm_mobilenet_v3, pptsm_v2
+from train.models.heads import PPTSMHead
 from train.models.layers import ConvBNAct
 
 _WITH_DROPOUT = (pptsm_v2.PPTSMv2, pptsm_mobilenet_v3.PPTSMMobileNetV3)
@@ -41,6 +42,8 @@ def fuse(network: nn.Sequential) -> nn.Sequential:
             layer.replace_norm(nn.Identity())
         elif isinstance(layer, _WITH_DROPOUT):
             _fold_dropout(layer)
+        elif isinstance(layer, PPTSMHead):
+            layer.dropout = nn.Identity()
     left = [name for name, layer in fused.named_sublayers() if isinstance(layer, nn.BatchNorm2D)]
     if left:
         raise TypeError(f"no rule to fold these batch norms: {', '.join(left)}")

@@ -75,7 +75,19 @@ def test_the_command_makes_a_bundle(
     assert done.returncode == 0, done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines()]
     assert steps == [
-        *("strip", "note", "accuracy", "fuse", "onnx", "fp16", "int8", "int8", "paddle", "origin"),
+        *(
+            "strip",
+            "note",
+            "accuracy",
+            "scores",
+            "fuse",
+            "onnx",
+            "fp16",
+            "int8",
+            "int8",
+            "paddle",
+            "origin",
+        ),
         *("parity", "accuracy", "parity", "accuracy", "accuracy", "accuracy", "parity", "accuracy"),
         "done",
     ]

@@ -107,6 +107,7 @@ def test_openvino_runs_eight_bits_as_onnxruntime_does(
         "files": [describe_file(file.parent, file.name)],
     }
     content["artifacts"] = {"onnx.int8": entry}
+    del content["known_answers"]  # they are of other files
     write_bundle_json(file.parent, content)
     bundle = Bundle.load(file.parent)
     with opened(bundle, "onnxruntime", "int8") as runtime:
