@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from infer.clips.array_file import read_array_file
+from infer.clips.picture_names import numberings
 from infer.clips.preprocess import clips_of_frames, load_clips
 from infer.command.journal import video_key
 from infer.containers.limits import LIMITS, Limits
@@ -77,6 +78,32 @@ def test_pictures_behind_a_missing_one_are_told(predict, tmp_path):
     pictures(tmp_path / "clip", "green")
     (tmp_path / "clip" / "img_00004.jpg").unlink()
     assert "4" in predict("--video", "clip")["clip"]["warning"]
+
+
+@pytest.mark.parametrize("name", ["0.png", "1.JPG", "0001.jpg", "img_00000.jpg"])
+def test_one_picture_is_a_video_of_one_frame(predict, tmp_path, name):
+    pictures(tmp_path / "clip", "green")
+    for file in (tmp_path / "clip").iterdir():
+        file.rename(tmp_path / "clip" / name)
+    (tmp_path / "clip" / "notes.txt").touch()
+    found = predict("--video", "clip")["clip"]
+    assert found["label"] == "green" and "warning" not in found
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("2.png",), ("cover1.png",), ("1.png", "cover.png"), ("1.png", "2.jpg"), ("0.png", "01.png")],
+    ids=" ".join,
+)
+def test_pictures_without_a_numbering_are_no_video(names):
+    assert numberings(names) == []
+
+
+def test_the_first_picture_is_read_where_the_second_is_missing(predict, tmp_path):
+    pictures(tmp_path / "clip", "green", "{:01}.jpg")
+    (tmp_path / "clip" / "2.jpg").unlink()
+    found = predict("--video", "clip")["clip"]
+    assert found["label"] == "green" and "missing: 2" in found["warning"]
 
 
 def test_pictures_of_two_numberings_are_an_error(tmp_path):
