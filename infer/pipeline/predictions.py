@@ -169,7 +169,9 @@ def load_video(video: Path, spec: ClipSpec, load: Load) -> Loaded:
     clips, info, error, warning, failure = None, None, None, None, ""
     try:
         clips, info = load(video, spec)
-        if info.damaged:
+        if info.damaged and info.codec == "frames":  # pictures, which have no header
+            warning = info.lost
+        elif info.damaged:
             frames = "1 frame decodes" if info.frames == 1 else f"{info.frames} frames decode"
             warning = f"{info.lost or 'damaged in places'}; {frames}"
             if info.header_frames is not None:
