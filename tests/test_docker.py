@@ -54,10 +54,10 @@ def test_an_image_is_made_of_files_that_are_there_and_are_not_left_out(file: Pat
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_its_options_are_those_of_the_service(file: Path) -> None:
-    from infer.serve.__main__ import _parser
+    from infer.serve.options import service_parser
 
     arguments = json.loads(dict(instructions(file))["CMD"])
-    args = _parser("clipduet serve").parse_args(arguments[1:])
+    args = service_parser("clipduet serve").parse_args(arguments[1:])
     assert args.bundle == "/bundle" and args.host == "0.0.0.0"
     from infer.runtimes.registry import BACKENDS
 

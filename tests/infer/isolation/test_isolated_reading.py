@@ -219,7 +219,9 @@ def test_a_process_that_is_killed_before_its_first_video_is_replaced(colour_clip
         while worker.status() != psutil.STATUS_SLEEPING:
             time.sleep(0.01)
         worker.kill()
-        while worker.status() != psutil.STATUS_ZOMBIE:
+        # Its end can be seen once the last of its threads is gone, which may be after the first.
+        tasks = Path(f"/proc/{worker.pid}/task")
+        while worker.status() != psutil.STATUS_ZOMBIE or len(list(tasks.iterdir())) > 1:
             time.sleep(0.01)
         reading.load(good, SPEC)
         assert worker not in children()

@@ -30,7 +30,8 @@ def take(bundle: Path, video: Path, out: Path) -> list[Path]:
         out: folder of the pictures.
     """
     files = []
-    with tempfile.TemporaryDirectory() as name:
+    # The browser may still write to its profile.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         browser = Browser(folder / "profile")
         try:
