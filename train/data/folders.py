@@ -15,70 +15,26 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from infer.command.inputs import VIDEO_SUFFIXES
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
-from infer.system.errors import ClipDuetError, listed
+from infer.system.errors import listed
 from infer.system.files import sha256_of
 from infer.system.terminal import can_redraw
 from train.config.class_file import class_lines
+from train.data.class_folders import (
+    Clip,
+    FoldersError,
+    about_no_class,
+    can_hold,
+    find_clips,
+    no_class,
+)
 from train.data.dataset_block import block_of_videos
-from train.data.lists import LIST_NAMES, cannot_be_listed, write_lines
-
-
-class FoldersError(ClipDuetError):
-    """The tree is not one of clips by class, or cannot be split as asked."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip of the tree: its path below the root, its class, its scene ("" without scenes)."""
-
-    path: str
-    label: str
-    scene: str
-
-
-def find_clips(root: Path) -> list[Clip]:
-    """All video files below `root`, by path; hidden files and folders are passed over.
-
-    Raises:
-        FoldersError: no clips, clips outside a class folder, or two layouts at once.
-    """
-    if not root.is_dir():
-        raise FoldersError(f"{root} is not a folder; --root wants the one that holds the classes")
-    paths = sorted(
-        path.relative_to(root)
-        for path in root.rglob("*")
-        if path.suffix.lower() in VIDEO_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
-    )
-    if not paths:
-        raise FoldersError(
-            f"{root} holds no video files; known endings: {' '.join(VIDEO_SUFFIXES)}"
-        )
-    depths = {len(path.parts) for path in paths}
-    if len(depths) > 1 or not depths <= {2, 3}:
-        examples = [
-            str(next(path for path in paths if len(path.parts) == depth))
-            for depth in sorted(depths)
-        ]
-        layouts = "class/clip, or all of scene/class/clip"
-        raise FoldersError(listed(f"{root}: all clips must lie as {layouts}; found", examples))
-    wrong = [repr(name) for name in map(str, paths) if cannot_be_listed(name)]
-    if wrong:
-        what = "a list cannot hold names with line breaks, or that begin with # or a space; rename"
-        raise FoldersError(listed(what, wrong))
-    return [
-        Clip(path.as_posix(), path.parts[-2], path.parts[0] if len(path.parts) == 3 else "")
-        for path in paths
-    ]
+from train.data.lists import LIST_NAMES, write_lines
 
 
 def digest_clips(root: Path, clips: Sequence[Clip], *, workers: int = 4) -> dict[str, str]:
@@ -271,7 +227,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     parser.add_argument("--overwrite", action="store_true", help="replace lists of other content")
     chosen = parser.parse_args(arguments)
-    clips = find_clips(chosen.root)
+    can_hold(chosen.out)
+    found = find_clips(chosen.root)
+    clips = [clip for clip in found if (chosen.root / clip.path).is_file()]
+    gone = [clip.path for clip in found if not (chosen.root / clip.path).is_file()]
+    if not clips:
+        raise FoldersError(listed(f"{chosen.root} holds only links that lead to no file", gone))
+    if gone:
+        print(listed("warning: links that lead to no file are in no list", gone, most=10))
+    for line in about_no_class(no_class(chosen.root, found, clips)):
+        print(line)
     splits = split_clips(
         clips,
         digest_clips(chosen.root, clips),

@@ -20,8 +20,8 @@ from infer.system.errors import ClipDuetError, os_reason
 from infer.system.files import write_text
 from train.config.class_file import class_lines
 from train.config.load import load_config
+from train.data.class_folders import Clip, about_no_class, can_hold, find_clips, no_class
 from train.data.class_table import class_table
-from train.data.folders import Clip, find_clips
 from train.data.groups import AUTO, find_groups
 from train.data.lists import Sample
 from train.init.choices import choose, this_machine
@@ -74,10 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root, out = options.clips, options.out
     if options.seed < 0:
         raise InitError(f"--seed is {options.seed}, allowed: 0 or more")
-    found = look_at(root, find_clips(root), workers=min(WORKERS, hardware.cores()))
+    can_hold(out)
+    there = find_clips(root, option="--clips")
+    found = look_at(root, there, workers=min(WORKERS, hardware.cores()))
     looks = found.readable
-    about = about_clips(looks, found.failed)
     clips = [look.clip for look in looks]
+    about = about_clips(looks, found.failed) + about_no_class(no_class(root, there, clips))
     names = sorted({clip.label for clip in clips})
     if len(names) < 2:
         told = "\n".join(about)

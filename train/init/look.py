@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from infer.clips.preprocess import reason_of
 from infer.system.terminal import can_redraw
-from train.data.folders import Clip
+from train.data.class_folders import Clip
 from train.data.near_duplicates import Bits, hash_video
 from train.data.unreadable import Failed
 

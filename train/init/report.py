@@ -27,9 +27,10 @@ def about_clips(looks: Sequence[Look], failed: Sequence[Failed]) -> list[str]:
     lines = [f"{len(looks) + len(failed)} clips, {len(looks)} of them can be read"]
     if seconds:
         lines.append(f"length: {_range(seconds, '.1f')} s; {_range(frames, '.0f')} frames")
-    else:
+    elif looks:
         lines.append(f"length: {_range(frames, '.0f')} frames")
-    lines.append(f"size: {_most(sizes)}; frames a second: {_most(rates)}")
+    if looks:
+        lines.append(f"size: {_most(sizes)}; frames a second: {_most(rates)}")
     damaged = [look.clip.path for look in looks if look.damaged]
     if damaged:
         lines.append(f"{len(damaged)} clips are damaged in part, such as {damaged[0]}")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from train.data.folders import FoldersError, digest_clips, find_clips, main, split_clips
+from train.data.class_folders import FoldersError, find_clips
+from train.data.folders import digest_clips, main, split_clips
 from train.data.lists import read_list
 
 

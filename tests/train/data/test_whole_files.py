@@ -8,7 +8,7 @@ import pytest
 
 from infer.clips.preprocess import load_clips
 from tests.infer.clips.made import make, named, with_wrong_bits_in_a_b_frame
-from train.data.folders import Clip
+from train.data.class_folders import Clip
 from train.data.near_duplicates import SPEC
 from train.data.prepare.media import Work, process_video
 from train.init.look import look_at

@@ -11,7 +11,7 @@ import yaml
 
 from tests.train.init.clip_classes import CLASSES
 from train.config.load import load_config
-from train.data.folders import Clip
+from train.data.class_folders import Clip, find_clips, no_class
 from train.data.folders import main as folders
 from train.data.lists import read_list
 from train.evaluation.shares import wilson_of_share
@@ -100,6 +100,57 @@ def test_clips_that_cannot_be_read_stop_nothing_and_are_told(
     assert "2 clips cannot be read" in told and "26 clips" in told
     named = [name for part in lists().values() for name in part]
     assert len(named) == 24 and not {"wait/bad.mp4", "wait/empty.mp4"} & set(named)
+
+
+def broken_folders(root: Path) -> None:
+    """Folders beside the classes that no class comes from."""
+    for name in ("allbad", "empty", "gone", ".hidden"):
+        (root / name).mkdir()
+    for name in ("a", "b"):
+        (root / "allbad" / f"{name}.mp4").write_bytes(b"no video at all")
+    (root / "gone" / "link.mp4").symlink_to(root / "nowhere.mp4")
+
+
+def test_folders_that_give_no_class_are_named(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken_folders(clips)
+    assert main(["--clips", "clips"]) == 1
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "no class" in line]
+    assert said.startswith("warning: 3 folders")
+    assert "allbad (none of 2 clips" in said and "empty (no video files)" in said
+    assert "gone (" in said and "hidden" not in said
+    assert Path("my/classes.txt").read_text().split("\n")[:-1] == list(CLASSES)
+    assert folders(["--root", "clips", "--out", "lists"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "2 folders give no class: empty" in said
+        and "links that lead to no file are in no list: gone/link.mp4" in said
+    )
+
+
+def test_classes_that_are_missing_are_named_where_two_are_needed(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in list(CLASSES)[1:]:
+        shutil.rmtree(clips / name)
+    broken_folders(clips)
+    assert main(["--clips", "clips"]) == 2
+    said = capsys.readouterr().err
+    assert "two classes" in said and all(name in said for name in ("allbad", "empty", "gone"))
+    shutil.rmtree(clips / next(iter(CLASSES)))
+    assert main(["--clips", "clips"]) == 2
+    assert "two classes" in capsys.readouterr().err
+
+
+def test_an_empty_class_of_some_scenes_is_no_class(tmp_path: Path) -> None:
+    for scene in ("one", "two"):
+        for name in ("walk", "run", "wait"):
+            (tmp_path / scene / name).mkdir(parents=True)
+            if name == "walk" or (scene, name) == ("one", "run"):
+                (tmp_path / scene / name / "0.mp4").touch()
+    found = find_clips(tmp_path)
+    assert no_class(tmp_path, found, found) == ["wait (no video files)"]
 
 
 def test_what_is_there_is_replaced_only_on_demand(
@@ -198,6 +249,13 @@ def test_clips_that_fill_no_three_lists_are_told(
 
 def test_wrong_use_is_told(clips: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--clips", "nowhere"]) == 2
+    assert "--clips" in capsys.readouterr().err
+    Path("afile").touch()
+    for out in ("afile", "afile/inside"):
+        assert main(["--clips", "nowhere", "--out", out]) == 2
+        assert "afile is a file" in capsys.readouterr().err
+        assert folders(["--root", "nowhere", "--out", out]) == 2
+        assert "afile is a file" in capsys.readouterr().err
     shutil.rmtree(clips / "wait")
     shutil.rmtree(clips / "turn left")
     assert main(["--clips", "clips"]) == 2
