@@ -57,11 +57,32 @@ def _leave_out_current_folder() -> None:
 
 _leave_out_current_folder()
 
+
+def _is_started_here() -> bool:
+    """Whether the program of this process is a command of ours, by `python -m` or by its file.
+
+    No program that imports this package, nor a process that such a command starts.
+    """
+    given, program = sys.orig_argv, sys.argv[0] if sys.argv else ""
+    if program == "-m":  # while the module is looked for, and afterwards its file
+        package = sys.modules.get(given[given.index("-m") + 1].partition(".")[0])
+        program = getattr(package, "__file__", None) or ""
+    elif program not in given and not _is_command():
+        return False
+    here = os.path.dirname(os.path.abspath(__file__))
+    rooms = _COMMANDS[1:] if __name__ == "infer" else (__name__,)
+    place = os.path.relpath(os.path.abspath(program), os.path.dirname(here))
+    return place.split(os.sep)[0] in rooms
+
+
 from .libraries.telemetry import turn_off  # noqa: E402
+from .system.signals import end_at_once  # noqa: E402
 from .system.terminal import open_streams  # noqa: E402
 
 if _is_command():
     open_streams()
+if _is_started_here():
+    end_at_once()
 
 # Here, because every room imports this package before it imports ONNX Runtime.
 turn_off()

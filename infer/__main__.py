@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from . import __version__
+from .system.signals import end_at_once
+
+if os.path.basename(sys.argv[0]) == "clipduet":  # the installed program, which imports this module
+    end_at_once()
+
 from .command.parser import Parser
 
 COMMANDS = {

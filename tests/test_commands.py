@@ -75,6 +75,60 @@ def test_help_is_clean_and_imports_nothing_heavy(command: list[str], tmp_path: P
         assert usage.startswith(f"usage: python -m {name} ")
 
 
+INTERRUPT = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name.endswith("infer.command.parser") or name == "clipduet.command.parser":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["-m", name] for name in ("infer", "infer.predict", "infer.stream", "infer.doctor")),
+        *(["-m", name] for name in ("train", "export", "benchmarks.gain")),
+        *(["infer/predict.py"], ["train/__main__.py"], ["clipduet"]),
+    ],
+    ids=" ".join,
+)
+def test_ctrl_c_while_a_command_is_loaded_ends_it_quietly(
+    command: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    if command == ["clipduet"]:  # as pip writes it
+        command = [str(tmp_path / "clipduet")]
+        Path(command[0]).write_text("from infer.__main__ import main\nmain()\n")
+    done = _started(command, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["-m", "infer.predict"]], ids=" ".join)
+def test_ctrl_c_is_the_business_of_a_program_that_imports_the_package(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, signal\nimport infer.predict, infer.__main__\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    signal.pause()\n"
+        "except KeyboardInterrupt:\n    print('mine')\n"
+    )
+    done = _started([str(program), *arguments], tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "mine\n", "")
+
+
+def _started(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+
+
 ALIASES = {"-c": "--config", "-o": "--override", "--out": "--output", "-w": "--weights"}
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn, ParamSpec
 from ..system.abandoned import any_abandoned
 from ..system.errors import ClipDuetError, explained, os_reason
 from ..system.log import Stream, logger, messages_shown
-from ..system.signals import exit_status, stoppable
+from ..system.signals import begin, exit_status, stoppable
 from ..system.terminal import (
     NoReaderError,
     discard_output,
@@ -108,6 +108,7 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
     escape_what_is_unencodable()
     _silence_opencv()
     try:
+        begin()
         status = main()
     except KeyboardInterrupt as stop:  # before the command began, or after its end
         status = exit_status(stop)

@@ -39,6 +39,25 @@ def exit_status(stop: KeyboardInterrupt) -> int:
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
+def end_at_once() -> None:
+    """For a command that has not begun: Ctrl-C ends the process with 130, nothing more is said.
+
+    `run_and_exit` brings KeyboardInterrupt back. A signal that the process ignores stays ignored.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def begin() -> None:
+    """Take back `end_at_once`."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os._exit(128 + number)
+
+
 @contextmanager
 def importing() -> Iterator[None]:
     """For the import of a package: signals wait for its end, and handlers stay what they were.
