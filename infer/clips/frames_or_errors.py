@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import av
@@ -11,9 +11,17 @@ from ..containers.announced import too_large
 from ..containers.limits import Limits
 
 
-def frames_or_errors(container: Any, stream: Any) -> Iterator[Any]:
-    """Frames in order; an exception stands for a place where the bitstream is broken."""
-    packets = container.demux(stream)
+def frames_or_errors(
+    container: Any, stream: Any, *, see: Callable[[Any], None] | None = None
+) -> Iterator[Any]:
+    """Frames in order; an exception stands for a place where the bitstream is broken.
+
+    Args:
+        container: of PyAV, open.
+        stream: its video stream.
+        see: called with every packet of every stream.
+    """
+    packets = container.demux(stream) if see is None else container.demux()
     while True:
         try:
             packet = next(packets)
@@ -22,6 +30,10 @@ def frames_or_errors(container: Any, stream: Any) -> Iterator[Any]:
         except (av.FFmpegError, OSError) as error:
             yield error
             break
+        if see is not None:
+            see(packet)
+            if packet.stream.index != stream.index:  # `stream_index` is 0 in an empty packet
+                continue
         yield from _decoded(stream, packet)
     yield from _decoded(stream, None)  # the file broke off: what the decoder still holds
 

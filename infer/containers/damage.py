@@ -100,6 +100,19 @@ def cut_off_or(path: Path, otherwise: str) -> str:
     return f"cut off: {cut}" if cut else otherwise
 
 
+def frames_warning(lost: str, frames: int, header: int | None) -> str:
+    """One line about a damaged video that was read nevertheless.
+
+    Args:
+        lost: what is missing, or "": then it is damaged somewhere.
+        frames: that decode.
+        header: frames that it claims; None: it does not say.
+    """
+    many = "1 frame decodes" if frames == 1 else f"{frames} frames decode"
+    found = f"{lost or 'damaged in places'}; {many}"
+    return found if header is None else f"{found}, the header claims {header}"
+
+
 def _declared_end(path: Path, container: Any, stream: Any) -> tuple[float, bool] | None:
     """When a video ends by its header, in seconds; None: it does not say.
 

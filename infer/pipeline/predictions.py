@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ..clips.decode import Frames, VideoInfo
 from ..clips.preprocess import load_clips, reason_of
 from ..clips.spec import ClipSpec
+from ..containers.damage import frames_warning
 from ..system.addresses import shown_path
 from ..system.errors import NO_MEMORY, BackendError, VideoError
 from ..system.terminal import counted, printable
@@ -172,10 +173,7 @@ def load_video(video: Path, spec: ClipSpec, load: Load) -> Loaded:
         if info.damaged and info.codec == "frames":  # pictures, which have no header
             warning = info.lost
         elif info.damaged:
-            frames = "1 frame decodes" if info.frames == 1 else f"{info.frames} frames decode"
-            warning = f"{info.lost or 'damaged in places'}; {frames}"
-            if info.header_frames is not None:
-                warning += f", the header claims {info.header_frames}"
+            warning = frames_warning(info.lost, info.frames, info.header_frames)
     except (VideoError, MemoryError, cv2.error) as problem:
         error = reason_of(problem)
         failure = "memory" if error == NO_MEMORY else getattr(problem, "kind", "unreadable")

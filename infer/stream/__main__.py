@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ..command.runner import command, run_and_exit
+from ..command.runner import FAILED, command, run_and_exit
 from ..system.log import logger
 from .options import parser
 
@@ -33,6 +33,20 @@ log = logger(PROG.rpartition(" ")[2])
 def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     """The command line, which calls itself `prog`; returns the exit status."""
     args = parser(prog).parse_args(argv)
+    from ..system.errors import VideoError
+
+    try:
+        return _stream(args)
+    except VideoError as error:
+        from .source import own_reason
+
+        told = VideoError(error.path, own_reason(error), error.kind)
+        told.exit_status = FAILED  # it is the only source
+        raise told from None
+
+
+def _stream(args: argparse.Namespace) -> int:
+    """What the command does; returns the exit status."""
     from ..system.errors import ClipDuetError
 
     if args.threshold is not None and args.precision_goal is not None:
@@ -45,9 +59,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     from .classify import classify, window_seconds
     from .events import EventRules, Events
     from .reader import Counts
-    from .source import source_of
+    from .source import check_source, source_of
 
     source = source_of(args.source)
+    limits, counts = Limits(pixels=args.max_pixels), Counts()
+    check_source(source, limits)
     bundle = load_bundle(args.bundle)
     about_decoder(bundle)
     begin = args.threshold or goal_threshold(args, bundle) or THRESHOLD
@@ -57,7 +73,6 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
             f"--keep-threshold is {keep:g}; allowed: at most --threshold, {begin:g}"
         )
     window = window_seconds(bundle) if args.window is None else args.window
-    limits, counts = Limits(pixels=args.max_pixels), Counts()
     video = None
     if args.save_video is not None:
         video = AnnotatedVideo(
@@ -92,7 +107,16 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
         )
         rules = EventRules(begin, keep, float(args.event_gap), float(args.min_event))
         log.info(f"{source.shown}: windows of {float(window):g} s")
-        _run(found, writers, Events(rules), model, counts, k=args.top_k, video=video)
+        _run(
+            found,
+            writers,
+            Events(rules),
+            model,
+            counts,
+            k=args.top_k,
+            source=source.shown,
+            video=video,
+        )
     if video is not None:
         video.save()
     return 0
@@ -106,17 +130,23 @@ def _run(
     counts: object,
     *,
     k: int,
+    source: str,
     video: AnnotatedVideo | None = None,
 ) -> None:
-    """Write everything as it happens; however it ends, the last events and a summary too."""
+    """Write everything as it happens; however it ends, the last events and a summary too.
+
+    Of a source without a frame only the error is told.
+    """
     from dataclasses import replace
 
+    from ..system.errors import ClipDuetError
     from .classify import WindowPrediction
     from .reader import Counts, Gap
     from .records import event_record, gap_record, summary_record, window_record
 
     assert isinstance(counts, Counts)
     seen = {"window": 0, "event": 0, "gap": 0}
+    failed = False
 
     def write(record: dict[str, object]) -> None:
         if record["type"] in seen:
@@ -142,16 +172,21 @@ def _run(
                 video.add(shown)
             scores = {one.index: one.score for one in item.topk}
             told(events.add(item.start, item.end, [scores[n] for n in sorted(scores)]))
+    except ClipDuetError:
+        failed = not counts.frames
+        raise
     finally:
         # Also after Ctrl-C and where the source went away. A full disk is an error of its own.
         told(events.finish())
-        summary = summary_record(
-            counts, windows=seen["window"], events=seen["event"], gaps=seen["gap"]
-        )
-        write(summary)
-        log.info(
-            ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in list(summary.items())[1:])
-        )
+        if not failed:
+            summary = summary_record(
+                counts, windows=seen["window"], events=seen["event"], gaps=seen["gap"]
+            )
+            write(summary)
+            numbers = [(name, n) for name, n in summary.items() if name not in ("type", "warning")]
+            log.info(", ".join(f"{name.replace('_', ' ')} {n}" for name, n in numbers))
+            if counts.warning:
+                log.warning(f"warning: {source}: {counts.warning}")
 
 
 @contextlib.contextmanager

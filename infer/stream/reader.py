@@ -17,12 +17,13 @@ from typing import Any
 
 from ..clips.pixel_aspect import shown_aspect
 from ..clips.preprocess import scale_frame
-from ..clips.shown_frames import shown_frames
+from ..clips.shown_frames import Lost, shown_frames
 from ..clips.spec import ClipSpec
+from ..containers.damage import LastPackets, cut_off_or, frames_warning
 from ..containers.limits import LIMITS, Limits
 from ..system.errors import SpecError, VideoError
 from .cut import Cutter, Window
-from .source import Source, SourceError, open_source, reason_of
+from .source import Source, SourceError, open_source, reason_of, silent
 
 JUMP = 10
 """Seconds without a frame from which a live source has a gap."""
@@ -45,10 +46,11 @@ class Counts:
 
     Attributes:
         frames: that were decoded.
-        damaged: places where the bitstream did not decode.
+        damaged: places where the bitstream did not decode, or decoded with errors.
         left_out: windows for which there was no time.
         reconnects: how often the source was opened again.
         lag: largest delay of a window in seconds, from its last frame to its answer.
+        warning: what is missing although there are answers, such as the end of a file; or "".
     """
 
     frames: int = 0
@@ -56,6 +58,7 @@ class Counts:
     left_out: int = 0
     reconnects: int = 0
     lag: float = 0.0
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Reader:
         """What the clock says at time 0, by the frame that came soonest."""
         self._skipping: Fraction | None = None
         """Where the first window begins that is left out now."""
+        self._lost: set[Lost] = set()
 
     def stop(self) -> None:
         """End as soon as the next frame comes."""
@@ -116,19 +120,26 @@ class Reader:
         """Windows and gaps in their order.
 
         Raises:
-            VideoError, SourceError: the source cannot be opened, or does not come back.
+            VideoError, SourceError: the source cannot be opened, has no frame that decodes, or
+                does not come back.
         """
         opened: tuple[Any, Any] | None = open_source(
             self._source, self._limits, seconds=self._patience.silence
         )
         while opened is not None:
             container, stream = opened
+            codec = stream.codec_context.name
+            ends = None if self._source.live else LastPackets(stream)
+            self._lost.clear()
             try:
-                yield from self._frames(container, stream)
+                yield from self._frames(container, stream, ends)
+                self._warn(container, stream, ends)
             finally:
                 container.close()
             yield from self._cutter.flush()
             if not self._source.live or not self._patience.tries or self._stop.is_set():
+                if not self.counts.frames and not self._stop.is_set():
+                    raise self._nothing_decodes(codec)
                 return
             lost = self._clock()
             opened = self._opened_again()
@@ -145,6 +156,32 @@ class Reader:
                 self._aligned = False
                 yield Gap(end, end + away, "the source went away")
 
+    def _warn(self, container: Any, stream: Any, ends: LastPackets | None) -> None:
+        """Say what is missing of a file, as `predict` does, or why a live source ended."""
+        if ends is None:
+            if Lost.SILENT in self._lost and not self._patience.tries:
+                self.counts.warning = silent(self._patience.silence)
+            return
+        lost, header = "", None
+        if not self._stop.is_set():  # else its end was not read
+            lost = ends.lost(Path(self._source.name), container)
+            header = max(int(stream.frames), 0) or None
+        told = "; ".join(filter(None, (lost, self._left_out())))
+        if told or self.counts.damaged:
+            self.counts.warning = frames_warning(told, self.counts.frames, header)
+
+    def _left_out(self) -> str:
+        if Lost.TOO_LARGE not in self._lost:
+            return ""
+        return f"left out: frames of more than {self._limits.pixels:,} pixels (--max-pixels)"
+
+    def _nothing_decodes(self, codec: str) -> Exception:
+        why, left_out = f"no frame decodes ({codec})", self._left_out()
+        if self._source.live:
+            return SourceError(f"{self._source.shown}: {self.counts.warning or left_out or why}")
+        path = Path(self._source.name)
+        return VideoError(path, f"{why}; {left_out}" if left_out else cut_off_or(path, why))
+
     def _opened_again(self) -> tuple[Any, Any] | None:
         problem = ""
         for number in range(self._patience.tries):
@@ -153,24 +190,29 @@ class Reader:
             try:
                 return open_source(self._source, self._limits, seconds=self._patience.silence)
             except (SourceError, VideoError) as error:
-                problem = reason_of(error)
+                problem = reason_of(error, seconds=self._patience.silence)
         raise SourceError(
             f"{self._source.shown} went away and did not come back, after "
             f"opening it {self._patience.tries} times: {problem}"
         )
 
-    def _frames(self, container: Any, stream: Any) -> Iterator[Window | Gap]:
+    def _frames(
+        self, container: Any, stream: Any, ends: LastPackets | None
+    ) -> Iterator[Window | Gap]:
         base = Fraction(stream.time_base or 1)
         rate = stream.average_rate or stream.guessed_rate
         usual = 1 / Fraction(rate) if rate else Fraction(1, 25)
         path = Path(self._source.shown)
-        for frame in shown_frames(path, container, stream, self._limits):
+        see = None if ends is None else ends.see
+        for frame in shown_frames(path, container, stream, self._limits, see=see):
             if self._stop.is_set():
                 return
-            if frame is None:
-                self.counts.damaged += 1
+            if isinstance(frame, Lost):
+                self._lost.add(frame)
+                self.counts.damaged += frame is not Lost.SILENT
                 continue
             self.counts.frames += 1
+            self.counts.damaged += frame.damaged
             length = frame.duration * base if frame.duration > 0 else usual
             if frame.stamp is not None:
                 begin = frame.stamp * base + self._offset

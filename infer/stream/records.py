@@ -58,6 +58,8 @@ def summary_record(counts: Counts, *, windows: int, events: int, gaps: int) -> d
     """What happened, as JSON."""
     found = asdict(counts)
     found["lag"] = round(counts.lag, 3)
+    if not found["warning"]:
+        del found["warning"]
     return {"type": "summary", "windows": windows, "events": events, "gaps": gaps, **found}
 
 

@@ -79,6 +79,21 @@ def source_of(name: str) -> Source:
     return Source(name, "file")
 
 
+def check_source(source: Source, limits: Limits) -> None:
+    """See that a file or a camera can be opened, before anything else is done.
+
+    Addresses are not tried: some send what they have to the first who asks, and to nobody else.
+
+    Raises:
+        VideoError, SourceError: as `open_source`.
+    """
+    if source.kind == "file":
+        container, _ = open_source(source, limits, seconds=0)
+        container.close()
+    elif source.kind == "camera":
+        _check_camera(source)
+
+
 def open_source(source: Source, limits: Limits, *, seconds: float) -> tuple[Any, Any]:
     """Container and video stream of PyAV.
 
@@ -113,7 +128,9 @@ def open_source(source: Source, limits: Limits, *, seconds: float) -> tuple[Any,
             timeout=(seconds, seconds),
         )  # fmt: skip
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-        raise SourceError(f"{source.shown} cannot be opened: {reason_of(error)}") from None
+        raise SourceError(
+            f"{source.shown} cannot be opened: {reason_of(error, seconds=seconds)}"
+        ) from None
     try:
         stream = container.streams.best("video")
         if stream is None or stream.codec_context is None:
@@ -127,17 +144,28 @@ def open_source(source: Source, limits: Limits, *, seconds: float) -> tuple[Any,
         raise
 
 
-def reason_of(error: Exception) -> str:
-    """Why a source failed, in a few words."""
+def silent(seconds: float) -> str:
+    """Why a source ended that sent nothing for so long."""
+    return f"sent nothing for {seconds:g} s (--timeout)"
+
+
+def reason_of(error: Exception, *, seconds: float) -> str:
+    """Why a source failed, in a few words; `seconds`: that it may be silent."""
     if isinstance(error, VideoError):
-        return error.reason
+        return own_reason(error)
     if isinstance(error, av.ExitError):
-        return "nothing came in time (--timeout)"
+        return silent(seconds)
     if isinstance(error, av.FFmpegError):  # its text has the address, password and all
         return printable(str(error.strerror))
     if isinstance(error, OSError):
         return os_reason(error)
     return printable(str(error)) or type(error).__name__
+
+
+def own_reason(error: VideoError) -> str:
+    """The reason with the options that `clipduet stream` has, not those of `predict`."""
+    reason = error.reason.replace("(--max-pixels of predict)", "(--max-pixels)")
+    return re.sub(r" \(--[\w-]+ of predict\)", "", reason)
 
 
 def _size(stream: Any) -> tuple[int, int]:
