@@ -9,14 +9,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-import traceback
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from infer.system.log import logger
 from train.paddle_import import importing_paddle
-from train.plugins.error import PluginError
+from train.plugins.error import PluginError, place_of
 from train.plugins.registry import ORIGINS, forget
 
 log = logger(__name__)
@@ -52,7 +51,7 @@ def _load(name: str) -> None:
         if isinstance(error, PluginError):
             raise
         what = f"the plugin {name} cannot be imported: {type(error).__name__}: {error}"
-        raise PluginError(f"{what} ({_place(error)})") from error
+        raise PluginError(f"{what} ({place_of(error)})") from error
     new = [key for key, origin in ORIGINS.items() if _is_of(origin, name) or key not in before]
     if not new:
         what = f"the plugin {name} ({file}) registers nothing"
@@ -90,14 +89,6 @@ def _path() -> str:
     folders = list(dict.fromkeys(Path(folder).resolve() for folder in sys.path))
     users = [str(f) for f in folders if f.is_dir() and own.isdisjoint((f, *f.parents))]
     return ", ".join(users) or "no folder of yours"
-
-
-def _place(error: BaseException) -> str:
-    """The line that raised an error."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename}:{error.lineno}"
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{last.filename}:{last.lineno}"
 
 
 def _is_of(module: str, plugin: str) -> bool:

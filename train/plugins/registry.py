@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from train.plugins.checked_loss import CheckedLoss, CheckedTerm, where_of
 from train.plugins.checked_transform import CheckedTransform
 from train.plugins.error import PluginError
 
@@ -145,7 +146,8 @@ def loss(
         settings = settings_of(function, positional=3 if labels else 2, reserved=OF_EVERY_TERM)
         register("loss", name, function.__module__)
         LOSSES[name] = LossSchema(settings, both_learn=both_learn, labels=labels)
-        BUILDERS[name] = Response(short or name, function, both_learn, labels, between)
+        checked = CheckedLoss(name, where_of(function), function)
+        BUILDERS[name] = Response(short or name, checked, both_learn, labels, between)
         return function
 
     return add
@@ -170,7 +172,7 @@ def loss_of_layers(name: str, *, both_learn: bool = False) -> Callable[[Function
         settings = settings_of(function, positional=1, reserved=OF_EVERY_TERM)
         register("loss", name, function.__module__)
         LOSSES[name] = LossSchema(settings, both_learn=both_learn, layers=True)
-        BUILDERS[name] = function
+        BUILDERS[name] = CheckedTerm(name, where_of(function), function)
         return function
 
     return add
