@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 
@@ -29,6 +31,8 @@ PROTOCOLS = {
 """Schemes of addresses that are opened, and what FFmpeg may use for each: never files."""
 _CAMERA = re.compile(r"/dev/video\d+", re.ASCII)
 _V4L2 = "video4linux2,v4l2"
+_PLAYLISTS = (".m3u8", ".m3u", ".mpd")
+_NOT_FOLLOWED = "playlists (HLS, DASH) and redirections to files are refused"
 
 
 class SourceError(ClipDuetError):
@@ -64,16 +68,12 @@ def source_of(name: str) -> Source:
     """What a name is.
 
     Raises:
-        ClipDuetError: an address with another scheme.
+        ClipDuetError: an address with another scheme, or one that lacks its host or port.
     """
     if is_address(name) and not os.path.lexists(name):
-        scheme = name.partition(":")[0].lower()
-        if scheme not in PROTOCOLS:
-            allowed = ", ".join(f"{one}://" for one in PROTOCOLS)
-            raise ClipDuetError(
-                f"{name[:200]}: addresses with {scheme}:// are not opened; {allowed}"
-            )
-        return Source(name, "address")
+        source = Source(name, "address")
+        _check_address(source)
+        return source
     if _CAMERA.fullmatch(name):
         return Source(name, "camera")
     return Source(name, "file")
@@ -129,7 +129,7 @@ def open_source(source: Source, limits: Limits, *, seconds: float) -> tuple[Any,
         )  # fmt: skip
     except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise SourceError(
-            f"{source.shown} cannot be opened: {reason_of(error, seconds=seconds)}"
+            f"{source.shown} cannot be opened: {_why_unopened(source, error, seconds)}"
         ) from None
     try:
         stream = container.streams.best("video")
@@ -166,6 +166,42 @@ def own_reason(error: VideoError) -> str:
     """The reason with the options that `clipduet stream` has, not those of `predict`."""
     reason = error.reason.replace("(--max-pixels of predict)", "(--max-pixels)")
     return re.sub(r" \(--[\w-]+ of predict\)", "", reason)
+
+
+def _why_unopened(source: Source, error: Exception, seconds: float) -> str:
+    why = reason_of(error, seconds=seconds)
+    if source.kind != "address":
+        return why
+    # FFmpeg says only "Invalid argument" of a format or protocol that it may not open, and
+    # "Input/output error" where no format fits what comes.
+    refused = isinstance(error, av.ArgumentError)
+    unknown = isinstance(error, OSError) and error.errno == errno.EIO
+    path = source.name.partition("?")[0].partition("#")[0].lower()
+    if refused or (unknown and path.endswith(_PLAYLISTS)):
+        return f"{why}; {_NOT_FOLLOWED}"
+    return f"{why}; it sends no video of a known format" if unknown else why
+
+
+def _check_address(source: Source) -> None:
+    """Raises ClipDuetError where an address is none that can be opened."""
+    scheme, shown = source.name.partition(":")[0].lower(), source.shown[:200]
+    allowed = ", ".join(f"{one}://" for one in PROTOCOLS)
+    if scheme not in PROTOCOLS:
+        raise ClipDuetError(f"{shown}: addresses with {scheme}:// are not opened; {allowed}")
+    needs_port = scheme in ("tcp", "udp")
+    example = f"{scheme}://HOST{':PORT' if needs_port else '/PATH'}"
+    try:
+        parts = urlsplit(source.name)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:  # its text may have a part of the address, password and all
+        what = "port is no number from 1 to 65535" if "ort" in str(error) else "host is not valid"
+        raise ClipDuetError(f"{shown}: its {what}: {example}") from None
+    if port == 0:
+        raise ClipDuetError(f"{shown}: its port is no number from 1 to 65535: {example}")
+    if not host and scheme != "udp":  # without one, datagrams for any address of this machine
+        raise ClipDuetError(f"{shown}: the address lacks its host: {example}")
+    if needs_port and port is None:
+        raise ClipDuetError(f"{shown}: the address lacks its port: {example}")
 
 
 def _size(stream: Any) -> tuple[int, int]:

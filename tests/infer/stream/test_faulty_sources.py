@@ -15,7 +15,8 @@ import infer.api
 from infer.clips.preprocess import load_clips
 from infer.pipeline.predictions import load_video
 from infer.stream.__main__ import main
-from tests.infer.stream.peers import frames, server, transport_stream, write
+from infer.stream.source import source_of
+from tests.infer.stream.peers import frames, http, server, transport_stream, write
 from tests.tiny_bundle import SPEC
 
 COLOURS = [0] * 20 + [4] * 10 + [8] * 15
@@ -174,3 +175,49 @@ def test_an_address_that_refuses_is_one_error(stream):
         port = unused.getsockname()[1]
     status, found, err = stream(f"tcp://127.0.0.1:{port}")
     assert (status, found) == (1, []) and "refused" in err and "windows 0" not in err
+
+
+@pytest.mark.parametrize(
+    ("address", "word"),
+    [
+        ("tcp://host", "lacks its port"),
+        ("tcp://name:secret@host/", "lacks its port"),
+        ("udp://239.0.0.1", "lacks its port"),
+        ("http://", "lacks its host"),
+        ("http:///a.ts", "lacks its host"),
+        ("rtsp://name:secret@/1", "lacks its host"),
+        ("tcp://:5000", "lacks its host"),
+        ("tcp://host:0", "65535"),
+        ("tcp://host:99999", "65535"),
+        ("https://host:secret/a", "65535"),
+        ("http://[::1/a", "not valid"),
+        ("gopher://name:secret@host/a", "not opened"),
+    ],
+)
+def test_what_an_address_lacks_is_told(stream, address, word):
+    status, found, err = stream(address)
+    assert (status, found) == (2, []) and word in err and len(err.splitlines()) == 1
+    assert "name:secret" not in err
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["tcp://h:1", "tcp://[::1]:1", "udp://:9", "udp://@239.0.0.1:9", "rtsp://n:s@h/1", "http://h"],
+)
+def test_whole_addresses_are_taken(address):
+    assert source_of(address).kind == "address"
+
+
+def test_a_playlist_is_told_to_be_refused(stream):
+    playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\na.ts\n#EXT-X-ENDLIST\n"
+    for body, word in ((playlist, "playlists"), (b"<html>" * 100, "no video")):
+        with server(http(body)) as port:
+            name = "a.m3u8" if word == "playlists" else "a"
+            status, found, err = stream(f"http://127.0.0.1:{port}/{name}", "--timeout", "5")
+        assert (status, found) == (1, []) and word in err
+
+
+def test_an_address_that_sends_nothing_is_told_with_the_seconds(stream):
+    with server(lambda connection, number: connection.recv(1)) as port:
+        status, found, err = stream(f"tcp://127.0.0.1:{port}", "--timeout", "0.5")
+    assert (status, found) == (1, []) and "sent nothing for 0.5 s (--timeout)" in err
