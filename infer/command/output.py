@@ -73,8 +73,8 @@ def holds_results(file: Path) -> bool:
 
 
 @contextlib.contextmanager
-def stream(named: str | None) -> Iterator[TextIO]:
-    """stdout, or the pipe or device of that name.
+def stream(named: str | None, *, append: bool = False) -> Iterator[TextIO]:
+    """stdout, or the pipe, device or file of that name, which is written anew unless `append`.
 
     Raises:
         NoReaderError: nobody reads the pipe any more.
@@ -85,7 +85,9 @@ def stream(named: str | None) -> Iterator[TextIO]:
         return
     path = Path(str(named))
     with writing(path):
-        file = path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
+        file = path.open(
+            "a" if append else "w", encoding="utf-8", errors="backslashreplace", newline=""
+        )
     with file:
         try:
             yield file

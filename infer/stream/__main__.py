@@ -196,8 +196,11 @@ def _outputs(args: argparse.Namespace) -> Iterator[list[Write]]:
     from ..command.target import target_of
     from ..system.errors import ClipDuetError
     from ..system.files import real_path
+    from .append import check_begun, cut_half_record
     from .records import format_of, writer
 
+    if args.append and args.overwrite:
+        raise ClipDuetError("--append and --overwrite exclude each other: give one of them")
     forms = []
     for name in args.output:
         form = format_of(name)
@@ -207,11 +210,20 @@ def _outputs(args: argparse.Namespace) -> Iterator[list[Write]]:
         path = real_path(name)
         if is_file and path.exists() and os.path.realpath(args.source) == str(path):
             raise ClipDuetError(f"--output {name} is the video; name another file")
-        if is_file and path.is_file() and path.stat().st_size and not args.overwrite:
-            raise ClipDuetError(f"--output {name} is there: name another file, or add --overwrite")
-        forms.append((name, form))
+        begun = is_file and path.is_file() and path.stat().st_size > 0
+        if begun and args.append:
+            check_begun(path, form)
+        elif begun and not args.overwrite:
+            raise ClipDuetError(
+                f"--output {name} is there: name another file, or add --append or --overwrite"
+            )
+        forms.append((name, form, path if begun and args.append else None))
     with contextlib.ExitStack() as opened:
-        writers = [writer(form, opened.enter_context(stream(name))) for name, form in forms]
+        writers = []
+        for name, form, earlier in forms:
+            begun = earlier is not None and cut_half_record(earlier, form)
+            out = opened.enter_context(stream(name, append=earlier is not None))
+            writers.append(writer(form, out, begun=begun))
         if args.format or not forms:
             writers.append(writer(args.format or "jsonl", sys.stdout))
         yield writers

@@ -85,6 +85,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     add("--overwrite", action="store_true", help="replace a FILE that is there, also in DIR")
     add(
+        "--append",
+        action="store_true",
+        help="go on at the end of a FILE that is there; a half last line is cut off first",
+    )
+    add(
         "--format",
         choices=FORMATS,
         help="of standard output, which is used where no --output is given or this is (default: "

@@ -68,12 +68,19 @@ def format_of(file: str) -> str | None:
     return SUFFIXES.get(Path(file).suffix.lower())
 
 
-def writer(form: str, out: TextIO) -> Write:
-    """What writes a record and leaves nothing unwritten; WebVTT has events alone."""
+def writer(form: str, out: TextIO, *, begun: bool = False) -> Write:
+    """What writes a record and leaves nothing unwritten; WebVTT has events alone.
+
+    Args:
+        form: one of `FORMATS`.
+        out: written to.
+        begun: it has records already.
+    """
     if form == "csv":
         table = csv.DictWriter(out, CSV_FIELDS, extrasaction="ignore", lineterminator="\n")
-        table.writeheader()
-        out.flush()
+        if not begun:
+            table.writeheader()
+            out.flush()
 
         def write_row(record: Record) -> None:
             if record["type"] != "summary":
@@ -82,8 +89,9 @@ def writer(form: str, out: TextIO) -> Write:
 
         return write_row
     if form == "vtt":
-        out.write("WEBVTT\n")
-        out.flush()
+        if not begun:
+            out.write("WEBVTT\n")
+            out.flush()
 
         def write_cue(record: Record) -> None:
             if record["type"] == "event":
