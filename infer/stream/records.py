@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 FORMATS = ("jsonl", "csv", "vtt")
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".vtt": "vtt"}
-CSV_FIELDS = ("type", "start", "end", "label", "index", "score", "windows", "frames", "reason")
+CSV_FIELDS = (
+    *("type", "start", "end", "label", "index", "score", "windows", "frames", "reason"),
+    *("partial", "lag"),
+)
 
 Record = Mapping[str, Any]
 Write = Callable[[Record], None]
@@ -84,7 +87,7 @@ def writer(form: str, out: TextIO, *, begun: bool = False) -> Write:
 
         def write_row(record: Record) -> None:
             if record["type"] != "summary":
-                table.writerow(record)
+                table.writerow({**record, "partial": "true" if record.get("partial") else ""})
                 out.flush()
 
         return write_row

@@ -71,6 +71,23 @@ def test_events_are_subtitles_and_rows(bundle, long, tmp_path, capsys):
     assert main([*command, "--overwrite"]) == 0
 
 
+def test_rows_have_the_fields_of_lines(bundle, tmp_path):
+    sent = transport_stream(frames(COLOURS))
+    command = ["--bundle", str(bundle), "--window", "1", "--complete", "--reconnect", "0"]
+    for name in ("a.csv", "a.jsonl"):
+        command += ["--output", str(tmp_path / name)]
+    with server(lambda connection, number: connection.sendall(sent)) as port:
+        assert main([f"tcp://127.0.0.1:{port}", *command]) == 0
+    rows = list(csv.DictReader((tmp_path / "a.csv").open()))
+    lines = records((tmp_path / "a.jsonl").read_text())[:-1]
+    assert len(rows) == len(lines)
+    assert any(one.get("partial") for one in lines) and any("lag" in one for one in lines)
+    for row, line in zip(rows, lines, strict=True):
+        line.pop("topk", None)
+        told = {name: "true" if value is True else str(value) for name, value in line.items()}
+        assert {name: value for name, value in row.items() if value} == told
+
+
 def test_a_window_is_as_long_as_a_training_clip(bundle, long, capsys):
     data = json.loads((bundle / "bundle.json").read_text())
     write_bundle_json(bundle, {**data, "clip_length": {"median_seconds": 1.5, "clips": 9}})
