@@ -61,7 +61,8 @@ def _load(name: str) -> None:
 
 def _found(name: str) -> ModuleSpec:
     """Where a module is; nothing of it has run, but packages around it have."""
-    if not all(part.isidentifier() for part in name.split(".")):
+    # Looking for `my_losses.py` as a module would run `my_losses`, and find no `py` in it.
+    if name.endswith(".py") or not all(part.isidentifier() for part in name.split(".")):
         what = f"{name!r} is no name of a module"
         raise PluginError(f"{what}; plugins are named as import does: my_losses for my_losses.py")
     if name.partition(".")[0] in sys.stdlib_module_names:

@@ -172,6 +172,7 @@ def test_a_stored_config_without_plugins_is_checked_in_full(
         ("own_modul", "", ["there is no module own_modul", "users", "PYTHONPATH"]),
         ("gone.inner", "", ["there is no module gone.inner"]),
         ("./own_module.py", LOSS, ["no name of a module"]),
+        ("own_module.py", LOSS, ["no name of a module", "as import does"]),
         ("/etc/passwd", "", ["no name of a module"]),
         ("json", "", ["Python itself"]),
     ],
