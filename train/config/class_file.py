@@ -32,8 +32,8 @@ def read_class_names(file: Path) -> list[str]:
     """The names by label.
 
     Raises:
-        ClassFileError: the file cannot be read, names a class twice, or numbers them in no order
-            that can be followed.
+        ClassFileError: the file cannot be read, names no class, or one twice, or numbers them in
+            no order that can be followed.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -43,6 +43,8 @@ def read_class_names(file: Path) -> list[str]:
         names = _of_json(text) if file.suffix.lower() == ".json" else parse_class_names(text)
     except ValueError as error:
         raise ClassFileError(f"{file} {error}") from None
+    if not names:
+        raise ClassFileError(f"{file} names no class")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ClassFileError(f"{file} names a class twice: {', '.join(twice[:5])}")

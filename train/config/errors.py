@@ -24,6 +24,9 @@ MOST_SHOWN = 500
 MOST_ALIKE = 100
 """Characters of the longest name that others are compared with."""
 
+_CLASS_COUNTS = {"backbone": "class_num", "head": "num_classes"}
+"""What the part of a network that says how many classes there are calls their number."""
+
 
 @dataclass(frozen=True)
 class Mistake:
@@ -177,7 +180,8 @@ def _text(item: Any, schema: Mapping[str, Any]) -> str:
         "less_than_equal": ("le", "at most"),
     }
     if kind == "extra_forbidden":
-        return unknown_name("key", item["loc"][-1], _keys_at(schema, item["loc"][:-1]))
+        *parts, key = item["loc"]
+        return _unknown_key(key, parts, _keys_at(schema, item["loc"][:-1]))
     if kind == "missing":
         return "is missing"
     if kind in wanted:
@@ -200,6 +204,17 @@ def _text(item: Any, schema: Mapping[str, Any]) -> str:
     if kind == "value_error":
         return str(context["error"])
     return f"{item['msg']}, not {as_yaml(value)}"
+
+
+def _unknown_key(key: object, parts: Sequence[str | int], allowed: set[str]) -> str:
+    if key in _CLASS_COUNTS.values():
+        # Which part of a network says how many classes there are depends on what both are.
+        for part, other in (("head", "backbone"), ("backbone", "head")):
+            if part in parts and _CLASS_COUNTS[part] not in allowed:
+                place = f"{other}.{_CLASS_COUNTS[other]}"
+                what = f"unknown key {as_yaml(key)} of {parts[-1]}; the number of classes belongs"
+                return f"{what} in {place}, or follows from DATASET.classes: leave it out here"
+    return unknown_name("key", key, allowed)
 
 
 def _not_among(value: Any, expected: str) -> str:

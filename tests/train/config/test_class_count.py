@@ -73,6 +73,24 @@ def test_a_file_that_is_not_there_is_told_where_it_is_needed(bare: Path, tmp_pat
     assert load_config(bare, [*named(tmp_path), f"{TEACHER}=3", f"{STUDENT}=3"]).class_num == 3
 
 
+def test_a_file_that_names_no_class_is_told(bare: Path, pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("\n")
+    found = mistakes(bare, *named(tmp_path))
+    assert set(found) == {TEACHER, STUDENT}
+    assert all("classes.txt names no class" in text for text in found.values()), found
+    with pytest.raises(ConfigError, match=r"DATASET.classes: .*names no class"):
+        _ = load_config(pair, named(tmp_path)).class_names
+
+
+def test_a_number_at_the_wrong_part_is_told_where_it_belongs(pair: Path) -> None:
+    head, backbone = "MODEL.models.1.Student.head", "MODEL.models.0.Teacher.backbone"
+    found = mistakes(pair, f"{head}.num_classes=3", f"{backbone}.class_num=3")
+    assert set(found) == {f"{head}.num_classes", f"{backbone}.class_num"}
+    assert "backbone.class_num" in found[f"{head}.num_classes"]
+    assert "head.num_classes" in found[f"{backbone}.class_num"]
+    assert all("DATASET.classes" in text for text in found.values())
+
+
 def test_without_names_a_head_has_to_say_its_number(bare: Path) -> None:
     found = mistakes(bare)
     assert list(found) == [TEACHER] and "DATASET.classes" in found[TEACHER]

@@ -75,6 +75,8 @@ def test_numbers_that_are_part_of_names_stay(names: list[str]) -> None:
         ("0 a 1\n1 b 0\n", "both ends"),
         ("a\nb\na\n", "twice: a"),
         ("0 a\n1 a\n", "twice: a"),
+        ("", "names no class"),
+        (" \n\n", "names no class"),
     ],
 )
 def test_what_cannot_be_told_is_an_error(tmp_path: Path, text: str, words: str) -> None:
