@@ -133,6 +133,7 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
     from train.engine.start import check_begun
     from train.engine.stopping import stop_requests
     from train.stages.dry_run import dry_run
+    from train.stages.overrides import about_overrides
 
     folder = Path(cfg.output_dir)
     check_begun(folder, resume=options.resume, extend=options.extend)
@@ -150,6 +151,9 @@ def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int
         with stop_requests() as should_stop:
             for stage, now in zip(stages, before, strict=True):
                 reporter.line(f"{now.long}  ({Path(stage.cfg.source).name})  {stage.target}")
+                told = about_overrides(stage, cfg, options.override, last=own.number)
+                if told is not None:
+                    reporter.line(told)
                 with closing(Reporter(stream, stage=now)) as shown:
                     make(stage, reporter=shown, should_stop=should_stop, team=team)
             if stages:

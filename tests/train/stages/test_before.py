@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,28 @@ def test_a_teacher_is_trained_first_and_only_where_it_is_not_there(
     assert main(["-c", str(file), "--output", str(other), "--seed", "7"]) == 0
     assert not (other / "before").exists()
     assert same(weights(other), weights(output))
+
+
+def test_overrides_that_do_not_reach_a_teacher_are_told(
+    method: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is told reaches it."""
+    method("teacher", {"framework": "Recognizer2D", **TEACHER})
+    listed = {"train": "teacher.yaml", "override": ["grad_clip=0.5"]}
+    file = method("kd", distilled(KD), BEFORE={"TEACHER": listed})
+    arguments = ["-c", str(file), "-o", "epochs=1", "-o", "DATASET.classes=[up, down, still]"]
+    assert main([*arguments, "--output", str(tmp_path / "one")]) == 0
+    (told,) = [line for line in capsys.readouterr().err.splitlines() if "BEFORE.TEACHER" in line]
+    assert "stage 2" in told
+    option, value = shlex.split(told)[-2:]
+    assert option == "-o" and "grad_clip=0.5" in value and "epochs=1" in value
+    output = tmp_path / "two"
+    assert main([*arguments, option, value, "--output", str(output)]) == 0
+    assert "BEFORE.TEACHER" not in capsys.readouterr().err
+    history = (output / "before" / "teacher" / "history.csv").read_text().splitlines()
+    assert len(history) == 2
+    assert main(["-c", str(file), "--output", str(tmp_path / "three")]) == 0
+    assert "BEFORE.TEACHER" not in capsys.readouterr().err
 
 
 def test_a_teacher_that_is_ready_is_taken(
