@@ -27,7 +27,7 @@ class CheckedLoss:
     where: str
     function: Callable[..., Any]
 
-    def __call__(self, *arguments: Any, **settings: Any) -> Any:
+    def __call__(self, /, *arguments: Any, **settings: Any) -> Any:
         """What the function returns, a float tensor [].
 
         Raises:
@@ -58,7 +58,7 @@ class CheckedTerm:
     where: str
     build: Callable[..., Any]
 
-    def __call__(self, sides: Any, **settings: Any) -> Any:
+    def __call__(self, sides: Any, /, **settings: Any) -> Any:
         """The term, whose loss is checked in turn; None where a layer is wrong.
 
         Raises:
@@ -83,7 +83,7 @@ def where_of(function: Callable[..., Any]) -> str:
 
 
 def _called(
-    name: str, where: str, function: Callable[..., Any], *arguments: Any, **settings: Any
+    name: str, where: str, function: Callable[..., Any], /, *arguments: Any, **settings: Any
 ) -> Any:
     try:
         return function(*arguments, **settings)

@@ -307,6 +307,24 @@ def test_a_loss_of_layers_that_fails_is_named(
     assert all(word in said for word in ["the loss Own (own_module.py:3)", *words]), said
 
 
+def test_settings_of_a_loss_may_have_any_name(write_module: WriteModule) -> None:
+    code = "import paddle\nfrom train.distill.terms import Term\n"
+    arguments = "where: float, function: float, build: float, self: float"
+    code += f"@loss('A')\ndef one(a, b, *, {arguments}): return a.mean() + where\n"
+    code += f"@loss_of_layers('B')\ndef two(sides, *, {arguments}):\n"
+    code += "    return Term('T', lambda outputs, target: paddle.to_tensor(where))\n"
+    write_module("own_module", registering(code))
+    load_plugins(["own_module"])
+    chosen = dict.fromkeys(("where", "function", "build", "self"), 2.0)
+    blocks = [
+        {"name": name, "model_name_pairs": [["Student", "Teacher"]], **chosen} for name in "AB"
+    ]
+    terms = build_terms(blocks, {}, {}, seed_layer=lambda _: None)
+    outputs = Outputs({role: paddle.zeros([4, 3]) for role in ("Student", "Teacher")})
+    for term in terms:
+        assert float(term.compute(outputs, Target(paddle.zeros([4])))) == 2.0
+
+
 def test_facts_of_a_loss_count_in_checks(
     write_module: WriteModule, experiment: Callable[..., Path]
 ) -> None:
