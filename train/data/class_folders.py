@@ -71,13 +71,16 @@ def find_clips(root: Path, *, option: str = "--root") -> list[Clip]:
     ]
 
 
-def no_class(root: Path, clips: Sequence[Clip], readable: Sequence[Clip]) -> list[str]:
+def no_class(
+    root: Path, clips: Sequence[Clip], readable: Sequence[Clip], *, out: Path | None = None
+) -> list[str]:
     """Folders where a class would lie that none comes from, each with the reason.
 
     Args:
         root: what `find_clips` looked through.
         clips: what it found.
         readable: those of them that can be read.
+        out: the folder of the lists, which may lie beside the classes.
     """
     classes = {clip.label for clip in readable}
     found = Counter(clip.label for clip in clips)
@@ -88,6 +91,8 @@ def no_class(root: Path, clips: Sequence[Clip], readable: Sequence[Clip]) -> lis
     }
     for path in sorted(root.glob("*/*" if any(clip.scene for clip in clips) else "*")):
         if _hidden(path.relative_to(root)) or path.name in found:
+            continue
+        if out is not None and out.resolve().is_relative_to(path.resolve()):
             continue
         if path.is_dir():
             linked = path.is_symlink()

@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise FoldersError(listed(f"{chosen.root} holds only links that lead to no file", gone))
     if gone:
         print(listed("warning: links that lead to no file are in no list", gone, most=10))
-    for line in about_no_class(no_class(chosen.root, found, clips)):
+    for line in about_no_class(no_class(chosen.root, found, clips, out=chosen.out)):
         print(line)
     splits = split_clips(
         clips,

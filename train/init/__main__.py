@@ -79,7 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = look_at(root, there, workers=min(WORKERS, hardware.cores()))
     looks = found.readable
     clips = [look.clip for look in looks]
-    about = about_clips(looks, found.failed) + about_no_class(no_class(root, there, clips))
+    about = about_clips(looks, found.failed)
+    about += about_no_class(no_class(root, there, clips, out=out))
     names = sorted({clip.label for clip in clips})
     if len(names) < 2:
         told = "\n".join(about)

@@ -143,6 +143,23 @@ def test_classes_that_are_missing_are_named_where_two_are_needed(
     assert "two classes" in capsys.readouterr().err
 
 
+def test_links_to_class_folders_are_named_and_lists_beside_them_are_not(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(clips / "wait", "elsewhere")
+    (clips / "linked").symlink_to(Path("elsewhere").resolve())
+    (clips / "dead").symlink_to(Path("nowhere").resolve())
+    for _ in range(2):  # the second finds the folder of the first
+        assert folders(["--root", "clips", "--out", "clips/lists"]) == 0
+        (said,) = [line for line in capsys.readouterr().out.splitlines() if "no class" in line]
+        assert said.startswith("warning: 2 folders")
+        assert "linked (a link" in said and "dead (a link" in said
+    shutil.rmtree(clips / "lists")
+    for _ in range(2):
+        assert main(["--clips", "clips", "--out", "clips/my/lists"]) == 0
+        assert "warning: 2 folders" in capsys.readouterr().out
+
+
 def test_an_empty_class_of_some_scenes_is_no_class(tmp_path: Path) -> None:
     for scene in ("one", "two"):
         for name in ("walk", "run", "wait"):
