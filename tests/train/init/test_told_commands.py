@@ -91,4 +91,5 @@ def test_from_folders_of_real_clips_to_a_report(
     result = json.loads((report / "results.json").read_text(encoding="utf-8"))
     assert len(names) == 7 and result["data"]["classes"] == names
     assert result["data"]["listed"] == 7
-    assert "onnxruntime:int8" in [cell["cell"] for cell in result["cells"]]
+    # Without VNNI, sums of networks that have hardly learnt may saturate in ONNX Runtime: refused.
+    assert "openvino:int8" in [cell["cell"] for cell in result["cells"]]
