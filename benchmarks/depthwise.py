@@ -22,6 +22,7 @@ from benchmarks.training.steps import training_step
 from export.option_limits import SEED, THREADS, number_problems, refuse
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
+from infer.system.environment import variable
 
 KERNELS = ("tiles", "paddle")
 SWITCH = "CLIPDUET_DEPTHWISE"
@@ -89,8 +90,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def _with(kernel: str, step: Callable[[], float]) -> Callable[[], float]:
     def switched() -> float:
-        os.environ[SWITCH] = kernel
-        return step()
+        with variable(SWITCH, kernel):
+            return step()
 
     return switched
 

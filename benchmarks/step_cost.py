@@ -9,22 +9,20 @@ random clips. A step is normalisation, forward, loss, backward and optimiser.
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from benchmarks.common import machine
 from benchmarks.common.command import TIMING, add_config, add_timing, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
-from benchmarks.timing.latency import Timings, summarise, time_in_turns
+from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from benchmarks.training.steps import PAIR, build_steps
 from export.option_limits import SEED
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
+from infer.system.environment import variable
 
 GOAL = 1.1
 IN_TURN = "pair, in turn"
@@ -81,7 +79,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         steps, budget=options.seconds, repetitions=options.repetitions, seed=options.seed
     )
     clips = cfg.DATASET.batch_size
-    result = ratio(timings, IN_TURN, networks)
+    result = ratio(timings[IN_TURN], *(timings[name] for name in networks))
     return {
         **header("clipduet-step-cost", 1),
         "config": options.config,
@@ -91,36 +89,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "load": machine.load_average(),
         "steps": {name: summarise(timing, batch=clips) for name, timing in timings.items()},
         **result,
-        "at_once": ratio(timings, PAIR, [IN_TURN]) if at_once else None,
+        "at_once": ratio(timings[PAIR], timings[IN_TURN]) if at_once else None,
         "goal": GOAL,
         "within_goal": result["ratio"] <= GOAL,
-    }
-
-
-def ratio(timings: Mapping[str, Timings], whole: str, parts: Sequence[str]) -> dict[str, Any]:
-    """Median step of the whole over the sum of its parts' medians, and its spread."""
-    of_parts = [timings[name] for name in parts]
-    each = [
-        step / sum(others)
-        for step, *others in zip(
-            timings[whole].medians, *(t.medians for t in of_parts), strict=True
-        )
-    ]
-    total = sum(float(np.median(timing.all)) for timing in of_parts)
-    return {
-        "ratio": float(np.median(timings[whole].all)) / total,
-        "ratio_spread": [min(each), max(each)],
     }
 
 
 def _in_turn(step: Callable[[], object]) -> object:
     from train.distill.at_once import VARIABLE
 
-    os.environ[VARIABLE] = "off"
-    try:
+    with variable(VARIABLE, "off"):
         return step()
-    finally:
-        del os.environ[VARIABLE]
 
 
 if __name__ == "__main__":

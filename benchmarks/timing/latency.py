@@ -107,11 +107,15 @@ def summarise(timings: Timings, *, batch: int, reference: Timings | None = None)
     return row if reference is None else {**row, **ratio(timings, reference)}
 
 
-def ratio(own: Timings, other: Timings) -> dict[str, Any]:
-    """Ratio of the medians, and its smallest and largest repetition: both had the same turns."""
-    each = [a / b for a, b in zip(own.medians, other.medians, strict=True)]
+def ratio(own: Timings, *others: Timings) -> dict[str, Any]:
+    """Ratio of a median to the sum of others, and its smallest and largest repetition.
+
+    All were timed in the same turns.
+    """
+    summed = map(sum, zip(*(one.medians for one in others), strict=True))
+    each = [a / b for a, b in zip(own.medians, summed, strict=True)]
     return {
-        "ratio": float(np.median(own.all)) / float(np.median(other.all)),
+        "ratio": float(np.median(own.all)) / sum(float(np.median(one.all)) for one in others),
         "ratio_spread": [min(each), max(each)],
     }
 

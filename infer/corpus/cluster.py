@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..system.environment import variable
 from ..system.errors import ClipDuetError
 from ..system.hardware import cores
 from ..system.signals import Stopped, importing
@@ -69,7 +70,7 @@ def cluster(wish: Wish) -> Iterator[Workers]:
     """
     with contextlib.ExitStack() as opened:
         # What goes wrong is told once, in a message of the command.
-        opened.enter_context(_set("RAY_BACKEND_LOG_LEVEL", "fatal"))
+        opened.enter_context(variable("RAY_BACKEND_LOG_LEVEL", "fatal"))
         if wish.address is None:
             opened.enter_context(with_token())
         # Ray puts the current folder on the path of its workers: a numpy.py there would be run.
@@ -89,7 +90,7 @@ def with_token() -> Iterator[None]:
     Whoever reaches one that has none could send it any code to run. Processes that are started in
     the body have the token too.
     """
-    with _set("RAY_AUTH_MODE", "token"), _set("RAY_AUTH_TOKEN", _token()):
+    with variable("RAY_AUTH_MODE", "token"), variable("RAY_AUTH_TOKEN", _token()):
         yield
 
 
@@ -189,17 +190,3 @@ def _quiet() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(kept, 2)
         os.close(kept)
-
-
-@contextlib.contextmanager
-def _set(name: str, value: str) -> Iterator[None]:
-    """A variable of the environment, which Ray's processes inherit, while the body runs."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
