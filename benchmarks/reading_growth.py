@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import io
 import multiprocessing
-import resource
 import statistics
 import tempfile
 import time
@@ -34,7 +33,7 @@ from infer.clips.decode import Frames, read_video
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.files import check_writable, write_text
-from infer.system.hardware import cores
+from infer.system.hardware import cores, peak_bytes
 
 RATE = 25
 WANTED = 16
@@ -97,9 +96,9 @@ def measured(path: Path, files: int, threads: int, repetitions: int) -> dict[str
 
     Returns:
         JSON-ready: CPU and passed seconds of every repetition, and MiB of memory before and at the
-        most.
+        most (0 where the system does not tell).
     """
-    before = _memory()
+    before = _peak()
     cpu, passed = [], []
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(repetitions):
@@ -108,7 +107,7 @@ def measured(path: Path, files: int, threads: int, repetitions: int) -> dict[str
                 pass
             cpu.append(round(time.process_time() - start[0], 6))
             passed.append(round(time.perf_counter() - start[1], 6))
-    return {"cpu": cpu, "passed": passed, "memory_before": before, "memory": _memory()}
+    return {"cpu": cpu, "passed": passed, "memory_before": before, "memory": _peak()}
 
 
 def _read(path: Path) -> int:
@@ -121,8 +120,8 @@ def _small(frame: Frames) -> Frames:
     return frame[:64, :64].copy()
 
 
-def _memory() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+def _peak() -> float:
+    return round((peak_bytes() or 0) / 2**20, 1)
 
 
 @measuring

@@ -44,6 +44,15 @@ def test_every_part_is_measured_and_drawn(tmp_path):
     assert "seconds of video" in plot.read_text()
 
 
+def test_memory_is_that_of_the_process_that_reads(tmp_path):
+    held = np.ones(50 * 2**20)  # 400 MiB that this process has, and one that it starts has not
+    out = tmp_path / "a.json"
+    small = ["--parts", "length", "--longest", "1", "--highest", "64", "--repetitions", "1"]
+    assert main([*small, "--out", str(out)]) == 0
+    (point,) = json.loads(out.read_text())["points"]["length"]
+    assert 10 < point["memory_before"] <= point["memory"] < held.nbytes / 2**20
+
+
 def test_a_number_beyond_its_range_is_refused(tmp_path, capsys):
     assert main(["--repetitions", "0", "--out", str(tmp_path / "a.json")]) == 2
     assert "repetitions" in capsys.readouterr().err
