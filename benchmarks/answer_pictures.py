@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.common.command import add_out, measuring
+from benchmarks.common.command import add_bundle, add_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from infer.command.labels import read_labels
 from infer.command.name_lists import read_names
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.answer_pictures",
         description="Write pictures of answers: a labelled clip, and contact sheets.",
     )
+    add_bundle(parser)
     add = parser.add_argument
-    add("--bundle", type=Path, default=Path("bundles/dml"), help="default: %(default)s")
     add("--data", type=Path, default=Path("data/motions/test.list"), help="default: %(default)s")
     add("--root", type=Path, help="folder that the list's paths start from (default: its own)")
     add_out(parser, str(OUT))

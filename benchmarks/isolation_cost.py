@@ -13,10 +13,17 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from benchmarks.common.command import REPETITIONS, add_out, carry_out, measuring
+from benchmarks.common.command import (
+    REPETITIONS,
+    add_bundle,
+    add_out,
+    add_videos,
+    carry_out,
+    measuring,
+    named_videos,
+)
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.machine import load_average, machine
 from benchmarks.common.result_file import header
@@ -36,10 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.isolation_cost",
         description="Time predict with and without reading in processes of their own.",
     )
+    add_bundle(parser)
+    add_videos(parser, "data/motions/test")
     add = parser.add_argument
-    add("--bundle", type=Path, default=Path("bundles/dml"), help="default: %(default)s")
-    add("--video", nargs="+", default=["data/motions/test"], metavar="PATH",
-        help="files, folders, quoted patterns; default: %(default)s")  # fmt: skip
     add("--repetitions", type=int, default=10, help="turns (default: %(default)s)")
     add("--workers", type=int, default=2, help="that read videos (default: %(default)s)")
     add("--threads", type=int, default=2, help="of the network (default: %(default)s)")
@@ -67,13 +73,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """
     from infer.api import load
     from infer.clips.preprocess import load_clips
-    from infer.command.inputs import find_videos
     from infer.isolation.reading import IsolatedReading
     from infer.pipeline.predictions import Load, predict_videos
 
-    videos = find_videos(options.video).videos
-    if not videos:
-        raise BenchmarkError(f"--video {' '.join(options.video)} names no video")
+    videos = named_videos(options)
     busy = load_average()
     with (
         load(options.bundle, backend="onnxruntime", threads=options.threads) as model,

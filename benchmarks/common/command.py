@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import EXTRA
+from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump
 from export.option_limits import Allowed, number_problems, refuse
 from infer.command.runner import command
@@ -22,6 +23,36 @@ def add_out(parser: argparse.ArgumentParser, default: str | None = None) -> None
     told = "result file (JSON)" if default is None else "default: %(default)s"
     place = None if default is None else Path(default)
     parser.add_argument("--out", "--output", type=Path, default=place, help=told)
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """`--bundle`, that of the demo's student if not given."""
+    default = Path("bundles/dml")
+    parser.add_argument("--bundle", type=Path, default=default, help="default: %(default)s")
+
+
+def add_videos(
+    parser: argparse.ArgumentParser, default: str = "data/motions/test/0000*.mp4"
+) -> None:
+    """`--video`, which `named_videos` finds."""
+    parser.add_argument(
+        "--video", nargs="+", default=[default], metavar="PATH",
+        help="files, folders, quoted patterns; default: %(default)s",
+    )  # fmt: skip
+
+
+def named_videos(options: argparse.Namespace) -> list[Path]:
+    """The videos that `--video` names.
+
+    Raises:
+        BenchmarkError: there is none.
+    """
+    from infer.command.inputs import find_videos
+
+    found = list(find_videos(options.video).videos)
+    if not found:
+        raise BenchmarkError(f"--video {' '.join(options.video)} names no video")
+    return found
 
 
 def add_timing(parser: argparse.ArgumentParser, *, seconds: float = 60.0) -> None:
@@ -87,6 +118,32 @@ def carry_out(
     if options.out:
         write_text(options.out, dump(result))
     return result
+
+
+def carry_out_and_judge(
+    measure: Callable[[argparse.Namespace], dict[str, Any]],
+    lines: Callable[[dict[str, Any]], Sequence[str]],
+    options: argparse.Namespace,
+    *,
+    allowed: Mapping[str, Allowed],
+) -> int:
+    """`carry_out`, and print what was found.
+
+    Args:
+        measure: returns what is JSON-ready; `met` says whether all is as it should be.
+        lines: the result for people.
+        options: of the command line, with `--out`.
+        allowed: as of `carry_out`.
+
+    Returns:
+        The exit status: 0 where it is met, else 1.
+    """
+    result = carry_out(measure, options, allowed=allowed)
+    for line in lines(result):
+        print(line)
+    print("all is right" if result["met"] else "NOT all is right")
+    print(f"written: {options.out}")
+    return 0 if result["met"] else 1
 
 
 def take_signals() -> None:

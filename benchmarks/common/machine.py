@@ -64,16 +64,6 @@ def load_average() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def resident_bytes(process: int) -> int:
-    """Memory of a process that is in use; 0 where it has ended."""
-    try:
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
-    except (OSError, IndexError):
-        return 0
-
-
 def cpu_times() -> tuple[float, float, float] | None:
     """Seconds so far: all processors busy, this process, the wall clock; None where unknown."""
     try:

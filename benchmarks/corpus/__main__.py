@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, carry_out
+from benchmarks.common.command import (
+    add_bundle,
+    add_out,
+    add_videos,
+    carry_out_and_judge,
+    named_videos,
+)
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
 from benchmarks.corpus.nodes import nodes
@@ -46,11 +52,7 @@ WRONG = ("missing", "more_than_once", "unknown", "unlike_predict")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 all is right, 1 an answer is not, 2 wrong use."""
     options = _parser().parse_args(arguments)
-    result = carry_out(run, options, allowed=NUMBERS)
-    for line in lines(result):
-        print(line)
-    print(f"written: {options.out}")
-    return 0 if result["met"] else 1
+    return carry_out_and_judge(run, lines, options, allowed=NUMBERS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,11 +61,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Run a corpus on two local nodes, kill a worker and the driver, compare with "
         "predict, and time it.",
     )
+    add_bundle(parser)
+    add_videos(parser)
     add = parser.add_argument
-    add("--bundle", type=Path, default=Path("bundles/dml"), help="default: %(default)s")
-    add("--video", nargs="+", default=["data/motions/test/0000*.mp4"], metavar="PATH",
-        help="files, folders, patterns, which are repeated; default: %(default)s")  # fmt: skip
-    add("--clips", type=int, default=5000, help="of the disturbed run (default: %(default)s)")
+    add("--clips", type=int, default=5000, help="of the disturbed run, in which the videos are "
+        "repeated (default: %(default)s)")  # fmt: skip
     add("--block", type=int, default=8, help="videos of a task in the disturbed run "
         "(default: %(default)s)")  # fmt: skip
     add("--timed", type=int, default=2000, help="clips of each timed run; 0: none "
@@ -85,12 +87,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 def _measured(options: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.corpus.limits import limits
     from infer.bundle.bundle import BUNDLE_JSON
-    from infer.command.inputs import find_videos
     from infer.system.files import sha256_of
 
-    known = find_videos(options.video).videos
-    if not known:
-        raise BenchmarkError(f"--video {' '.join(options.video)} names no video")
+    known = named_videos(options)
     with tempfile.TemporaryDirectory(prefix="clipduet-corpus-") as place:
         folder = Path(place)
         paths = make_corpus(folder / "videos", known, options.clips)
@@ -195,7 +194,7 @@ def lines(result: dict[str, Any]) -> list[str]:
             f"the driver: {one['bytes_per_input']} bytes for each name, and it writes "
             f"{one['rows_written_per_second']:,} rows a second"
         )
-    return [*told, "all is right" if result["met"] else "NOT all is right"]
+    return told
 
 
 if __name__ == "__main__":

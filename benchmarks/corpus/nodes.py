@@ -7,8 +7,9 @@ import os
 import random
 import signal
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+from benchmarks.common.processes import command_line, descendants
 
 CPUS = 2
 """Of each node, for Ray: a decoder and a network share its core."""
@@ -51,7 +52,8 @@ def on_cores(cores: Sequence[int]) -> Iterator[None]:
 
 def kill_worker(dice: random.Random) -> str | None:
     """Kill a process that does work for Ray; what it did, or None where there is none now."""
-    working = {process: name for process, name in processes() if _is_ours(name)}
+    names = {one: "".join(command_line(one)[:1]) for one in descendants(os.getpid())}
+    working = {process: name for process, name in names.items() if _is_ours(name)}
     if not working:
         return None
     process = dice.choice(sorted(working))
@@ -65,20 +67,3 @@ def kill_worker(dice: random.Random) -> str | None:
 def _is_ours(name: str) -> bool:
     """Whether a process of Ray has videos or the network, by the name that Ray gives it."""
     return name.startswith("ray::") and ("read_videos" in name or "Network" in name)
-
-
-def processes() -> Iterator[tuple[int, str]]:
-    """Processes below this one, with the first word of their command line."""
-    parents: dict[int, int] = {}
-    names: dict[int, str] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            status = (folder / "stat").read_text()
-            parents[int(folder.name)] = int(status.rpartition(")")[2].split()[1])
-            names[int(folder.name)] = (folder / "cmdline").read_bytes().split(b"\0")[0].decode()
-    for process, name in names.items():
-        above = process
-        while above in parents and above != os.getpid():
-            above = parents[above]
-        if above == os.getpid() and process != above:
-            yield process, name

@@ -12,36 +12,25 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, carry_out, measuring
-from benchmarks.common.errors import BenchmarkError
+from benchmarks.common.command import add_out, carry_out_and_judge, measuring, named_videos
+from benchmarks.common.processes import first_and_last, is_flat
 from benchmarks.common.result_file import header
-from benchmarks.service.bodies import GOOD, drawn, hostile_bodies
+from benchmarks.service import load
+from benchmarks.service.bodies import GOOD, KILLED, hostile_bodies
 from benchmarks.service.clients import Outcome, ask_all, counted_answers
 from benchmarks.service.process import Watched, service
 from benchmarks.service.right_answers import known_bodies
-from export.option_limits import SEED, SHARE, THREADS, Allowed
+from export.option_limits import THREADS, Allowed
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.log import logger
 
 log = logger("benchmarks.service")
 
-NUMBERS = {
-    "requests": Allowed(1, 10_000_000),
-    "clients": Allowed(1, 1000),
-    "broken": SHARE,
-    "hostile": SHARE,
-    "kill_every": Allowed(0, 86_400, "seconds"),
-    "threads": THREADS,
-    "workers": Allowed(1, 256),
-    "seed": SEED,
-}
-GROWTH = 0.1
-"""Of the service's memory, from the first fifth of the time to the last, that counts as flat."""
+NUMBERS = {**load.NUMBERS, "threads": THREADS, "workers": Allowed(1, 256)}
 CLOSED_WITHIN = 30.0
 """Seconds in which a service without requests closes its connections."""
 FEW = 2
@@ -54,11 +43,7 @@ JUDGED = 120
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 all is right, 1 an answer is missing or wrong, 2 wrong use."""
     options = _parser().parse_args(arguments)
-    result = carry_out(run, options, allowed=NUMBERS)
-    for line in lines(result):
-        print(line)
-    print(f"written: {options.out}")
-    return 0 if result["met"] else 1
+    return carry_out_and_judge(run, lines, options, allowed=NUMBERS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,41 +51,20 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.service",
         description="Ask the service from many clients at once, with broken and hostile requests.",
     )
+    load.add_load(parser, requests=10_000, clients=64, kill_every=5.0)
     add = parser.add_argument
-    add("--bundle", type=Path, default=Path("bundles/dml"), help="default: %(default)s")
-    add("--video", nargs="+", default=["data/motions/test/0000*.mp4"], metavar="PATH",
-        help="files, folders, quoted patterns; default: %(default)s")  # fmt: skip
-    add("--requests", type=int, default=10_000, help="default: %(default)s")
-    add("--clients", type=int, default=64, help="that ask at once (default: %(default)s)")
-    add("--broken", type=float, default=0.01, help="share of requests with broken files "
-        "(default: %(default)s)")  # fmt: skip
-    add("--hostile", type=float, default=0.01, help="share of hostile requests "
-        "(default: %(default)s)")  # fmt: skip
-    add("--kill-every", type=float, default=5.0, metavar="SECONDS",
-        help="mean time between two killed workers; 0: none (default: %(default)s)")  # fmt: skip
     add("--threads", type=int, default=2, help="of the network (default: %(default)s)")
     add("--workers", type=int, default=2, help="that read videos (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of the order of requests, and of what is killed")
     add_out(parser, "reports/service/results.json")
     return parser
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Ask, and count; JSON-ready."""
-    from infer.command.inputs import find_videos
-
-    paths = find_videos(options.video).videos
-    if not paths:
-        raise BenchmarkError(f"--video {' '.join(options.video)} names no video")
+    paths = named_videos(options)
     log.info(f"predict answers {len(paths)} videos and their broken copies")
     bodies = [*known_bodies(options.bundle, paths), *hostile_bodies()]
-    plan = drawn(
-        bodies,
-        options.requests,
-        broken=options.broken,
-        hostile=options.hostile,
-        seed=options.seed,
-    )
+    plan = load.planned(options, bodies)
     settings = ["--threads", str(options.threads), "--workers", str(options.workers)]
     settings += ["--max-queue", str(2 * options.clients), "--idle-timeout", "2"]
     settings += ["--queue-timeout", "300"]
@@ -146,32 +110,22 @@ def summary(
         counted: responses by its own count.
         left_open: files that it has open beyond those of its start.
     """
-    verdicts = Counter(outcome.verdict for outcome in outcomes)
-    wrong = {
-        f"{outcome.body.name}: {outcome.verdict}"
-        for outcome in outcomes
-        if outcome.verdict not in ("right", "killed")
-    }
-    times = sorted(o.seconds for o in outcomes if o.body.group == GOOD and o.status == 200)
-    fifth = max(len(one.resident) // 5, 1)
-    first, last = sum(one.resident[:fifth]) / fifth, sum(one.resident[-fifth:]) / fifth
-    flat = last <= (1 + GROWTH) * first if len(one.resident) >= JUDGED else None
+    verdicts = [outcome.verdict for outcome in outcomes]
+    lost = verdicts.count(KILLED)
+    found = load.outcome(
+        [outcome.body for outcome in outcomes],
+        verdicts,
+        (one.seconds for one in outcomes if one.body.group == GOOD and one.status == 200),
+        seconds=seconds,
+    )
+    first, last = first_and_last(one.resident)
+    flat = is_flat(one.resident) if len(one.resident) >= JUDGED else None
     return {
-        "requests": len(outcomes),
+        **found,
         "answers_by_its_own_count": counted,
-        "right": verdicts["right"],
         "killed_workers": one.killed,
-        "good_files_lost_to_killed_workers": verdicts["killed"],
-        "wrong": sorted(wrong),
-        "groups": dict(Counter(outcome.body.group for outcome in outcomes)),
+        "good_files_lost_to_killed_workers": lost,
         "statuses": {str(k): v for k, v in sorted(Counter(o.status for o in outcomes).items())},
-        "seconds": round(seconds, 1),
-        "requests_per_second": round(len(outcomes) / seconds, 2),
-        "latency_seconds": {
-            f"p{share}": round(times[min(len(times) * share // 100, len(times) - 1)], 4)
-            for share in (50, 90, 99)
-            if times
-        },
         "resident_bytes": {
             "first_fifth": round(first), "last_fifth": round(last),
             "most": max(one.resident, default=0),
@@ -179,28 +133,23 @@ def summary(
         },
         "resident_flat": flat,
         "files_left_open": left_open,
-        "met": not wrong and verdicts["killed"] <= one.killed and flat is not False
+        "met": not found["wrong"] and lost <= one.killed and flat is not False
         and counted == len(outcomes) and left_open <= FEW,
     }  # fmt: skip
 
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result for people."""
-    latency = ", ".join(
-        f"{name} {value:.3f} s" for name, value in result["latency_seconds"].items()
-    )
     memory = {name: f"{value / 2**20:.0f} MiB" for name, value in result["resident_bytes"].items()}
     lost = result["good_files_lost_to_killed_workers"]
     return [
         f"{result['right']} of {result['requests']} answers are right; by its own count the "
         f"service gave {result['answers_by_its_own_count']}",
         f"{result['killed_workers']} workers were killed; {lost} good files were lost to that",
-        *(f"wrong: {one}" for one in result["wrong"][:20]),
-        f"good files: {latency}; {result['requests_per_second']} requests a second",
+        *load.outcome_lines(result),
         f"memory of the service: {memory['first_fifth']} in the first fifth of the time, "
         f"{memory['last_fifth']} in the last, {memory['most']} at most; "
         f"{result['files_left_open']} files are left open",
-        "all is right" if result["met"] else "NOT all is right",
     ]
 
 

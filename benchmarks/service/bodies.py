@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 GOOD, BROKEN, HOSTILE, SLOW = "good", "broken", "hostile", "slow"
+RIGHT, KILLED = "right", "killed"
+"""Verdicts on an answer: it is what must come back; the file's process was killed."""
 BOMB_SIDE = 60_000
 """Pixels of each side of a frame that a small file claims."""
 

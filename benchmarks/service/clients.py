@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.service.bodies import GOOD, SLOW, Body
+from benchmarks.service.bodies import GOOD, KILLED, RIGHT, SLOW, Body
 
 TIMEOUT = 300.0
 """Seconds that a client waits for its answer."""
@@ -26,7 +26,7 @@ class Outcome:
         body: what was sent.
         status: of HTTP; 0: there was no answer.
         seconds: from the first byte sent to the answer.
-        verdict: "right"; "killed": a good file whose process was killed; or what is wrong.
+        verdict: RIGHT; KILLED: a good file whose process was killed; or what is wrong.
     """
 
     body: Body
@@ -111,12 +111,12 @@ def verdict(body: Body, status: int, content: Any) -> str:
     results = content.get("results")
     first = results[0] if isinstance(results, list) and results else {}
     if body.result is not None and status == 422 and first.get("kind") == "crash":
-        return "killed" if body.group == GOOD or "SIGKILL" in str(first["error"]) else "crash"
+        return KILLED if body.group == GOOD or "SIGKILL" in str(first["error"]) else "crash"
     if status not in body.statuses:
         return f"status {status}, not {' or '.join(map(str, body.statuses))}"
     if body.result is None:
-        return "right"
+        return RIGHT
     names = ("label", "index", "score", "topk", "warning", "error")
     if [first.get(name) for name in names] != [body.result.get(name) for name in names]:
         return "another answer than predict's"
-    return "right"
+    return RIGHT

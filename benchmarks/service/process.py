@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.machine import resident_bytes
+from benchmarks.common.processes import children, resident_bytes
 
 _SAMPLED = 0.5
 """Seconds between two looks at the memory."""
@@ -38,8 +38,23 @@ class Watched:
         self._process = process
         self._over = threading.Event()
 
-    def watch(self, *, kill_every: float, seed: int) -> None:
-        """Look at memory, and kill workers, until `end`."""
+    @contextlib.contextmanager
+    def watching(self, *, kill_every: float, seed: int) -> Iterator[None]:
+        """Look at memory, and kill workers, while the body runs.
+
+        Args:
+            kill_every: mean seconds between two killed workers; 0: none is killed.
+            seed: of which, and when.
+        """
+        thread = threading.Thread(target=self._watch, args=(kill_every, seed))
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _watch(self, kill_every: float, seed: int) -> None:
         dice = random.Random(seed)
         until_kill = dice.expovariate(1 / kill_every) if kill_every else float("inf")
         while not self._over.wait(_SAMPLED):
@@ -59,10 +74,6 @@ class Watched:
             return len(os.listdir(f"/proc/{self._process}/fd"))
         except OSError:
             return 0
-
-    def end(self) -> None:
-        """Let `watch` return."""
-        self._over.set()
 
 
 @contextlib.contextmanager
@@ -94,14 +105,11 @@ def service(
         watched = Watched(found[1], process.pid)
         # Its messages are read all the time: a full pipe would stop it.
         reading = threading.Thread(target=lambda: said.extend(process.stderr or ()))
-        watching = threading.Thread(target=lambda: watched.watch(kill_every=kill_every, seed=seed))
         reading.start()
-        watching.start()
         try:
-            yield watched
+            with watched.watching(kill_every=kill_every, seed=seed):
+                yield watched
         finally:
-            watched.end()
-            watching.join()
             process.terminate()
             status = process.wait(120)
             reading.join()
@@ -111,12 +119,3 @@ def service(
         process.kill()
         process.wait()
         process.stderr.close()
-
-
-def children(process: int) -> list[int]:
-    """The processes that a process has started and that live."""
-    found: list[int] = []
-    for file in Path(f"/proc/{process}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, file.read_text().split())
-    return found

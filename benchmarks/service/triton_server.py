@@ -19,6 +19,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import infer
 from benchmarks.common.errors import BenchmarkError
@@ -182,18 +183,22 @@ def triton_server(
         process.wait()
 
 
+def http_response(
+    server: TritonServer, path: str, *, data: bytes | None = None, timeout: float
+) -> Any:
+    """The response of a server to a request, as of `urlopen`; proxies are not asked."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    return opener.open(f"http://{server.http}/v2/{path}", data, timeout)
+
+
 def _wait_ready(server: TritonServer, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + _START
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < until:
         if process.poll() is not None:
             raise BenchmarkError(
                 f"the server ended with {process.returncode}: {_end_of(server.log)}"
             )
-        with (
-            contextlib.suppress(OSError),
-            opener.open(f"http://{server.http}/v2/health/ready", timeout=10),
-        ):
+        with contextlib.suppress(OSError), http_response(server, "health/ready", timeout=10):
             return
         time.sleep(0.2)
     raise BenchmarkError(f"the server is not ready: {_end_of(server.log)}")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import machine
-from benchmarks.common.command import add_out, carry_out, measuring
+from benchmarks.common.command import add_bundle, add_out, carry_out, measuring
 from benchmarks.common.result_file import beside, header
 from benchmarks.pages import numbers
 from benchmarks.pages.markdown import markdown
@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.streams",
         description="Classify a long file, and a live source that is faster than the machine.",
     )
+    add_bundle(parser)
     add = parser.add_argument
-    add("--bundle", type=Path, default=Path("bundles/dml"), help="default: %(default)s")
     add("--hours", type=float, default=2.0, help="of the file (default: %(default)s)")
     add("--live", type=float, default=300.0, metavar="S", help="seconds (default: %(default)s)")
     add("--window", type=float, default=2.0, metavar="S", help="seconds (default: %(default)s)")

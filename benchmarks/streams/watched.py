@@ -16,13 +16,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.machine import resident_bytes
+from benchmarks.common.processes import is_flat, resident_bytes
 
 _PATIENCE = 300
 """Seconds until a source that was started here must be there."""
 TENTHS = 10
-GROWTH = 0.1
-"""Of the memory, from the first fifth of the windows to the last, that counts as flat."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,10 @@ class Answered:
     def memory(self) -> dict[str, Any]:
         """Mean memory over tenths of the windows, and whether it grows."""
         tenths = [float(part.mean()) for part in np.array_split(self.resident, TENTHS) if len(part)]
-        fifth = max(len(self.resident) // 5, 1)
-        first, last = np.mean(self.resident[:fifth]), np.mean(self.resident[-fifth:])
         return {
             "most": max(self.resident),
             "tenths": [round(value) for value in tenths],
-            "flat": bool(last <= (1 + GROWTH) * first),
+            "flat": is_flat(self.resident),
         }
 
 

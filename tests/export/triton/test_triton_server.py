@@ -12,7 +12,6 @@ import signal
 import subprocess
 import time
 import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from onnx import numpy_helper
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.service import triton as load_test
 from benchmarks.service.triton import ask_server
-from benchmarks.service.triton_server import installed, triton_server
+from benchmarks.service.triton_server import http_response, installed, triton_server
 from export.triton.__main__ import main as export_triton
 from infer.api import load
 from tests.test_doc_blocks import ALL
@@ -133,10 +132,10 @@ def server(tmp_path_factory, bundle, repository, renewed):
 
 def control(server, model, action):
     """Load or unload a model; the error that the server tells, or None."""
-    url = f"http://{server.http}/v2/repository/models/{model}/{action}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        opener.open(urllib.request.Request(url, data=b"{}"), timeout=300).close()
+        http_response(
+            server, f"repository/models/{model}/{action}", data=b"{}", timeout=300
+        ).close()
     except urllib.error.HTTPError as error:
         return error.read().decode()
     return None
