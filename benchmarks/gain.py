@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"written: {options.out}")
     if options.report is not None:
         from benchmarks.report.__main__ import study_of_the_same, write_report
-        from benchmarks.report.repeated_section import study_sentences
+        from benchmarks.report.sections.repeated import study_sentences
 
         write_report(options.out, options.report)
         study = study_of_the_same(results) if len(results["pairs"]) == 1 else None

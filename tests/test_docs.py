@@ -63,6 +63,15 @@ def test_the_page_on_the_layout_names_every_folder_of_a_room(root: Path, room: s
     assert named == {init.parent.name for init in (root / room).glob("*/__init__.py")}
 
 
+def test_the_page_on_the_layout_tells_of_every_command_at_the_top_of_benchmarks(root: Path) -> None:
+    text = (root / "docs/architecture.md").read_text(encoding="utf-8")
+    table = re.search(r"^The modules at the top of `benchmarks/`.*\n\n((?:\|.*\n)+)", text, re.M)
+    assert table is not None
+    told = re.findall(r"`(\w+)`", table[1])
+    modules = {file.stem for file in (root / "benchmarks").glob("*.py")} - {"__init__"}
+    assert set(told) - {"make", "methods"} == modules
+
+
 def test_every_file_that_a_contributor_is_told_of_exists(root: Path) -> None:
     text = (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(

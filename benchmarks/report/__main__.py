@@ -29,11 +29,11 @@ from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.pages.picture import picture
 from benchmarks.report.badge import badge
-from benchmarks.report.comparison import TITLE, comparison_overview, comparison_sections
+from benchmarks.report.compared.content import TITLE, comparison_overview, comparison_sections
+from benchmarks.report.compared.gates import compare_gates
 from benchmarks.report.content import content, title
 from benchmarks.report.overview import BADGE, PICTURE, overview
 from benchmarks.report.table import as_csv
-from benchmarks.report.two_gates import compare_gates
 from benchmarks.study.result_file import load_study
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
@@ -92,7 +92,7 @@ def write_comparison(first: Path, second: Path, folder: Path) -> str:
     """Write a page that compares two results; the names of its files.
 
     Raises:
-        BenchmarkError: see `benchmarks.report.two_gates.compare_gates`.
+        BenchmarkError: see `benchmarks.report.compared.gates.compare_gates`.
     """
     found = compare_gates(first, second)
     opening, sections = comparison_overview(found), comparison_sections(found)

@@ -11,13 +11,13 @@ from benchmarks.gate.sentences.gains import gain_sentence
 from benchmarks.gate.verdict import reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Section, Table, bounds, machine_rows
-from benchmarks.report.figure_section import figures_section
-from benchmarks.report.flip_sections import flips_section
-from benchmarks.report.gate_sections import gate_section
-from benchmarks.report.layer_sections import layers_section
-from benchmarks.report.measure_sections import measures_section
-from benchmarks.report.repeated_section import repeated_section
-from benchmarks.report.speed_sections import speed_section
+from benchmarks.report.sections.figures import figures_section
+from benchmarks.report.sections.flips import flips_section
+from benchmarks.report.sections.gate import gate_section
+from benchmarks.report.sections.layers import layers_section
+from benchmarks.report.sections.measures import measures_section
+from benchmarks.report.sections.repeated import repeated_section
+from benchmarks.report.sections.speed import speed_section
 
 SHOWN_FAILURES = 20
 

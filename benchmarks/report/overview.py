@@ -11,7 +11,7 @@ from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, reference_row
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Figure, Overview
 from benchmarks.report.badge import badge_words
-from benchmarks.report.gate_sections import gains
+from benchmarks.report.sections.gate import gains
 from benchmarks.timing.stages import READ
 
 PICTURE, BADGE = "gain.svg", "badge.svg"

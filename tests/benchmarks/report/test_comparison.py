@@ -13,7 +13,7 @@ import pytest
 from benchmarks.common.result_file import dump
 from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main
-from benchmarks.report.two_gates import compare_gates
+from benchmarks.report.compared.gates import compare_gates
 
 Results = dict[str, Any]
 Make = Callable[..., Results]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.report.layer_sections import layers_section
+from benchmarks.report.sections.layers import layers_section
 
 Make = Callable[..., dict[str, Any]]
 

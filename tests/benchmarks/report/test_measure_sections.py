@@ -12,8 +12,8 @@ from benchmarks.gate.accepted import add_accepted
 from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.conditions import apply_conditions
 from benchmarks.pages.parts import Badge, Table
-from benchmarks.report import measure_sections
-from benchmarks.report.measure_sections import measures_section
+from benchmarks.report.sections import measures
+from benchmarks.report.sections.measures import measures_section
 from infer.bundle.confidence import Confidence
 
 Make = Callable[..., dict[str, Any]]
@@ -71,8 +71,8 @@ def test_conditions_stand_open_and_first(make_results: Make) -> None:
 def test_of_many_classes_the_worst_and_the_most_frequent_confusions_are_shown(
     make_results: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure_sections, "MOST_CLASSES", 2)
-    monkeypatch.setattr(measure_sections, "MOST_COLUMNS", 2)
+    monkeypatch.setattr(measures, "MOST_CLASSES", 2)
+    monkeypatch.setattr(measures, "MOST_COLUMNS", 2)
     found = tables(make_results(clips=600))
     assert len({str(row[0]).split(",")[0] for row in found["Recall"].rows}) == 2
     assert "confusions" in found["The"].caption and 0 < len(found["The"].rows) <= 2

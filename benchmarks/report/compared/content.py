@@ -10,8 +10,8 @@ from benchmarks.gate.sentences import explanations
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Mark, Rows
 from benchmarks.pages.parts import Badge, Figure, Overview, Plot, Section, Table, bounds
-from benchmarks.report.conditions_compared import conditions_section
-from benchmarks.report.two_gates import Change, Comparison
+from benchmarks.report.compared.conditions import conditions_section
+from benchmarks.report.compared.gates import Change, Comparison
 from benchmarks.stats.resample import Interval
 
 PICTURE = "difference.svg"

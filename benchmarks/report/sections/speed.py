@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Rows
 from benchmarks.pages.parts import Plot, Section, Table
-from benchmarks.report.gate_sections import accuracy_against_latency
+from benchmarks.report.sections.gate import accuracy_against_latency
 from benchmarks.timing.stages import PREPROCESS, RANK, READ, STAGES, TOTAL
 
 BUSY = 0.1  # share of the cores that others may use before times are doubtful

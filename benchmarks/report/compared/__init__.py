@@ -1,0 +1,1 @@
+"""Two results of the gate: compared, and the page of that."""
