@@ -54,6 +54,14 @@ def test_cells_take_turns() -> None:
         assert {stretch.count(name) > 0.2 * tenth for name in "abc"} == {True}
 
 
+def test_the_ratio_of_a_step_to_the_sum_of_others_is_taken_repetition_by_repetition() -> None:
+    teacher, student = (latency.Timings(((step, step),) * 2) for step in (2.0, 1.0))
+    pair = latency.Timings(((3.0, 3.0), (3.3, 3.3)))
+    result = latency.ratio(pair, teacher, student)
+    assert result["ratio"] == pytest.approx(1.05)
+    assert result["ratio_spread"] == pytest.approx([1.0, 1.1])
+
+
 def test_drift_of_the_machine_leaves_the_ratio_alone() -> None:
     clock = FakeClock()
 

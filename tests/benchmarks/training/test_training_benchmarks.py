@@ -13,15 +13,7 @@ from benchmarks.paddlevideo_step import main as paddlevideo_step
 from benchmarks.run_files_cost import PARTS
 from benchmarks.run_files_cost import main as run_files_cost
 from benchmarks.step_cost import main as step_cost
-from benchmarks.timing.latency import Timings, ratio
 from train.distill import at_once
-
-
-def test_the_ratio_of_a_pair_is_taken_repetition_by_repetition() -> None:
-    teacher, student = (Timings(((step, step),) * 2) for step in (2.0, 1.0))
-    result = ratio(Timings(((3.0, 3.0), (3.3, 3.3))), teacher, student)
-    assert result["ratio"] == pytest.approx(1.05)
-    assert result["ratio_spread"] == pytest.approx([1.0, 1.1])
 
 
 @pytest.mark.parametrize("cores", [1, 2])
