@@ -109,9 +109,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate sensitivity qat engine triton benchmark perturb report \
-    demo study study-real doctor docs test test-gpu test-corpus \
-    test-triton triton-server torture lint clean
+.PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate \
+    sensitivity qat engine triton benchmark perturb report demo study study-real doctor docs \
+    test test-gpu test-corpus test-triton triton-server torture lint clean
 
 help: ## list the targets
 	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
