@@ -21,6 +21,9 @@ from train.config.list_format import FORMATS
 
 log = logger(__name__)
 
+LIST = {"data": None, "folds": None, "root": None, "format": "VideoDataset", "suffix": ""}
+"""Options that name a list, with what they are where they are not given."""
+
 
 def add_models(parser: argparse.ArgumentParser) -> None:
     """`--baseline` and `--student`."""
@@ -35,15 +38,16 @@ def add_list(parser: argparse.ArgumentParser) -> None:
     """`--root`, `--format` and `--suffix` of a list."""
     add = parser.add_argument
     add("--root", type=Path, default=None, help="folder that the list's paths start from")
-    add("--format", choices=FORMATS, default="VideoDataset", help="format of the list")
-    add("--suffix", default="", help="file suffix or name pattern of frames, as in the config")
+    add("--format", choices=FORMATS, default=LIST["format"], help="format of the list")
+    add("--suffix", default=LIST["suffix"],
+        help="file suffix or name pattern of frames, as in the config")  # fmt: skip
 
 
 def take_list_of_config(options: argparse.Namespace) -> None:
     """Put the test list of `--config` in the place of the options that name a list.
 
     Raises:
-        OptionError: a list is named too.
+        OptionError: a list is named too, or --override is given without --config.
         BenchmarkError: the config has no test list.
     """
     if options.config is None:
@@ -51,8 +55,8 @@ def take_list_of_config(options: argparse.Namespace) -> None:
         return
     from train.config.load import load_config
 
-    named = ("data", "folds", "root")
-    refuse([f"--config and --{name}: name one" for name in named if getattr(options, name)])
+    named = [name for name, usual in LIST.items() if getattr(options, name) != usual]
+    refuse([f"--config and --{name}: name one" for name in named])
     cfg = load_config(options.config, options.override)
     files = cfg.lists["test"]
     if files is None:

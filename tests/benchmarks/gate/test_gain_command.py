@@ -170,6 +170,9 @@ def test_a_config_names_its_test_list(
     out = tmp_path / "none.json"
     assert main([*given, *named, "-c", str(config), "--out", str(out)]) == 2
     assert "--config and --data" in capsys.readouterr().err
+    for name, value in (("--suffix", ".jpg"), ("--format", "FrameDataset")):
+        assert main([*given, "-c", str(config), name, value, "--out", str(out)]) == 2
+        assert f"--config and {name}" in capsys.readouterr().err
     del dataset["test"]
     config.write_text(json.dumps({**settings, "DATASET": dataset}))
     assert main([*given, "-c", str(config), "--out", str(out)]) == 2
