@@ -32,8 +32,9 @@ from export.option_limits import Allowed
 from infer.clips.decode import Frames, read_video
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
-from infer.system.files import check_writable, write_text
+from infer.system.files import check_writable
 from infer.system.hardware import cores, peak_bytes
+from train.evaluation.drawing import can_draw, write_drawing
 
 RATE = 25
 WANTED = 16
@@ -138,6 +139,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_out(parser)
     options = parser.parse_args(argv)
     if options.plot:
+        if not can_draw():
+            raise ModuleNotFoundError(name="matplotlib")
         check_writable(options.plot)
     allowed = {
         "longest": Allowed(1, 86_400),
@@ -147,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     result = carry_out(run, options, allowed=allowed)
     if options.plot:
-        write_text(options.plot, drawn(result))
+        write_plot(options.plot, result)
     return 0
 
 
@@ -194,19 +197,11 @@ def _sizes(
     return [(one, low, short, min(files, options.most_files), one) for one in counts]
 
 
-def drawn(result: dict[str, Any]) -> str:
-    """Time and memory against what grows, both axes logarithmic, as SVG.
-
-    Raises:
-        ImportError: Matplotlib is not installed.
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-
+def write_plot(file: Path, result: dict[str, Any]) -> None:
+    """Draw time and memory against what grows, both axes logarithmic, as SVG."""
     parts = list(result["points"])
-    settings: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "clipduet"}
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(4 * len(parts), 6), layout="constrained")
+
+    def draw(figure: Any) -> None:
         panels = figure.subplots(2, len(parts), squeeze=False)
         for column, part in enumerate(parts):
             points = result["points"][part]
@@ -221,9 +216,8 @@ def drawn(result: dict[str, Any]) -> str:
                 panel.plot(sizes, values, "o-")
                 panel.set(xscale="log", yscale="log", xlabel=NAMES[part], ylabel=what)
                 panel.grid(visible=True, alpha=0.3)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+
+    write_drawing(file, draw, size=(4 * len(parts), 6))
 
 
 if __name__ == "__main__":
