@@ -56,3 +56,12 @@ def test_memory_is_that_of_the_process_that_reads(tmp_path):
 def test_a_number_beyond_its_range_is_refused(tmp_path, capsys):
     assert main(["--repetitions", "0", "--out", str(tmp_path / "a.json")]) == 2
     assert "repetitions" in capsys.readouterr().err
+
+
+def test_a_plot_without_matplotlib_is_refused_before_anything_is_measured(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("benchmarks.reading_growth.can_draw", lambda: False)
+    out = tmp_path / "a.json"
+    assert main(["--out", str(out), "--plot", str(tmp_path / "a.svg")]) == 2
+    assert "matplotlib" in capsys.readouterr().err and not list(tmp_path.iterdir())
