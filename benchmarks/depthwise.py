@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Time both kernels; JSON-ready."""
     from train.config.load import load_config
-    from train.distill.recognizers import build_recognizer
+    from train.distill.build_recognizer import build_recognizer
 
     cfg = load_config(options.config, options.override)
     steps: dict[str, Callable[[], object]] = {}

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.training.steps import training_step
     from train.config.load import load_config
     from train.data.splits import build_dataset
-    from train.distill.recognizers import build_recognizer
+    from train.distill.build_recognizer import build_recognizer
 
     # Memory would hold the clips after their first epoch; it is reading that is measured.
     cfg = load_config(options.config, [*options.override, "DATASET.cache=false"])

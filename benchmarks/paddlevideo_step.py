@@ -99,7 +99,7 @@ def build_both_steps(
     from paddlevideo.utils import get_config
 
     from train.config.load import load_config
-    from train.distill.recognizers import build_recognizer
+    from train.distill.build_recognizer import build_recognizer
     from train.models.pixels import PixelInput
 
     cfg = load_config(config, [f"DATASET.batch_size={batch}"])

@@ -23,7 +23,7 @@ from infer.bundle.bundle import FORMAT_VERSION, Bundle, describe_file, write_bun
 from infer.clips.spec import ClipSpec
 from train.config.load import Config
 from train.data.motions.clips import PLACES, MotionSpec, draw_clip
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 CALIBRATION_CLIPS = 4
 FLOAT_INPUT = "float_input.onnx"

@@ -101,7 +101,7 @@ def answer_in_paddle(cfg: Config, checkpoint: Path, dataset: ListedClips) -> Eva
     import paddle
 
     from train.checkpoints.checkpoint import load_file, model_weights, set_weights
-    from train.distill.recognizers import build_recognizer
+    from train.distill.build_recognizer import build_recognizer
     from train.models.pixels import PixelInput
 
     preprocess = cfg.specs["test"].preprocess

@@ -16,7 +16,7 @@ PAIR = "pair"
 
 def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
     """One training step of the pair, and of each of its networks alone, on the same clips."""
-    from train.distill.recognizers import build_recognizer
+    from train.distill.build_recognizer import build_recognizer
     from train.models.pixels import PixelInput
 
     preprocess = cfg.specs["train"].preprocess

@@ -16,8 +16,7 @@ from paddle import nn
 
 from infer.system.errors import ClipDuetError
 from train.config.schema.model import CONNECTORS, STUDENT
-from train.distill.recognizers import PARTS
-from train.models import build_network
+from train.models import PARTS, build_network
 
 Arrays = dict[str, np.ndarray]
 

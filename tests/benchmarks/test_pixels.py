@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from benchmarks.pixels import main
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 MODEL = {
     "framework": "Recognizer2D",

@@ -13,7 +13,7 @@ from train.__main__ import main as train
 from train.checkpoints.checkpoint import BEST, load_file
 from train.checkpoints.teachers import load_networks
 from train.config.load import load_config
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.models.pixels import PixelInput
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,8 @@ from export.assemble.bundle import ExportOptions, export_bundle
 from export.verify.parity import randomise
 from infer.system.hardware import cpu
 from train.config.load import Config, load_config
-from train.distill.recognizers import Recognizer, build_recognizer
+from train.distill.build_recognizer import build_recognizer
+from train.distill.recognizers import Recognizer
 
 SEGMENTS, CROP, CLASSES = 4, 32, 5
 SATURATES = platform.machine() == "x86_64" and not {"avx_vnni", "avx512_vnni"} & set(cpu().features)

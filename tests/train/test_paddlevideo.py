@@ -17,7 +17,7 @@ from train.checkpoints.checkpoint import load_file, model_weights
 from train.checkpoints.pretrained import load_weights
 from train.config.load import Config, load_config
 from train.data.splits import training_datasets
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.engine.loop import train
 from train.models.pixels import PixelInput
 

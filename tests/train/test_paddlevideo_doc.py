@@ -18,7 +18,7 @@ from tests.train.tiny import ALONE, PAIR
 from train.__main__ import main
 from train.config.load import load_config
 from train.data.splits import training_datasets
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 NAMES = ["playing chess", "juggling balls", "abseiling"]
 

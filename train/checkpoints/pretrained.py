@@ -22,7 +22,8 @@ from train.checkpoints.weights_files import weights_file
 from train.config.errors import dotted
 from train.config.networks import blocks_of, places_of
 from train.config.weights_by_name import NAMES, named_weights
-from train.distill.recognizers import STUDENT, Recognizer, sequential_key
+from train.distill.recognizers import STUDENT, Recognizer
+from train.models import sequential_key
 from train.models.resnet_tweaks_tsm import BLOCKS, block_name
 
 LEAST_MATCH = 0.5

@@ -22,7 +22,8 @@ from train.checkpoints.pretrained import Read
 from train.config.errors import dotted
 from train.config.networks import blocks_of, places_of
 from train.config.schema.model import CONNECTORS, STUDENT
-from train.distill.recognizers import PARTS, Recognizer, sequential_key
+from train.distill.recognizers import Recognizer
+from train.models import PARTS, sequential_key
 
 PATHS = {new: old for old, new in PARTS.items()}
 

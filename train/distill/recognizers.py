@@ -1,7 +1,7 @@
-"""The networks of a run and the losses that tie them together, from a config's MODEL block.
+"""The networks of a run and the losses that tie them together.
 
-`Recognizer2D` is one network learning from the labels; `RecognizerDistillation` is several
-that also learn from each other. Names, structure and state-dict keys are PaddleVideo's.
+Names, structure and state-dict keys are PaddleVideo's. `train.distill.build_recognizer` makes them
+of a config's MODEL block.
 """
 
 from __future__ import annotations
@@ -14,23 +14,14 @@ from typing import Any
 import paddle
 from paddle import Tensor, nn
 
-from train.config.networks import blocks_of, places_of
-from train.config.schema.losses import layers_of
 from train.config.schema.model import CONNECTORS, STUDENT
 from train.distill.at_once import drawing, has_cores, run_all
-from train.distill.averages import AverageOf, add_averages
-from train.distill.build_terms import build_terms, label_term
+from train.distill.averages import AverageOf
 from train.distill.taps import tapped
 from train.distill.terms import Outputs, Term
-from train.distill.trainable import freeze_others
 from train.losses import Target
 from train.losses.float32 import in_float32
-from train.models import build_network
 from train.models.layers import BATCH_NORMS
-from train.models.pixels import PixelInput, input_adapter
-
-PARTS = {"backbone.": "0.", "head.": "1."}
-"""Keys of a checkpoint of one network, and of its `Sequential(backbone, head)`."""
 
 Parameters = list[paddle.base.framework.EagerParamBase]
 
@@ -116,7 +107,7 @@ class Recognizer(nn.Layer):
             return outputs
         if draw is not None:
             for role in draws:
-                _seed(draw, role)
+                seed_draws(draw, role)
         # Whether gradients are wanted is known to this thread alone.
         grad = paddle.is_grad_enabled()
         said = {role: Outputs({}) for role in self._networks}
@@ -129,7 +120,7 @@ class Recognizer(nn.Layer):
     def run(self, role: str, inputs: Tensor, outputs: Outputs, *, draw: str | None = None) -> None:
         """Put what one network says of `inputs` into `outputs`; see `forward`."""
         if draw is not None:
-            _seed(draw, role)
+            seed_draws(draw, role)
         self._run(role, inputs, outputs, grad=paddle.is_grad_enabled())
 
     def _run(self, role: str, inputs: Tensor, outputs: Outputs, *, grad: bool) -> None:
@@ -245,7 +236,7 @@ class Recognizer(nn.Layer):
         return [[p for p in group if not p.stop_gradient] for group in groups]
 
 
-class _Single(Recognizer):
+class SingleRecognizer(Recognizer):
     """One network whose keys are `backbone.*` and `head.*`, as Recognizer2D's are."""
 
     def _register(self) -> None:
@@ -254,64 +245,6 @@ class _Single(Recognizer):
         self.add_sublayer("head", head)
 
 
-def build_recognizer(
-    model: Mapping[str, Any], *, seed: int, pixels: PixelInput | None = None
-) -> Recognizer:
-    """Build the networks and losses of a MODEL block (validated by `train.config.load`).
-
-    Every network's initial weights come from a generator seeded by `seed` and its role alone,
-    so the student of a pair starts where the same student starts that trains without one: a
-    comparison of the two then compares the training, not the draw.
-
-    Args:
-        model: `framework`, and `backbone` and `head` or `models` and `loss`.
-        seed: the run's seed.
-        pixels: the normalisation of the clips, which a network with another one is told.
-
-    Raises:
-        ConfigError: a layer that the losses, or `trainable`, name is not there.
-    """
-    blocks = blocks_of(model)
-    networks = {}
-    for role, block in blocks.items():
-        _seed(seed, role)
-        networks[role] = build_network(block)
-    patterns = {role: layers_of(block.get("trainable")) for role, block in blocks.items()}
-    freeze_others(networks, patterns, places_of(model))
-    if model["framework"] == "Recognizer2D":
-        smoothing = float(model["head"].get("ls_eps") or 0.0)
-        terms = {
-            "Train": [label_term(STUDENT, label_smoothing=smoothing)],
-            "Val": [label_term(STUDENT)],
-        }
-        return _Single(networks, terms)
-    flags = model.get("freeze_params_list") or [False] * len(networks)
-    frozen = frozenset(role for role, flag in zip(networks, flags, strict=True) if flag)
-    averages = add_averages(model, networks, blocks)
-    terms = {
-        mode: build_terms(loss, networks, blocks, seed_layer=partial(_seed, seed, mode))
-        for mode, loss in model["loss"].items()
-    }
-    return Recognizer(
-        networks,
-        terms,
-        frozen=frozen,
-        update=model.get("update", "together"),
-        adapters={
-            r: input_adapter(pixels, **b["input"]) for r, b in blocks.items() if b.get("input")
-        },
-        precisions={role: block["amp"] for role, block in blocks.items() if block.get("amp")},
-        averages=averages,
-    )
-
-
-def sequential_key(key: str) -> str | None:
-    """The key in `Sequential(backbone, head)` of a key of one network's checkpoint."""
-    for own, new in PARTS.items():
-        if key.startswith(own):
-            return new + key.removeprefix(own)
-    return None
-
-
-def _seed(*parts: object) -> None:
+def seed_draws(*parts: object) -> None:
+    """Let Paddle's next random numbers follow from what `parts` say, and from nothing else."""
     paddle.seed(zlib.crc32("/".join(map(str, parts)).encode()))

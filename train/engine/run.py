@@ -20,7 +20,8 @@ from train.data.fingerprint import fingerprint
 from train.data.loader import batches_in_epoch
 from train.data.mix import build_mix
 from train.distill.averages import averaged_norms
-from train.distill.recognizers import Recognizer, build_recognizer
+from train.distill.build_recognizer import build_recognizer
+from train.distill.recognizers import Recognizer
 from train.distributed.team import Team
 from train.engine.ema import Average
 from train.engine.length import (

@@ -24,6 +24,9 @@ HEADS: dict[str, type[nn.Layer]] = {"MoViNetHead": MoViNetHead, "ppTSMHead": PPT
 NOT_ARCHITECTURE = {"name", "pretrained", "ls_eps"}
 """Keys of a config block that say something else than what the layer looks like."""
 
+PARTS = {"backbone.": "0.", "head.": "1."}
+"""Keys of a checkpoint of one network, and of its `Sequential(backbone, head)`."""
+
 
 def _build(kinds: Mapping[str, type[nn.Layer]], block: Mapping[str, Any]) -> nn.Layer:
     settings = {k: v for k, v in block.items() if k not in NOT_ARCHITECTURE and v is not None}
@@ -46,3 +49,11 @@ def build_network(block: Mapping[str, Any]) -> nn.Sequential:
     The sequence gives the keys of the public pair checkpoints: `0.` backbone, `1.` head.
     """
     return nn.Sequential(build_backbone(block["backbone"]), build_head(block["head"]))
+
+
+def sequential_key(key: str) -> str | None:
+    """The key in `Sequential(backbone, head)` of a key of one network's checkpoint."""
+    for own, new in PARTS.items():
+        if key.startswith(own):
+            return new + key.removeprefix(own)
+    return None

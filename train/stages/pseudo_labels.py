@@ -27,7 +27,8 @@ from train.data.dataset import ClipDataset
 from train.data.fingerprint import fingerprint
 from train.data.lists import Sample, read_list, write_lines
 from train.data.unreadable import Failed, unreadable_error
-from train.distill.recognizers import STUDENT, Recognizer, build_recognizer
+from train.distill.build_recognizer import build_recognizer
+from train.distill.recognizers import STUDENT, Recognizer
 from train.evaluation.evaluate import evaluate
 from train.models.pixels import PixelInput
 

@@ -20,7 +20,7 @@ from benchmarks.precisions.pooled import METHODS, NO_GAIN, pool_methods
 from benchmarks.precisions.sections import sections
 from tests.export.conftest import MODELS, config_of
 from train.config.load import load_config
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 BOOTSTRAP: Any = {"resamples": 400, "seed": 0, "level": 0.95}
 CLIPS = 2000

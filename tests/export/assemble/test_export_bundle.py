@@ -25,7 +25,7 @@ from infer.containers.decoder import installed
 from infer.runtimes.open import open_runtime
 from tests.export.conftest import QUICK
 from tests.trees import tree
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 KINDS = ["single", "attention", "pair", "resnet"]
 

@@ -19,7 +19,7 @@ from train.checkpoints.checkpoint import (
     save_best,
     save_latest,
 )
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 BLOCK = 4096
 

@@ -13,7 +13,8 @@ import pytest
 
 from train.checkpoints.checkpoint import CheckpointError, load_file
 from train.checkpoints.pretrained import load_pretrained, load_weights
-from train.distill.recognizers import Recognizer, build_recognizer
+from train.distill.build_recognizer import build_recognizer
+from train.distill.recognizers import Recognizer
 from train.models.resnet_tweaks_tsm import BLOCKS
 
 CLASSES, SEGMENTS = 5, 4

@@ -14,7 +14,7 @@ from tests.strangers import add_payload, damage, save
 from tests.train.tiny import ALONE, KD, STUDENT, TEACHER, distilled
 from train.__main__ import main
 from train.checkpoints.checkpoint import BEST, LATEST
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 SINGLE_TEACHER = {"framework": "Recognizer2D", **TEACHER}
 

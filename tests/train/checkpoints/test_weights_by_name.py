@@ -34,7 +34,7 @@ from train.config.weights_by_name import (
     named_weights,
 )
 from train.data.prepare import download
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 CONTENT = b"\x80\x04" + np.random.default_rng(0).bytes(200_000)
 NAME = "Some_pretrained.pdparams"

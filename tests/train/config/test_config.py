@@ -62,7 +62,7 @@ def test_keys_without_meaning_are_named_and_nothing_else_is(pair):
 def test_checked_blocks_are_what_the_builders_take(pair):
     from train.data.augment.transforms import build_transforms
     from train.data.mix import build_mix
-    from train.distill.recognizers import build_recognizer
+    from train.distill.build_recognizer import build_recognizer
     from train.engine.optim import build_optimizer
 
     cfg = load_config(pair, ["MODEL.freeze_params_list=[true, false]", "grad_clip=5"])

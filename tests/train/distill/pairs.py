@@ -10,7 +10,8 @@ from paddle import nn
 
 from tests.train.tiny import PAIR
 from train.config.load import parse_model
-from train.distill.recognizers import Recognizer, build_recognizer
+from train.distill.build_recognizer import build_recognizer
+from train.distill.recognizers import Recognizer
 from train.engine.optim import build_optimizer
 from train.losses import Target
 

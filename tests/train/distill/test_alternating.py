@@ -10,7 +10,7 @@ import paddle
 
 from tests.train.distill.pairs import CE, SECOND_CE, S, T, batch, built, model, state
 from tests.train.tiny import STUDENT, run, weights
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.engine.optim import build_optimizer
 from train.losses import Target, cross_entropy, kl_divergence
 from train.models.pixels import PixelInput

@@ -16,7 +16,7 @@ from tests.train.tiny import STUDENT, TEACHER, run, same, weights
 from train.config.load import parse_model
 from train.distill import at_once
 from train.distill.at_once import cut, has_cores, run_all
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.models.heads import MoViNetHead
 
 STILL = {**TEACHER, "head": {**TEACHER["head"], "drop_ratio": 0.0}}

@@ -15,7 +15,7 @@ from tests.train.distill.pairs import CE, SECOND_CE, S, T, batch, built, model, 
 from tests.train.tiny import ALONE, KD, STUDENT, TEACHER, distilled, run, same, weights
 from train.checkpoints.checkpoint import BEST, load_file
 from train.config.load import ConfigError, load_config, parse_model
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.losses import kl_divergence
 
 MEANS = {"TeacherMean": {"of": T, "decay": 0.5}, "StudentMean": {"of": S, "decay": 0.9}}

@@ -25,7 +25,7 @@ from tests.train.distill.pairs import (
 from tests.train.tiny import ALONE, STUDENT, run, same, stop_at, weights
 from train.checkpoints.checkpoint import BEST, load_file
 from train.config.load import parse_model
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 
 @pytest.mark.parametrize("name", TERMS)

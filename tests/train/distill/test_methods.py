@@ -16,7 +16,7 @@ from train.__main__ import main
 from train.checkpoints.checkpoint import LATEST, load_file
 from train.config.load import ConfigError, load_config
 from train.data.lists import UNLABELLED, ListError, read_list
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.losses import Target
 from train.models.pixels import PixelInput
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from train.config.load import parse_model
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.distill.terms import Term
 from train.losses import Target
 

@@ -16,7 +16,8 @@ from tests.train.distill.pairs import CE, SECOND_CE, TERMS, S, T, batch, built, 
 from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same
 from train.checkpoints.teachers import load_networks
 from train.config.load import ConfigError, parse_model
-from train.distill.recognizers import Recognizer, build_recognizer
+from train.distill.build_recognizer import build_recognizer
+from train.distill.recognizers import Recognizer
 from train.models.pixels import PixelInput, input_adapter
 
 

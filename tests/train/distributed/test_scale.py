@@ -38,7 +38,7 @@ from train.checkpoints.checkpoint import BEST, LATEST, load_file
 from train.config.load import load_config
 from train.data.loader import epoch_batches
 from train.data.splits import training_datasets
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.distributed.team import Team
 from train.engine.ema import Average
 from train.engine.precision import Precision

@@ -19,7 +19,7 @@ from tests.train.tiny import PAIR, run, weights
 from train.checkpoints.checkpoint import LATEST, load_file
 from train.config.load import load_config, parse_model
 from train.data.loader import epoch_order
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.distributed.team import Team
 from train.engine.ema import Average
 from train.engine.run import average_statistics

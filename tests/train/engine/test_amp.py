@@ -17,7 +17,7 @@ from tests.train.losses.reference import RESPONSES
 from tests.train.tiny import ALONE, PAIR, STUDENT, TEACHER, run, same
 from train.checkpoints.checkpoint import BEST, LATEST, load_file
 from train.config.load import load_config
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.engine.precision import LossScale, Precision
 from train.engine.run import DivergedError, Run
 from train.losses import AttentionTransfer, dist, rkd_angle, rkd_distance

@@ -17,7 +17,7 @@ from train.__main__ import main
 from train.checkpoints.checkpoint import BEST, load_file, set_weights
 from train.config.load import load_config
 from train.data.splits import training_datasets
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.engine.precise_bn import recompute_statistics
 from train.engine.run import DivergedError
 from train.models.pixels import PixelInput

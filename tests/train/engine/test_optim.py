@@ -8,7 +8,7 @@ from typing import Any
 import paddle
 import pytest
 
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.engine.optim import build_optimizer, build_schedule
 
 WARMUP_COSINE = {

@@ -19,7 +19,7 @@ from train.checkpoints.checkpoint import BEST, LATEST, save_best, save_latest
 from train.checkpoints.run_lock import run_lock
 from train.config.identity import changed_settings, completed, identity
 from train.config.load import load_config
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 
 
 def test_a_finished_run_is_left_as_it_is_and_another_is_not_overwritten(

@@ -359,7 +359,7 @@ def test_what_networks_start_from_is_in_the_configs(
 ) -> None:
     """By name, for student and teacher alike; features are learnt of a teacher that has one."""
     from train.config.networks import blocks_of
-    from train.distill.recognizers import build_recognizer
+    from train.distill.build_recognizer import build_recognizer
 
     monkeypatch.setattr("train.init.__main__.this_machine", lambda: Machine(4, gpu, 2**34))
     assert main(["--clips", "clips", "--start", start]) == 0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.train.losses.reference import LABELS, RESPONSES, np_dml, np_log_softmax, tensor
 from tests.train.tiny import LOSSES, PAIR
 from train.config.load import ConfigError, load_config
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.distill.terms import Outputs
 from train.losses import (
     Target,

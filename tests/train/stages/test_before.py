@@ -21,7 +21,7 @@ from train.checkpoints.teachers import load_networks
 from train.config.identity import identity
 from train.config.load import ConfigError, load_config
 from train.data.lists import read_list
-from train.distill.recognizers import build_recognizer
+from train.distill.build_recognizer import build_recognizer
 from train.models.pixels import PixelInput
 from train.stages.before import make, plan
 from train.stages.pseudo_labels import surest
