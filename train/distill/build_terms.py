@@ -23,7 +23,7 @@ from train.losses import (
     kl_divergence,
     mutual,
 )
-from train.plugins.registry import BUILDERS, Response
+from train.plugins.registry import BUILDERS, OF_EVERY_TERM, Response
 
 RESPONSES = {
     "DistillationDMLLoss": Response("DML", mutual, both_learn=True),
@@ -34,13 +34,6 @@ RESPONSES = {
     "DistillationDISTLoss": Response("DIST", dist, between=True),
 }
 
-BUILDERS.update({**RESPONSES, **FEATURES})
-
-LABEL_LOSSES = ("DistillationCELoss", "CrossEntropyLoss")
-
-NO_SETTINGS = {"name", "model_name_pairs", "loss_weight", "ramp", "decay", "floor"}
-"""What every block has; the rest are arguments of its loss."""
-
 
 def label_term(role: str, *, label_smoothing: float = 0.0) -> Term:
     """Cross-entropy of one network to the labels."""
@@ -49,6 +42,18 @@ def label_term(role: str, *, label_smoothing: float = 0.0) -> Term:
         return cross_entropy(outputs[role], target, label_smoothing=label_smoothing)
 
     return Term(f"{role}.CE", compute, learners=(role,), reads=(role,))
+
+
+def _of_labels(sides: Sides, **settings: Any) -> Term:
+    return label_term(sides.b if sides.a == GROUND_TRUTH else sides.a, **settings)
+
+
+BUILDERS.update({
+    **RESPONSES,
+    **FEATURES,
+    "DistillationCELoss": _of_labels,
+    "CrossEntropyLoss": _of_labels,
+})  # fmt: skip
 
 
 def build_terms(
@@ -97,19 +102,16 @@ def build_terms(
 
 def _build(block: Mapping[str, Any], sides: Sides) -> Term | None:
     """None where the block's layers are wrong, which is then told in `sides.mistakes`."""
-    settings = {key: value for key, value in block.items() if key not in NO_SETTINGS}
+    settings = {key: value for key, value in block.items() if key not in OF_EVERY_TERM}
     build = BUILDERS.get(block["name"])
-    if isinstance(build, Response):
-        return _response(build, sides, settings)
-    if build is not None:
-        term: Term | None = build(sides, **settings)
-        return term
-    if block["name"] not in LABEL_LOSSES:
+    if build is None:
         what = f"{block['name']} is of a plugin that is not loaded; name its module: --plugins"
         sides.mistakes.append(Mistake((*sides.where, "name"), what))
         return None
-    role = sides.b if sides.a == GROUND_TRUTH else sides.a
-    return label_term(role, **settings)
+    if isinstance(build, Response):
+        return _response(build, sides, settings)
+    term: Term | None = build(sides, **settings)
+    return term
 
 
 def _response(method: Response, sides: Sides, settings: Mapping[str, Any]) -> Term:
