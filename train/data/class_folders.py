@@ -9,6 +9,7 @@ from pathlib import Path
 
 from infer.command.inputs import VIDEO_SUFFIXES
 from infer.system.errors import ClipDuetError, listed
+from infer.system.files import folder_obstacle
 from train.data.lists import cannot_be_listed
 
 MOST = 10
@@ -112,15 +113,14 @@ def about_no_class(folders: Sequence[str]) -> list[str]:
 
 
 def can_hold(out: Path) -> None:
-    """Refuse a folder to write to that cannot be one, before anything is computed.
+    """Refuse a folder to write to that cannot be made or written, before anything is computed.
 
     Raises:
-        FoldersError: a file has its name, or that of a folder around it.
+        FoldersError: says why.
     """
-    there = next((path for path in (out, *out.parents) if path.exists()), None)
-    if there is not None and not there.is_dir():
-        where = f"--out {out}" if there == out else f"--out {out}: {there}"
-        raise FoldersError(f"{where} is a file; name a folder")
+    obstacle = folder_obstacle(out)
+    if obstacle is not None:
+        raise FoldersError(f"--out {out}: {obstacle}")
 
 
 def _hidden(path: Path) -> bool:
