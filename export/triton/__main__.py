@@ -21,7 +21,7 @@ from pathlib import Path
 from export import option_limits as limits
 from export.assemble.folder import OutputError, staged
 from export.triton.add_version import add_version
-from export.triton.config import LABELS, RepositoryModel, Serving, config_text
+from export.triton.config import RepositoryModel, Serving, config_text, write_labels
 from export.triton.models import FILES, onnx_precisions, repository_models
 from export.triton.video import NETWORKS, OWN, VIDEOS, video_model, write_video_model
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
@@ -171,8 +171,8 @@ def _check(out: Path, *, overwrite: bool) -> None:
 def _write_model(folder: Path, model: RepositoryModel, bundle: Bundle) -> None:
     (folder / "1").mkdir(parents=True)
     shutil.copyfile(model.file, folder / "1" / FILES[model.backend])
-    (folder / LABELS).write_text("".join(f"{label}\n" for label in bundle.classes), "utf-8")
-    (folder / "config.pbtxt").write_text(config_text(model, bundle))
+    write_labels(folder, bundle)
+    (folder / "config.pbtxt").write_text(config_text(model, bundle), "utf-8")
 
 
 if __name__ == "__main__":

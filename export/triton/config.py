@@ -57,6 +57,11 @@ class VideoModel:
     serving: Serving
 
 
+def write_labels(folder: Path, bundle: Bundle) -> None:
+    """Write the names of the classes into a model's folder, for Triton's classification."""
+    (folder / LABELS).write_text("".join(f"{label}\n" for label in bundle.classes), "utf-8")
+
+
 def config_text(model: RepositoryModel, bundle: Bundle) -> str:
     """A model's config.pbtxt. Dimensions leave the batch out; one clip and a full batch warm up."""
     clip = ", ".join(map(str, bundle.spec.clip_shape))

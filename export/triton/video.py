@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from export.triton.config import (
-    LABELS,
     RepositoryModel,
     Serving,
     VideoModel,
     video_config_text,
+    write_labels,
 )
 from export.triton.models import model_name
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
@@ -100,7 +100,7 @@ def write_video_model(folder: Path, model: VideoModel, bundle: Bundle) -> None:
         "workers": 0,
         **LIMITS,
     }
-    (folder / LABELS).write_text("".join(f"{label}\n" for label in bundle.classes), "utf-8")
+    write_labels(folder, bundle)
     (folder / "config.pbtxt").write_text(video_config_text(model, bundle, settings), "utf-8")
 
 
