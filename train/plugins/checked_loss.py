@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from infer.system.errors import ClipDuetError
-from train.plugins.error import PluginError, place_of
+from train.plugins.call import call
+from train.plugins.error import PluginError
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,8 @@ class CheckedLoss:
         Raises:
             PluginError: it is no scalar, or the function raised an error.
         """
-        answer = _called(self.name, self.where, self.function, *arguments, **settings)
+        what = f"the loss {self.name} ({self.where})"
+        answer = call(what, self.function, *arguments, **settings)
         shape = getattr(answer, "shape", None)
         if shape is None or not hasattr(answer, "backward"):
             found = type(answer).__name__
@@ -41,7 +40,7 @@ class CheckedLoss:
             return answer
         else:
             found = str(list(shape))
-        raise PluginError(f"the loss {self.name} ({self.where}) must return a scalar, not {found}")
+        raise PluginError(f"{what} must return a scalar, not {found}")
 
 
 @dataclass(frozen=True)
@@ -64,45 +63,11 @@ class CheckedTerm:
         Raises:
             PluginError: it is no term, or the function raised an error.
         """
-        term = _called(self.name, self.where, self.build, sides, **settings)
+        what = f"the loss {self.name} ({self.where})"
+        term = call(what, self.build, sides, **settings)
         if term is None:
             return None
         if not (dataclasses.is_dataclass(term) and hasattr(term, "compute")):
-            what = f"must return a Term, or None, not {type(term).__name__}"
-            raise PluginError(f"the loss {self.name} ({self.where}) {what}")
+            raise PluginError(f"{what} must return a Term, or None, not {type(term).__name__}")
         compute: Any = CheckedLoss(self.name, self.where, term.compute)
         return dataclasses.replace(term, compute=compute)  # type: ignore[type-var]
-
-
-def where_of(function: Callable[..., Any]) -> str:
-    """File and line of a function, `my_losses.py:4`; its module where it has no code of its own."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None:
-        return str(getattr(function, "__module__", function))
-    return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
-
-
-def _called(
-    name: str, where: str, function: Callable[..., Any], /, *arguments: Any, **settings: Any
-) -> Any:
-    try:
-        return function(*arguments, **settings)
-    except (ClipDuetError, MemoryError):
-        raise
-    except Exception as error:  # whatever a function of others does
-        if _of_a_team(error):
-            raise
-        # Paddle adds hints for its own developers in further lines.
-        said = next((line for line in str(error).splitlines() if line.strip()), "").strip()
-        what = f"the loss {name} ({where}) failed: {type(error).__name__}: {said}"
-        raise PluginError(f"{what} ({place_of(error, function)})") from error
-
-
-def _of_a_team(error: Exception) -> bool:
-    """Whether a sum over processes failed: who trains tells which of them has ended."""
-    trace = error.__traceback__
-    while trace is not None:
-        if str(trace.tb_frame.f_globals.get("__name__")).startswith("train.distributed"):
-            return True
-        trace = trace.tb_next
-    return False

@@ -1,4 +1,4 @@
-"""An augmentation of a plugin as a transform: what it returns is checked."""
+"""An augmentation of a plugin as a transform: its answer is checked, what it raises is named."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from train.plugins.call import call
 from train.plugins.error import PluginError
 
 
@@ -17,11 +18,13 @@ class CheckedTransform:
 
     Attributes:
         name: of the augmentation, for messages.
+        where: file and line of the function.
         function: takes frames, label, generator and the settings.
         settings: by name.
     """
 
     name: str
+    where: str
     function: Callable[..., Any]
     settings: Mapping[str, Any]
 
@@ -31,18 +34,20 @@ class CheckedTransform:
         """Change frames uint8 [T, H, W, 3] and their label.
 
         Raises:
-            PluginError: the function returned something else than such frames and a label.
+            PluginError: the function returned something else than such frames and a label, or
+                raised an error.
         """
-        answer = self.function(frames, label, rng, **self.settings)
+        what = f"the augmentation {self.name} ({self.where})"
+        answer = call(what, self.function, frames, label, rng, **self.settings)
         if not (isinstance(answer, tuple) and len(answer) == 2):
-            raise PluginError(f"{self.name} must return frames and a label, not {type(answer)}")
+            raise PluginError(f"{what} must return frames and a label, not {type(answer)}")
         changed, new = answer
         if not isinstance(changed, np.ndarray) or changed.dtype != np.uint8:
             found = getattr(changed, "dtype", type(changed).__name__)
-            raise PluginError(f"{self.name} must return frames of uint8, not {found}")
+            raise PluginError(f"{what} must return frames of uint8, not {found}")
         if changed.shape != frames.shape:
-            what = f"must return frames of the shape that it got, {frames.shape}"
-            raise PluginError(f"{self.name} {what}, not {changed.shape}")
+            wanted = f"frames of the shape that it got, {frames.shape}"
+            raise PluginError(f"{what} must return {wanted}, not {changed.shape}")
         if isinstance(new, bool) or not isinstance(new, (int, np.integer)):
-            raise PluginError(f"{self.name} must return a label, a whole number, not {new!r}")
+            raise PluginError(f"{what} must return a label, a whole number, not {new!r}")
         return changed, int(new)

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from train.plugins.checked_loss import CheckedLoss, CheckedTerm, where_of
+from train.plugins.call import where_of
+from train.plugins.checked_loss import CheckedLoss, CheckedTerm
 from train.plugins.checked_transform import CheckedTransform
 from train.plugins.error import PluginError
 
@@ -199,7 +200,7 @@ def augmentation(name: str) -> Callable[[Function], Function]:
         STEPS[name] = StepSchema(settings)
 
         def make(**chosen: Any) -> CheckedTransform:
-            return CheckedTransform(name, function, chosen)
+            return CheckedTransform(name, where_of(function), function, chosen)
 
         TRANSFORMS[name] = make
         return function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -79,8 +80,7 @@ def test_a_loss_and_an_augmentation_train_and_the_run_is_evaluated_without_them(
     for kind, name in [key for key, origin in registry.ORIGINS.items() if origin.startswith("my_")]:
         registry.forget(kind, name)
     monkeypatch.setattr(load, "_LOADED", set())
-    monkeypatch.setattr("sys.path", [folder for folder in __import__("sys").path
-                                     if not folder.endswith("users")])  # fmt: skip
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if not one.endswith("users")])
     listed = ["--data", str(clips / "val.list"), "--root", str(clips), "--out", "evaluated"]
     assert evaluate(["--checkpoint", str(run), *listed]) == 0
     assert (followed / "evaluated" / "results.json").is_file()

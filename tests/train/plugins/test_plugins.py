@@ -12,60 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 import pytest
-import yaml
 
 from tests.train.plugins.conftest import WriteModule
-from tests.train.tiny import LOSSES, PAIR
-from train.__main__ import main as train
+from tests.train.plugins.modules import LOSS, OWN, pair, registering
+from tests.train.tiny import LOSSES
 from train.config.load import Config, ConfigError, load_config
 from train.data.augment.transforms import AugmentError, build_transforms
-from train.distill.build_terms import build_terms
-from train.distill.terms import Outputs
-from train.losses import Target
 from train.plugins import PluginError
 from train.plugins.load import load_plugins
 from train.plugins.registry import DATASETS, ORIGINS
 from train.plugins.registry import LOSSES as KNOWN
 
-OWN = {"name": "OwnLoss", "model_name_pairs": ["Student", "Teacher"], "power": 2.0}
-LOSS = """
-from typing import Annotated
-from pydantic import Field
-from train.plugins import augmentation, loss
-
-@loss("OwnLoss")
-def own(student, teacher, *, power: Annotated[float, Field(gt=0)], mode: str = "plain"):
-    return ((student - teacher.detach()) ** power).mean()
-
-@augmentation("Dim")
-def dim(frames, label, rng, *, by: int = 2):
-    return frames // by, label
-"""
-
-
-def pair(*terms: dict[str, Any], plugins: tuple[str, ...] = ("own_module",)) -> dict[str, Any]:
-    losses = {**LOSSES, "Train": [*LOSSES["Train"][:2], *terms]}
-    return {**PAIR, "loss": losses, "plugins": list(plugins)}
-
 
 def told(error: pytest.ExceptionInfo[ConfigError]) -> dict[str, str]:
     return {".".join(map(str, m.where)): m.text for m in error.value.mistakes}
-
-
-@pytest.fixture
-def dimmed(experiment: Callable[..., Path]) -> Callable[..., Path]:
-    """The config of a pair, with the augmentation `Dim` in its training."""
-
-    def write(model: dict[str, Any]) -> Path:
-        file = experiment(model, epochs=1)
-        config = yaml.safe_load(file.read_text())
-        config["PIPELINE"]["train"]["transform"].insert(2, {"Dim": {"by": 4}})
-        file.write_text(yaml.safe_dump(config))
-        return file
-
-    return write
 
 
 def test_a_config_names_what_a_module_registers(
@@ -193,10 +154,6 @@ def test_a_module_that_cannot_be_used_is_a_mistake_of_the_config(
     assert all(word in mistakes["MODEL.plugins.0"] for word in words), mistakes
 
 
-def registering(what: str) -> str:
-    return f"from train.plugins import augmentation, loss, loss_of_layers\n{what}\n"
-
-
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -240,89 +197,6 @@ def test_a_module_that_was_mended_loads(write_module: WriteModule) -> None:
     write_module("own_module", registering("@loss('X')\ndef f(a, b): ..."))
     load_plugins(["own_module"])
     assert "X" in KNOWN
-
-
-@pytest.mark.parametrize(
-    "answer", ["frames", "(frames.astype(float), label)", "(frames[:2], label)", "(frames, None)"]
-)
-def test_an_augmentation_returns_frames_and_a_label(answer: str, write_module: WriteModule) -> None:
-    write_module(
-        "own_module", registering(f"@augmentation('X')\ndef f(frames, label, rng): return {answer}")
-    )
-    load_plugins(["own_module"])
-    (own,) = build_transforms([{"X": {}}])
-    with pytest.raises(PluginError, match="X must return"):
-        own(np.zeros((4, 8, 8, 3), np.uint8), 1, np.random.default_rng(0))
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ("return (a - b.detach()) ** 2", ["must return a scalar, not [4, 3]"]),
-        ("return 0.5", ["must return a scalar, not float"]),
-        ("return None", ["must return a scalar, not NoneType"]),
-        ("return a.nothing", ["AttributeError", "nothing"]),
-        ("return (a + b[:, :2]).mean()", ["ValueError", "mismatch"]),
-    ],
-)
-def test_a_loss_that_fails_in_a_step_is_named(
-    body: str,
-    words: list[str],
-    write_module: WriteModule,
-    experiment: Callable[..., Path],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    write_module("own_module", registering(f"@loss('VecLoss')\ndef vec(a, b):\n    {body}"))
-    term = {"name": "VecLoss", "model_name_pairs": ["Student", "Teacher"]}
-    assert train(["-c", str(experiment(pair(term), epochs=1))]) == 2
-    (said,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
-    assert all(word in said for word in ["the loss VecLoss (own_module.py:2)", *words]), said
-
-
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        ("return 3", ["must return a Term", "int"]),
-        ("return sides.nothing", ["AttributeError", "own_module.py:5"]),
-        ("return Term('T', lambda outputs, target: outputs[sides.a])", ["scalar, not [4, 3]"]),
-        ("return Term('T', lambda outputs, target: outputs['Nobody'])", ["KeyError", "Nobody"]),
-    ],
-)
-def test_a_loss_of_layers_that_fails_is_named(
-    body: str, words: list[str], write_module: WriteModule
-) -> None:
-    code = "from train.distill.terms import Term\n"
-    code += f"@loss_of_layers('Own')\ndef own(sides):\n    {body}"
-    write_module("own_module", registering(code))
-    load_plugins(["own_module"])
-    block = {"name": "Own", "model_name_pairs": [["Student", "Teacher"]]}
-
-    def computed() -> None:
-        (term,) = build_terms([block], {}, {}, seed_layer=lambda _: None)
-        term.compute(Outputs({"Student": paddle.zeros([4, 3])}), Target(paddle.zeros([4])))
-
-    with pytest.raises(PluginError) as error:
-        computed()
-    said = str(error.value)
-    assert all(word in said for word in ["the loss Own (own_module.py:3)", *words]), said
-
-
-def test_settings_of_a_loss_may_have_any_name(write_module: WriteModule) -> None:
-    code = "import paddle\nfrom train.distill.terms import Term\n"
-    arguments = "where: float, function: float, build: float, self: float"
-    code += f"@loss('A')\ndef one(a, b, *, {arguments}): return a.mean() + where\n"
-    code += f"@loss_of_layers('B')\ndef two(sides, *, {arguments}):\n"
-    code += "    return Term('T', lambda outputs, target: paddle.to_tensor(where))\n"
-    write_module("own_module", registering(code))
-    load_plugins(["own_module"])
-    chosen = dict.fromkeys(("where", "function", "build", "self"), 2.0)
-    blocks = [
-        {"name": name, "model_name_pairs": [["Student", "Teacher"]], **chosen} for name in "AB"
-    ]
-    terms = build_terms(blocks, {}, {}, seed_layer=lambda _: None)
-    outputs = Outputs({role: paddle.zeros([4, 3]) for role in ("Student", "Teacher")})
-    for term in terms:
-        assert float(term.compute(outputs, Target(paddle.zeros([4])))) == 2.0
 
 
 def test_facts_of_a_loss_count_in_checks(
@@ -371,12 +245,16 @@ def test_a_dataset_is_named_on_the_command_line(
         "own_module",
         "from train.data.prepare.sources import dataset\n"
         "@dataset('lab', title='T', licence='L', home='H', by_hand='all to {annotations}')\n"
-        "def lab(folder): ...\n",
+        "def lab(folder): return {}['video']\n",
     )
     assert main([*arguments, "--plugins", "own_module"]) == 2
     said = capsys.readouterr()
     assert "T (H)" in said.out and "annotations" in said.err
     assert DATASETS["lab"].title == "T"
+    (tmp_path / "data" / "annotations").mkdir(parents=True)
+    assert main([*arguments, "--plugins", "own_module"]) == 2
+    said = capsys.readouterr()
+    assert "the dataset lab (own_module.py:2) failed: KeyError" in said.err
     assert main([*arguments, "--plugins", "gone_module"]) == 2
     assert "gone_module" in capsys.readouterr().err
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from infer.system.errors import ClipDuetError
 from train.data.prepare import formats
 from train.data.prepare.formats import Plan
+from train.plugins.call import call, where_of
 from train.plugins.registry import DATASETS, register
 
 ANNOTATIONS, VIDEOS = "annotations", "videos"
@@ -87,8 +89,9 @@ def dataset(
 
     def add(read: Reader) -> Reader:
         register("dataset", name, read.__module__)
+        named = partial(call, f"the dataset {name} ({where_of(read)})", read)
         DATASETS[name] = PublicDataset(
-            title, licence, home, read, sources, by_hand, frames, replaced_by
+            title, licence, home, named, sources, by_hand, frames, replaced_by
         )
         return read
 
