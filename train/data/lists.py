@@ -35,6 +35,9 @@ LIST_NAMES: dict[Split, str] = {"train": "train", "valid": "val", "test": "test"
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
+EMBEDDED = Path("data/motions")
+"""Where the configs of the checkout look for the embedded dataset."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -49,10 +52,6 @@ class Sample:
     label: int
     frames: int | None
     line: int
-
-
-EMBEDDED = Path("data/motions")
-"""Where the configs of the checkout look for the embedded dataset."""
 
 
 class ListError(ClipDuetError):

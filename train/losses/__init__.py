@@ -3,7 +3,8 @@
 Every loss is a function of tensors that returns a scalar, the mean over the batch; the two that
 learn something themselves, OverHaul's connectors and AFD's attention, are layers. All compute in
 float32, or float64 where they are given it, whatever precision the networks run in. Which loss
-ties which networks together is the config's to say: `train.distill.terms`.
+ties which networks together is the config's to say: `train.distill.terms`. Several of them use
+`float32`, `standardize` and `target`.
 """
 
 from train.losses.afd import AttentionTransfer
