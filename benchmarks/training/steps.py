@@ -51,7 +51,7 @@ def training_step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable
     """A function that takes one step on the same random clips each time and returns the loss."""
     import paddle
 
-    from train.distill.at_once import cut
+    from train.distill.at_once import detach
     from train.engine.optim import build_optimizer
     from train.engine.precision import build_precision
     from train.losses import Target
@@ -76,12 +76,12 @@ def training_step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable
         target = Target(paddle.to_tensor(labels))
         with paddle.set_grad_enabled(learning):
             outputs = recognizer(pixels(paddle.to_tensor(clips)))
-            go_on = cut(outputs)
+            backward_networks = detach(outputs)
             # At the end of the run, when every ramp is up: the dearest step there is.
             loss = paddle.add_n(list(recognizer.losses(outputs, target, progress=1.0).values()))
         if optimizer is not None:
             precision.backward(loss)
-            go_on()
+            backward_networks()
             precision.update(optimizer, recognizer.parameter_groups())
         return float(loss)
 

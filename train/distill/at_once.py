@@ -39,12 +39,13 @@ def drawing(networks: Mapping[str, nn.Layer]) -> list[str]:
 def has_cores(networks: int) -> bool:
     """Whether there are cores for the threads that every network's operations take.
 
-    They take `OMP_NUM_THREADS`, and without it all cores. Networks of several processes run one
-    after the other: sums over processes, such as those of batch norms, need one order in all.
+    They take `OMP_NUM_THREADS`, which Paddle sets to 1 where it is not set. Networks of several
+    processes run one after the other: sums over processes, such as those of batch norms, need one
+    order in all.
     """
     if os.environ.get(VARIABLE) == "off" or not _on_cpu() or process_count() > 1:
         return False
-    return networks * int(os.environ.get("OMP_NUM_THREADS") or cores()) <= cores()
+    return networks * int(os.environ.get("OMP_NUM_THREADS") or 1) <= cores()
 
 
 def run_all(jobs: Iterable[Callable[[], None]]) -> None:
@@ -68,16 +69,16 @@ def run_all(jobs: Iterable[Callable[[], None]]) -> None:
             raise error
 
 
-def cut(outputs: Outputs) -> Callable[[], None]:
-    """Cut what losses see off the networks that said it.
+def detach(outputs: Outputs) -> Callable[[], None]:
+    """Detach what losses see from the graphs of the networks.
 
     Args:
         outputs: of several networks on a CPU; then holds the same values as leaves of a graph.
             Those of one network, and those on a GPU, stay as they are.
 
     Returns:
-        To call when the gradient of a loss has reached leaves: takes it on into their networks, all
-        at once, and into each once.
+        To call when the gradient of a loss has reached the leaves: the backward passes of their
+        networks, at the same time, each once.
     """
     ends: dict[str, Ends] = {role: [] for role in outputs}
     if len(outputs) > 1 and _on_cpu():
@@ -88,7 +89,7 @@ def cut(outputs: Outputs) -> Callable[[], None]:
             outputs.features[role, path] = _leaf(end)
             ends[role].append((end, outputs.features[role, path]))
 
-    def go_on() -> None:
+    def backward_networks() -> None:
         reached = {
             role: [pair for pair in pairs if pair[1].grad is not None]
             for role, pairs in ends.items()
@@ -101,7 +102,7 @@ def cut(outputs: Outputs) -> Callable[[], None]:
             if passed:
                 del ends[role]
 
-    return go_on
+    return backward_networks
 
 
 def _leaf(end: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from paddle import Tensor
 
 from train.data.loader import Batch
 from train.data.unreadable import Failed
-from train.distill.at_once import cut
+from train.distill.at_once import detach
 from train.distill.averages import update_averages
 from train.distill.terms import Outputs
 from train.distributed.shards import Shards, redistribute
@@ -103,7 +103,7 @@ def _learn(run: Run, part: Part, place: int, clips: int, *, update: bool) -> dic
         inputs = run.pixels(paddle.to_tensor(pixels))
         outputs = run.recognizer(inputs, draw=draw)
     outputs.shards = part.shards
-    go_on = cut(outputs)
+    backward_networks = detach(outputs)
     here = len(batch.labels)
     terms: dict[str, float] = {}
     for learner, last in run.recognizer.turns:
@@ -116,7 +116,7 @@ def _learn(run: Run, part: Part, place: int, clips: int, *, update: bool) -> dic
         # and these, added up and divided by all clips, the gradient of the mean over all.
         alone = clips == here
         run.precision.backward(loss if alone else loss * here)
-        go_on()
+        backward_networks()
         if not update:
             continue
         if not alone:

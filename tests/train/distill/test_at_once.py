@@ -15,7 +15,7 @@ from tests.train.distill.pairs import BLOCKS, CE, NORMS, SECOND_CE, STAGES, S, T
 from tests.train.tiny import STUDENT, TEACHER, run, same, weights
 from train.config.load import parse_model
 from train.distill import at_once
-from train.distill.at_once import cut, has_cores, run_all
+from train.distill.at_once import detach, has_cores, run_all
 from train.distill.build_recognizer import build_recognizer
 from train.models.heads import MoViNetHead
 
@@ -91,11 +91,11 @@ def test_gradients_arrive_once_and_where_they_did(frozen: bool, threads: set[str
         recognizer.train()
         inputs, target = batch()
         outputs = recognizer(inputs, draw="one")
-        go_on = cut(outputs) if parts else None
+        backward_networks = detach(outputs) if parts else None
         paddle.add_n(list(recognizer.losses(outputs, target).values())).backward()
-        if go_on is not None:
-            go_on()
-            go_on()  # nothing is left to take on
+        if backward_networks is not None:
+            backward_networks()
+            backward_networks()  # nothing is left to take on
         found.append({
             key: parameter.grad.numpy()
             for key, parameter in recognizer.named_parameters()
