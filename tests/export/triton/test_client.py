@@ -15,12 +15,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from tests.export.triton.test_triton import write, write_bundle
-
-
-@pytest.fixture
-def bundle(tmp_path):
-    return write_bundle(tmp_path / "bundle")
+from tests.export.triton.repositories import write
 
 
 class Kserve(BaseHTTPRequestHandler):
