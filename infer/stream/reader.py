@@ -154,7 +154,11 @@ class Reader:
                 self._last = (end + away, end + away)
                 self._offset = Fraction(0)
                 self._aligned = False
-                yield Gap(end, end + away, "the source went away")
+                yield Gap(end, end + away, f"the source {self._why_away()}")
+
+    def _why_away(self) -> str:
+        is_silent = Lost.SILENT in self._lost
+        return silent(self._patience.silence) if is_silent else "went away"
 
     def _warn(self, container: Any, stream: Any, ends: LastPackets | None) -> None:
         """Say what is missing of a file, as `predict` does, or why a live source ended."""
@@ -192,7 +196,7 @@ class Reader:
             except (SourceError, VideoError) as error:
                 problem = reason_of(error, seconds=self._patience.silence)
         raise SourceError(
-            f"{self._source.shown} went away and did not come back, after "
+            f"{self._source.shown} {self._why_away()} and did not come back, after "
             f"opening it {self._patience.tries} times: {problem}"
         )
 

@@ -123,6 +123,22 @@ def test_a_source_that_fell_silent_is_told_of(stream):
     assert "sent nothing for 0.7 s" in found[-1]["warning"] and "(--timeout)" in err
 
 
+def test_a_gap_says_whether_the_source_fell_silent_or_ended(stream):
+    sent = transport_stream(frames(COLOURS))
+
+    def serve(connection: socket.socket, number: int) -> None:
+        connection.sendall(sent if number < 3 else b"")
+        if number == 0:
+            connection.recv(1)
+
+    with server(serve) as port:
+        address = f"tcp://127.0.0.1:{port}"
+        status, found, err = stream(address, "--timeout", "0.7", "--reconnect", "1", "--complete")
+    silent, away = (one["reason"] for one in found if one["type"] == "gap")
+    assert "sent nothing for 0.7 s (--timeout)" in silent and "went away" in away
+    assert status == 1 and "went away and did not come back" in err
+
+
 def unreadable(folder: Path) -> dict[str, tuple[Path, str]]:
     """Files that cannot be read, and a word of why."""
     found = {name: (folder / name, word) for name, word in WORDS.items()}

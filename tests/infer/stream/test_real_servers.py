@@ -36,7 +36,7 @@ RTSP = Path(__file__).parent / "gstreamer_rtsp.py"
 HAS_RTSP = (
     "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import GstRtspServer"
 )
-AWAY = "the source went away"
+AWAY, SILENT = "the source went away", "the source sent nothing for 5 s (--timeout)"
 PROGRAM = "http by ffmpeg"
 PATIENCE = 300
 """Seconds until a test gives up; how long anything takes is no matter."""
@@ -122,7 +122,8 @@ def test_a_server_that_is_killed_and_started_again_is_a_gap(bundle, peer):
     scheme, start = peer
     with contextlib.ExitStack() as servers:
         first, port = servers.enter_context(start())
-        silence = "5" if scheme == "udp" else "60"  # a closed connection is noticed at once
+        # A closed connection is noticed at once.
+        silence, reason = ("5", SILENT) if scheme == "udp" else ("60", AWAY)
         options = ["--bundle", str(bundle), "--window", "0.5", "--complete", "--timeout", silence]
         address = f"{scheme}://127.0.0.1:{port}" + ("/live" if scheme == "rtsp" else "")
         stream = ended(sys.executable, "-m", "infer", "stream", address, *options)
@@ -139,7 +140,7 @@ def test_a_server_that_is_killed_and_started_again_is_a_gap(bundle, peer):
             return sum(one["type"] == "window" for one in found[place:])
 
         def is_away() -> bool:
-            return any(one.get("reason") == AWAY for one in found)
+            return any(one.get("reason") == reason for one in found)
 
         read_until(lambda: windows_after(0) >= 2)
         first.send_signal(signal.SIGKILL)
@@ -154,7 +155,7 @@ def test_a_server_that_is_killed_and_started_again_is_a_gap(bundle, peer):
     found += map(json.loads, rest.splitlines())
     assert command.returncode == 130 and "Traceback" not in told
     # Half a second until the first try, which is refused, and one more until the second.
-    away = next(one for one in found if one.get("reason") == AWAY)
+    away = next(one for one in found if one.get("reason") == reason)
     assert away["end"] - away["start"] >= (0.5 if scheme == "udp" else 1.5)
     for one in found:  # nothing lies across it
         if one["type"] in ("window", "event"):
