@@ -20,7 +20,9 @@ from .options import parser
 if TYPE_CHECKING:
     from ..api import Model
     from .annotated import AnnotatedVideo
-    from .events import Events
+    from .classify import WindowPrediction
+    from .events import Event, Events
+    from .reader import Counts, Gap
     from .records import Write
 
 PROG = f"python -m {__package__}"
@@ -123,11 +125,11 @@ def _stream(args: argparse.Namespace) -> int:
 
 
 def _run(
-    found: Iterator[object],
+    found: Iterator[WindowPrediction | Gap],
     writers: Sequence[Write],
     events: Events,
     model: Model,
-    counts: object,
+    counts: Counts,
     *,
     k: int,
     source: str,
@@ -140,11 +142,9 @@ def _run(
     from dataclasses import replace
 
     from ..system.errors import ClipDuetError
-    from .classify import WindowPrediction
-    from .reader import Counts, Gap
+    from .reader import Gap
     from .records import event_record, gap_record, summary_record, window_record
 
-    assert isinstance(counts, Counts)
     seen = {"window": 0, "event": 0, "gap": 0}
     failed = False
 
@@ -154,9 +154,9 @@ def _run(
         for one in writers:
             one(record)
 
-    def told(done: Sequence[object]) -> None:
+    def told(done: Sequence[Event]) -> None:
         for event in done:
-            write(event_record(event, model.classes))  # type: ignore[arg-type]
+            write(event_record(event, model.classes))
 
     try:
         for item in found:
@@ -165,7 +165,6 @@ def _run(
                 write(gap_record(item))
                 log.warning(f"{float(item.start):.3f} to {float(item.end):.3f} s: {item.reason}")
                 continue
-            assert isinstance(item, WindowPrediction)
             shown = replace(item, topk=item.topk[:k])
             write(window_record(shown))
             if video is not None:
