@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..command.runner import FAILED, command, run_and_exit
@@ -126,7 +127,7 @@ def _stream(args: argparse.Namespace) -> int:
 
 def _run(
     found: Iterator[WindowPrediction | Gap],
-    writers: Sequence[Write],
+    writers: Callable[[], Sequence[Write]],
     events: Events,
     model: Model,
     counts: Counts,
@@ -137,7 +138,7 @@ def _run(
 ) -> None:
     """Write everything as it happens; however it ends, the last events and a summary too.
 
-    Of a source without a frame only the error is told.
+    Of a source without a frame only the error is told, and nothing is written.
     """
     from dataclasses import replace
 
@@ -151,7 +152,7 @@ def _run(
     def write(record: dict[str, object]) -> None:
         if record["type"] in seen:
             seen[str(record["type"])] += 1
-        for one in writers:
+        for one in writers():
             one(record)
 
     def told(done: Sequence[Event]) -> None:
@@ -189,8 +190,11 @@ def _run(
 
 
 @contextlib.contextmanager
-def _outputs(args: argparse.Namespace) -> Iterator[list[Write]]:
-    """What writes to each output; standard output where no file is named, or --format is."""
+def _outputs(args: argparse.Namespace) -> Iterator[Callable[[], list[Write]]]:
+    """What writes to each output, once it is asked for; until then, files keep what they have.
+
+    Standard output is one where no file is named, or --format is.
+    """
     from ..command.output import stream
     from ..command.target import target_of
     from ..system.errors import ClipDuetError
@@ -216,16 +220,26 @@ def _outputs(args: argparse.Namespace) -> Iterator[list[Write]]:
             raise ClipDuetError(
                 f"--output {name} is there: name another file, or add --append or --overwrite"
             )
-        forms.append((name, form, path if begun and args.append else None))
+        forms.append((name, form, path if begun else None))
     with contextlib.ExitStack() as opened:
-        writers = []
-        for name, form, earlier in forms:
-            begun = earlier is not None and cut_half_record(earlier, form)
-            out = opened.enter_context(stream(name, append=earlier is not None))
-            writers.append(writer(form, out, begun=begun))
-        if args.format or not forms:
-            writers.append(writer(args.format or "jsonl", sys.stdout))
-        yield writers
+        outs = []
+        for name, form, old in forms:
+            goes_on = old is not None and args.append and cut_half_record(old, form)
+            out = opened.enter_context(stream(name, append=True))
+            outs.append((form, out, goes_on, old is not None and not goes_on))
+
+        @functools.cache
+        def begin() -> list[Write]:
+            writers = []
+            for form, out, goes_on, is_replaced in outs:
+                if is_replaced:
+                    out.truncate(0)
+                writers.append(writer(form, out, begun=goes_on))
+            if args.format or not outs:
+                writers.append(writer(args.format or "jsonl", sys.stdout))
+            return writers
+
+        yield begin
 
 
 if __name__ == "__main__":

@@ -186,11 +186,17 @@ def test_a_file_that_cannot_be_read_is_one_error(stream, tmp_path, monkeypatch, 
     assert old.read_text() == "kept"
 
 
-def test_an_address_that_refuses_is_one_error(stream):
+@pytest.mark.parametrize("name", ["old.jsonl", "old.csv", "old.vtt"])
+def test_an_address_that_refuses_is_one_error(stream, tmp_path, name):
+    """No file is lost to it."""
+    old = tmp_path / name
+    old.write_text("kept")
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    status, found, err = stream(f"tcp://127.0.0.1:{port}")
+    options = ["--output", str(old), "--overwrite", "--format", "jsonl"]
+    status, found, err = stream(f"tcp://127.0.0.1:{port}", *options)
     assert (status, found) == (1, []) and "refused" in err and "windows 0" not in err
+    assert old.read_text() == "kept"
 
 
 @pytest.mark.parametrize(
