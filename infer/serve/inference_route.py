@@ -4,7 +4,6 @@
 
 import asyncio
 import re
-import time
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from ..pipeline.rank import calibrated_scores
 from ..runtimes.base import Clips, Logits
 from .inference_request import InferRequest, clips_of, read_request, videos_of, wrong
 from .inference_response import VERSION, Tensor, infer_response
-from .refusal import FAILED, ClientGone, Refused
+from .refusal import FAILED, Refused
 from .service import Service, all_of
-from .uploads import Upload, uploads
+from .uploads import Upload
 
 VIDEO, SCORES, LABEL = "video", "scores", "label"
 """Names of tensors beside those of the bundle's network."""
@@ -66,15 +65,8 @@ def add_inference(app: Any, service: Service) -> None:
     @app.post("/v2/models/{model}/versions/{version}/infer", include_in_schema=False)
     async def infer(request: Request, model: str, version: str = VERSION) -> Response:
         check(model, version)
-        limits, headers, start = service.limits.body, request.headers, time.perf_counter()
-        async with (
-            service.place(),
-            uploads(request.receive, headers, limits, service.folder, form=False) as files,
-        ):
-            service.metrics.took("receive", time.perf_counter() - start)
-            if await request.is_disconnected():
-                raise ClientGone
-            length = headers.get("inference-header-content-length")
+        length = request.headers.get("inference-header-content-length")
+        async with service.received(request, form=False) as files:
             # One at a time, and dropped at once: JSON takes many times its bytes in memory.
             async with parsing:
                 asked = await asyncio.to_thread(read_request, files[0].path, length)

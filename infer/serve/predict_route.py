@@ -2,14 +2,12 @@
 
 # No `from __future__ import annotations`: see app.py.
 
-import time
 from dataclasses import replace
 from typing import Annotated, Any
 
 from ..command.output import record
-from .refusal import STATUS, ClientGone, Refused
+from .refusal import STATUS, Refused
 from .service import Answer, Service, all_of
-from .uploads import uploads
 
 OPTIONS = ("top_k", "threshold", "frames")
 _VIDEO = {"schema": {"type": "string", "format": "binary"}}
@@ -105,15 +103,9 @@ def add_predict(app: Any, service: Service) -> None:
         frames: Annotated[bool, pictures] = False,
     ) -> Response:
         _check_options(request.query_params)
-        async with service.place():
-            start = time.perf_counter()
-            body = service.limits.body
-            async with uploads(request.receive, request.headers, body, service.folder) as files:
-                service.metrics.took("receive", time.perf_counter() - start)
-                if await request.is_disconnected():
-                    raise ClientGone
-                work = [service.answer(file, k=top_k, pictures=frames) for file in files]
-                answers = await all_of(work)
+        async with service.received(request) as files:
+            work = [service.answer(file, k=top_k, pictures=frames) for file in files]
+            answers = await all_of(work)
         results = [_result(one, threshold) for one in answers]
         content: dict[str, Any] = {"model": service.model.name, "results": results}
         failures = [answer.failure for answer in answers]

@@ -25,8 +25,8 @@ from ..system.terminal import printable
 from .frames import frame_pictures
 from .limits import ServiceLimits
 from .metrics import Metrics
-from .refusal import FAILED, Refused, told_to_client
-from .uploads import Upload
+from .refusal import FAILED, ClientGone, Refused, told_to_client
+from .uploads import Upload, uploads
 
 log = logger(__name__)
 T = TypeVar("T")
@@ -97,12 +97,29 @@ class Service:
         self._network.shutdown(wait=False, cancel_futures=True)
 
     @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A place in the queue, for one request from its first byte to its answer.
+    async def received(self, request: Any, *, form: bool = True) -> AsyncIterator[list[Upload]]:
+        """The files of a request, which has a place in the queue until the body ends.
+
+        Args:
+            request: of Starlette; its bytes are not read yet.
+            form: as for `uploads`.
 
         Raises:
-            Refused: 429 there is none, 503 the service ends.
+            Refused: 429 there is no place, 503 the service ends, or as `uploads`.
+            ClientGone: the client has closed the connection.
         """
+        async with self._place():
+            start = time.perf_counter()
+            async with uploads(
+                request.receive, request.headers, self.limits.body, self.folder, form=form
+            ) as files:
+                self.metrics.took("receive", time.perf_counter() - start)
+                if await request.is_disconnected():
+                    raise ClientGone
+                yield files
+
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
         if self.stopping:
             raise Refused(503, "stopping", "the service is being stopped", {"Retry-After": "5"})
         if self._inside >= self.limits.workers + self.limits.queue:
