@@ -7,15 +7,13 @@ by SIGHUP, 141 the reader of a pipe went away (as shells count them).
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a file: Python put infer/ first, the package is above it
-    sys.path[0] = str(ROOT)
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
     import infer
 
     __package__ = infer.__name__
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 log = logger(f"{__package__}.predict")
 
 PROG = f"python -m {__package__}.predict"
-DEFAULT_BUNDLE = Path("bundles", "dml")
-"""Of the current folder, else of the checkout; an installed package has none beside it."""
 
 
 # What is kept of an interrupted run is said where it is kept.
@@ -44,6 +40,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     """The command line, which calls itself `prog`; returns the exit status."""
     args = _parser(prog).parse_args(argv)
     from .command.inputs import find_videos
+    from .command.named_bundle import about_decoder, load_bundle
     from .command.reading_options import check_reading_options
     from .command.target import checked_path, target_of
     from .system.errors import ClipDuetError
@@ -187,47 +184,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add_reading_options(parser)
     return parser
-
-
-def load_bundle(named: str | None) -> Bundle:
-    """The bundle of that folder, or the default one.
-
-    Raises:
-        BundleError: there is none, or a damaged one.
-    """
-    from .bundle.bundle import Bundle
-    from .bundle.moved_aside import moved_note
-    from .libraries.install import in_checkout
-    from .system.errors import BundleError
-
-    folder = Path(named) if named else DEFAULT_BUNDLE
-    if not named and not folder.exists() and (ROOT / folder).exists():
-        folder = ROOT / folder
-    try:
-        os.lstat(folder / "bundle.json")
-        there = True  # and if it is no file, what it is instead is the message
-    except (FileNotFoundError, NotADirectoryError):
-        there = False
-    if not there and not moved_note(folder):
-        what = "--bundle names the folder of one, with bundle.json in it"
-        if in_checkout():
-            what = (
-                "`make export` makes one from a trained checkpoint (`make demo` does everything "
-                "from the start), --bundle names another"
-            )
-        raise BundleError(f"no bundle in {folder}: {what}")
-    return Bundle.load(folder)
-
-
-def about_decoder(bundle: Bundle) -> None:
-    """Refuse a decoder that reads wrong, before any video; tell of one that may differ."""
-    from .containers.decoder import check_decoder, decoder_warning, installed
-
-    here = installed()
-    check_decoder(here["av"])
-    warning = decoder_warning(bundle.decoder, here)
-    if warning:
-        log.warning(warning)
 
 
 def _labels(args: argparse.Namespace, bundle: Bundle, inputs: Inputs) -> Labels | None:

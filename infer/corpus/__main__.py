@@ -34,8 +34,8 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     args = _parser(prog).parse_args(argv)
     from importlib.util import find_spec
 
+    from ..command.named_bundle import about_decoder, load_bundle
     from ..command.reading_options import check_reading_options
-    from ..predict import about_decoder, load_bundle
     from ..system.errors import ClipDuetError
     from .parts import Parts
 

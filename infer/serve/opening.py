@@ -7,17 +7,14 @@ import contextlib
 from collections.abc import Iterator
 
 from ..api import load
+from ..command.named_bundle import about_decoder, load_bundle
 from ..command.reading_options import limits_of
 from ..command.score_options import goal_threshold, is_calibrated
-from ..containers.decoder import decoder_warning, installed
 from ..isolation.reading import IsolatedReading
 from ..system.hardware import MOST_DECODERS, cores
-from ..system.log import logger
 from .folder import upload_folder
 from .limits import BodyLimits, ServiceLimits
 from .service import Service
-
-log = logger(__name__)
 
 
 def service_limits(args: argparse.Namespace) -> ServiceLimits:
@@ -37,7 +34,9 @@ def opened_service(args: argparse.Namespace) -> Iterator[Service]:
     Raises:
         ClipDuetError: no bundle, or one that cannot run here.
     """
-    limits = service_limits(args)
+    limits, bundle = service_limits(args), load_bundle(args.bundle)
+    about_decoder(bundle)
+    least = goal_threshold(args, bundle) or 0.0
     with contextlib.ExitStack() as opened:
         reading = opened.enter_context(
             IsolatedReading(
@@ -49,7 +48,7 @@ def opened_service(args: argparse.Namespace) -> Iterator[Service]:
         )
         model = opened.enter_context(
             load(
-                args.bundle,
+                bundle.root,
                 backend=args.backend,
                 precision=args.precision,
                 threads=args.threads,
@@ -58,11 +57,7 @@ def opened_service(args: argparse.Namespace) -> Iterator[Service]:
                 calibrated=is_calibrated(args),
             )
         )
-        warning = decoder_warning(model.bundle.decoder, installed())
-        if warning:
-            log.warning(warning)
         folder = opened.enter_context(upload_folder())
-        least = goal_threshold(args, model.bundle) or 0.0
         service = Service(model, reading, limits, folder, threshold=least)
         opened.callback(service.close)
         service.warm_up()

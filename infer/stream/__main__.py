@@ -55,9 +55,9 @@ def _stream(args: argparse.Namespace) -> int:
     if args.threshold is not None and args.precision_goal is not None:
         raise ClipDuetError("--threshold and --precision-goal both say it: give one of them")
     from ..api import load
+    from ..command.named_bundle import about_decoder, load_bundle
     from ..command.score_options import goal_threshold, is_calibrated
     from ..containers.limits import Limits
-    from ..predict import about_decoder, load_bundle
     from .annotated import AnnotatedVideo
     from .classify import classify, window_seconds
     from .events import EventRules, Events
