@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..clips.preprocess import load_clips
@@ -18,6 +18,41 @@ from .labels import Labels
 from .reading_options import limits_of
 
 log = logger(__name__)
+
+
+def files_in(
+    named: str, videos: Sequence[Path], suffix: str, *, shown: str, bundle: Path
+) -> dict[Path, Path]:
+    """A file for each video in the folder that an option names.
+
+    Args:
+        named: the folder; it need not be there.
+        videos: that are read.
+        suffix: of the files.
+        shown: the option, for errors.
+        bundle: its folder.
+
+    Raises:
+        ClipDuetError: the folder cannot be used.
+    """
+    folder = Path(os.path.realpath(named))
+    if folder.exists() and not folder.is_dir():
+        raise ClipDuetError(f"{shown} is no folder; name one")
+    if Path(os.path.realpath(bundle)) in (folder, *folder.parents):
+        raise ClipDuetError(f"{shown} lies in the bundle; name another folder")
+    files = names_for(videos, folder, suffix)
+    read = {os.path.realpath(video) for video in videos}
+    for file in files.values():
+        if os.path.realpath(file) in read:
+            raise ClipDuetError(f"{shown}: {file} is one of the videos; name another folder")
+    return files
+
+
+def check_new(files: Iterable[Path], *, overwrite: bool) -> None:
+    """Raises ClipDuetError where one of these files is there, unless it may be replaced."""
+    there = [file for file in files if os.path.lexists(file)]
+    if there and not overwrite:
+        raise ClipDuetError(f"{there[0]} is there already: name another folder, or add --overwrite")
 
 
 class Pictures:
@@ -48,18 +83,7 @@ class Pictures:
             shown = f"--{option.replace('_', '-')} {named}"
             if args.isolate:
                 raise ClipDuetError(f"{shown} reads videos in this process: leave out --isolate")
-            folder = Path(os.path.realpath(named))
-            if folder.exists() and not folder.is_dir():
-                raise ClipDuetError(f"{shown} is no folder; name one")
-            if Path(os.path.realpath(bundle)) in (folder, *folder.parents):
-                raise ClipDuetError(f"{shown} lies in the bundle; name another folder")
-            targets = names_for(inputs.videos, folder, suffix)
-            read = {os.path.realpath(video) for video in inputs.videos}
-            for target in targets.values():
-                if os.path.realpath(target) in read:
-                    raise ClipDuetError(
-                        f"{shown}: {target} is one of the videos; name another folder"
-                    )
+            targets = files_in(named, inputs.videos, suffix, shown=shown, bundle=bundle)
             if option == "save_video":
                 self._clips = targets
             else:
@@ -67,11 +91,7 @@ class Pictures:
 
     def check(self, videos: Iterable[Path]) -> None:
         """Raises ClipDuetError where a file of these videos is there, unless it may be replaced."""
-        there = [one for video in videos for one in self._of(video) if os.path.lexists(one)]
-        if there and not self._overwrite:
-            raise ClipDuetError(
-                f"{there[0]} is there already: name another folder, or add --overwrite"
-            )
+        check_new((one for video in videos for one in self._of(video)), overwrite=self._overwrite)
 
     def save(self, video: Path, prediction: Prediction, *, missing: bool = False) -> None:
         """Save what is asked for.

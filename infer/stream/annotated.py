@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from pathlib import Path
 
+from ..command.pictures import check_new, files_in
 from ..containers.limits import Limits
-from ..pipeline.annotated import ROWS, names_for, save_windows
+from ..pipeline.annotated import ROWS, save_windows
 from ..pipeline.rank import Ranked
 from ..system.errors import ClipDuetError
 from .classify import WindowPrediction
@@ -32,18 +32,9 @@ class AnnotatedVideo:
         if source.live:
             raise ClipDuetError(f"{shown} reads the source a second time: only files allow that")
         self._video, self._limits = Path(source.name), limits
-        folder = Path(os.path.realpath(named))
-        self.path = names_for([self._video], folder, ".mp4")[self._video]
-        if folder.exists() and not folder.is_dir():
-            raise ClipDuetError(f"{shown} is no folder; name one")
-        if Path(os.path.realpath(bundle)) in (folder, *folder.parents):
-            raise ClipDuetError(f"{shown} lies in the bundle; name another folder")
-        if os.path.realpath(self.path) == os.path.realpath(self._video):
-            raise ClipDuetError(f"{shown}: {self.path} is the video; name another folder")
-        if os.path.lexists(self.path) and not overwrite:
-            raise ClipDuetError(
-                f"{self.path} is there already: name another folder, or add --overwrite"
-            )
+        files = files_in(named, [self._video], ".mp4", shown=shown, bundle=bundle)
+        self.path = files[self._video]
+        check_new([self.path], overwrite=overwrite)
         self._starts: list[float] = []
         self._answers: list[tuple[float, tuple[Ranked, ...]]] = []
 
