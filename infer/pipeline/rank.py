@@ -37,22 +37,28 @@ def mean_scores(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.atleast_2d(softmax(logits)).mean(axis=0)
 
 
+def joined_logits(logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Logits of one video: of a single view its own, else logarithms of `mean_scores`.
+
+    Args:
+        logits: [classes] of a single view or [views, classes].
+    """
+    z = np.atleast_2d(np.asarray(logits, np.float64))
+    if len(z) == 1:
+        return np.asarray(z[0])
+    return np.asarray(np.log(np.maximum(mean_scores(z), np.finfo(np.float32).tiny)))
+
+
 def calibrated_scores(logits: npt.ArrayLike, temperature: float | None) -> npt.NDArray[np.float64]:
     """Probabilities of one video, with its logits divided by a temperature; None: `mean_scores`.
-
-    Of several views the logits are the logarithms of their mean probabilities, as evaluation and
-    export have them.
 
     Args:
         logits: [classes] of a single view or [views, classes].
         temperature: above 0.
     """
-    z = np.atleast_2d(np.asarray(logits, np.float64))
     if temperature is None:
         return mean_scores(logits)
-    if len(z) > 1:
-        z = np.log(np.maximum(mean_scores(z), np.finfo(np.float32).tiny))[None]
-    return softmax(z[0] / temperature)
+    return softmax(joined_logits(logits) / temperature)
 
 
 def top_k(

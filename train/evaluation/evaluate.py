@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from infer.pipeline.rank import mean_scores
+from infer.pipeline.rank import joined_logits
 from infer.system.errors import ClipDuetError
 from train.data.lists import Sample
 from train.data.loader import ClipSource, epoch_batches
@@ -237,6 +237,5 @@ def _join_views(logits: np.ndarray, views: int) -> np.ndarray:
         return logits
     joined = np.empty((len(logits) // views, logits.shape[1]), np.float32)
     for sample, row in enumerate(joined):
-        scores = mean_scores(logits[sample * views : (sample + 1) * views])
-        row[:] = np.log(np.maximum(scores, np.finfo(np.float32).tiny))
+        row[:] = joined_logits(logits[sample * views : (sample + 1) * views])
     return joined
