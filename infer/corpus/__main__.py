@@ -68,7 +68,7 @@ def _run(args: argparse.Namespace, source: Source, bundle: Bundle, parts: Parts)
     """Answer what is not answered; how many answers there are to these inputs, and errors."""
     from ..pipeline.predictions import Prediction
     from ..system.terminal import counted
-    from .cluster import Wish, cluster
+    from .cluster import Requested, cluster
     from .parts import row_of
     from .progress import Progress
     from .run import answer
@@ -88,11 +88,11 @@ def _run(args: argparse.Namespace, source: Source, bundle: Bundle, parts: Parts)
             before += 1
     if before < len(names):
         progress = Progress(before, len(names))
-        wish = Wish(
+        asked = Requested(
             args.address, args.decoders, args.actors, args.threads, args.gpus, args.batch_size
         )
         try:
-            with cluster(wish) as workers:
+            with cluster(asked) as workers:
                 log.info(
                     f"{counted(len(names) - before, 'video')}: "
                     f"{counted(workers.decoders, 'decoder')}, {counted(workers.actors, 'actor')}"

@@ -30,7 +30,7 @@ _LONGEST_FOLDER = 40
 
 
 @dataclass(frozen=True)
-class Wish:
+class Requested:
     """What the user asks for; None: as many as there is room for.
 
     Attributes:
@@ -52,7 +52,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Workers:
-    """What works at once, as `Wish`."""
+    """What works at once, as `Requested`."""
 
     decoders: int
     actors: int
@@ -62,7 +62,7 @@ class Workers:
 
 
 @contextlib.contextmanager
-def cluster(wish: Wish) -> Iterator[Workers]:
+def cluster(asked: Requested) -> Iterator[Workers]:
     """Connect to Ray, and end that, or what was started, at the end.
 
     Raises:
@@ -71,16 +71,16 @@ def cluster(wish: Wish) -> Iterator[Workers]:
     with contextlib.ExitStack() as opened:
         # What goes wrong is told once, in a message of the command.
         opened.enter_context(variable("RAY_BACKEND_LOG_LEVEL", "fatal"))
-        if wish.address is None:
+        if asked.address is None:
             opened.enter_context(with_token())
         # Ray puts the current folder on the path of its workers: a numpy.py there would be run.
         with importing(), _in_folder(_HERE), _quiet():  # Ray sets handlers of signals
             ray = _ray()
             try:
-                _connect(ray, wish, opened)
+                _connect(ray, asked, opened)
             except SystemExit as end:  # Ray's handler of SIGTERM, while it starts
                 raise Stopped(signal.SIGTERM) from end
-        yield _workers(ray, wish)
+        yield _workers(ray, asked)
 
 
 @contextlib.contextmanager
@@ -112,26 +112,26 @@ def _ray() -> Any:
     return ray
 
 
-def _connect(ray: Any, wish: Wish, opened: contextlib.ExitStack) -> None:
+def _connect(ray: Any, asked: Requested, opened: contextlib.ExitStack) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if wish.address is not None:
+    if asked.address is not None:
         try:
-            ray.init(address=wish.address, **quiet)
+            ray.init(address=asked.address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             text = " ".join(str(error).split())[:300]
-            raise ClipDuetError(f"--address {wish.address}: {text}") from None
+            raise ClipDuetError(f"--address {asked.address}: {text}") from None
         opened.callback(ray.shutdown)
         return
     folder = tempfile.mkdtemp(prefix="clipduet-ray-")
     opened.callback(shutil.rmtree, folder, ignore_errors=True)
     opened.callback(ray.shutdown)
-    actors = wish.actors or min(cores(), MOST_ACTORS)
+    actors = asked.actors or min(cores(), MOST_ACTORS)
     place = {"_temp_dir": folder} if len(folder) <= _LONGEST_FOLDER else {}
     try:
         ray.init(
             address="local",  # not what RAY_ADDRESS says, or another Ray that runs here
             # More than there are: reading and the network share the cores as they need them.
-            num_cpus=(wish.decoders or cores()) + actors * wish.threads,
+            num_cpus=(asked.decoders or cores()) + actors * asked.threads,
             include_dashboard=False,
             **place,
             **quiet,
@@ -141,30 +141,30 @@ def _connect(ray: Any, wish: Wish, opened: contextlib.ExitStack) -> None:
         raise ClipDuetError(f"Ray does not start on this machine: {text}") from None
 
 
-def _workers(ray: Any, wish: Wish) -> Workers:
+def _workers(ray: Any, asked: Requested) -> Workers:
     there = ray.cluster_resources()
     cpus, gpus = int(there.get("CPU", 0)), there.get("GPU", 0.0)
-    if wish.actors:
-        actors = wish.actors
-    elif wish.gpus:
-        actors = max(int(gpus / wish.gpus), 1)
-    elif wish.address is None:
+    if asked.actors:
+        actors = asked.actors
+    elif asked.gpus:
+        actors = max(int(gpus / asked.gpus), 1)
+    elif asked.address is None:
         actors = min(cores(), MOST_ACTORS)
     else:
-        actors = max(cpus // 2 // wish.threads, 1)
-    taken = actors * wish.threads
+        actors = max(cpus // 2 // asked.threads, 1)
+    taken = actors * asked.threads
     if taken >= cpus:
         raise ClipDuetError(
-            f"{actors} actors of {wish.threads} CPUs each (--actors, --threads) leave none of the "
+            f"{actors} actors of {asked.threads} CPUs each (--actors, --threads) leave none of the "
             f"cluster's {cpus} CPUs to read videos"
         )
-    if actors * wish.gpus > gpus:
+    if actors * asked.gpus > gpus:
         raise ClipDuetError(
-            f"{actors} actors need {actors * wish.gpus:g} GPUs (--actors, --gpus); there are "
+            f"{actors} actors need {actors * asked.gpus:g} GPUs (--actors, --gpus); there are "
             f"{gpus:g}"
         )
-    decoders = wish.decoders or cpus - taken
-    return Workers(decoders, actors, wish.threads, wish.gpus, wish.batch)
+    decoders = asked.decoders or cpus - taken
+    return Workers(decoders, actors, asked.threads, asked.gpus, asked.batch)
 
 
 @contextlib.contextmanager

@@ -32,9 +32,6 @@ class Source:
     dataset: Callable[[Collection[str], int], Any]
     notes: Sequence[str] = field(default_factory=tuple)
 
-    def __len__(self) -> int:
-        return len(self.names) + len(self.problems)
-
 
 def named_videos(named: Sequence[str], lists: Sequence[str], root: Path | None) -> Source:
     """Videos as `predict` takes them, and at addresses that fsspec reads.

@@ -61,7 +61,7 @@ def _route(path: str, method: str, route: Mapping[str, Any]) -> Iterator[str]:
     body = route.get("requestBody", {})
     text = body.get("description", "")
     yield from _table("Body", [(kind, "", text) for kind in body.get("content", ())])
-    # FastAPI's own error has another form than the service's.
+    # Without their schemas: FastAPI writes that of its own errors, which the service does not send.
     answers = [(code, "", one["description"]) for code, one in sorted(route["responses"].items())]
     yield from _table("Answers", answers)
     yield "</article>"

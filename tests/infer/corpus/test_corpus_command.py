@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from infer.api import load
 from infer.corpus.__main__ import main
+from infer.corpus.parts import Parts
 from tests.test_doc_blocks import ALL
 from tests.test_doc_commands import commands
 
@@ -105,10 +108,6 @@ def test_a_run_that_is_stopped_goes_on(corpus, start, colours, place):
 
 
 def test_a_bundle_or_setting_that_differs_is_refused(colours, videos, tmp_path, capsys):
-    import pyarrow as pa  # noqa: F401
-
-    from infer.corpus.parts import Parts
-
     with Parts(str(tmp_path / "out"), "parquet", seconds=9) as parts:
         parts.agree({"bundle": "another"})
     command = ["--bundle", str(colours), "--video", str(videos), "--output", str(tmp_path / "out")]
@@ -133,9 +132,8 @@ def test_wrong_use_is_told(options, match, tmp_path, capsys):
 
 
 def test_without_ray_the_extra_is_named(monkeypatch, tmp_path, capsys):
-    real = __import__("importlib.util").util.find_spec
     monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name, *a: None if name == "ray" else real(name, *a)
+        "importlib.util.find_spec", lambda name, *a: None if name == "ray" else find_spec(name, *a)
     )
     assert main(["--video", "a", "--output", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
@@ -144,8 +142,6 @@ def test_without_ray_the_extra_is_named(monkeypatch, tmp_path, capsys):
 
 def test_ray_reports_to_nobody():
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-    import subprocess
-
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     code = "import infer, ray._common.usage.usage_lib as u; print(u.usage_stats_enabled())"
     told = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True)

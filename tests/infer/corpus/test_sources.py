@@ -28,7 +28,7 @@ def test_names_are_those_of_predict(videos, tmp_path):
     source, inputs = named_videos(named, [], None), find_videos(named)
     assert list(source.names) == [row.name for row in inputs.rows if row.video is not None]
     assert dict(source.problems) == dict(inputs.missing)
-    assert len(source) == len(inputs.rows)
+    assert len(source.names) + len(source.problems) == len(inputs.rows)
     assert list(source.notes) == list(inputs.notes)
 
 

@@ -75,7 +75,6 @@ def piece(video: Path, target: Path, start: float, end: float) -> Path:
 def server(serve: Callable[[socket.socket, int], None]) -> Iterator[int]:
     """A TCP server, which calls `serve` with each connection and its number; yields its port."""
     listening = socket.create_server(("127.0.0.1", 0))
-    threads = []
 
     def answer() -> None:
         for number in range(100):
@@ -88,7 +87,6 @@ def server(serve: Callable[[socket.socket, int], None]) -> Iterator[int]:
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
-    threads.append(thread)
     try:
         yield listening.getsockname()[1]
     finally:
