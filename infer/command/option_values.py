@@ -30,17 +30,25 @@ from_one = whole(1, LARGEST_COUNT)
 from_zero = whole(0, LARGEST_COUNT)
 
 
-def above_zero(text: str) -> float:
-    """A number above 0, at most `LARGEST_LIMIT`."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= LARGEST_LIMIT:
-        raise argparse.ArgumentTypeError(
-            f"{_shown(text)} is not a number above 0, up to {LARGEST_LIMIT:g}"
-        )
-    return value
+def up_to(most: float) -> Callable[[str], float]:
+    """What reads a number above 0, up to `most`."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(
+                f"{_shown(text)} is not a number above 0, up to {most:g}"
+            )
+        return value
+
+    return read
+
+
+above_zero = up_to(LARGEST_LIMIT)
+share = up_to(1)
 
 
 def _shown(text: str) -> str:

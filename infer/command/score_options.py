@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..bundle.bundle import Bundle
+from .option_values import share
 
 
 def add_score_options(parser: argparse.ArgumentParser, *, goal: str) -> None:
@@ -52,14 +53,3 @@ def goal_threshold(args: argparse.Namespace, bundle: Bundle) -> float | None:
     if args.precision_goal is None:
         return None
     return bundle.needed_confidence().threshold(args.precision_goal)
-
-
-def share(text: str) -> float:
-    """A number above 0, up to 1."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not 0 < found <= 1:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number above 0, up to 1")
-    return found

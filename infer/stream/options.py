@@ -11,9 +11,9 @@ from ..command.parser import Parser
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command line of a program of that name."""
-    from ..command.option_values import above_zero, from_one, from_zero
+    from ..command.option_values import above_zero, from_one, from_zero, share
     from ..command.runtime_options import add_runtime_options
-    from ..command.score_options import add_score_options, share
+    from ..command.score_options import add_score_options
     from ..containers.limits import LIMITS
     from .records import FORMATS
 
