@@ -65,6 +65,14 @@ def limits_of(args: argparse.Namespace) -> Limits:
     return Limits(**{one.name: getattr(args, f"max_{one.name}") for one in fields(Limits)})
 
 
+def isolation_of(args: argparse.Namespace) -> tuple[float, int]:
+    """Seconds, and bytes of memory, that the reading of a video may take with `--isolate`."""
+    from ..isolation.reading import MEMORY, SECONDS
+
+    memory = args.read_memory << 20 if args.read_memory else MEMORY
+    return args.read_timeout or SECONDS, memory
+
+
 def check_reading_options(args: argparse.Namespace) -> None:
     """Raises ClipDuetError where an option is given without the one that it belongs to."""
     for name in ("read_timeout", "read_memory"):
@@ -100,9 +108,8 @@ def reader(
             path, spec, frames=claimed.get(path), limits=limits, threads=threads
         )
         return
-    from ..isolation.reading import MEMORY, SECONDS, IsolatedReading
+    from ..isolation.reading import IsolatedReading
 
-    seconds = args.read_timeout or SECONDS
-    memory = args.read_memory << 20 if args.read_memory else MEMORY
+    seconds, memory = isolation_of(args)
     with IsolatedReading(workers, limits=limits, seconds=seconds, memory=memory) as reading:
         yield lambda path, spec: reading.load(path, spec, frames=claimed.get(path))

@@ -120,21 +120,21 @@ def _source(args: argparse.Namespace) -> Source:
 
 def _settings(args: argparse.Namespace, bundle: Bundle) -> tuple[ReadSettings, NetworkSettings]:
     from ..bundle.bundle import BUNDLE_JSON
-    from ..command.reading_options import limits_of
+    from ..command.reading_options import isolation_of, limits_of
     from ..command.score_options import temperature_for
-    from ..isolation.reading import MEMORY, SECONDS
     from ..system.files import sha256_of
     from .network import NetworkSettings
     from .reading import ReadSettings, usual_block
 
     spec = bundle.spec.with_views(args.num_clips)
+    seconds, memory = isolation_of(args)
     reading = ReadSettings(
         spec,
         limits_of(args),
         args.isolate,
-        args.read_timeout or SECONDS,
-        args.read_memory << 20 if args.read_memory else MEMORY,
-        args.block or usual_block(spec),
+        seconds=seconds,
+        memory=memory,
+        block=args.block or usual_block(spec),
     )
     network = NetworkSettings(
         bundle=os.path.abspath(bundle.root),

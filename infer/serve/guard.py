@@ -87,9 +87,10 @@ def _is_of_another_site(scope: Scope) -> bool:
 
 def _has_body(scope: Scope) -> bool:
     """Whether a body is announced; one of GET must arrive as well, or its connection is closed."""
-    said = {(name, value) for name, value in scope["headers"]}
-    names = {name for name, value in said - {(b"content-length", b"0")}}
-    return not names.isdisjoint((b"content-length", b"transfer-encoding"))
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in scope["headers"]
+    )
 
 
 class _Exchange:
