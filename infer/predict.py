@@ -18,11 +18,11 @@ if __package__ in (None, ""):  # run as a file: Python put infer/ first, the pac
 
     __package__ = infer.__name__
 
-from .command.output import FORMATS  # noqa: E402
-from .command.parser import Parser  # noqa: E402
-from .command.runner import command, run_and_exit  # noqa: E402
-from .system.log import logger  # noqa: E402
-from .system.terminal import has_stdout  # noqa: E402
+from .command.output import FORMATS
+from .command.parser import Parser
+from .command.runner import command, run_and_exit
+from .system.log import logger
+from .system.terminal import has_stdout
 
 if TYPE_CHECKING:
     from .bundle.bundle import Bundle
