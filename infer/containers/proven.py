@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from .bits import NotProven, require
 from .formats import MP4
-from .h264_order import H264
-from .mpeg4_pictures import Mpeg4
+from .h264.order import H264
+from .mpeg4.pictures import Mpeg4
 
 _HELD = 1 << 25
 """Bytes of packets that are kept in memory between the look at them and decoding."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from infer.clips.decode import each_frame, read_video
 from infer.containers.bits import NotProven
-from infer.containers.h264_sets import parameter_sets
+from infer.containers.h264.sets import parameter_sets
 
 
 class Made(NamedTuple):

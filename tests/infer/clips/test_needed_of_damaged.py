@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from infer.clips.decode import read_video
 from infer.containers.bits import NotProven
-from infer.containers.h264_pictures import looks_whole, picture
-from infer.containers.h264_sets import parameter_sets
+from infer.containers.h264.pictures import looks_whole, picture
+from infer.containers.h264.sets import parameter_sets
 from tests.infer.clips.choices import PICKS, read_or_why, uniform
 from tests.infer.clips.made import (
     LESS,

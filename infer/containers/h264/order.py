@@ -18,13 +18,13 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
-from .bits import require
-from .formats import MP4
-from .h264_pictures import Picture, looks_whole, picture
-from .h264_sets import ParameterSets, parameter_sets
-from .ranks import ORDER, ranks
+from ..bits import require
+from ..formats import MP4
+from .pictures import Picture, looks_whole, picture
+from .sets import ParameterSets, parameter_sets
 
 _MOST_REORDERED = 16
+_ORDER = "time stamps that are not in the order of the pictures"
 _sets_of = functools.lru_cache(64)(parameter_sets)  # clips of one encoder have the same
 
 
@@ -41,7 +41,7 @@ class H264:
     def numbers(self, packets: Sequence[Any]) -> list[int]:
         """As which frame each picture is shown, in the order of decoding. Raises NotProven."""
         self._packets = packets
-        self._times, numbers = ranks(packets)
+        self._times, numbers = _ranks(packets)
         if self._sets.sequence.reorder is None:
             declared = self._has_table == len(packets)
             require(declared, "how far pictures are reordered is not declared")
@@ -50,7 +50,7 @@ class H264:
     def needs(self) -> list[tuple[int, ...]]:
         """Places of the pictures that each one needs. Raises NotProven."""
         declared = self._sets.sequence.reorder
-        order = _Order(self._sets, reordered(self._times) if declared is None else declared)
+        order = _Order(self._sets, _reordered(self._times) if declared is None else declared)
         found: list[tuple[int, ...]] = []
         referred: tuple[int, ...] = ()  # it needs the one before in turn
         for k, (packet, time) in enumerate(zip(self._packets, self._times, strict=True)):
@@ -72,7 +72,23 @@ class H264:
         return self._packets[place]
 
 
-def reordered(times: Sequence[int]) -> int:
+def _ranks(packets: Sequence[Any]) -> tuple[list[int], list[int]]:
+    """Time stamps of packets, and the place of each among them.
+
+    Raises:
+        NotProven: there are none, or they are not unique, or the first packet's is not the first.
+    """
+    times = [packet.pts for packet in packets]
+    require(None not in times, "a packet has no time stamp")
+    order = sorted(range(len(times)), key=times.__getitem__)
+    numbers = [0] * len(times)
+    for number, k in enumerate(order):
+        numbers[k] = number
+    require(len(set(times)) == len(times) and numbers[0] == 0, _ORDER)
+    return times, numbers
+
+
+def _reordered(times: Sequence[int]) -> int:
     """How many pictures must wait so that all are shown in the order of their time stamps.
 
     Raises:
@@ -85,7 +101,7 @@ def reordered(times: Sequence[int]) -> int:
         most = max(most, len(latest) - place)
         latest.insert(place, time)
         del latest[: -(_MOST_REORDERED + 1)]
-    require(most <= _MOST_REORDERED, ORDER)
+    require(most <= _MOST_REORDERED, _ORDER)
     return most
 
 
@@ -128,7 +144,7 @@ class _Order:
     def _show(self) -> None:
         following = heapq.heappop(self._waiting)
         if self._shown is not None:
-            require(following[:2] > self._shown[:2] and following[2] > self._shown[2], ORDER)
+            require(following[:2] > self._shown[:2] and following[2] > self._shown[2], _ORDER)
         self._shown = following
 
     def _count(self, one: Picture) -> int:

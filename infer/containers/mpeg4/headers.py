@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .bits import Bits, require
+from ..bits import Bits, require
 
 USER_DATA, GROUP, SEQUENCE, VOP = 0xB2, 0xB3, 0xB0, 0xB6
 LAYERS = range(0x20, 0x30)

@@ -15,8 +15,8 @@ from typing import Any
 
 import av
 
-from .bits import NotProven, require
-from .mpeg4_headers import (
+from ..bits import NotProven, require
+from .headers import (
     B_VOP,
     GROUP,
     I_VOP,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .bits import Bits, BitsEnd, NotProven, require
-from .h264_sets import ParameterSets, PictureSet, SequenceSet
+from ..bits import Bits, BitsEnd, NotProven, require
+from .sets import ParameterSets, PictureSet, SequenceSet
 
 _SLICE, _IDR_SLICE, _SEQUENCE_SET, _PICTURE_SET = 1, 5, 7, 8
 _IGNORED = frozenset((6, 9, 12))  # supplemental information, delimiters, filler
