@@ -40,8 +40,7 @@ def onnx_metadata(
     `classes` is a list of names by index; `sampling` and `preprocess` are the parts of `spec` in
     bundle.json; `layout` says what goes in and comes out, and `versions` what wrote the file
     (`version`: of this package); `confidence`, where it is given, is the entry of bundle.json. The
-    last three are for people and other programs, and are not
-    compared with bundle.json: the graph itself says the same.
+    last three are for people and other programs, and are not compared with bundle.json.
     """
     values = {
         CLASSES: list(classes),

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .decode import Frames
 from .jpeg import jpeg
+from .rgb import Frames
 
 QUALITY = 70
 GAP, GREY = 2, 128

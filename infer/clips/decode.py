@@ -178,6 +178,7 @@ def _needed(
         return None
     if not wanted or not all(0 <= k < packets.frames for k in wanted):
         packets.give_up("frames that the file does not announce")
+        return None
     frames = packets.frames
     got = decode_needed(path, stream, packets, set(wanted), each, limits, threads)
     if got is None:

@@ -64,8 +64,8 @@ def decode_needed(
         return None
     # An error that it would go on after is one here: what it leaves out of a picture may look
     # otherwise after other pictures.
-    stream.codec_context.options = {**stream.codec_context.options, "err_detect": "explode"}
     context = stream.codec_context
+    context.options = {**context.options, **packets.options, "err_detect": "explode"}
     # State of MPEG-4's decoder that follows all pictures differs between threads.
     pays = context.width * context.height * len(needed) >= FOR_THREADS
     if threads > 1 and context.name == "h264" and pays:

@@ -8,7 +8,7 @@ nothing from FFmpeg's probing of a file are decoded as they were read, so that i
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Protocol
 
 from .bits import NotProven, require
@@ -31,6 +31,10 @@ _ODD = ("new_extradata", "param_change", "skip_samples")
 
 class Proof(Protocol):
     """What the pictures of a stream need. Pictures are counted in the order of decoding."""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Of FFmpeg's decoder, for pictures of which others are left out; behind `numbers`."""
 
     def numbers(self, packets: Sequence[Any]) -> list[int]:
         """As which frame each picture is shown. Raises NotProven."""
@@ -121,6 +125,11 @@ class Packets:
     def frames(self) -> int:
         """How many frames there are; 0 where it is not proven."""
         return len(self._numbers)
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Of FFmpeg's decoder, for the packets of `needed`."""
+        return {} if self._proof is None else self._proof.options
 
     def needed(self, wanted: Set[int]) -> list[Any] | None:
         """The packets that are to be decoded, in order, so that frames of these numbers come out.

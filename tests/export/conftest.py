@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,15 +16,14 @@ import yaml
 
 from export.assemble.bundle import ExportOptions, export_bundle
 from export.verify.parity import randomise
-from infer.system.hardware import cpu
+from infer.runtimes.known_answers import saturates
 from train.config.load import Config, load_config
 from train.distill.build_recognizer import build_recognizer
 from train.distill.recognizers import Recognizer
 
 SEGMENTS, CROP, CLASSES = 4, 32, 5
-SATURATES = platform.machine() == "x86_64" and not {"avx_vnni", "avx512_vnni"} & set(cpu().features)
-"""Whether runtimes here add products of 8 bits in 16, which saturates: without VNNI. Weights of 7
-bits do not, so that numbers can be compared on every processor."""
+SATURATES = saturates()
+"""Weights of 7 bits do not, so that numbers can be compared on every processor."""
 
 
 def student(**backbone: Any) -> dict[str, Any]:

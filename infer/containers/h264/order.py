@@ -15,7 +15,7 @@ from __future__ import annotations
 import bisect
 import functools
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..bits import require
@@ -37,6 +37,11 @@ class H264:
         self._has_table = container.format.name == MP4 and stream.frames
         self._packets: Sequence[Any] = ()
         self._times: list[int] = []
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """None."""
+        return {}
 
     def numbers(self, packets: Sequence[Any]) -> list[int]:
         """As which frame each picture is shown, in the order of decoding. Raises NotProven."""

@@ -9,13 +9,13 @@ Names are those of the standard (ISO/IEC 14496-2, 6.2).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import av
 
 from ..bits import NotProven, require
+from .encoders import Encoder, encoder_of
 from .headers import (
     B_VOP,
     GROUP,
@@ -37,15 +37,7 @@ from .headers import (
 
 _PLACEHOLDER = 19
 """Bytes that a packet has at most which stands for a packed picture."""
-_PACKED = re.compile(rb"DivX\d+(?:Build|b)\d+p")
-_KNOWN = re.compile(rb"DivX\d|XviD\d")
 _TAGS = frozenset(("xvid", "divx", "dx50", "fmp4", "mp4v", "\0\0\0\0"))
-_SETTLED = 18
-"""Pictures after which FFmpeg's guess of how an encoder ends pictures survives one damaged picture.
-
-It counts down by 1 for each that ends as the standard says, and up by at most 16 for another; above
--2 it decodes the following pictures in another way.
-"""
 _PACKING = "packed B-frames that do not follow one another"
 
 
@@ -61,7 +53,7 @@ class Mpeg4:
         for code, begin, end in units(extradata):
             if code != VOP:
                 self._learn(code, extradata[begin:end])
-        self._packed = False
+        self._encoder = Encoder("", packs=False, skips=False)  # until the first packet says it
         self._data: list[Any] = []
         self._kinds = bytearray()
         self._forced: set[int] = set()
@@ -74,17 +66,22 @@ class Mpeg4:
             self._layer = layer
         self._known.add(unit)
 
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Of FFmpeg's decoder: which bugs of the encoder to work around."""
+        return {"bug": self._encoder.bugs}
+
     def numbers(self, packets: Sequence[Any]) -> list[int]:
         """As which frame each picture is shown, in the order of decoding. Raises NotProven."""
         waiting: bytes | None = None  # a packed picture
         for k, packet in enumerate(packets):
             data = bytes(packet)
-            if len(data) == 1 and (waiting or self._has_known_encoder()):
+            if len(data) == 1 and (waiting or self._encoder.skips):
                 vops: list[bytes] = []  # a placeholder
             else:
                 vops = self._vops(data, first=k == 0, waits=waiting is not None)
             if waiting is None:
-                require(len(vops) <= 1 + self._packed, _PACKING)
+                require(len(vops) <= 1 + self._encoder.packs, _PACKING)
                 if len(vops) == 2:
                     self._forced.add(len(self._data))
                     # Some encoders end a picture so that a decoder reads on into what follows.
@@ -119,7 +116,7 @@ class Mpeg4:
     def may_be_left_out(self, place: int) -> bool:
         """Whether nothing but the picture itself suffers if it is damaged."""
         # An error before a packed picture may make FFmpeg lose that one too.
-        return place >= _SETTLED and place not in self._forced
+        return place not in self._forced
 
     def packet(self, place: int) -> Any:
         """What the decoder gets."""
@@ -130,9 +127,6 @@ class Mpeg4:
         if self._layer is None:
             raise NotProven("no video object layer")
         return self._layer
-
-    def _has_known_encoder(self) -> bool:
-        return any(unit[3] == USER_DATA and _KNOWN.match(unit, 4) for unit in self._known)
 
     def _vops(self, data: bytes, *, first: bool, waits: bool) -> list[bytes]:
         """The pictures of a packet; checks what stands before, between and behind them."""
@@ -156,9 +150,7 @@ class Mpeg4:
                 require(unit in self._known, "parameters change")
         require(len(vops) > 0 and max(groups, layers) <= 1 and data.startswith(START), RARE)
         if first:
-            self._packed = any(
-                unit[3] == USER_DATA and _PACKED.match(unit, 4) for unit in self._known
-            )
+            self._encoder = encoder_of(unit[4:] for unit in self._known if unit[3] == USER_DATA)
         if groups and kind_of(vops[0]) != I_VOP:
             raise NotProven(RARE)
         return vops

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -32,6 +33,8 @@ class Made(NamedTuple):
     """Without a word in its parameters about how far pictures are reordered."""
     packed: bool = False
     """B-frames of MPEG-4 lie in packets before their own, as DivX and Xvid pack them."""
+    encoder: bytes = b""
+    """What the encoder of MPEG-4 calls itself instead."""
 
 
 _B = {"bf": "3", "preset": "fast"}
@@ -84,6 +87,13 @@ MPEG4 = [
     Made("quarter.mp4", "mpeg4", {"bf": "1", "g": "30", "flags": "+qpel"}, True, uneven=True),
     Made("packed.avi", "mpeg4", {"bf": "2", "g": "12"}, True, packed=True),
     Made("packed_1.avi", "mpeg4", {"bf": "1", "g": "8"}, True, packed=True),
+    Made("packed_q.avi", "mpeg4", {"bf": "2", "g": "12", "flags": "+qpel"}, True, packed=True),
+    Made("packed_x.avi", "mpeg4", {"bf": "2"}, True, packed=True, encoder=b"XviD0055"),
+    Made("xvid.avi", "mpeg4", {"bf": "2", "g": "12"}, True, encoder=b"XviD0050"),
+    Made("edges.avi", "mpeg4", {"bf": "2", "g": "12"}, True, encoder=b"Lavc56.60.100"),
+    Made("edges_not.avi", "mpeg4", {"bf": "2", "g": "12"}, True, encoder=b"Lavc57.64.101"),
+    Made("old.avi", "mpeg4", {"g": "12"}, encoder=b"XviD0012"),
+    Made("nameless.avi", "mpeg4", {"flags": "+bitexact"}),
     Made("fields.avi", "mpeg4", {"bf": "2", "flags": "+ildct+ilme"}),
     Made("parts.mp4", "mpeg4", {"data_partitioning": "1"}),
 ]
@@ -144,6 +154,9 @@ def make(folder: Path, made: Made, frames: int = 30, seed: int = 0) -> Path:
         leave_undeclared(path)
     if made.packed:
         pack(path)
+    if made.encoder:
+        name = re.compile(rb"Lavc[\d.]+")
+        path.write_bytes(name.sub(lambda m: made.encoder.ljust(len(m[0])), path.read_bytes()))
     return path
 
 

@@ -21,6 +21,7 @@ from infer.containers.h264.sets import parameter_sets
 from tests.infer.clips.choices import PICKS, read_or_why, uniform
 from tests.infer.clips.made import (
     LESS,
+    make,
     middle_of_a_b_frame,
     named,
     picture_packets,
@@ -78,6 +79,32 @@ def test_packets_that_do_not_follow_one_another_are_decoded_in_full(clip, tmp_pa
         short, info = read_video(copy, pick)
         assert np.array_equal(short, frames) and info == known
         assert info.decoded is None or pick is range
+
+
+def unpadded(packet):
+    """A picture of MPEG-4 without the zero and ones that end it."""
+    data = bytes(packet)
+    changed = av.Packet(data[:-1] + bytes((data[-1] & (data[-1] + 1),)))
+    changed.pts, changed.dts, changed.time_base = packet.dts, packet.dts, packet.time_base
+    changed.is_keyframe = packet.is_keyframe
+    return changed
+
+
+def test_a_picture_that_ends_wrong_is_shown_as_after_all_others(tmp_path):
+    """FFmpeg takes it as it is or conceals it, by how those that it decoded before it ended."""
+
+    def change(packets):
+        wrong = [unpadded(packet) for packet in packets]
+        last = next(k for k in range(50, 60) if bytes(wrong[k]) != bytes(packets[k]))
+        shown.append(last)
+        return [*wrong[:20], *packets[20:last], wrong[last], *packets[last + 1 :]]
+
+    shown = []
+    copy = remuxed(make(tmp_path, named("p.avi"), frames=60), tmp_path / "a.avi", change)
+    frames, known = read_video(copy, lambda n: shown, every_frame=True)
+    assert known.damaged and known.frames == 60
+    short, info = read_video(copy, lambda n: shown)
+    assert np.array_equal(short, frames) and info == known
 
 
 def test_every_bit_of_a_slice_header_may_be_wrong(clip, tmp_path):
