@@ -30,15 +30,16 @@ from benchmarks.deployments.deployment import choose_deployments
 from benchmarks.deployments.logits import Logits, logits_path, write_logits
 from benchmarks.gate.conditions import CONDITIONS, parse_requirements
 from benchmarks.gate.flipped_clips import Sheets, contact_sheets
-from benchmarks.gate.listed_clips import answer_listed
+from benchmarks.gate.listed_clips import answer_listed, as_they_are, read_listed
 from benchmarks.gate.options import (
+    add_clips,
     add_deployments,
     add_exit,
-    add_list,
     add_models,
     add_resamples,
     add_rule,
     add_work,
+    clips_problems,
     exit_status,
     inputs,
     load_bundles,
@@ -60,7 +61,6 @@ from export import option_limits as limits
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.system.files import check_writable, real_path, write_text
-from train.config.options import add_override
 
 NUMBERS = {
     **TIMING,
@@ -125,14 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add_models(parser)
-    add("--data", type=Path, help="list of labelled test clips")
-    add("-c", "--config", metavar="FILE",
-        help="instead: the test list of this config, with its root, format and suffix")  # fmt: skip
-    add_override(parser)
-    add("--folds", type=Path, metavar="FILE",
-        help="instead: folds.json of a study with --folds; --baseline and --student then name a "
-        "bundle for each fold, of several seeds one seed after another")  # fmt: skip
-    add_list(parser)
+    add_clips(parser)
     add_out(parser, "reports/gain/results.json")
     add_deployments(parser, default="all that run here")
     add_rule(parser)
@@ -191,8 +184,16 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits, Sheets | N
         backends=[name for names in options.backends for name in names],
         cells=[key for keys in options.cells for key in keys],
     )
-    clips = answer_listed(options, bundles, choice, answer_cache_folder(options.out))
-    answered, datasets = clips.answered, clips.datasets
+    clips = read_listed(options, bundles)
+    answered, datasets = answer_listed(
+        clips,
+        bundles,
+        choice.cells,
+        as_they_are(clips, answer_cache_folder(options.out), threads=options.threads),
+        threads=options.threads,
+        workers=options.workers,
+        asked=choice.cells if options.cells else (),
+    )
     example = answered.seen["student"][choice.reference.key][0]
     if len(example.failed) == len(example.paths):
         path, reason = example.failed[0]
@@ -218,7 +219,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits, Sheets | N
     cells = cell_rows(bundles, usable, answered, rule, bootstrap, require)
     sheets = None
     if options.sheets:
-        every_clip, keys = clips.dataset(first["student"].spec), [cell.key for cell in usable]
+        spec, keys = first["student"].spec, [cell.key for cell in usable]
+        every_clip = datasets[spec] if clips.folds is None else clips.dataset(spec)
         sheets = contact_sheets(answered.seen, keys, every_clip, most=options.sheets)
     student_clips = datasets[first["student"].spec]
     layers = layer_record(first["student"], usable, student_clips, threads=options.threads)
@@ -230,7 +232,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits, Sheets | N
             student_clips,
             Timing(options.batch, options.seconds, options.repetitions, options.seed),
             threads=options.threads,
-            suffix=options.suffix if clips.folds is None else clips.folds.record["suffix"],
+            suffix=clips.suffix,
         )
     results = {
         **header(FORMAT, FORMAT_VERSION),
@@ -275,13 +277,9 @@ def _check_numbers(options: argparse.Namespace) -> None:
     wrong += parse_requirements(options.require)[1] + chosen_names(options.perturb)[1]
     if options.perturb:
         wrong += limits.folder_problems("perturb", perturbed_folder(options.out))
-        if options.folds is not None:
-            wrong.append("--perturb takes the clips of a list, --data; not those of --folds")
     out = real_path(options.out)
-    if (options.data is None) == (options.folds is None):
-        what = "--data, a list, --config, a config with a test list, and --folds, those of a study"
-        wrong.append(f"give one of {what}")
-    read = inputs(options, options.data, options.folds)
+    wrong += clips_problems(options)
+    read = inputs(options)
     if out.is_dir() or any(one in (*_written(out), *out.parents) for one in read):
         wrong.append(f"--out is {options.out}; allowed: a file that is no input, in no bundle")
     if options.report is not None:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.deployments.answer_cache import gate_cache
-from benchmarks.deployments.answers import Answered, Bundles, answer_all, shared_datasets
+from benchmarks.deployments.answer_cache import AnswerCache
+from benchmarks.deployments.answers import Answered, Bundles, answer_all
 from benchmarks.deployments.deployment import Deployment
 from infer.bundle.bundle import Bundle
 from infer.clips.spec import ClipSpec
-from train.data.dataset import ClipDataset
 from train.data.fold_lists import FoldLists
 from train.data.lists import Sample
-from train.evaluation.evaluate import Evaluation
+from train.evaluation.evaluate import Evaluation, ListedClips
 
-Datasets = Mapping[ClipSpec, ClipDataset]
+Clips = TypeVar("Clips", bound=ListedClips)
+See: TypeAlias = Callable[[Bundles, Sequence[Sample]], tuple[Mapping[ClipSpec, Clips], AnswerCache]]
+"""How samples are seen by bundles: a dataset for each of their specs, and the answers kept."""
 
 
 def check_folds(bundles: Bundles, lists: FoldLists) -> None:
@@ -45,33 +46,35 @@ def answer_folds(
     bundles: Bundles,
     cells: Sequence[Deployment],
     lists: FoldLists,
+    see: See[Clips],
     *,
     threads: int,
     workers: int,
-    cache: Path,
     asked: Sequence[Deployment] = (),
-) -> tuple[Answered, Datasets]:
+    progress: str = "accuracy",
+) -> tuple[Answered, Mapping[ClipSpec, Clips]]:
     """What every seed answers to all clips, in their order; and the clips that fold 1 tests.
 
     Args:
         bundles: by model, one for each fold of each seed, seeds one after another.
         cells: what to run, the reference first.
         lists: the folds.
+        see: how the clips of a fold are seen by its networks.
         threads: CPU threads of the network.
         workers: threads that read ahead.
-        cache: folder of the answers of earlier runs.
         asked: cells that were asked for by name.
+        progress: words before the progress bars.
 
     Raises:
         BenchmarkError: see `benchmarks.deployments.answers.answer_all`.
     """
     classes = len(bundles["student"][0].classes)
     parts: dict[int, Answered] = {}
-    first: Datasets = {}
+    first: Mapping[ClipSpec, Clips] = {}
     for fold in range(1, lists.number + 1):
         own = of_fold(bundles, lists, fold)
         samples = lists.read(fold, "test", num_classes=classes)
-        datasets = shared_datasets(own, samples, frames_suffix(lists))
+        datasets, cache = see(own, samples)
         first = first or datasets
         parts[fold] = answer_all(
             own,
@@ -79,8 +82,9 @@ def answer_folds(
             datasets,
             threads=threads,
             workers=workers,
-            cache=gate_cache(cache, samples, threads=threads),
+            cache=cache,
             asked=asked,
+            progress=f"{progress}, fold {fold}",
         )
     return _joined(parts, cells, lists, lists.samples(num_classes=classes)), first
 

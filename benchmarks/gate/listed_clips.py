@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,16 @@ from typing import Any
 from benchmarks.deployments.accuracy import MODELS
 from benchmarks.deployments.answer_cache import gate_cache
 from benchmarks.deployments.answers import Answered, Bundles, answer_all, shared_datasets
-from benchmarks.deployments.deployment import Choice
+from benchmarks.deployments.deployment import Deployment
 from benchmarks.deployments.fold_answers import (
-    Datasets,
+    Clips,
+    See,
     answer_folds,
     check_folds,
     frames_suffix,
 )
 from benchmarks.gate.results.records import bundle_record
-from benchmarks.stats.resample import Groups
+from benchmarks.stats.resample import Groups, groups_of
 from infer.clips.spec import ClipSpec
 from train.data.dataset import ClipDataset
 from train.data.fold_lists import FoldLists, read_folds
@@ -27,28 +28,29 @@ from train.data.lists import Sample, read_list
 
 
 @dataclass(frozen=True)
-class ListedAnswers:
-    """Clips and answers.
+class Listed:
+    """Clips.
 
     Attributes:
         file: the list, or `folds.json`.
         root: folder that its paths start from.
+        suffix: name pattern of the pictures of frame folders.
         samples: the clips.
-        answered: what every model, of folds every seed, answers to each of them.
-        datasets: clips to time with; of folds those that the first tests.
         folds: that the clips were split into, or None.
-        groups: of clips that are drawn together, or None.
         data: what else the result's `data` holds.
     """
 
     file: Path
     root: Path | None
+    suffix: str
     samples: list[Sample]
-    answered: Answered
-    datasets: Datasets
     folds: FoldLists | None = None
-    groups: Groups | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> Groups | None:
+        """Of clips that are drawn together."""
+        return groups_of(self.data)
 
     def pairs(self, bundles: Bundles) -> list[dict[str, Any]]:
         """The bundles of each pair; of folds those of the first stand for a seed."""
@@ -60,9 +62,7 @@ class ListedAnswers:
 
     def dataset(self, spec: ClipSpec) -> ClipDataset:
         """All clips, sampled and preprocessed by a spec of the bundles."""
-        if self.folds is None:
-            return self.datasets[spec]
-        return ClipDataset(self.samples, spec, train=False, suffix=frames_suffix(self.folds))
+        return ClipDataset(self.samples, spec, train=False, suffix=self.suffix)
 
     def folds_record(self, bundles: Bundles) -> dict[str, Any]:
         """`folds` of the result: their number and, by seed and fold, the bundles; or nothing."""
@@ -78,56 +78,76 @@ class ListedAnswers:
         return {"folds": {"number": number, **own, "bundles": rows}}
 
 
-def answer_listed(
-    options: argparse.Namespace, bundles: Bundles, choice: Choice, cache: Path
-) -> ListedAnswers:
-    """Read the clips that the gate's options name and let all models answer them.
+def read_listed(options: argparse.Namespace, bundles: Bundles) -> Listed:
+    """Read the clips that the gate's options name.
 
     Raises:
-        BenchmarkError: see `benchmarks.deployments.answers.answer_all`.
+        BenchmarkError: there is no bundle for each fold of each seed.
         ListError: the list cannot be read.
         FoldsError: the folds cannot be read.
     """
-    asked = choice.cells if options.cells else ()
     classes = len(bundles["student"][0].classes)
-    if options.folds is not None:
-        lists = read_folds(options.folds)
-        check_folds(bundles, lists)
-        answered, datasets = answer_folds(
-            bundles,
-            choice.cells,
-            lists,
-            threads=options.threads,
-            workers=options.workers,
-            cache=cache,
-            asked=asked,
+    if options.folds is None:
+        samples = read_list(
+            options.data,
+            root=options.root,
+            format=options.format,
+            num_classes=classes,
+            suffix=options.suffix,
         )
-        clips = lists.record["clips"]
-        return ListedAnswers(
-            lists.file,
-            lists.root,
-            lists.samples(num_classes=classes),
-            answered,
-            datasets,
-            folds=lists,
-            groups=Groups.of(clips["groups"]),
-            data={"groups": clips["groups"], "fold": clips["fold"]},
-        )
-    samples = read_list(
-        options.data,
-        root=options.root,
-        format=options.format,
-        num_classes=classes,
-        suffix=options.suffix,
+        return Listed(options.data, options.root, options.suffix, samples)
+    lists = read_folds(options.folds)
+    check_folds(bundles, lists)
+    of_clips = lists.record["clips"]
+    return Listed(
+        lists.file,
+        lists.root,
+        frames_suffix(lists),
+        lists.samples(num_classes=classes),
+        folds=lists,
+        data={"groups": of_clips["groups"], "fold": of_clips["fold"]},
     )
-    datasets = shared_datasets(bundles, samples, options.suffix)
+
+
+def as_they_are(listed: Listed, cache: Path, *, threads: int) -> See[ClipDataset]:
+    """See clips as deployment does; answers are kept in a folder."""
+
+    def see(
+        bundles: Bundles, samples: Sequence[Sample]
+    ) -> tuple[Mapping[ClipSpec, ClipDataset], Any]:
+        kept = gate_cache(cache, samples, threads=threads)
+        return shared_datasets(bundles, samples, listed.suffix), kept
+
+    return see
+
+
+def answer_listed(
+    listed: Listed,
+    bundles: Bundles,
+    cells: Sequence[Deployment],
+    see: See[Clips],
+    *,
+    threads: int,
+    workers: int,
+    asked: Sequence[Deployment] = (),
+    progress: str = "accuracy",
+) -> tuple[Answered, Mapping[ClipSpec, Clips]]:
+    """What every model, of folds every seed, answers to each clip; and clips to time with.
+
+    The latter are those of the list, of folds those that the first tests. The arguments are those
+    of `benchmarks.deployments.fold_answers.answer_folds`.
+
+    Raises:
+        BenchmarkError: see `benchmarks.deployments.answers.answer_all`.
+    """
+    if listed.folds is not None:
+        return answer_folds(
+            bundles, cells, listed.folds, see,
+            threads=threads, workers=workers, asked=asked, progress=progress,
+        )  # fmt: skip
+    datasets, cache = see(bundles, listed.samples)
     answered = answer_all(
-        bundles,
-        choice.cells,
-        datasets,
-        threads=options.threads,
-        workers=options.workers,
-        cache=gate_cache(cache, samples, threads=options.threads),
-        asked=asked,
-    )
-    return ListedAnswers(options.data, options.root, samples, answered, datasets)
+        bundles, cells, datasets,
+        threads=threads, workers=workers, cache=cache, asked=asked, progress=progress,
+    )  # fmt: skip
+    return answered, datasets

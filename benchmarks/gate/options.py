@@ -18,6 +18,7 @@ from infer.containers.decoder import decoder_warning, installed
 from infer.system.errors import ClipDuetError, listed
 from infer.system.log import logger
 from train.config.list_format import FORMATS
+from train.config.options import add_override
 
 log = logger(__name__)
 
@@ -34,9 +35,16 @@ def add_models(parser: argparse.ArgumentParser) -> None:
         help="bundle of the DML student, as many and in the same order")  # fmt: skip
 
 
-def add_list(parser: argparse.ArgumentParser) -> None:
-    """`--root`, `--format` and `--suffix` of a list."""
+def add_clips(parser: argparse.ArgumentParser) -> None:
+    """The clips: `--data` with what else names a list, `--config` or `--folds`."""
     add = parser.add_argument
+    add("--data", type=Path, help="list of labelled test clips")
+    add("-c", "--config", metavar="FILE",
+        help="instead: the test list of this config, with its root, format and suffix")  # fmt: skip
+    add_override(parser)
+    add("--folds", type=Path, metavar="FILE",
+        help="instead: folds.json of a study with --folds; --baseline and --student then name a "
+        "bundle for each fold, of several seeds one seed after another")  # fmt: skip
     add("--root", type=Path, default=None, help="folder that the list's paths start from")
     add("--format", choices=FORMATS, default=LIST["format"], help="format of the list")
     add("--suffix", default=LIST["suffix"],
@@ -63,6 +71,17 @@ def take_list_of_config(options: argparse.Namespace) -> None:
         raise BenchmarkError(f"{cfg.source}: DATASET has no test list; give one with --data")
     options.data, options.root = files.list_file, files.root
     options.format, options.suffix = files.format, files.suffix
+
+
+def clips_problems(options: argparse.Namespace) -> list[str]:
+    """Sentences where not one of a list and folds is given, or more is said of folds."""
+    if (options.data is None) == (options.folds is None):
+        what = "--data, a list, --config, a config with a test list, and --folds, those of a study"
+        return [f"give one of {what}"]
+    if options.folds is None:
+        return []
+    named = [name for name in ("root", "format", "suffix") if getattr(options, name) != LIST[name]]
+    return [f"--folds and --{name}: folds name their {name}; leave out --{name}" for name in named]
 
 
 def add_deployments(parser: argparse.ArgumentParser, *, default: str) -> None:
@@ -135,9 +154,9 @@ def rule_problems(options: argparse.Namespace) -> list[str]:
     return wrong
 
 
-def inputs(options: argparse.Namespace, *lists: Path | None) -> list[Path]:
-    """The real paths of all bundles, and of those lists that are given: what is only read."""
-    given = [path for path in lists if path is not None]
+def inputs(options: argparse.Namespace) -> list[Path]:
+    """The real paths of all bundles, and of the list or folds: what is only read."""
+    given = [path for path in (options.data, options.folds) if path is not None]
     given += [path for model in MODELS for path in getattr(options, model)]
     return [Path(os.path.realpath(path)) for path in given]
 

@@ -16,15 +16,17 @@ from pathlib import Path
 from benchmarks import EXTRA
 from benchmarks.common.command import RESAMPLES, add_out, take_signals
 from benchmarks.gate.options import (
+    add_clips,
     add_deployments,
     add_exit,
-    add_list,
     add_models,
     add_resamples,
     add_rule,
     add_work,
+    clips_problems,
     inputs,
     rule_problems,
+    take_list_of_config,
 )
 from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
 from benchmarks.perturb.run import RESULT, measure_into, verdict_status
@@ -49,11 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 nothing fails, 1 a verdict fails or something was not measured, 2 wrong use.
     """
     options = _parser().parse_args(arguments)
+    take_list_of_config(options)
     names, wrong = chosen_names(options.perturb)
     wrong += limits.number_problems(vars(options), NUMBERS) + rule_problems(options)
+    wrong += clips_problems(options)
+    if options.clips and options.folds is not None:
+        wrong.append("--clips takes some clips of a list; allowed with --folds: 0, all of them")
     wrong += limits.folder_problems("out", options.out)
     out = Path(os.path.realpath(options.out))
-    if any(one in (out, out / RESULT, *out.parents) for one in inputs(options, options.data)):
+    if any(one in (out, out / RESULT, *out.parents) for one in inputs(options)):
         wrong.append(f"--out is {options.out}; allowed: a folder that is no input, in no bundle")
     limits.refuse(wrong)
     take_signals()
@@ -71,8 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add_models(parser)
-    add("--data", type=Path, required=True, help="list of labelled test clips")
-    add_list(parser)
+    add_clips(parser)
     add("--perturb", nargs="+", default=[ALL], metavar="NAME",
         help=f"{', '.join(PERTURBATIONS)}, or {ALL} (default)")  # fmt: skip
     add("--clips", type=int, default=0, metavar="N",

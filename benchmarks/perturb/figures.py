@@ -104,6 +104,7 @@ def figures(
                 row["verdict"] = cell_verdict(
                     models, cell, reference, truth, rule, four,
                     gain_is_real=gain_is_real, same=cell in same.get(name, ()),
+                    groups=bootstrap.get("groups"),
                 )  # fmt: skip
             rows.append(row)
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,14 @@ from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header, shown_path
 from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network
-from benchmarks.deployments.answer_cache import gate_cache
-from benchmarks.deployments.answers import (
-    CACHE_BYTES,
-    Answered,
-    Bundles,
-    answer_all,
-    check_bundles,
-    shared_datasets,
-)
+from benchmarks.deployments.answer_cache import AnswerCache, gate_cache
+from benchmarks.deployments.answers import CACHE_BYTES, Answered, Bundles, check_bundles
 from benchmarks.deployments.deployment import Choice, Deployment, choose_deployments
+from benchmarks.deployments.fold_answers import Clips, See
 from benchmarks.deployments.logits import logits_key
+from benchmarks.gate.listed_clips import Listed, answer_listed, as_they_are, read_listed
 from benchmarks.gate.options import load_bundles
-from benchmarks.gate.results.records import bundle_record, choice_record, data_record
+from benchmarks.gate.results.records import choice_record, data_record
 from benchmarks.gate.verdict import Rule
 from benchmarks.perturb.cameras import CLEAN, PERTURBATIONS
 from benchmarks.perturb.clips import PerturbedClips, subset
@@ -36,7 +31,7 @@ from benchmarks.stats.resample import Bootstrap, settings_of
 from infer.bundle.bundle import Bundle
 from infer.clips.spec import ClipSpec
 from infer.system.log import logger
-from train.data.lists import Sample, read_list
+from train.data.lists import Sample
 
 log = logger(__name__)
 
@@ -52,8 +47,9 @@ def measure(
     """Ask every model about every clip under every perturbation.
 
     Args:
-        options: of the command line: `baseline`, `student`, `data`, `root`, `format`, `suffix`,
-            `backends`, `cells`, `threads`, `workers`, `seed`, `resamples`, `keep`, `margin`.
+        options: of the command line: `baseline`, `student`, `data`, `folds`, `root`, `format`,
+            `suffix`, `backends`, `cells`, `threads`, `workers`, `seed`, `resamples`, `keep`,
+            `margin`.
         names: of perturbations.
         count: clips to take, drawn within classes; 0: all.
         cache: folder of answers, those of an earlier run among them.
@@ -65,28 +61,28 @@ def measure(
     Raises:
         BenchmarkError: bundles that cannot be compared, or nothing runs or can be read.
         ListError: the list cannot be read.
+        FoldsError: the folds cannot be read.
     """
     started, load_before = time.perf_counter(), machine.load_average()
     bundles = load_bundles(options)
     check_bundles(bundles)
     every = [bundle for model in MODELS for bundle in bundles[model]]
     choice = _choose(every, options)
-    listed = read_list(
-        options.data,
-        root=options.root,
-        format=options.format,
-        num_classes=len(every[0].classes),
-        suffix=options.suffix,
-    )
-    samples = subset(listed, count, seed=options.seed)
-    answered, logits = {CLEAN: _clean(bundles, choice, samples, options, cache)}, Logits()
-    _collect(logits, CLEAN, answered[CLEAN])
-    cells = [cell for cell in choice.cells if cell.key in answered[CLEAN].seen["student"]]
+    whole = read_listed(options, bundles)
+    clips = replace(whole, samples=subset(whole.samples, count, seed=options.seed))
+    # The answers to the clips as they are: those of the gate, by its own road.
+    see = as_they_are(clips, cache, threads=options.threads)
+    asked = choice.cells if options.cells else ()
+    clean = _answers(CLEAN, clips, bundles, choice.cells, see, options, asked)
+    answered, logits = {CLEAN: clean}, Logits()
+    _collect(logits, CLEAN, clean)
+    cells = [cell for cell in choice.cells if cell.key in clean.seen["student"]]
     problems: dict[str, str] = {}
     for number, name in enumerate(names, start=1):
         begun = time.perf_counter()
         try:
-            answered[name] = _perturbed(name, bundles, cells, samples, options, cache)
+            view = _perturbed(name, clips, options, cache)
+            answered[name] = _answers(name, clips, bundles, cells, view, options)
         except BenchmarkError as error:  # the others may be measured
             problems[name] = str(error)
             log.warning(f"{PERTURBATIONS[name].title} is left out: {error}")
@@ -94,7 +90,7 @@ def measure(
         _collect(logits, name, answered[name])
         seconds = time.perf_counter() - begun
         log.info(f"{number}/{len(names)} {PERTURBATIONS[name].title}: {seconds:.0f} s")
-    example = answered[CLEAN].seen["student"][choice.reference.key][0]
+    example = clean.seen["student"][choice.reference.key][0]
     bootstrap: Bootstrap = {
         "resamples": options.resamples,
         "seed": options.seed,
@@ -111,17 +107,16 @@ def measure(
             "threads": options.threads,
             **settings_of(bootstrap),
         },
-        "pairs": [
-            {model: bundle_record(bundles[model][place]) for model in MODELS}
-            for place in range(len(bundles["student"]))
-        ],
+        "pairs": clips.pairs(bundles),
+        **clips.folds_record(bundles),
         "data": {
-            **data_record(options.data, options.root, samples, example, every[0]),
-            "clips_of_list": len(listed),
+            **data_record(clips.file, clips.root, clips.samples, example, every[0]),
+            **clips.data,
+            "clips_of_list": len(whole.samples),
         },
-        **choice_record(choice, answered[CLEAN].left_out),
+        **choice_record(choice, clean.left_out),
         "perturbations": {
-            name: _record(name, answered.get(name), answered[CLEAN], choice, options.root, problem)
+            name: _record(name, answered.get(name), clean, choice, clips.root, problem)
             for name, problem in {CLEAN: None, **dict.fromkeys(names), **problems}.items()
         },
     }
@@ -148,52 +143,47 @@ def _choose(every: Sequence[Bundle], options: argparse.Namespace) -> Choice:
     )
 
 
-def _clean(
+def _answers(
+    name: str,
+    clips: Listed,
     bundles: Bundles,
-    choice: Choice,
-    samples: Sequence[Sample],
+    cells: Sequence[Deployment],
+    see: See[Clips],
     options: argparse.Namespace,
-    cache: Path,
+    asked: Sequence[Deployment] = (),
 ) -> Answered:
-    """The answers to the clips as they are: those of the gate, by its own road."""
-    return answer_all(
-        bundles,
-        choice.cells,
-        shared_datasets(bundles, samples, options.suffix),
-        threads=options.threads,
-        workers=options.workers,
-        cache=gate_cache(cache, samples, threads=options.threads),
-        asked=choice.cells if options.cells else (),
-        progress=CLEAN,
-    )
+    answered, _ = answer_listed(
+        clips, bundles, cells, see,
+        threads=options.threads, workers=options.workers, asked=asked, progress=name,
+    )  # fmt: skip
+    return answered
 
 
 def _perturbed(
-    name: str,
-    bundles: Bundles,
-    cells: Sequence[Deployment],
-    samples: Sequence[Sample],
-    options: argparse.Namespace,
-    cache: Path,
-) -> Answered:
-    datasets: dict[ClipSpec, PerturbedClips] = {}
-    for spec in {bundle.spec: None for model in MODELS for bundle in bundles[model]}:
-        size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
-        datasets[spec] = PerturbedClips(
-            samples, spec, name=name, seed=options.seed, root=options.root,
-            suffix=options.suffix, cache=size <= CACHE_BYTES,
-        )  # fmt: skip
-    kept = gate_cache(
-        cache,
-        samples,
-        threads=options.threads,
-        perturbation=[name, PERTURBATIONS[name].about, options.seed],
-        drawn_by=[shown_path(sample.path, options.root) for sample in samples],
-    )
-    return answer_all(
-        bundles, cells, datasets, threads=options.threads, workers=options.workers, cache=kept,
-        progress=name,
-    )  # fmt: skip
+    name: str, clips: Listed, options: argparse.Namespace, cache: Path
+) -> See[PerturbedClips]:
+    """See clips as another camera would have taken them."""
+
+    def see(
+        bundles: Bundles, samples: Sequence[Sample]
+    ) -> tuple[dict[ClipSpec, PerturbedClips], AnswerCache]:
+        datasets: dict[ClipSpec, PerturbedClips] = {}
+        for spec in {bundle.spec: None for model in MODELS for bundle in bundles[model]}:
+            size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
+            datasets[spec] = PerturbedClips(
+                samples, spec, name=name, seed=options.seed, root=clips.root,
+                suffix=clips.suffix, cache=size <= CACHE_BYTES,
+            )  # fmt: skip
+        kept = gate_cache(
+            cache,
+            samples,
+            threads=options.threads,
+            perturbation=[name, PERTURBATIONS[name].about, options.seed],
+            drawn_by=[shown_path(sample.path, clips.root) for sample in samples],
+        )
+        return datasets, kept
+
+    return see
 
 
 def _collect(logits: Logits, name: str, answered: Answered) -> None:

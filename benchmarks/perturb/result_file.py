@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.common.result_file import complete, read
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, Rule
 from benchmarks.perturb.figures import figures, word
+from benchmarks.stats.resample import Bootstrap, groups_of
 
 FORMAT, FORMAT_VERSION = "clipduet-perturb", 1
 
@@ -31,7 +32,12 @@ def rows_of(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     measured = {
         name: one for name, one in results["perturbations"].items() if one["problem"] is None
     }
-    bootstrap: Any = {name: given[name] for name in ("resamples", "seed", "level")}
+    bootstrap: Bootstrap = {
+        "resamples": given["resamples"],
+        "seed": given["seed"],
+        "level": given["level"],
+        "groups": groups_of(results["data"]),
+    }
     return figures(
         {name: one["predictions"] for name, one in measured.items()},
         results["data"]["labels"],

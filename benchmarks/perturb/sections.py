@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.sentences.collapses import class_collapse_words, collapse_words
-from benchmarks.gate.sentences.explanations import VERDICTS
+from benchmarks.gate.sentences.explanations import VERDICTS, folds_sentences
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR
 from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Rows
@@ -91,7 +91,7 @@ def _notes(results: Results) -> list[str]:
         "They are not corrected for the number of perturbations. Changes are those from the same "
         "deployment on the clips as they are.",
     ]
-    said += _collapses(results)
+    said += folds_sentences(results) + _collapses(results)
     for one in results["perturbations"].values():
         if one["problem"] is not None:
             said.append(f"{one['title']} was not measured: {one['problem']}")

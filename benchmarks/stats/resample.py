@@ -18,9 +18,9 @@ from __future__ import annotations
 import functools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,12 @@ class Groups:
         """The groups of some clips alone, bool [clips]."""
         left, of_clip = np.unique(self.of_clip[chosen], return_inverse=True)
         return Groups(of_clip.astype(np.int64), self.stratum[left])
+
+
+def groups_of(data: Mapping[str, Any]) -> Groups | None:
+    """The groups of clips of a result file's `data`; None where clips are drawn alone."""
+    names = data.get("groups")
+    return None if names is None else Groups.of(names)
 
 
 class Settings(TypedDict):

@@ -19,7 +19,7 @@ from benchmarks.gate.conditions import examine, settle
 from benchmarks.gate.one_class import collapsed, lost_classes
 from benchmarks.gate.verdict import REFERENCE, judge, reference_row
 from benchmarks.stats.paired import mcnemar_exact
-from benchmarks.stats.resample import Groups, Interval
+from benchmarks.stats.resample import Interval, groups_of
 
 SLACK = 1e-9
 
@@ -38,8 +38,7 @@ def verify(results: Mapping[str, Any], path: Path) -> None:
         for key, models in given.items()
     }
     whole = right[results["reference"]]
-    names = results["data"].get("groups")
-    groups = None if names is None else Groups.of(names)
+    groups = groups_of(results["data"])
     for row in results["cells"]:
         here = right[row["cell"]]
         for model in MODELS:

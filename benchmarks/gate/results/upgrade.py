@@ -28,7 +28,7 @@ from benchmarks.gate.results.check import stored_answers
 from benchmarks.gate.verdict import FAIL, Rule, reference_row
 from benchmarks.stats import paired
 from benchmarks.stats.need import NO_NEED
-from benchmarks.stats.resample import Bootstrap, Groups
+from benchmarks.stats.resample import Bootstrap, groups_of
 from infer.system.log import logger
 
 log = logger("benchmarks.gate")
@@ -48,12 +48,11 @@ def upgraded(results: Mapping[str, Any], path: Path) -> dict[str, Any]:
             the like.
     """
     given, reference = results["conditions"], results["reference"]
-    names = results["data"].get("groups")
     bootstrap: Bootstrap = {
         "resamples": given["resamples"],
         "seed": given["seed"],
         "level": given["level"],
-        "groups": None if names is None else Groups.of(names),
+        "groups": groups_of(results["data"]),
     }
     labels, pairs = np.asarray(results["data"]["labels"]), len(results["pairs"])
     answers: dict[str, dict[str, Any]] = {model: {} for model in MODELS}

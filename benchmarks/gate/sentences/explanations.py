@@ -211,14 +211,7 @@ def sample_and_interval(results: Mapping[str, Any]) -> list[str]:
             f"{conditions['resamples']:,} bootstrap resamples, p-values from McNemar's exact "
             "test. A difference is called real only where both exclude zero."
         )
-    if "folds" in results:
-        number, groups = results["folds"]["number"], len(set(data["groups"]))
-        said.append(
-            f"The clips are those of a cross-validation in {number} folds: each was answered by "
-            "the networks of the fold that tests it, so that every model stands for "
-            f"{number} trainings. Clips of one group go together: resamples draw whole groups, "
-            f"of which there are {groups}."
-        )
+    said += folds_sentences(results)
     said.append(
         "The intervals that decide a verdict are the widest of the bootstrap's and the score "
         "interval's, which reckons with changes that these clips happened not to show"
@@ -232,6 +225,19 @@ def sample_and_interval(results: Mapping[str, Any]) -> list[str]:
             "seeds."
         )
     return said
+
+
+def folds_sentences(results: Mapping[str, Any]) -> list[str]:
+    """What answers of a cross-validation are; nothing where there is none."""
+    if "folds" not in results:
+        return []
+    number, groups = results["folds"]["number"], len(set(results["data"]["groups"]))
+    return [
+        f"The clips are those of a cross-validation in {number} folds: each was answered by "
+        "the networks of the fold that tests it, so that every model stands for "
+        f"{number} trainings. Clips of one group go together: resamples draw whole groups, "
+        f"of which there are {groups}."
+    ]
 
 
 def significant_gain(gain: Mapping[str, Any]) -> str:

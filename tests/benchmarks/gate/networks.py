@@ -11,6 +11,9 @@ import pytest
 from benchmarks.gain import main
 from infer.bundle.bundle import describe_file, write_bundle_json
 from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
+from train.data.clip_set import clip_set
+from train.data.fold_lists import FoldLists, write_folds
+from train.data.lists import read_list
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 
@@ -100,6 +103,15 @@ def run(world: Path, baseline: str, student: str, out: Path, *more: str) -> int:
             "--backends", "onnxruntime", *more,
         ]
     )  # fmt: skip
+
+
+def dealt(world: Path, folder: Path) -> FoldLists:
+    """Two folds of the clips of a world, each three in the order of its list a group."""
+    samples = read_list(world / "test.list", root=world / "clips")
+    clips = clip_set(samples, world / "clips", "VideoDataset", "", world / "test.list")
+    groups = folder / "groups.txt"
+    groups.write_text("".join(f"{path} g{place // 3}\n" for place, path in enumerate(clips.paths)))
+    return write_folds(folder / "folds", clips, folds=2, groups=str(groups))
 
 
 def cell(results: dict[str, Any], key: str) -> dict[str, Any]:

@@ -13,21 +13,10 @@ from benchmarks.gain import main
 from benchmarks.gate.results.result_file import load_results
 from benchmarks.gate.results.sheets_file import read_sheets
 from benchmarks.report.__main__ import main as report
-from tests.benchmarks.gate.networks import run
-from train.data.clip_set import clip_set
-from train.data.fold_lists import FoldLists, write_folds
-from train.data.lists import read_list
+from tests.benchmarks.gate.networks import dealt, run
+from train.data.fold_lists import FoldLists
 
 pytestmark = pytest.mark.usefixtures("tried")
-
-
-def dealt(world: Path, folder: Path) -> FoldLists:
-    """Two folds of the world's 30 clips, in ten groups of three, one clip of each class."""
-    samples = read_list(world / "test.list", root=world / "clips")
-    clips = clip_set(samples, world / "clips", "VideoDataset", "", world / "test.list")
-    groups = folder / "groups.txt"
-    groups.write_text("".join(f"{path} g{place // 3}\n" for place, path in enumerate(clips.paths)))
-    return write_folds(folder / "folds", clips, folds=2, groups=str(groups))
 
 
 def run_folds(world: Path, lists: FoldLists, baseline: str, student: str, out: Path) -> int:
@@ -99,6 +88,12 @@ def test_wrong_use_of_folds_is_refused(
     more = ["--folds", str(lists.file), "--no-latency"]
     assert run(world, "blind", "good", out, *more) == 2
     assert "--data" in capsys.readouterr().err
+    bundles = ["--baseline", str(world / "blind"), "--student", str(world / "good")]
+    named = ["--root", str(world), "--suffix", ".mp4", "--perturb", "crf99"]
+    assert main([*bundles, "--out", str(out), *more, *named]) == 2
+    said = capsys.readouterr().err
+    assert all(option in said for option in ("--root", "--suffix", "crf99"))
+    assert "--format" not in said and not out.exists()
     lists.list_file(1, "test").write_text("clip 0.mp4 0\n")
     assert run_folds(world, lists, "blind blind", "good good", out) == 2
     assert "test.list" in capsys.readouterr().err and not out.exists()

@@ -292,17 +292,6 @@ def test_wrong_use_is_told_at_once(
     assert not (tmp_path / "out" / "results.json").exists()
 
 
-def test_the_gate_refuses_unknown_perturbations_and_folds(
-    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folds = ["--folds", str(tmp_path / "folds.json"), "--out", str(tmp_path / "r.json")]
-    bundles = ["--baseline", str(world / "a1"), "--student", str(world / "b1")]
-    assert gain([*bundles, *folds, "--perturb", "crf99", "noise"]) == 2
-    said = capsys.readouterr().err
-    assert "crf99" in said and "--folds" in said
-    assert not list(tmp_path.iterdir())
-
-
 def test_the_report_is_made_again_of_the_answers(out: Path, tmp_path: Path) -> None:
     assert report([str(out / "results.json"), "--out", str(tmp_path)]) == 0
     for name in ("index.html", "report.md", "gain.svg"):
