@@ -54,7 +54,8 @@ from benchmarks.gate.results.summary import overall, summary_path, write_summary
 from benchmarks.gate.sentences.explanations import gate_sentences
 from benchmarks.gate.verdict import Rule
 from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
-from benchmarks.perturb.run import measure_into, verdict_status
+from benchmarks.perturb.conditions import CONDITIONS as PERTURBED
+from benchmarks.perturb.run import measure_into, problems_beside_gate, verdict_status
 from benchmarks.stats.resample import Bootstrap, settings_of
 from benchmarks.timing.costs import Timing, time_all
 from export import option_limits as limits
@@ -131,7 +132,8 @@ def _parser() -> argparse.ArgumentParser:
     add_rule(parser)
     add("--require", action="append", default=[], metavar="NAME=POINTS",
         help="a further condition, shown with its whole interval, in percentage points: "
-        f"{', '.join(CONDITIONS)}; may be repeated (docs/gate.md)")  # fmt: skip
+        f"{', '.join(CONDITIONS)}; may be repeated (docs/gate.md); with --perturb also "
+        f"{', '.join(PERTURBED)}, as of `python -m benchmarks.perturb`")  # fmt: skip
     add("--perturb", nargs="+", default=[], metavar="NAME",
         help="afterwards also on perturbed clips, as `python -m benchmarks.perturb`: "
         f"{ALL}, {', '.join(PERTURBATIONS)}; into the folder `perturbed` beside --out")  # fmt: skip
@@ -215,7 +217,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits, Sheets | N
         "groups": clips.groups,
     }
     usable = [cell for cell in choice.cells if cell.key in answered.seen["student"]]
-    require, _ = parse_requirements(options.require)
+    require, _ = parse_requirements(options.require, others=PERTURBED)
     cells = cell_rows(bundles, usable, answered, rule, bootstrap, require)
     sheets = None
     if options.sheets:
@@ -274,9 +276,8 @@ def _check_numbers(options: argparse.Namespace) -> None:
     if options.seconds == 0:
         wrong.append("--seconds is 0; allowed: above 0")
     wrong += rule_problems(options)
-    wrong += parse_requirements(options.require)[1] + chosen_names(options.perturb)[1]
-    if options.perturb:
-        wrong += limits.folder_problems("perturb", perturbed_folder(options.out))
+    wrong += parse_requirements(options.require, others=PERTURBED)[1]
+    wrong += problems_beside_gate(options, perturbed_folder(options.out))
     out = real_path(options.out)
     wrong += clips_problems(options)
     read = inputs(options)

@@ -8,7 +8,7 @@ about changes from the reference on any number of clips.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,18 +77,30 @@ CONDITIONS = {
 """By the name that `--require` takes."""
 
 
-def parse_requirements(given: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """`NAME=POINTS` of a command line as shares by name, and what is wrong with them."""
+def parse_requirements(
+    given: Sequence[str], *, others: Collection[str] = ()
+) -> tuple[dict[str, float], list[str]]:
+    """`NAME=POINTS` of a command line as shares by name, and what is wrong with them.
+
+    Args:
+        given: values of `--require`.
+        others: names of conditions that something else takes.
+    """
     found: dict[str, float] = {}
     wrong = []
     for text in given:
         name, _, number = text.partition("=")
+        if name in others:
+            continue
         try:
             limit = float(number)
         except ValueError:
             limit = -1.0
         if name not in CONDITIONS:
-            wrong.append(f"--require is {text!r}; allowed: {', '.join(CONDITIONS)}, with =POINTS")
+            also = f"; {', '.join(others)}" if others else ""
+            wrong.append(
+                f"--require is {text!r}; allowed: {', '.join(CONDITIONS)}, with =POINTS{also}"
+            )
         elif not 0 <= limit < 100:
             wrong.append(
                 f"--require is {text!r}; allowed: {name}=POINTS with percentage points from 0, "
@@ -143,9 +155,15 @@ def apply_conditions(row: dict[str, Any], require: Mapping[str, float]) -> None:
     """Examine the conditions of a row and change its verdict where they ask for it."""
     if not require:
         return
-    found = row["verdict"]
     required = [examine(row, name, limit) for name, limit in require.items()]
-    row["verdict"] = {
+    row["verdict"] = with_conditions(row["verdict"], required)
+
+
+def with_conditions(
+    found: Mapping[str, Any], required: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A verdict, from the one without conditions and how each stands (`found`); JSON-ready."""
+    return {
         **found,
         "verdict": settle(found["verdict"], [one["found"] for one in required]),
         "by_gain": found["verdict"],

@@ -29,6 +29,7 @@ from benchmarks.gate.options import (
     take_list_of_config,
 )
 from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
+from benchmarks.perturb.conditions import parse_requirements
 from benchmarks.perturb.run import RESULT, measure_into, verdict_status
 from export import option_limits as limits
 from infer.command.parser import Parser
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     take_list_of_config(options)
     names, wrong = chosen_names(options.perturb)
     wrong += limits.number_problems(vars(options), NUMBERS) + rule_problems(options)
-    wrong += clips_problems(options)
+    wrong += clips_problems(options) + parse_requirements(options.require, names)[1]
     if options.clips and options.folds is not None:
         wrong.append("--clips takes some clips of a list; allowed with --folds: 0, all of them")
     wrong += limits.folder_problems("out", options.out)
@@ -85,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     add_out(parser, "reports/perturb")
     add_deployments(parser, default="ONNX Runtime in fp32 and int8")
     add_rule(parser)
+    add("--require", action="append", default=[], metavar="NAME[=PERTURBATION,...]",
+        help="a further condition for every deployment but the reference, under these "
+        "perturbations or all: gain, that it is above zero, or retained, that at least --keep of "
+        "the reference's gain is; may be repeated (docs/gate.md)")  # fmt: skip
     add_exit(parser)
     add_work(parser)
     add("--seed", type=int, default=0, help="seed of the perturbations and of the resampling")

@@ -155,13 +155,20 @@ def generator(seed: int, name: str, path: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(key[:16], "big"))
 
 
-def chosen_names(given: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The perturbations that a command line names, in their usual order, and what is wrong.
+def chosen_names(
+    given: Sequence[str], *, among: Sequence[str] = tuple(PERTURBATIONS), option: str = "--perturb"
+) -> tuple[list[str], list[str]]:
+    """The perturbations that an option names, in their usual order, and what is wrong.
 
     There may be commas or blanks between names.
+
+    Args:
+        given: values of the option.
+        among: names that are allowed, besides `ALL` of them.
+        option: for messages.
     """
     named = [name for text in given for name in text.split(",") if name]
-    unknown = [name for name in dict.fromkeys(named) if name not in (ALL, *PERTURBATIONS)]
-    allowed = ", ".join((ALL, *PERTURBATIONS))
-    wrong = [f"--perturb names {name!r}; allowed: {allowed}" for name in unknown]
-    return [name for name in PERTURBATIONS if ALL in named or name in named], wrong
+    unknown = [name for name in dict.fromkeys(named) if name not in (ALL, *among)]
+    allowed = ", ".join((ALL, *among))
+    wrong = [f"{option} names {name!r}; allowed: {allowed}" for name in unknown]
+    return [name for name in among if ALL in named or name in named], wrong

@@ -26,6 +26,7 @@ from benchmarks.gate.results.records import choice_record, data_record
 from benchmarks.gate.verdict import Rule
 from benchmarks.perturb.cameras import CLEAN, PERTURBATIONS
 from benchmarks.perturb.clips import PerturbedClips, subset
+from benchmarks.perturb.conditions import of_perturbed, parse_requirements
 from benchmarks.perturb.result_file import FORMAT, FORMAT_VERSION, rows_of
 from benchmarks.stats.resample import Bootstrap, settings_of
 from infer.bundle.bundle import Bundle
@@ -49,7 +50,7 @@ def measure(
     Args:
         options: of the command line: `baseline`, `student`, `data`, `folds`, `root`, `format`,
             `suffix`, `backends`, `cells`, `threads`, `workers`, `seed`, `resamples`, `keep`,
-            `margin`.
+            `margin`, `require` (conditions of the gate among them are not looked at).
         names: of perturbations.
         count: clips to take, drawn within classes; 0: all.
         cache: folder of answers, those of an earlier run among them.
@@ -68,6 +69,12 @@ def measure(
     check_bundles(bundles)
     every = [bundle for model in MODELS for bundle in bundles[model]]
     choice = _choose(every, options)
+    require, _ = parse_requirements(of_perturbed(options.require), names)
+    if require and choice.cells == (choice.reference,):
+        raise BenchmarkError(
+            f"--require {next(iter(require))} is about other deployments than the reference, "
+            f"{choice.reference.key}, and no other one is measured: name one with --cells"
+        )
     whole = read_listed(options, bundles)
     clips = replace(whole, samples=subset(whole.samples, count, seed=options.seed))
     # The answers to the clips as they are: those of the gate, by its own road.
@@ -99,7 +106,11 @@ def measure(
     results = {
         **header(FORMAT, FORMAT_VERSION),
         "seconds": round(time.perf_counter() - started, 1),
-        "rule": {"keep": options.keep / 100, "margin": options.margin / 100},
+        "rule": {
+            "keep": options.keep / 100,
+            "margin": options.margin / 100,
+            **({"require": require} if require else {}),
+        },
         "conditions": {
             "machine": machine.machine(),
             "load_before": load_before,

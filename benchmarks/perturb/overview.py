@@ -9,8 +9,9 @@ from benchmarks.gate.sentences.explanations import VERDICTS
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Figure, Overview
 from benchmarks.perturb.cameras import CLEAN
+from benchmarks.perturb.required import title_of
 from benchmarks.perturb.result_file import overall
-from benchmarks.perturb.sections import cells, gains, judged_by, sentences, title_of
+from benchmarks.perturb.sections import cells, gains, judged_by, sentences
 from benchmarks.report.overview import PICTURE, about
 
 Results = Mapping[str, Any]

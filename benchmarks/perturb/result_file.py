@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.common.result_file import complete, read
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, Rule
+from benchmarks.perturb.conditions import apply_conditions
 from benchmarks.perturb.figures import figures, word
 from benchmarks.stats.resample import Bootstrap, groups_of
 
@@ -38,7 +39,7 @@ def rows_of(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         "level": given["level"],
         "groups": groups_of(results["data"]),
     }
-    return figures(
+    rows = figures(
         {name: one["predictions"] for name, one in measured.items()},
         results["data"]["labels"],
         reference=results["reference"],
@@ -46,6 +47,9 @@ def rows_of(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         bootstrap=bootstrap,
         same={name: one["same"] for name, one in measured.items()},
     )
+    for row in rows:
+        apply_conditions(row, rule.get("require", {}))
+    return rows
 
 
 def overall(results: Mapping[str, Any]) -> str:

@@ -10,14 +10,33 @@ from typing import Any
 from benchmarks.common.result_file import dump
 from benchmarks.deployments.logits import logits_path, write_logits
 from benchmarks.gate.options import exit_status
+from benchmarks.perturb.cameras import chosen_names
+from benchmarks.perturb.conditions import of_perturbed, parse_requirements
 from benchmarks.perturb.figures import word
 from benchmarks.perturb.measure import measure
 from benchmarks.perturb.report import PAGES, write_report
 from benchmarks.perturb.result_file import overall
 from benchmarks.perturb.sections import sentences
+from export.option_limits import folder_problems
 from infer.system.files import check_writable, write_text
 
 RESULT = "results.json"
+
+
+def problems_beside_gate(options: argparse.Namespace, folder: Path) -> list[str]:
+    """What is wrong with `--perturb` and `--require` of the gate, as far as they are about this.
+
+    Args:
+        options: of the gate.
+        folder: that the result would be written to.
+    """
+    names, wrong = chosen_names(options.perturb)
+    required = of_perturbed(options.require)
+    if options.perturb:
+        wrong += parse_requirements(required, names)[1] + folder_problems("perturb", folder)
+    elif required:
+        wrong.append(f"--require {required[0]} is about perturbed clips; name some with --perturb")
+    return wrong
 
 
 def measure_into(

@@ -14,6 +14,13 @@ from benchmarks.pages.charts import ChartRow, Rows
 from benchmarks.pages.parts import Badge, Plot, Section, Table, machine_rows, mark
 from benchmarks.perturb.cameras import CLEAN
 from benchmarks.perturb.figures import word
+from benchmarks.perturb.required import (
+    required_sentences,
+    required_tables,
+    required_words,
+    title_of,
+    under_which,
+)
 from infer.system.terminal import counted
 
 TITLE = "Does the gain of deep mutual learning (DML) survive another camera?"
@@ -33,7 +40,7 @@ def sections(results: Results) -> list[Section]:
             "Every perturbation and deployment",
             sentences(results)[1:],
             (),
-            [_table(results)],
+            [_table(results), *required_tables(results)],
             _notes(results),
         ),
         Section("What was done to the clips", [_road(results)], (), [_perturbations(results)]),
@@ -66,21 +73,13 @@ def sentences(results: Results) -> list[str]:
                 f"{numbers.cell_name(cell)} passes under {_counted(rows, results)}, compared with "
                 f"{numbers.cell_name(reference)} on the same perturbed clips."
             )
-    return said
+    return said + required_sentences(results)
 
 
 def _counted(rows: Sequence[Row], results: Results) -> str:
     """Under how many perturbations a verdict passes, and the names of the others."""
-    names = {
-        verdict: [title_of(row, results) for row in rows if word(row) == verdict]
-        for verdict in (PASS, UNCLEAR, FAIL)
-    }
-    kinds = "perturbation" if len(rows) == 1 else "perturbations"
-    said = [f"{len(names[PASS])} of {len(rows)} {kinds}"]
-    for verdict in (UNCLEAR, FAIL):
-        if names[verdict]:
-            said.append(f"{VERDICTS[verdict]}: {numbers.joined(names[verdict])}")
-    return said[0] + (f" ({'; '.join(said[1:])})" if said[1:] else "")
+    words = {one: VERDICTS[one] for one in (PASS, UNCLEAR, FAIL)}
+    return under_which([(row, word(row)) for row in rows], results, words)
 
 
 def _notes(results: Results) -> list[str]:
@@ -118,6 +117,7 @@ def judged_by(results: Results) -> str:
         "where it is below. Every other deployment is judged as by the gate, against "
         f"{reference} on the same perturbed clips: at least {100 * rule['keep']:g} % of the gain "
         f"retained, or less than {100 * rule['margin']:g} points of the student lost."
+        + required_words(results)
     )
 
 
@@ -232,12 +232,6 @@ def _conditions(results: Results) -> Table:
         ["command", results["command"]],
     ]
     return Table("How this was measured", ["what", "value"], rows)
-
-
-def title_of(row: Row, results: Results) -> str:
-    """The name for people of a row's perturbation."""
-    title: str = results["perturbations"][row["perturbation"]]["title"]
-    return title
 
 
 def cells(results: Results) -> list[str]:

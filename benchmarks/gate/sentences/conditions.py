@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.gate.conditions import CONDITIONS, MET, MISSED
+from benchmarks.pages.parts import Badge
 
 
 def deciding(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -14,6 +15,12 @@ def deciding(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         return []
     missed = [one for one in found["required"] if one["found"] == MISSED]
     return missed or [one for one in found["required"] if one["found"] != MET]
+
+
+def condition_badge(found: str) -> Badge:
+    """How a condition stands, in a word."""
+    styles = {MET: Badge("met", "pass"), MISSED: Badge("missed", "fail")}
+    return styles.get(found, Badge("inconclusive", "unclear"))
 
 
 def condition_words(conditions: Sequence[Mapping[str, Any]]) -> str:

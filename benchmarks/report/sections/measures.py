@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.gate.conditions import CONDITIONS, MET, MISSED
+from benchmarks.gate.conditions import CONDITIONS
 from benchmarks.gate.results.summary import chosen_row
-from benchmarks.gate.sentences.conditions import measured_words
+from benchmarks.gate.sentences.conditions import condition_badge, measured_words
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Section, Table, bounds
 from train.evaluation.per_class import confusion
@@ -35,13 +35,12 @@ def measures_section(results: Results) -> Section:
 def _conditions(results: Results) -> list[Table]:
     """Nothing where no condition was asked for."""
     rows: list[list[str | Badge]] = []
-    styles = {MET: Badge("met", "pass"), MISSED: Badge("missed", "fail")}
     for row in results["cells"]:
         for one in row["verdict"].get("required", ()):
             rows.append(
                 [
                     f"{numbers.cell_name(row['cell'])}, {one['name']}",
-                    styles.get(one["found"], Badge("inconclusive", "unclear")),
+                    condition_badge(one["found"]),
                     measured_words(one["interval"]),
                     f"{100 * one['limit']:g}",
                     CONDITIONS[one["name"]].about,
