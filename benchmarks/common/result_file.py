@@ -55,11 +55,14 @@ def shown_path(path: str | Path, root: Path | None) -> str:
 
 
 def dump(value: Any) -> str:
-    """JSON, two spaces deep, arrays of numbers on one line."""
+    """JSON, two spaces deep, arrays of numbers on one line without blanks.
+
+    Such arrays are most of a result file: an answer of each model to each clip.
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     # A byte of a file's name that is no UTF-8 is half a character in Python, which no file takes.
     text = _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return _NUMBERS.sub(lambda match: re.sub(r"\s+", " ", match[0]), text) + "\n"
+    return _NUMBERS.sub(lambda match: re.sub(r"\s+", "", match[0]), text) + "\n"
 
 
 def parse_printable(text: str) -> Any:
