@@ -33,6 +33,7 @@ from export.option_limits import SEED, Allowed
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
 from infer.corpus.cluster import with_token
+from infer.system.abandoned import abandon_threads_of
 from infer.system.log import logger
 
 log = logger("benchmarks.corpus")
@@ -80,6 +81,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     for package in ("ray", "pyarrow"):
         if find_spec(package) is None:
             raise ModuleNotFoundError(name=package)
+    abandon_threads_of("pyarrow")
     with with_token():
         return _measured(options)
 

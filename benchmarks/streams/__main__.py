@@ -177,7 +177,7 @@ def told_of_live(result: dict[str, Any]) -> list[str]:
     offered = part["windows"] + part["left_out"]
     return [
         f"A camera of {part['seconds']:g} s with a window each {1000 * part['stride']:g} ms, "
-        f"about {result['overload']:g} times as many as the machine can answer: "
+        f"{result['overload']:g} times as many as were answered of the file in that time: "
         f"{part['windows']:,} of {offered:,} windows were answered, {part['left_out']:,} were left "
         "out and counted.",
         f"Lag from the end of a window to its answer: {lag['p50']:.3f} s in the median, "

@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
 
     from ..command.named_bundle import about_decoder, load_bundle
     from ..command.reading_options import check_reading_options
+    from ..system.abandoned import abandon_threads_of
     from ..system.errors import ClipDuetError
     from .parts import Parts
 
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     for package in ("fsspec", "pyarrow", "ray"):
         if find_spec(package) is None:
             raise ModuleNotFoundError(name=package)
+    abandon_threads_of("pyarrow")
     check_reading_options(args)
     for option in ("backend", "precision"):
         if getattr(args, option) == "auto":

@@ -197,20 +197,24 @@ def test_a_stream_of_few_characters_shows_the_others_as_escapes():
     assert (done.returncode, done.stdout, done.stderr) == (0, "\\xfc\\ud800\n", "\\xf6\n")
 
 
+@pytest.mark.parametrize(
+    "threads",
+    ["start_abandoned(threading.Event().wait, name='waits')", "abandon_threads_of('a library')"],
+)
 @pytest.mark.parametrize("status", [0, 130])
-def test_objects_of_a_thread_in_native_code_are_not_taken_down(root, status):
+def test_objects_of_a_thread_in_native_code_are_not_taken_down(root, status, threads):
     """It may use them while the interpreter ends, which aborts the process or never returns."""
     program = f"""
 import atexit, threading
 from infer.command.runner import command, run_and_exit
-from infer.system.abandoned import start_abandoned
+from infer.system.abandoned import abandon_threads_of, start_abandoned
 
 atexit.register(print, "the interpreter ends", flush=True)
 
 @command()
 def main():
     print("done")
-    start_abandoned(threading.Event().wait, name="waits")
+    {threads}
     return {status}
 
 run_and_exit(main)
