@@ -76,7 +76,7 @@ reads_qat := $(exports) QAT GOAL
 reads_engine := $(exports) PRECISION ENGINE_OPTIONS
 reads_triton := $(exports)
 reads_benchmark := CONFIG $(trains)
-reads_perturb := $(trains)
+reads_perturb := $(reads_benchmark)
 reads_report := $(reads_benchmark)
 reads_demo := $(trains) VIDEO LABELS
 reads_study := METHODS SEEDS OVERRIDES $(if $(METHODS),,CONFIGS FOLDS)
@@ -278,7 +278,8 @@ benchmark: setup ## the gate: is the gain still there in every deployment (repor
 	@$(call up_to_date,$(pair)) || $(MAKE) export
 	@$(gate)
 
-perturb: setup ## is the gain there under other cameras, and retained by int8 (reports/demo/perturb)
+perturb: setup ## is the gain there under other cameras, and in int8 (reports/demo/perturb; CONFIG=FOLDER of init)
+	@$(two_or_none)
 	@$(call up_to_date,$(pair)) || $(MAKE) export
 	@$(PY) -m benchmarks.perturb $(compared) --out $(REPORTS)/perturb
 

@@ -66,7 +66,7 @@ READ = {
     "qat": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES QAT GOAL",
     "engine": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES PRECISION ENGINE_OPTIONS",
     "benchmark": "CONFIG SEED OVERRIDES",
-    "perturb": "SEED OVERRIDES",
+    "perturb": "CONFIG SEED OVERRIDES",
     "study": "METHODS SEEDS CONFIGS FOLDS OVERRIDES",
     "study-real": "ROOT SETS STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES",
     "doctor": "BUNDLE",
@@ -144,7 +144,7 @@ def written(installed: Path) -> Path:
 
 @pytest.mark.parametrize("folder", ["sets/mine", "sets/mine/"])
 def test_the_folder_that_init_wrote_goes_through_all_targets(written: Path, folder: str) -> None:
-    targets = ("train-baseline", "train-dml", "export", "benchmark")
+    targets = ("train-baseline", "train-dml", "export", "benchmark", "perturb")
     done = _make(written, "--dry-run", *targets, f"CONFIG={folder}")
     assert done.returncode == 0, done.stderr
     python = ".venv/bin/python -m "
@@ -157,6 +157,8 @@ def test_the_folder_that_init_wrote_goes_through_all_targets(written: Path, fold
           f"--out {bundle.format(one)}" for one in ("baseline", "dml")),
         f"benchmarks.gain --baseline {bundle.format('baseline')} --student {bundle.format('dml')} "
         "-c sets/mine/dml.yaml --seconds 20 --out reports/mine/results.json --report reports/mine",
+        f"benchmarks.perturb --baseline {bundle.format('baseline')} "
+        f"--student {bundle.format('dml')} -c sets/mine/dml.yaml --out reports/mine/perturb",
     ]  # fmt: skip
     # Without bundles, the gate has all before it made once more.
     asked = dict.fromkeys(" ".join(line.removeprefix(python).split()) for line in lines)
@@ -167,7 +169,7 @@ def test_what_a_folder_of_init_cannot_be_used_for_is_told(written: Path) -> None
     (written / ".venv" / "bin").mkdir()
     (written / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 0\n")
     (written / ".venv" / "bin" / "python").chmod(0o755)
-    for target in ("benchmark", "report"):
+    for target in ("benchmark", "perturb", "report"):
         done = _make(written, target, "CONFIG=sets/mine/dml.yaml")
         assert done.returncode == 2 and "baseline.yaml and dml.yaml" in done.stderr
     for target, name in (("train-dml", "RUN"), ("export", "CHECKPOINT"), ("export", "BUNDLE")):
