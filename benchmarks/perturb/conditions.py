@@ -53,9 +53,10 @@ def _kept_standing(row: Row) -> str:
     found = row["verdict"]
     if found["same_network"]:
         return MET
-    if found["kept"]["high"] < 0:
+    # Without a gain no share of it can be retained, nor lost: where the reference loses, a share of
+    # that loss is above the whole of it.
+    if found["kept"]["high"] < 0 and found["gain_in_reference"]["point"] > 0:
         return MISSED
-    # Without a gain no share of it can be retained.
     return MET if found["gain_is_real"] and found["kept"]["low"] > 0 else OPEN
 
 

@@ -47,7 +47,7 @@ def said(right: int) -> list[int]:
 
 
 def results(require: dict[str, list[str]] | None = None) -> dict[str, Any]:
-    """Answers under perturbations where int8 retains the gain, loses it, and where there is none.
+    """Answers where int8 retains the gain, loses it, and where there is a loss or nothing.
 
     The student of int8 loses nothing anywhere, so that it always passes by the gate's rule.
     """
@@ -72,6 +72,7 @@ def results(require: dict[str, list[str]] | None = None) -> dict[str, Any]:
             "crf28": one(1200, 1500, 1200),
             "darker": one(1200, 1500, 1350),
             "half_rate": one(1200, 1500, 1700),
+            "third_rate": one(1500, 1200, 1500),
             "noise": one(1496, 1500, 1496),
         },
     }
@@ -90,12 +91,13 @@ def verdicts(require: dict[str, list[str]] | None) -> Verdicts:
 
 def test_conditions_decide_by_their_whole_interval() -> None:
     assert all(one == ("pass", None, []) for one in verdicts(None).values())
-    every = ["crf28", "darker", "half_rate", "noise"]
+    every = ["crf28", "darker", "half_rate", "third_rate", "noise"]
     assert verdicts({"gain": every, "retained": every}) == {
         "clean": ("pass", None, []),
         "crf28": ("pass", "pass", ["met", "met"]),
         "darker": ("fail", "pass", ["met", "missed"]),
         "half_rate": ("fail", "pass", ["missed", "missed"]),
+        "third_rate": ("fail", "pass", ["missed", "open"]),
         "noise": ("unclear", "pass", ["open", "open"]),
     }
     limited = verdicts({"gain": ["darker"], "retained": ["crf28"]})
