@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -198,3 +199,64 @@ def test_the_table_of_methods() -> None:
         assert (seeds_low, seeds_high) == pytest.approx(_across(gains), abs=0.006)
         assert (low, high) == pytest.approx([100 * end for end in _crossed(base, own)], abs=0.25)
         assert (ahead, seeds) == ((gains > 0).sum(), len(gains))
+
+
+def _load_of_service() -> list[str]:
+    load, cost = (
+        json.loads((REPORTS / "service" / f"{name}.json").read_text("utf-8"))
+        for name in ("results", "isolation")
+    )
+    latency, memory = load["latency_seconds"], load["resident_bytes"]
+    turns = [
+        one / other
+        for one, other in zip(cost["seconds"]["processes"], cost["seconds"]["threads"], strict=True)
+    ]
+    return [
+        f"{load['requests']:,} requests with",
+        f"{load['right']:,} right answers, {load['requests_per_second']:.0f} a second",
+        f"{load['killed_workers']} worker processes",
+        f"{latency['p50']:.2f} s in the median and {latency['p99']:.1f} s",
+        f"held {memory['first_fifth'] / 1e6:.0f} MB",
+        f"and {memory['last_fifth'] / 1e6:.0f} MB in the last",
+        f"took {np.median(turns):.2f} of its time",
+        f"({min(turns):.2f} to {max(turns):.2f} in ten turns over {cost['videos']:,} clips",
+    ]
+
+
+def _load_of_triton() -> list[str]:
+    load = json.loads((REPORTS / "service" / "triton.json").read_text("utf-8"))
+    latency, batches = load["latency_seconds"], load["batches"]
+    assert load["right"] == load["requests"]
+    return [
+        f"all {load['requests']:,} requests",
+        f"{load['requests_per_second']:.0f} a second, in {latency['p50']:.2f} s in the median and "
+        f"{latency['p99']:.2f} s",
+        f"{load['killed_workers']} processes",
+        f"{batches['8']} of {load['executions']} batches",
+    ]
+
+
+def _load_of_streams() -> list[str]:
+    found = _read("streams")
+    file, live = found["file"], found["live"]
+    lags = live["lag"]
+    return [
+        f"took {file['wall_seconds']:.0f} s, {file['real_time_factor']:.0f} times",
+        f"{file['memory']['most'] / 1e6:.0f} MB from",
+        f"camera's {live['windows'] + live['left_out']:,} windows {live['windows']:,} were",
+        f"{lags['p50']:.2f} s after",
+        f"{lags['most']:.2f} s at most",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("service", _load_of_service),
+        ("streams", _load_of_streams),
+        ("triton", _load_of_triton),
+    ],
+)
+def test_what_pages_say_of_load(page: str, told: Callable[[], list[str]]) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    assert [figure for figure in told() if figure not in text] == []
