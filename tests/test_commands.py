@@ -25,7 +25,11 @@ HEAVY = (
 )
 FILES = ("infer/predict.py", "train/__main__.py", "export/triton/client.py")
 """Commands that are run by their path too."""
-ALONE = {"benchmarks.service.triton_client", "export.triton.video_client"}
+ALONE = {
+    "benchmarks.peers.paddlevideo_server",
+    "benchmarks.service.triton_client",
+    "export.triton.video_client",
+}
 """Programs that run where nothing of this project is installed, and cannot use its runner."""
 FORMER = {"benchmarks.study_methods": "benchmarks.methods"}
 """Former names of commands, which still work, and today's, which they call themselves by."""

@@ -20,6 +20,7 @@ from benchmarks.common import machine
 from benchmarks.common.command import TIMING, add_config, add_out, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header
+from benchmarks.speed.cells import CELLS, TOLERANCE
 from benchmarks.timing.latency import ratio, summarise, time_in_turns
 from export.option_limits import BATCH, SEED, THREADS
 from infer.bundle.bundle import Bundle
@@ -32,14 +33,6 @@ from infer.system.log import logger
 
 log = logger("benchmarks.speed")
 
-CELLS = (
-    "onnxruntime:fp32",
-    "onnxruntime:int8",
-    "openvino:fp32",
-    "openvino:bf16",
-    "openvino:int8",
-    "paddle:fp32",
-)
 REFERENCE = "onnxruntime:fp32"
 BARE, FLOATS, STILL = "bare session", "bare session, floats in", "{}, no shift"
 # What is divided by what, to see the cost of a part.
@@ -57,10 +50,6 @@ GOALS = {
     "shift in time": 1.02,
     "shift in time, int8": 1.02,
 }
-# Largest difference of logits, as a share of the largest: float32 sums in another order, bfloat16
-# has 8 bits, and so have INT8's activations, layer after layer.
-TOLERANCE = {"fp32": 1e-4, "bf16": 0.05, "int8": 0.3}
-
 NUMBERS = TIMING | {"threads": THREADS, "batch_sizes": BATCH, "seed": SEED}
 THROUGHPUT_SHARE = 0.1
 """Of the time for latency, for each batch size."""

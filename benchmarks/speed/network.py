@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from paddle import nn
 
 from benchmarks.speed.graphs import float_input, without_shifts
 from export.assemble.options import ACTIVATIONS, ONNX_FILES
@@ -26,6 +27,7 @@ from train.data.motions.clips import PLACES, MotionSpec, draw_clip
 from train.distill.build_recognizer import build_recognizer
 
 CALIBRATION_CLIPS = 4
+FP32 = ONNX_FILES["onnx.fp32"]
 FLOAT_INPUT = "float_input.onnx"
 NO_SHIFT = {"onnx.fp32": "no_shift.fp32.onnx", "onnx.int8.x86": "no_shift.int8.onnx"}
 
@@ -44,6 +46,47 @@ def drawn_clips(spec: ClipSpec, count: int, *, seed: int) -> np.ndarray:
     return np.ascontiguousarray(np.stack(clips)[:, :, :size, :size])
 
 
+def random_student(cfg: Config, *, seed: int) -> nn.Sequential:
+    """The config's student with random weights and batch norms, in evaluation mode."""
+    student = build_recognizer(cfg.model, seed=seed).student
+    randomise(student, seed=seed)
+    student.eval()
+    return student
+
+
+def write_bundle(
+    student: nn.Sequential,
+    cfg: Config,
+    spec: ClipSpec,
+    folder: Path,
+    *,
+    calibration: np.ndarray,
+    max_batch: int,
+) -> Bundle:
+    """Write a bundle of a student, in float32 and 8 bits, that nothing has verified.
+
+    Args:
+        student: in evaluation mode.
+        cfg: its config.
+        spec: sampling and preprocessing.
+        folder: an empty one.
+        calibration: clips of `spec`, of the 8-bit files.
+        max_batch: clips at once that it says it takes.
+    """
+    net = DeployNet(fuse(student), spec)
+    program, weights = save_paddle(net, folder / "paddle")
+    to_onnx(program, weights, folder / FP32, net.tensor_names())
+    files: dict[str, list[str]] = {
+        "paddle.fp32": [str(path.relative_to(folder)) for path in (program, weights)],
+        "onnx.fp32": [FP32],
+    }
+    calibrated = calibrate(folder / FP32, calibration, calibrator="minmax")
+    for key, activations in ACTIVATIONS.items():
+        files[key] = [ONNX_FILES[key]]
+        quantize(calibrated, activations=activations, target=folder / ONNX_FILES[key])
+    return _described(cfg, spec, folder, files, max_batch=max_batch)
+
+
 def build_variants(
     cfg: Config, folder: Path, *, max_batch: int, seed: int
 ) -> tuple[Bundle, Bundle]:
@@ -56,26 +99,29 @@ def build_variants(
     import onnx
 
     spec = cfg.specs["valid"]
-    student = build_recognizer(cfg.model, seed=seed).student
-    randomise(student, seed=seed)
-    student.eval()
-    net = DeployNet(fuse(student), spec)
     calibration = drawn_clips(spec, CALIBRATION_CLIPS, seed=seed + 1)
-    program, weights = save_paddle(net, folder / "paddle")
-    model = to_onnx(program, weights, folder / "model.fp32.onnx", net.tensor_names())
+    whole = write_bundle(
+        random_student(cfg, seed=seed),
+        cfg,
+        spec,
+        folder,
+        calibration=calibration,
+        max_batch=max_batch,
+    )
+    model = onnx.load(str(folder / FP32))
     onnx.save(float_input(model), str(folder / FLOAT_INPUT))
     onnx.save(without_shifts(model), str(folder / NO_SHIFT["onnx.fp32"]))
-    files: dict[str, list[str]] = {
-        "paddle.fp32": [str(path.relative_to(folder)) for path in (program, weights)],
-        "onnx.fp32": ["model.fp32.onnx"],
-    }
-    calibrated = calibrate(folder / "model.fp32.onnx", calibration, calibrator="minmax")
-    for key, activations in ACTIVATIONS.items():
-        files[key] = [ONNX_FILES[key]]
-        quantize(calibrated, activations=activations, target=folder / ONNX_FILES[key])
     source, target = (folder / name for name in NO_SHIFT.values())
     calibrated = calibrate(source, calibration, calibrator="minmax")
     quantize(calibrated, activations="uint8", target=target)
+    still = {key: [name] for key, name in NO_SHIFT.items()}
+    return whole, _described(cfg, spec, folder, still, max_batch=max_batch)
+
+
+def _described(
+    cfg: Config, spec: ClipSpec, folder: Path, files: dict[str, list[str]], *, max_batch: int
+) -> Bundle:
+    """Write `bundle.json`, with these files by the names of their artifacts."""
     description = {
         "format_version": FORMAT_VERSION,
         "name": "speed",
@@ -88,10 +134,7 @@ def build_variants(
         "artifacts": {key: _entry(folder, key, names) for key, names in files.items()},
     }
     write_bundle_json(folder, description)
-    whole = Bundle.load(folder)
-    description["artifacts"] = {key: _entry(folder, key, [n]) for key, n in NO_SHIFT.items()}
-    write_bundle_json(folder, description)
-    return whole, Bundle.load(folder)
+    return Bundle.load(folder)
 
 
 def _entry(folder: Path, key: str, names: list[str]) -> dict[str, Any]:

@@ -22,13 +22,14 @@ TOO_LARGE = [
     ("loader", ["--steps", "9999999999"]),
     ("first_label", ["--starts", "9999999999"]),
     ("paddlevideo_step", ["--checkout", "x", "--batch-size", "9999999999"]),
+    ("peers", ["--paddlevideo", "x", "--count", "9999999999"]),
     ("speed", ["--batch-sizes", "1", "9999999999"]),
 ]  # fmt: skip
 
 
 def run(name: str, arguments: list[str]) -> int:
     package = f"benchmarks.{name}"
-    if name in ("study", "methods", "precisions", "speed"):
+    if name in ("study", "methods", "peers", "precisions", "speed"):
         package += ".__main__"
     status: int = importlib.import_module(package).main(arguments)
     return status

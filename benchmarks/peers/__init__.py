@@ -1,0 +1,1 @@
+"""From a file to a label: PaddleVideo's own predictor and ours, in turns."""
