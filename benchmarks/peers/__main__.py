@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of github.com/PaddlePaddle/PaddleVideo")  # fmt: skip
     add("--paddlevideo-python", default=sys.executable, metavar="PYTHON",
         help="interpreter with the packages that it needs (default: this one)")  # fmt: skip
-    add("-c", "--config", type=Path, help=f"YAML of PaddleVideo's; default: its {CONFIG}")
+    add("--yaml", type=Path, help=f"of PaddleVideo's; default: its {CONFIG}")
     add("--checkpoint", type=Path, help="weights of that network; default: random ones")
     add("--clips", type=Path, nargs="+", metavar="PATH",
         help="videos, or folders of them; default: two are made")  # fmt: skip
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if not any(cell.endswith(":fp32") for cell in cells):
         raise BenchmarkError("--cells must hold one of fp32, whose answers are compared")
     busy, started = machine.load_average(), _cpu_times()
-    config = options.config or options.paddlevideo / CONFIG
+    config = options.yaml or options.paddlevideo / CONFIG
     with ExitStack() as stack:
         peer = stack.enter_context(PaddleVideo(options.paddlevideo, options.paddlevideo_python))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

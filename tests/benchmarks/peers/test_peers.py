@@ -52,7 +52,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory, write_clip: Callable[..., Pa
 
 
 def ask(checkout: Path, yaml_file: Path, *more: str | Path) -> int:
-    arguments = ["--paddlevideo", checkout, "-c", yaml_file, *FAST, *more]
+    arguments = ["--paddlevideo", checkout, "--yaml", yaml_file, *FAST, *more]
     return main([str(one) for one in arguments])
 
 
