@@ -236,6 +236,27 @@ def _load_of_triton() -> list[str]:
     ]
 
 
+def _speed_of_corpus() -> list[str]:
+    told = []
+    for name, digits in (("real_clips", 1), ("results", 0)):
+        found = json.loads((REPORTS / "corpus" / f"{name}.json").read_text("utf-8"))
+        one, both = (found["speed"][f"workers_{count}"] for count in (1, 2))
+        rates = (part["corpus_clips_per_second"] for part in (one, both))
+        shares = (part["corpus_share_of_predict"] for part in (one, both))
+        told.append("clips a second | " + " | ".join(f"{rate:.{digits}f}" for rate in rates))
+        told.append("as many cores | " + " | ".join(f"{share:.2f}" for share in shares))
+        if name == "real_clips":
+            speed, scaling = one["corpus_clips_per_second"], found["speed"]["scaling_1_to_2"]
+            of_predict = both["predict_clips_per_second"] / one["predict_clips_per_second"]
+            told += [f"answer {scaling:.2f} times", f"two cores {of_predict:.2f} times"]
+            told.append(f"1,000 cores take {1e9 / (speed * scaling / 2 * 1000) / 3600:.0f} hours")
+        else:
+            run = found["disturbed"]
+            assert not any(run[wrong] for wrong in ("missing", "more_than_once", "unlike_predict"))
+            told.append(f"over {run['inputs']:,} inputs, {run['errors']} of them broken")
+    return told
+
+
 def _load_of_streams() -> list[str]:
     found = _read("streams")
     file, live = found["file"], found["live"]
@@ -255,6 +276,7 @@ def _load_of_streams() -> list[str]:
         ("service", _load_of_service),
         ("streams", _load_of_streams),
         ("triton", _load_of_triton),
+        ("corpus", _speed_of_corpus),
     ],
 )
 def test_what_pages_say_of_load(page: str, told: Callable[[], list[str]]) -> None:
