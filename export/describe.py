@@ -63,6 +63,10 @@ def describe(path: Path) -> dict[str, Any]:
     from infer.bundle.onnx_metadata import PREFIX
     from infer.system.strict_json import JsonProblem, parse_json
 
+    if path.is_dir():
+        inside = sorted(one.name for one in path.glob("*.onnx"))
+        files = f"one of its files: {', '.join(inside)}" if inside else "an ONNX file"
+        raise ClipDuetError(f"{path} is a folder; name {files}")
     try:
         file = read_onnx_file(path)
     except OnnxProblem as error:

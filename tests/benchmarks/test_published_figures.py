@@ -270,9 +270,33 @@ def _load_of_streams() -> list[str]:
     ]
 
 
+def _speed_of_reading() -> list[str]:
+    found = json.loads((REPORTS / "reading.json").read_text("utf-8"))
+    ratios: dict[bool, list[tuple[str, float]]] = {True: [], False: []}
+    for one in found["clips"]:
+        took = one["milliseconds"]
+        same = [took[name] for name, by in one["difference"].items() if by == 0]
+        if same:
+            short = one["decoded"]["ours"] < one["frames"]
+            ratios[short].append((one["codec"], min(same) / took["ours"]))
+
+    def row(values: list[float], how: str) -> str:
+        mean = stats.gmean(values)
+        return f"| {len(values)} | {how} | {mean:.2f} ({min(values):.2f} to {max(values):.2f}) |"
+
+    return [
+        f"{len(found['clips'])} real",
+        row([ratio for _, ratio in ratios[True]], "frames are left out"),
+        row([ratio for codec, ratio in ratios[True] if codec == "h264"], "of these, H.264"),
+        row([ratio for _, ratio in ratios[False]], "every frame is decoded"),
+        f"takes {found['times_as_fast_where_short']:.2f} times as long",
+    ]
+
+
 @pytest.mark.parametrize(
     ("page", "told"),
     [
+        ("performance", _speed_of_reading),
         ("service", _load_of_service),
         ("streams", _load_of_streams),
         ("triton", _load_of_triton),

@@ -92,3 +92,8 @@ def test_options_of_the_spec_are_in_the_file(tmp_path):
     folder = write_bundle(tmp_path / "bundle", graph, by_time)
     assert describe(folder / "model.fp32.onnx")["sampling"]["by"] == "time"
     assert Bundle.load(folder).spec == by_time
+
+
+def test_the_files_of_a_folder_are_named(file, capsys):
+    assert main([str(file.parent)]) == 2
+    assert "name one of its files: model.fp32.onnx" in capsys.readouterr().err
