@@ -270,6 +270,25 @@ def _load_of_streams() -> list[str]:
     ]
 
 
+def _speed_of_peers() -> list[str]:
+    found = json.loads((REPORTS / "peers.json").read_text("utf-8"))
+
+    def ratio(value: dict[str, Any]) -> str:
+        low, high = value["ratio_spread"]
+        return f"{value['ratio']:.2f} ({low:.2f} to {high:.2f})"
+
+    told = []
+    for name, one in found["latency"].items():
+        of_many = found["throughput"][name]
+        stages = [one["stages"][stage]["p50"] for stage in ("prepare", "network", "total")]
+        cells = [f"{1e3 * seconds:.0f}" for seconds in stages]
+        cells.append(ratio(one["times_as_fast"]) if "times_as_fast" in one else "")
+        cells.append(f"{of_many['clips_per_second']:.2f}")
+        told.append(re.sub(" +", " ", " | ".join(cells)))
+    limit = found["latency"]["openvino:int8"]["limit"]
+    return [*told, f"Reading is {limit['share_of_reading']['ratio']:.0%}".replace("%", " %")]
+
+
 def _speed_of_reading() -> list[str]:
     found = json.loads((REPORTS / "reading.json").read_text("utf-8"))
     ratios: dict[bool, list[tuple[str, float]]] = {True: [], False: []}
@@ -297,6 +316,7 @@ def _speed_of_reading() -> list[str]:
     ("page", "told"),
     [
         ("performance", _speed_of_reading),
+        ("paddlevideo", _speed_of_peers),
         ("service", _load_of_service),
         ("streams", _load_of_streams),
         ("triton", _load_of_triton),

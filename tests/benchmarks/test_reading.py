@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def clips(tmp_path):
 
 
 def test_clips_are_compared_and_timed(clips, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # decord changes it as it is imported
     monkeypatch.setitem(reading.PEERS, "absent", ("no_such_reader", reading.read_short))
     out = tmp_path / "reading.json"
     args = ["--clips", str(clips), "--frames", "4", "--repetitions", "2", "--out", str(out)]
