@@ -166,9 +166,7 @@ def serve(checkout: Path, *, answers: int) -> None:
             answer = {"value": call(**request)}
         except Missing as error:
             answer = {"missing": str(error)}
-        except BaseException as error:  # SystemExit and whatever else another project's code raises
-            if isinstance(error, KeyboardInterrupt):
-                raise
+        except (Exception, SystemExit) as error:  # whatever another project's code raises
             said = " ".join(str(error).split())[:400]
             answer = {"problem": f"{type(error).__name__}: {said}" if said else repr(error)}
         data = (json.dumps(answer) + "\n").encode()
