@@ -15,15 +15,17 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
-BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "reports/**/*.md")
-"""Pages outside docs/, by patterns from the repository's root."""
+BESIDE = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+"""Pages outside docs/."""
+REPORTS = "reports/**/*.md"
+"""Pages too where the navigation names them; others are what a user has measured."""
 
 LINK = re.compile(r"(?<=\]\()(?!\w+:)(?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages outside docs/, and the files that any page links to."""
-    pages = [path for pattern in BESIDE for path in sorted(ROOT.glob(pattern))]
+    pages = pages_beside(config["nav"])
     paths = {_in_repository(path) for path in pages}
     for page in [*pages, *(ROOT / "docs").glob("*.md")]:
         links = LINK.finditer(page.read_text(encoding="utf-8"))
@@ -46,6 +48,21 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return path + (link["anchor"] or "")
 
     return LINK.sub(moved, markdown)
+
+
+def pages_beside(nav: Any) -> list[Path]:
+    """The pages outside docs/."""
+    named = _named_in(nav)
+    reports = [path for path in sorted(ROOT.glob(REPORTS)) if _in_repository(path) in named]
+    return [*(ROOT / name for name in BESIDE), *reports]
+
+
+def _named_in(nav: Any) -> set[str]:
+    """The pages of a navigation, which are the leaves of its lists and mappings."""
+    if isinstance(nav, str):
+        return {nav}
+    parts = nav.values() if isinstance(nav, dict) else nav
+    return {name for part in parts for name in _named_in(part)}
 
 
 def _in_repository(path: Path) -> str:

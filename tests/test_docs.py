@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -152,6 +153,32 @@ def test_the_site_has_every_page(root: Path, site: Path) -> None:
         assert (site / page.with_suffix(".html").name).is_file()
     for linked in ("reports/study/report.html", "reports/speed.json"):
         assert (site / linked).is_file(), linked
+
+
+def test_what_a_user_has_measured_is_no_page(root: Path, monkeypatch, tmp_path: Path) -> None:
+    """`make demo` writes a report; the site must build after it."""
+    pytest.importorskip("mkdocs", reason="mkdocs is not installed")
+    spec = importlib.util.spec_from_file_location("hooks", root / "docs" / "hooks.py")
+    assert spec is not None and spec.loader is not None
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    monkeypatch.setattr(hooks, "ROOT", tmp_path)
+    for name in ("reports/study/report.md", "reports/demo/report.md"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("# Page\n")
+    nav = [{"Start": "index.md"}, {"Evidence": [{"Study": "reports/study/report.md"}]}]
+    found = [path.relative_to(tmp_path).as_posix() for path in hooks.pages_beside(nav)]
+    assert found == [*hooks.BESIDE, "reports/study/report.md"]
+
+
+def test_every_committed_report_is_in_the_navigation(root: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "reports/*.md"], cwd=root, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    nav = (root / "mkdocs.yml").read_text(encoding="utf-8")
+    assert [name for name in listed.stdout.split() if f": {name}\n" not in nav] == []
 
 
 def test_the_reference_shows_functions_with_their_docstrings(site: Path) -> None:
