@@ -22,6 +22,7 @@ from export.assemble.options import (
 )
 from export.clips import selection
 from export.int8.goal import check_goal, check_loss, score
+from export.network.convert import OFFSET, offset_by_row
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
 from export.network.strip import Stripped
@@ -61,9 +62,10 @@ def check_tensors(
     for role, network in stripped.others.items():
         folded = fuse(network).state_dict()
         foreign |= {f"{role}.{name}, fused": value.numpy() for name, value in folded.items()}
+    origin.check_origin("paddle", origin.paddle_tensors(folder / "paddle"), own, foreign)
+    own[OFFSET] = offset_by_row(own[OFFSET], net.spec.preprocess.crop)
     model = onnx.load(str(folder / ONNX_FILES[FP32]))
     origin.check_origin(ONNX_FILES[FP32], origin.onnx_tensors(model), own, foreign)
-    origin.check_origin("paddle", origin.paddle_tensors(folder / "paddle"), own, foreign)
     if FP16 in built:
         with left.unless_required(FP16):
             halves = origin.onnx_tensors(onnx.load(str(folder / ONNX_FILES[FP16])))

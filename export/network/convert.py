@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import paddle
 
 from export.network.captured_output import ConversionError, captured
@@ -28,6 +29,8 @@ OPSET = 17
 """Read by ONNX Runtime from 1.12, OpenVINO, and TensorRT from 8.6."""
 PADDLE_STEM = "inference"
 INSTALLS = "POLYGRAPHY_AUTOINSTALL_DEPS"
+OFFSET = "pixels.offset"
+"""What `export.network.deploy.CentredPixels` adds."""
 
 
 def save_paddle(net: DeployNet, folder: Path) -> list[Path]:
@@ -113,6 +116,7 @@ def to_onnx(
         model = onnxslim.slim(model)
         _rename(model, names)
         _label_ends(model)
+        _widen_offset(model)
         model.producer_name, model.graph.name = "ClipDuet", "clip to logits"
         onnx.helper.set_model_props(model, dict(metadata or {}))
         onnx.checker.check_model(model, full_check=True)
@@ -193,6 +197,32 @@ def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
     for node in graph.node:
         for index, name in enumerate(node.input):
             node.input[index] = weights.get(name, name)
+
+
+def offset_by_row(offset: np.ndarray, width: int) -> np.ndarray:
+    """What is taken off the pixels, as ONNX files hold it: for a whole row of a picture.
+
+    Runtimes that keep pictures as `[H, W, 3]` then add runs of `3 W` numbers instead of three at a
+    time, which took a fifth of a quantised network's time in ONNX Runtime.
+
+    Args:
+        offset: float32 `[1, 3, 1, 1]`.
+        width: `W` of a picture.
+
+    Returns:
+        float32 `[1, 3, 1, W]`.
+    """
+    return np.ascontiguousarray(np.broadcast_to(offset, (1, 3, 1, width)))
+
+
+def _widen_offset(model: onnx.ModelProto) -> None:
+    from onnx import numpy_helper
+
+    width = model.graph.input[0].type.tensor_type.shape.dim[3].dim_value
+    for tensor in model.graph.initializer:
+        if tensor.name == OFFSET:
+            row = offset_by_row(numpy_helper.to_array(tensor), width)
+            tensor.CopyFrom(numpy_helper.from_array(row, OFFSET))
 
 
 def _label_ends(model: onnx.ModelProto) -> None:

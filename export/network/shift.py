@@ -50,10 +50,12 @@ class DelayedShift(nn.Layer):
         # The shift itself says which channel lacks which frame.
         ones = paddle.ones([num_seg, len(fill), 1, 1])
         empty = 1.0 - temporal_shift(ones, num_seg)
-        added = (empty * paddle.to_tensor(fill).reshape([1, -1, 1, 1])).unsqueeze(0)
-        self.register_buffer("fill", added, persistable=False)
+        added = empty * paddle.to_tensor(fill).reshape([1, -1, 1, 1])
+        # A number a channel of a clip's frames together: with five dimensions Paddle Inference
+        # took as long for this sum as for a tenth of the network.
+        self.register_buffer("fill", added.reshape([1, -1, 1, 1]), persistable=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N * num_seg, C, H, W]`, shifted; the same shape."""
-        clips = temporal_shift(x, self.num_seg).reshape([-1, self.num_seg, *x.shape[1:]])
+        clips = temporal_shift(x, self.num_seg).reshape([-1, self.fill.shape[1], *x.shape[2:]])
         return (clips + self.fill).reshape([-1, *x.shape[1:]])

@@ -168,8 +168,8 @@ def test_nothing_is_computed_that_can_be_folded(kind: str, exported: Callable[..
     assert nodes["Mul"] == gates
     # Pixels, the shift's fill, the bias of each MatMul.
     assert nodes["Add"] <= 2 + nodes["MatMul"] + shortcuts
-    # Frames and back, the shift's two ways, the mean over segments; attention's two.
-    assert nodes["Reshape"] == 4 + 2 * (kind == "attention")
+    # Frames and back, the shift's three, the mean over segments; attention's two.
+    assert nodes["Reshape"] == 5 + 2 * (kind == "attention")
     for op, most in {"Pad": 1, "Slice": 3, "Concat": 1, "Transpose": 1, "Cast": 1}.items():
         assert nodes[op] == most, op
     folded = ("BatchNormalization", "Identity", "Dropout", "Shape", "Gather", "Expand", "Sub")
