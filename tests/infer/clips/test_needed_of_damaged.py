@@ -107,6 +107,25 @@ def test_a_picture_that_ends_wrong_is_shown_as_after_all_others(tmp_path):
     assert np.array_equal(short, frames) and info == known
 
 
+def test_a_damaged_picture_changes_no_frame_that_does_not_need_it(clip, tmp_path):
+    """FFmpeg's guess about the encoder, from the pictures before, would."""
+    path, every, _ = clip(named("b.mp4"))
+    data = path.read_bytes()
+    copy = tmp_path / "a.mp4"
+    first = next(p for p in picture_packets(path) if bytes(p)[4] >> 6 == 2)
+    shown = sorted(p.pts for p in picture_packets(path)).index(first.pts)
+    changed = 0
+    for bit in range(8 * 16, 8 * first.size, 11):
+        wrong = bytearray(data)
+        wrong[first.pos + bit // 8] ^= 1 << bit % 8
+        copy.write_bytes(wrong)
+        frames, _ = read_video(copy, range, every_frame=True)
+        differ = [k for k in range(len(every)) if not np.array_equal(frames[k], every[k])]
+        assert differ in ([], [shown]), bit
+        changed += bool(differ)
+    assert changed > 24
+
+
 def test_every_bit_of_a_slice_header_may_be_wrong(clip, tmp_path):
     path, _, _ = clip(named("weights.mp4"))
     data = bytearray(path.read_bytes())
