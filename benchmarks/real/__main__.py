@@ -2,7 +2,8 @@
 
 Of each set below the root every clip is a test clip once (`benchmarks.study --folds`), all
 deployments are judged on them (`benchmarks.gain --folds`), and the sets are pooled, each a stratum.
-Stopped at any moment, the same command goes on where it was.
+Stopped at any moment, the same command goes on where it was. `--add` pools other sets and seeds
+that were measured before.
 """
 
 from __future__ import annotations
@@ -20,14 +21,13 @@ from benchmarks.common import machine
 from benchmarks.common.command import RESAMPLES, add_out, take_signals
 from benchmarks.common.errors import BenchmarkError, StepError
 from benchmarks.common.result_file import dump, header
-from benchmarks.gate.results.result_file import load_results
 from benchmarks.gate.verdict import Rule
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
+from benchmarks.real.earlier import add_earlier, load_measured, read_earlier
 from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
 from benchmarks.real.sections import real_sections, real_sentences
 from benchmarks.stats.options import add_resampling, bootstrap_of
-from benchmarks.study.result_file import load_study
 from benchmarks.training.runs import add_trainings
 from export.option_limits import (
     SEED,
@@ -77,10 +77,12 @@ def _parser() -> argparse.ArgumentParser:
         description="A study and a gate over folds of each set of clips, and all sets together.",
     )
     add = parser.add_argument
-    add("--root", type=Path, required=True, help="folder with a folder for each set")
-    add("--sets", nargs="+", default=list(SETS), metavar="SET",
+    add("--root", type=Path, help="folder with a folder for each set")
+    add("--sets", nargs="*", default=list(SETS), metavar="SET",
         help="folders with clips, labels.txt or classes.txt, and all.list or train.list, val.list "
-        "and test.list (default: %(default)s)")  # fmt: skip
+        "and test.list (default: %(default)s; none: only pool what --add names)")  # fmt: skip
+    add("--add", nargs="+", type=Path, default=[], metavar="DIR",
+        help="earlier results of this command: their sets and seeds are pooled too")  # fmt: skip
     add("--configs", nargs=2, default=list(CONFIGS), metavar="NAME=CONFIG",
         help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
     add("--folds", type=int, default=5, metavar="K", help="default: %(default)s")
@@ -106,31 +108,34 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for name in options.sets
         if not name or "/" in name or options.sets.count(name) > 1
     ]
+    if options.sets and options.root is None:
+        wrong.append("--sets needs --root, the folder that holds them")
+    if not options.sets and not options.add:
+        wrong.append("no --sets and nothing to --add: name one")
     refuse(wrong)
     environments = {name: environment_of(options.root / name) for name in options.sets}
-    sets = {name: _one_set(options, name, given) for name, given in environments.items()}
+    starts = {
+        name: {"file": os.environ[name], "sha256": sha256_of(Path(os.environ[name]))}
+        for name in STARTS
+        if os.environ.get(name)
+    }
+    earlier = read_earlier(options.add)
+    measured = {
+        name: load_measured(*_one_set(options, name, given), starts)
+        for name, given in environments.items()
+    }
+    sets = add_earlier(measured, earlier)
     rule = Rule()
     settings = bootstrap_of(options)
     return {
         **header(FORMAT, FORMAT_VERSION),
         "conditions": {"machine": machine.machine(), **settings},
         "rule": {"keep": rule.keep, "margin": rule.margin},
-        "starts": {
-            name: {"file": os.environ[name], "sha256": sha256_of(Path(os.environ[name]))}
-            for name in STARTS
-            if os.environ.get(name)
-        },
-        "files": {
-            name: {
-                kind: {"file": f"{name}/{folder}results.json", "sha256": sha256_of(file)}
-                for kind, folder, file in (
-                    ("study", "", options.out / name / "results.json"),
-                    ("gate", "gate/", options.out / name / "gate" / "results.json"),
-                )
-            }
-            for name in options.sets
-        },
-        **pool_sets(sets, rule, settings),
+        "starts": next(iter(sets.values()))[0].starts,
+        "files": {name: [one.record(options.out) for one in each] for name, each in sets.items()},
+        **pool_sets(
+            {name: [one.gate for one in each] for name, each in sets.items()}, rule, settings
+        ),
     }
 
 
@@ -159,8 +164,8 @@ def environment_of(folder: Path) -> dict[str, str]:
 
 def _one_set(
     options: argparse.Namespace, name: str, environment: Mapping[str, str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The results of a set's study and gate."""
+) -> tuple[Path, Path]:
+    """Study and gate of a set; their result files."""
     out, runs = options.out / name, options.runs / name
     log.info(f"{name}: the study")
     joined = ["--join-duplicates"] if name in options.join_duplicates else []
@@ -191,7 +196,7 @@ def _one_set(
         "--seed", str(options.bootstrap_seed), *common,
         environment=environment,
     )  # fmt: skip
-    return load_study(out / "results.json"), load_results(gate / "results.json")
+    return out / "results.json", gate / "results.json"
 
 
 def _step(*words: str, environment: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ draw seeds, and within each set whole groups of its clips.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,33 +20,33 @@ from benchmarks.stats.gains import gain_record
 from benchmarks.stats.resample import Bootstrap, Groups, Settings
 from benchmarks.stats.shares import share_interval
 
-FORMAT, FORMAT_VERSION = "clipduet-real", 1
+FORMAT, FORMAT_VERSION = "clipduet-real", 2
 
 Right = npt.NDArray[np.bool_]
 Table = Mapping[str, Mapping[str, Right]]
 """By deployment and model, bool [seeds, clips]."""
-Sets = Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]]
-"""By name, the results of a set's study and gate."""
+Gate = Mapping[str, Any]
+"""The results of a gate over a set's folds."""
 
 
-def pool_sets(sets: Sets, rule: Rule, settings: Settings) -> dict[str, Any]:
+def pool_sets(sets: Mapping[str, Sequence[Gate]], rule: Rule, settings: Settings) -> dict[str, Any]:
     """`sets`, a summary each, and `pooled` over all; JSON-ready.
 
+    Args:
+        sets: by name the gates over a set, each of other seeds, all with one reference.
+        rule: what has to be retained.
+        settings: of the resampling.
+
     Raises:
-        BenchmarkError: the sets have other seeds or another reference.
+        BenchmarkError: the sets have other numbers of seeds.
     """
-    gates = {name: gate for name, (_, gate) in sets.items()}
+    gates = {name: _together(each) for name, each in sets.items()}
     counts = {name: len(gate["pairs"]) for name, gate in gates.items()}
-    references = {gate["reference"] for gate in gates.values()}
-    if len(set(counts.values())) > 1 or len(references) > 1:
-        raise BenchmarkError(f"sets of other seeds or references cannot be pooled: {counts}")
+    if len(set(counts.values())) > 1:
+        raise BenchmarkError(f"sets of other seeds cannot be pooled: {counts}")
     tables = {name: right_of(gate) for name, gate in gates.items()}
     first = next(iter(gates.values()))
-    cells = [
-        row["cell"]
-        for row in first["cells"]
-        if all(row["cell"] in table for table in tables.values())
-    ]
+    cells = [cell for cell in tables[next(iter(gates))] if all(cell in t for t in tables.values())]
     names = {
         name: [f"{name}/{one}" for one in gate["data"]["groups"]] for name, gate in gates.items()
     }
@@ -86,6 +86,34 @@ def pool_sets(sets: Sets, rule: Rule, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _together(gates: Sequence[Gate]) -> dict[str, Any]:
+    """One gate of several over the same clips, each of other seeds: what is used of it here."""
+    first, *others = gates
+    rows = []
+    for row in first["cells"]:
+        same = [row]
+        for other in others:
+            same += [one for one in other["cells"] if one["cell"] == row["cell"]]
+        if len(same) < len(gates):
+            continue  # that runtime was not everywhere
+        found = [one["verdict"] for one in same]
+        rows.append(
+            {
+                "cell": row["cell"],
+                "pairs": [pair for one in same for pair in one["pairs"]],
+                "verdict": {
+                    "collapsed": [model for one in found for model in one["collapsed"]],
+                    "collapsed_classes": [
+                        lost for one in found for lost in one.get("collapsed_classes", [])
+                    ],
+                    "same_network": all(one.get("same_network", True) for one in found),
+                },
+            }
+        )
+    pairs = [pair for one in gates for pair in one["pairs"]]
+    return {**first, "pairs": pairs, "cells": rows}
+
+
 def summary(
     table: Table,
     gates: Mapping[str, Mapping[str, Any]],
@@ -118,8 +146,7 @@ def summary(
     found = {cell: {name: _verdict(gate, cell) for name, gate in gates.items()} for cell in table}
     collapsed = {
         cell: [
-            name for name, one in by_set.items()
-            if one["collapsed"] or one.get("collapsed_classes")
+            name for name, one in by_set.items() if one["collapsed"] or one["collapsed_classes"]
         ]
         for cell, by_set in found.items()
     }  # fmt: skip

@@ -65,6 +65,15 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
     heads = ["set", "clips", "most frequent class", "baseline", "DML student", "gain in points",
              "across seeds: 95 % CI"]  # fmt: skip
     table = Table(f"Top-1 and gain in {numbers.cell_name(whole)}", heads, rows)
+    measured = Table(
+        "Measured",
+        ["set", "seeds", "date", "processor"],
+        [
+            [name, " ".join(map(str, one["seeds"])), one["created"], one["cpu"]]
+            for name, each in found["files"].items()
+            for one in each
+        ],
+    )
     host = machine_rows(found["conditions"]["machine"])
     given = [*host, ["date", found["created"]], ["command", found["command"]]]
     return [
@@ -78,7 +87,7 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
             )
             for one in found["sets"]
         ),
-        Section("Conditions", (), (), [Table("How this was measured", ["what", "value"], given)]),
+        Section("Conditions", (), (), [measured, Table("Pooled", ["what", "value"], given)]),
     ]
 
 

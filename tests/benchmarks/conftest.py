@@ -242,9 +242,11 @@ def make_study() -> Callable[..., Results]:
         gains: tuple[float, ...] = (0.03, 0.025, 0.04, 0.02, 0.035),
         clips: int = 1000,
         cells: tuple[str, ...] = ("dynamic:fp32", "onnxruntime:int8"),
+        seeds: Sequence[int] | None = None,
     ) -> Results:
         labels = np.arange(clips) % len(CLASSES)
-        seeds = list(range(11, 11 + len(gains)))
+        seeds = list(range(11, 11 + len(gains)) if seeds is None else seeds)
+        gains = gains[: len(seeds)]
         runs = []
         for seed, gain in zip(seeds, gains, strict=True):
             hard = np.random.default_rng(seed).random(clips)

@@ -22,15 +22,14 @@ from benchmarks.gate.verdict import Rule
 from benchmarks.real.__main__ import environment_of, main
 from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
 from benchmarks.real.sections import real_sentences
-from benchmarks.study.__main__ import write_study
-from infer.system.files import sha256_of
+from infer.system.files import sha256_of, write_text
 from train.config.load import load_config
 
 SETTINGS: Any = {"resamples": 1000, "seed": 0, "level": 0.95}
 MakeResults = Callable[..., dict[str, Any]]
 
 
-def invented(make_results: MakeResults, sizes: dict[str, int]) -> dict[str, tuple[Any, Any]]:
+def invented(make_results: MakeResults, sizes: dict[str, int]) -> dict[str, list[Any]]:
     """Gates over sets of these sizes, three seeds each, in groups of four clips."""
     found = {}
     for place, (name, clips) in enumerate(sizes.items()):
@@ -38,7 +37,7 @@ def invented(make_results: MakeResults, sizes: dict[str, int]) -> dict[str, tupl
             clips=clips, pairs=3, seed=place, gain=0.02 * (1 + place), speed=False, int8_loss=0.0
         )
         gate["data"]["groups"] = [f"g{clip // 4}" for clip in range(clips)]
-        found[name] = ({}, gate)
+        found[name] = [gate]
     return found
 
 
@@ -52,7 +51,7 @@ def test_sets_are_pooled_by_their_clips(make_results: MakeResults) -> None:
         assert whole[model]["point"] == pytest.approx((300 * parts[0] + 900 * parts[1]) / 1200)
     gains = [one["by_cell"][found["reference"]]["gain"]["point"] for one in found["sets"]]
     assert whole["gain"]["point"] == pytest.approx((300 * gains[0] + 900 * gains[1]) / 1200)
-    for one, (_, gate) in zip(found["sets"], sets.values(), strict=True):
+    for one, (gate,) in zip(found["sets"], sets.values(), strict=True):
         row = gate["cells"][0]
         assert one["by_cell"][row["cell"]]["gain"]["point"] == pytest.approx(row["gain"]["point"])
         assert one["chance"] == pytest.approx(1 / 6, abs=0.01)
@@ -71,7 +70,7 @@ def test_what_collapsed_in_the_gate_of_one_set_fails_here_too(
 ) -> None:
     sets = invented(make_results, {"one": 60, "two": 900})
     lost = {"model": "student", "pair": 0, "class": 2, "clips": 10, "before": 9, "after": 0}
-    sets["one"][1]["cells"][2]["verdict"] |= {what: [lost], "verdict": "fail"}
+    sets["one"][0]["cells"][2]["verdict"] |= {what: [lost], "verdict": "fail"}
     found = pool_sets(sets, Rule(), SETTINGS)
     of_one, of_two, pooled = (
         one["by_cell"]["onnxruntime:int8"] for one in (*found["sets"], found["pooled"])
@@ -87,7 +86,7 @@ def test_nothing_passes_where_a_model_of_the_reference_collapsed(
 ) -> None:
     sets = invented(make_results, {"one": 60, "two": 900})
     same = {"model": "baseline", "pair": 0, "class": 2, "answers": 60, "clips": 60}
-    sets["one"][1]["cells"][0]["verdict"]["collapsed"] = [same]
+    sets["one"][0]["cells"][0]["verdict"]["collapsed"] = [same]
     found = pool_sets(sets, Rule(), SETTINGS)
     of_one, of_two, pooled = (
         one["by_cell"]["onnxruntime:fp32"] for one in (*found["sets"], found["pooled"])
@@ -98,14 +97,14 @@ def test_nothing_passes_where_a_model_of_the_reference_collapsed(
 
 def test_sets_of_other_seeds_are_not_pooled(make_results: MakeResults) -> None:
     sets = invented(make_results, {"one": 60, "two": 60})
-    sets["two"][1]["pairs"].pop()
+    sets["two"][0]["pairs"].pop()
     with pytest.raises(BenchmarkError, match="other seeds"):
         pool_sets(sets, Rule(), SETTINGS)
 
 
 def test_where_nothing_is_learnt_the_sentence_says_so(make_results: MakeResults) -> None:
     sets = invented(make_results, {"one": 60})
-    gate = sets["one"][1]
+    (gate,) = sets["one"]
     for row in gate["cells"]:
         for pair in row["pairs"]:
             for model in ("baseline", "student"):
@@ -143,37 +142,57 @@ def test_the_configs_take_a_set_by_variables(
     assert not load_config(root / "configs" / "real_baseline.yaml").model["backbone"]["pretrained"]
 
 
-def test_each_set_is_studied_and_judged_on_the_same_folds(
+Steps = list[tuple[Any, dict[str, str]]]
+
+
+@pytest.fixture
+def steps(
     make_study: MakeResults,
     make_results: MakeResults,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
+) -> Steps:
+    """Two sets below tmp_path; studies and gates over them are invented, and noted here."""
     for name, classes in (("one", "a\nb\n"), ("two", "a\nb\nc\n")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "labels.txt").write_text(classes)
         (tmp_path / name / "all.list").write_text("")
-    steps: list[tuple[Any, dict[str, str]]] = []
+    steps: Steps = []
+    seeds: list[int] = []
 
     def step(module: str, *words: str, environment: dict[str, str]) -> None:
         parsed = {"benchmarks.study": study, "benchmarks.gain": gain}[module]._parser()
         options = parsed.parse_args(words)  # what the commands take
         steps.append((options, environment))
         if module == "benchmarks.study":
-            write_study(make_study(clips=60), options.out)
+            seeds[:] = options.seeds
+            made = make_study(clips=60, seeds=seeds)
+            for config in made["configs"].values():
+                config["overrides"] = options.override
+            made["data"] |= {"groups": [""] * 60, "fold": [1] * 60, "clips_sha256": "ab" * 32}
+            made["folds"] = {"number": options.folds}
+            write_text(options.out / "results.json", dump(made))
         else:
-            result = make_results(clips=60, pairs=2, speed=False)
+            result = make_results(clips=60, pairs=len(seeds), seed=seeds[0], speed=False)
             result["data"]["groups"] = [str(clip) for clip in range(60)]
-            options.out.parent.mkdir(parents=True)
+            options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(dump(result))
 
     monkeypatch.setattr(real, "_step", step)
+    return steps
+
+
+def result_of(out: Path) -> dict[str, Any]:
+    return read(out / "results.json", format=FORMAT, versions=(FORMAT_VERSION,), made_by="this")
+
+
+def test_each_set_is_studied_and_judged_on_the_same_folds(steps: Steps, tmp_path: Path) -> None:
     runs, out = tmp_path / "runs", tmp_path / "out"
     arguments = ["--root", str(tmp_path), "--sets", "one", "two", "--folds", "2"]
     arguments += ["--join-duplicates", "two"]
     arguments += ["--seeds", "3", "4", "--runs", str(runs), "--out", str(out), "-o", "epochs=2"]
     assert main(arguments) == 0
-    found = read(out / "results.json", format=FORMAT, versions=(FORMAT_VERSION,), made_by="this")
+    found = result_of(out)
     assert [one["set"] for one in found["sets"]] == ["one", "two"]
     assert found["pooled"]["clips"] == 120 and "## two" in (out / "report.md").read_text()
     for place, name in enumerate(("one", "two")):
@@ -187,8 +206,58 @@ def test_each_set_is_studied_and_judged_on_the_same_folds(
         # One seed after another, each in the order of the folds.
         expected = [f"{fold}/real_dml-{seed}/bundle" for seed in (3, 4) for fold in (1, 2)]
         assert [path.relative_to(runs / name).as_posix() for path in judged.student] == expected
-        for file in found["files"][name].values():
-            assert sha256_of(out / file["file"]) == file["sha256"]
+        (files,) = found["files"][name]
+        assert files["seeds"] == [3, 4]
+        for kind in ("study", "gate"):
+            assert sha256_of(out / files[kind]["file"]) == files[kind]["sha256"]
+
+
+def test_a_study_grows_by_sets_and_seeds(
+    steps: Steps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(out: str, *arguments: str) -> int:
+        more = ["--root", str(tmp_path), "--folds", "2", "--runs", str(tmp_path / "runs")]
+        return main([*more, "--out", str(tmp_path / out), *arguments])
+
+    at_once, first, more = (str(tmp_path / name) for name in ("at_once", "first", "more"))
+    assert measure("at_once", "--sets", "one", "two", "--seeds", "3") == 0
+    assert measure("first", "--sets", "one", "--seeds", "3") == 0
+    assert measure("first", "--sets", "two", "--seeds", "3", "--add", first) == 0
+    whole, grown = result_of(Path(at_once)), result_of(Path(first))
+    assert {name: grown["files"][name] for name in ("one", "two")}.keys() == whole["files"].keys()
+    key = {"set": "one"}.items()
+    of_one = [next(s for s in found["sets"] if key <= s.items()) for found in (whole, grown)]
+    assert of_one[0] == of_one[1]
+    assert grown["pooled"]["clips"] == whole["pooled"]["clips"] == 120
+    # The same command again measures again what it measured, and adds the rest.
+    assert measure("first", "--sets", "two", "--seeds", "3", "--add", first) == 0
+    assert result_of(Path(first))["pooled"] == grown["pooled"]
+
+    assert measure("more", "--sets", "one", "two", "--seeds", "4", "5", "--add", first) == 0
+    found = result_of(Path(more))
+    assert [one["seeds"] for one in found["files"]["two"]] == [[3], [4, 5]]
+    before = Path(more) / found["files"]["two"][0]["gate"]["file"]
+    assert before.samefile(Path(first) / "two" / "gate" / "results.json")
+    gain = found["pooled"]["by_cell"][found["reference"]]["gain"]
+    assert gain["pairs"] == 3 and "by_pairs" in gain
+    assert "| 4 5 |" in (Path(more) / "report.md").read_text()
+    done = len(steps)
+    assert main(["--sets", "--add", first, more, "--out", str(tmp_path / "pool")]) == 0
+    assert result_of(tmp_path / "pool")["pooled"] == found["pooled"] and len(steps) == done
+
+    for wrong, said in (
+        (["--sets", "two", "--seeds", "4", "--add", first], "same seeds"),
+        (["--sets", "two", "--seeds", "4", "--add", first, "-o", "epochs=2"], "setting of -o"),
+        (["--sets", "one", "--seeds", "3", "4", "--add", first], "seed 3"),
+        (["--sets", "--add", str(tmp_path / "none")], "none"),
+        (["--sets"], "--add"),
+    ):
+        assert measure("wrong", *wrong) == 2
+        assert said in capsys.readouterr().err
+    changed = Path(first) / "one" / "results.json"
+    changed.write_text(changed.read_text().replace("2030", "2031"))
+    assert main(["--sets", "--add", first, "--out", str(tmp_path / "pool")]) == 2
+    assert "changed since" in capsys.readouterr().err
 
 
 def test_a_stopped_step_ends_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,11 +315,12 @@ def test_a_whole_run_over_one_set(
     ]  # fmt: skip
     assert main(arguments) == 0
     out = tmp_path / "out"
-    found = read(out / "results.json", format=FORMAT, versions=(FORMAT_VERSION,), made_by="this")
+    found = result_of(out)
     assert found["pooled"]["clips"] == 27 and found["sets"][0]["set"] == "colours"
     assert {"onnxruntime:fp32", "onnxruntime:int8"} <= set(found["cells"])
-    for one in found["files"]["colours"].values():
-        assert sha256_of(out / one["file"]) == one["sha256"]
+    (files,) = found["files"]["colours"]
+    for kind in ("study", "gate"):
+        assert sha256_of(out / files[kind]["file"]) == files[kind]["sha256"]
     assert "colours" in (out / "report.md").read_text()
     assert (out / "colours" / "gate" / "report.md").is_file()
 
