@@ -25,6 +25,7 @@
 #                    reports/evaluation (evaluate)
 #   ROOT=folder      holds a folder for each set of clips (study-real), or those of DATA (evaluate)
 #   SETS="..."       these folders (study-real)
+#   ADD="..."        folders with earlier results, pooled as well (study-real)
 #   STUDENT_START=file  weights that the student starts from, baseline's and pair's (study-real)
 #   TEACHER_START=file  the same for the teacher (study-real)
 #   SEED=number      seed of a training instead of the config's
@@ -53,6 +54,7 @@ START ?=
 OUT ?=
 ROOT ?=
 SETS ?=
+ADD ?=
 QAT ?=
 GOAL ?=
 DATA ?=
@@ -80,7 +82,7 @@ reads_perturb := $(reads_benchmark)
 reads_report := $(reads_benchmark)
 reads_demo := $(trains) VIDEO LABELS
 reads_study := METHODS SEEDS OVERRIDES $(if $(METHODS),,CONFIGS FOLDS)
-reads_study-real := ROOT SETS STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES
+reads_study-real := ROOT SETS ADD STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES
 reads_doctor := BUNDLE
 reads_test := JOBS
 reads_test-gpu := BUNDLE
@@ -304,10 +306,10 @@ else
 	@$(PY) -m benchmarks.methods $(METHODS) $(study_options)
 endif
 
-study-real: setup ## folds of several sets of real clips, judged and pooled (hours; ROOT= SETS= FOLDS= SEEDS=; reports/real)
+study-real: setup ## folds of several sets of real clips, judged and pooled (hours; ROOT= SETS= FOLDS= SEEDS= ADD=; reports/real)
 	@[ -n '$(ROOT)' ] || { echo "error: ROOT= names the folder that holds the sets" >&2; exit 2; }
 	@$(PY) -m benchmarks.real --root $(ROOT) $(study_options) $(if $(SETS),--sets $(SETS)) \
-	    $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS))
+	    $(if $(ADD),--add $(ADD)) $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS))
 
 doctor: setup ## show which backends run here, and why the others cannot (BUNDLE= says what could run it)
 	@$(PY) -m infer.doctor $(if $(BUNDLE),--bundle $(BUNDLE))

@@ -30,7 +30,7 @@ from benchmarks.study.experiments import (
     test_set,
 )
 from benchmarks.study.jobs import add_pair
-from benchmarks.study.measure import DYNAMIC, EXPORTED, measure_run
+from benchmarks.study.measure import DYNAMIC, EXPORTED, everywhere, measure_run
 from benchmarks.study.pooled import as_csv
 from benchmarks.study.record import study_record
 from benchmarks.study.sections import study_section
@@ -116,12 +116,11 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
         for one in experiments
     }
     train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads)
-    runs = []
-    logits: dict[str, np.ndarray] = {}
+    found: dict[tuple[str, int], tuple[dict[str, Any], dict[str, np.ndarray]]] = {}
     for number, ((role, seed), job) in enumerate(jobs.items(), start=1):
         cfg = next(one.cfg for one in experiments if one.role == role)
         started = time.monotonic()
-        found, computed = measure_run(
+        found[role, seed] = measure_run(
             job,
             cfg,
             dataset,
@@ -130,9 +129,14 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
             list_sha256=list_sha256,
             threads=options.threads,
         )
-        runs.append({"role": role, "seed": seed, **found})
-        logits |= {logits_key(role, seed, cell): one for cell, one in computed.items()}
         log.info(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
+    cells, left_out = everywhere(cells, [record for record, _ in found.values()])
+    runs = [{"role": role, "seed": seed, **record} for (role, seed), (record, _) in found.items()]
+    logits = {
+        logits_key(role, seed, cell.key): computed[cell.key]
+        for (role, seed), (_, computed) in found.items()
+        for cell in cells
+    }
     root = list_root(experiments[0].cfg, options)
     data = {
         "list": str(test_list),
@@ -142,7 +146,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
         "labels": [sample.label for sample in dataset.samples],
         "paths": shown_paths([sample.path for sample in dataset.samples], root),
     }
-    return study_record(options, experiments, runs, data, [cell.key for cell in cells]), logits
+    return study_record(options, experiments, runs, data, cells, left_out), logits
 
 
 def write_study(study: Mapping[str, Any], folder: Path, *, logits: Logits | None = None) -> None:

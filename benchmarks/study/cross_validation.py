@@ -25,7 +25,7 @@ from benchmarks.deployments.logits import Logits, logits_key
 from benchmarks.stats.resample import Groups
 from benchmarks.study.experiments import Experiment
 from benchmarks.study.jobs import add_jobs, needed
-from benchmarks.study.measure import measure_run, seconds_of
+from benchmarks.study.measure import everywhere, measure_run, seconds_of
 from benchmarks.study.pooled import per_fold
 from benchmarks.study.record import study_record
 from benchmarks.training.runs import CHECKPOINTS, Job, train_all
@@ -68,12 +68,14 @@ def run_folds(
     }
     train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads)
     found = _measure(options, experiments, cells, lists, finals, jobs)
+    cells, left_out = everywhere(cells, [record for record, _ in found.values()])
+    keys = [cell.key for cell in cells]
     runs = []
     logits: dict[str, np.ndarray] = {}
     for seed in options.seeds:
         for one in experiments:
             parts = {f: found[one.role, seed, f] for f in range(1, lists.number + 1)}
-            run, computed = _joined(one, parts, lists)
+            run, computed = _joined(one, parts, lists, keys)
             runs.append({"role": one.role, "seed": seed, **run})
             logits |= {logits_key(one.role, seed, cell): table for cell, table in computed.items()}
     data = {
@@ -87,7 +89,7 @@ def run_folds(
         "fold": clips["fold"],
     }
     study = study_record(
-        options, experiments, runs, data, [c.key for c in cells], groups=Groups.of(clips["groups"])
+        options, experiments, runs, data, cells, left_out, groups=Groups.of(clips["groups"])
     )
     own = {
         key: lists.record[key]
@@ -169,13 +171,15 @@ def _measure(
     return found
 
 
-def _joined(one: Experiment, parts: Mapping[int, Measured], lists: FoldLists) -> Measured:
+def _joined(
+    one: Experiment, parts: Mapping[int, Measured], lists: FoldLists, keys: Sequence[str]
+) -> Measured:
     """The runs of a seed's folds as one run over all clips, and by cell its logits."""
     labels = np.asarray(lists.record["clips"]["labels"])
     records = {fold: record for fold, (record, _) in parts.items()}
     cells: dict[str, Any] = {}
     logits: dict[str, np.ndarray] = {}
-    for cell in next(iter(records.values()))["cells"]:
+    for cell in keys:
         answers = {name: np.full(len(labels), FAILED) for name in ("predictions", "ranks")}
         width = next(iter(parts.values()))[1][cell].shape[1]
         logits[cell] = np.full((len(labels), width), np.nan, np.float32)

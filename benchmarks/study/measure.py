@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,20 @@ from benchmarks.common import machine
 from benchmarks.deployments.accuracy import answers_of
 from benchmarks.deployments.answer_cache import AnswerCache, code_sha256, digest
 from benchmarks.deployments.answers import open_cell
-from benchmarks.deployments.deployment import Deployment
+from benchmarks.deployments.deployment import Deployment, SkippedDeployment
 from benchmarks.study.jobs import run_export
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
+from infer.system.errors import BackendUnavailable
 from infer.system.files import sha256_of, write_text
+from infer.system.log import logger
 from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
 
 if TYPE_CHECKING:
     from train.config.load import Config
     from train.data.dataset import ClipDataset
+
+log = logger("benchmarks.study")
 
 DYNAMIC = Deployment("dynamic", "fp32")
 EXPORTED = (Deployment("onnxruntime", "fp32"), Deployment("onnxruntime", "int8"))
@@ -42,7 +46,8 @@ def measure_run(
     """What a finished run answers in every cell, and what it cost; answers stay in RUN/answers.
 
     Returns:
-        The record of the run, and by cell its logits, float32 [clips, classes].
+        The record of the run, and by cell its logits, float32 [clips, classes]. Cells that cannot
+        run here are not among them; `refused` of the record says why.
     """
     from train.data.fingerprint import fingerprint
 
@@ -59,6 +64,7 @@ def measure_run(
     }
     cache = AnswerCache(job.folder / ANSWERS, dataset.samples, identity)
     seen: dict[str, Evaluation] = {}
+    refused: dict[str, str] = {}
     for cell in cells:
 
         def ask(cell: Deployment = cell) -> Evaluation:
@@ -68,15 +74,38 @@ def measure_run(
             with open_cell(bundle, cell, threads) as runtime:
                 return evaluate(runtime.run, dataset, batch_size=BATCH, workers=1)
 
-        seen[cell.key] = cache.answered({"cell": cell.key}, ask)
+        try:
+            seen[cell.key] = cache.answered({"cell": cell.key}, ask)
+        except BackendUnavailable as error:
+            refused[cell.key] = error.reason
     record = {
         "name": job.name,
         **_cost(job.folder),
         "checkpoint_sha256": sha256,
         "failed": [path for path, _ in seen[DYNAMIC.key].failed],
+        "refused": refused,
         "cells": {key: _figures(one) for key, one in seen.items()},
     }
     return record, {key: one.logits for key, one in seen.items()}
+
+
+def everywhere(
+    cells: Sequence[Deployment], records: Iterable[Mapping[str, Any]]
+) -> tuple[list[Deployment], list[SkippedDeployment]]:
+    """The cells in which every run answered, and those that are left out because one did not.
+
+    Args:
+        cells: of the study.
+        records: of `measure_run`.
+    """
+    refused: dict[str, str] = {}
+    for record in records:
+        for key, reason in record["refused"].items():
+            refused.setdefault(key, reason)
+    for key, reason in refused.items():
+        log.warning(f"{key} is left out: {reason}")
+    left_out = [SkippedDeployment(key, reason) for key, reason in refused.items()]
+    return [cell for cell in cells if cell.key not in refused], left_out
 
 
 def _figures(seen: Evaluation) -> dict[str, Any]:

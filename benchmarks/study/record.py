@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks.common import machine
 from benchmarks.common.result_file import header
+from benchmarks.deployments.deployment import Deployment, SkippedDeployment
 from benchmarks.stats.options import bootstrap_of
 from benchmarks.stats.resample import Bootstrap, Groups
 from benchmarks.study.experiments import Experiment
@@ -22,7 +24,8 @@ def study_record(
     experiments: Sequence[Experiment],
     runs: Sequence[Mapping[str, Any]],
     data: Mapping[str, Any],
-    cells: Sequence[str],
+    cells: Sequence[Deployment],
+    left_out: Sequence[SkippedDeployment],
     *,
     groups: Groups | None = None,
 ) -> dict[str, Any]:
@@ -33,14 +36,16 @@ def study_record(
         experiments: the two configs.
         runs: what each answered and cost, with its `role`, `seed` and `failed` clips.
         data: the test clips, with their `labels`.
-        cells: where the runs answered.
+        cells: where all runs answered.
+        left_out: what is not measured, and why.
         groups: of clips that are drawn together.
     """
     from train.config.schema.before import Training
 
     settings = bootstrap_of(options)
     bootstrap: Bootstrap = {**settings, "groups": groups}
-    pooled = pool_seeds(runs, seeds=options.seeds, cells=cells, bootstrap=bootstrap)
+    keys = [cell.key for cell in cells]
+    pooled = pool_seeds(runs, seeds=options.seeds, cells=keys, bootstrap=bootstrap)
     return {
         **header(FORMAT, FORMAT_VERSION),
         "conditions": {
@@ -76,7 +81,8 @@ def study_record(
         ),
         "data": {**data, "failed": sorted({path for one in runs for path in one["failed"]})},
         "seeds": options.seeds,
-        "cells": list(cells),
+        "cells": keys,
+        "left_out": [asdict(one) for one in left_out],
         **pooled,
         "by_class": by_class(
             runs,
@@ -86,8 +92,13 @@ def study_record(
             names=experiments[0].cfg.class_names,
             bootstrap=bootstrap,
         ),
-        "runs": [{key: value for key, value in run.items() if key != "failed"} for run in runs],
+        "runs": [_run_record(run, keys) for run in runs],
     }
+
+
+def _run_record(run: Mapping[str, Any], cells: Sequence[str]) -> dict[str, Any]:
+    record = {key: value for key, value in run.items() if key not in ("failed", "refused")}
+    return {**record, "cells": {cell: run["cells"][cell] for cell in cells}}
 
 
 def setting_differences(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -10,8 +11,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ import pytest
 
 from benchmarks.common.errors import StepError
 from benchmarks.common.result_file import dump
+from benchmarks.deployments.deployment import Deployment
 from benchmarks.deployments.logits import read_logits
 from benchmarks.pages import numbers
 from benchmarks.report.__main__ import main as report
@@ -30,6 +33,7 @@ from benchmarks.study.record import setting_differences
 from benchmarks.study.result_file import load_study
 from benchmarks.study.sentences import study_sentence
 from benchmarks.training.runs import Job, eta, train_all
+from infer.system.errors import BackendUnavailable
 from infer.system.files import sha256_of
 from tests.commands_here import run_here
 from train.config.load import load_config
@@ -321,6 +325,38 @@ def test_answers_are_kept_for_the_same_checkpoint_and_clips_only(
         assert newly_asked() == ["base-3", "pair-3"]
     finally:
         clip.write_bytes(before)
+
+
+def test_a_deployment_that_cannot_run_here_is_left_out(
+    tiny: Path,
+    trained: Path,
+    tmp_path: Path,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Such as 8 bits that saturate on this processor, in one of the bundles."""
+
+    @contextlib.contextmanager
+    def opened(job: Job, cell: Deployment, threads: int) -> Iterator[Any]:
+        if cell.precision == "int8" and job.name == "pair":
+            raise BackendUnavailable("onnxruntime", "sums saturate")
+        yield SimpleNamespace(run=lambda clips: np.zeros((len(clips), 3), np.float32))
+
+    monkeypatch.chdir(root)
+    shutil.copytree(trained, tmp_path / "runs")
+    monkeypatch.setattr("benchmarks.study.__main__.train_all", lambda *_, **__: None)
+    monkeypatch.setattr(measure, "_bundle", lambda job, *_, **__: job)
+    monkeypatch.setattr(measure, "open_cell", opened)
+    arguments = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs"), "--export"]
+    assert main([*study_arguments(tiny, "3"), *arguments]) == 0
+    study = load_study(tmp_path / "out" / "results.json")
+    assert study["cells"] == ["dynamic:fp32", "onnxruntime:fp32"]
+    assert study["left_out"] == [{"what": "onnxruntime:int8", "reason": "sums saturate"}]
+    assert all(list(run["cells"]) == study["cells"] for run in study["runs"])
+    assert len(study["logits"]["keys"]) == 4
+    assert "sums saturate" in (tmp_path / "out" / "report.md").read_text()
+    assert "sums saturate" in capsys.readouterr().err
 
 
 def test_a_bundle_is_used_again_only_if_it_would_come_out_the_same(
