@@ -11,8 +11,8 @@ import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from train.models.layers import temporal_shift
 from train.models.pptsm_v2 import SHIFT_BEFORE_STAGE, PPTSMv2
+from train.models.temporal_shift import temporal_shift
 
 
 def delay_shift(network: nn.Sequential) -> None:

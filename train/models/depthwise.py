@@ -20,6 +20,8 @@ from paddle import Tensor
 from paddle.autograd import PyLayer
 from paddle.nn import functional as F
 
+from train.models.cpu import array_of, takes_arrays
+
 LANES = 32
 MAX_PIXELS = 32 * 32
 """Above this, the tile leaves the cache and Paddle's kernel is no slower."""
@@ -50,11 +52,8 @@ def depthwise_conv2d(
 
 
 def _use_tiles(x: Tensor) -> bool:
-    """Only eager float32 on a CPU: a traced or exported graph holds a plain conv."""
     return (
-        paddle.in_dynamic_mode()
-        and x.place.is_cpu_place()
-        and x.dtype == paddle.float32
+        takes_arrays(x)
         and x.shape[2] * x.shape[3] <= MAX_PIXELS
         and os.environ.get("CLIPDUET_DEPTHWISE", "tiles") != "paddle"
     )
@@ -68,7 +67,7 @@ class _Depthwise(PyLayer):
         out = [(size + 2 * padding - kernel) // stride + 1 for size in (height, width)]
         y = paddle.empty([batch, channels, *out], dtype="float32")
         with _ONE_CALL:
-            _forward(_array(x), _array(weight), _array(y), stride, padding)
+            _forward(array_of(x), array_of(weight), array_of(y), stride, padding)
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding
         ctx.learning = not x.stop_gradient, not weight.stop_gradient
@@ -78,7 +77,7 @@ class _Depthwise(PyLayer):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensor()
         dx, dweight = paddle.empty_like(x), paddle.empty_like(weight)
-        arrays = [_array(t) for t in (x, weight, grad, dx, dweight)]
+        arrays = [array_of(t) for t in (x, weight, grad, dx, dweight)]
         with _ONE_CALL:
             _backward(*arrays, *ctx.geometry)
         # Paddle refuses a gradient for what takes none, such as the weights of a frozen layer.
@@ -86,11 +85,6 @@ class _Depthwise(PyLayer):
             gradient if learning else None
             for gradient, learning in zip((dx, dweight), ctx.learning, strict=True)
         )
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    """View a CPU tensor's memory as an array, without a copy."""
-    return np.from_dlpack(tensor.detach().contiguous())
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
@@ -112,31 +106,60 @@ def _scatter(tile: np.ndarray, images: np.ndarray, channel: int, first: int) -> 
                 images[first + n, channel, i, j] = tile[i, j, n]
 
 
+@numba.njit(fastmath={"contract", "nsz"}, cache=True, nogil=True)
+def _add_1(total: np.ndarray, x: np.ndarray, w: float) -> None:
+    for j in range(total.shape[0]):
+        for n in range(LANES):
+            total[j, n] += w * x[j, n]
+
+
+@numba.njit(fastmath={"contract", "nsz"}, cache=True, nogil=True)
+def _add_3(
+    total: np.ndarray, x: np.ndarray, y: np.ndarray, z: np.ndarray, u: float, v: float, w: float
+) -> None:
+    for j in range(total.shape[0]):
+        for n in range(LANES):
+            total[j, n] = ((total[j, n] + u * x[j, n]) + v * y[j, n]) + w * z[j, n]
+
+
 @numba.njit(fastmath=True, cache=True, parallel=True, nogil=True)
 def _forward(x: np.ndarray, weight: np.ndarray, y: np.ndarray, stride: int, padding: int) -> None:
+    """A row of the output at a time, which the compiler vectorises; the sums keep their order."""
     batch, channels, height, width = x.shape
     kernel, out_h, out_w = weight.shape[2], y.shape[2], y.shape[3]
     for c in numba.prange(channels):
-        x_tile = np.empty((height, width, LANES), np.float32)
+        # With its padding, and every `stride`-th column beside the one before: then the columns
+        # that one weight meets lie side by side.
+        columns = (width + 2 * padding + stride - 1) // stride
+        x_tile = np.zeros((height + 2 * padding, stride, columns, LANES), np.float32)
         y_tile = np.empty((out_h, out_w, LANES), np.float32)
         for first in range(0, batch, LANES):
-            _gather(x_tile, x, c, first)
+            for phase in range(stride):
+                begin = (phase - padding) % stride
+                images = x[:, :, :, begin::stride]
+                at = (begin + padding) // stride
+                inner = x_tile[padding : padding + height, phase, at : at + images.shape[3]]
+                _gather(inner, images, c, first)
             for i in range(out_h):
-                for j in range(out_w):
-                    total = y_tile[i, j]
-                    total[:] = 0
-                    for a in range(max(0, padding - i * stride), kernel):
-                        row = i * stride + a - padding
-                        if row >= height:
-                            break
-                        for b in range(max(0, padding - j * stride), kernel):
-                            column = j * stride + b - padding
-                            if column >= width:
-                                break
-                            factor = weight[c, 0, a, b]
-                            pixel = x_tile[row, column]
-                            for n in range(LANES):
-                                total[n] += factor * pixel[n]
+                total = y_tile[i]
+                total[:] = 0
+                for a in range(kernel):
+                    row = x_tile[i * stride + a]
+                    b = 0
+                    while b + 3 <= kernel:
+                        _add_3(
+                            total,
+                            row[b % stride, b // stride :],
+                            row[(b + 1) % stride, (b + 1) // stride :],
+                            row[(b + 2) % stride, (b + 2) // stride :],
+                            weight[c, 0, a, b],
+                            weight[c, 0, a, b + 1],
+                            weight[c, 0, a, b + 2],
+                        )
+                        b += 3
+                    while b < kernel:
+                        _add_1(total, row[b % stride, b // stride :], weight[c, 0, a, b])
+                        b += 1
             _scatter(y_tile, y, c, first)
 
 

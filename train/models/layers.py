@@ -45,18 +45,6 @@ def tsm_linear(in_features: int, out_features: int, *, std: float | None = None)
     )
 
 
-def temporal_shift(x: Tensor, num_seg: int) -> Tensor:
-    """Shift 1/num_seg of the channels one frame back and as many one frame forward.
-
-    Lin et al., TSM, 2019.
-
-    Args:
-        x: float `[N * num_seg, C, H, W]`; the result has the same shape.
-        num_seg: frames a clip.
-    """
-    return F.temporal_shift(x, num_seg, 1.0 / num_seg)
-
-
 def segment_mean(x: Tensor, num_seg: int) -> Tensor:
     """Average per-frame features `[N * num_seg, C, 1, 1]` into clip features `[N, C]`."""
     return paddle.mean(paddle.reshape(x, [-1, num_seg, x.shape[1]]), axis=1)

@@ -24,12 +24,17 @@ class PixelInput(nn.Layer):
         shift = -np.asarray(mean, dtype=np.float64) / np.asarray(std, dtype=np.float64)
         self.register_buffer("scale", _per_channel(scale), persistable=False)
         self.register_buffer("shift", _per_channel(shift), persistable=False)
+        both = np.stack([scale, shift], axis=1).astype(np.float32)
+        self._numbers: list[tuple[float, float]] = [(float(a), float(b)) for a, b in both]
 
     def forward(self, clips: Tensor) -> Tensor:
         """Clips `[N, T, H, W, 3]` to float32 `[N * T, 3, H, W]`."""
         frames = paddle.flatten(clips, start_axis=0, stop_axis=1)
         # Transpose while the pixels are still bytes: a quarter of the memory traffic.
-        return paddle.transpose(frames, [0, 3, 1, 2]).astype("float32") * self.scale + self.shift
+        planes = paddle.transpose(frames, [0, 3, 1, 2]).astype("float32")
+        # Paddle's CPU kernels take five times as long for a factor a channel as for one of all.
+        parts = [planes[:, c] * factor + shift for c, (factor, shift) in enumerate(self._numbers)]
+        return paddle.stack(parts, axis=1)
 
 
 def input_adapter(

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
-from train.models.layers import LONG, ConvBNAct, segment_mean, temporal_shift
+from train.models.layers import LONG, ConvBNAct, segment_mean
+from train.models.temporal_shift import temporal_shift
 
 
 class StageSettings(NamedTuple):

@@ -16,9 +16,9 @@ from train.models.layers import (
     SqueezeExcitation,
     convolution,
     segment_mean,
-    temporal_shift,
 )
 from train.models.pptsm_v2 import scaled_width
+from train.models.temporal_shift import temporal_shift
 
 
 class BlockSettings(NamedTuple):

@@ -19,9 +19,9 @@ from train.models.layers import (
     SqueezeExcitation,
     convolution,
     segment_mean,
-    temporal_shift,
     tsm_linear,
 )
+from train.models.temporal_shift import temporal_shift
 
 
 class StageSettings(NamedTuple):

@@ -12,7 +12,8 @@ from functools import partial
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
-from train.models.layers import LONG, ConvBNAct, temporal_shift
+from train.models.layers import LONG, ConvBNAct
+from train.models.temporal_shift import temporal_shift
 
 BLOCKS = {
     18: (2, 2, 2, 2),

@@ -1,0 +1,17 @@
+"""What kernels of our own need on a CPU: when they may run, and a tensor's memory as an array."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+from paddle import Tensor
+
+
+def takes_arrays(x: Tensor) -> bool:
+    """Whether a tensor is eager float32 on a CPU: a traced or exported graph holds Paddle's own."""
+    return bool(paddle.in_dynamic_mode() and x.place.is_cpu_place() and x.dtype == paddle.float32)
+
+
+def array_of(tensor: Tensor) -> np.ndarray:
+    """View a CPU tensor's memory as an array, without a copy."""
+    return np.from_dlpack(tensor.detach().contiguous())
