@@ -8,7 +8,7 @@ of frames that really decode; a file that has other than what its packets announ
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,12 @@ def read_video(
     container, stream = open_unprobed(path, limits)
     with container:
         packets = Packets(container, stream)
-        if every_frame:
-            packets.give_up(_ASKED_FOR)
         told = announced(path, container, stream, limits, see=packets.see)
         packets.end(0 if told.lost or told.broken else told.packets)
         expected = packets.frames or max(told.packets, 1)
+        if_damaged = packets.options if packets.frames else {}
+        if every_frame:
+            packets.give_up(_ASKED_FOR)
         wanted = list(pick(expected))
         chosen = _needed(path, stream, packets, wanted, told, each, limits, threads)
         if chosen is not None:
@@ -121,11 +122,18 @@ def read_video(
             kept, found = _keep(path, frames, stream, rate, set(wanted), each, limits)
     if every is None:
         kept, found = _decode(path, set(wanted), each, limits)
+    options = if_damaged if found.damaged else {}
+    if options:
+        again = _decode(path, set(wanted), each, limits, options)
+        if 2 * again[1].errors < again[1].frames:
+            kept, found = again
+        else:  # the encoder has bugs that it does not name
+            options = {}
     if found.frames != expected:
         wanted = list(pick(found.frames))
         if not kept.keys() >= set(wanted):
-            kept, again = _decode(path, set(wanted), each, limits)
-            if again.frames != found.frames:
+            kept, repeated = _decode(path, set(wanted), each, limits, options)
+            if repeated.frames != found.frames:
                 raise VideoError(path, "decodes differently every time")
     missing = sorted(set(wanted) - kept.keys())
     if missing or not wanted:
@@ -211,6 +219,7 @@ class _Found:
     width: int = 0
     height: int = 0
     frames: int = 0
+    errors: int = 0
     damaged: bool = False
     left_out: str = ""
 
@@ -230,10 +239,15 @@ def _info(path: Path, told: Announced, found: _Found) -> VideoInfo:
 
 
 def _decode(
-    path: Path, wanted: Container[int], each: Each | None, limits: Limits
+    path: Path,
+    wanted: Container[int],
+    each: Each | None,
+    limits: Limits,
+    options: Mapping[str, str] | None = None,
 ) -> tuple[dict[int, Frames], _Found]:
     container, stream = open_video(path, limits)
     with container:
+        stream.codec_context.options = {**stream.codec_context.options, **(options or {})}
         frames = frames_or_errors(container, stream)
         return _keep(path, frames, stream, _rate(stream), wanted, each, limits)
 
@@ -260,11 +274,13 @@ def _keep(
             raise VideoError(path, NO_MEMORY)
         if isinstance(frame, Exception):
             found.damaged = True
+            found.errors += 1
             continue
         if rgb is None:
             rgb = ToRgb(path, frame)
             found.width, found.height = rgb.width, rgb.height
         found.damaged |= bool(frame.is_corrupt)
+        found.errors += bool(frame.is_corrupt)
         if found.frames in wanted:
             picture = rgb(frame)
             kept[found.frames] = each(picture) if each else picture

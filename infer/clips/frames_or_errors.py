@@ -9,7 +9,6 @@ import av
 
 from ..containers.announced import too_large
 from ..containers.limits import Limits
-from ..containers.mpeg4.encoders import tell_bugs
 
 
 def frames_or_errors(
@@ -23,7 +22,6 @@ def frames_or_errors(
         see: called with every packet of every stream.
     """
     packets = container.demux(stream) if see is None else container.demux()
-    first = True
     while True:
         try:
             packet = next(packets)
@@ -36,17 +34,12 @@ def frames_or_errors(
             see(packet)
             if packet.stream.index != stream.index:  # `stream_index` is 0 in an empty packet
                 continue
-        if first:
-            tell_bugs(stream.codec_context, packet)
-            first = False
         yield from _decoded(stream, packet)
     yield from _decoded(stream, None)  # the file broke off: what the decoder still holds
 
 
 def frames_of(packets: Sequence[Any], stream: Any) -> Iterator[Any]:
     """The same of packets that were read already."""
-    for packet in packets[:1]:
-        tell_bugs(stream.codec_context, packet)
     for packet in packets:
         yield from _decoded(stream, packet)
     yield from _decoded(stream, None)

@@ -1,22 +1,19 @@
 """Encoders of MPEG-4 part 2, by what they write about themselves, and the bugs of theirs.
 
 FFmpeg works around the bugs of an encoder that it knows. One bug it guesses from the pictures that
-it decodes: that they do not end as the standard says. It counts, so that one damaged picture may
+it decodes: that they do not end as the standard says. It counts, so that a damaged picture may
 change how others look that do not need it, and that a picture looks otherwise where others are left
-out. The encoders that have that bug are known by their versions. So the decoder of a stream whose
-encoder is known is told which bugs it has, and does not guess, in selective and in full decoding.
+out. So a selective decoder is told which bugs an encoder has, and does not guess; nor does a full
+one where the file turned out to be damaged.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from ..bits import NotProven, require
-from .headers import USER_DATA, VOP, units
 
 _VERSIONS = {
     b"DivX": re.compile(rb"DivX(\d+)(?:Build|b)(\d+)(p?)"),
@@ -69,37 +66,15 @@ def encoder_of(texts: Iterable[bytes]) -> Encoder:
         # `direct_blocksize` is not among them: FFmpeg finds it, and goes by the option alone.
         if build < 1814:
             bugs += ["+qpel_chroma", "+qpel_chroma2"] if version > 502 else ["+qpel_chroma"]
-    if lavc and _of_edges(*(int(part) for part in lavc)):
-        bugs += ["+iedge"]
+    if lavc:
+        release = [int(part) for part in lavc]
+        require(max(release) < 256, _UNKNOWN)
+        bugs += ["+iedge"] if _of_edges(*release) else []
     return Encoder(
         bugs="".join(["-autodetect", *bugs]),
         packs=divx is not None and divx[2] == b"p",
         skips=bool(xvid or divx),
     )
-
-
-def tell_bugs(context: Any, first: Any) -> None:
-    """Tell a decoder the bugs of its stream's encoder, if that is known.
-
-    Args:
-        context: of PyAV; one of another codec, or that is open already, stays as it is.
-        first: the stream's first packet.
-    """
-    if context.name != "mpeg4" or context.is_open:
-        return
-    with contextlib.suppress(NotProven, ValueError):
-        parts = bytes(context.extradata or b""), bytes(first)
-        bugs = encoder_of(text for part in parts for text in user_data(part)).bugs
-        context.options = {**context.options, "bug": bugs}
-
-
-def user_data(data: bytes) -> Iterator[bytes]:
-    """The texts of user data in front of the first picture, without start codes."""
-    for code, begin, end in units(data):
-        if code == VOP:
-            return
-        if code == USER_DATA:
-            yield data[begin + 4 : end]
 
 
 def _of_edges(major: int, minor: int, micro: int) -> bool:

@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infer.clips.decode import read_video
+from infer.clips.rgb import ToRgb
 from infer.containers.bits import NotProven
 from infer.containers.h264.pictures import looks_whole, picture
 from infer.containers.h264.sets import parameter_sets
 from tests.infer.clips.choices import PICKS, read_or_why, uniform
 from tests.infer.clips.made import (
     LESS,
+    Made,
     make,
     middle_of_a_b_frame,
     named,
@@ -124,6 +126,21 @@ def test_a_damaged_picture_changes_no_frame_that_does_not_need_it(clip, tmp_path
         assert differ in ([], [shown]), bit
         changed += bool(differ)
     assert changed > 24
+
+
+@pytest.mark.parametrize("flags", ["+ilme+ildct", "+ilme+ildct+qpel", "+qpel"])
+@pytest.mark.parametrize("encoder", [b"DivX503b1393p", b"DivX412b1", b"XviD0012", b"Lavc52.72.2"])
+def test_undamaged_files_are_decoded_as_ffmpeg_does_by_itself(tmp_path, flags, encoder):
+    """By what it knows and guesses of their encoders, bugs of fields included."""
+    made = Made("a.avi", "mpeg4", {"flags": flags, "bf": "0"}, encoder=encoder)
+    path = make(tmp_path, made, frames=12)
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_count = 1
+        decoded = list(container.decode(video=0))
+    rgb = ToRgb(path, decoded[0])
+    frames, info = read_video(path, range, every_frame=True)
+    assert not info.damaged
+    np.testing.assert_array_equal(frames, [rgb(frame) for frame in decoded])
 
 
 def test_every_bit_of_a_slice_header_may_be_wrong(clip, tmp_path):
