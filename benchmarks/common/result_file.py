@@ -124,11 +124,11 @@ def complete(path: Path) -> Iterator[None]:
     """Turn what a missing or malformed part of a result file raises into a message.
 
     Raises:
-        BenchmarkError: instead of KeyError, TypeError, IndexError and StopIteration.
+        BenchmarkError: instead of KeyError, TypeError, AttributeError, IndexError, StopIteration.
     """
     try:
         yield
-    except (KeyError, TypeError, IndexError, StopIteration) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, StopIteration) as error:
         raise BenchmarkError(
             f"{path} lacks a part of a result file or has it in another form ({error!r}): it was "
             "changed by hand or is damaged"

@@ -24,7 +24,15 @@ from benchmarks.common.result_file import dump, header
 from benchmarks.gate.verdict import Rule
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
-from benchmarks.real.earlier import add_earlier, load_measured, read_earlier
+from benchmarks.real.earlier import (
+    RESULTS,
+    check_alike,
+    check_plan,
+    load_measured,
+    read_earlier,
+    starts_record,
+    together,
+)
 from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
 from benchmarks.real.sections import real_sections, real_sentences
 from benchmarks.stats.options import add_resampling, bootstrap_of
@@ -39,7 +47,7 @@ from export.option_limits import (
 )
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
-from infer.system.files import sha256_of, write_text
+from infer.system.files import write_text
 from infer.system.log import logger
 from train.config.options import add_override
 
@@ -106,7 +114,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     wrong += [
         f"--sets {name}: allowed is the name of a folder, once"
         for name in options.sets
-        if not name or "/" in name or options.sets.count(name) > 1
+        if name in ("", ".", "..") or "/" in name or options.sets.count(name) > 1
     ]
     if options.sets and options.root is None:
         wrong.append("--sets needs --root, the folder that holds them")
@@ -114,28 +122,49 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         wrong.append("no --sets and nothing to --add: name one")
     refuse(wrong)
     environments = {name: environment_of(options.root / name) for name in options.sets}
-    starts = {
-        name: {"file": os.environ[name], "sha256": sha256_of(Path(os.environ[name]))}
-        for name in STARTS
-        if os.environ.get(name)
-    }
-    earlier = read_earlier(options.add)
-    measured = {
-        name: load_measured(*_one_set(options, name, given), starts)
-        for name, given in environments.items()
-    }
-    sets = add_earlier(measured, earlier)
+    starts = starts_record({name: os.environ[name] for name in STARTS if os.environ.get(name)})
+    files = {name: _files(options.out / name) for name in options.sets}
+    earlier = read_earlier(
+        options.add,
+        measured_now={study.resolve(): name for name, (study, _) in files.items()},
+        seeds=options.seeds,
+    )
+    check_plan(earlier, options.sets, options.seeds, _settings(options, starts))
+    for name, environment in environments.items():
+        _measure(options, name, environment)
+    measured = [load_measured(name, each, starts) for name, each in files.items()] + earlier
+    check_alike(measured)
+    # In an order that does not tell in which they were measured: resamples depend on it.
+    names = sorted({one.name for one in measured})
+    measured.sort(key=lambda one: one.seeds)
+    sets = {name: [one for one in measured if one.name == name] for name in names}
     rule = Rule()
     settings = bootstrap_of(options)
     return {
         **header(FORMAT, FORMAT_VERSION),
         "conditions": {"machine": machine.machine(), **settings},
         "rule": {"keep": rule.keep, "margin": rule.margin},
-        "starts": next(iter(sets.values()))[0].starts,
+        "starts": measured[0].starts,
         "files": {name: [one.record(options.out) for one in each] for name, each in sets.items()},
-        **pool_sets(
-            {name: [one.gate for one in each] for name, each in sets.items()}, rule, settings
-        ),
+        **pool_sets({name: together(each) for name, each in sets.items()}, rule, settings),
+    }
+
+
+def _files(folder: Path) -> tuple[Path, Path]:
+    """The result files of a set's study and gate."""
+    return folder / RESULTS, folder / "gate" / RESULTS
+
+
+def _settings(options: argparse.Namespace, starts: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `Measured.settings` that are known before anything is trained."""
+    if not options.sets:
+        return {}
+    return {
+        "config": [Path(config.partition("=")[2]).name for config in options.configs],
+        "setting of -o": [options.override] * 2,
+        "checkpoint": options.checkpoint,
+        "number of folds": options.folds,
+        "start": {name: one["sha256"] for name, one in starts.items()},
     }
 
 
@@ -162,10 +191,8 @@ def environment_of(folder: Path) -> dict[str, str]:
     return {"REAL_ROOT": str(folder), "REAL_NAMES": names, **lists}
 
 
-def _one_set(
-    options: argparse.Namespace, name: str, environment: Mapping[str, str]
-) -> tuple[Path, Path]:
-    """Study and gate of a set; their result files."""
+def _measure(options: argparse.Namespace, name: str, environment: Mapping[str, str]) -> None:
+    """Study and gate of a set."""
     out, runs = options.out / name, options.runs / name
     log.info(f"{name}: the study")
     joined = ["--join-duplicates"] if name in options.join_duplicates else []
@@ -196,7 +223,6 @@ def _one_set(
         "--seed", str(options.bootstrap_seed), *common,
         environment=environment,
     )  # fmt: skip
-    return out / "results.json", gate / "results.json"
 
 
 def _step(*words: str, environment: Mapping[str, str]) -> None:

@@ -21,38 +21,44 @@ from infer.system.files import sha256_of
 
 RESULTS = "results.json"
 KINDS = ("study", "gate")
+SAME_CLIPS = ("labels", "groups", "paths", "fold", "clips_sha256")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A set's study and gate, some seeds of it.
+    """A set's study and gate, over some seeds.
 
     Attributes:
+        name: of the set.
         files: of the study and of the gate.
-        study: what the study's file holds.
+        seeds: in the order of the gate's pairs.
+        created: when the gate was measured.
+        cpu: the processor.
         gate: what the gate's file holds.
+        clips: what must be equal for other seeds of the set: the clips, their folds, the configs.
+        settings: what must be equal for other sets too, by its name in messages.
         starts: what the networks started from, by variable.
     """
 
+    name: str
     files: tuple[Path, Path]
-    study: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    created: str
+    cpu: str
     gate: Mapping[str, Any]
+    clips: Mapping[str, Any]
+    settings: Mapping[str, Any]
     starts: Mapping[str, Any]
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """In the order of the pairs."""
-        return tuple(self.study["seeds"])
 
     def record(self, folder: Path) -> dict[str, Any]:
         """Of the result file in `folder`; JSON-ready."""
         return {
             "seeds": list(self.seeds),
-            "created": self.gate["created"],
-            "cpu": self.gate["conditions"]["machine"]["cpu"],
+            "created": self.created,
+            "cpu": self.cpu,
             **{
                 kind: {
-                    "file": Path(os.path.relpath(file, folder)).as_posix(),
+                    "file": Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix(),
                     "sha256": sha256_of(file),
                 }
                 for kind, file in zip(KINDS, self.files, strict=True)
@@ -60,114 +66,175 @@ class Measured:
         }
 
 
-def load_measured(study: Path, gate: Path, starts: Mapping[str, Any]) -> Measured:
-    """Read a set's two result files.
+def starts_record(starts: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Checkpoints that networks start from, by variable; JSON-ready."""
+    return {name: {"file": file, "sha256": sha256_of(Path(file))} for name, file in starts.items()}
+
+
+def load_measured(name: str, files: tuple[Path, Path], starts: Mapping[str, Any]) -> Measured:
+    """Read a set's study and gate.
 
     Raises:
-        BenchmarkError: one is missing, of another format, or contradicts itself.
+        BenchmarkError: one is missing, of another format, or contradicts itself or the other.
     """
-    return Measured((study, gate), load_study(study), load_results(gate), starts)
+    study, gate = load_study(files[0]), load_results(files[1])
+    with complete(files[0]):
+        seeds = tuple(study["seeds"])
+        data, configs = study["data"], study["configs"].values()
+        clips = {key: data[key] for key in SAME_CLIPS}
+        clips["configs"] = [config["sha256"] for config in configs]
+        settings = {
+            "config": [Path(config["path"]).name for config in configs],
+            "setting of -o": [config["overrides"] for config in configs],
+            "number of epochs": [config["epochs"] for config in configs],
+            "checkpoint": study["conditions"]["checkpoint"],
+            "number of folds": study["folds"]["number"],
+            "start": {key: start["sha256"] for key, start in starts.items()},
+            "reference": gate["reference"],
+        }
+        if not seeds or sorted(seeds) != sorted({run["seed"] for run in study["runs"]}):
+            raise BenchmarkError(f"{files[0]}: its seeds are not those of its runs")
+    with complete(files[1]):
+        measured = str(gate["created"]), str(gate["conditions"]["machine"]["cpu"])
+        alike = all(gate["data"][key] == data[key] for key in ("labels", "groups"))
+        if not alike or len(gate["pairs"]) != len(seeds):
+            raise BenchmarkError(f"{files[1]} is over other clips or seeds than {files[0]}")
+    return Measured(name, files, seeds, *measured, gate, clips, settings, starts)
 
 
-def read_earlier(folders: Iterable[Path]) -> list[tuple[str, Measured]]:
-    """What was measured before, and of which set.
+def read_earlier(
+    folders: Iterable[Path], *, measured_now: Mapping[Path, str], seeds: Sequence[int]
+) -> list[Measured]:
+    """What was measured before, without what is measured again.
 
     Args:
         folders: with result files of this command.
+        measured_now: the study files that this run writes, and their sets.
+        seeds: of this run.
 
     Raises:
-        BenchmarkError: no such files, or files that changed since.
+        BenchmarkError: no such files, or files that this run would overwrite with other seeds.
     """
-    found = []
+    found: dict[Path, Measured] = {}
     for folder in folders:
         file = folder / RESULTS
         stored = read(
             file, format=FORMAT, versions=(FORMAT_VERSION,), made_by="python -m benchmarks.real"
         )
         with complete(file):
-            for name, each in stored["files"].items():
-                for entry in each:
-                    study, gate = (_unchanged(folder, entry[kind], file) for kind in KINDS)
-                    found.append((name, load_measured(study, gate, stored["starts"])))
-    return found
+            entries = [
+                (
+                    str(name),
+                    (folder / entry["study"]["file"], folder / entry["gate"]["file"]),
+                    sorted(entry["seeds"]),
+                )
+                for name, each in stored["files"].items()
+                for entry in each
+            ]
+            starts = {name: {"sha256": one["sha256"], "file": one["file"]}
+                      for name, one in stored["starts"].items()}  # fmt: skip
+        for name, files, recorded in entries:
+            place = files[0].resolve()
+            if place in measured_now:
+                if recorded != sorted(seeds):
+                    raise BenchmarkError(
+                        f"{files[0]} holds other seeds ({' '.join(map(str, recorded))}) and would "
+                        "be overwritten: give another --out"
+                    )
+                continue
+            one = load_measured(name, files, starts)
+            if sorted(one.seeds) != recorded:
+                raise BenchmarkError(f"{files[0]} holds other seeds than {file} says")
+            found[place] = one
+    return list(found.values())
 
 
-def add_earlier(
-    measured: Mapping[str, Measured], earlier: Iterable[tuple[str, Measured]]
-) -> dict[str, list[Measured]]:
-    """What was measured now and before, by set; sets and seeds ascend.
-
-    What is measured now takes the place of the same seeds of the same set.
+def check_plan(earlier: Sequence[Measured], sets: Sequence[str], seeds: Sequence[int],
+               settings: Mapping[str, Any]) -> None:  # fmt: skip
+    """See that what is measured now will go together with what was measured before.
 
     Args:
-        measured: now, by set.
         earlier: of `read_earlier`.
+        sets: measured now.
+        seeds: of all of them.
+        settings: those of `Measured.settings` that are known already.
 
     Raises:
-        BenchmarkError: results of other settings or clips, a seed twice, or sets of other seeds.
+        BenchmarkError: other settings or clips, a seed twice, or sets of other seeds.
     """
-    found = {name: [one] for name, one in measured.items()}
-    for name, one in earlier:
-        beside = found.setdefault(name, [])
-        if not any(one.seeds == other.seeds for other in beside):
-            _check_alike(name, one, beside)
-            beside.append(one)
-    _check_settings([one for each in found.values() for one in each])
-    # In an order that does not tell in which they were measured: resamples depend on it.
-    by_set = {name: sorted(found[name], key=lambda one: one.seeds) for name in sorted(found)}
-    seeds = {name: [seed for one in each for seed in one.seeds] for name, each in by_set.items()}
-    if any(each != next(iter(seeds.values())) for each in seeds.values()):
-        shown = "; ".join(f"{name}: {' '.join(map(str, each))}" for name, each in seeds.items())
+    by_set: dict[str, dict[int, Any]] = {name: dict.fromkeys(seeds, "this run") for name in sets}
+    for one in earlier:
+        there = by_set.setdefault(one.name, {})
+        twice = sorted(there.keys() & set(one.seeds))
+        if twice:
+            raise BenchmarkError(
+                f"{one.name}: seed {twice[0]} is in {one.files[0]} and in {there[twice[0]]}"
+            )
+        there |= dict.fromkeys(one.seeds, one.files[0])
+        for key, value in settings.items():
+            if one.settings[key] != value:
+                raise BenchmarkError(
+                    f"{one.files[0]} has another {key} than this run: results of other settings "
+                    "are not pooled"
+                )
+    check_alike(earlier)
+    if len({frozenset(there) for there in by_set.values()}) > 1:
+        shown = "; ".join(
+            f"{name}: {' '.join(map(str, sorted(there)))}" for name, there in by_set.items()
+        )
         raise BenchmarkError(
             f"sets are pooled over the same seeds, and these have others: {shown}. Measure what "
             "lacks with --sets and --seeds, and --add these results"
         )
-    return by_set
 
 
-def _unchanged(folder: Path, entry: Mapping[str, str], file: Path) -> Path:
-    path = folder / entry["file"]
-    if path.is_file() and sha256_of(path) != entry["sha256"]:
-        raise BenchmarkError(f"{path} has changed since {file} was written")
-    return path
+def check_alike(measured: Sequence[Measured]) -> None:
+    """See that all were trained alike, and those of one set on the same clips.
 
-
-def _check_alike(name: str, one: Measured, others: Sequence[Measured]) -> None:
-    """The same clips in the same folds, and no seed twice."""
-    for other in others:
-        both = sorted({*one.seeds} & {*other.seeds})
-        if both:
-            raise BenchmarkError(
-                f"{name}: seed {both[0]} is in {one.files[0]} and in {other.files[0]}"
-            )
-        for key in ("labels", "groups", "paths", "fold", "clips_sha256"):
-            if one.study["data"][key] != other.study["data"][key]:
+    Raises:
+        BenchmarkError: what differs, and where.
+    """
+    for place, one in enumerate(measured):
+        for other in measured[:place]:
+            differ = [key for key, value in one.settings.items() if value != other.settings[key]]
+            if one.name == other.name:
+                differ += [key for key, value in one.clips.items() if value != other.clips[key]]
+            if differ:
                 raise BenchmarkError(
-                    f"{name}: {one.files[0]} has other clips or folds than {other.files[0]} ({key})"
+                    f"{one.files[0]} has another {differ[0]} than {other.files[0]}: results of "
+                    "other settings or clips are not pooled"
                 )
 
 
-def _check_settings(everything: Sequence[Measured]) -> None:
-    """All were trained alike: the sets differ in their clips alone."""
-    first, *others = everything
-    for one in others:
-        differ = [key for key, value in _settings(one).items() if value != _settings(first)[key]]
-        if differ:
-            raise BenchmarkError(
-                f"{one.files[0]} has another {differ[0]} than {first.files[0]}: results of other "
-                "settings are not pooled"
-            )
-
-
-def _settings(one: Measured) -> dict[str, Any]:
-    study = one.study
-    configs = study["configs"].values()
-    return {
-        "config": [config["path"] for config in configs],
-        "setting of -o": [config["overrides"] for config in configs],
-        "number of epochs": [config["epochs"] for config in configs],
-        "checkpoint": study["conditions"]["checkpoint"],
-        "number of folds": study["folds"]["number"],
-        "start": {name: start["sha256"] for name, start in one.starts.items()},
-        "reference": one.gate["reference"],
-    }
+def together(measured: Sequence[Measured]) -> dict[str, Any]:
+    """One gate of those over a set, seeds ascending: what `pool_sets` uses of it."""
+    order = sorted(
+        (seed, part, place)
+        for part, one in enumerate(measured)
+        for place, seed in enumerate(one.seeds)
+    )
+    rows = []
+    for row in measured[0].gate["cells"]:
+        same = [
+            other for one in measured for other in one.gate["cells"] if other["cell"] == row["cell"]
+        ]
+        if len(same) < len(measured):
+            continue
+        found = [one["verdict"] for one in same]
+        rows.append(
+            {
+                "cell": row["cell"],
+                "pairs": [same[part]["pairs"][place] for _, part, place in order],
+                "verdict": {
+                    "collapsed": [model for one in found for model in one["collapsed"]],
+                    "collapsed_classes": [
+                        lost for one in found for lost in one.get("collapsed_classes", [])
+                    ],
+                    "same_network": all(one.get("same_network", True) for one in found),
+                },
+            }
+        )
+    pairs = [measured[part].gate["pairs"][place] for _, part, place in order]
+    every = {row["cell"] for one in measured for row in one.gate["cells"]}
+    lacking = sorted(every - {row["cell"] for row in rows})
+    return {**measured[0].gate, "pairs": pairs, "cells": rows, "lacking": lacking}

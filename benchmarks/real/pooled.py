@@ -6,7 +6,7 @@ draw seeds, and within each set whole groups of its clips.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,27 +26,28 @@ Right = npt.NDArray[np.bool_]
 Table = Mapping[str, Mapping[str, Right]]
 """By deployment and model, bool [seeds, clips]."""
 Gate = Mapping[str, Any]
-"""The results of a gate over a set's folds."""
+"""The results of a gate over a set's folds, or several that `earlier.together` joined."""
 
 
-def pool_sets(sets: Mapping[str, Sequence[Gate]], rule: Rule, settings: Settings) -> dict[str, Any]:
+def pool_sets(gates: Mapping[str, Gate], rule: Rule, settings: Settings) -> dict[str, Any]:
     """`sets`, a summary each, and `pooled` over all; JSON-ready.
 
     Args:
-        sets: by name the gates over a set, each of other seeds, all with one reference.
+        gates: by set, of the same seeds and with one reference.
         rule: what has to be retained.
         settings: of the resampling.
 
     Raises:
         BenchmarkError: the sets have other numbers of seeds.
     """
-    gates = {name: _together(each) for name, each in sets.items()}
     counts = {name: len(gate["pairs"]) for name, gate in gates.items()}
     if len(set(counts.values())) > 1:
         raise BenchmarkError(f"sets of other seeds cannot be pooled: {counts}")
     tables = {name: right_of(gate) for name, gate in gates.items()}
     first = next(iter(gates.values()))
-    cells = [cell for cell in tables[next(iter(gates))] if all(cell in t for t in tables.values())]
+    every = dict.fromkeys(cell for table in tables.values() for cell in table)
+    every |= dict.fromkeys(cell for gate in gates.values() for cell in gate.get("lacking", ()))
+    cells = [cell for cell in every if all(cell in table for table in tables.values())]
     names = {
         name: [f"{name}/{one}" for one in gate["data"]["groups"]] for name, gate in gates.items()
     }
@@ -65,6 +66,11 @@ def pool_sets(sets: Mapping[str, Sequence[Gate]], rule: Rule, settings: Settings
     return {
         "reference": reference,
         "cells": cells,
+        "left_out": {
+            cell: [name for name, table in tables.items() if cell not in table]
+            for cell in every
+            if cell not in cells
+        },
         "sets": [
             {
                 "set": name,
@@ -84,34 +90,6 @@ def pool_sets(sets: Mapping[str, Sequence[Gate]], rule: Rule, settings: Settings
         ],
         "pooled": summary(joined, gates, groups, reference=reference, rule=rule, settings=settings),
     }
-
-
-def _together(gates: Sequence[Gate]) -> dict[str, Any]:
-    """One gate of several over the same clips, each of other seeds: what is used of it here."""
-    first, *others = gates
-    rows = []
-    for row in first["cells"]:
-        same = [row]
-        for other in others:
-            same += [one for one in other["cells"] if one["cell"] == row["cell"]]
-        if len(same) < len(gates):
-            continue  # that runtime was not everywhere
-        found = [one["verdict"] for one in same]
-        rows.append(
-            {
-                "cell": row["cell"],
-                "pairs": [pair for one in same for pair in one["pairs"]],
-                "verdict": {
-                    "collapsed": [model for one in found for model in one["collapsed"]],
-                    "collapsed_classes": [
-                        lost for one in found for lost in one.get("collapsed_classes", [])
-                    ],
-                    "same_network": all(one.get("same_network", True) for one in found),
-                },
-            }
-        )
-    pairs = [pair for one in gates for pair in one["pairs"]]
-    return {**first, "pairs": pairs, "cells": rows}
 
 
 def summary(
@@ -146,7 +124,8 @@ def summary(
     found = {cell: {name: _verdict(gate, cell) for name, gate in gates.items()} for cell in table}
     collapsed = {
         cell: [
-            name for name, one in by_set.items() if one["collapsed"] or one["collapsed_classes"]
+            name for name, one in by_set.items()
+            if one["collapsed"] or one.get("collapsed_classes")
         ]
         for cell, by_set in found.items()
     }  # fmt: skip

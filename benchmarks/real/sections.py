@@ -37,6 +37,10 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
         f"A deployment passes where it is shown that at least {keep:g} % of a significant gain is "
         f"retained, or that the student loses less than {margin:g} points.",
     ]
+    sentences += [
+        f"{numbers.cell_name(cell)} is left out: not all of {numbers.joined(names)} answered in it."
+        for cell, names in found["left_out"].items()
+    ]
     if found["starts"]:
         sentences.append(
             "The networks started from: "

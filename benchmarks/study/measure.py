@@ -16,7 +16,7 @@ from benchmarks.deployments.deployment import Deployment, SkippedDeployment
 from benchmarks.study.jobs import run_export
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
-from infer.system.errors import BackendUnavailable
+from infer.runtimes.known_answers import AnswersDiffer
 from infer.system.files import sha256_of, write_text
 from infer.system.log import logger
 from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
@@ -46,8 +46,8 @@ def measure_run(
     """What a finished run answers in every cell, and what it cost; answers stay in RUN/answers.
 
     Returns:
-        The record of the run, and by cell its logits, float32 [clips, classes]. Cells that cannot
-        run here are not among them; `refused` of the record says why.
+        The record of the run, and by cell its logits, float32 [clips, classes]. Cells whose file
+        this processor computes wrong are not among them; `refused` of the record says why.
     """
     from train.data.fingerprint import fingerprint
 
@@ -76,7 +76,7 @@ def measure_run(
 
         try:
             seen[cell.key] = cache.answered({"cell": cell.key}, ask)
-        except BackendUnavailable as error:
+        except AnswersDiffer as error:
             refused[cell.key] = error.reason
     record = {
         "name": job.name,

@@ -33,7 +33,7 @@ def study_section(study: Mapping[str, Any]) -> list[Section]:
     if "folds" in study:
         sentences.append(folds_sentence(study))
     sentences += [
-        f"{numbers.cell_name(one['what'])} is left out: {one['reason']}."
+        f"{numbers.cell_name(one['what'])} is left out: {one['reason'].rstrip('.')}."
         for one in study.get("left_out", [])
     ]
     if study["differences_besides_model"]:
