@@ -1,8 +1,9 @@
-"""`python -m benchmarks.answer_pictures --bundle B`: answers to look at, for the documentation.
+"""`python -m benchmarks.answer_pictures --bundle B`: pictures of answers.
 
 Of the first clip of a list that a bundle answers rightly: the clip as `--save-video` draws it, as a
 moving picture (`answer.webp`), and its contact sheet (`sheet_right.png`). Of the first one that it
-answers wrongly: the contact sheet (`sheet_wrong.png`).
+answers wrongly: the contact sheet (`sheet_wrong.png`). With `--out docs/pictures` it writes
+those of the documentation.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.files import replacing
 
-OUT = Path("docs/pictures")
+OUT = Path("reports/pictures")
 CLIP, RIGHT, WRONG = "answer.webp", "sheet_right.png", "sheet_wrong.png"
 TRIED = 500
 """Clips of the list that are looked at."""

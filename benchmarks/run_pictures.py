@@ -1,7 +1,7 @@
-"""`python -m benchmarks.run_pictures RUN`: the pictures of a finished run, for the documentation.
+"""`python -m benchmarks.run_pictures RUN`: pictures of a finished run.
 
 Its curves and its confusion matrix as they are, and the first of its wrong clips as an SVG file
-that needs nothing beside it.
+that needs nothing beside it. With `--out docs/pictures` it writes those of the documentation.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.common.command import add_out, measuring
+from benchmarks.common.command import measuring
 from benchmarks.common.errors import BenchmarkError
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.files import write_text
 
-OUT = Path("docs/pictures")
+OUT = "pictures"
+"""Below the run's folder, where `--out` names no other."""
 COPIED = {"curves.svg": "curves.svg", "val_confusion.svg": "confusion.svg"}
 PAGE, WRONG = "val_wrong.html", "wrong.svg"
 SHOWN = 4
@@ -39,8 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write the pictures of a finished run: curves, confusion matrix, wrong clips.",
     )
     parser.add_argument("run", type=Path, help="folder of a finished training")
-    add_out(parser, str(OUT))
+    parser.add_argument("--out", "--output", type=Path, help=f"folder (default: RUN/{OUT})")
     options = parser.parse_args(arguments)
+    out = options.out or options.run / OUT
     texts = {}
     for name in (*COPIED, PAGE):
         file = options.run / name
@@ -49,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         texts[COPIED.get(name, name)] = file.read_text(encoding="utf-8")
     texts[WRONG] = wrong_clips(texts.pop(PAGE))
     for name, text in texts.items():
-        write_text(options.out / name, text)
-    print(f"written: {', '.join(str(options.out / name) for name in texts)}")
+        write_text(out / name, text)
+    print(f"written: {', '.join(str(out / name) for name in texts)}")
     return 0
 
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.answer_pictures import CLIP, OUT, RIGHT, WRONG, main
+from benchmarks.answer_pictures import CLIP, RIGHT, WRONG, main
 from tests.tiny_bundle import SPEC, colour_frames, write_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -57,6 +57,6 @@ def test_a_bundle_that_is_always_right_has_no_mistake_to_show(clips, tmp_path, c
 
 def test_pictures_of_the_documentation_are_there_and_small() -> None:
     for name in (CLIP, RIGHT, WRONG):
-        file = ROOT / OUT / name
+        file = ROOT / "docs/pictures" / name
         assert 1000 < file.stat().st_size < 300_000, name
         assert any(name in page.read_text() for page in (ROOT / "docs").glob("*.md")), name

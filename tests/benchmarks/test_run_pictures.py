@@ -58,6 +58,12 @@ def test_the_surest_mistakes_are_drawn_with_what_they_were_taken_for(tmp_path: P
     assert all((image.get("href") or "").startswith("data:image/jpeg;base64,") for image in images)
 
 
+def test_without_out_they_lie_below_the_run(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", wrong=1)
+    assert main([str(run)]) == 0
+    assert (run / OUT / WRONG).is_file()
+
+
 def test_a_run_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_of(tmp_path / "run", wrong=0)
     assert main([str(run), "--out", str(tmp_path / "out")]) == 2
@@ -69,7 +75,7 @@ def test_a_run_without_pictures_is_told(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_the_pictures_of_the_documentation_are_small_and_load_nothing() -> None:
     for name in (*COPIED.values(), WRONG):
-        file = ROOT / OUT / name
+        file = ROOT / "docs/pictures" / name
         assert file.stat().st_size < 100_000
         for element in ElementTree.parse(file).getroot().iter():
             for key, value in element.attrib.items():
