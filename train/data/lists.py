@@ -117,6 +117,7 @@ def read_list(
     problems: list[str] = []
     samples: list[Sample] = []
     lines = _content_lines(file)
+    lost = False
     for number, text in lines:
         fields = _split(text, format) if labelled else _split_unlabelled(text, format)
         reasons = _field_problems(fields, format, num_classes)
@@ -126,6 +127,7 @@ def read_list(
             continue
         if fields.path:
             reasons += _path_problems(path, format)
+            lost = lost or not path.exists()
         if reasons:
             problems.append(f"{file}:{number}: {'; '.join(reasons)}")
             continue
@@ -135,10 +137,12 @@ def read_list(
 
     if problems:
         hint = _from_one([sample.label for sample in samples], problems, num_classes)
+        if lost:
+            hint = "\n".join(filter(None, [hint, _from_where(base)]))
         raise ListError(file, problems, lines=len(lines), hint=hint)
     if missing and not samples:
         what = f"none of its {len(missing)} files exists, such as {missing[0]}"
-        raise ListError(file, [f"{file}: {what}; set DATASET.root, or data_prefix"])
+        raise ListError(file, [f"{file}: {what}; {_from_where(base)}"])
     if not samples:
         raise ListError(file, [f"{file}: the list is empty; expected lines of {_usage(format)}"])
     if format == "FrameDataset":
@@ -173,6 +177,14 @@ def _from_one(labels: list[int], problems: list[str], num_classes: int | None) -
     if not labels or min(labels) == 0 or not all(beyond in problem for problem in problems):
         return ""
     return f"all labels lie in 1 to {num_classes}: here the first class has label 0; subtract 1"
+
+
+def _from_where(base: Path) -> str:
+    """What to say where listed files do not exist: the folder that paths start from."""
+    return (
+        f"the list's paths start from {base.absolute()}; if they start from another folder, "
+        "name it by --root, or in the config by DATASET.root and data_prefix"
+    )
 
 
 def _content_lines(file: Path) -> list[tuple[int, str]]:

@@ -82,6 +82,17 @@ def test_every_wrong_line_is_reported(data: Path) -> None:
     assert "no such file" in caught.value.problems[-1], "both mistakes of a line are named"
 
 
+def test_the_folder_that_paths_start_from_is_named_where_files_are_missing(data: Path) -> None:
+    file = write(data, "gone.mp4 0\na.mp4 0\n")
+    with pytest.raises(ListError) as caught:
+        read_list(file, root=data)
+    last = str(caught.value).splitlines()[-1]
+    assert str(data) in last and "--root" in last and "DATASET.root" in last
+    with pytest.raises(ListError) as caught:
+        read_list(write(data, "a.mp4 x\n"), root=data)
+    assert "--root" not in str(caught.value)
+
+
 def test_wrong_frame_lines(data: Path) -> None:
     file = write(data, "clip 1 0 0\nclip 1 x 0\nnone 5 0\na.mp4 5 0\n5 0\n")
     with pytest.raises(ListError) as caught:
