@@ -11,6 +11,8 @@ from ..libraries.install import in_checkout, pip_install
 
 OWN_NAME = __name__.split(".")[0]
 """Of this package: `infer` in a checkout, else `clipduet`."""
+OF_MAKE_SETUP = {"", "paddle", "train", "export", "openvino", "pil", "serve", "report"}
+"""Extras that `make setup` brings; "": the base."""
 OWN = {"__main__", "clipduet", "infer", "train", "export", "benchmarks"}
 
 
@@ -38,7 +40,7 @@ def need(packages: Sequence[str], *, extra: str) -> None:
 def advice(missing: str, *, extra: str = "") -> str:
     """What to do about packages that are not there; `extra`: of this project, or the base."""
     remedy = pip_install(extra=extra)
-    if in_checkout():
+    if in_checkout() and set(extra.split(",")) <= OF_MAKE_SETUP:
         remedy += ", or run `make setup` and take .venv/bin/python"
     return f"{sys.executable} does not have {missing}: {remedy}"
 
