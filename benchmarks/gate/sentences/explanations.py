@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.gate.sentences.collapses import class_collapse_words, collapse_words
@@ -108,11 +108,11 @@ def reference_notes(results: Mapping[str, Any]) -> list[str]:
         )
     if not found["gain_is_real"]:
         text = (
-            f"In {name} the gain of the student is not statistically significant. Without a gain "
-            "no share of it can be retained, so a deployment passes only where the student loses "
-            f"less than {margin_words(results)} points; it fails only where less than "
-            f"{keep_words(results)} of the gain is retained as well, or where it is shown that "
-            "there is none."
+            f"In {name} the gain of the student is not statistically significant. A deployment "
+            "can then pass in one way only: the clips show that the student loses less than "
+            f"{margin_words(results)} points. It fails where they show that the student loses "
+            f"more, and also that its gain is below {keep_words(results)} of the gain in {name} or "
+            f"that {name} has no gain."
         )
         if found["clips_range"] is not None:
             listed = results["data"]["listed"]
@@ -133,7 +133,10 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     name, found = numbers.cell_name(row["cell"]), row["verdict"]
     reference = numbers.cell_name(results["reference"])
     if found["collapsed"]:
-        return f"{name} fails: {collapse_words(found['collapsed'], results)}. It is broken."
+        return (
+            f"{name} fails: {collapse_words(found['collapsed'], results)}. "
+            f"{_since_when(found['collapsed'], results)}"
+        )
     if found["collapsed_classes"]:
         return f"{name} fails: {class_collapse_words(found['collapsed_classes'], results)}."
     decided = deciding(found)
@@ -169,6 +172,27 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     lack = "trained pairs" if found["pairs_range"] is not None else "clips"
     needed = needed_for_verdict(found, results)
     return f"{name} is inconclusive (not enough {lack}): {lost}, and {kept}. {needed}"
+
+
+def _since_when(collapsed: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:
+    """Whether the models that answer one class did so before deployment, and what to do."""
+    reference = numbers.cell_name(results["reference"])
+    before = {_model_of(one) for one in reference_row(results)["verdict"]["collapsed"]}
+    found = {_model_of(one) for one in collapsed}
+    if found <= before:
+        them = "It" if len(found) == 1 else "They"
+        verb = "it" if len(found) == 1 else "them"
+        return f"{them} had collapsed before deployment, in {reference}: train {verb} again."
+    if found & before:
+        return (
+            f"Where a model answers one class in {reference} too, it had collapsed before "
+            "deployment: train it again."
+        )
+    return f"In {reference} this is not so: the deployment computes something else."
+
+
+def _model_of(one: Mapping[str, Any]) -> tuple[Any, Any]:
+    return one["model"], one["pair"]
 
 
 def verdict_name(found: Mapping[str, Any]) -> str:

@@ -55,10 +55,10 @@ def needed_note(results: Mapping[str, Any]) -> list[str]:
         return []
     level = numbers.percent(results["conditions"]["level"], 0)
     return [
-        "With as many clips or pairs as said to be needed the question would be settled in four of "
-        "five experiments, if further ones are like these. The lower end takes what is asked about "
-        f"for as far from its limit as its {level} interval allows, the upper end for as near as "
-        "its 80 % interval allows."
+        "The numbers of clips or pairs needed are for a power of 80 % and further clips or pairs "
+        "like these. The lower end of a range assumes that the contrast is as far from its limit "
+        f"as its {level} interval allows, the upper end that it is as near as its 80 % interval "
+        "allows."
     ]
 
 

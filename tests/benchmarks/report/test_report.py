@@ -126,6 +126,19 @@ def test_a_broken_deployment_is_in_the_table_and_explained(
     assert "student b: it gives NaN" in page.text and "student b: it gives NaN" in markdown
 
 
+def test_a_model_that_collapsed_before_deployment_is_told_from_one_that_deployment_broke(
+    make_results: MakeResults,
+) -> None:
+    results = make_results(int8_loss=0.0)
+    reference, int8 = explanations.reference_row(results), results["cells"][2]
+    collapsed = [{"model": "student", "pair": 0, "class": 0, "answers": 99, "clips": 100}]
+    int8["verdict"] |= {"verdict": "fail", "collapsed": collapsed}
+    assert "before deployment" not in explanations.verdict_sentence(int8, results)
+    reference["verdict"]["collapsed"] = collapsed
+    said = explanations.verdict_sentence(int8, results)
+    assert "before deployment" in said and "train it again" in said
+
+
 def test_with_several_pairs_the_pairs_that_are_needed_are_said(
     make_results: MakeResults, report: Callable[..., Path]
 ) -> None:
