@@ -9,14 +9,14 @@ import paddle
 
 from export.assemble import accept
 from export.assemble.artifacts import build_artifacts, calibrated_kinds
-from export.assemble.describe import count, describe, provenance, record_of
+from export.assemble.describe import count, describe, has_origin, provenance, record_of
 from export.assemble.folder import staged
 from export.assemble.known_answers import write_known_answers
 from export.assemble.left_out import FailedArtifacts
 from export.assemble.options import ACTIVATIONS, ONNX_FILES, ExportOptions
 from export.clips import selection
 from export.clips.length import clip_length
-from export.confidence.thresholds import confidence_entry
+from export.confidence.thresholds import confidence_entry, why_no_temperature
 from export.network.deploy import DeployNet
 from export.network.fuse import fuse
 from export.network.strip import Stripped, strip
@@ -77,7 +77,8 @@ def export_bundle(
     others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
     log.info(f"strip     Student, {count(stripped.network):,} numbers{others}")
     record = record_of(checkpoint, content)
-    if "settings" not in record and cfg.specs["valid"].preprocess.resize != "pil":
+    ours = "settings" in record or has_origin(checkpoint)
+    if not ours and cfg.specs["valid"].preprocess.resize != "pil":
         log.info(
             "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
             "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
@@ -162,10 +163,12 @@ def export_bundle(
 
 def _confidence(found: Evaluation, checks: selection.Verification) -> dict[str, Any] | None:
     read = found.decoded
-    entry = confidence_entry(found.logits[read], found.labels[read], list_file=checks.list_file)
+    logits, labels = found.logits[read], found.labels[read]
+    entry = confidence_entry(logits, labels, list_file=checks.list_file)
     if entry is None:
         log.info(
-            "scores    no temperature: fewer than 50 clips, no mistake, or scores that say nothing"
+            f"scores    no temperature: {why_no_temperature(logits, labels)}; --calibrated and "
+            "--precision-goal are refused with this bundle"
         )
         return None
     goals = "".join(

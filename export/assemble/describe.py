@@ -81,6 +81,21 @@ def record_of(checkpoint: Path, content: Any) -> dict[str, Any]:
     return record
 
 
+def has_origin(checkpoint: Path) -> bool:
+    """Whether a JSON beside a checkpoint says that it was trained here, as in `configs/pretrained`.
+
+    Args:
+        checkpoint: the file; the JSON has its name, and its SHA-256.
+    """
+    try:
+        found = json.loads(checkpoint.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    if not isinstance(found, dict) or not str(found.get("format", "")).startswith("clipduet"):
+        return False
+    return found.get("sha256") == sha256_of(checkpoint)
+
+
 def provenance(cfg: Config, checkpoint: Path, recorded: dict[str, Any]) -> dict[str, Any]:
     """The `origin` entry: config, checkpoint with what its run recorded, tools, time, seed.
 

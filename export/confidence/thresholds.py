@@ -80,6 +80,17 @@ def confidence_entry(
     }
 
 
+def why_no_temperature(logits: npt.ArrayLike, labels: npt.ArrayLike) -> str:
+    """Why `confidence_entry` found none, in a few words; arguments as there."""
+    values, truth = np.asarray(logits), np.asarray(labels)
+    clips = len(truth)
+    if clips < LEAST_CLIPS:
+        return f"{clips} clips are fewer than {LEAST_CLIPS}"
+    if (values.argmax(axis=1) == truth).all():
+        return f"all {clips} clips are answered right"
+    return "the scores do not tell right answers from wrong ones"
+
+
 def thresholds(
     scores: npt.ArrayLike, right: npt.ArrayLike, goals: Sequence[float] = GOALS
 ) -> list[Threshold]:

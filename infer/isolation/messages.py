@@ -1,6 +1,6 @@
 """Messages between two processes over a socket: JSON, and pixels after it, with a deadline.
 
-Nothing that arrives is run or trusted: the other side may have read a stranger's file.
+Nothing that arrives is run or trusted: the other side may have read an untrusted file.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
         made = opened.enter_context(listening(args.host, args.port))
         service = opened.enter_context(opened_service(args))
         where = address_of(made)
-        log.info(f"{service.model!r} answers on {where}")
+        model = service.model
+        log.info(f"{model.name} ({model.backend} {model.precision}) answers on {where}")
         if tokens is None and not is_local(made):
             log.warning(f"warning: whoever reaches {where} may use it; --tokens FILE asks for one")
         run(application(service, tokens), service, made, grace=args.grace)

@@ -70,7 +70,11 @@ def _add_errors(app: Any, service: Service) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_no_route(request: Request, error: HTTPException) -> Response:
-        what = {404: "there is nothing here", 405: "this method is not allowed here"}
+        allowed = (error.headers or {}).get("Allow", "other methods")
+        what = {
+            404: "there is nothing here; /docs lists the addresses",
+            405: f"{request.method} is not allowed here; allowed: {allowed}",
+        }
         reason = what.get(error.status_code, str(error.detail))
         return refused(request, Refused(error.status_code, "request", reason, error.headers))
 

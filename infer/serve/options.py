@@ -30,7 +30,8 @@ def service_parser(prog: str) -> Parser:
     add("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, which only "
         "this machine reaches)")  # fmt: skip
     add("--port", type=whole(0, 65535), default=8000, help="0: any (default: 8000)")
-    add("--tokens", metavar="FILE", help="bearer tokens, one a line: clients need one of them")
+    add("--tokens", metavar="FILE", help="bearer tokens of at least 16 characters, one a "
+        "line: clients need one of them")  # fmt: skip
     add("--workers", type=whole(1, 256), metavar="N", help="processes that read videos (default: "
         "as many as --threads, up to 8)")  # fmt: skip
     add("--max-queue", type=from_zero, default=usual.queue, metavar="N", help="requests that "
@@ -49,7 +50,7 @@ def service_parser(prog: str) -> Parser:
         help="MiB of memory that the reading of a video may take (default: 1024)")  # fmt: skip
     add("--grace", type=above_zero, default=30.0, metavar="SECONDS", help="seconds for what was "
         "accepted, after SIGTERM or Ctrl-C (default: 30)")  # fmt: skip
-    # Lower than those of predict: these videos are of strangers.
+    # Lower than those of predict: these videos are untrusted.
     limits = Limits(pixels=4096 * 2304, frames=100_000, seconds=600.0, bytes=usual.body.bytes)
     add_limit_options(parser, limits)
     return parser

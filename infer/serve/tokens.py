@@ -57,7 +57,7 @@ def read_tokens(file: str | Path) -> Tokens:
             continue
         # The token itself is not quoted: messages end in logs.
         if len(token) < SHORTEST:
-            problems.append(f"line {number} has {len(token)} characters; allowed: from {SHORTEST}")
+            problems.append(f"line {number} has {len(token)} characters, fewer than {SHORTEST}")
         elif not (token.isascii() and token.isprintable() and " " not in token):
             problems.append(f"line {number} has a space or characters that are not ASCII")
         tokens.append(token)

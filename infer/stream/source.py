@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,13 +174,24 @@ def _why_unopened(source: Source, error: Exception, seconds: float) -> str:
     if source.kind != "address":
         return why
     # FFmpeg says only "Invalid argument" of a format or protocol that it may not open, and
-    # "Input/output error" where no format fits what comes.
+    # "Input/output error" where no format fits what comes, and where the host has no address.
     refused = isinstance(error, av.ArgumentError)
     unknown = isinstance(error, OSError) and error.errno == errno.EIO
+    if unknown and not _is_found(source):
+        return "its host was not found: no address is known by this name"
     path = source.name.partition("?")[0].partition("#")[0].lower()
     if refused or (unknown and path.endswith(_PLAYLISTS)):
         return f"{why}; {_NOT_FOLLOWED}"
     return f"{why}; it sends no video of a known format" if unknown else why
+
+
+def _is_found(source: Source) -> bool:
+    """Whether the host of an address has an address of the network."""
+    host = urlsplit(source.name).hostname
+    try:
+        return not host or bool(socket.getaddrinfo(host, None))
+    except (OSError, UnicodeError):
+        return False
 
 
 def _check_address(source: Source) -> None:

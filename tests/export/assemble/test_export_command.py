@@ -16,12 +16,22 @@ import export.assemble.bundle
 import export.network.convert
 from export.__main__ import main
 from export.assemble.bundle import ExportOptions, export_bundle
-from export.assemble.describe import ExportError
+from export.assemble.describe import ExportError, has_origin
 from export.option_limits import OptionError
 from infer.bundle.bundle import Bundle
 from tests.export.assemble.wrong_weights import wrong_weights
 from tests.export.conftest import QUICK
 from train.config.identity import deployed
+
+
+def test_weights_of_the_checkout_say_where_they_come_from(tmp_path: Path) -> None:
+    folder = Path(__file__).parents[3] / "configs/pretrained"
+    ready = folder / "motions_student.pdparams"
+    assert has_origin(ready)
+    (tmp_path / ready.name).write_bytes(b"other weights")
+    assert not has_origin(tmp_path / ready.name)
+    (tmp_path / "motions_student.json").write_bytes(ready.with_suffix(".json").read_bytes())
+    assert not has_origin(tmp_path / ready.name)
 
 
 def test_options_out_of_range() -> None:

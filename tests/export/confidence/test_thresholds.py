@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 
 import infer
 from export.assemble.bundle import export_bundle
-from export.confidence.thresholds import LEAST_TAKEN, confidence_entry, thresholds
+from export.confidence.thresholds import (
+    LEAST_TAKEN,
+    confidence_entry,
+    thresholds,
+    why_no_temperature,
+)
 from export.describe import describe
 from infer.bundle.bundle import Bundle, write_bundle_json
 from infer.bundle.onnx_metadata import CONFIDENCE
@@ -71,8 +76,13 @@ def test_the_temperature_of_logits_that_are_too_sure_is_found() -> None:
 def test_few_clips_and_clips_without_a_mistake_fix_none() -> None:
     values, labels = sampled(49, 1.0)
     assert confidence_entry(values, labels, list_file="") is None
+    assert "49 clips" in why_no_temperature(values, labels)
     values, _ = sampled(200, 1.0)
     assert confidence_entry(values, values.argmax(axis=1), list_file="") is None
+    assert "all 200 clips" in why_no_temperature(values, values.argmax(axis=1))
+    constant, wrong = np.tile([1.0, 0, 0, 0], (200, 1)), np.ones(200, np.int64)
+    assert confidence_entry(constant, wrong, list_file="") is None
+    assert "scores" in why_no_temperature(constant, wrong)
 
 
 def test_a_bundle_and_its_files_have_them(

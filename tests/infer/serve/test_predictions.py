@@ -166,7 +166,9 @@ def test_health_and_description(running):
     assert "multipart/form-data" in predict["requestBody"]["content"]
     missing = running.client.get("/nothing")
     assert missing.status_code == 404 and missing.json()["kind"] == "request"
-    assert running.client.get("/predict").status_code == 405
+    wrong = running.client.get("/predict")
+    assert wrong.status_code == 405 and "POST" in wrong.json()["error"]
+    assert wrong.headers["Allow"] == "POST"
 
 
 def test_the_description_is_a_page_too(running):

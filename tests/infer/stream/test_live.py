@@ -165,6 +165,8 @@ def test_what_cannot_be_opened_says_why(model, tmp_path):
         port = unused.getsockname()[1]
     with pytest.raises(SourceError, match="refused"):
         list(classify(model, f"tcp://127.0.0.1:{port}", window=1, timeout=5))
+    with pytest.raises(SourceError, match="host was not found"):
+        list(classify(model, "http://no..such/a.mp4", window=1, timeout=5))
     assert source_of(str(tmp_path)).kind == "file"
 
 
