@@ -84,7 +84,10 @@ def lines(result: Evaluation, rows: Sequence[ClassRow]) -> list[str]:
     found = figures(result)
     listed, decoded = found["listed"], found["decoded"]
     said = [f"{listed} clips listed, {decoded} read, {listed - decoded} could not be read"]
-    for name, key in (("top-1", "top1"), ("top-5", "top5"), ("macro F1", "macro_f1")):
+    shares = [("top-1", "top1"), ("top-5", "top5"), ("macro F1", "macro_f1")]
+    if len(rows) < 6:
+        shares.pop(1)  # it would be right for every clip that was read
+    for name, key in shares:
         low, high = found[f"{key}_interval"]
         said.append(f"{name:<9} {found[key]:7.2%}   95 % interval {low:.2%} to {high:.2%}")
     there = [row for row in rows if row.recall is not None]

@@ -21,6 +21,7 @@ from tests.train.tiny import ALONE, PAIR, run
 from train.evaluate import main
 from train.evaluation.evaluate import Evaluation
 from train.evaluation.per_class import confusion, macro_f1, macro_f1_interval, per_class
+from train.evaluation.report import lines
 from train.evaluation.shares import wilson
 
 
@@ -188,6 +189,16 @@ def test_tables_agree_with_the_evaluation(pairs: list[tuple[int, int]]) -> None:
     for row, recall in zip(per_class(table, list("abcd")), result.recall, strict=True):
         assert (row.recall is None) == np.isnan(recall)
         assert row.recall is None or row.recall == pytest.approx(recall)
+
+
+@pytest.mark.parametrize(("classes", "told"), [(3, False), (5, False), (6, True)])
+def test_top_5_is_told_only_where_it_says_something(classes: int, told: bool) -> None:
+    labels = np.arange(classes)
+    logits = np.eye(classes, dtype=np.float32)
+    result = Evaluation(logits, labels, tuple(map(str, labels)), ())
+    table = per_class(confusion(labels, labels, classes=classes), [f"c{one}" for one in labels])
+    text = "\n".join(lines(result, table))
+    assert "top-1" in text and "macro F1" in text and ("top-5" in text) is told
 
 
 def test_the_interval_of_macro_f1_narrows_with_more_clips() -> None:
