@@ -24,7 +24,7 @@ from benchmarks.report.__main__ import main
 MakeResults = Callable[..., dict[str, Any]]
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 ROOT = Path(__file__).resolve().parents[3]
-REMAKE = "python -m benchmarks.report reports/gate/NAME/results.json --out reports/gate/NAME"
+REMAKE = "python -m benchmarks.report reports/NAME/results.json --out reports/NAME"
 
 
 class Page(HTMLParser):
@@ -192,13 +192,13 @@ def test_verdicts_come_first_and_conditions_last(
         assert condition in conditions and condition in page.text
 
 
-@pytest.mark.parametrize("name", ["motions", "railway"])
+@pytest.mark.parametrize("name", ["gate/motions", "real/railway/gate"])
 def test_the_committed_report_is_that_of_its_result_file(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The page's drawings depend on Matplotlib's version: its text is compared."""
     monkeypatch.chdir(ROOT)
-    given = Path("reports/gate", name)
+    given = Path("reports", name)
     assert main([str(given / "results.json"), "--out", str(tmp_path)]) == 0
     for file in ("report.md", "results.csv", "summary.json"):
         assert (tmp_path / file).read_bytes() == (given / file).read_bytes(), REMAKE
