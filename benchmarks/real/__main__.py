@@ -29,9 +29,10 @@ from benchmarks.real.earlier import (
     check_alike,
     check_plan,
     load_measured,
+    merge_gates,
     read_earlier,
+    settings_record,
     starts_record,
-    together,
 )
 from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
 from benchmarks.real.sections import real_sections, real_sentences
@@ -126,10 +127,22 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     files = {name: _files(options.out / name) for name in options.sets}
     earlier = read_earlier(
         options.add,
-        measured_now={study.resolve(): name for name, (study, _) in files.items()},
+        measured_now={study.resolve() for study, _ in files.values()},
         seeds=options.seeds,
     )
-    check_plan(earlier, options.sets, options.seeds, _settings(options, starts))
+    settings = settings_record(
+        configs=[config.partition("=")[2] for config in options.configs],
+        override=options.override,
+        checkpoint=options.checkpoint,
+        folds=options.folds,
+        starts=starts,
+    )
+    check_plan(
+        earlier,
+        sets=options.sets,
+        seeds=options.seeds,
+        settings=settings if options.sets else {},
+    )
     for name, environment in environments.items():
         _measure(options, name, environment)
     measured = [load_measured(name, each, starts) for name, each in files.items()] + earlier
@@ -138,34 +151,22 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     names = sorted({one.name for one in measured})
     measured.sort(key=lambda one: one.seeds)
     sets = {name: [one for one in measured if one.name == name] for name in names}
+    gates = {name: merge_gates(each) for name, each in sets.items()}
     rule = Rule()
-    settings = bootstrap_of(options)
+    resampling = bootstrap_of(options)
     return {
         **header(FORMAT, FORMAT_VERSION),
-        "conditions": {"machine": machine.machine(), **settings},
+        "conditions": {"machine": machine.machine(), **resampling},
         "rule": {"keep": rule.keep, "margin": rule.margin},
         "starts": measured[0].starts,
         "files": {name: [one.record(options.out) for one in each] for name, each in sets.items()},
-        **pool_sets({name: together(each) for name, each in sets.items()}, rule, settings),
+        **pool_sets(gates, rule, resampling),
     }
 
 
 def _files(folder: Path) -> tuple[Path, Path]:
     """The result files of a set's study and gate."""
     return folder / RESULTS, folder / "gate" / RESULTS
-
-
-def _settings(options: argparse.Namespace, starts: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `Measured.settings` that are known before anything is trained."""
-    if not options.sets:
-        return {}
-    return {
-        "config": [Path(config.partition("=")[2]).name for config in options.configs],
-        "setting of -o": [options.override] * 2,
-        "checkpoint": options.checkpoint,
-        "number of folds": options.folds,
-        "start": {name: one["sha256"] for name, one in starts.items()},
-    }
 
 
 def environment_of(folder: Path) -> dict[str, str]:

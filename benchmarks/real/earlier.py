@@ -7,7 +7,7 @@ come from another machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,24 @@ def starts_record(starts: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {name: {"file": file, "sha256": sha256_of(Path(file))} for name, file in starts.items()}
 
 
+def settings_record(
+    *,
+    configs: Sequence[str],
+    override: Sequence[str],
+    checkpoint: str,
+    folds: int,
+    starts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What must be equal for results to be pooled, and is known before anything is trained."""
+    return {
+        "config": [Path(config).name for config in configs],
+        "setting of -o": list(override),
+        "checkpoint": checkpoint,
+        "number of folds": folds,
+        "start": {name: one["sha256"] for name, one in starts.items()},
+    }
+
+
 def load_measured(name: str, files: tuple[Path, Path], starts: Mapping[str, Any]) -> Measured:
     """Read a set's study and gate.
 
@@ -83,15 +101,15 @@ def load_measured(name: str, files: tuple[Path, Path], starts: Mapping[str, Any]
         data, configs = study["data"], study["configs"].values()
         clips = {key: data[key] for key in SAME_CLIPS}
         clips["configs"] = [config["sha256"] for config in configs]
-        settings = {
-            "config": [Path(config["path"]).name for config in configs],
-            "setting of -o": [config["overrides"] for config in configs],
-            "number of epochs": [config["epochs"] for config in configs],
-            "checkpoint": study["conditions"]["checkpoint"],
-            "number of folds": study["folds"]["number"],
-            "start": {key: start["sha256"] for key, start in starts.items()},
-            "reference": gate["reference"],
-        }
+        settings = settings_record(
+            configs=[config["path"] for config in configs],
+            override=study["configs"]["baseline"]["overrides"],  # of both
+            checkpoint=study["conditions"]["checkpoint"],
+            folds=study["folds"]["number"],
+            starts=starts,
+        )
+        settings["number of epochs"] = [config["epochs"] for config in configs]
+        settings["reference"] = gate["reference"]
         if not seeds or sorted(seeds) != sorted({run["seed"] for run in study["runs"]}):
             raise BenchmarkError(f"{files[0]}: its seeds are not those of its runs")
     with complete(files[1]):
@@ -103,13 +121,13 @@ def load_measured(name: str, files: tuple[Path, Path], starts: Mapping[str, Any]
 
 
 def read_earlier(
-    folders: Iterable[Path], *, measured_now: Mapping[Path, str], seeds: Sequence[int]
+    folders: Iterable[Path], *, measured_now: Container[Path], seeds: Sequence[int]
 ) -> list[Measured]:
     """What was measured before, without what is measured again.
 
     Args:
         folders: with result files of this command.
-        measured_now: the study files that this run writes, and their sets.
+        measured_now: the study files that this run writes.
         seeds: of this run.
 
     Raises:
@@ -131,8 +149,10 @@ def read_earlier(
                 for name, each in stored["files"].items()
                 for entry in each
             ]
-            starts = {name: {"sha256": one["sha256"], "file": one["file"]}
-                      for name, one in stored["starts"].items()}  # fmt: skip
+            starts = {
+                name: {key: one[key] for key in ("file", "sha256")}
+                for name, one in stored["starts"].items()
+            }
         for name, files, recorded in entries:
             place = files[0].resolve()
             if place in measured_now:
@@ -149,15 +169,20 @@ def read_earlier(
     return list(found.values())
 
 
-def check_plan(earlier: Sequence[Measured], sets: Sequence[str], seeds: Sequence[int],
-               settings: Mapping[str, Any]) -> None:  # fmt: skip
+def check_plan(
+    earlier: Sequence[Measured],
+    *,
+    sets: Sequence[str],
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+) -> None:
     """See that what is measured now will go together with what was measured before.
 
     Args:
         earlier: of `read_earlier`.
         sets: measured now.
         seeds: of all of them.
-        settings: those of `Measured.settings` that are known already.
+        settings: `settings_record` of this run; of a run that measures nothing, none.
 
     Raises:
         BenchmarkError: other settings or clips, a seed twice, or sets of other seeds.
@@ -206,7 +231,7 @@ def check_alike(measured: Sequence[Measured]) -> None:
                 )
 
 
-def together(measured: Sequence[Measured]) -> dict[str, Any]:
+def merge_gates(measured: Sequence[Measured]) -> dict[str, Any]:
     """One gate of those over a set, seeds ascending: what `pool_sets` uses of it."""
     order = sorted(
         (seed, part, place)

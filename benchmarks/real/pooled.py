@@ -26,7 +26,7 @@ Right = npt.NDArray[np.bool_]
 Table = Mapping[str, Mapping[str, Right]]
 """By deployment and model, bool [seeds, clips]."""
 Gate = Mapping[str, Any]
-"""The results of a gate over a set's folds, or several that `earlier.together` joined."""
+"""The results of a gate over a set's folds, or several that `earlier.merge_gates` joined."""
 
 
 def pool_sets(gates: Mapping[str, Gate], rule: Rule, settings: Settings) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from benchmarks.study.experiments import (
     test_set,
 )
 from benchmarks.study.jobs import add_pair
-from benchmarks.study.measure import DYNAMIC, EXPORTED, everywhere, measure_run
+from benchmarks.study.measure import DYNAMIC, EXPORTED, common_cells, measure_run
 from benchmarks.study.pooled import as_csv
 from benchmarks.study.record import study_record
 from benchmarks.study.sections import study_section
@@ -130,7 +130,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
             threads=options.threads,
         )
         log.info(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
-    cells, left_out = everywhere(cells, [record for record, _ in found.values()])
+    cells, left_out = common_cells(cells, [record for record, _ in found.values()])
     runs = [{"role": role, "seed": seed, **record} for (role, seed), (record, _) in found.items()]
     logits = {
         logits_key(role, seed, cell.key): computed[cell.key]

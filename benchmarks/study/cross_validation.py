@@ -25,7 +25,7 @@ from benchmarks.deployments.logits import Logits, logits_key
 from benchmarks.stats.resample import Groups
 from benchmarks.study.experiments import Experiment
 from benchmarks.study.jobs import add_jobs, needed
-from benchmarks.study.measure import everywhere, measure_run, seconds_of
+from benchmarks.study.measure import common_cells, measure_run, seconds_of
 from benchmarks.study.pooled import per_fold
 from benchmarks.study.record import study_record
 from benchmarks.training.runs import CHECKPOINTS, Job, train_all
@@ -68,7 +68,7 @@ def run_folds(
     }
     train_all(list(jobs.values()), parallel=options.parallel, threads=options.threads)
     found = _measure(options, experiments, cells, lists, finals, jobs)
-    cells, left_out = everywhere(cells, [record for record, _ in found.values()])
+    cells, left_out = common_cells(cells, [record for record, _ in found.values()])
     keys = [cell.key for cell in cells]
     runs = []
     logits: dict[str, np.ndarray] = {}

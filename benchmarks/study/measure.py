@@ -89,7 +89,7 @@ def measure_run(
     return record, {key: one.logits for key, one in seen.items()}
 
 
-def everywhere(
+def common_cells(
     cells: Sequence[Deployment], records: Iterable[Mapping[str, Any]]
 ) -> tuple[list[Deployment], list[SkippedDeployment]]:
     """The cells in which every run answered, and those that are left out because one did not.

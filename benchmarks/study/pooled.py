@@ -156,6 +156,9 @@ def verify(study: Mapping[str, Any], path: Path) -> None:
                 raise BenchmarkError(f"{path}: seed {row['seed']}: the gain does not follow")
         if abs(np.mean(gains) - study["pooled"][cell]["crossed"]["point"]) > 1e-9:
             raise BenchmarkError(f"{path}: {cell}: the pooled gain does not follow from the seeds")
+    for one in study.get("left_out", []):
+        if not all(isinstance(one[key], str) for key in ("what", "reason")):
+            raise BenchmarkError(f"{path}: what is left out, and why, are no texts")
     if "per_fold" in study and study["per_fold"] != per_fold(study):
         raise BenchmarkError(f"{path}: the folds' accuracies do not follow from the answers")
     total = sum(one["clips"] for one in study["by_class"])

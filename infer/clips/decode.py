@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -122,13 +123,11 @@ def read_video(
             kept, found = _keep(path, frames, stream, rate, set(wanted), each, limits)
     if every is None:
         kept, found = _decode(path, set(wanted), each, limits)
-    options = if_damaged if found.damaged else {}
-    if options:
-        again = _decode(path, set(wanted), each, limits, options)
-        if 2 * again[1].errors < again[1].frames:
-            kept, found = again
-        else:  # the encoder has bugs that it does not name
-            options = {}
+    options: Mapping[str, str] = {}
+    if found.damaged and if_damaged:
+        again = _decode(path, set(wanted), each, limits, if_damaged)
+        if 2 * again[1].errors < again[1].frames:  # else it has bugs that it does not name
+            (kept, found), options = again, if_damaged
     if found.frames != expected:
         wanted = list(pick(found.frames))
         if not kept.keys() >= set(wanted):
@@ -220,8 +219,11 @@ class _Found:
     height: int = 0
     frames: int = 0
     errors: int = 0
-    damaged: bool = False
     left_out: str = ""
+
+    @property
+    def damaged(self) -> bool:
+        return bool(self.errors or self.left_out)
 
 
 def _info(path: Path, told: Announced, found: _Found) -> VideoInfo:
@@ -243,11 +245,11 @@ def _decode(
     wanted: Container[int],
     each: Each | None,
     limits: Limits,
-    options: Mapping[str, str] | None = None,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[int, Frames], _Found]:
     container, stream = open_video(path, limits)
     with container:
-        stream.codec_context.options = {**stream.codec_context.options, **(options or {})}
+        stream.codec_context.options = {**stream.codec_context.options, **options}
         frames = frames_or_errors(container, stream)
         return _keep(path, frames, stream, _rate(stream), wanted, each, limits)
 
@@ -268,18 +270,15 @@ def _keep(
         if is_too_large(frame, stream, limits):
             most = f"{limits.pixels:,} pixels (--max-pixels of predict)"
             found.left_out = f"left out: frames of more than {most}"
-            found.damaged = True
             continue
         if isinstance(frame, MemoryError):
             raise VideoError(path, NO_MEMORY)
         if isinstance(frame, Exception):
-            found.damaged = True
             found.errors += 1
             continue
         if rgb is None:
             rgb = ToRgb(path, frame)
             found.width, found.height = rgb.width, rgb.height
-        found.damaged |= bool(frame.is_corrupt)
         found.errors += bool(frame.is_corrupt)
         if found.frames in wanted:
             picture = rgb(frame)

@@ -1,4 +1,4 @@
-"""From pixels to the network's input: the same layer in training and in the exported graph."""
+"""From pixels to the network's input."""
 
 from __future__ import annotations
 
@@ -20,21 +20,16 @@ class PixelInput(nn.Layer):
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.mean, self.std = list(mean), list(std)
-        scale = 1.0 / (255.0 * np.asarray(std, dtype=np.float64))
-        shift = -np.asarray(mean, dtype=np.float64) / np.asarray(std, dtype=np.float64)
-        self.register_buffer("scale", _per_channel(scale), persistable=False)
-        self.register_buffer("shift", _per_channel(shift), persistable=False)
-        both = np.stack([scale, shift], axis=1).astype(np.float32)
-        self._numbers: list[tuple[float, float]] = [(float(a), float(b)) for a, b in both]
+        wide = np.asarray(std, dtype=np.float64)
+        self.scale = (1.0 / (255.0 * wide)).astype(np.float32)
+        self.shift = (-np.asarray(mean, dtype=np.float64) / wide).astype(np.float32)
 
     def forward(self, clips: Tensor) -> Tensor:
         """Clips `[N, T, H, W, 3]` to float32 `[N * T, 3, H, W]`."""
         frames = paddle.flatten(clips, start_axis=0, stop_axis=1)
         # Transpose while the pixels are still bytes: a quarter of the memory traffic.
         planes = paddle.transpose(frames, [0, 3, 1, 2]).astype("float32")
-        # Paddle's CPU kernels take five times as long for a factor a channel as for one of all.
-        parts = [planes[:, c] * factor + shift for c, (factor, shift) in enumerate(self._numbers)]
-        return paddle.stack(parts, axis=1)
+        return _scaled(planes, self.scale, self.shift)
 
 
 def input_adapter(
@@ -58,7 +53,7 @@ def input_adapter(
     Raises:
         ValueError: a normalisation is wanted, but that of the input is not known.
     """
-    change: tuple[Tensor, Tensor] | None = None
+    change: tuple[np.ndarray, np.ndarray] | None = None
     if mean is not None or std is not None:
         if pixels is None:
             raise ValueError("a network with its own normalisation needs that of the clips")
@@ -68,7 +63,7 @@ def input_adapter(
 
     def adapt(frames: Tensor) -> Tensor:
         if change is not None:
-            frames = frames * change[0] + change[1]
+            frames = _scaled(frames, *change)
         if size is not None and list(frames.shape[2:]) != [size, size]:
             frames = F.interpolate(frames, size=[size, size], mode="bilinear")
         return frames
@@ -76,5 +71,11 @@ def input_adapter(
     return adapt
 
 
-def _per_channel(values: np.ndarray) -> Tensor:
-    return paddle.to_tensor(values.astype(np.float32).reshape(1, 3, 1, 1))
+def _scaled(frames: Tensor, scale: np.ndarray, shift: np.ndarray) -> Tensor:
+    """`frames * scale + shift` of float32 `[N, 3, H, W]`, with float32 [3] a channel.
+
+    Paddle's CPU kernels take five times as long for tensors of a number a channel.
+    """
+    numbers = zip(scale.tolist(), shift.tolist(), strict=True)
+    parts = [frames[:, c] * factor + term for c, (factor, term) in enumerate(numbers)]
+    return paddle.stack(parts, axis=1)
