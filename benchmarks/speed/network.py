@@ -23,6 +23,8 @@ from export.verify.parity import randomise
 from infer.bundle.bundle import FORMAT_VERSION, Bundle, describe_file, write_bundle_json
 from infer.clips.spec import ClipSpec
 from train.config.load import Config
+from train.config.networks import blocks_of
+from train.config.schema.model import STUDENT
 from train.data.motions.clips import PLACES, MotionSpec, draw_clip
 from train.distill.build_recognizer import build_recognizer
 
@@ -125,7 +127,7 @@ def _described(
     description = {
         "format_version": FORMAT_VERSION,
         "name": "speed",
-        "model": dict(cfg.model["backbone"]),
+        "model": dict(blocks_of(cfg.model)[STUDENT]["backbone"]),
         "classes": [f"class_{index}" for index in range(cfg.class_num)],
         "spec": spec.to_dict(),
         "input": {"name": INPUT, "dtype": "uint8", "shape": [BATCH, *spec.clip_shape]},

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.depthwise import KERNELS
+from benchmarks.depthwise import main as depthwise
 from benchmarks.loader import main as loader
 from benchmarks.paddlevideo_step import main as paddlevideo_step
 from benchmarks.run_files_cost import PARTS
@@ -32,6 +34,21 @@ def test_a_step_of_the_pair_is_timed_against_its_parts(
     low, high = result["ratio_spread"]
     assert 0 < low <= high
     assert result["within_goal"] == (result["ratio"] <= result["goal"])
+
+
+def test_the_kernels_are_timed_on_the_same_clips(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")  # the command sets them: back to what they are
+    out = tmp_path / "depthwise.json"
+    command = ["-c", str(tiny / "one.yaml"), "--seconds", "0", "--repetitions", "2"]
+    assert depthwise([*command, "--out", str(out)]) == 0
+    result = json.loads(out.read_text())
+    assert result["steps"].keys() == set(KERNELS)
+    assert len({row["calls"] for row in result["steps"].values()}) == 1
+    low, high = result["ratio_spread"]
+    assert 0 < low <= result["ratio"] <= high
 
 
 def test_what_a_run_writes_to_look_at_is_timed(
