@@ -11,7 +11,7 @@ from export.assemble import accept
 from export.assemble.artifacts import build_artifacts, calibrated_kinds
 from export.assemble.describe import count, describe, has_origin, provenance, record_of
 from export.assemble.folder import staged
-from export.assemble.known_answers import write_known_answers
+from export.assemble.known_answers import refusal_here, write_known_answers
 from export.assemble.left_out import FailedArtifacts
 from export.assemble.options import ACTIVATIONS, ONNX_FILES, ExportOptions
 from export.clips import selection
@@ -150,8 +150,11 @@ def export_bundle(
                 folder, known, clips, threads=options.threads
             )
         write_bundle_json(folder, description)
-        Bundle.load(folder)
+        bundle = Bundle.load(folder)
+        refused = refusal_here(bundle, threads=options.threads) if known else None
     log.info(f"done      {output}")
+    if refused is not None:
+        log.warning(f"warning: {refused}")
     if recorded is not None and not recorded.explained:
         log.warning(recorded.warning(checks.list_file))
     if guesses is not None:

@@ -10,8 +10,10 @@ import numpy as np
 
 from export.assemble.options import FP32, ONNX_FILES
 from export.network.sessions import cpu_session
-from infer.bundle.bundle import describe_file
+from infer.bundle.bundle import Bundle, describe_file
 from infer.bundle.known_answers import KNOWN_CLIPS
+from infer.runtimes.known_answers import AnswersDiffer
+from infer.runtimes.open import open_runtime
 from infer.system.files import replacing
 
 CLIPS = 4
@@ -54,6 +56,15 @@ def write_known_answers(
         limits[key] = round(max(LEAST_LIMIT, ROUNDINGS * rounding), DIGITS)
     clips_file = describe_file(folder, KNOWN_CLIPS)
     return {"clips": clips_file, "logits": logits, "limits": limits}
+
+
+def refusal_here(bundle: Bundle, *, threads: int | None) -> AnswersDiffer | None:
+    """Why ONNX Runtime must not run the bundle's 8-bit file on this processor; None: it may."""
+    try:
+        open_runtime(bundle, precision="int8", threads=threads).close()
+    except AnswersDiffer as error:
+        return error
+    return None
 
 
 def _as_written(file: Path, clips: np.ndarray, threads: int | None) -> np.ndarray:
