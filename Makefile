@@ -28,6 +28,8 @@
 #   ADD="..."        folders with earlier results, pooled as well (study-real)
 #   STUDENT_START=file  weights that the student starts from, baseline's and pair's (study-real)
 #   TEACHER_START=file  the same for the teacher (study-real)
+#   REDUCE_RANGE=1   int8 weights of 7 bits, for CPUs without VNNI (export, study without METHODS,
+#                    study-real)
 #   SEED=number      seed of a training instead of the config's
 #   PYTHON=command   interpreter that .venv is made of; 3.10, 3.11 or 3.12
 #   JOBS=number      tests that run side by side (test, torture)
@@ -55,6 +57,7 @@ OUT ?=
 ROOT ?=
 SETS ?=
 ADD ?=
+REDUCE_RANGE ?=
 QAT ?=
 GOAL ?=
 DATA ?=
@@ -70,7 +73,7 @@ reads_init := CLIPS OUT START
 reads_train-baseline := CONFIG RUN $(trains)
 reads_train-dml := $(reads_train-baseline)
 reads_train := $(trains)
-reads_export := $(exports)
+reads_export := $(exports) REDUCE_RANGE
 reads_predict := $(exports) VIDEO LABELS
 reads_evaluate := CONFIG RUN CHECKPOINT BUNDLE OVERRIDES DATA ROOT OUT
 reads_sensitivity := $(exports) GOAL
@@ -81,8 +84,8 @@ reads_benchmark := CONFIG $(trains)
 reads_perturb := $(reads_benchmark)
 reads_report := $(reads_benchmark)
 reads_demo := $(trains) VIDEO LABELS
-reads_study := METHODS SEEDS OVERRIDES $(if $(METHODS),,CONFIGS FOLDS)
-reads_study-real := ROOT SETS ADD STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES
+reads_study := METHODS SEEDS OVERRIDES $(if $(METHODS),,CONFIGS FOLDS REDUCE_RANGE)
+reads_study-real := ROOT SETS ADD STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES REDUCE_RANGE
 reads_doctor := BUNDLE
 reads_test := JOBS
 reads_test-gpu := BUNDLE
@@ -187,7 +190,8 @@ $(if $(both),$(if $(RUN)$(CHECKPOINT)$(if $(filter export,$(goals)),$(BUNDLE)),$
     and BUNDLE= out)))
 # $(call train,config,run): continues a run that stopped, does nothing when it is complete.
 train_cmd = $(PY) -m train -c $(1) --output $(2) --resume $(if $(SEED),--seed $(SEED)) $(addprefix -o ,$(OVERRIDES))
-export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) --out $(3) $(addprefix -o ,$(OVERRIDES))
+seven_bits := $(if $(filter 1,$(REDUCE_RANGE)),--reduce-range)
+export_cmd = $(PY) -m export --checkpoint $(1) $(addprefix -c ,$(2)) --out $(3) $(addprefix -o ,$(OVERRIDES)) $(seven_bits)
 # $(call up_to_date,bundles): what is said to make them again where they are not those of the weights.
 up_to_date = [ -x $(PY) ] && $(PY) -m benchmarks.up_to_date $(1)
 
@@ -300,16 +304,18 @@ UNLABELLED := --out data/motions_unlabelled --train 1600 --val 0 --test 0 --seed
 study_options = $(if $(SEEDS),--seeds $(SEEDS)) $(addprefix -o ,$(OVERRIDES))
 study: $(if $(CONFIGS),setup,data) ## what DML brings, over seeds (hours; CONFIGS= FOLDS=); METHODS="kd dkd ..." compares methods instead
 ifeq ($(METHODS),)
-	@$(PY) -m benchmarks.study $(study_options) $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS))
+	@$(PY) -m benchmarks.study $(study_options) $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS)) \
+	    $(seven_bits)
 else
 	@$(if $(filter semi ssld,$(METHODS)),$(PY) -m train.data.motions $(UNLABELLED))
 	@$(PY) -m benchmarks.methods $(METHODS) $(study_options)
 endif
 
-study-real: setup ## folds of several sets of real clips, judged and pooled (hours; ROOT= SETS= FOLDS= SEEDS= ADD=; reports/real)
+study-real: setup ## folds of several sets of real clips, judged and pooled (hours; ROOT= SETS= FOLDS= SEEDS= ADD= REDUCE_RANGE=; reports/real)
 	@[ -n '$(ROOT)' ] || { echo "error: ROOT= names the folder that holds the sets" >&2; exit 2; }
 	@$(PY) -m benchmarks.real --root $(ROOT) $(study_options) $(if $(SETS),--sets $(SETS)) \
-	    $(if $(ADD),--add $(ADD)) $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS))
+	    $(if $(ADD),--add $(ADD)) $(if $(CONFIGS),--configs $(CONFIGS)) $(addprefix --folds ,$(FOLDS)) \
+	    $(seven_bits)
 
 doctor: setup ## show which backends run here, and why the others cannot (BUNDLE= says what could run it)
 	@$(PY) -m infer.doctor $(if $(BUNDLE),--bundle $(BUNDLE))

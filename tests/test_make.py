@@ -61,14 +61,15 @@ READ = {
     "init": "CLIPS OUT START",
     "train-dml": "CONFIG RUN SEED OVERRIDES",
     "train": "SEED OVERRIDES",
-    "export": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES",
+    "export": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES REDUCE_RANGE",
     "predict": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES VIDEO LABELS",
     "qat": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES QAT GOAL",
     "engine": "CONFIG RUN CHECKPOINT BUNDLE SEED OVERRIDES PRECISION ENGINE_OPTIONS",
     "benchmark": "CONFIG SEED OVERRIDES",
     "perturb": "CONFIG SEED OVERRIDES",
-    "study": "METHODS SEEDS CONFIGS FOLDS OVERRIDES",
-    "study-real": "ROOT SETS ADD STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES",
+    "study": "METHODS SEEDS CONFIGS FOLDS OVERRIDES REDUCE_RANGE",
+    "study-real": "ROOT SETS ADD STUDENT_START TEACHER_START SEEDS CONFIGS FOLDS OVERRIDES "
+    "REDUCE_RANGE",
     "doctor": "BUNDLE",
     "test": "JOBS",
     "help": "",
@@ -90,7 +91,7 @@ def test_a_variable_that_a_target_does_not_read_is_an_error(installed: Path, tar
             assert all(f"{one}=" in done.stderr for one in read) and not done.stdout
 
 
-@pytest.mark.parametrize("name", ["CONFIGS", "FOLDS"])
+@pytest.mark.parametrize("name", ["CONFIGS", "FOLDS", "REDUCE_RANGE"])
 def test_a_comparison_of_methods_does_not_read_what_a_study_alone_takes(
     installed: Path, name: str
 ) -> None:

@@ -37,6 +37,7 @@ from benchmarks.real.earlier import (
 from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
 from benchmarks.real.sections import real_sections, real_sentences
 from benchmarks.stats.options import add_resampling, bootstrap_of
+from benchmarks.study.measure import REDUCE_RANGE, add_reduce_range
 from benchmarks.training.runs import add_trainings
 from export.option_limits import (
     SEED,
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--runs", type=Path, default=Path("runs/real"), help="default: %(default)s")
     add_out(parser, "reports/real")
     add_override(parser)
+    add_reduce_range(parser)
     add_trainings(parser)
     add_resampling(parser)
     return parser
@@ -135,6 +137,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         override=options.override,
         checkpoint=options.checkpoint,
         folds=options.folds,
+        reduce_range=options.reduce_range,
         starts=starts,
     )
     check_plan(
@@ -203,7 +206,8 @@ def _measure(options: argparse.Namespace, name: str, environment: Mapping[str, s
         "--fold-seed", str(options.fold_seed), "--seeds", *map(str, options.seeds),
         "--out", str(out), "--runs", str(runs), "--parallel", str(options.parallel),
         "--checkpoint", options.checkpoint, "--bootstrap-seed", str(options.bootstrap_seed),
-        "--export", *common, *joined, *(part for one in options.override for part in ("-o", one)),
+        "--export", *common, *joined, *([REDUCE_RANGE] if options.reduce_range else []),
+        *(part for one in options.override for part in ("-o", one)),
         environment=environment,
     )  # fmt: skip
     log.info(f"{name}: the gate")

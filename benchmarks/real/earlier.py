@@ -77,6 +77,7 @@ def settings_record(
     override: Sequence[str],
     checkpoint: str,
     folds: int,
+    reduce_range: bool,
     starts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What must be equal for results to be pooled, and is known before anything is trained."""
@@ -85,6 +86,7 @@ def settings_record(
         "setting of -o": list(override),
         "checkpoint": checkpoint,
         "number of folds": folds,
+        "setting of --reduce-range": reduce_range,
         "start": {name: one["sha256"] for name, one in starts.items()},
     }
 
@@ -106,6 +108,7 @@ def load_measured(name: str, files: tuple[Path, Path], starts: Mapping[str, Any]
             override=study["configs"]["baseline"]["overrides"],  # of both
             checkpoint=study["conditions"]["checkpoint"],
             folds=study["folds"]["number"],
+            reduce_range=study["conditions"].get("reduce_range", False),  # earlier: never
             starts=starts,
         )
         settings["number of epochs"] = [config["epochs"] for config in configs]

@@ -30,7 +30,13 @@ from benchmarks.study.experiments import (
     test_set,
 )
 from benchmarks.study.jobs import add_pair
-from benchmarks.study.measure import DYNAMIC, EXPORTED, common_cells, measure_run
+from benchmarks.study.measure import (
+    DYNAMIC,
+    EXPORTED,
+    add_reduce_range,
+    common_cells,
+    measure_run,
+)
 from benchmarks.study.pooled import as_csv
 from benchmarks.study.record import study_record
 from benchmarks.study.sections import study_section
@@ -88,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--runs", type=Path, help="default: runs/study, with --folds runs/folds")
     add("--export", action=argparse.BooleanOptionalAction, default=None,
         help="measure after export as well (default: yes, where it can be)")  # fmt: skip
+    add_reduce_range(parser)
     add_trainings(parser)
     add_resampling(parser)
     return parser
@@ -128,6 +135,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
             checkpoint=job.folder / CHECKPOINTS[options.checkpoint],
             list_sha256=list_sha256,
             threads=options.threads,
+            reduce_range=options.reduce_range,
         )
         log.info(f"{number}/{len(jobs)} evaluated: {job.label}, {time.monotonic() - started:.0f} s")
     cells, left_out = common_cells(cells, [record for record, _ in found.values()])

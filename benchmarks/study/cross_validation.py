@@ -161,6 +161,7 @@ def _measure(
             checkpoint=job.folder / CHECKPOINTS[options.checkpoint],
             list_sha256=sha256_of(lists.list_file(fold, "test")),
             threads=options.threads,
+            reduce_range=options.reduce_range,
         )
         before = (one.folder / CHECKPOINTS["last"] for one in needed(job, jobs))
         record["seconds_before"] = sum(map(seconds_of, before))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ DYNAMIC = Deployment("dynamic", "fp32")
 EXPORTED = (Deployment("onnxruntime", "fp32"), Deployment("onnxruntime", "int8"))
 ANSWERS = "answers"
 BATCH = 32
+REDUCE_RANGE = "--reduce-range"
 
 
 def measure_run(
@@ -42,8 +44,19 @@ def measure_run(
     checkpoint: Path,
     list_sha256: str,
     threads: int,
+    reduce_range: bool = False,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What a finished run answers in every cell, and what it cost; answers stay in RUN/answers.
+
+    Args:
+        job: the run.
+        cfg: its config.
+        dataset: the test clips.
+        cells: to measure.
+        checkpoint: of the run, to be judged.
+        list_sha256: of the file that lists the clips.
+        threads: of the runtimes.
+        reduce_range: export int8 weights of 7 bits.
 
     Returns:
         The record of the run, and by cell its logits, float32 [clips, classes]. Cells whose file
@@ -61,6 +74,7 @@ def measure_run(
         "overrides": list(job.overrides),
         "code_sha256": code_sha256(),
         "packages": machine.package_versions(),
+        "reduce_range": reduce_range,
     }
     cache = AnswerCache(job.folder / ANSWERS, dataset.samples, identity)
     seen: dict[str, Evaluation] = {}
@@ -70,7 +84,7 @@ def measure_run(
         def ask(cell: Deployment = cell) -> Evaluation:
             if cell == DYNAMIC:
                 return answer_in_paddle(cfg, checkpoint, dataset)
-            bundle = _bundle(job, checkpoint, identity, threads=threads)
+            bundle = _bundle(job, checkpoint, identity, threads=threads, reduce_range=reduce_range)
             with open_cell(bundle, cell, threads) as runtime:
                 return evaluate(runtime.run, dataset, batch_size=BATCH, workers=1)
 
@@ -87,6 +101,12 @@ def measure_run(
         "cells": {key: _figures(one) for key, one in seen.items()},
     }
     return record, {key: one.logits for key, one in seen.items()}
+
+
+def add_reduce_range(parser: argparse.ArgumentParser) -> None:
+    """Add --reduce-range, of the export."""
+    text = "int8 weights of 7 bits, for ONNX Runtime on x86 CPUs without VNNI"
+    parser.add_argument(REDUCE_RANGE, action="store_true", help=text)
 
 
 def common_cells(
@@ -149,7 +169,14 @@ def answer_in_paddle(cfg: Config, checkpoint: Path, dataset: ListedClips) -> Eva
     return evaluate(logits, dataset, batch_size=BATCH, workers=1)
 
 
-def _bundle(job: Job, checkpoint: Path, identity: Mapping[str, Any], *, threads: int) -> Bundle:
+def _bundle(
+    job: Job,
+    checkpoint: Path,
+    identity: Mapping[str, Any],
+    *,
+    threads: int,
+    reduce_range: bool,
+) -> Bundle:
     """The run's bundle, exported unless it is there and made of the same, by the same."""
     folder = job.folder / "bundle"
     stamp = job.folder / "bundle.sha256"
@@ -158,6 +185,7 @@ def _bundle(job: Job, checkpoint: Path, identity: Mapping[str, Any], *, threads:
     if not (fresh and (folder / BUNDLE_JSON).is_file()):
         run_export(
             "export", "--out", str(folder), "--name", job.label, "--threads", str(threads),
+            *([REDUCE_RANGE] if reduce_range else []),
             label=job.label, checkpoint=checkpoint, config=job.config,
             changes=(f"seed={job.seed}", *job.overrides),
             hint="--no-export measures in Paddle only",

@@ -52,6 +52,7 @@ def study_record(
             "machine": machine.machine(),
             "threads": options.threads,
             "checkpoint": options.checkpoint,
+            "reduce_range": options.reduce_range,
             **settings,
         },
         "configs": {

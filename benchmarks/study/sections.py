@@ -144,6 +144,7 @@ def _study_conditions(study: Mapping[str, Any]) -> Table:
         ["test list", f"{data['list']}, {data['listed']} clips, {len(data['failed'])} unreadable"],
         ["its SHA-256", data["sha256"]],
         ["checkpoint", f"{given['checkpoint']} (best: by the validation list)"],
+        *([["weights of int8", "7 bits (--reduce-range)"]] if given.get("reduce_range") else []),
         ["seeds", ", ".join(str(seed) for seed in study["seeds"])],
         ["resampling", f"{given['resamples']:,} resamples, seed {given['seed']}"],
     ]

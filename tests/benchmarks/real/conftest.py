@@ -48,6 +48,7 @@ def steps(
                 "fold": [1 + clip % options.folds for clip in range(60)],
                 "clips_sha256": "ab" * 32,
             }
+            made["conditions"]["reduce_range"] = options.reduce_range
             made["folds"] = {"number": options.folds}
             write_text(options.out / "results.json", dump(made))
         else:

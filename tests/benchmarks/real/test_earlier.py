@@ -54,6 +54,7 @@ def test_a_study_grows_by_sets_and_seeds(
         (["--sets", "two", "--seeds", "4", "--add", first], "same seeds"),
         ([*both, "-o", "epochs=2"], "setting of -o"),
         ([*both, "--folds", "3"], "number of folds"),
+        ([*both, "--reduce-range"], "setting of --reduce-range"),
         ([*both, "3"], "seed 3"),
         (["--sets", "--add", first, at_once], "seed 3"),
         (["--sets", "--add", str(tmp_path / "none")], "none"),

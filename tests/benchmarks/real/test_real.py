@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -125,11 +126,14 @@ def test_a_whole_run_over_one_set(
         "--root", str(tmp_path / "sets"), "--sets", "colours", "--folds", "2", "--seeds", "3",
         "--configs", f"base={tmp_path}/one.yaml", f"pair={tmp_path}/two.yaml",
         "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "out"), "--resamples", "200",
-        "--backends", "onnxruntime",
+        "--backends", "onnxruntime", "--reduce-range",
     ]  # fmt: skip
     assert main(arguments) == 0
     out = tmp_path / "out"
     found = result_of(out)
+    for file in (tmp_path / "runs").glob("colours/*/*/bundle/bundle.json"):
+        entry = json.loads(file.read_text())["artifacts"]["onnx.int8.x86"]
+        assert entry["quantization"]["reduce_range"] is True
     assert found["pooled"]["clips"] == 27 and found["sets"][0]["set"] == "colours"
     assert {"onnxruntime:fp32", "onnxruntime:int8"} <= set(found["cells"])
     (files,) = found["files"]["colours"]

@@ -148,11 +148,18 @@ def test_a_deployment_that_cannot_run_here_is_left_out(
     monkeypatch.chdir(root)
     shutil.copytree(trained, tmp_path / "runs")
     monkeypatch.setattr("benchmarks.study.__main__.train_all", lambda *_, **__: None)
-    monkeypatch.setattr(measure, "_bundle", lambda job, *_, **__: job)
+    weights = []
+
+    def bundle(job: Job, *_: object, reduce_range: bool, **__: object) -> Job:
+        weights.append(reduce_range)
+        return job
+
+    monkeypatch.setattr(measure, "_bundle", bundle)
     monkeypatch.setattr(measure, "open_cell", opened)
     arguments = ["--out", str(tmp_path / "out"), "--runs", str(tmp_path / "runs"), "--export"]
-    assert main([*study_arguments(tiny, "3"), *arguments]) == 0
+    assert main([*study_arguments(tiny, "3"), *arguments, "--reduce-range"]) == 0
     study = load_study(tmp_path / "out" / "results.json")
+    assert weights and all(weights) and study["conditions"]["reduce_range"] is True
     assert study["cells"] == ["dynamic:fp32", "onnxruntime:fp32"]
     assert study["left_out"] == [{"what": "onnxruntime:int8", "reason": "sums saturate"}]
     assert all(list(run["cells"]) == study["cells"] for run in study["runs"])
@@ -176,9 +183,10 @@ def test_a_bundle_is_used_again_only_if_it_would_come_out_the_same(
     monkeypatch.setattr(measure.Bundle, "load", lambda folder: folder)
     job = Job("one", Path("one.yaml"), 3, tmp_path, ("epochs=2",))
 
-    def exports(**identity: str) -> int:
+    def exports(*, reduce_range: bool = False, **identity: str) -> int:
         before = len(commands)
-        measure._bundle(job, tmp_path / "best.pdparams", identity, threads=1)
+        weights = tmp_path / "best.pdparams"
+        measure._bundle(job, weights, identity, threads=1, reduce_range=reduce_range)
         return len(commands) - before
 
     assert exports(checkpoint="a", code="1") == 1
@@ -186,6 +194,8 @@ def test_a_bundle_is_used_again_only_if_it_would_come_out_the_same(
     assert exports(checkpoint="b", code="1") == 1
     assert exports(checkpoint="b", code="2") == 1
     assert [part for part in commands[0] if "=" in part] == ["seed=3", "epochs=2"]
+    assert exports(checkpoint="b", code="3", reduce_range=True) == 1
+    assert ["--reduce-range" in command for command in commands] == [False, False, False, True]
 
 
 def test_a_training_that_fails_says_why(
