@@ -174,7 +174,8 @@ class RandomFlip:
         """Mirror frames uint8 [T, H, W, 3], all or none, and change the label accordingly."""
         if rng.random() >= self.p:
             return frames, label
-        return np.ascontiguousarray(frames[:, :, ::-1]), self.labels.get(label, label)
+        mirrored = cv2.flip(as_picture(frames), 1).reshape(frames.shape)
+        return mirrored, self.labels.get(label, label)
 
 
 @dataclass(frozen=True)
@@ -200,12 +201,13 @@ class ColorJitter:
         if not (self.brightness or self.contrast or self.saturation):
             return frames, label
         # All three are affine in the pixel, so they are one 3 x 4 matrix.
-        grey = float(frames.reshape(-1, 3).mean(axis=0) @ LUMA) * brightness
+        picture = as_picture(frames)
+        means = np.divide(cv2.sumElems(picture)[:3], frames.size // 3)
+        grey = float(means @ LUMA) * brightness
         colour = saturation * np.eye(3) + (1 - saturation) * np.tile(LUMA, (3, 1))
         offset = np.full((3, 1), (1 - contrast) * grey)
         matrix = np.hstack([colour * (contrast * brightness), offset])
-        rows = frames.reshape(-1, frames.shape[2], 3)
-        return cv2.transform(rows, matrix).reshape(frames.shape).astype(np.uint8), label
+        return cv2.transform(picture, matrix).reshape(frames.shape).astype(np.uint8), label
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,9 @@ class ChannelShuffle:
         """Permute the channels of frames uint8 [T, H, W, 3], all alike; the label stays."""
         if rng.random() >= self.p:
             return frames, label
-        return np.ascontiguousarray(frames[..., rng.permutation(3)]), label
+        planes = cv2.split(as_picture(frames))
+        shuffled = cv2.merge([planes[channel] for channel in rng.permutation(3)])
+        return shuffled.reshape(frames.shape), label
 
 
 @dataclass(frozen=True)
@@ -291,6 +295,11 @@ def apply_transforms(
     for transform in transforms:
         frames, label = transform(frames, label, rng)
     return frames, label
+
+
+def as_picture(frames: np.ndarray) -> np.ndarray:
+    """Frames uint8 [T, H, W, 3] as one picture [T * H, W, 3], which OpenCV takes at once."""
+    return np.ascontiguousarray(frames).reshape(-1, frames.shape[2], 3)
 
 
 def _size_at_least(name: str, frames: np.ndarray, size: int) -> tuple[int, int]:
