@@ -64,7 +64,8 @@ WHOLE = "all.list"
 LISTS = {"REAL_TRAIN": "train.list", "REAL_VALID": "val.list", "REAL_TEST": "test.list"}
 STARTS = ("STUDENT_START", "TEACHER_START")
 NUMBERS = {"parallel": THREADS, "threads": THREADS, "resamples": RESAMPLES, "seeds": SEED,
-           "bootstrap_seed": SEED, "fold_seed": SEED, "folds": Allowed(2)}  # fmt: skip
+           "bootstrap_seed": SEED, "fold_seed": SEED, "folds": Allowed(2),
+           "sheets": Allowed(0, 100, "0: none")}  # fmt: skip
 
 
 @command(stopped="the same command goes on where it was", extra=EXTRA)
@@ -102,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", nargs="+", type=int, default=[11, 12, 13], help="default: %(default)s")
     add("--backends", nargs="+", default=[], metavar="BACKEND",
         help="of the gate, only these (default: all that run here)")  # fmt: skip
+    add("--sheets", type=int, default=6, metavar="NUMBER",
+        help="clips of each kind of flip whose frames a gate's report shows; 0: none "
+        "(default: %(default)s)")  # fmt: skip
     add("--runs", type=Path, default=Path("runs/real"), help="default: %(default)s")
     add_out(parser, "reports/real")
     add_override(parser)
@@ -225,7 +229,7 @@ def _measure(options: argparse.Namespace, name: str, environment: Mapping[str, s
         "benchmarks.gain", "--baseline", *bundles[0], "--student", *bundles[1],
         "--folds", str(runs / "folds.json"), "--out", str(gate / "results.json"),
         "--report", str(gate), "--no-latency", "--tell-only", "--workers", "1", *backends,
-        "--seed", str(options.bootstrap_seed), *common,
+        "--seed", str(options.bootstrap_seed), "--sheets", str(options.sheets), *common,
         environment=environment,
     )  # fmt: skip
 

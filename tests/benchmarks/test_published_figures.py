@@ -201,6 +201,56 @@ def test_the_table_of_methods() -> None:
         assert (ahead, seeds) == ((gains > 0).sum(), len(gains))
 
 
+def _in_sets(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """Percentile bootstrap of the mean over clips: in each set whole groups are drawn."""
+    rng = np.random.default_rng(7)
+    sums, clips = np.zeros(4000), np.zeros(4000)
+    for gain, group in parts:
+        of_group, in_group = np.bincount(group, gain), np.bincount(group)
+        drawn = rng.integers(0, len(in_group), (4000, len(in_group)))
+        sums += of_group[drawn].sum(axis=1)
+        clips += in_group[drawn].sum(axis=1)
+    low, high = np.percentile(sums / clips, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def test_the_table_of_real_clips() -> None:
+    found = _read("real")
+    rows = _table("docs/results.md", "set")
+    parts, right, frequent = [], [], []
+    for name, files in found["files"].items():
+        (entry,) = files
+        study = json.loads((REPORTS / "real" / entry["study"]["file"]).read_text("utf-8"))
+        labels = study["data"]["labels"]
+        of_role = {
+            run["role"]: np.asarray(run["cells"]["dynamic:fp32"]["predictions"]) == labels
+            for run in study["runs"]
+        }
+        base, student = (of_role[role].astype(float) for role in ("baseline", "student"))
+        group = np.unique(study["data"]["groups"], return_inverse=True)[1]
+        parts.append((student - base, group))
+        right.append((base, student))
+        frequent.append(np.bincount(labels).max())
+        _check_real(rows.pop(name), right[-1:], frequent[-1:], parts[-1:])
+    _check_real(rows.pop("all"), right, frequent, parts)
+    assert not rows
+
+
+def _check_real(
+    figures: list[float],
+    right: list[tuple[np.ndarray, np.ndarray]],
+    frequent: list[int],
+    parts: list[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    base, student = (np.concatenate([one[role] for one in right]) for role in (0, 1))
+    clips, most, alone, with_dml, gain, low, high = figures
+    assert clips == len(base)
+    assert most == pytest.approx(100 * sum(frequent) / len(base), abs=0.06)
+    means = 100 * base.mean(), 100 * student.mean(), 100 * (student - base).mean()
+    assert (alone, with_dml, gain) == pytest.approx(means, abs=0.006)
+    assert (low, high) == pytest.approx([100 * end for end in _in_sets(parts)], abs=0.5)
+
+
 def _load_of_service() -> list[str]:
     load, cost = (
         json.loads((REPORTS / "service" / f"{name}.json").read_text("utf-8"))

@@ -52,7 +52,7 @@ def test_the_configs_take_a_set_by_variables(
 def test_each_set_is_studied_and_judged_on_the_same_folds(steps: Steps, tmp_path: Path) -> None:
     runs, out = tmp_path / "runs", tmp_path / "out"
     arguments = ["--root", str(tmp_path), "--sets", "one", "two", "--folds", "2"]
-    arguments += ["--join-duplicates", "two"]
+    arguments += ["--join-duplicates", "two", "--sheets", "0"]
     arguments += ["--seeds", "3", "4", "--runs", str(runs), "--out", str(out), "-o", "epochs=2"]
     assert main(arguments) == 0
     found = result_of(out)
@@ -65,7 +65,7 @@ def test_each_set_is_studied_and_judged_on_the_same_folds(steps: Steps, tmp_path
         assert studied.folds == 2 and studied.seeds == [3, 4] and studied.override == ["epochs=2"]
         assert studied.join_duplicates == (name == "two")
         assert studied.export and studied.runs == runs / name
-        assert judged.folds == runs / name / "folds.json"
+        assert judged.folds == runs / name / "folds.json" and judged.sheets == 0
         # One seed after another, each in the order of the folds.
         expected = [f"{fold}/real_dml-{seed}/bundle" for seed in (3, 4) for fold in (1, 2)]
         assert [path.relative_to(runs / name).as_posix() for path in judged.student] == expected
