@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import train.engine.epoch
 import train.engine.loop
 from train.checkpoints.checkpoint import LATEST, load_file
 from train.config.load import load_config
@@ -55,14 +56,14 @@ def run(file: Path, *overrides: str, resume: bool = False) -> Progress:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Interrupt runs, from now on, after so many steps; `monkeypatch.undo` ends it."""
-    take = train.engine.loop.take_step
+    take = train.engine.epoch.take_step
 
     def stopping(state: Run, parts: Any) -> dict[str, float]:
         if state.progress.step == step:
             raise KeyboardInterrupt
         return take(state, parts)
 
-    monkeypatch.setattr(train.engine.loop, "take_step", stopping)
+    monkeypatch.setattr(train.engine.epoch, "take_step", stopping)
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:

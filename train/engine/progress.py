@@ -49,3 +49,9 @@ class Progress:
     def means(self) -> dict[str, float]:
         """The mean of every figure over the epoch so far."""
         return {name: total / self.counts[name] for name, total in self.sums.items()}
+
+    def end_epoch(self, record: dict[str, Any]) -> None:
+        """Begin the next epoch; `record` is that of the one that is complete."""
+        self.epoch, self.batch = self.epoch + 1, 0
+        self.sums, self.counts, self.waiting = {}, {}, 0.0
+        self.history.append(record)

@@ -29,9 +29,9 @@ def peers(**changes: Any) -> dict[str, Any]:
 
 def stops_at(monkeypatch: pytest.MonkeyPatch, step: int, seen: list[dict[str, np.ndarray]]) -> None:
     """The run ends before that step; `seen` takes the weights before each one, and then."""
-    import train.engine.loop
+    import train.engine.epoch
 
-    take = train.engine.loop.take_step
+    take = train.engine.epoch.take_step
 
     def watched(run: Any, parts: Any) -> Any:
         seen.append(state(run.recognizer))
@@ -39,7 +39,7 @@ def stops_at(monkeypatch: pytest.MonkeyPatch, step: int, seen: list[dict[str, np
             raise KeyboardInterrupt
         return take(run, parts)
 
-    monkeypatch.setattr(train.engine.loop, "take_step", watched)
+    monkeypatch.setattr(train.engine.epoch, "take_step", watched)
 
 
 def test_averages_follow_their_networks_step_by_step(

@@ -52,13 +52,13 @@ class Seen:
     """What runs did: the loss and scale of every step, and the types of weights and logits."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        import train.engine.loop
+        import train.engine.epoch
 
         self.losses: list[tuple[int, float]] = []
         self.scales: list[float] = []
         self.types: set[tuple[str, Any]] = set()
         self.stop_at: int | None = None
-        take = train.engine.loop.take_step
+        take = train.engine.epoch.take_step
 
         def step(state: Run, parts: Any) -> dict[str, float]:
             if state.progress.step == self.stop_at:
@@ -73,7 +73,7 @@ class Seen:
                 self.scales.append(state.precision.scale.factor)
             return means
 
-        monkeypatch.setattr(train.engine.loop, "take_step", step)
+        monkeypatch.setattr(train.engine.epoch, "take_step", step)
 
 
 @pytest.fixture
