@@ -45,6 +45,7 @@ GAINS = (0.0, 0.01, 0.02, 0.03, 0.06)
 CLIPS = (75, 300, 1000, 2000, 5000)
 NOISE = 0.006
 """Share of clips that deployment turns right, and wrong, where nothing else is said."""
+CAUGHT_UP = "the student loses nothing, the baseline catches up"
 RULE = Rule()
 
 
@@ -78,11 +79,15 @@ def cases() -> Iterator[Case]:
             ("the student alone loses 3 points", -0.03, 0.0),
             ("both limits at once", -RULE.margin, keeps),
             ("the limit of the loss, the gain lost", -RULE.margin, 0.9 * gain),
+            (CAUGHT_UP, 0.0, gain),
             ("the limit of the gain, 1.5 points lost", -0.015, keeps - 0.015 + RULE.margin),
         ):
             chances = true_chances(gain, baseline=_change(baseline), student=_change(student))
-            at_limit = "limit" in name
-            yield Case(name, gain, chances, UNCLEAR if at_limit else true_verdict(chances, RULE))
+            deserved = UNCLEAR if "limit" in name else true_verdict(chances, RULE)
+            if name == CAUGHT_UP:
+                # Where it passes, the page says of the student's accuracy alone that it is kept.
+                deserved = PASS
+            yield Case(name, gain, chances, deserved)
 
 
 def _change(net: float) -> Change:

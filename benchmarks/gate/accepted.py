@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.deployments.accuracy import MODELS
-from benchmarks.stats.resample import Bootstrap, percentile, resample
+from benchmarks.stats.resample import Bootstrap
+from benchmarks.stats.shares import conditional_share, share_interval
 from export.confidence.temperature import log_softmax
 from infer.bundle.confidence import Confidence
 
@@ -61,16 +62,9 @@ def _measured(
         scores = np.exp(log_softmax(values, said.temperature)).max(axis=1)
         taken.append(read & (scores >= said.thresholds[goal]))
         right.append(taken[-1] & (values.argmax(axis=1) == np.asarray(labels)))
-    table = np.array([taken, right], np.float64)  # [2, pairs, clips]
-    draws, level = resample(table, **bootstrap).draws, bootstrap["level"]
-    share, hits = table.mean(axis=(1, 2))
-    some = draws[:, 0] > 0
-    found = {
+    precision = conditional_share(right, taken, bootstrap)
+    return {
         "precision_goal": goal,
-        "share": percentile(float(share), draws[:, 0], level).to_dict(),
-        "precision": None,
+        "share": share_interval(taken, bootstrap).to_dict(),
+        "precision": None if precision is None else precision.to_dict(),
     }
-    if share and some.any():
-        of_taken = draws[some, 1] / draws[some, 0]
-        found["precision"] = percentile(float(hits / share), of_taken, level).to_dict()
-    return found

@@ -13,6 +13,7 @@ from benchmarks.gate.answer_figures import add_answer_figures
 from benchmarks.gate.deployment_verdict import Given, cell_verdict, correct_within
 from benchmarks.gate.verdict import Rule, evidence
 from benchmarks.stats import paired
+from benchmarks.stats.evidence import retained_share
 from benchmarks.stats.gains import gain_record
 from benchmarks.stats.resample import Bootstrap, Interval, settings_of
 from benchmarks.stats.shares import share_interval
@@ -49,7 +50,7 @@ def compare_cells(
     for key in answers["baseline"]:
         four = [right[model][cell] for cell in (reference, key) for model in MODELS]
         drawn = paired.resampled(four, **bootstrap)
-        share = drawn.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
+        share = retained_share(drawn, same=key in same or key == reference)
         moved = evidence(drawn, [1, -1, -1, 1], 0.0).interval
         row: dict[str, Any] = {
             "cell": key,

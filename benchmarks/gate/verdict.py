@@ -9,11 +9,14 @@ Three contrasts decide, each with the interval that `benchmarks.stats.evidence` 
 The first is "at least `keep` of the gain is retained" without a quotient, so a small gain below the
 line cannot blow it up. All three are looked at in every experiment:
 
-    pass     change is shown, or kept and gain both are
+    pass     kept and gain are shown, or change is, and it is not shown that the gain is lost
+             (gain shown, kept refuted)
     fail     change is refuted, and kept or gain is refuted too
     unclear  else
 
 A share of the gain can be left only where there is a gain, so kept passes nothing by itself.
+Where the student keeps its accuracy but the baseline comes closer to it by the deployment, nothing
+is lost that is deployed, and yet the gain did not survive: that is no pass.
 Where the gain is not shown, that proves no loss either: kept must be refuted before a deployment
 fails, and which conditions count does not depend on how the gain came out in these clips.
 
@@ -82,7 +85,8 @@ def decide(
     gain_refuted: bool,
 ) -> str:
     """The verdict, from what is shown and refuted of the three contrasts."""
-    if change_shown or (kept_shown and gain_shown):
+    gain_lost = kept_refuted and gain_shown
+    if (change_shown and not gain_lost) or (kept_shown and gain_shown):
         return PASS
     if change_refuted and (kept_refuted or gain_refuted):
         return FAIL
@@ -167,7 +171,8 @@ def verdict(
         class_collapsed=class_collapsed,
     )
     need = None
-    if word == UNCLEAR and not reference_collapsed:
+    caught_up = gain_is_real and kept.refuted and change.shown
+    if word == UNCLEAR and not reference_collapsed and not caught_up:
         proof = need_to_tell(drawn, GAIN, 0.0, level=rule.level) if not gain_is_real else None
         need = _needed(kept, change, gain, proof)
     return {
@@ -206,6 +211,18 @@ def _needed(kept: Evidence, change: Evidence, gain: Evidence, proof: Need | None
     lacking = [] if kept.refuted or gain.refuted or not refuting else [easiest(refuting)]
     lacking += [change.need] if change.need is not None else []
     return hardest(lacking) if lacking else None
+
+
+def is_retained(found: Mapping[str, Any]) -> bool:
+    """Whether it is shown that as much of the gain is retained as has to be."""
+    shown = found["gain_is_real"] and found["kept"]["low"] > 0
+    return bool(found["same_network"] or shown)
+
+
+def is_caught_up(found: Mapping[str, Any], margin: float) -> bool:
+    """Whether the student keeps its accuracy, and yet the gain is shown to be lost."""
+    shown = found["gain_is_real"] and found["kept"]["high"] < 0
+    return bool(found["verdict"] == UNCLEAR and shown and found["change"]["low"] > -margin)
 
 
 def reference_row(results: Mapping[str, Any]) -> Mapping[str, Any]:

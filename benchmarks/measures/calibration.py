@@ -6,9 +6,9 @@ temperatures are those of the sample and are not found again in each resample.
 
 The ECE of a sample is above zero even for a calibrated model, because the gaps of its bins do not
 cancel: `by_chance` says how far. In a resample that happens twice. The interval of an ECE is
-therefore the basic one (Davison and Hinkley 1997, 5.2), which takes half of it off again. In a
-change from one deployment to another it cancels, and the percentile interval is taken. Both hold
-the estimate.
+therefore the basic one (Davison and Hinkley 1997, 5.2), which takes half of it off again, and it
+begins at zero where a calibrated model would have as large an ECE by chance. In a change from one
+deployment to another it cancels, and the percentile interval is taken. Both hold the estimate.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from benchmarks.stats.student_t import t_interval
 from export.confidence.temperature import log_softmax, nll
 
 MEASURES = ("ece", "brier", "nll")
+LUCK = 1.96
+"""Standard deviations from the mean of what chance does."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +46,19 @@ class Calibration:
         gaps: [models, bins, clips], whose absolute row means sum to the ECE of a model.
         means: by `brier` and `nll` [models, clips].
         by_chance: ECE that calibrated models would have, mean over models.
+        by_luck: the largest that they would have by chance, in 97.5 % of samples.
     """
 
     gaps: Floats
     means: dict[str, Floats]
     by_chance: float
+    by_luck: float
 
     @classmethod
     def of(cls, logits: Sequence[npt.ArrayLike], labels: npt.ArrayLike) -> Calibration:
         """From the finite logits [clips, classes] of each model."""
         gaps: list[Floats] = []
-        chance: list[float] = []
+        chance: list[tuple[float, float]] = []
         means: dict[str, list[Floats]] = {"brier": [], "nll": []}
         for one in logits:
             logs = log_softmax(one)
@@ -64,7 +68,8 @@ class Calibration:
             means["brier"].append(brier(logs, labels))
             means["nll"].append(nll(logs, labels))
         stacked = {name: np.stack(one) for name, one in means.items()}
-        return cls(np.stack(gaps), stacked, float(np.mean(chance)))
+        mean, spread = np.mean(chance, axis=0)
+        return cls(np.stack(gaps), stacked, float(mean), float(mean + LUCK * spread))
 
     def of_models(self) -> dict[str, Floats]:
         """ECE, Brier score and NLL of each model, [models]."""
@@ -132,7 +137,10 @@ def measure(
             name: _interval(name, float(points[key][name].mean()), draws[key][name], level)
             for name in MEASURES
         }
-        found[key]["ece"]["by_chance"] = parts[key].by_chance
+        ece = found[key]["ece"]
+        ece["by_chance"] = parts[key].by_chance
+        if ece["point"] <= parts[key].by_luck:
+            ece["low"] = 0.0
     if whole:
         found["change"] = {
             name: _change(

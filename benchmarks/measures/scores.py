@@ -63,15 +63,21 @@ def ece(confidence: npt.ArrayLike, right: npt.ArrayLike, *, bins: int = BINS) ->
     return float(np.abs(binned(gap, bins_of(confidence, bins), bins).mean(axis=-1)).sum())
 
 
-def ece_by_chance(confidence: npt.ArrayLike, *, bins: int = BINS) -> float:
-    """The mean ECE that a calibrated model with these confidences has on so many clips.
+def ece_by_chance(confidence: npt.ArrayLike, *, bins: int = BINS) -> tuple[float, float]:
+    """Mean and standard deviation of the ECE of a calibrated model with so many clips.
 
     Answers are right by chance, as often as the confidences say: the gap of a bin is close to
-    normal, with the mean size of the square root of 2 / pi times its standard deviation.
+    normal. Its size has the mean of the square root of 2 / pi times its standard deviation, and
+    the variance of 1 - 2 / pi times its variance.
+
+    Args:
+        confidence: [clips], the probability of the answer.
+        bins: of the ECE.
     """
     values = np.asarray(confidence, np.float64)
     spread = np.bincount(bins_of(values, bins), values * (1 - values), minlength=bins)
-    return float(np.sqrt(2 / np.pi * spread).sum() / len(values))
+    mean, variance = np.sqrt(2 / np.pi * spread).sum(), (1 - 2 / np.pi) * spread.sum()
+    return float(mean / len(values)), float(np.sqrt(variance) / len(values))
 
 
 def binned(gap: Floats, bin_of: Ints, bins: int = BINS) -> Floats:

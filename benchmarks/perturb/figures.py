@@ -8,7 +8,7 @@ Student's t over pairs, as in the gate.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from benchmarks.gate.deployment_verdict import Given, cell_verdict, collapses
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, Rule
 from benchmarks.perturb.cameras import CLEAN
 from benchmarks.stats import paired
-from benchmarks.stats.evidence import widest
+from benchmarks.stats.evidence import retained_share, widest
 from benchmarks.stats.gains import gain_record
 from benchmarks.stats.resample import Bootstrap, Interval, Resampled
 
@@ -39,7 +39,8 @@ class _Tables:
     def of(self, *names: tuple[str, str]) -> Resampled:
         """Those of some perturbations and cells, the baseline's and then the student's of each."""
         chosen = [self.place[name, model, cell] for name, cell in names for model in MODELS]
-        return Resampled(self.drawn.table[chosen], self.drawn.draws[:, chosen], self.drawn.level)
+        drawn = self.drawn
+        return replace(drawn, table=drawn.table[chosen], draws=drawn.draws[:, chosen])
 
 
 def figures(
@@ -99,7 +100,7 @@ def figures(
                 row["collapsed"] = collapses(models, cell, truth)
             else:
                 four = tables.of((name, reference), (name, cell))
-                share = four.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
+                share = retained_share(four, same=cell in same.get(name, ()))
                 row["retained"] = None if share is None or not gain_is_real else share.to_dict()
                 row["verdict"] = cell_verdict(
                     models, cell, reference, truth, rule, four,

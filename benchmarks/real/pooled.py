@@ -16,6 +16,7 @@ from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.verdict import Rule, verdict
 from benchmarks.stats import paired
+from benchmarks.stats.evidence import retained_share
 from benchmarks.stats.gains import gain_record
 from benchmarks.stats.resample import Bootstrap, Groups, Settings
 from benchmarks.stats.shares import share_interval
@@ -115,10 +116,10 @@ def summary(
         settings: of the resampling.
     """
     bootstrap: Bootstrap = {**settings, "groups": groups}
-    labels = [gate["data"]["labels"] for gate in gates.values()]
-    clips = sum(map(len, labels))
+    labels = [np.asarray(gate["data"]["labels"]) for gate in gates.values()]
     # Who knows the set answers its most frequent class.
-    chance = sum(max(np.bincount(one)) for one in labels) / clips
+    frequent = np.concatenate([one == np.bincount(one).argmax() for one in labels])
+    clips, chance = len(frequent), frequent.mean()
     whole = gain_record(table[reference]["baseline"], table[reference]["student"], bootstrap)
     real = whole["distinguishable"] and whole["point"] > 0
     found = {cell: {name: _verdict(gate, cell) for name, gate in gates.items()} for cell in table}
@@ -133,20 +134,24 @@ def summary(
     for cell, right in table.items():
         four = [table[key][model] for key in (reference, cell) for model in MODELS]
         drawn = paired.resampled(four, **bootstrap)
-        share = drawn.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
+        alike = cell == reference or all(one["same_network"] for one in found[cell].values())
+        share = retained_share(drawn, same=alike)
         row: dict[str, Any] = {
             "gain": gain_record(right["baseline"], right["student"], bootstrap),
             "retained": share.to_dict() if share is not None else None,
             "meaningful": real,
             "collapsed": collapsed[cell],
             **{model: share_interval(right[model], bootstrap).to_dict() for model in MODELS},
+            "above_frequent": gain_record(
+                np.broadcast_to(frequent, right["baseline"].shape), right["baseline"], bootstrap
+            ),
         }
         if cell != reference:
             row["verdict"] = verdict(
                 drawn,
                 rule,
                 gain_is_real=real,
-                same=all(one["same_network"] for one in found[cell].values()),
+                same=alike,
                 one_class=any(one["collapsed"] for one in found[cell].values()),
                 reference_collapsed=bool(collapsed[reference]),
                 class_collapsed=any(one["collapsed_classes"] for one in found[cell].values()),

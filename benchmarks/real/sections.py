@@ -98,11 +98,13 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
 def _set_sentence(name: str, one: Mapping[str, Any], reference: str) -> str:
     row = one["by_cell"][reference]
     baseline, student, gain = row["baseline"], row["student"], row["gain"]
-    learnt = "above" if baseline["low"] > one["chance"] else "not shown to be above"
+    above = row["above_frequent"]
+    learnt = "" if above["distinguishable"] and above["point"] > 0 else ", not significantly more"
     text = (
         f"{name}: {one['clips']} clips; the student alone is right for "
-        f"{numbers.percent(baseline['point'])}, {learnt} the {numbers.percent(one['chance'])} of "
-        f"answering the most frequent class; with DML {numbers.percent(student['point'])}, "
+        f"{numbers.percent(baseline['point'])}, answering the most frequent class for "
+        f"{numbers.percent(one['chance'])} (difference {numbers.interval(above)} points{learnt}); "
+        f"with DML {numbers.percent(student['point'])}, "
         f"{numbers.interval(gain)} points"
     )
     if not gain["distinguishable"]:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from benchmarks.gate.results.summary import overall
 from benchmarks.gate.sentences.explanations import VERDICTS
-from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, reference_row
+from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, is_retained, reference_row
 from benchmarks.pages import numbers
 
 NAME = "gain retained"
@@ -21,7 +21,7 @@ HEIGHT, PADDING = 20, 6
 def badge_words(results: Mapping[str, Any]) -> tuple[str, str]:
     """What the badge says: its name, and the least gain that a deployment retains.
 
-    A verdict other than that all deployments pass is added in a word.
+    A verdict other than that all deployments retain the gain is added in a word.
     """
     found = overall(results)
     word = VERDICTS[found]
@@ -29,7 +29,15 @@ def badge_words(results: Mapping[str, Any]) -> tuple[str, str]:
     if least is None:
         return NAME, word if found != PASS else f"{word}, no significant gain"
     share = numbers.percent(least, 0)
+    if found == PASS and not all_retained(results):
+        return NAME, f"{share}, not shown"
     return NAME, share if found == PASS else f"{share}, {word}"
+
+
+def all_retained(results: Mapping[str, Any]) -> bool:
+    """Whether every deployment passes by the gain, not by the student's accuracy alone."""
+    others = [row["verdict"] for row in results["cells"] if row["cell"] != results["reference"]]
+    return overall(results) == PASS and all(map(is_retained, others))
 
 
 def least_retained(results: Mapping[str, Any]) -> float | None:
@@ -58,7 +66,9 @@ def badge(results: Mapping[str, Any]) -> str:
     middle = ElementTree.SubElement(root, "clipPath", {"id": "round"})
     ElementTree.SubElement(middle, "rect", {**size, "rx": "4"})
     shapes = ElementTree.SubElement(root, "g", {"clip-path": "url(#round)"})
-    for x, width, colour in ((0, left, "#3d444d"), (left, right, COLOURS[overall(results)])):
+    found = overall(results)
+    shown = COLOURS[UNCLEAR if found == PASS and not all_retained(results) else found]
+    for x, width, colour in ((0, left, "#3d444d"), (left, right, shown)):
         box = {"x": str(x), "width": str(width), "height": str(HEIGHT), "fill": colour}
         ElementTree.SubElement(shapes, "rect", box)
     looks = {"fill": "#ffffff", "text-anchor": "middle", "font-size": "11",

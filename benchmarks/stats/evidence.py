@@ -1,8 +1,9 @@
 """Where a contrast of accuracies lies, and how much more it would take to tell it from a limit.
 
 The interval is the widest of several, because each is too narrow somewhere: the bootstrap where
-few answers changed, the score interval (`benchmarks.stats.score`) where trained pairs differ,
-Student's t over pairs where there is no more than the luck of the clips.
+few answers changed or groups of clips are few, the score interval (`benchmarks.stats.score`) where
+trained pairs or groups differ, Student's t over pairs, and over groups, where there is no more than
+the luck of the clips.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ import numpy as np
 from benchmarks.stats.need import Need
 from benchmarks.stats.resample import Interval, Resampled, percentile
 from benchmarks.stats.score import POWER, clips_if, clips_needed, score_interval
-from benchmarks.stats.student_t import t_interval, t_quantile
+from benchmarks.stats.student_t import group_t_interval, t_interval, t_quantile
 
 MOST_PAIRS = 1000
+_REACHES = (0.25, 1.0, 4.0, 16.0)
+"""How far from the estimate the ends of a share are looked for; further ones say nothing."""
+_SHARE = 1e-6
 UPPER_LEVEL = 0.8
 """Level of the interval that the upper end of a range of clips is taken from.
 
@@ -85,7 +89,47 @@ def widest(drawn: Resampled, weights: Sequence[float], level: float) -> Interval
     others = [_bootstrap(drawn, weights, level)]
     if len(by_pair) > 1:
         others.append(t_interval(by_pair.tolist(), level=level))
+    if drawn.groups is not None:
+        others.append(group_t_interval(values.mean(axis=0), drawn.groups, level=level))
     return score.widened(*others, least=-end, most=end)
+
+
+def retained_share(drawn: Resampled, *, same: bool = False) -> Interval | None:
+    """The share of the reference's gain that a deployment retains.
+
+    Its interval holds the shares x for which the widest interval of the gain here, less x times
+    the gain in the reference, holds zero (Fieller 1954): the share has the same standard as the
+    verdict.
+
+    Args:
+        drawn: right or wrong of the reference's baseline and student and of the deployment's, in
+            this order.
+        same: the deployment computes what the reference computes: nothing is left to chance.
+
+    Returns:
+        None where the reference has no gain in this sample.
+    """
+    from scipy.optimize import brentq
+
+    before, after = (
+        float(drawn.contrast(weights).point) for weights in ((-1, 1, 0, 0), (0, 0, -1, 1))
+    )
+    if before < 0.5 / drawn.table[0].size:
+        return None
+    share = after / before
+    if same:
+        return Interval(share, share, share, drawn.level)
+
+    def end(x: float, name: str) -> float:
+        return float(getattr(widest(drawn, (x, -x, -1.0, 1.0), drawn.level), name))
+
+    low, high = -math.inf, math.inf
+    for reach in _REACHES:
+        if math.isinf(low) and end(share - reach, "low") > 0:
+            low = brentq(end, share - reach, share, args=("low",), xtol=_SHARE)
+        if math.isinf(high) and end(share + reach, "high") < 0:
+            high = brentq(end, share, share + reach, args=("high",), xtol=_SHARE)
+    return Interval(share, low, high, drawn.level)
 
 
 def need_to_tell(drawn: Resampled, weights: Sequence[float], limit: float, *, level: float) -> Need:

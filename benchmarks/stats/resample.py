@@ -1,7 +1,7 @@
 """Resampling of answers: clips, or trained pairs crossed with clips.
 
-The same seed draws the same clips, whatever is measured on them: one gain has one interval, in
-every table that it stands in. Drawing 10,000 times 2,000 clips takes half a second, once: what was
+The same seed draws the same clips, whatever is measured on them: one gain has one bootstrap
+interval. Drawing 10,000 times 2,000 clips takes half a second, once: what was
 drawn last is kept.
 
 Clips that have a camera, a person or a source video in common are not independent: given their
@@ -138,11 +138,13 @@ class Resampled:
         table: [k, pairs, clips], a value for each quantity, trained pair and clip.
         draws: [resamples, k], means.
         level: of intervals.
+        groups: of clips that were drawn together; None: each clip alone.
     """
 
     table: Floats
     draws: Floats
     level: float
+    groups: Groups | None = None
 
     def contrast(self, weights: Sequence[float]) -> Interval:
         """A weighted sum of the k means, percentile interval."""
@@ -197,7 +199,7 @@ def resample(
     chosen = of_pairs.multinomial(pairs, np.full(pairs, 1 / pairs), size=resamples) / pairs
     if groups is not None:
         means = _grouped(by_clip, groups, seed, resamples).reshape(-1, k, pairs)
-        return Resampled(values, np.einsum("rkp,rp->rk", means, chosen), level)
+        return Resampled(values, np.einsum("rkp,rp->rk", means, chosen), level, groups)
     draws = np.empty((resamples, k))
     end = 0
     draw = _kept if resamples * clips <= MOST_KEPT else _drawn

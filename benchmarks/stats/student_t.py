@@ -1,4 +1,4 @@
-"""Student's t: the interval of a mean over a few trainings."""
+"""Student's t: the interval of a mean over a few trainings, or over a few groups of clips."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from benchmarks.stats.resample import LEVEL, Interval
+from benchmarks.stats.resample import LEVEL, Groups, Interval
 
 
 def t_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
@@ -20,6 +21,34 @@ def t_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
         return Interval(mean, -math.inf, math.inf, level)
     error = float(data.std(ddof=1)) / math.sqrt(data.size)
     half = t_quantile((1 + level) / 2, data.size - 1) * error
+    return Interval(mean, mean - half, mean + half, level)
+
+
+def group_t_interval(values: npt.ArrayLike, groups: Groups, *, level: float = LEVEL) -> Interval:
+    """Student's t interval of a mean over clips that are independent between groups alone.
+
+    The variance is that of the groups' sums around the mean of their stratum, and the degrees of
+    freedom are the groups less the strata: with few groups resampling them is too narrow (Cameron
+    and Miller 2015, "A practitioner's guide to cluster-robust inference").
+
+    Args:
+        values: [clips].
+        groups: of the clips; in a stratum of one group nothing is known of the spread, and the
+            interval is infinite.
+        level: of the interval.
+    """
+    data = np.asarray(values, np.float64)
+    mean, strata = float(data.mean()), groups.stratum
+    sizes = np.bincount(groups.of_clip, minlength=len(strata)).astype(np.float64)
+    sums = np.bincount(groups.of_clip, data, minlength=len(strata))
+    in_stratum = np.bincount(strata)
+    if in_stratum.min() < 2:
+        return Interval(mean, -math.inf, math.inf, level)
+    center = np.bincount(strata, sums) / np.bincount(strata, sizes)
+    residuals = sums - center[strata] * sizes
+    spread = np.bincount(strata, residuals**2) * in_stratum / (in_stratum - 1)
+    freedom = int(in_stratum.sum()) - len(in_stratum)
+    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(spread.sum()) / len(data)
     return Interval(mean, mean - half, mean + half, level)
 
 

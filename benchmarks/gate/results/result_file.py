@@ -7,10 +7,10 @@ from typing import Any
 
 from benchmarks.common.result_file import complete, read
 from benchmarks.gate.results.check import verify
-from benchmarks.gate.results.upgrade import BEFORE, OLDEST, upgraded
+from benchmarks.gate.results.upgrade import EARLIER, upgraded
 
 FORMAT = "clipduet-benchmark"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 def load_results(path: Path) -> dict[str, Any]:
@@ -19,9 +19,7 @@ def load_results(path: Path) -> dict[str, Any]:
     Raises:
         BenchmarkError: missing, not JSON, another format, or figures that its clips contradict.
     """
-    value = read(
-        path, format=FORMAT, versions=(OLDEST, BEFORE, FORMAT_VERSION), made_by="make benchmark"
-    )
+    value = read(path, format=FORMAT, versions=(*EARLIER, FORMAT_VERSION), made_by="make benchmark")
     with complete(path):
         if value["format_version"] != FORMAT_VERSION:
             value = upgraded(value, path) | {"format_version": FORMAT_VERSION}

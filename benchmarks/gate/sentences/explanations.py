@@ -9,8 +9,21 @@ from typing import Any
 from benchmarks.gate.sentences.collapses import class_collapse_words, collapse_words
 from benchmarks.gate.sentences.conditions import condition_words, deciding
 from benchmarks.gate.sentences.gains import gain_sentence
-from benchmarks.gate.sentences.needed import needed_for_verdict, needed_note, needed_sentence
-from benchmarks.gate.verdict import FAIL, PASS, REFERENCE, UNCLEAR, reference_row
+from benchmarks.gate.sentences.needed import (
+    clips_words,
+    needed_for_verdict,
+    needed_note,
+    needed_sentence,
+)
+from benchmarks.gate.verdict import (
+    FAIL,
+    PASS,
+    REFERENCE,
+    UNCLEAR,
+    is_caught_up,
+    is_retained,
+    reference_row,
+)
 from benchmarks.pages import numbers
 from benchmarks.stats.paired import mcnemar_exact
 
@@ -20,6 +33,8 @@ VERDICTS = {
     UNCLEAR: "inconclusive",
     REFERENCE: "reference",
 }
+ENOUGH_GROUPS = 20
+"""Groups of clips for which resampling them is about right."""
 
 
 def gate_sentences(results: Mapping[str, Any]) -> list[str]:
@@ -77,9 +92,24 @@ def rule_sentence(results: Mapping[str, Any]) -> str:
         f"has a gain and at least {keep} of it is retained, or that the student loses less than "
         f"{margin} points of top-1. It fails when they show that the student loses more, and that "
         "less than "
-        f"{keep} of the gain is retained or that there is none. Shown means that the whole {level} "
-        "interval lies on one side: with two ways to pass, a deployment at both limits passes by "
-        "chance at most once in twenty, and fails at most once in forty."
+        f"{keep} of the gain is retained or that there is none. Where less of it is left and the "
+        "student loses nothing, it does not pass. Shown means that the whole "
+        f"{level} interval lies on one side{_by_chance(results)}."
+    )
+
+
+def _by_chance(results: Mapping[str, Any]) -> str:
+    """How often a verdict is wrong, where enough clips or groups of them are independent."""
+    groups = results["data"].get("groups")
+    if groups is not None and len(set(groups)) < ENOUGH_GROUPS:
+        return (
+            f". With {len(set(groups))} groups of clips how often a verdict is wrong is not known: "
+            "resampling few groups gives intervals that are too narrow, and Student's t over them, "
+            "which is taken too, supposes groups of about one size"
+        )
+    return (
+        ": with two ways to pass, a deployment at both limits passes by chance at most once in "
+        "twenty, and fails at most once in forty"
     )
 
 
@@ -107,8 +137,15 @@ def reference_notes(results: Mapping[str, Any]) -> list[str]:
             "it again."
         )
     if not found["gain_is_real"]:
+        gain = row["gain"]
+        worse = gain["distinguishable"] and gain["point"] < 0
+        lacks = (
+            "the student is worse than the baseline: there is no gain to retain"
+            if worse
+            else "the gain of the student is not statistically significant"
+        )
         text = (
-            f"In {name} the gain of the student is not statistically significant. A deployment "
+            f"In {name} {lacks}. A deployment "
             "can then pass in one way only: the clips show that the student loses less than "
             f"{margin_words(results)} points. It fails where they show that the student loses "
             f"more, and also that its gain is below {keep_words(results)} of the gain in {name} or "
@@ -117,7 +154,7 @@ def reference_notes(results: Mapping[str, Any]) -> list[str]:
         if found["clips_range"] is not None:
             listed = results["data"]["listed"]
             text += " To show the gain: " + _lower(
-                needed_sentence(found["clips_range"], listed, "clips")
+                needed_sentence(found["clips_range"], listed, clips_words(results))
             )
         if found["pairs_range"] is not None:
             given = len(results["pairs"])
@@ -151,14 +188,14 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     kept = f"the gain less {keep} of {reference}'s is {numbers.interval(found['kept'])} points"
     if found["verdict"] == PASS:
         shown = []
-        if found["gain_is_real"] and found["kept"]["low"] > 0:
+        if is_retained(found):
             shown.append(f"at least {keep} of the gain is retained ({kept})")
         if found["change"]["low"] > -results["rule"]["margin"]:
             shown.append(f"the student loses less than {margin} points ({lost})")
         return f"{name} passes: {', and '.join(shown)}."
     if found["verdict"] == FAIL:
         text = f"{name} fails: the student loses more than {margin} points ({lost}), and "
-        if found["kept"]["high"] < 0:
+        if found["kept"]["high"] < 0 and found["gain_in_reference"]["high"] >= 0:
             return f"{text}less than {keep} of the gain is retained ({kept})."
         gain = found["gain_in_reference"]
         return (
@@ -169,9 +206,19 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
         return (
             f"{name} is not judged: a model that answers one class in {reference} is no reference."
         )
+    if is_caught_up(found, results["rule"]["margin"]):
+        return f"{name} is inconclusive: {caught_up_words(results)} ({lost}, and {kept})."
     lack = "trained pairs" if found["pairs_range"] is not None else "clips"
     needed = needed_for_verdict(found, results)
     return f"{name} is inconclusive (not enough {lack}): {lost}, and {kept}. {needed}"
+
+
+def caught_up_words(results: Mapping[str, Any]) -> str:
+    """What a deployment does in which the baseline comes closer to a student that loses nothing."""
+    return (
+        f"the student loses less than {margin_words(results)} points, but less than "
+        f"{keep_words(results)} of the gain is left, because the baseline gains by the deployment"
+    )
 
 
 def _since_when(collapsed: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> str:

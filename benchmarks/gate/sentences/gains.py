@@ -23,9 +23,6 @@ def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
     if gain["distinguishable"]:
         verb = "gains" if gain["point"] > 0 else "loses"
         said = f"In {name} the DML student {verb} {much} of top-1 ({sure}): {counts}"
-        by_pairs = gain.get("by_pairs")
-        if by_pairs is not None and by_pairs["low"] <= 0 <= by_pairs["high"]:
-            return f"{said}; but the pairs alone, being few, do not settle it ({span(by_pairs)})."
         return f"{said}."
     if gain["only_first"] + gain["only_second"] == 0:
         return (
@@ -35,6 +32,9 @@ def gain_sentence(cell: str, gain: Mapping[str, Any]) -> str:
     if gain["point"] == 0:
         return f"In {name} the gain is {NOT_DISTINGUISHABLE} ({sure}): {counts}."
     word = "gain" if gain["point"] > 0 else "loss"
+    by_pairs = gain.get("by_pairs")
+    if by_pairs is not None:
+        sure += f"; by Student's t over the pairs {span(by_pairs)}"
     return (
         f"In {name} the measured {word} of {much} of top-1 is {NOT_DISTINGUISHABLE} ({sure}): "
         f"{counts}."

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.gate.sentences import explanations
 from benchmarks.gate.sentences.conditions import deciding
 from benchmarks.gate.sentences.needed import needed_for_verdict, needed_note
-from benchmarks.gate.verdict import FAIL, PASS, reference_row
+from benchmarks.gate.verdict import FAIL, PASS, is_caught_up, is_retained, reference_row
 from benchmarks.pages import numbers
 
 Results = Mapping[str, Any]
@@ -51,9 +51,11 @@ def _reason(row: Row, results: Results) -> str | None:
             "rounding."
         )
     if found["verdict"] == PASS:
-        shown = [kept] if found["gain_is_real"] and found["kept"]["low"] > 0 else []
+        shown = [kept] if is_retained(found) else []
         shown += [loses] if found["change"]["low"] > -results["rule"]["margin"] else []
         return f"{', and '.join(shown)}."
+    if is_caught_up(found, results["rule"]["margin"]):
+        return f"{explanations.caught_up_words(results)}."
     lack = "trained pairs" if found["pairs_range"] is not None else "clips"
     needed = needed_for_verdict(found, results)
     return f"not enough {lack} to show that {kept} or that {loses}. {needed}"

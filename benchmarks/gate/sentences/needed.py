@@ -16,8 +16,15 @@ def needed_for_verdict(found: Mapping[str, Any], results: Mapping[str, Any]) -> 
     if found["pairs_range"] is not None:
         return needed_sentence(found["pairs_range"], len(results["pairs"]), "trained pairs")
     if found["clips_range"] is not None:
-        return needed_sentence(found["clips_range"], results["data"]["listed"], "clips")
+        return needed_sentence(
+            found["clips_range"], results["data"]["listed"], clips_words(results)
+        )
     return "The estimates lie at the limits: no number can be named."
+
+
+def clips_words(results: Mapping[str, Any]) -> str:
+    """What is needed more of where clips are: of clips in groups, more groups."""
+    return "clips (in as many more groups)" if "groups" in results["data"] else "clips"
 
 
 def needed_sentence(needed: Sequence[int | None], given: int, what: str) -> str:

@@ -90,7 +90,12 @@ def _calibrations(results: Results) -> list[Table]:
             before, after, change = found["before"], found["after"], found.get("change")
             line = [f"{model}, {numbers.short_name(row['cell'])}", bounds(before["ece"])]
             line += [numbers.percent(before["ece"]["by_chance"], 2)]
-            line += [numbers.NONE if after is None else bounds(after["ece"])]
+            scaled_ece = (
+                [bounds(after["ece"]), numbers.percent(after["ece"]["by_chance"], 2)]
+                if after
+                else 2 * [numbers.NONE]
+            )
+            line += scaled_ece
             line += [numbers.NONE if change is None else numbers.interval(change["ece"])]
             for name in ("brier", "nll"):
                 scaled = numbers.NONE if after is None else f"{after[name]['point']:.3f}"
@@ -101,7 +106,7 @@ def _calibrations(results: Results) -> list[Table]:
             rows.append(line)
     if not rows:
         return []
-    heads = ["model", "ECE", "ECE by chance", "ECE, scaled", "ECE: change, points"]
+    heads = ["model", "ECE", "ECE by chance", "ECE, scaled", "by chance", "ECE: change, points"]
     heads += ["Brier score, scaled", "its change", "NLL, scaled", "its change", "T"]
     caption = (
         "Calibration: ECE in percent (15 bins of equal mass) and that of a calibrated model by "
