@@ -16,7 +16,7 @@ from benchmarks.deployments.accuracy import Answers
 from benchmarks.gate.calibrations import add_calibrations
 from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.conditions import apply_conditions, parse_requirements, settle
-from benchmarks.gate.results.result_file import load_results
+from benchmarks.gate.results.result_file import FORMAT_VERSION, load_results
 from benchmarks.gate.results.summary import summary_record
 from benchmarks.gate.sentences.explanations import verdict_sentences
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, Rule
@@ -126,7 +126,7 @@ def test_measures_of_a_file_of_the_version_before_follow_from_its_answers(
     out = tmp_path / "results.json"
     out.write_text(dump(as_version_3(today)), encoding="utf-8")
     found = load_results(out)
-    assert found["format_version"] == 4 and found["cells"] == today["cells"]
+    assert found["format_version"] == FORMAT_VERSION and found["cells"] == today["cells"]
 
 
 @pytest.mark.parametrize("part", ["flips", "classes"])

@@ -90,20 +90,23 @@ def verdicts(require: dict[str, list[str]] | None) -> Verdicts:
 
 
 def test_conditions_decide_by_their_whole_interval() -> None:
-    assert all(one == ("pass", None, []) for one in verdicts(None).values())
+    # Where the baseline catches up, nothing is lost by the student and the gain is not retained.
+    caught_up = {"darker", "half_rate"}
+    for name, one in verdicts(None).items():
+        assert one == ("unclear" if name in caught_up else "pass", None, [])
     every = ["crf28", "darker", "half_rate", "third_rate", "noise"]
     assert verdicts({"gain": every, "retained": every}) == {
         "clean": ("pass", None, []),
         "crf28": ("pass", "pass", ["met", "met"]),
-        "darker": ("fail", "pass", ["met", "missed"]),
-        "half_rate": ("fail", "pass", ["missed", "missed"]),
+        "darker": ("fail", "unclear", ["met", "missed"]),
+        "half_rate": ("fail", "unclear", ["missed", "missed"]),
         "third_rate": ("fail", "pass", ["missed", "open"]),
         "noise": ("unclear", "pass", ["open", "open"]),
     }
     limited = verdicts({"gain": ["darker"], "retained": ["crf28"]})
     assert limited["crf28"] == ("pass", "pass", ["met"])
-    assert limited["darker"] == ("pass", "pass", ["met"])
-    assert limited["noise"] == limited["half_rate"] == ("pass", None, [])
+    assert limited["darker"] == ("unclear", "unclear", ["met"])
+    assert limited["noise"] == ("pass", None, []) and limited["half_rate"] == ("unclear", None, [])
     # The share of the gain that has to be retained is that of --keep.
     less = results({"retained": ["darker"]})
     less["rule"]["keep"] = 0.4
@@ -121,7 +124,8 @@ def test_a_float_deployment_that_computes_the_same_retains_the_gain_on_any_clips
 @pytest.mark.parametrize(
     ("require", "status", "strict"),
     [
-        ({"gain": ["crf28", "darker"]}, 0, 0),
+        ({"gain": ["crf28"]}, 0, 0),
+        ({"gain": ["crf28", "darker"]}, 0, 1),
         ({"retained": ["darker"]}, 1, 1),
         ({"retained": ["crf28", "noise"]}, 0, 1),
     ],

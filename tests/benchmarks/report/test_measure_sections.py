@@ -55,7 +55,9 @@ def test_calibration_stands_where_there_are_logits(make_results: Make) -> None:
     assert len(table.rows) == 6 and all(len(row) == len(table.heads) for row in table.rows)
     stored = results["cells"][2]["student"]["calibration"]
     assert str(table.rows[5][1]).startswith(f"{100 * stored['before']['ece']['point']:.2f} %")
-    assert "\u2212" in str(table.rows[5][4]) or "+" in str(table.rows[5][4])
+    after = stored["after"]["ece"]["by_chance"]
+    assert str(table.rows[5][4]) == f"{100 * after:.2f} %"
+    assert "\u2212" in str(table.rows[5][5]) or "+" in str(table.rows[5][5])
 
 
 def test_conditions_stand_open_and_first(make_results: Make) -> None:

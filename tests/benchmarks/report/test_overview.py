@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.gate.sentences.explanations import verdict_sentence
 from benchmarks.pages import numbers
 from benchmarks.report.badge import COLOURS, badge, badge_words
 from benchmarks.report.overview import overview
@@ -51,6 +52,25 @@ def test_other_outcomes_are_told_in_words_and_colour(
     assert found.verdict.style == style and found.answer.startswith(first)
     assert badge_words(results)[1].endswith(badge_says)
     assert COLOURS[style] in badge(results)
+
+
+@pytest.mark.parametrize(
+    ("wins", "verdict", "first", "badge_says"),
+    [(0.007, "pass", "Not shown for all", ", not shown"), (0.03, "unclear", "Not shown in", "ive")],
+    ids=["somewhat", "nearly"],
+)
+def test_a_student_that_loses_nothing_is_no_proof_where_the_baseline_catches_up(
+    wins: float, verdict: str, first: str, badge_says: str, make_results: Make
+) -> None:
+    results = make_results(gain=0.04, int8_loss=0.0, baseline_wins=wins, clips=5000)
+    int8 = results["cells"][2]
+    assert int8["verdict"]["verdict"] == verdict and int8["verdict"]["change"]["low"] > -0.005
+    assert overview(results).answer.startswith(first)
+    assert badge_words(results)[1].endswith(badge_says)
+    assert COLOURS["unclear"] in badge(results) and COLOURS["pass"] not in badge(results)
+    caught_up = "the baseline gains by the deployment" in verdict_sentence(int8, results)
+    assert caught_up is (verdict == "unclear")
+    assert int8["verdict"]["clips_range"] is None
 
 
 def test_what_was_not_measured_is_a_dash(make_results: Make) -> None:

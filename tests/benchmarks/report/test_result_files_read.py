@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks.common.result_file import dump
+from benchmarks.gate.results.result_file import FORMAT_VERSION
 from benchmarks.report.__main__ import main
 from tests.benchmarks.older_results import as_version_2
 
@@ -76,7 +77,7 @@ def test_a_file_of_the_version_before_is_judged_by_the_rule_of_today(
     today = make_results(gain=0.03, pairs=pairs, clips=800)
     folder = report(as_version_2(today))
     found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    assert found["format_version"] == 4
+    assert found["format_version"] == FORMAT_VERSION
     for new, expected in zip(found["cells"], today["cells"], strict=True):
         assert new["verdict"] == expected["verdict"]
         assert [one.get("verdict") for one in new["pairs"]] == [
