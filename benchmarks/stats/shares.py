@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stats import paired
-from benchmarks.stats.resample import Bootstrap, Interval, Resampled
+from benchmarks.stats.resample import Bootstrap, Groups, Interval, Resampled
 from benchmarks.stats.score import score_interval
-from benchmarks.stats.student_t import t_interval
+from benchmarks.stats.student_t import group_t_interval, t_interval
 from train.evaluation.shares import wilson_of_share
 
 
@@ -16,12 +16,14 @@ def share_interval(right: npt.ArrayLike, bootstrap: Bootstrap) -> Interval:
     """The share of true values of bool [models, clips].
 
     One model: Wilson's interval. Several, or clips in groups: the mean, resampled over models and
-    groups or clips, and never narrower than the score interval of the clips.
+    groups or clips, and never narrower than the score interval of the clips, or Student's t over
+    groups.
     """
     table = np.asarray(right)
     if len(table) == 1 and bootstrap.get("groups") is None:
         return paired.wilson(int(table.sum()), table.size, level=bootstrap["level"])
-    return _no_narrower(paired.crossed_bootstrap(table, **bootstrap), table)
+    found = paired.crossed_bootstrap(table, **bootstrap)
+    return _no_narrower(found, table, bootstrap.get("groups"))
 
 
 def share_of_drawn(drawn: Resampled, place: int, *, grouped: bool) -> Interval:
@@ -37,7 +39,7 @@ def share_of_drawn(drawn: Resampled, place: int, *, grouped: bool) -> Interval:
         return paired.wilson(round(float(table.sum())), table.size, level=drawn.level)
     weights = np.zeros(len(drawn.table))
     weights[place] = 1.0
-    return _no_narrower(drawn.contrast(weights.tolist()), table)
+    return _no_narrower(drawn.contrast(weights.tolist()), table, drawn.groups)
 
 
 def conditional_share(
@@ -81,6 +83,12 @@ def with_pairs(found: Interval, of_pair: npt.ArrayLike) -> Interval:
     return found.widened(alone, least=0.0, most=1.0)
 
 
-def _no_narrower(found: Interval, table: npt.NDArray[np.floating | np.bool_]) -> Interval:
-    """Never narrower than the luck of the clips: right everywhere is no certainty."""
-    return found.widened(score_interval(table.mean(axis=0), 0, 1, level=found.level))
+def _no_narrower(
+    found: Interval, table: npt.NDArray[np.floating | np.bool_], groups: Groups | None
+) -> Interval:
+    """Never narrower than the luck of the clips, or of few groups: all right is no certainty."""
+    by_clip = table.mean(axis=0)
+    others = [score_interval(by_clip, 0, 1, level=found.level)]
+    if groups is not None:
+        others.append(group_t_interval(by_clip, groups, level=found.level))
+    return found.widened(*others, least=0.0, most=1.0)

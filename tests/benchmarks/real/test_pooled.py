@@ -98,7 +98,7 @@ def test_where_nothing_is_learnt_the_sentence_says_so(make_results: MakeResults)
             for model in ("baseline", "student"):
                 pair[model]["predictions"] = np.zeros(60, int).tolist()
     found = pool_sets(sets, Rule(), SETTINGS)
-    assert "not shown to be above" in real_sentences(found)[0]
+    assert "not significantly more" in real_sentences(found)[0]
 
 
 def test_a_deployment_that_one_set_lacks_is_left_out_and_told(make_results: MakeResults) -> None:
