@@ -19,7 +19,7 @@ from train.config.options import add_override
 
 CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
 SEEDS = tuple(range(11, 21))
-"""Named before the study was run, and used by nothing else."""
+"""Those of the study; recipes are tuned with others."""
 
 
 def add_pair(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +75,7 @@ def add_jobs(
             needed.append((variable, job))
     job = Job(
         name=path.stem,
-        config=path.resolve(),
+        config=_seen_from_here(path),
         seed=seed,
         folder=runs / f"{path.stem}-{seed}",
         overrides=overrides,
@@ -92,6 +92,12 @@ def add_jobs(
             f"{known.overrides} and {job.overrides}; rename one of them"
         )
     return known
+
+
+def _seen_from_here(path: Path) -> Path:
+    """One name for one file, which in results does not tell where the checkout lies."""
+    whole, here = path.resolve(), Path.cwd().resolve()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
 
 
 def needed(job: Job, jobs: Mapping[str, Job]) -> list[Job]:
