@@ -25,6 +25,7 @@ from benchmarks.gate.verdict import Rule
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.real.earlier import (
+    REDUCED,
     RESULTS,
     check_alike,
     check_plan,
@@ -166,6 +167,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "conditions": {"machine": machine.machine(), **resampling},
         "rule": {"keep": rule.keep, "margin": rule.margin},
         "starts": measured[0].starts,
+        "reduce_range": measured[0].settings[REDUCED],
         "files": {name: [one.record(options.out) for one in each] for name, each in sets.items()},
         **pool_sets(gates, rule, resampling),
     }

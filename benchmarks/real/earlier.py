@@ -20,6 +20,7 @@ from benchmarks.study.result_file import load_study
 from infer.system.files import sha256_of
 
 RESULTS = "results.json"
+REDUCED = "setting of --reduce-range"
 KINDS = ("study", "gate")
 SAME_CLIPS = ("labels", "groups", "paths", "fold", "clips_sha256")
 
@@ -86,7 +87,7 @@ def settings_record(
         "setting of -o": list(override),
         "checkpoint": checkpoint,
         "number of folds": folds,
-        "setting of --reduce-range": reduce_range,
+        REDUCED: reduce_range,
         "start": {name: one["sha256"] for name, one in starts.items()},
     }
 

@@ -27,8 +27,8 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
     sentences = [
         _set_sentence("All sets together", found["pooled"], found["reference"]),
         "Every clip was a test clip once, of networks that were trained without its group. Each "
-        "set is a stratum: resamples draw seeds and, within each set, whole groups of its clips. "
-        "The interval across seeds is Student's t over the seeds' gains.",
+        "set is a stratum: resamples draw seeds and, within each set, whole groups of its clips; "
+        "no interval is narrower than Student's t over the groups. The interval across seeds is Student's t over the seeds' gains.",
         *(
             _retained_sentence(cell, row, found)
             for cell, row in found["pooled"]["by_cell"].items()
@@ -41,6 +41,8 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
         f"{numbers.cell_name(cell)} is left out: not all of {numbers.joined(names)} answered in it."
         for cell, names in found["left_out"].items()
     ]
+    if found.get("reduce_range"):
+        sentences.append("Weights of int8 have 7 bits (--reduce-range).")
     if found["starts"]:
         sentences.append(
             "The networks started from: "
