@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from export.qat.trained import load_trained
 from export.verify import parity
 from export.verify.guessing import guessing_warning
 from export.verify.limits import FLOAT32
-from export.verify.recorded import recorded_of
+from export.verify.recorded import Recorded, recorded_of
 from infer.bundle.bundle import Bundle, write_bundle_json
 from infer.system.files import sha256_of
 from infer.system.log import logger
@@ -72,17 +73,7 @@ def export_bundle(
     """
     options = options or ExportOptions()
     checkpoint, output = Path(checkpoint), Path(output)
-    content = load_file(checkpoint, trust=cfg.trust)
-    stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
-    others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
-    log.info(f"strip     Student, {count(stripped.network):,} numbers{others}")
-    record = record_of(checkpoint, content)
-    ours = "settings" in record or has_origin(checkpoint)
-    if not ours and cfg.specs["valid"].preprocess.resize != "pil":
-        log.info(
-            "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
-            "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
-        )
+    source = _read(cfg, checkpoint)
     classes = list(cfg.deployed_names)
     checks = selection.verification(
         cfg, count=options.verify_clips, parity=min(PARITY_CLIPS, options.max_batch)
@@ -95,14 +86,10 @@ def export_bundle(
         calibration = selection.calibration(cfg, count=options.calibration_clips)
     left = FailedArtifacts(options.required)
     with staged(output) as folder:
-        spec = cfg.specs["valid"]
-        reference = accept.reference_of(spec, stripped, checks, options=options)
-        recorded = recorded_of(record, checks.whole, reference.found)
-        guesses = guessing_warning(
-            reference.found, recorded, checks.whole, classes, list_file=checks.list_file
-        )
+        reference = accept.reference_of(cfg.specs["valid"], source.net, checks, options=options)
+        recorded = recorded_of(source.record, checks.whole, reference.found)
         confidence = _confidence(reference.found, checks)
-        net = _fused(cfg, stripped, checks)
+        net = _fused(cfg, source.net, checks)
         built = build_artifacts(
             folder,
             net,
@@ -116,23 +103,15 @@ def export_bundle(
         )
         description = describe(
             cfg,
-            stripped,
+            source.net,
             net,
             classes,
             name=options.name or output.resolve().name,
             max_batch=options.max_batch,
         )
-        description["origin"] = provenance(cfg, checkpoint, record)
-        if recorded is not None:
-            description["origin"]["recorded_accuracy"] = recorded.to_dict()
-        length = clip_length(cfg)
-        if length is not None:
-            description["clip_length"] = length.to_dict()
-        if confidence is not None:
-            description["confidence"] = confidence
-        description["artifacts"] = built
+        description |= _origin(cfg, source, recorded, confidence) | {"artifacts": built}
         write_bundle_json(folder, description)
-        accept.check_tensors(folder, net, stripped, built, left)
+        accept.check_tensors(folder, net, source.net, built, left)
         log.info(
             f"origin    {description['model']['parameters']:,} weights, all of them the Student's"
         )
@@ -153,15 +132,63 @@ def export_bundle(
         bundle = Bundle.load(folder)
         refused = refusal_here(bundle, threads=options.threads) if known else None
     log.info(f"done      {output}")
-    if refused is not None:
-        log.warning(f"warning: {refused}")
-    if recorded is not None and not recorded.explained:
-        log.warning(recorded.warning(checks.list_file))
-    if guesses is not None:
-        log.warning(guesses)
-    for line in left.warnings(ONNX_FILES):
-        log.warning(line)
+    for line in (
+        None if refused is None else f"warning: {refused}",
+        None if recorded is None or recorded.explained else recorded.warning(checks.list_file),
+        guessing_warning(
+            reference.found, recorded, checks.whole, classes, list_file=checks.list_file
+        ),
+        *left.warnings(ONNX_FILES),
+    ):
+        if line is not None:
+            log.warning(line)
     return output
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a checkpoint holds.
+
+    Attributes:
+        checkpoint: the file.
+        net: the student without the others.
+        record: what the run recorded of it; empty for one that comes from elsewhere.
+    """
+
+    checkpoint: Path
+    net: Stripped
+    record: dict[str, Any]
+
+
+def _read(cfg: Config, checkpoint: Path) -> _Source:
+    content = load_file(checkpoint, trust=cfg.trust)
+    stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
+    others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
+    log.info(f"strip     Student, {count(stripped.network):,} numbers{others}")
+    record = record_of(checkpoint, content)
+    ours = "settings" in record or has_origin(checkpoint)
+    if not ours and cfg.specs["valid"].preprocess.resize != "pil":
+        log.info(
+            "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
+            "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
+        )
+    return _Source(checkpoint, stripped, record)
+
+
+def _origin(
+    cfg: Config, source: _Source, recorded: Recorded | None, confidence: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Of `bundle.json`: where the bundle comes from, and what was measured on the way."""
+    origin = provenance(cfg, source.checkpoint, source.record)
+    if recorded is not None:
+        origin["recorded_accuracy"] = recorded.to_dict()
+    length = clip_length(cfg)
+    found: dict[str, Any] = {"origin": origin}
+    if length is not None:
+        found["clip_length"] = length.to_dict()
+    if confidence is not None:
+        found["confidence"] = confidence
+    return found
 
 
 def _confidence(found: Evaluation, checks: selection.Verification) -> dict[str, Any] | None:
