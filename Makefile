@@ -297,7 +297,7 @@ report: setup ## Markdown, HTML and CSV of what was measured (reports/demo; meas
 # What the gate finds is the demo's result and not a mistake in it.
 demo: data train export predict ## everything: data, training, bundles, predictions, report
 	@$(gate) --tell-only
-	@echo "It is about one seed, the first of ten that were named in advance: reports/study/report.md."
+	@echo "It is about one seed, the first of the study's ten: reports/study/report.md."
 
 # METHODS="kd dkd ..." names files of configs/methods; two of them learn from clips without labels.
 UNLABELLED := --out data/motions_unlabelled --train 1600 --val 0 --test 0 --seed 1

@@ -66,8 +66,15 @@ def interval(value: Mapping[str, Any], *, share: bool = False) -> str:
 
 
 def retained(share: Mapping[str, Any] | None) -> str:
-    """A retained share of the gain with its bounds; None where no share is named."""
-    return NOT_MEANINGFUL if share is None else interval(share, share=True)
+    """A retained share of the gain with its bounds; None where no share is named.
+
+    Without bounds where the network is the same: nothing is left to chance.
+    """
+    if share is None:
+        return NOT_MEANINGFUL
+    if share["low"] == share["high"]:
+        return percent(share["point"], 0)
+    return interval(share, share=True)
 
 
 def span(value: Mapping[str, Any]) -> str:

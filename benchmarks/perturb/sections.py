@@ -116,8 +116,8 @@ def judged_by(results: Results) -> str:
         f"{reference} passes where the whole 95 % interval of the gain is above zero and fails "
         "where it is below. Every other deployment is judged as by the gate, against "
         f"{reference} on the same perturbed clips: at least {100 * rule['keep']:g} % of the gain "
-        f"retained, or less than {100 * rule['margin']:g} points of the student lost."
-        + required_words(results)
+        f"retained, or less than {100 * rule['margin']:g} points of the student lost and not "
+        "shown that less of the gain is left." + required_words(results)
     )
 
 

@@ -28,14 +28,16 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
         _set_sentence("All sets together", found["pooled"], found["reference"]),
         "Every clip was a test clip once, of networks that were trained without its group. Each "
         "set is a stratum: resamples draw seeds and, within each set, whole groups of its clips; "
-        "no interval is narrower than Student's t over the groups. The interval across seeds is Student's t over the seeds' gains.",
+        "no interval is narrower than Student's t over the groups. "
+        "The interval across seeds is Student's t over the seeds' gains.",
         *(
             _retained_sentence(cell, row, found)
             for cell, row in found["pooled"]["by_cell"].items()
             if cell != found["reference"]
         ),
         f"A deployment passes where it is shown that at least {keep:g} % of a significant gain is "
-        f"retained, or that the student loses less than {margin:g} points.",
+        f"retained, or that the student loses less than {margin:g} points and not that less of "
+        "the gain is left.",
     ]
     sentences += [
         f"{numbers.cell_name(cell)} is left out: not all of {numbers.joined(names)} answered in it."
@@ -104,7 +106,7 @@ def _set_sentence(name: str, one: Mapping[str, Any], reference: str) -> str:
     learnt = "" if above["distinguishable"] and above["point"] > 0 else ", not significantly more"
     text = (
         f"{name}: {one['clips']} clips; the student alone is right for "
-        f"{numbers.percent(baseline['point'])}, answering the most frequent class for "
+        f"{numbers.percent(baseline['point'])}, who always answers the most frequent class for "
         f"{numbers.percent(one['chance'])} (difference {numbers.interval(above)} points{learnt}); "
         f"with DML {numbers.percent(student['point'])}, "
         f"{numbers.interval(gain)} points"
@@ -122,9 +124,9 @@ def _retained_sentence(cell: str, row: Mapping[str, Any], found: Mapping[str, An
     if row["collapsed"]:
         text += f"a model or a class collapsed in {numbers.joined(row['collapsed'])}; "
     if row["meaningful"] and row["retained"] is not None:
-        text += f"gain retained: {numbers.interval(row['retained'], share=True)}; "
+        text += f"gain retained: {numbers.retained(row['retained'])}; "
     else:
-        text += "no share of the gain is named, because the gain is not significant; "
+        text += "there is no significant gain to name a share of; "
     return text + f"the student's top-1 changes by {lost} points."
 
 

@@ -37,7 +37,8 @@ def badge_words(results: Mapping[str, Any]) -> tuple[str, str]:
 def all_retained(results: Mapping[str, Any]) -> bool:
     """Whether every deployment passes by the gain, not by the student's accuracy alone."""
     others = [row["verdict"] for row in results["cells"] if row["cell"] != results["reference"]]
-    return overall(results) == PASS and all(map(is_retained, others))
+    gained = reference_row(results)["verdict"]["gain_is_real"]
+    return bool(gained and overall(results) == PASS and all(map(is_retained, others)))
 
 
 def least_retained(results: Mapping[str, Any]) -> float | None:

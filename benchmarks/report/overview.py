@@ -100,7 +100,7 @@ def _retained(results: Results, row: Row | None) -> Figure:
         change = numbers.interval(row["verdict"]["change"])
         return Figure(
             name, numbers.NONE,
-            f"No share is named of a gain that is not significant. {where}: delta top-1 against "
+            f"There is no significant gain to name a share of. {where}: delta top-1 against "
             f"the reference {change} points.",
         )  # fmt: skip
     share = left["share"]

@@ -148,7 +148,10 @@ def _need(drawn: Resampled, weights: Sequence[float], limit: float, outer: Inter
     far = max(outer.low, outer.high, key=lambda bound: abs(bound - limit))
     near = min(inner.low, inner.high, key=lambda bound: abs(bound - limit))
     open_above = inner.holds(limit)
-    if len(by_pair) > 1 and not score_interval(by_clip, -end, end, level=level).holds(limit):
+    of_clips = [score_interval(by_clip, -end, end, level=level)]
+    if drawn.groups is not None:
+        of_clips.append(group_t_interval(by_clip, drawn.groups, level=level))
+    if len(by_pair) > 1 and not any(one.holds(limit) for one in of_clips):
         spread = float(by_pair.std(ddof=1))
         gaps = [float(by_pair.mean()) - limit, far - limit, near - limit]
         about, least, most = (_pairs(len(by_pair), gap, spread, level) for gap in gaps)
@@ -156,9 +159,10 @@ def _need(drawn: Resampled, weights: Sequence[float], limit: float, outer: Inter
     about = clips_needed(by_clip, limit, -end, end, level=level)
     wider = 1.0
     if about is not None:
-        bootstrap = _by_width(_bootstrap(drawn, weights, level), limit, len(by_clip))
-        wider = max(1.0, bootstrap / about)
-        about = max(about, bootstrap)
+        others = [_bootstrap(drawn, weights, level), *of_clips[1:]]
+        most = max(_by_width(one, limit, len(by_clip)) for one in others if math.isfinite(one.high))
+        wider = max(1.0, most / about)
+        about = max(about, most)
     low, high = (
         wider * clips_if(by_clip, bound, limit, -end, end, level=level) for bound in (far, near)
     )

@@ -58,7 +58,8 @@ class Groups:
     def among(self, chosen: npt.NDArray[np.bool_]) -> Groups:
         """The groups of some clips alone, bool [clips]."""
         left, of_clip = np.unique(self.of_clip[chosen], return_inverse=True)
-        return Groups(of_clip.astype(np.int64), self.stratum[left])
+        _, stratum = np.unique(self.stratum[left], return_inverse=True)
+        return Groups(of_clip.astype(np.int64), stratum.astype(np.int64))
 
 
 def groups_of(data: Mapping[str, Any]) -> Groups | None:

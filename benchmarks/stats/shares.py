@@ -48,7 +48,7 @@ def conditional_share(
     """How many of the clips of `whole` are in `part` too, both bool [models, clips].
 
     Of one model Wilson's interval; else resampled, and never narrower than Wilson's with as many
-    trials as the models have on average.
+    trials as the models have on average, or than Student's t over groups of clips.
 
     Returns:
         None where `whole` is empty.
@@ -62,9 +62,14 @@ def conditional_share(
     if len(below) == 1 and bootstrap.get("groups") is None:
         return least
     found = paired.resampled([above, below], **bootstrap).ratio([1, 0], [0, 1])
-    if found is None:
-        return least
-    return least.widened(found, least=0.0, most=1.0)
+    others = [] if found is None else [found]
+    groups = bootstrap.get("groups")
+    if groups is not None:
+        # What moves a ratio of means, to the first order.
+        moves = (above - share * below).mean(axis=0) / below.mean()
+        around = group_t_interval(moves, groups, level=level)
+        others.append(Interval(share, share + around.low, share + around.high, level))
+    return least.widened(*others, least=0.0, most=1.0)
 
 
 def with_pairs(found: Interval, of_pair: npt.ArrayLike) -> Interval:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import EXTRA
 from benchmarks.common.command import add_out, take_signals
+from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import dump, shown_paths
 from benchmarks.deployments.logits import Logits, logits_key, write_logits
 from benchmarks.pages.markdown import markdown
@@ -107,6 +108,8 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], Logits]:
         options.export = can_export()
         if not options.export:
             log.warning("the export tools are not installed: measuring in Paddle only")
+    if options.reduce_range and not options.export:
+        raise BenchmarkError("--reduce-range is about exported files, and nothing is exported")
     cells = [DYNAMIC, *(EXPORTED if options.export else ())]
     if options.folds is not None:
         return run_folds(options, experiments, cells)

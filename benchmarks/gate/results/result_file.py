@@ -8,6 +8,9 @@ from typing import Any
 from benchmarks.common.result_file import complete, read
 from benchmarks.gate.results.check import verify
 from benchmarks.gate.results.upgrade import EARLIER, upgraded
+from infer.system.log import logger
+
+log = logger("benchmarks.gate")
 
 FORMAT = "clipduet-benchmark"
 FORMAT_VERSION = 5
@@ -22,6 +25,7 @@ def load_results(path: Path) -> dict[str, Any]:
     value = read(path, format=FORMAT, versions=(*EARLIER, FORMAT_VERSION), made_by="make benchmark")
     with complete(path):
         if value["format_version"] != FORMAT_VERSION:
+            log.info(f"{path} is of an earlier version: computing its figures from its answers")
             value = upgraded(value, path) | {"format_version": FORMAT_VERSION}
         verify(value, path)
     return value

@@ -93,7 +93,7 @@ def rule_sentence(results: Mapping[str, Any]) -> str:
         f"{margin} points of top-1. It fails when they show that the student loses more, and that "
         "less than "
         f"{keep} of the gain is retained or that there is none. Where less of it is left and the "
-        "student loses nothing, it does not pass. Shown means that the whole "
+        f"student loses less than {margin} points, it is inconclusive. Shown means that the whole "
         f"{level} interval lies on one side{_by_chance(results)}."
     )
 
@@ -118,7 +118,7 @@ def short_rule(results: Mapping[str, Any]) -> str:
     return (
         f"A deployment passes if the {_level(results)} intervals show that at least "
         f"{keep_words(results)} of the gain is retained, or that the student loses less than "
-        f"{margin_words(results)} points of top-1."
+        f"{margin_words(results)} points of top-1, and not that less of the gain is left."
     )
 
 
@@ -207,17 +207,19 @@ def verdict_sentence(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
             f"{name} is not judged: a model that answers one class in {reference} is no reference."
         )
     if is_caught_up(found, results["rule"]["margin"]):
-        return f"{name} is inconclusive: {caught_up_words(results)} ({lost}, and {kept})."
+        return f"{name} is inconclusive: {caught_up_words(row, results)} ({lost}, and {kept})."
     lack = "trained pairs" if found["pairs_range"] is not None else "clips"
     needed = needed_for_verdict(found, results)
     return f"{name} is inconclusive (not enough {lack}): {lost}, and {kept}. {needed}"
 
 
-def caught_up_words(results: Mapping[str, Any]) -> str:
-    """What a deployment does in which the baseline comes closer to a student that loses nothing."""
+def caught_up_words(row: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """What a deployment does in which the student keeps its accuracy, but not its gain."""
+    gains = row["baseline"]["change"]["low"] > 0
     return (
         f"the student loses less than {margin_words(results)} points, but less than "
-        f"{keep_words(results)} of the gain is left, because the baseline gains by the deployment"
+        f"{keep_words(results)} of the gain is left"
+        + (": the baseline gains by the deployment" if gains else "")
     )
 
 
@@ -286,8 +288,14 @@ def sample_and_interval(results: Mapping[str, Any]) -> list[str]:
     said.append(
         "The intervals that decide a verdict are the widest of the bootstrap's and the score "
         "interval's, which reckons with changes that these clips happened not to show"
-        + (", and Student's t over pairs." if pairs > 1 else ".")
+        + (", and Student's t over pairs" if pairs > 1 else "")
+        + (", and Student's t over groups of clips" if "groups" in data else "")
+        + "."
     )
+    if pairs > 1:
+        said.append(
+            "A gain is called significant only where Student's t over pairs leaves out zero too."
+        )
     said.append(significant_gain(gain))
     if pairs == 1:
         said.append(
@@ -319,6 +327,8 @@ def significant_gain(gain: Mapping[str, Any]) -> str:
             "right by one of the two models alone."
         )
     width = (gain["high"] - gain["low"]) / 2
+    if "by_pairs" in gain:
+        width = max(width, (gain["by_pairs"]["high"] - gain["by_pairs"]["low"]) / 2)
     if gain["p"] is not None:
         # However few clips differ: the exact test asks for so many that one model alone gets right.
         least = next(n for n in itertools.count(1) if mcnemar_exact(0, n) < 1 - gain["level"])

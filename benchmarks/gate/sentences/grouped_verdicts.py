@@ -55,7 +55,7 @@ def _reason(row: Row, results: Results) -> str | None:
         shown += [loses] if found["change"]["low"] > -results["rule"]["margin"] else []
         return f"{', and '.join(shown)}."
     if is_caught_up(found, results["rule"]["margin"]):
-        return f"{explanations.caught_up_words(results)}."
+        return f"{explanations.caught_up_words(row, results)}."
     lack = "trained pairs" if found["pairs_range"] is not None else "clips"
     needed = needed_for_verdict(found, results)
     return f"not enough {lack} to show that {kept} or that {loses}. {needed}"

@@ -77,7 +77,7 @@ def test_what_was_not_measured_is_a_dash(make_results: Make) -> None:
     results = make_results(gain=0.0, int8_loss=0.01, speed=False)
     _, retained, latency = overview(results).figures
     assert retained.value == latency.value == "—"
-    assert "not significant" in retained.note and "timed" in latency.note
+    assert "no significant gain" in retained.note and "timed" in latency.note
 
 
 def test_a_reference_alone_and_a_model_that_collapsed_have_no_answer(make_results: Make) -> None:

@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from benchmarks.stats import paired
-from benchmarks.stats.evidence import retained_share, widest
+from benchmarks.stats.evidence import evidence, retained_share, widest
 from benchmarks.stats.gains import gain_record
 from benchmarks.stats.resample import Bootstrap, Groups
+from benchmarks.stats.shares import conditional_share, share_interval
 from benchmarks.stats.student_t import group_t_interval
 
 SETTINGS: Bootstrap = {"resamples": 500, "seed": 0, "level": 0.95}
@@ -49,6 +50,26 @@ def test_a_gain_over_few_groups_is_no_surer_than_over_their_clips() -> None:
     together = gain_record(first, second, {**SETTINGS, "groups": groups})
     assert together["point"] == alone["point"] == pytest.approx(0.1)
     assert together["low"] < alone["point"] - 0.04 and together["high"] > alone["point"] + 0.04
+
+
+def test_a_share_of_a_share_is_no_surer_either() -> None:
+    hits = np.r_[np.arange(100) < 20, np.arange(100) < 40][None]
+    bootstrap: Bootstrap = {**SETTINGS, "groups": Groups.of(["a"] * 100 + ["b"] * 100)}
+    whole = share_interval(hits, bootstrap)
+    part = conditional_share(hits, np.ones_like(hits), bootstrap)
+    assert part is not None and (part.low, part.high) == pytest.approx((whole.low, whole.high))
+    assert whole.low == 0 and whole.high == 1
+
+
+def test_where_groups_are_few_more_pairs_are_not_what_is_needed() -> None:
+    """Three pairs that answer alike; of six groups of clips one loses."""
+    before = np.ones((3, 120), bool)
+    after = before.copy()
+    after[:, :12] = False
+    groups = Groups.of([str(clip // 20) for clip in range(120)])
+    drawn = paired.resampled([before, after], **{**SETTINGS, "groups": groups})
+    need = evidence(drawn, (-1.0, 1.0), -0.005).need
+    assert need is not None and need.of == "clips"
 
 
 def test_pairs_that_differ_do_not_make_a_gain_significant() -> None:

@@ -231,6 +231,7 @@ def test_an_export_that_fails_says_why(tiny: Path, tmp_path: Path) -> None:
         (["--resamples", "0"], "--resamples is 0; allowed: 100 to "),
         (["--parallel", "0"], "--parallel is 0"),
         (["--root", "x"], "--root without --data"),
+        (["--reduce-range"], "--reduce-range is about exported files"),
     ],
 )
 def test_wrong_use_of_the_study(
