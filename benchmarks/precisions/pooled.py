@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.stats import paired
-from benchmarks.stats.evidence import Evidence, evidence, widest
+from benchmarks.stats.evidence import Evidence, evidence, retained_share, widest
+from benchmarks.stats.gains import gain_record
 from benchmarks.study.pooled import ROLES
 from train.config.schema.common import Split
 
@@ -55,8 +56,8 @@ def pool_methods(
 
     pooled: dict[str, Any] = {}
     exact = {role: right(role, REFERENCE) for role in ROLES}
-    gain = paired.resampled(list(exact.values()), **bootstrap).contrast([-1, 1])
-    gain_is_real = gain.low > 0
+    gain = gain_record(exact["baseline"], exact["student"], bootstrap)
+    gain_is_real = gain["distinguishable"] and gain["point"] > 0
     for method in METHODS:
         whole = {r: all(method in by_key[r, seed]["methods"] for seed in seeds) for r in ROLES}
         if not whole["student"] or not (whole["baseline"] or method in MUTUAL):
@@ -95,7 +96,7 @@ def _of_both(drawn: paired.Resampled, *, gain_is_real: bool) -> dict[str, Any]:
         gain_is_real: whether the fp32 gain is clear.
     """
     kept = _judged(evidence(drawn, [KEEP, -KEEP, -1, 1], 0.0))
-    share = drawn.ratio([0, 0, -1, 1], [-1, 1, 0, 0])
+    share = retained_share(drawn) if gain_is_real else None
     return {
         "gain": drawn.contrast([0, 0, -1, 1]).to_dict(),
         "change": _judged(evidence(drawn, [-0.5, -0.5, 0.5, 0.5], -MARGIN)),

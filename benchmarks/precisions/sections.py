@@ -267,7 +267,7 @@ def with_interval(value: Mapping[str, Any]) -> str:
 def _share(row: Mapping[str, Any]) -> str:
     share = row["share"]
     if share is None:
-        return "there is none"
+        return numbers.NOT_MEANINGFUL
     low, high = (
         "unbounded" if share[end] is None else f"{share[end]:.0%}" for end in ("low", "high")
     )

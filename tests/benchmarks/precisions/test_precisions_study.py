@@ -218,7 +218,7 @@ def test_the_report_says_what_was_found() -> None:
     shares = dict.fromkeys(METHODS, 70.0) | {"ptq.int8": 68.0}
     text = markdown("What INT8 costs", "now", sections(result_of(runs(shares, shares))))
     assert re.search(r"calibrated, int8: .*-2\.00.*refuted.*-2\.00", text)
-    assert re.search(r"fine-tuned, uint8: .*\+0\.00.*there is none", text)
+    assert re.search(r"fine-tuned, uint8: .*\+0\.00.*not meaningful", text)
     assert "| student-2 | 70.00 % | 68.00 % (-2.00) |" in text
     assert "backbone.last\\_conv | 7.0% | 0.80 to 0.40" in text
     assert "out of reach" in text
