@@ -34,8 +34,8 @@ from benchmarks.stats.student_t import t_interval
 from export.confidence.temperature import log_softmax, nll
 
 MEASURES = ("ece", "brier", "nll")
-LUCK = 1.96
-"""Standard deviations from the mean of what chance does."""
+NORMAL_95 = 1.96
+"""Standard deviations from the mean, of a normal distribution's middle 95 %."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Calibration:
         gaps: [models, bins, clips], whose absolute row means sum to the ECE of a model.
         means: by `brier` and `nll` [models, clips].
         by_chance: ECE that calibrated models would have, mean over models.
-        by_luck: the largest that they would have by chance, in 97.5 % of samples.
+        chance_limit: the largest that they would have by chance, in 97.5 % of samples.
     """
 
     gaps: Floats
     means: dict[str, Floats]
     by_chance: float
-    by_luck: float
+    chance_limit: float
 
     @classmethod
     def of(cls, logits: Sequence[npt.ArrayLike], labels: npt.ArrayLike) -> Calibration:
@@ -69,7 +69,7 @@ class Calibration:
             means["nll"].append(nll(logs, labels))
         stacked = {name: np.stack(one) for name, one in means.items()}
         mean, spread = np.mean(chance, axis=0)
-        return cls(np.stack(gaps), stacked, float(mean), float(mean + LUCK * spread))
+        return cls(np.stack(gaps), stacked, float(mean), float(mean + NORMAL_95 * spread))
 
     def of_models(self) -> dict[str, Floats]:
         """ECE, Brier score and NLL of each model, [models]."""
@@ -139,7 +139,7 @@ def measure(
         }
         ece = found[key]["ece"]
         ece["by_chance"] = parts[key].by_chance
-        if ece["point"] <= parts[key].by_luck:
+        if ece["point"] <= parts[key].chance_limit:
             ece["low"] = 0.0
     if whole:
         found["change"] = {

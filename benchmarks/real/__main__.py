@@ -38,7 +38,7 @@ from benchmarks.real.earlier import (
 from benchmarks.real.pooled import FORMAT, FORMAT_VERSION, pool_sets
 from benchmarks.real.sections import real_sections, real_sentences
 from benchmarks.stats.options import add_resampling, bootstrap_of
-from benchmarks.study.measure import REDUCE_RANGE, add_reduce_range
+from benchmarks.study.jobs import REDUCE_RANGE, add_reduce_range
 from benchmarks.training.runs import add_trainings
 from export.option_limits import (
     SEED,

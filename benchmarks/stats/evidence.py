@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.stats.need import Need
-from benchmarks.stats.resample import Interval, Resampled, percentile
+from benchmarks.stats.resample import Groups, Interval, Resampled, percentile
 from benchmarks.stats.score import POWER, clips_if, clips_needed, score_interval
 from benchmarks.stats.student_t import group_t_interval, t_interval, t_quantile
 
@@ -85,13 +86,32 @@ def widest(drawn: Resampled, weights: Sequence[float], level: float) -> Interval
     """From the lowest to the highest end of the bootstrap, the score interval and Student's t."""
     values = _values(drawn, weights)
     by_pair, end = values.mean(axis=1), _end(weights)
-    score = score_interval(values.mean(axis=0), -end, end, level=level)
-    others = [_bootstrap(drawn, weights, level)]
+    score, *others = over_clips(values.mean(axis=0), drawn.groups, -end, end, level=level)
+    others.append(_bootstrap(drawn, weights, level))
     if len(by_pair) > 1:
         others.append(t_interval(by_pair.tolist(), level=level))
-    if drawn.groups is not None:
-        others.append(group_t_interval(values.mean(axis=0), drawn.groups, level=level))
     return score.widened(*others, least=-end, most=end)
+
+
+def over_clips(
+    by_clip: npt.ArrayLike, groups: Groups | None, low: float, high: float, *, level: float
+) -> list[Interval]:
+    """The intervals of a mean over clips that no other one may be narrower than.
+
+    Args:
+        by_clip: [clips], each in low..high.
+        groups: of clips that are not independent; None: each stands alone.
+        low: the lower end.
+        high: the upper end.
+        level: of the intervals.
+
+    Returns:
+        The score interval, and where there are groups Student's t over them.
+    """
+    found = [score_interval(by_clip, low, high, level=level)]
+    if groups is not None:
+        found.append(group_t_interval(by_clip, groups, level=level))
+    return found
 
 
 def retained_share(drawn: Resampled, *, same: bool = False) -> Interval | None:
@@ -120,15 +140,15 @@ def retained_share(drawn: Resampled, *, same: bool = False) -> Interval | None:
     if same:
         return Interval(share, share, share, drawn.level)
 
-    def end(x: float, name: str) -> float:
-        return float(getattr(widest(drawn, (x, -x, -1.0, 1.0), drawn.level), name))
+    def kept(x: float) -> Interval:
+        return widest(drawn, (x, -x, -1.0, 1.0), drawn.level)
 
     low, high = -math.inf, math.inf
     for reach in _REACHES:
-        if math.isinf(low) and end(share - reach, "low") > 0:
-            low = brentq(end, share - reach, share, args=("low",), xtol=_SHARE)
-        if math.isinf(high) and end(share + reach, "high") < 0:
-            high = brentq(end, share, share + reach, args=("high",), xtol=_SHARE)
+        if math.isinf(low) and kept(share - reach).low > 0:
+            low = brentq(lambda x: kept(x).low, share - reach, share, xtol=_SHARE)
+        if math.isinf(high) and kept(share + reach).high < 0:
+            high = brentq(lambda x: kept(x).high, share, share + reach, xtol=_SHARE)
     return Interval(share, low, high, drawn.level)
 
 
@@ -148,9 +168,7 @@ def _need(drawn: Resampled, weights: Sequence[float], limit: float, outer: Inter
     far = max(outer.low, outer.high, key=lambda bound: abs(bound - limit))
     near = min(inner.low, inner.high, key=lambda bound: abs(bound - limit))
     open_above = inner.holds(limit)
-    of_clips = [score_interval(by_clip, -end, end, level=level)]
-    if drawn.groups is not None:
-        of_clips.append(group_t_interval(by_clip, drawn.groups, level=level))
+    _, *of_groups = of_clips = over_clips(by_clip, drawn.groups, -end, end, level=level)
     if len(by_pair) > 1 and not any(one.holds(limit) for one in of_clips):
         spread = float(by_pair.std(ddof=1))
         gaps = [float(by_pair.mean()) - limit, far - limit, near - limit]
@@ -159,7 +177,7 @@ def _need(drawn: Resampled, weights: Sequence[float], limit: float, outer: Inter
     about = clips_needed(by_clip, limit, -end, end, level=level)
     wider = 1.0
     if about is not None:
-        others = [_bootstrap(drawn, weights, level), *of_clips[1:]]
+        others = [_bootstrap(drawn, weights, level), *of_groups]
         most = max(_by_width(one, limit, len(by_clip)) for one in others if math.isfinite(one.high))
         wider = max(1.0, most / about)
         about = max(about, most)

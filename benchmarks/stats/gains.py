@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stats import paired
+from benchmarks.stats.evidence import over_clips
 from benchmarks.stats.resample import Bootstrap, Interval
-from benchmarks.stats.score import score_interval
-from benchmarks.stats.student_t import group_t_interval, t_interval
+from benchmarks.stats.student_t import t_interval
 
 Right = npt.NDArray[np.bool_]
 
@@ -80,6 +80,5 @@ def _with_groups(
     groups, level = bootstrap.get("groups"), bootstrap["level"]
     if groups is None:
         return found
-    across = group_t_interval(by_clip, groups, level=level)
-    alone = score_interval(by_clip, -1, 1, level=level)
-    return found.widened(across, alone, least=-1.0, most=1.0)
+    least = over_clips(by_clip, groups, -1, 1, level=level)
+    return found.widened(*least, least=-1.0, most=1.0)

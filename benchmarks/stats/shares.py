@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.stats import paired
+from benchmarks.stats.evidence import over_clips
 from benchmarks.stats.resample import Bootstrap, Groups, Interval, Resampled
-from benchmarks.stats.score import score_interval
 from benchmarks.stats.student_t import group_t_interval, t_interval
 from train.evaluation.shares import wilson_of_share
 
@@ -92,8 +92,5 @@ def _no_narrower(
     found: Interval, table: npt.NDArray[np.floating | np.bool_], groups: Groups | None
 ) -> Interval:
     """Never narrower than the luck of the clips, or of few groups: all right is no certainty."""
-    by_clip = table.mean(axis=0)
-    others = [score_interval(by_clip, 0, 1, level=found.level)]
-    if groups is not None:
-        others.append(group_t_interval(by_clip, groups, level=found.level))
-    return found.widened(*others, least=0.0, most=1.0)
+    least = over_clips(table.mean(axis=0), groups, 0, 1, level=found.level)
+    return found.widened(*least, least=0.0, most=1.0)

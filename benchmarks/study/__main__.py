@@ -30,14 +30,8 @@ from benchmarks.study.experiments import (
     read_experiments,
     test_set,
 )
-from benchmarks.study.jobs import add_pair
-from benchmarks.study.measure import (
-    DYNAMIC,
-    EXPORTED,
-    add_reduce_range,
-    common_cells,
-    measure_run,
-)
+from benchmarks.study.jobs import add_pair, add_reduce_range
+from benchmarks.study.measure import DYNAMIC, EXPORTED, common_cells, measure_run
 from benchmarks.study.pooled import as_csv
 from benchmarks.study.record import study_record
 from benchmarks.study.sections import study_section

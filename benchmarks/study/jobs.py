@@ -18,6 +18,7 @@ from infer.system.files import sha256_of
 from train.config.options import add_override
 
 CONFIGS = ("baseline=configs/motions_baseline.yaml", "dml=configs/motions_dml.yaml")
+REDUCE_RANGE = "--reduce-range"
 SEEDS = tuple(range(11, 21))
 """Those of the study; recipes are tuned with others."""
 
@@ -29,6 +30,12 @@ def add_pair(parser: argparse.ArgumentParser) -> None:
         help="the baseline's config and the pair's (default: %(default)s)")  # fmt: skip
     add_seeds(parser, SEEDS)
     add_override(parser)
+
+
+def add_reduce_range(parser: argparse.ArgumentParser) -> None:
+    """Add --reduce-range, of the export."""
+    text = "int8 weights of 7 bits, for ONNX Runtime on x86 CPUs without VNNI"
+    parser.add_argument(REDUCE_RANGE, action="store_true", help=text)
 
 
 def named_configs(options: argparse.Namespace) -> tuple[list[tuple[str, Path]], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from benchmarks.deployments.accuracy import answers_of
 from benchmarks.deployments.answer_cache import AnswerCache, code_sha256, digest
 from benchmarks.deployments.answers import open_cell
 from benchmarks.deployments.deployment import Deployment, SkippedDeployment
-from benchmarks.study.jobs import run_export
+from benchmarks.study.jobs import REDUCE_RANGE, run_export
 from benchmarks.training.runs import CHECKPOINTS, Job, conditions_of
 from infer.bundle.bundle import BUNDLE_JSON, Bundle
 from infer.runtimes.known_answers import AnswersDiffer
@@ -32,7 +31,6 @@ DYNAMIC = Deployment("dynamic", "fp32")
 EXPORTED = (Deployment("onnxruntime", "fp32"), Deployment("onnxruntime", "int8"))
 ANSWERS = "answers"
 BATCH = 32
-REDUCE_RANGE = "--reduce-range"
 
 
 def measure_run(
@@ -101,12 +99,6 @@ def measure_run(
         "cells": {key: _figures(one) for key, one in seen.items()},
     }
     return record, {key: one.logits for key, one in seen.items()}
-
-
-def add_reduce_range(parser: argparse.ArgumentParser) -> None:
-    """Add --reduce-range, of the export."""
-    text = "int8 weights of 7 bits, for ONNX Runtime on x86 CPUs without VNNI"
-    parser.add_argument(REDUCE_RANGE, action="store_true", help=text)
 
 
 def common_cells(

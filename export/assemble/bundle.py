@@ -109,7 +109,8 @@ def export_bundle(
             name=options.name or output.resolve().name,
             max_batch=options.max_batch,
         )
-        description |= _origin(cfg, source, recorded, confidence) | {"artifacts": built}
+        description |= _found_entries(cfg, source, recorded, confidence)
+        description["artifacts"] = built
         write_bundle_json(folder, description)
         accept.check_tensors(folder, net, source.net, built, left)
         log.info(
@@ -132,16 +133,17 @@ def export_bundle(
         bundle = Bundle.load(folder)
         refused = refusal_here(bundle, threads=options.threads) if known else None
     log.info(f"done      {output}")
-    for line in (
-        None if refused is None else f"warning: {refused}",
-        None if recorded is None or recorded.explained else recorded.warning(checks.list_file),
-        guessing_warning(
-            reference.found, recorded, checks.whole, classes, list_file=checks.list_file
-        ),
-        *left.warnings(ONNX_FILES),
-    ):
-        if line is not None:
-            log.warning(line)
+    guesses = guessing_warning(
+        reference.found, recorded, checks.whole, classes, list_file=checks.list_file
+    )
+    if refused is not None:
+        log.warning(f"warning: {refused}")
+    if recorded is not None and not recorded.explained:
+        log.warning(recorded.warning(checks.list_file))
+    if guesses is not None:
+        log.warning(guesses)
+    for line in left.warnings(ONNX_FILES):
+        log.warning(line)
     return output
 
 
@@ -175,10 +177,10 @@ def _read(cfg: Config, checkpoint: Path) -> _Source:
     return _Source(checkpoint, stripped, record)
 
 
-def _origin(
+def _found_entries(
     cfg: Config, source: _Source, recorded: Recorded | None, confidence: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Of `bundle.json`: where the bundle comes from, and what was measured on the way."""
+    """`origin`, `clip_length` and `confidence` of `bundle.json`, as far as they are known."""
     origin = provenance(cfg, source.checkpoint, source.record)
     if recorded is not None:
         origin["recorded_accuracy"] = recorded.to_dict()

@@ -13,16 +13,17 @@ import resource
 import numpy as np
 from train.heap import keep_memory
 
-assert keep_memory() is {kept}
-
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(20):
-        np.ones(6 << 20, np.uint8), np.ones(40 << 20, np.uint8)
+    for _ in range(5):
+        [np.ones(3 << 20, np.uint8) for _ in range(20)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 faults()
-print(faults())
+by_itself = faults()
+assert keep_memory() is {kept}
+faults()
+print(by_itself, faults())
 """
 
 
@@ -31,7 +32,8 @@ def test_large_arrays_take_the_memory_of_those_before() -> None:
     done = subprocess.run(
         [sys.executable, "-c", STEPS.format(kept=True)], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 1000  # by itself 20 times 40 MiB are 200,000 pages
+    by_itself, now = map(int, done.stdout.split())
+    assert now < by_itself / 10
 
 
 def test_another_library_is_left_as_it_is() -> None:

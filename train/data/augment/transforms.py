@@ -174,7 +174,7 @@ class RandomFlip:
         """Mirror frames uint8 [T, H, W, 3], all or none, and change the label accordingly."""
         if rng.random() >= self.p:
             return frames, label
-        mirrored = cv2.flip(as_picture(frames), 1).reshape(frames.shape)
+        mirrored = cv2.flip(_as_picture(frames), 1).reshape(frames.shape)
         return mirrored, self.labels.get(label, label)
 
 
@@ -201,7 +201,7 @@ class ColorJitter:
         if not (self.brightness or self.contrast or self.saturation):
             return frames, label
         # All three are affine in the pixel, so they are one 3 x 4 matrix.
-        picture = as_picture(frames)
+        picture = _as_picture(frames)
         means = np.divide(cv2.sumElems(picture)[:3], frames.size // 3)
         grey = float(means @ LUMA) * brightness
         colour = saturation * np.eye(3) + (1 - saturation) * np.tile(LUMA, (3, 1))
@@ -222,7 +222,7 @@ class ChannelShuffle:
         """Permute the channels of frames uint8 [T, H, W, 3], all alike; the label stays."""
         if rng.random() >= self.p:
             return frames, label
-        planes = cv2.split(as_picture(frames))
+        planes = cv2.split(_as_picture(frames))
         shuffled = cv2.merge([planes[channel] for channel in rng.permutation(3)])
         return shuffled.reshape(frames.shape), label
 
@@ -297,7 +297,7 @@ def apply_transforms(
     return frames, label
 
 
-def as_picture(frames: np.ndarray) -> np.ndarray:
+def _as_picture(frames: np.ndarray) -> np.ndarray:
     """Frames uint8 [T, H, W, 3] as one picture [T * H, W, 3], which OpenCV takes at once."""
     return np.ascontiguousarray(frames).reshape(-1, frames.shape[2], 3)
 
