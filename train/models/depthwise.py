@@ -4,12 +4,11 @@ Paddle's CPU kernel for it runs on one thread, image by image, and takes most of
 student's step. This one vectorises over the batch: each channel's images are gathered into a
 `[H, W, LANES]` tile that stays in the cache, every output pixel is then a handful of
 multiply-adds over contiguous lanes, forward and backward. Measured by
-`python -m benchmarks.depthwise`. Values equal `F.conv2d` up to the rounding of the sums.
+`python -m benchmarks.cpu_kernels`. Values equal `F.conv2d` up to the rounding of the sums.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Any
 
@@ -21,6 +20,7 @@ from paddle.autograd import PyLayer
 from paddle.nn import functional as F
 
 from train.models.cpu import array_of, takes_arrays
+from train.models.small_maps import is_small, product_conv2d
 
 LANES = 32
 MAX_PIXELS = 32 * 32
@@ -45,18 +45,13 @@ def depthwise_conv2d(
     Returns:
         float32 `[N, C, H', W']` with `H' = (H + 2 * padding - K) // stride + 1`.
     """
-    if _use_tiles(x):
+    if not takes_arrays(x) or x.shape[2] * x.shape[3] > MAX_PIXELS:
+        return F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=weight.shape[0])
+    if weight.shape[2] > 1 and is_small(x, weight):
+        y = product_conv2d(x, weight, stride=stride, padding=padding)
+    else:
         y = _Depthwise.apply(x, weight, stride, padding)
-        return y if bias is None else y + paddle.reshape(bias, [1, -1, 1, 1])
-    return F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=weight.shape[0])
-
-
-def _use_tiles(x: Tensor) -> bool:
-    return (
-        takes_arrays(x)
-        and x.shape[2] * x.shape[3] <= MAX_PIXELS
-        and os.environ.get("CLIPDUET_DEPTHWISE", "tiles") != "paddle"
-    )
+    return y if bias is None else y + paddle.reshape(bias, [1, -1, 1, 1])
 
 
 class _Depthwise(PyLayer):

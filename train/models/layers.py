@@ -12,6 +12,7 @@ from paddle.nn.initializer import KaimingNormal, Normal
 from paddle.regularizer import L2Decay
 
 from train.models.depthwise import depthwise_conv2d
+from train.models.small_maps import is_small, product_conv2d
 
 BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
 """What has statistics of the batch."""
@@ -76,6 +77,41 @@ class DepthwiseConv2D(nn.Conv2D):
         return depthwise_conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
 
 
+class DenseConv2D(nn.Conv2D):
+    """`nn.Conv2D` in which every filter sees all channels, faster where it trains on a CPU.
+
+    Same parameters and the same values as `nn.Conv2D`; see `train.models.small_maps`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        *,
+        bias: bool = False,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=(kernel_size - 1) // 2,
+            weight_attr=kaiming(),
+            bias_attr=None if bias else False,
+        )
+        self.stride = stride
+        self.padding = (kernel_size - 1) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
+        if not is_small(x, self.weight):
+            return super().forward(x)
+        y = product_conv2d(x, self.weight, stride=self.stride, padding=self.padding)
+        return y if self.bias is None else y + paddle.reshape(self.bias, [1, -1, 1, 1])
+
+
 def convolution(
     in_channels: int,
     out_channels: int,
@@ -87,15 +123,7 @@ def convolution(
     """A convolution without bias whose output has the size of its input, divided by the stride."""
     if depthwise:
         return DepthwiseConv2D(in_channels, kernel_size, stride, bias=False)
-    return nn.Conv2D(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride=stride,
-        padding=(kernel_size - 1) // 2,
-        weight_attr=kaiming(),
-        bias_attr=False,
-    )
+    return DenseConv2D(in_channels, out_channels, kernel_size, stride)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2D:
@@ -178,8 +206,8 @@ class SqueezeExcitation(nn.Layer):
     ) -> None:
         super().__init__()
         self.sigmoid = sigmoid
-        self.conv1 = nn.Conv2D(channels, channels // reduction, 1, weight_attr=kaiming())
-        self.conv2 = nn.Conv2D(channels // reduction, channels, 1, weight_attr=kaiming())
+        self.conv1 = DenseConv2D(channels, channels // reduction, 1, bias=True)
+        self.conv2 = DenseConv2D(channels // reduction, channels, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N, channels, H, W]`, scaled; the same shape."""

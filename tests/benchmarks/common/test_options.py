@@ -17,7 +17,7 @@ TOO_LARGE = [
     ("precisions", ["--goal", "101"]),
     ("verdict_rates", ["--experiments", "9999999999"]),
     ("step_cost", ["--seconds", "1e9"]),
-    ("depthwise", ["--threads", "9999"]),
+    ("cpu_kernels", ["--threads", "9999"]),
     ("loader", ["--workers", "1", "9999"]),
     ("loader", ["--steps", "9999999999"]),
     ("first_label", ["--starts", "9999999999"]),

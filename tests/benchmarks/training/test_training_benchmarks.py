@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.depthwise import KERNELS
-from benchmarks.depthwise import main as depthwise
+from benchmarks.cpu_kernels import KERNELS
+from benchmarks.cpu_kernels import main as cpu_kernels
 from benchmarks.loader import main as loader
 from benchmarks.paddlevideo_step import main as paddlevideo_step
 from benchmarks.run_files_cost import PARTS
@@ -41,9 +41,9 @@ def test_the_kernels_are_timed_on_the_same_clips(
 ) -> None:
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         monkeypatch.setenv(name, "1")  # the command sets them: back to what they are
-    out = tmp_path / "depthwise.json"
+    out = tmp_path / "kernels.json"
     command = ["-c", str(tiny / "one.yaml"), "--seconds", "0", "--repetitions", "2"]
-    assert depthwise([*command, "--out", str(out)]) == 0
+    assert cpu_kernels([*command, "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     assert result["steps"].keys() == set(KERNELS)
     assert len({row["calls"] for row in result["steps"].values()}) == 1

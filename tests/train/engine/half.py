@@ -64,7 +64,7 @@ def emulate(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(casting, f"_is_gpu_{kind}_supported", lambda: True)
     monkeypatch.setattr("train.engine.precision.on_gpu", lambda: True)
     # A GPU has no use for the tiles of a CPU.
-    monkeypatch.setenv("CLIPDUET_DEPTHWISE", "paddle")
+    monkeypatch.setenv("CLIPDUET_CPU_KERNELS", "paddle")
     for name in dir(_C_ops):
         operator = getattr(_C_ops, name)
         if callable(operator) and not name.startswith("_") and name not in LEFT:

@@ -53,6 +53,6 @@ def test_the_kernel_is_used_only_where_it_may_be(monkeypatch: pytest.MonkeyPatch
     with paddle.no_grad():
         y = depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
     assert len(calls) == 2 and y.stop_gradient
-    monkeypatch.setenv("CLIPDUET_DEPTHWISE", "paddle")
+    monkeypatch.setenv("CLIPDUET_CPU_KERNELS", "paddle")
     depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
     assert len(calls) == 2
