@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     from train.config.load import load_config
     from train.distill.build_recognizer import build_recognizer
-    from train.heap import keep_memory
+    from train.process import keep_memory
 
     keep_memory()  # as training does
     cfg = load_config(options.config, options.override)

@@ -23,8 +23,8 @@ from train.config.options import add_override, add_trust, text_override
 from train.config.run_folder import BEST, LATEST
 from train.distributed.launcher import end_with_the_launcher
 from train.engine.scalars import VIEWERS
-from train.heap import keep_memory
 from train.paddle_import import import_paddle
+from train.process import keep_memory, share_interpreter
 
 if TYPE_CHECKING:
     from train.config.load import Config
@@ -119,6 +119,7 @@ def _left_in(folders: Sequence[Path]) -> str:
 
 def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int:
     keep_memory()
+    share_interpreter()
     import_paddle()
     from train.data.splits import training_datasets
     from train.stages.before import left, make

@@ -25,6 +25,7 @@ from infer.system.log import logger
 from infer.system.terminal import printable
 from train.config.list_format import FORMATS
 from train.config.options import add_override, add_trust
+from train.process import share_interpreter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,6 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     check_writable(options.out / "results.json")
+    share_interpreter()
     bundle = (options.checkpoint / BUNDLE).is_file()
     network, files = _bundle(options) if bundle else _checkpoint(options)
     from train.data.dataset import ClipDataset

@@ -9,7 +9,9 @@ multiply-adds over contiguous lanes, forward and backward. Measured by
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
 import numba
@@ -25,9 +27,6 @@ from train.models.small_maps import is_small, product_conv2d
 LANES = 32
 MAX_PIXELS = 32 * 32
 """Above this, the tile leaves the cache and Paddle's kernel is no slower."""
-
-_ONE_CALL = threading.Lock()
-"""Numba's own pool, its fallback without OpenMP, ends a process in which two threads call it."""
 
 
 def depthwise_conv2d(
@@ -61,8 +60,8 @@ class _Depthwise(PyLayer):
         kernel = weight.shape[2]
         out = [(size + 2 * padding - kernel) // stride + 1 for size in (height, width)]
         y = paddle.empty([batch, channels, *out], dtype="float32")
-        with _ONE_CALL:
-            _forward(array_of(x), array_of(weight), array_of(y), stride, padding)
+        arrays = [array_of(t) for t in (x, weight, y)]
+        _by_channels(partial(_forward, *arrays, stride, padding), channels)
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding
         ctx.learning = not x.stop_gradient, not weight.stop_gradient
@@ -73,13 +72,31 @@ class _Depthwise(PyLayer):
         x, weight = ctx.saved_tensor()
         dx, dweight = paddle.empty_like(x), paddle.empty_like(weight)
         arrays = [array_of(t) for t in (x, weight, grad, dx, dweight)]
-        with _ONE_CALL:
-            _backward(*arrays, *ctx.geometry)
+        _by_channels(partial(_backward, *arrays, *ctx.geometry), x.shape[1])
         # Paddle refuses a gradient for what takes none, such as the weights of a frozen layer.
         return tuple(
             gradient if learning else None
             for gradient, learning in zip((dx, dweight), ctx.learning, strict=True)
         )
+
+
+def _by_channels(kernel: Callable[[int, int], None], channels: int) -> None:
+    """Call a kernel with the first of its channels and the one after its last.
+
+    On `NUMBA_NUM_THREADS` threads of our own, which several networks may share: Numba's fallback
+    without OpenMP ends a process in which two threads call it, and compiling for it takes longer.
+    """
+    threads = min(numba.config.NUMBA_NUM_THREADS, channels)
+    if threads == 1:
+        kernel(0, channels)
+        return
+    bounds = [channels * part // threads for part in range(threads + 1)]
+    list(_pool(threads).map(kernel, bounds[:-1], bounds[1:]))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="depthwise")
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)
@@ -117,12 +134,20 @@ def _add_3(
             total[j, n] = ((total[j, n] + u * x[j, n]) + v * y[j, n]) + w * z[j, n]
 
 
-@numba.njit(fastmath=True, cache=True, parallel=True, nogil=True)
-def _forward(x: np.ndarray, weight: np.ndarray, y: np.ndarray, stride: int, padding: int) -> None:
+@numba.njit(fastmath=True, cache=True, nogil=True)
+def _forward(
+    x: np.ndarray,
+    weight: np.ndarray,
+    y: np.ndarray,
+    stride: int,
+    padding: int,
+    channel: int,
+    end: int,
+) -> None:
     """A row of the output at a time, which the compiler vectorises; the sums keep their order."""
-    batch, channels, height, width = x.shape
+    batch, _, height, width = x.shape
     kernel, out_h, out_w = weight.shape[2], y.shape[2], y.shape[3]
-    for c in numba.prange(channels):
+    for c in range(channel, end):
         # With its padding, and every `stride`-th column beside the one before: then the columns
         # that one weight meets lie side by side.
         columns = (width + 2 * padding + stride - 1) // stride
@@ -158,7 +183,7 @@ def _forward(x: np.ndarray, weight: np.ndarray, y: np.ndarray, stride: int, padd
             _scatter(y_tile, y, c, first)
 
 
-@numba.njit(fastmath=True, cache=True, parallel=True, nogil=True)
+@numba.njit(fastmath=True, cache=True, nogil=True)
 def _backward(
     x: np.ndarray,
     weight: np.ndarray,
@@ -167,10 +192,12 @@ def _backward(
     dweight: np.ndarray,
     stride: int,
     padding: int,
+    channel: int,
+    end: int,
 ) -> None:
-    batch, channels, height, width = x.shape
+    batch, _, height, width = x.shape
     kernel, out_h, out_w = weight.shape[2], grad.shape[2], grad.shape[3]
-    for c in numba.prange(channels):
+    for c in range(channel, end):
         x_tile = np.empty((height, width, LANES), np.float32)
         dx_tile = np.empty((height, width, LANES), np.float32)
         grad_tile = np.empty((out_h, out_w, LANES), np.float32)

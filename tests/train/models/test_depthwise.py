@@ -41,6 +41,21 @@ def test_values_and_gradients_equal_paddle(
         np.testing.assert_allclose(own, paddles, rtol=1e-4, atol=1e-4 * (1 + np.abs(paddles).max()))
 
 
+def test_threads_share_the_channels_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = paddle.randn([33, 5, 6, 6])
+    w = paddle.randn([5, 1, 3, 3])
+    x.stop_gradient = w.stop_gradient = False
+    results = []
+    for threads in (1, 2, 9):
+        monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", threads)
+        y = depthwise.depthwise_conv2d(x, w, None, stride=2, padding=1)
+        (y * y).sum().backward()
+        results.append([t.numpy().tobytes() for t in (y, x.grad, w.grad)])
+        x.clear_gradient()
+        w.clear_gradient()
+    assert results[0] == results[1] == results[2]
+
+
 def test_the_kernel_is_used_only_where_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     apply = depthwise._Depthwise.apply

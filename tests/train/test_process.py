@@ -1,4 +1,4 @@
-"""Freed memory stays with the process, so that the system clears no page twice."""
+"""What a process that trains asks of the C library and of the interpreter."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import sys
 
 import pytest
 
+from train.process import share_interpreter
+
 STEPS = """
 import resource
 import numpy as np
-from train.heap import keep_memory
+from train.process import keep_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -39,3 +41,10 @@ def test_large_arrays_take_the_memory_of_those_before() -> None:
 def test_another_library_is_left_as_it_is() -> None:
     other = "import platform\nplatform.libc_ver = lambda: ('', '')\n"
     subprocess.run([sys.executable, "-c", other + STEPS.format(kept=False)], check=True)
+
+
+def test_no_thread_keeps_the_interpreter_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    monkeypatch.setattr(sys, "setswitchinterval", asked.append)
+    share_interpreter()
+    assert asked[0] < sys.getswitchinterval() / 10
