@@ -7,8 +7,7 @@ guard               around all routes: tokens, headers, refused bodies; `tokens`
 app                 all routes; those of health, counters (`metrics`), the page (`page/`) and the
                     description of all routes (`api_page`)
 predict_route       POST /predict; `frames`: what the network saw, as JPEG
-inference_route     the Open Inference Protocol; `inference_request` and `inference_response`: its
-                    JSON and tensors
+open_inference      the Open Inference Protocol: its routes, JSON and tensors
 uploads             the body, within its limits, as files in one `folder`
 service             the queue, reading in processes (`infer.isolation`), the network
 

@@ -10,7 +10,7 @@ from ..system.errors import os_reason
 from ..system.log import logger
 from .api_page import api_page
 from .guard import Guard
-from .inference_route import add_inference
+from .open_inference.route import add_inference
 from .predict_route import add_predict
 from .refusal import FAILED, ClientGone, Refused, of_system
 from .service import Service

@@ -21,10 +21,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer.serve import inference_route, tokens
+from infer.serve import tokens
 from infer.serve.folder import upload_folder
-from infer.serve.inference_request import clips_of, read_request
 from infer.serve.limits import BodyLimits
+from infer.serve.open_inference import route
+from infer.serve.open_inference.request import clips_of, read_request
 from infer.serve.refusal import Refused
 from infer.serve.tokens import Tokens
 from infer.serve.uploads import uploads
@@ -79,7 +80,7 @@ def test_json_is_read_for_one_request_at_a_time_and_dropped(serve, monkeypatch):
     running = serve()
     inside: list[int] = [0, 0]
     kept = []
-    real, respond = inference_route.read_request, inference_route.infer_response
+    real, respond = route.read_request, route.infer_response
 
     def counted(*args):
         inside[0] += 1
@@ -92,8 +93,8 @@ def test_json_is_read_for_one_request_at_a_time_and_dropped(serve, monkeypatch):
         kept.append(request.input.data)
         return respond(request, *rest)
 
-    monkeypatch.setattr(inference_route, "read_request", counted)
-    monkeypatch.setattr(inference_route, "infer_response", noted)
+    monkeypatch.setattr(route, "read_request", counted)
+    monkeypatch.setattr(route, "infer_response", noted)
     content = {"inputs": [{**CLIP, "data": [0] * PIXELS}]}
     with ThreadPoolExecutor(4) as threads:
         answers = list(threads.map(lambda _: running.client.post(INFER, json=content), range(4)))

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.rank import calibrated_scores
-from ..runtimes.base import Clips, Logits
-from .inference_request import InferRequest, clips_of, read_request, videos_of, wrong
-from .inference_response import VERSION, Tensor, infer_response
-from .refusal import FAILED, Refused
-from .service import Service, all_of
-from .uploads import Upload
+from ...pipeline.rank import calibrated_scores
+from ...runtimes.base import Clips, Logits
+from ..refusal import FAILED, Refused
+from ..service import Service, all_of
+from ..uploads import Upload
+from .request import InferRequest, clips_of, read_request, videos_of, wrong
+from .response import VERSION, Tensor, infer_response
 
 VIDEO, SCORES, LABEL = "video", "scores", "label"
 """Names of tensors beside those of the bundle's network."""
@@ -25,7 +25,7 @@ def add_inference(app: Any, service: Service) -> None:
     from fastapi import Request, Response
     from fastapi.responses import JSONResponse
 
-    from .. import __version__
+    from ... import __version__
 
     name = served_name(service)
     parsing = asyncio.Lock()

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from infer.api import load
 from infer.clips.preprocess import load_clips
-from infer.serve.inference_request import clips_of, read_request, videos_of
 from infer.serve.limits import BodyLimits, ServiceLimits
+from infer.serve.open_inference.request import clips_of, read_request, videos_of
 from infer.serve.refusal import Refused
 from tests.tiny_bundle import CLASSES, SPEC
 

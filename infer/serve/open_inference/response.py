@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..runtimes.base import Logits
-from .inference_request import InferRequest, Output, wrong
+from ...runtimes.base import Logits
+from .request import InferRequest, Output, wrong
 
 VERSION = "1"
 """Of the model: a service has one."""

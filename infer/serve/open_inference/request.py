@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ..runtimes.base import Clips
-from ..system.whole_numbers import is_whole
-from .refusal import Refused
-from .uploads import Upload, new_path
+from ...runtimes.base import Clips
+from ...system.whole_numbers import is_whole
+from ..refusal import Refused
+from ..uploads import Upload, new_path
 
 MOST_JSON = 16 << 20
 """Bytes; each number of a list takes several in memory."""

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol, which clients of KServe and Triton speak."""
