@@ -61,9 +61,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
     from train.config.load import load_config
     from train.distill.build_recognizer import build_recognizer
-    from train.process import keep_memory
+    from train.process import prepare_process
 
-    keep_memory()  # as training does
+    prepare_process()
     cfg = load_config(options.config, options.override)
     steps: dict[str, Callable[[], object]] = {}
     losses = {}

@@ -62,7 +62,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from train.config.load import load_config
     from train.data.splits import build_dataset
     from train.distill.build_recognizer import build_recognizer
+    from train.process import prepare_process
 
+    prepare_process()
     # Memory would hold the clips after their first epoch; it is reading that is measured.
     cfg = load_config(options.config, [*options.override, "DATASET.cache=false"])
     dataset = build_dataset(cfg, "train")

@@ -62,7 +62,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Time all steps; JSON-ready."""
     from train.config.load import load_config
     from train.distill.at_once import has_cores
+    from train.process import prepare_process
 
+    prepare_process()
     cfg = load_config(options.config, options.override)
     if cfg.model["framework"] != "RecognizerDistillation":
         raise BenchmarkError(

@@ -56,8 +56,8 @@ settings.load_profile("clipduet")
 # Started in the background of a script, a process ignores SIGINT, and so would the commands that
 # tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# Nor would they end by these under nohup. A handler is not inherited as being ignored is, and the
-# tests go on all the same.
+# nohup ignores SIGHUP, and the commands would inherit that. A handler is not inherited, and the
+# tests themselves go on.
 for _number in (signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(_number) == signal.SIG_IGN:
         signal.signal(_number, lambda number, frame: None)

@@ -24,7 +24,7 @@ from train.config.run_folder import BEST, LATEST
 from train.distributed.launcher import end_with_the_launcher
 from train.engine.scalars import VIEWERS
 from train.paddle_import import import_paddle
-from train.process import keep_memory, share_interpreter
+from train.process import prepare_process
 
 if TYPE_CHECKING:
     from train.config.load import Config
@@ -118,8 +118,7 @@ def _left_in(folders: Sequence[Path]) -> str:
 
 
 def _train(cfg: Config, options: argparse.Namespace, folders: list[Path]) -> int:
-    keep_memory()
-    share_interpreter()
+    prepare_process()
     import_paddle()
     from train.data.splits import training_datasets
     from train.stages.before import left, make

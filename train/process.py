@@ -13,6 +13,12 @@ LARGEST = 1 << 30
 """Bytes from which an allocation still gets memory of its own from the system."""
 
 
+def prepare_process() -> None:
+    """What every process that trains does first."""
+    keep_memory()
+    share_interpreter()
+
+
 def keep_memory() -> bool:
     """Let freed memory stay with this process instead of going back to the system.
 
@@ -33,10 +39,9 @@ def keep_memory() -> bool:
 
 
 def share_interpreter() -> None:
-    """Let threads that decode clips hand the interpreter over sooner than by itself.
+    """Let threads that decode give up the interpreter after 0.1 ms, not CPython's 5 ms.
 
-    A training step lets go of the interpreter in each of Paddle's operators, some hundred times,
-    and each time may wait for as long as a thread of the loader may keep it: by itself five
-    milliseconds. That is a third of a small network's epoch in which clips are decoded.
+    A training step releases it in each of several hundred Paddle operators, and each time may wait
+    that long for a thread of the loader.
     """
     sys.setswitchinterval(1e-4)

@@ -122,3 +122,7 @@ def _on_cpu() -> bool:
 @functools.cache
 def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="network")
+
+
+# A forked process has the pool without its threads.
+os.register_at_fork(after_in_child=_threads.cache_clear)

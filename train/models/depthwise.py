@@ -9,9 +9,11 @@ multiply-adds over contiguous lanes, forward and backward. Measured by
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -27,6 +29,8 @@ from train.models.small_maps import is_small, product_conv2d
 LANES = 32
 MAX_PIXELS = 32 * 32
 """Above this, the tile leaves the cache and Paddle's kernel is no slower."""
+CHANNELS_A_THREAD = 16
+"""At least; with fewer, handing them over takes longer than it saves."""
 
 
 def depthwise_conv2d(
@@ -86,17 +90,21 @@ def _by_channels(kernel: Callable[[int, int], None], channels: int) -> None:
     On `NUMBA_NUM_THREADS` threads of our own, which several networks may share: Numba's fallback
     without OpenMP ends a process in which two threads call it, and compiling for it takes longer.
     """
-    threads = min(numba.config.NUMBA_NUM_THREADS, channels)
-    if threads == 1:
-        kernel(0, channels)
-        return
-    bounds = [channels * part // threads for part in range(threads + 1)]
-    list(_pool(threads).map(kernel, bounds[:-1], bounds[1:]))
+    parts = max(1, min(numba.config.NUMBA_NUM_THREADS, channels // CHANNELS_A_THREAD))
+    bounds = [channels * part // parts for part in range(parts + 1)]
+    others = [_pool().submit(kernel, *part) for part in pairwise(bounds[1:])]
+    kernel(0, bounds[1])
+    for other in others:
+        other.result()
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="depthwise")
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS, thread_name_prefix="depthwise")
+
+
+# A forked process has the pool without its threads.
+os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 @numba.njit(fastmath=True, cache=True, nogil=True)

@@ -105,7 +105,7 @@ class DenseConv2D(nn.Conv2D):
         self.padding = (kernel_size - 1) // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, in_channels, H, W]` to `[N, out_channels, H / stride, W / stride]`."""
+        """As `nn.Conv2D`: `[N, out_channels, H / stride, W / stride]`, rounded up."""
         if not is_small(x, self.weight):
             return super().forward(x)
         y = product_conv2d(x, self.weight, stride=self.stride, padding=self.padding)

@@ -5,7 +5,7 @@ tiny. Here all images of the batch are multiplied at once. A 1 x 1 convolution i
 the channels anyway. A larger filter becomes the matrix of what every pixel of the input adds to
 every pixel of the output: on maps that are hardly larger than the filter few of its entries are
 zero. Measured by `python -m benchmarks.cpu_kernels`. Values equal `F.conv2d` up to the rounding of
-the sums.
+the sums, for finite inputs.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from paddle import Tensor
 from train.models.cpu import takes_arrays
 
 MAX_PIXELS = 9
-"""Of a map; above this, a product computes too many zeros, and Paddle's are no longer tiny."""
+"""Of a map; above this, many entries are zero, and Paddle's own matrices are no longer tiny."""
 
 MIN_IMAGES = 32
-"""Below this, making the matrix takes longer than it saves."""
+"""Of a batch; below this, Paddle's kernel is no slower."""
+
+MIN_IMAGES_A_PIXEL = 8
+"""The same for filters larger than 1 x 1, for each pixel of a map: making the matrix takes time."""
 
 MAX_ENTRIES = 1 << 22
 """Of the matrix, 16 MiB."""
@@ -30,11 +33,14 @@ MAX_ENTRIES = 1 << 22
 
 def is_small(x: Tensor, weight: Tensor) -> bool:
     """Whether `product_conv2d` is the faster one for images float32 `[N, C, H, W]`."""
-    images, channels, height, width = x.shape
+    images, _, height, width = x.shape
     pixels = height * width
     if not takes_arrays(x) or pixels > MAX_PIXELS or images < MIN_IMAGES:
         return False
-    return weight.shape[0] * channels * pixels**2 <= MAX_ENTRIES or _is_pointwise(weight)
+    if _is_pointwise(weight):
+        return True
+    entries = weight.shape[0] * weight.shape[1] * pixels**2
+    return images >= MIN_IMAGES_A_PIXEL * pixels and entries <= MAX_ENTRIES
 
 
 def product_conv2d(x: Tensor, weight: Tensor, *, stride: int, padding: int) -> Tensor:
@@ -56,16 +62,16 @@ def product_conv2d(x: Tensor, weight: Tensor, *, stride: int, padding: int) -> T
     rows, columns = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
     taps = paddle.reshape(weight, [filters * depth, kernel * kernel])
     # Made by a product too: the gradient of an indexing would be added up entry by entry.
-    matrix = paddle.matmul(taps, _meetings(height, width, kernel, stride, padding))
-    pixels, places = height * width, rows * columns
+    matrix = paddle.matmul(taps, _tap_matrix(height, width, kernel, stride, padding))
+    pixels, outputs = height * width, rows * columns
     if depth == channels:
-        matrix = paddle.reshape(matrix, [filters, channels, pixels, places])
+        matrix = paddle.reshape(matrix, [filters, channels, pixels, outputs])
         matrix = paddle.transpose(matrix, [1, 2, 0, 3])
-        matrix = paddle.reshape(matrix, [channels * pixels, filters * places])
+        matrix = paddle.reshape(matrix, [channels * pixels, filters * outputs])
         y = paddle.matmul(paddle.reshape(x, [images, channels * pixels]), matrix)
     else:
         by_channel = paddle.transpose(paddle.reshape(x, [images, channels, pixels]), [1, 0, 2])
-        y = paddle.bmm(by_channel, paddle.reshape(matrix, [channels, pixels, places]))
+        y = paddle.bmm(by_channel, paddle.reshape(matrix, [channels, pixels, outputs]))
         y = paddle.transpose(y, [1, 0, 2])
     return paddle.reshape(y, [images, filters, rows, columns])
 
@@ -87,19 +93,19 @@ def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
 
 
 @cache
-def _meetings(height: int, width: int, kernel: int, stride: int, padding: int) -> Tensor:
-    """Which tap of a filter meets which input pixel at which place of the output.
+def _tap_matrix(height: int, width: int, kernel: int, stride: int, padding: int) -> Tensor:
+    """Which tap of a filter lies on which input pixel for which output pixel.
 
     Returns:
-        float32 `[kernel * kernel, height * width * places]` of zeros and ones.
+        float32 `[kernel * kernel, input pixels * output pixels]` of zeros and ones.
     """
-    rows = _meetings_1d(height, kernel, stride, padding)
-    columns = _meetings_1d(width, kernel, stride, padding)
+    rows = _taps_1d(height, kernel, stride, padding)
+    columns = _taps_1d(width, kernel, stride, padding)
     both = np.einsum("aip,bjq->abijpq", rows, columns)
-    return paddle.to_tensor(both.reshape(kernel * kernel, -1))
+    return paddle.to_tensor(both.reshape(kernel * kernel, -1), place=paddle.CPUPlace())
 
 
-def _meetings_1d(size: int, kernel: int, stride: int, padding: int) -> np.ndarray:
-    """`[tap, pixel, place]`, one direction of `_meetings`."""
-    tap, pixel, place = np.ogrid[:kernel, :size, : (size + 2 * padding - kernel) // stride + 1]
-    return (pixel == place * stride - padding + tap).astype(np.float32)
+def _taps_1d(size: int, kernel: int, stride: int, padding: int) -> np.ndarray:
+    """`[tap, input pixel, output pixel]`, one direction of `_tap_matrix`."""
+    tap, pixel, output = np.ogrid[:kernel, :size, : (size + 2 * padding - kernel) // stride + 1]
+    return (pixel == output * stride - padding + tap).astype(np.float32)

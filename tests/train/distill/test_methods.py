@@ -32,7 +32,7 @@ TERMS = {
     "rkd": {"Student-Teacher.RKD"},
     "rkd_kd": {"Student-Teacher.RKD", "Student-Teacher.KD"},
     "overhaul": {"Student-Teacher.OverHaul"},
-    "kd_overhaul": {"Student-Teacher.DML", "Student-Teacher.OverHaul"},
+    "recipe_frozen": {"Student-Teacher.DML", "Student-Teacher.OverHaul"},
     "afd": {"Student-Teacher.AFD", "Student-Teacher.KD"},
     "self": {"Student-Teacher.KD"},
     "cml": {"Student-Teacher.KD", "Student2-Teacher.KD", "Student-Student2.DML", "Student2.CE"},

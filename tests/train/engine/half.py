@@ -63,7 +63,7 @@ def emulate(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("float16", "bfloat16"):
         monkeypatch.setattr(casting, f"_is_gpu_{kind}_supported", lambda: True)
     monkeypatch.setattr("train.engine.precision.on_gpu", lambda: True)
-    # A GPU has no use for the tiles of a CPU.
+    # A GPU has no use for the kernels of a CPU.
     monkeypatch.setenv("CLIPDUET_CPU_KERNELS", "paddle")
     for name in dir(_C_ops):
         operator = getattr(_C_ops, name)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import select
+import signal
+
 import numpy as np
 import paddle
 import pytest
@@ -42,18 +46,37 @@ def test_values_and_gradients_equal_paddle(
 
 
 def test_threads_share_the_channels_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = paddle.randn([33, 5, 6, 6])
-    w = paddle.randn([5, 1, 3, 3])
+    channels = 3 * depthwise.CHANNELS_A_THREAD + 1
+    x = paddle.randn([33, channels, 6, 6])
+    w = paddle.randn([channels, 1, 3, 3])
     x.stop_gradient = w.stop_gradient = False
     results = []
     for threads in (1, 2, 9):
         monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", threads)
+        depthwise._pool.cache_clear()
         y = depthwise.depthwise_conv2d(x, w, None, stride=2, padding=1)
         (y * y).sum().backward()
         results.append([t.numpy().tobytes() for t in (y, x.grad, w.grad)])
         x.clear_gradient()
         w.clear_gradient()
     assert results[0] == results[1] == results[2]
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            depthwise.depthwise_conv2d(x, w, None, stride=2, padding=1)
+            os.write(writer, b"done")
+        finally:
+            os._exit(0)
+    os.close(writer)
+    try:
+        ended = select.select([reader], [], [], 60)[0] and os.read(reader, 4)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reader)
+        depthwise._pool.cache_clear()
+    assert ended == b"done", "a forked process waits for threads that it does not have"
 
 
 def test_the_kernel_is_used_only_where_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:

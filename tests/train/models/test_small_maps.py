@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from paddle.nn import functional as F
 
 from train.models.layers import DenseConv2D
-from train.models.small_maps import MAX_ENTRIES, MIN_IMAGES, is_small, product_conv2d
+from train.models.small_maps import (
+    MAX_ENTRIES,
+    MIN_IMAGES,
+    MIN_IMAGES_A_PIXEL,
+    is_small,
+    product_conv2d,
+)
+
+ENOUGH = 9 * MIN_IMAGES_A_PIXEL
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,11 +71,13 @@ def test_values_and_gradients_equal_paddle(
 @pytest.mark.parametrize(
     ("shape", "filters", "kernel", "small"),
     [
-        ((MIN_IMAGES, 8, 3, 3), 8, 3, True),
-        ((MIN_IMAGES - 1, 8, 3, 3), 8, 3, False),
-        ((MIN_IMAGES, 8, 2, 5), 8, 3, False),
-        ((MIN_IMAGES, 1024, 3, 3), MAX_ENTRIES // (1024 * 81) + 1, 3, False),
-        ((MIN_IMAGES, 1024, 3, 3), MAX_ENTRIES // (1024 * 81) + 1, 1, True),
+        ((ENOUGH, 8, 3, 3), 8, 3, True),
+        ((ENOUGH - 1, 8, 3, 3), 8, 3, False),
+        ((MIN_IMAGES, 8, 3, 3), 8, 1, True),
+        ((MIN_IMAGES - 1, 8, 3, 3), 8, 1, False),
+        ((ENOUGH, 8, 2, 5), 8, 3, False),
+        ((ENOUGH, 1024, 3, 3), MAX_ENTRIES // (1024 * 81) + 1, 3, False),
+        ((ENOUGH, 1024, 3, 3), MAX_ENTRIES // (1024 * 81) + 1, 1, True),
     ],
 )
 def test_a_product_is_made_of_many_images_with_few_pixels(
@@ -80,7 +90,7 @@ def test_a_product_is_made_of_many_images_with_few_pixels(
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_layer_gives_the_values_of_paddles(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = DenseConv2D(3, 4, 3, 2, bias=bias)
-    x = paddle.randn([MIN_IMAGES, 3, 3, 3])
+    x = paddle.randn([ENOUGH, 3, 3, 3])
     calls = []
     product = product_conv2d
     monkeypatch.setattr(
