@@ -231,9 +231,15 @@ ifneq ($(if $(both),,$(own)),)
 	@$(call export_cmd,$(or $(CHECKPOINT),$(run)/best.pdparams),$(CONFIG),$(or \
 	    $(BUNDLE),bundles/$(notdir $(run))))
 else
-	@$(call export_cmd,runs/$(alone)/best.pdparams,$(BASELINE),bundles/$(alone))
-	@$(call export_cmd,runs/$(paired)/best.pdparams,$(DML),bundles/$(paired))
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target export-alone export-paired
 endif
+
+# Both at a time; what they say comes one after the other.
+.PHONY: export-alone export-paired
+export-alone:
+	@$(call export_cmd,runs/$(alone)/best.pdparams,$(BASELINE),bundles/$(alone))
+export-paired:
+	@$(call export_cmd,runs/$(paired)/best.pdparams,$(DML),bundles/$(paired))
 
 bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
 best := $(or $(CHECKPOINT),$(run)/best.pdparams)
@@ -276,7 +282,7 @@ compared := --baseline bundles/$(alone) --student bundles/$(paired) \
     $(if $(both),-c $(DML),--data data/motions/test.list --root data/motions)
 two_or_none = [ -z '$(CONFIG)' ] || [ -n '$(both)' ] || { echo "error: CONFIG= names a folder that init" \
     "wrote, with baseline.yaml and dml.yaml, for the gate to compare" >&2; exit 2; }
-gate = $(PY) -m benchmarks.gain $(compared) --seconds 20 \
+gate = $(PY) -m benchmarks.gain $(compared) --seconds 10 \
     --out $(REPORTS)/results.json --report $(REPORTS)
 
 benchmark: setup ## the gate: is the gain still there in every deployment (reports/demo; CONFIG=FOLDER of init)

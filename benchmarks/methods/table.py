@@ -5,14 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
 from typing import Any
 
 from benchmarks.pages import numbers
 from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import Section, Table, machine_rows, measured, side_by_side
 from benchmarks.stats.resample import Interval
-from benchmarks.stats.student_t import holm, t_p_value
+from benchmarks.stats.student_t import holm, t_interval, t_p_value
+from benchmarks.study.measure import DYNAMIC
 from benchmarks.study.sentences import undecided_by_seeds
+
+MOST_PAIRED = 6
+"""Methods of which every two are compared; of more there would be too many pairs to read."""
 
 
 def sentence(row: Mapping[str, Any]) -> str:
@@ -99,11 +105,45 @@ def as_markdown(study: Mapping[str, Any]) -> str:
         "Distillation methods, over seeds",
         measured(study),
         [
-            Section("What the methods bring", notes, (), [table], list(map(sentence, ranked))),
+            Section(
+                "What the methods bring",
+                notes,
+                (),
+                [table, *_against_each_other(ranked[1:])],
+                list(map(sentence, ranked)),
+            ),
             Section("Conditions", (), (), [Table("How it was measured", ["what", "value"],
                                                  conditions)]),
         ],
     )  # fmt: skip
+
+
+def _against_each_other(rows: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """How far one method is ahead of another over the same seeds, for every two of a few."""
+    if not 2 <= len(rows) <= MOST_PAIRED:
+        return []
+    pairs = list(combinations(rows, 2))
+    intervals = [
+        t_interval([a - b for a, b in zip(_top1(one), _top1(other), strict=True)])
+        for one, other in pairs
+    ]
+    p_values = [
+        t_p_value(interval, values=len(one["runs"]))
+        for (one, _), interval in zip(pairs, intervals, strict=True)
+    ]
+    corrected = holm([1.0 if p is None else p for p in p_values])
+    cells = [
+        [one["method"], other["method"], numbers.interval(asdict(interval)), numbers.p_value(p)]
+        for (one, other), interval, p in zip(pairs, intervals, corrected, strict=True)
+    ]
+    title = "One method against another, across seeds"
+    return [Table(title, ["method", "compared with", "ahead by: 95 % CI", "p (Holm)"], cells)]
+
+
+def _top1(row: Mapping[str, Any]) -> list[float]:
+    """On the test list, by seed."""
+    runs = sorted(row["runs"], key=lambda run: int(run["seed"]))
+    return [float(run["cells"][DYNAMIC.key]["top1"]) for run in runs]
 
 
 def _corrected(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

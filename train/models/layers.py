@@ -12,6 +12,7 @@ from paddle.nn.initializer import KaimingNormal, Normal
 from paddle.regularizer import L2Decay
 
 from train.models.depthwise import depthwise_conv2d
+from train.models.input_gradient import has_few_channels, same_conv2d
 from train.models.small_maps import is_small, product_conv2d
 
 BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
@@ -80,7 +81,8 @@ class DepthwiseConv2D(nn.Conv2D):
 class DenseConv2D(nn.Conv2D):
     """`nn.Conv2D` in which every filter sees all channels, faster where it trains on a CPU.
 
-    Same parameters and the same values as `nn.Conv2D`; see `train.models.small_maps`.
+    Same parameters and the same values as `nn.Conv2D`; see `train.models.small_maps`
+    and `train.models.input_gradient`.
     """
 
     def __init__(
@@ -106,9 +108,12 @@ class DenseConv2D(nn.Conv2D):
 
     def forward(self, x: Tensor) -> Tensor:
         """As `nn.Conv2D`: `[N, out_channels, H / stride, W / stride]`, rounded up."""
-        if not is_small(x, self.weight):
+        if is_small(x, self.weight):
+            y = product_conv2d(x, self.weight, stride=self.stride, padding=self.padding)
+        elif has_few_channels(x, self.weight, stride=self.stride):
+            y = same_conv2d(x, self.weight)
+        else:
             return super().forward(x)
-        y = product_conv2d(x, self.weight, stride=self.stride, padding=self.padding)
         return y if self.bias is None else y + paddle.reshape(self.bias, [1, -1, 1, 1])
 
 

@@ -9,12 +9,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from scipy.stats import ttest_1samp
 
 from benchmarks.common.errors import BenchmarkError
+from benchmarks.methods import table
 from benchmarks.methods.__main__ import Method, _test_sets
 from benchmarks.methods.__main__ import main as methods_main
+from benchmarks.methods.table import as_markdown
 from benchmarks.study.__main__ import main as study_main
 from benchmarks.study.jobs import add_jobs, recipe_sha256
 from benchmarks.training.runs import Job
@@ -178,3 +182,24 @@ def test_wrong_use_of_a_study_of_methods(
     monkeypatch.chdir(root)
     assert methods_main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_every_two_of_a_few_methods_are_compared(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = json.loads((root / "reports" / "methods" / "results.json").read_text())
+    report = as_markdown(study)
+    top1 = {
+        row["method"]: {run["seed"]: run["cells"]["dynamic:fp32"]["top1"] for run in row["runs"]}
+        for row in study["methods"][1:]
+    }
+    one, other = sorted(top1, key=lambda name: -sum(top1[name].values()))[:2]
+    ahead = [100 * (top1[one][seed] - top1[other][seed]) for seed in study["seeds"]]
+    interval = ttest_1samp(ahead, 0).confidence_interval(0.95)
+    cells = [np.mean(ahead), interval.low, interval.high]
+    point, low, high = (f"{value:+.2f}".replace("-", "\N{MINUS SIGN}") for value in cells)
+    row = f"| {one} | {other} | {point} [{low}, {high}] |".replace("_", r"\_")
+    assert row in report
+    assert report.count("| p (Holm) |") == 2
+    monkeypatch.setattr(table, "MOST_PAIRED", len(top1) - 1)
+    assert row not in as_markdown(study)
