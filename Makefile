@@ -231,15 +231,9 @@ ifneq ($(if $(both),,$(own)),)
 	@$(call export_cmd,$(or $(CHECKPOINT),$(run)/best.pdparams),$(CONFIG),$(or \
 	    $(BUNDLE),bundles/$(notdir $(run))))
 else
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target export-alone export-paired
-endif
-
-# Both at a time; what they say comes one after the other.
-.PHONY: export-alone export-paired
-export-alone:
 	@$(call export_cmd,runs/$(alone)/best.pdparams,$(BASELINE),bundles/$(alone))
-export-paired:
 	@$(call export_cmd,runs/$(paired)/best.pdparams,$(DML),bundles/$(paired))
+endif
 
 bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
 best := $(or $(CHECKPOINT),$(run)/best.pdparams)
