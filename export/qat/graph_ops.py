@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor
 from paddle.nn import functional as F
 
-from train.models.depthwise import depthwise_conv2d
+from train.models.convolution import conv2d
 
 Values = Sequence[Any]
 """Inputs of a node: tensors, and arrays for what says shapes, axes and pads."""
@@ -25,9 +25,9 @@ def _conv(values: Values, attributes: Attributes) -> Tensor:
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     dilations = list(attributes.get("dilations", [1, 1]))
     groups = attributes.get("group", 1)
-    depthwise = groups == weight.shape[0] == x.shape[1] > 1 and dilations == [1, 1]
-    if depthwise and strides[0] == strides[1] and top == left == bottom == right:
-        return depthwise_conv2d(x, weight, bias, stride=strides[0], padding=top)
+    square = weight.shape[2] == weight.shape[3] and strides[0] == strides[1]
+    if square and dilations == [1, 1] and top == left == bottom == right:
+        return conv2d(x, weight, bias, stride=strides[0], padding=top, groups=groups)
     return F.conv2d(
         x,
         weight,

@@ -12,7 +12,8 @@ from paddle import Tensor, nn
 from paddle.nn import functional as F
 
 from train.losses.float32 import full_precision
-from train.models.layers import convolution, no_decay
+from train.models.convolution import Conv2D
+from train.models.layers import no_decay
 
 LEAST_NEGATIVE = 1e-3
 """Share of a channel's values that must be negative for their mean to be the margin."""
@@ -68,7 +69,7 @@ class Connector(nn.Layer):
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv = convolution(in_channels, out_channels, 1)
+        self.conv = Conv2D(in_channels, out_channels, 1)
         self.bn = nn.BatchNorm2D(out_channels, weight_attr=no_decay(), bias_attr=no_decay())
 
     def forward(self, x: Tensor) -> Tensor:

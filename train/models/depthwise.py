@@ -21,10 +21,8 @@ import numpy as np
 import paddle
 from paddle import Tensor
 from paddle.autograd import PyLayer
-from paddle.nn import functional as F
 
 from train.models.cpu import array_of, takes_arrays
-from train.models.small_maps import is_small, product_conv2d
 
 LANES = 32
 MAX_PIXELS = 32 * 32
@@ -33,28 +31,24 @@ CHANNELS_A_THREAD = 16
 """At least; with fewer, handing them over takes longer than it saves."""
 
 
-def depthwise_conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: int, padding: int
-) -> Tensor:
+def takes_tiles(x: Tensor) -> bool:
+    """Whether `depthwise_conv2d` takes images `[N, C, H, W]`, and is the faster one for them."""
+    return takes_arrays(x) and x.shape[2] * x.shape[3] <= MAX_PIXELS
+
+
+def depthwise_conv2d(x: Tensor, weight: Tensor, *, stride: int, padding: int) -> Tensor:
     """Convolve each channel with its own filter.
 
     Args:
         x: float32 `[N, C, H, W]`.
         weight: float32 `[C, 1, K, K]`.
-        bias: float32 `[C]` or None.
         stride: the same in both directions.
         padding: zeros on every side.
 
     Returns:
         float32 `[N, C, H', W']` with `H' = (H + 2 * padding - K) // stride + 1`.
     """
-    if not takes_arrays(x) or x.shape[2] * x.shape[3] > MAX_PIXELS:
-        return F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=weight.shape[0])
-    if weight.shape[2] > 1 and is_small(x, weight):
-        y = product_conv2d(x, weight, stride=stride, padding=padding)
-    else:
-        y = _Depthwise.apply(x, weight, stride, padding)
-    return y if bias is None else y + paddle.reshape(bias, [1, -1, 1, 1])
+    return _Depthwise.apply(x, weight, stride, padding)
 
 
 class _Depthwise(PyLayer):

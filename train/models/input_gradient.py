@@ -22,12 +22,12 @@ MAX_CHANNELS = 16
 """Above this, adding up columns is no longer what takes the time."""
 
 
-def has_few_channels(x: Tensor, weight: Tensor, *, stride: int) -> bool:
+def has_few_channels(x: Tensor, weight: Tensor, *, stride: int, padding: int) -> bool:
     """Whether `same_conv2d` takes this convolution, and is the faster one."""
     filters, channels, kernel, _ = weight.shape
     learns = paddle.is_grad_enabled() and not x.stop_gradient
-    shape = stride == 1 and kernel > 1 and max(filters, channels) <= MAX_CHANNELS
-    return shape and learns and takes_arrays(x)
+    same = stride == 1 and kernel == 2 * padding + 1 > 1
+    return same and max(filters, channels) <= MAX_CHANNELS and learns and takes_arrays(x)
 
 
 def same_conv2d(x: Tensor, weight: Tensor) -> Tensor:

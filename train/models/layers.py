@@ -8,12 +8,10 @@ from typing import NamedTuple
 import paddle
 from paddle import ParamAttr, Tensor, nn
 from paddle.nn import functional as F
-from paddle.nn.initializer import KaimingNormal, Normal
+from paddle.nn.initializer import Normal
 from paddle.regularizer import L2Decay
 
-from train.models.depthwise import depthwise_conv2d
-from train.models.input_gradient import has_few_channels, same_conv2d
-from train.models.small_maps import is_small, product_conv2d
+from train.models.convolution import Conv2D
 
 BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
 """What has statistics of the batch."""
@@ -22,11 +20,6 @@ BATCH_NORMS = (nn.BatchNorm1D, nn.BatchNorm2D, nn.BatchNorm3D)
 def no_decay() -> ParamAttr:
     """Parameter attributes that exempt a batch norm's scale and shift from weight decay."""
     return ParamAttr(regularizer=L2Decay(0.0))
-
-
-def kaiming() -> ParamAttr:
-    """He initialisation over the fan-in, the default of every convolution here."""
-    return ParamAttr(initializer=KaimingNormal())
 
 
 def tsm_linear(in_features: int, out_features: int, *, std: float | None = None) -> nn.Linear:
@@ -50,85 +43,6 @@ def tsm_linear(in_features: int, out_features: int, *, std: float | None = None)
 def segment_mean(x: Tensor, num_seg: int) -> Tensor:
     """Average per-frame features `[N * num_seg, C, 1, 1]` into clip features `[N, C]`."""
     return paddle.mean(paddle.reshape(x, [-1, num_seg, x.shape[1]]), axis=1)
-
-
-class DepthwiseConv2D(nn.Conv2D):
-    """`nn.Conv2D` with one filter a channel, and a faster kernel where it trains on a CPU.
-
-    Same parameters and the same values as `nn.Conv2D(groups=channels)`; see
-    `train.models.depthwise`.
-    """
-
-    def __init__(self, channels: int, kernel_size: int, stride: int, *, bias: bool) -> None:
-        super().__init__(
-            channels,
-            channels,
-            kernel_size,
-            stride=stride,
-            padding=(kernel_size - 1) // 2,
-            groups=channels,
-            weight_attr=kaiming(),
-            bias_attr=None if bias else False,
-        )
-        self.stride = stride
-        self.padding = (kernel_size - 1) // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, channels, H, W]` to `[N, channels, H / stride, W / stride]`, rounded up."""
-        return depthwise_conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
-
-
-class DenseConv2D(nn.Conv2D):
-    """`nn.Conv2D` in which every filter sees all channels, faster where it trains on a CPU.
-
-    Same parameters and the same values as `nn.Conv2D`; see `train.models.small_maps`
-    and `train.models.input_gradient`.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        *,
-        bias: bool = False,
-    ) -> None:
-        super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride=stride,
-            padding=(kernel_size - 1) // 2,
-            weight_attr=kaiming(),
-            bias_attr=None if bias else False,
-        )
-        self.stride = stride
-        self.padding = (kernel_size - 1) // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As `nn.Conv2D`: `[N, out_channels, H / stride, W / stride]`, rounded up."""
-        if is_small(x, self.weight):
-            y = product_conv2d(x, self.weight, stride=self.stride, padding=self.padding)
-        elif has_few_channels(x, self.weight, stride=self.stride):
-            y = same_conv2d(x, self.weight)
-        else:
-            return super().forward(x)
-        return y if self.bias is None else y + paddle.reshape(self.bias, [1, -1, 1, 1])
-
-
-def convolution(
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int,
-    stride: int = 1,
-    *,
-    depthwise: bool = False,
-) -> nn.Conv2D:
-    """A convolution without bias whose output has the size of its input, divided by the stride."""
-    if depthwise:
-        return DepthwiseConv2D(in_channels, kernel_size, stride, bias=False)
-    return DenseConv2D(in_channels, out_channels, kernel_size, stride)
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2D:
@@ -174,7 +88,7 @@ class ConvBNAct(nn.Layer):
         self._names = names
         self.add_sublayer(
             names.conv,
-            convolution(in_channels, out_channels, kernel_size, stride, depthwise=depthwise),
+            Conv2D(in_channels, out_channels, kernel_size, stride, depthwise=depthwise),
         )
         self.add_sublayer(names.norm, batch_norm(out_channels))
         self.act = None if act is None else act()
@@ -211,8 +125,8 @@ class SqueezeExcitation(nn.Layer):
     ) -> None:
         super().__init__()
         self.sigmoid = sigmoid
-        self.conv1 = DenseConv2D(channels, channels // reduction, 1, bias=True)
-        self.conv2 = DenseConv2D(channels // reduction, channels, 1, bias=True)
+        self.conv1 = Conv2D(channels, channels // reduction, 1, bias=True)
+        self.conv2 = Conv2D(channels // reduction, channels, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N, channels, H, W]`, scaled; the same shape."""

@@ -11,10 +11,10 @@ from typing import Literal, NamedTuple
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
+from train.models.convolution import Conv2D
 from train.models.layers import (
     ConvBNAct,
     SqueezeExcitation,
-    convolution,
     segment_mean,
 )
 from train.models.pptsm_v2 import scaled_width
@@ -148,7 +148,7 @@ class PPTSMMobileNetV3(nn.Layer):
             channels = width
         squeezed = scaled_width(SQUEEZED[size] * scale)
         self.last_second_conv = ConvBNAct(channels, squeezed, 1, act=nn.Hardswish)
-        self.last_conv = convolution(squeezed, class_expand, 1)
+        self.last_conv = Conv2D(squeezed, class_expand, 1)
         # The recipe's (old) dropout: nothing is scaled in training, inference scales by 1 - p.
         self.dropout = nn.Dropout(dropout_prob, mode="downscale_in_infer")
         self.fc = nn.Linear(class_expand, class_num)

@@ -13,11 +13,10 @@ import paddle
 from paddle import Tensor, nn
 from paddle.nn import functional as F
 
+from train.models.convolution import Conv2D
 from train.models.layers import (
     ConvBNAct,
-    DepthwiseConv2D,
     SqueezeExcitation,
-    convolution,
     segment_mean,
     tsm_linear,
 )
@@ -93,7 +92,9 @@ class DepthwiseSeparable(nn.Layer):
                     for k in kernels
                 ]
             )
-            self.dw_conv = DepthwiseConv2D(in_channels, kernel, stride, bias=True)
+            self.dw_conv = Conv2D(
+                in_channels, in_channels, kernel, stride, depthwise=True, bias=True
+            )
             # The folded convolution is a function of the branches: it never learns itself.
             for parameter in self.dw_conv.parameters():
                 parameter.stop_gradient = True
@@ -173,7 +174,7 @@ class PPTSMv2(nn.Layer):
                 )
             )
         features = scaled_width(STAGES[-1].width * 2 * scale)
-        self.last_conv = convolution(features, class_expand, 1) if use_last_conv else None
+        self.last_conv = Conv2D(features, class_expand, 1) if use_last_conv else None
         # The recipe's (old) dropout: nothing is scaled in training, inference scales by 1 - p.
         self.dropout = nn.Dropout(dropout_prob, mode="downscale_in_infer")
         self.fc = nn.Linear(class_expand if use_last_conv else features, class_num)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from paddle.nn import functional as F
 
 from train.models import depthwise
+from train.models.convolution import conv2d
 
 
 @settings(max_examples=25, deadline=None)
@@ -36,7 +37,7 @@ def test_values_and_gradients_equal_paddle(
     for tiled in (True, False):
         x, w = (paddle.to_tensor(a, stop_gradient=False) for a in (image, filters))
         if tiled:
-            y = depthwise.depthwise_conv2d(x, w, None, stride=stride, padding=kernel // 2)
+            y = conv2d(x, w, None, stride=stride, padding=kernel // 2, groups=channels)
         else:
             y = F.conv2d(x, w, stride=stride, padding=kernel // 2, groups=channels)
         (y * y).sum().backward()
@@ -54,7 +55,7 @@ def test_threads_share_the_channels_and_change_nothing(monkeypatch: pytest.Monke
     for threads in (1, 2, 9):
         monkeypatch.setattr("numba.config.NUMBA_NUM_THREADS", threads)
         depthwise._pool.cache_clear()
-        y = depthwise.depthwise_conv2d(x, w, None, stride=2, padding=1)
+        y = depthwise.depthwise_conv2d(x, w, stride=2, padding=1)
         (y * y).sum().backward()
         results.append([t.numpy().tobytes() for t in (y, x.grad, w.grad)])
         x.clear_gradient()
@@ -64,7 +65,7 @@ def test_threads_share_the_channels_and_change_nothing(monkeypatch: pytest.Monke
     child = os.fork()
     if child == 0:
         try:
-            depthwise.depthwise_conv2d(x, w, None, stride=2, padding=1)
+            depthwise.depthwise_conv2d(x, w, stride=2, padding=1)
             os.write(writer, b"done")
         finally:
             os._exit(0)
@@ -86,11 +87,11 @@ def test_the_kernel_is_used_only_where_it_may_be(monkeypatch: pytest.MonkeyPatch
         depthwise._Depthwise, "apply", lambda *args: (calls.append(1), apply(*args))[1]
     )
     x, w = paddle.ones([1, 2, 4, 4]), paddle.ones([2, 1, 3, 3])
-    depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
+    conv2d(x, w, None, stride=1, padding=1, groups=2)
     assert len(calls) == 1
     with paddle.no_grad():
-        y = depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
+        y = conv2d(x, w, None, stride=1, padding=1, groups=2)
     assert len(calls) == 2 and y.stop_gradient
     monkeypatch.setenv("CLIPDUET_CPU_KERNELS", "paddle")
-    depthwise.depthwise_conv2d(x, w, None, stride=1, padding=1)
+    conv2d(x, w, None, stride=1, padding=1, groups=2)
     assert len(calls) == 2

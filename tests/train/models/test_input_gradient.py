@@ -6,8 +6,8 @@ import numpy as np
 import paddle
 import pytest
 
+from train.models.convolution import Conv2D
 from train.models.input_gradient import MAX_CHANNELS
-from train.models.layers import DenseConv2D
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     own = input_gradient.same_conv2d
     monkeypatch.setattr(
-        "train.models.layers.same_conv2d", lambda *args: (found.append(1), own(*args))[1]
+        "train.models.convolution.same_conv2d", lambda *args: (found.append(1), own(*args))[1]
     )
     return found
 
@@ -29,7 +29,7 @@ def test_values_and_gradients_equal_paddle(
     channels: int, kernel: int, frozen: bool, calls: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paddle.seed(channels)
-    layer = DenseConv2D(channels, 7, kernel, bias=True)
+    layer = Conv2D(channels, 7, kernel, bias=True)
     layer.weight.stop_gradient = frozen
     x = paddle.randn([3, channels, 6, 11])
     x.stop_gradient = False
@@ -64,8 +64,8 @@ def test_all_others_are_paddles(
 ) -> None:
     x = paddle.randn([2, channels, 6, 6])
     x.stop_gradient = not learns
-    DenseConv2D(channels, filters, kernel, stride)(x)
+    Conv2D(channels, filters, kernel, stride)(x)
     x.stop_gradient = False
     with paddle.no_grad():
-        DenseConv2D(4, 4, 3)(paddle.randn([2, 4, 6, 6]))
+        Conv2D(4, 4, 3)(paddle.randn([2, 4, 6, 6]))
     assert not calls

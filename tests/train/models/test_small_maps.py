@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paddle.nn import functional as F
 
-from train.models.layers import DenseConv2D
+from train.models.convolution import Conv2D
 from train.models.small_maps import (
     MAX_ENTRIES,
     MIN_IMAGES,
@@ -89,12 +89,12 @@ def test_a_product_is_made_of_many_images_with_few_pixels(
 
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_layer_gives_the_values_of_paddles(bias: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = DenseConv2D(3, 4, 3, 2, bias=bias)
+    layer = Conv2D(3, 4, 3, 2, bias=bias)
     x = paddle.randn([ENOUGH, 3, 3, 3])
     calls = []
     product = product_conv2d
     monkeypatch.setattr(
-        "train.models.layers.product_conv2d",
+        "train.models.convolution.product_conv2d",
         lambda *args, **keywords: (calls.append(1), product(*args, **keywords))[1],
     )
     own = layer(x)
