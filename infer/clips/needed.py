@@ -6,13 +6,16 @@ of the file is decoded instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
 
+from ..containers.announced import open_unprobed
+from ..containers.bits import NotProven
 from ..containers.limits import Limits
 from ..containers.proven import Packets
 from .rgb import Frames, ToRgb
@@ -59,7 +62,7 @@ def decode_needed(
     Raises:
         VideoError: as `ToRgb`, and what `each` raises.
     """
-    needed = packets.needed(wanted)
+    needed = packets.needed(wanted, partial(open_unprobed, path, limits))
     if needed is None:
         return None
     # An error that it would go on after is one here: what it leaves out of a picture may look
@@ -67,21 +70,21 @@ def decode_needed(
     context = stream.codec_context
     context.options = {**context.options, **packets.options, "err_detect": "explode"}
     # State of MPEG-4's decoder that follows all pictures differs between threads.
-    pays = context.width * context.height * len(needed) >= FOR_THREADS
+    pays = context.width * context.height * len(needed.frames) >= FOR_THREADS
     if threads > 1 and context.name == "h264" and pays:
         stream.thread_count, stream.thread_type = min(threads, MOST_THREADS), "FRAME"
-    due = iter(sorted(packet.pts for packet in needed))
+    due = iter(sorted(needed.frames))
     kept: dict[int, Frames] = {}
     rgb: ToRgb | None = None
     size = (0, 0)
-    frames = _frames(stream, needed)
+    frames = _frames(stream, needed.packets)
     decoded = 0
     while True:
         try:
             frame = next(frames)
         except StopIteration:
             break
-        except (av.FFmpegError, OSError, MemoryError):
+        except (av.FFmpegError, NotProven, OSError, MemoryError):
             return None
         if frame.is_corrupt or frame.pts != next(due, None):
             return None
@@ -94,12 +97,12 @@ def decode_needed(
         if place in wanted:
             picture = rgb(frame)
             kept[place] = each(picture) if each else picture
-    if rgb is None or decoded != len(needed) or kept.keys() != wanted:
+    if rgb is None or decoded != len(needed.frames) or kept.keys() != wanted:
         return None
     return Needed(kept, rgb.width, rgb.height, decoded)
 
 
-def _frames(stream: Any, packets: list[Any]) -> Iterator[Any]:
+def _frames(stream: Any, packets: Iterable[Any]) -> Iterator[Any]:
     decode = stream.codec_context.decode
     for packet in packets:
         yield from decode(packet)

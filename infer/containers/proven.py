@@ -3,12 +3,15 @@
 The packets of the file are whole, and are not marked as damaged or to be discarded. For each codec
 a `Proof` says which frame a picture becomes and which others it needs, and raises NotProven where
 something is not followed. Then all packets are decoded; those of a codec whose decoder learns
-nothing from FFmpeg's probing of a file are decoded as they were read, so that it is read once.
+nothing from FFmpeg's probing of a file are decoded as they were read, so that it is read once. Of
+packets that take more than 32 MiB only what their headers say is kept, and those that are to be
+decoded are read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .bits import NotProven, require
@@ -18,6 +21,8 @@ from .mpeg4.pictures import Mpeg4
 
 _HELD = 1 << 25
 """Bytes of packets that are kept in memory between the look at them and decoding."""
+_MOST = 1 << 19
+"""Packets at most, so that memory stays small: 5.8 hours at 25 a second."""
 _MATROSKA = "matroska,webm"
 _FORMATS = {
     "h264": (MP4, _MATROSKA),
@@ -25,6 +30,7 @@ _FORMATS = {
 }
 _UNPROBED = frozenset(("mpeg4", "vp8", "vp9", "libdav1d", "av1", "mjpeg", "prores", "hevc"))
 """Codecs whose packets decode alike without it. H.264 learns how far pictures are reordered."""
+_CHANGED = "the file has changed"
 _ODD = ("new_extradata", "param_change", "skip_samples")
 """Kinds of data beside a packet that change what decoding does."""
 
@@ -36,7 +42,10 @@ class Proof(Protocol):
     def options(self) -> Mapping[str, str]:
         """Of FFmpeg's decoder, for pictures of which others are left out; behind `numbers`."""
 
-    def numbers(self, packets: Sequence[Any]) -> list[int]:
+    def described(self) -> Any:
+        """A list that keeps of its packets only what all other methods need. Raises NotProven."""
+
+    def numbers(self, packets: Sequence[Any]) -> Sequence[int]:
         """As which frame each picture is shown. Raises NotProven."""
 
     def needs(self) -> list[tuple[int, ...]]:
@@ -47,6 +56,20 @@ class Proof(Protocol):
 
     def packet(self, place: int) -> Any:
         """What the decoder gets for a picture."""
+
+
+@dataclass(frozen=True)
+class ToDecode:
+    """What is to be decoded.
+
+    Attributes:
+        frames: numbers of the frames that the packets become, in the order of the packets.
+        packets: in order, with these numbers as time stamps; once. Reading them on may raise
+            NotProven, where the file has changed.
+    """
+
+    frames: list[int]
+    packets: Iterable[Any]
 
 
 class Packets:
@@ -60,9 +83,10 @@ class Packets:
     def __init__(self, container: Any, stream: Any) -> None:
         codec, form = stream.codec_context.name, container.format.name
         self._stream = stream
-        self._kept: list[Any] = []
+        self._kept: Any = []
         self._bytes = 0
-        self._numbers: list[int] = []
+        self._described = False
+        self._numbers: Sequence[int] = ()
         self._proof: Proof | None = None
         self._unprobed = codec in _UNPROBED and form in (MP4, _MATROSKA, "avi")
         self.why_not = ""
@@ -75,8 +99,8 @@ class Packets:
         """To be called with every packet of every stream, in the order of the file."""
         if packet.stream is not self._stream or not (self._unprobed or not self.why_not):
             return
-        if not packet.size and packet.dts is None:
-            return  # the end
+        if _is_end(packet):
+            return
         try:
             self._see(packet)
         except (NotProven, ValueError) as error:
@@ -88,15 +112,22 @@ class Packets:
         odd = any(data.data_type in _ODD for data in packet.iter_sidedata())
         require(not odd, "parameters change")
         self._bytes += packet.size
-        require(self._bytes <= _HELD, "packets of more than 32 MiB")
+        if self._bytes > _HELD and not self._described:
+            if self.why_not or self._proof is None:
+                raise NotProven("packets of more than 32 MiB")
+            held, self._kept = self._kept, self._proof.described()
+            self._described = True
+            for one in held:
+                self._kept.append(one)
+        require(len(self._kept) < _MOST, f"more than {_MOST:,} packets")
         self._kept.append(packet)
 
     def give_up(self, why: str) -> None:
         """Prove nothing, and keep no packets."""
         self.why_not = self.why_not or why
         self._unprobed = False
-        self._kept.clear()
-        self._numbers = []
+        self._kept = []
+        self._numbers = ()
 
     def end(self, packets: int) -> None:
         """To be called after the last packet.
@@ -131,12 +162,15 @@ class Packets:
         """Of FFmpeg's decoder, for the packets of `needed`."""
         return {} if self._proof is None else self._proof.options
 
-    def needed(self, wanted: Set[int]) -> list[Any] | None:
-        """The packets that are to be decoded, in order, so that frames of these numbers come out.
+    def needed(self, wanted: Set[int], again: Callable[[], tuple[Any, Any]]) -> ToDecode | None:
+        """The packets that are to be decoded so that frames of these numbers come out.
 
-        Their time stamps are changed to the numbers of the frames that they become. The first one
-        is among them: the first frame tells the size and rotation, and encoders put there what they
-        are called, which decoders look at.
+        The first one is among them: the first frame tells the size and rotation, and encoders put
+        there what they are called, which decoders look at.
+
+        Args:
+            wanted: numbers of frames.
+            again: opens the file once more, where packets are not kept; container and stream.
 
         Returns:
             None where a packet that could be left out is damaged for all to see.
@@ -148,12 +182,32 @@ class Packets:
         except (NotProven, ValueError) as error:
             self.give_up(str(error))
             return None
-        packets = []
-        for k in taken:
-            packet = self._proof.packet(k)
-            packet.pts = self._numbers[k]
-            packets.append(packet)
-        return packets
+        frames = [self._numbers[k] for k in taken]
+        if not self._described:
+            held = [self._proof.packet(k) for k in taken]
+            for packet, number in zip(held, frames, strict=True):
+                packet.pts = number
+            return ToDecode(frames, held)
+        return ToDecode(frames, self._read_again(taken, again))
+
+    def _read_again(
+        self, taken: Sequence[int], again: Callable[[], tuple[Any, Any]]
+    ) -> Iterator[Any]:
+        """The packets at these places. Raises NotProven where they are others than before."""
+        container, stream = again()
+        with container:
+            places = iter(taken)
+            place = next(places, None)
+            for k, packet in enumerate(one for one in container.demux(stream) if not _is_end(one)):
+                if place is None:
+                    return
+                if k == place:
+                    before = self._kept[k]
+                    require((packet.pts, packet.size) == (before.pts, before.size), _CHANGED)
+                    packet.pts = self._numbers[k]
+                    yield packet
+                    place = next(places, None)
+            require(place is None, _CHANGED)
 
     def _taken(self, proof: Proof, wanted: Set[int]) -> Sequence[int]:
         """Places of the pictures that are to be decoded."""
@@ -172,6 +226,11 @@ class Packets:
                 for place in needs[k]:
                     taken[place] = True
         return [k for k in range(count) if taken[k]]
+
+
+def _is_end(packet: Any) -> bool:
+    """Of what is demuxed the last one, which is empty."""
+    return not packet.size and packet.dts is None
 
 
 def _proof(container: Any, stream: Any) -> Proof:

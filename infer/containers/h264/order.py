@@ -15,11 +15,14 @@ from __future__ import annotations
 import bisect
 import functools
 import heapq
+import itertools
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..bits import require
 from ..formats import MP4
+from .described import Described, OnePacket
 from .pictures import Picture, looks_whole, picture
 from .sets import ParameterSets, parameter_sets
 
@@ -36,14 +39,18 @@ class H264:
         # Of pieces FFmpeg learns how far pictures are reordered from the frames that it decodes.
         self._has_table = container.format.name == MP4 and stream.frames
         self._packets: Sequence[Any] = ()
-        self._times: list[int] = []
+        self._times: Sequence[int] = ()
 
     @property
     def options(self) -> Mapping[str, str]:
         """None."""
         return {}
 
-    def numbers(self, packets: Sequence[Any]) -> list[int]:
+    def described(self) -> Described:
+        """For packets that are not kept."""
+        return Described(self._sets)
+
+    def numbers(self, packets: Sequence[Any]) -> Sequence[int]:
         """As which frame each picture is shown, in the order of decoding. Raises NotProven."""
         self._packets = packets
         self._times, numbers = _ranks(packets)
@@ -59,7 +66,8 @@ class H264:
         found: list[tuple[int, ...]] = []
         referred: tuple[int, ...] = ()  # it needs the one before in turn
         for k, (packet, time) in enumerate(zip(self._packets, self._times, strict=True)):
-            one = picture(memoryview(packet), self._sets)
+            described = isinstance(packet, OnePacket)
+            one = packet.picture if described else picture(memoryview(packet), self._sets)
             order.see(one, time)
             found.append(() if one.restarts else referred)
             if one.referred:
@@ -69,7 +77,10 @@ class H264:
 
     def may_be_left_out(self, place: int) -> bool:
         """True; raises NotProven where a picture is damaged for all to see."""
-        require(looks_whole(memoryview(self._packets[place]), self._sets), "a packet has holes")
+        packet = self._packets[place]
+        described = isinstance(packet, OnePacket)
+        whole = packet.whole if described else looks_whole(memoryview(packet), self._sets)
+        require(whole, "a packet has holes")
         return True
 
     def packet(self, place: int) -> Any:
@@ -77,19 +88,20 @@ class H264:
         return self._packets[place]
 
 
-def _ranks(packets: Sequence[Any]) -> tuple[list[int], list[int]]:
+def _ranks(packets: Sequence[Any]) -> tuple[array[int], array[int]]:
     """Time stamps of packets, and the place of each among them.
 
     Raises:
         NotProven: there are none, or they are not unique, or the first packet's is not the first.
     """
-    times = [packet.pts for packet in packets]
-    require(None not in times, "a packet has no time stamp")
+    require(all(packet.pts is not None for packet in packets), "a packet has no time stamp")
+    times = array("q", (packet.pts for packet in packets))
     order = sorted(range(len(times)), key=times.__getitem__)
-    numbers = [0] * len(times)
+    numbers = array("I", [0]) * len(times)
     for number, k in enumerate(order):
         numbers[k] = number
-    require(len(set(times)) == len(times) and numbers[0] == 0, _ORDER)
+    unique = all(times[one] < times[other] for one, other in itertools.pairwise(order))
+    require(unique and numbers[0] == 0, _ORDER)
     return times, numbers
 
 

@@ -19,11 +19,9 @@ _P, _B, _I = 0, 1, 2
 _HEADER = (48, 768)
 """Bytes that a slice header takes: nearly always, and at most as far as it is followed here."""
 _ONE_PICTURE = "a packet that is not one picture"
-_NOT_INSIDE = (b"\0\0\0", b"\0\0\1", b"\0\0\2")
-"""What an encoder never writes into a NAL unit; lost parts of a file are often zeros."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A frame in a packet.
 
@@ -66,9 +64,13 @@ def picture(packet: memoryview, sets: ParameterSets) -> Picture:
 
 
 def looks_whole(packet: memoryview, sets: ParameterSets) -> bool:
-    """Whether no part of a packet that `picture` takes is what no encoder writes."""
+    """Whether no part of a packet that `picture` takes is what no encoder writes into a NAL unit.
+
+    Lost parts of a file are often zeros.
+    """
     for unit in map(bytes, _units(packet, sets)):
-        if unit[-1] == 0 or any(wrong in unit for wrong in _NOT_INSIDE):
+        # As `any` over a tuple it takes twice as long.
+        if unit[-1] == 0 or b"\0\0\0" in unit or b"\0\0\1" in unit or b"\0\0\2" in unit:
             return False
     return True
 

@@ -71,6 +71,10 @@ class Mpeg4:
         """Of FFmpeg's decoder: which bugs of the encoder to work around."""
         return {"bug": self._encoder.bugs}
 
+    def described(self) -> Any:
+        """Raises NotProven: a packed picture is not a packet of the file."""
+        raise NotProven("packets of more than 32 MiB")
+
     def numbers(self, packets: Sequence[Any]) -> list[int]:
         """As which frame each picture is shown, in the order of decoding. Raises NotProven."""
         waiting: bytes | None = None  # a packed picture

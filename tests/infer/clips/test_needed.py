@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from infer.clips import needed as needed_module
 from infer.clips.decode import each_frame, read_video
+from infer.containers import proven
 from infer.containers.proven import Packets
 from tests.infer.clips.choices import PICKS, read_or_why, uniform
 from tests.infer.clips.made import EVERY, LESS, named, picture_packets
@@ -117,6 +120,56 @@ def test_the_file_is_opened_once(clip, monkeypatch):
     assert len(opened) == 1
 
 
+@pytest.mark.parametrize("held", [0, 2000])
+@pytest.mark.parametrize("made", LESS, ids=lambda made: f"{made.codec}-{made.name}")
+def test_packets_that_are_not_kept_are_read_again(clip, monkeypatch, made, held):
+    path, every, known = clip(made)
+    picked = {name: read_video(path, pick)[1].decoded for name, pick in PICKS.items()}
+    monkeypatch.setattr(proven, "_HELD", held)
+    opened = []
+    real = av.open
+    monkeypatch.setattr(av, "open", lambda *args, **kw: opened.append(args) or real(*args, **kw))
+    for name, pick in PICKS.items():
+        frames, info = read_video(path, pick)
+        assert np.array_equal(frames, every[list(pick(30))]), name
+        assert info == known, name
+        if made.codec == "libx264":
+            assert info.decoded == picked[name] and len(opened) == 2, name
+        else:
+            assert "more than 32 MiB" in info.full_decoding, name
+        opened.clear()
+
+
+def test_a_file_of_too_many_packets_is_decoded_in_full(clip, monkeypatch):
+    path, every, known = clip(named("long.mp4"))
+    monkeypatch.setattr(proven, "_HELD", 0)
+    monkeypatch.setattr(proven, "_MOST", 29)
+    frames, info = read_video(path, uniform(6))
+    assert np.array_equal(frames, every[list(uniform(6)(30))]) and info == known
+    assert "more than 29 packets" in info.full_decoding
+    monkeypatch.setattr(proven, "_MOST", 30)
+    assert read_video(path, uniform(6))[1].decoded is not None
+
+
+@pytest.mark.parametrize("name", ["closed.mp4", "b.mp4"])
+def test_a_file_that_changes_while_it_is_read_is_decoded_in_full(clip, monkeypatch, tmp_path, name):
+    """Between the look at its packets and their decoding it becomes another file."""
+    path, _, _ = clip(named("long.mp4"))
+    other, _, _ = clip(named(name))
+    copy = tmp_path / "a.mp4"
+    copy.write_bytes(path.read_bytes())
+    monkeypatch.setattr(proven, "_HELD", 0)
+
+    def pick(frames):
+        copy.unlink(missing_ok=True)
+        copy.write_bytes(other.read_bytes())
+        return uniform(6)(frames)
+
+    frames, info = read_video(copy, pick)
+    full, _ = read_video(other, uniform(6), every_frame=True)
+    assert np.array_equal(frames, full) and info.decoded is None
+
+
 def test_wanted_frames_alone_are_changed_in_their_order(clip):
     path, every, _ = clip(named("pyramid.mp4"))
     seen = []
@@ -198,9 +251,10 @@ def test_what_comes_unexpected_is_decoded_in_full(clip, monkeypatch, what):
     real = Packets.needed
     asked = []
 
-    def needed(self, wanted):
+    def needed(self, wanted, again):
         asked.append(wanted)
-        return UNEXPECTED[what](real(self, wanted))
+        found = real(self, wanted, again)
+        return replace(found, packets=UNEXPECTED[what](found.packets))
 
     monkeypatch.setattr(Packets, "needed", needed)
     frames, info = read_video(path, uniform(6))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from infer.clips.decode import read_video
 from infer.clips.rgb import ToRgb
+from infer.containers import proven
 from infer.containers.bits import NotProven
 from infer.containers.h264.pictures import looks_whole, picture
 from infer.containers.h264.sets import parameter_sets
@@ -263,7 +264,10 @@ def compare_mutants(path, folder, seeds):
     return seen
 
 
-def test_damaged_copies_give_the_same_frames(clip, tmp_path):
+@pytest.mark.parametrize("held", [1 << 25, 0])
+def test_damaged_copies_give_the_same_frames(clip, tmp_path, monkeypatch, held):
+    """Also where packets are read again."""
+    monkeypatch.setattr(proven, "_HELD", held)
     seen = Counter()
     for k, made in enumerate(LESS[::2]):
         seen += compare_mutants(clip(made)[0], tmp_path, range(16 * k, 16 * k + 16))
@@ -272,8 +276,10 @@ def test_damaged_copies_give_the_same_frames(clip, tmp_path):
 
 @pytest.mark.torture
 @pytest.mark.timeout(7200)
+@pytest.mark.parametrize("held", [1 << 25, 0])
 @pytest.mark.parametrize("made", LESS, ids=lambda made: f"{made.codec}-{made.name}")
-def test_a_thousand_damaged_copies_give_the_same_frames(clip, tmp_path, made):
+def test_a_thousand_damaged_copies_give_the_same_frames(clip, tmp_path, monkeypatch, made, held):
+    monkeypatch.setattr(proven, "_HELD", held)
     seen = compare_mutants(clip(made)[0], tmp_path, range(10_000, 11_000))
     print(made.name, dict(seen))
     assert seen["short"] > 20

@@ -1,0 +1,67 @@
+"""What is kept of packets of H.264 without their bytes, in some 17 bytes each."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any, NamedTuple, overload
+
+from ..bits import require
+from .pictures import Picture, looks_whole, picture
+from .sets import ParameterSets
+
+
+class OnePacket(NamedTuple):
+    """A packet.
+
+    Attributes:
+        pts: its time stamp.
+        size: in bytes.
+        picture: what its headers say.
+        whole: see `looks_whole`.
+    """
+
+    pts: int
+    size: int
+    picture: Picture
+    whole: bool
+
+
+class Described(Sequence[OnePacket]):
+    """Packets, in the order of decoding."""
+
+    def __init__(self, sets: ParameterSets) -> None:
+        self._sets = sets
+        self._pts = array("q")
+        self._sizes = array("I")
+        # A long video has few that differ.
+        self._pictures: list[Picture] = []
+        self._places: dict[Picture, int] = {}
+        self._picture = array("I")
+        self._whole = bytearray()
+
+    def append(self, packet: Any) -> None:
+        """Describe a packet. Raises NotProven."""
+        require(packet.pts is not None, "a packet has no time stamp")
+        data = memoryview(packet)
+        one = picture(data, self._sets)
+        place = self._places.setdefault(one, len(self._pictures))
+        if place == len(self._pictures):
+            self._pictures.append(one)
+        self._pts.append(packet.pts)
+        self._sizes.append(packet.size)
+        self._picture.append(place)
+        self._whole.append(looks_whole(data, self._sets))
+
+    def __len__(self) -> int:
+        return len(self._pts)
+
+    @overload
+    def __getitem__(self, place: int) -> OnePacket: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[OnePacket]: ...
+    def __getitem__(self, place: int | slice) -> OnePacket | list[OnePacket]:
+        if isinstance(place, slice):
+            return [self[k] for k in range(*place.indices(len(self)))]
+        one = self._pictures[self._picture[place]]
+        return OnePacket(self._pts[place], self._sizes[place], one, bool(self._whole[place]))
