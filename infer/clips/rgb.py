@@ -10,6 +10,7 @@ import av
 import cv2
 import numpy as np
 import numpy.typing as npt
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import VideoReformatter
 
 from ..system.errors import NO_MEMORY, VideoError
@@ -22,7 +23,8 @@ def turn_of(frame: Any) -> tuple[bool, bool, bool]:
 
     Slanted or impossible matrices are ignored. A point (x, y) is shown at (a x + c y, b x + d y).
     """
-    for data in frame.side_data:
+    # `frame.side_data` would keep itself in the frame: a cycle that holds the frame's pixels.
+    for data in SideDataContainer(frame):  # type: ignore[call-arg]  # its stub has no arguments
         if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) >= 36:
             a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
             if b == c == 0 and a and d:
