@@ -1,4 +1,4 @@
-"""What a process that trains asks of the C library and of the interpreter."""
+"""What processes that train, or write clips, ask of the C library and of the interpreter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ctypes
 import platform
 import sys
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_PERTURB = -1, -3, -6
 """Of `mallopt`, see malloc.h."""
 NEVER = 2**31 - 1
 LARGEST = 1 << 30
@@ -29,13 +29,25 @@ def keep_memory() -> bool:
     Returns:
         Whether it is so now; another C library than glibc is left as it is.
     """
+    return _told(M_TRIM_THRESHOLD, NEVER) and _told(M_MMAP_THRESHOLD, LARGEST)
+
+
+def zero_memory() -> bool:
+    """Let what this process allocates begin as zeros.
+
+    A library that reads what it has not written then reads the same every time.
+
+    Returns:
+        Whether it is so now; another C library than glibc is left as it is.
+    """
+    return _told(M_PERTURB, 0xFF)  # glibc writes the bits' opposite
+
+
+def _told(name: int, value: int) -> bool:
+    """Whether the C library is glibc, and took a setting of `mallopt`."""
     if platform.libc_ver()[0] != "glibc":
         return False
-    mallopt = ctypes.CDLL(None).mallopt
-    return all(
-        mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1
-        for name, value in ((M_TRIM_THRESHOLD, NEVER), (M_MMAP_THRESHOLD, LARGEST))
-    )
+    return bool(ctypes.CDLL(None).mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1)
 
 
 def share_interpreter() -> None:

@@ -48,3 +48,36 @@ def test_no_thread_keeps_the_interpreter_for_long(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "setswitchinterval", asked.append)
     share_interpreter()
     assert asked[0] < 0.005 / 10  # CPython's own is 5 ms
+
+
+ZEROS = """
+import ctypes
+from train.process import zero_memory
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+
+def all_zeros():
+    for filled in (True, False):
+        places = [libc.malloc(ctypes.c_size_t(20_000)) for _ in range(50)]
+        zeros = [not any(ctypes.string_at(place, 20_000)) for place in places]
+        for place in places:
+            if filled:
+                ctypes.memset(place, 1, 20_000)
+            libc.free(ctypes.c_void_p(place))
+    return all(zeros)
+
+before = all_zeros()
+assert zero_memory() is {zeroed}
+assert (before, all_zeros()) == (False, {zeroed})
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_what_is_allocated_begins_as_zeros() -> None:
+    subprocess.run([sys.executable, "-c", ZEROS.format(zeroed=True)], check=True)
+
+
+def test_another_library_does_not_promise_zeros() -> None:
+    other = "import platform\nplatform.libc_ver = lambda: ('', '')\n"
+    subprocess.run([sys.executable, "-c", other + ZEROS.format(zeroed=False)], check=True)

@@ -56,20 +56,27 @@ from train.data.motions.files import (
     write_record,
 )
 from train.data.processes import worker_pool
+from train.process import zero_memory
 
 MOST_ENCODINGS = 10
 
 
-def write_mp4(path: Path, frames: np.ndarray, *, fps: int) -> None:
-    """Write uint8 `[n, H, W, 3]` RGB frames as H.264, atomically and reproducibly.
+def write_mp4(path: Path, frames: np.ndarray, *, fps: int, zeroed: bool = False) -> None:
+    """Write frames as H.264, atomically and reproducibly.
+
+    Args:
+        path: an mp4 file.
+        frames: uint8 `[n, H, W, 3]` RGB.
+        fps: frames a second.
+        zeroed: whether memory begins as zeros in this process (`train.process.zero_memory`).
 
     Raises:
         ClipDuetError: the encoder made another file every time.
     """
-    # Once in some thousand clips x264 decides by memory that it has not initialised: an encoding
-    # counts when a second one is the same.
+    # Once in some thousand clips x264 decides by memory that it has not initialised. Where that may
+    # hold anything an encoding counts when a second one is the same.
     seen: set[bytes] = set()
-    while (data := _encoded(frames, fps)) not in seen:
+    while (data := _encoded(frames, fps)) not in seen and not zeroed:
         if len(seen) == MOST_ENCODINGS:
             raise ClipDuetError(f"{path}: x264 made {len(seen)} different files of the same frames")
         seen.add(data)
@@ -97,7 +104,7 @@ def _write_one(job: tuple[MotionSpec, str, int, Path]) -> str:
     """Write a clip; its checksum."""
     spec, split, index, path = job
     cv2.setNumThreads(1)
-    write_mp4(path, draw_clip(spec, split, index)[0], fps=spec.fps)
+    write_mp4(path, draw_clip(spec, split, index)[0], fps=spec.fps, zeroed=zero_memory())
     return sha256_of(path)
 
 
