@@ -152,14 +152,14 @@ class _Source:
     """What a checkpoint holds.
 
     Attributes:
-        checkpoint: the file.
         net: the student without the others.
         record: what the run recorded of it; empty for one that comes from elsewhere.
+        origin: see `export.assemble.describe.provenance`.
     """
 
-    checkpoint: Path
     net: Stripped
     record: dict[str, Any]
+    origin: dict[str, Any]
 
 
 def _read(cfg: Config, checkpoint: Path) -> _Source:
@@ -174,14 +174,14 @@ def _read(cfg: Config, checkpoint: Path) -> _Source:
             "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
             "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
         )
-    return _Source(checkpoint, stripped, record)
+    return _Source(stripped, record, provenance(cfg, checkpoint, record))
 
 
 def _found_entries(
     cfg: Config, source: _Source, recorded: Recorded | None, confidence: dict[str, Any] | None
 ) -> dict[str, Any]:
     """`origin`, `clip_length` and `confidence` of `bundle.json`, as far as they are known."""
-    origin = provenance(cfg, source.checkpoint, source.record)
+    origin = dict(source.origin)
     if recorded is not None:
         origin["recorded_accuracy"] = recorded.to_dict()
     length = clip_length(cfg)

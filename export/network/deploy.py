@@ -36,6 +36,9 @@ class DeployNet(nn.Layer):
         delay_shift(self.network)
         self.eval()
 
+    # No branch of a network depends on a tensor: it is traced as it is. Paddle would rewrite the
+    # source of every layer first, which takes most of the time, for the same program.
+    @paddle.jit.not_to_static
     def forward(self, clip: Tensor) -> Tensor:
         """Clips uint8 `[N, T, H, W, 3]` to logits float32 `[N, classes]`."""
         return self.network(self.pixels(clip))

@@ -60,7 +60,8 @@ def decode_needed(
         None where something is not proven, or turns out otherwise.
 
     Raises:
-        VideoError: as `ToRgb`, and what `each` raises.
+        VideoError: as `ToRgb`, and as `open_unprobed` where the file is read again; and what `each`
+            raises.
     """
     needed = packets.needed(wanted, partial(open_unprobed, path, limits))
     if needed is None:
@@ -84,7 +85,10 @@ def decode_needed(
             frame = next(frames)
         except StopIteration:
             break
-        except (av.FFmpegError, NotProven, OSError, MemoryError):
+        except NotProven as error:
+            packets.give_up(str(error))
+            return None
+        except (av.FFmpegError, OSError, MemoryError):
             return None
         if frame.is_corrupt or frame.pts != next(due, None):
             return None

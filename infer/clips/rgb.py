@@ -17,21 +17,30 @@ from ..system.errors import NO_MEMORY, VideoError
 
 Frames = npt.NDArray[np.uint8]
 
+_AS_IT_IS = (False, False, False)
+_HALF = (False, True, True)
+_QUARTERS = {90: (True, True, False), -90: (True, False, True), 180: _HALF, -180: _HALF}
+"""By the angle counterclockwise. Whether such a frame is mirrored too is not known."""
+
 
 def turn_of(frame: Any) -> tuple[bool, bool, bool]:
     """Whether to transpose, then to flip rows, then to flip columns, from the display matrix.
 
     Slanted or impossible matrices are ignored. A point (x, y) is shown at (a x + c y, b x + d y).
     """
-    # `frame.side_data` would keep itself in the frame: a cycle that holds the frame's pixels.
-    for data in SideDataContainer(frame):  # type: ignore[call-arg]  # its stub has no arguments
-        if data.type.name == "DISPLAYMATRIX" and len(bytes(data)) >= 36:
-            a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-            if b == c == 0 and a and d:
-                return False, d < 0, a < 0
-            if a == d == 0 and b and c:
-                return True, b < 0, c < 0
-    return False, False, False
+    try:
+        # `frame.side_data` would keep itself in the frame: a cycle that holds the frame's pixels.
+        found = SideDataContainer(frame)  # type: ignore[call-arg]  # its stub has no arguments
+        matrix = found.get("DISPLAYMATRIX")
+    except ValueError:  # beside it lies something that PyAV has no name for, such as EXIF
+        return _QUARTERS.get(frame.rotation, _AS_IT_IS)
+    if matrix is not None and len(bytes(matrix)) >= 36:
+        a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
+        if b == c == 0 and a and d:
+            return False, d < 0, a < 0
+        if a == d == 0 and b and c:
+            return True, b < 0, c < 0
+    return _AS_IT_IS
 
 
 class ToRgb:

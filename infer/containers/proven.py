@@ -80,11 +80,13 @@ class Packets:
         frames: how many there are; 0 where it is not proven.
     """
 
-    def __init__(self, container: Any, stream: Any) -> None:
+    def __init__(self, container: Any, stream: Any, *, few: bool = True) -> None:
+        """`few`: whether not all frames are wanted; else large files need no look at headers."""
         codec, form = stream.codec_context.name, container.format.name
         self._stream = stream
         self._kept: Any = []
         self._bytes = 0
+        self._few = few
         self._described = False
         self._numbers: Sequence[int] = ()
         self._proof: Proof | None = None
@@ -113,7 +115,7 @@ class Packets:
         require(not odd, "parameters change")
         self._bytes += packet.size
         if self._bytes > _HELD and not self._described:
-            if self.why_not or self._proof is None:
+            if self.why_not or self._proof is None or not self._few:
                 raise NotProven("packets of more than 32 MiB")
             held, self._kept = self._kept, self._proof.described()
             self._described = True
@@ -126,6 +128,7 @@ class Packets:
         """Prove nothing, and keep no packets."""
         self.why_not = self.why_not or why
         self._unprobed = False
+        self._proof = None
         self._kept = []
         self._numbers = ()
 
@@ -196,6 +199,8 @@ class Packets:
         """The packets at these places. Raises NotProven where they are others than before."""
         container, stream = again()
         with container:
+            parameters = [one.codec_context.extradata for one in (stream, self._stream)]
+            require(parameters[0] == parameters[1], _CHANGED)
             places = iter(taken)
             place = next(places, None)
             for k, packet in enumerate(one for one in container.demux(stream) if not _is_end(one)):

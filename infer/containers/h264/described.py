@@ -1,4 +1,4 @@
-"""What is kept of packets of H.264 without their bytes, in some 17 bytes each."""
+"""What is kept of packets of H.264 without their bytes: 17 bytes, and each picture that differs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any, NamedTuple, overload
 from ..bits import require
 from .pictures import Picture, looks_whole, picture
 from .sets import ParameterSets
+
+_DIFFERENT = 1 << 17
+"""Pictures at most, so that memory stays small: twice as many as a frame number tells apart."""
 
 
 class OnePacket(NamedTuple):
@@ -47,6 +50,7 @@ class Described(Sequence[OnePacket]):
         one = picture(data, self._sets)
         place = self._places.setdefault(one, len(self._pictures))
         if place == len(self._pictures):
+            require(place < _DIFFERENT, "too many different pictures")
             self._pictures.append(one)
         self._pts.append(packet.pts)
         self._sizes.append(packet.size)

@@ -3,8 +3,8 @@
 Each packet holds one picture whose headers are right and follow one another; in the order of their
 time stamps the pictures leave a decoder one by one. Then every packet becomes one frame, and the
 frame's number is its packet's place by time stamp. Where all frames are wanted nothing is left out,
-and headers of pictures need no proof: whether every packet becomes a frame, in that order, is seen
-when they are decoded.
+and headers of pictures whose packets are kept need no proof: whether every packet becomes a frame,
+in that order, is seen when they are decoded.
 
 How far pictures are reordered is declared, or follows from the table of time stamps in an MP4 file,
 as FFmpeg takes it. A decoder that waits longer than it must shows them in the same order.

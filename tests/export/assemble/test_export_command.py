@@ -49,8 +49,13 @@ def test_options_out_of_range() -> None:
     ],
 )
 @pytest.mark.parametrize("record", ["best.json", "latest.ckpt"])
-def test_other_settings_than_the_runs_are_refused(
-    exported: Callable[..., Any], tmp_path: Path, path: str, value: Any, record: str
+def test_other_settings_than_the_runs_are_refused_before_any_work(
+    exported: Callable[..., Any],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    value: Any,
+    record: str,
 ) -> None:
     made = exported("pair").experiment
     settings = deployed(made.cfg)
@@ -68,8 +73,10 @@ def test_other_settings_than_the_runs_are_refused(
         checkpoint = tmp_path / record
         progress = {"epoch": 1, "settings": settings}
         paddle.save({"format": 1, "model": weights, "progress": progress}, str(checkpoint))
+    caplog.clear()
     with pytest.raises(ExportError, match=rf"{path}: it was {value!r}"):
         export_bundle(made.cfg, checkpoint, tmp_path / "bundle", options=QUICK)
+    assert [one.getMessage().split()[0] for one in caplog.records] == ["strip"]
     assert not (tmp_path / "bundle").exists()
 
 

@@ -7,6 +7,7 @@ import gc
 import pytest
 
 from infer.clips.decode import each_frame, read_video
+from infer.containers import proven
 from tests.infer.clips.choices import read_or_why, uniform
 from tests.infer.clips.made import EVERY
 
@@ -33,8 +34,10 @@ def left():
 
 
 @pytest.mark.parametrize("made", EVERY, ids=lambda made: f"{made.codec}-{made.name}")
-def test_nothing_is_left_of_a_file_that_was_read(clip, left, made):
+@pytest.mark.parametrize("held", [1 << 25, 0])
+def test_nothing_is_left_of_a_file_that_was_read(clip, left, monkeypatch, made, held):
     path, _, _ = clip(made)
+    monkeypatch.setattr(proven, "_HELD", held)
     left()  # of its making
     for every_frame in (False, True):
         read_video(path, uniform(6), every_frame=every_frame)

@@ -168,6 +168,7 @@ def test_a_file_that_changes_while_it_is_read_is_decoded_in_full(clip, monkeypat
     frames, info = read_video(copy, pick)
     full, _ = read_video(other, uniform(6), every_frame=True)
     assert np.array_equal(frames, full) and info.decoded is None
+    assert "changed" in info.full_decoding
 
 
 def test_wanted_frames_alone_are_changed_in_their_order(clip):

@@ -138,6 +138,40 @@ def test_rotation_flags_are_applied(tmp_path, write_clip, name):
     assert np.abs(frames[0].astype(int) - want).mean() < 5
 
 
+ORIENTATIONS = {  # of EXIF -> what a player shows
+    1: lambda f: f,
+    3: lambda f: np.rot90(f, 2),
+    6: lambda f: np.rot90(f, -1),
+    8: lambda f: np.rot90(f),
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_pictures_of_a_camera_are_turned_as_they_say(tmp_path, orientation):
+    """Motion JPEG whose pictures have EXIF, as cameras write it."""
+    picture = np.zeros((32, 48, 3), np.uint8)
+    picture[:16, :24] = 255
+    picture[16:, :24] = 128
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)  # Orientation, one short
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4)
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuvj420p"
+        for _ in range(3):
+            for made in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                data = bytes(made)
+                packet = av.Packet(data[:2] + segment + data[2:])
+                packet.pts, packet.dts, packet.time_base = made.pts, made.dts, made.time_base
+                packet.stream = stream
+                container.mux(packet)
+    frames, info = read_video(path, lambda n: [1])
+    want = ORIENTATIONS[orientation](picture)
+    assert frames.shape[1:] == want.shape == (info.height, info.width, 3)
+    assert np.abs(frames[0].astype(int) - want).mean() < 5
+
+
 def write_wave(path):
     with wave.open(str(path), "wb") as sound:
         sound.setparams((1, 2, 8000, 0, "NONE", ""))
