@@ -198,7 +198,9 @@ def _sizes(
 
 
 def write_plot(file: Path, result: dict[str, Any]) -> None:
-    """Draw time and memory against what grows, both axes logarithmic, as SVG."""
+    """Draw time and memory against what grows, as SVG; values that grow tenfold logarithmically."""
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter
+
     parts = list(result["points"])
 
     def draw(figure: Any) -> None:
@@ -214,7 +216,15 @@ def write_plot(file: Path, result: dict[str, Any]) -> None:
                 panels[:, column], (seconds, memory), (name, "MiB at the most"), strict=True
             ):
                 panel.plot(sizes, values, "o-")
-                panel.set(xscale="log", yscale="log", xlabel=NAMES[part], ylabel=what)
+                panel.set(xscale="log", xlabel=NAMES[part], ylabel=what)
+                panel.set_xticks(sizes, [f"{size:g}" for size in sizes])
+                if max(values) >= 10 * min(values):
+                    panel.set_yscale("log")
+                else:
+                    panel.set_ylim(0, 1.1 * max(values))
+                panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                for axis in (panel.xaxis, panel.yaxis):
+                    axis.set_minor_formatter(NullFormatter())
                 panel.grid(visible=True, alpha=0.3)
 
     write_drawing(file, draw, size=(4 * len(parts), 6))

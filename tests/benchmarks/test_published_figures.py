@@ -345,6 +345,28 @@ def _speed_of_peers() -> list[str]:
     return [*told, f"Reading is {limit['share_of_reading']['ratio']:.0%}".replace("%", " %")]
 
 
+def _reading() -> list[str]:
+    return [*_speed_of_reading(), *_growth_of_reading()]
+
+
+def _growth_of_reading() -> list[str]:
+    found = json.loads((REPORTS / "reading_growth.json").read_text("utf-8"))["points"]
+
+    def at(part: str, size: float) -> tuple[float, float]:
+        one = next(one for one in found[part] if one["size"] == size)
+        return np.median(one["cpu"]), one["memory"]
+
+    (short, small), (whole, most) = at("length", 10), at("length", 7200)
+    large, memory = at("resolution", 2160)
+    files, of_files = at("files", 1000)
+    return [
+        f"{short:.2f} s of CPU time out of 10 s of video and {whole:.0f} s out of 2 hours",
+        f"memory is {small:.0f} MiB at most in the first and {most:.0f} MiB in the second",
+        f"2160 they take {large:.1f} s, and memory {memory:.0f} MiB",
+        f"A thousand files take {files:.0f} s and {of_files:.0f} MiB",
+    ]
+
+
 def _speed_of_reading() -> list[str]:
     found = json.loads((REPORTS / "reading.json").read_text("utf-8"))
     ratios: dict[bool, list[tuple[str, float]]] = {True: [], False: []}
@@ -371,7 +393,7 @@ def _speed_of_reading() -> list[str]:
 @pytest.mark.parametrize(
     ("page", "told"),
     [
-        ("performance", _speed_of_reading),
+        ("performance", _reading),
         ("paddlevideo", _speed_of_peers),
         ("service", _load_of_service),
         ("streams", _load_of_streams),
