@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import io
-import multiprocessing
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import partial
 from itertools import repeat
@@ -34,6 +33,7 @@ from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
 from infer.system.files import check_writable
 from infer.system.hardware import cores, peak_bytes
+from train.data.processes import worker_pool
 from train.evaluation.drawing import can_draw, write_drawing
 
 RATE = 25
@@ -165,8 +165,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             points[part] = []
             for size, height, seconds, files, threads in _sizes(part, options, low, short):
                 path = make_clip(Path(folder, "clip.mp4"), height, seconds)
-                fresh = multiprocessing.get_context("spawn")
-                with ProcessPoolExecutor(1, mp_context=fresh) as pool:
+                with worker_pool(1) as pool:
                     one = pool.submit(measured, path, files, threads, options.repetitions).result()
                 points[part].append({"size": size, **one})
                 seen = f"{statistics.median(one['cpu']):.3f} s CPU, {one['memory']:.0f} MiB"

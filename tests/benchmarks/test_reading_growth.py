@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 
 from benchmarks.reading_growth import main, make_clip
@@ -65,3 +69,16 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_is_measured(
     out = tmp_path / "a.json"
     assert main(["--out", str(out), "--plot", str(tmp_path / "a.svg")]) == 2
     assert "matplotlib" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_stop_ends_the_process_that_reads_too(tmp_path, root):
+    command = [sys.executable, "-m", "benchmarks.reading_growth", "--parts", "length"]
+    small = ["--longest", "1", "--highest", "64", "--repetitions", "10000"]
+    running = psutil.Popen([*command, *small, "--out", str(tmp_path / "a.json")], cwd=root)
+    reading = []
+    while not reading and running.poll() is None:
+        time.sleep(0.1)
+        reading = [one for one in running.children() if one.cpu_times().user > 1]
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(20) == 128 + signal.SIGTERM
+    assert psutil.wait_procs(reading, timeout=5)[1] == []
