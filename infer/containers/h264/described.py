@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from ..bits import require
 from .pictures import Picture, looks_whole, picture
@@ -30,8 +30,8 @@ class OnePacket(NamedTuple):
     whole: bool
 
 
-class Described(Sequence[OnePacket]):
-    """Packets, in the order of decoding."""
+class Described:
+    """Packets, in the order of decoding; a list of them to `infer.containers.proven.Packets`."""
 
     def __init__(self, sets: ParameterSets) -> None:
         self._sets = sets
@@ -60,12 +60,9 @@ class Described(Sequence[OnePacket]):
     def __len__(self) -> int:
         return len(self._pts)
 
-    @overload
-    def __getitem__(self, place: int) -> OnePacket: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[OnePacket]: ...
-    def __getitem__(self, place: int | slice) -> OnePacket | list[OnePacket]:
-        if isinstance(place, slice):
-            return [self[k] for k in range(*place.indices(len(self)))]
+    def __iter__(self) -> Iterator[OnePacket]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, place: int) -> OnePacket:
         one = self._pictures[self._picture[place]]
         return OnePacket(self._pts[place], self._sizes[place], one, bool(self._whole[place]))
