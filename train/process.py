@@ -29,7 +29,7 @@ def keep_memory() -> bool:
     Returns:
         Whether it is so now; another C library than glibc is left as it is.
     """
-    return _told(M_TRIM_THRESHOLD, NEVER) and _told(M_MMAP_THRESHOLD, LARGEST)
+    return _mallopt(M_TRIM_THRESHOLD, NEVER) and _mallopt(M_MMAP_THRESHOLD, LARGEST)
 
 
 def zero_memory() -> bool:
@@ -40,10 +40,10 @@ def zero_memory() -> bool:
     Returns:
         Whether it is so now; another C library than glibc is left as it is.
     """
-    return _told(M_PERTURB, 0xFF)  # glibc writes the bits' opposite
+    return _mallopt(M_PERTURB, 0xFF)  # glibc writes the bits' opposite
 
 
-def _told(name: int, value: int) -> bool:
+def _mallopt(name: int, value: int) -> bool:
     """Whether the C library is glibc, and took a setting of `mallopt`."""
     if platform.libc_ver()[0] != "glibc":
         return False

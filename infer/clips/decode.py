@@ -105,7 +105,7 @@ def read_video(
     check_file(path, limits)
     container, stream = open_unprobed(path, limits)
     with container:
-        packets = Packets(container, stream, few=not every_frame)
+        packets = Packets(container, stream, every_frame=every_frame)
         told = announced(path, container, stream, limits, see=packets.see)
         packets.end(0 if told.lost or told.broken else told.packets)
         expected = packets.frames or max(told.packets, 1)

@@ -42,8 +42,8 @@ class Proof(Protocol):
     def options(self) -> Mapping[str, str]:
         """Of FFmpeg's decoder, for pictures of which others are left out; behind `numbers`."""
 
-    def described(self) -> Any:
-        """A list that keeps of its packets only what all other methods need. Raises NotProven."""
+    def headers(self) -> Any:
+        """A list that keeps of packets what the other methods need, not all. Raises NotProven."""
 
     def numbers(self, packets: Sequence[Any]) -> Sequence[int]:
         """As which frame each picture is shown. Raises NotProven."""
@@ -59,8 +59,8 @@ class Proof(Protocol):
 
 
 @dataclass(frozen=True)
-class ToDecode:
-    """What is to be decoded.
+class Selected:
+    """The packets that are to be decoded.
 
     Attributes:
         frames: numbers of the frames that the packets become, in the order of the packets.
@@ -80,14 +80,14 @@ class Packets:
         frames: how many there are; 0 where it is not proven.
     """
 
-    def __init__(self, container: Any, stream: Any, *, few: bool = True) -> None:
-        """`few`: whether not all frames are wanted; else large files need no look at headers."""
+    def __init__(self, container: Any, stream: Any, *, every_frame: bool = False) -> None:
+        """`every_frame`: all are decoded, so that headers of a large file need not be kept."""
         codec, form = stream.codec_context.name, container.format.name
         self._stream = stream
         self._kept: Any = []
         self._bytes = 0
-        self._few = few
-        self._described = False
+        self._every_frame = every_frame
+        self._headers_only = False
         self._numbers: Sequence[int] = ()
         self._proof: Proof | None = None
         self._unprobed = codec in _UNPROBED and form in (MP4, _MATROSKA, "avi")
@@ -114,11 +114,11 @@ class Packets:
         odd = any(data.data_type in _ODD for data in packet.iter_sidedata())
         require(not odd, "parameters change")
         self._bytes += packet.size
-        if self._bytes > _HELD and not self._described:
-            if self.why_not or self._proof is None or not self._few:
+        if self._bytes > _HELD and not self._headers_only:
+            if self.why_not or self._proof is None or self._every_frame:
                 raise NotProven("packets of more than 32 MiB")
-            held, self._kept = self._kept, self._proof.described()
-            self._described = True
+            held, self._kept = self._kept, self._proof.headers()
+            self._headers_only = True
             for one in held:
                 self._kept.append(one)
         require(len(self._kept) < _MOST, f"more than {_MOST:,} packets")
@@ -165,7 +165,7 @@ class Packets:
         """Of FFmpeg's decoder, for the packets of `needed`."""
         return {} if self._proof is None else self._proof.options
 
-    def needed(self, wanted: Set[int], again: Callable[[], tuple[Any, Any]]) -> ToDecode | None:
+    def needed(self, wanted: Set[int], reopen: Callable[[], tuple[Any, Any]]) -> Selected | None:
         """The packets that are to be decoded so that frames of these numbers come out.
 
         The first one is among them: the first frame tells the size and rotation, and encoders put
@@ -173,7 +173,7 @@ class Packets:
 
         Args:
             wanted: numbers of frames.
-            again: opens the file once more, where packets are not kept; container and stream.
+            reopen: opens the file once more, where packets are not kept; container and stream.
 
         Returns:
             None where a packet that could be left out is damaged for all to see.
@@ -186,18 +186,18 @@ class Packets:
             self.give_up(str(error))
             return None
         frames = [self._numbers[k] for k in taken]
-        if not self._described:
+        if not self._headers_only:
             held = [self._proof.packet(k) for k in taken]
             for packet, number in zip(held, frames, strict=True):
                 packet.pts = number
-            return ToDecode(frames, held)
-        return ToDecode(frames, self._read_again(taken, again))
+            return Selected(frames, held)
+        return Selected(frames, self._read_again(taken, reopen))
 
     def _read_again(
-        self, taken: Sequence[int], again: Callable[[], tuple[Any, Any]]
+        self, taken: Sequence[int], reopen: Callable[[], tuple[Any, Any]]
     ) -> Iterator[Any]:
         """The packets at these places. Raises NotProven where they are others than before."""
-        container, stream = again()
+        container, stream = reopen()
         with container:
             parameters = [one.codec_context.extradata for one in (stream, self._stream)]
             require(parameters[0] == parameters[1], _CHANGED)

@@ -22,8 +22,8 @@ from typing import Any
 
 from ..bits import require
 from ..formats import MP4
-from .described import Described, OnePacket
-from .pictures import Picture, looks_whole, picture
+from .packet_headers import PacketHeaders, is_whole, picture_of
+from .pictures import Picture
 from .sets import ParameterSets, parameter_sets
 
 _MOST_REORDERED = 16
@@ -46,9 +46,9 @@ class H264:
         """None."""
         return {}
 
-    def described(self) -> Described:
+    def headers(self) -> PacketHeaders:
         """For packets that are not kept."""
-        return Described(self._sets)
+        return PacketHeaders(self._sets)
 
     def numbers(self, packets: Sequence[Any]) -> Sequence[int]:
         """As which frame each picture is shown, in the order of decoding. Raises NotProven."""
@@ -66,8 +66,7 @@ class H264:
         found: list[tuple[int, ...]] = []
         referred: tuple[int, ...] = ()  # it needs the one before in turn
         for k, (packet, time) in enumerate(zip(self._packets, self._times, strict=True)):
-            described = isinstance(packet, OnePacket)
-            one = packet.picture if described else picture(memoryview(packet), self._sets)
+            one = picture_of(packet, self._sets)
             order.see(one, time)
             found.append(() if one.restarts else referred)
             if one.referred:
@@ -77,10 +76,7 @@ class H264:
 
     def may_be_left_out(self, place: int) -> bool:
         """True; raises NotProven where a picture is damaged for all to see."""
-        packet = self._packets[place]
-        described = isinstance(packet, OnePacket)
-        whole = packet.whole if described else looks_whole(memoryview(packet), self._sets)
-        require(whole, "a packet has holes")
+        require(is_whole(self._packets[place], self._sets), "a packet has holes")
         return True
 
     def packet(self, place: int) -> Any:

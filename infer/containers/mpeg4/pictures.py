@@ -71,7 +71,7 @@ class Mpeg4:
         """Of FFmpeg's decoder: which bugs of the encoder to work around."""
         return {"bug": self._encoder.bugs}
 
-    def described(self) -> Any:
+    def headers(self) -> Any:
         """Raises NotProven: a packed picture is not a packet of the file."""
         raise NotProven("packets of more than 32 MiB")
 

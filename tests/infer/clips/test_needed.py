@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from infer.clips import needed as needed_module
 from infer.clips.decode import each_frame, read_video
 from infer.containers import proven
-from infer.containers.h264 import described
+from infer.containers.h264 import packet_headers
 from infer.containers.proven import Packets
 from tests.infer.clips.choices import PICKS, read_or_why, uniform
 from tests.infer.clips.made import EVERY, LESS, named, picture_packets
@@ -150,7 +150,7 @@ def test_a_file_of_too_many_packets_is_decoded_in_full(clip, monkeypatch):
     assert "more than 29 packets" in info.full_decoding
     monkeypatch.setattr(proven, "_MOST", 30)
     assert read_video(path, uniform(6))[1].decoded is not None
-    monkeypatch.setattr(described, "_DIFFERENT", 2)
+    monkeypatch.setattr(packet_headers, "_DIFFERENT", 2)
     frames, info = read_video(path, uniform(6))
     assert np.array_equal(frames, every[list(uniform(6)(30))]) and info == known
     assert "different pictures" in info.full_decoding
@@ -257,9 +257,9 @@ def test_what_comes_unexpected_is_decoded_in_full(clip, monkeypatch, what):
     real = Packets.needed
     asked = []
 
-    def needed(self, wanted, again):
+    def needed(self, wanted, reopen):
         asked.append(wanted)
-        found = real(self, wanted, again)
+        found = real(self, wanted, reopen)
         return replace(found, packets=UNEXPECTED[what](found.packets))
 
     monkeypatch.setattr(Packets, "needed", needed)

@@ -1,4 +1,4 @@
-"""What is kept of packets of H.264 without their bytes: 17 bytes, and each picture that differs."""
+"""What the headers of packets of H.264 say: 17 bytes a packet, and each picture that differs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _DIFFERENT = 1 << 17
 """Pictures at most, so that memory stays small: twice as many as a frame number tells apart."""
 
 
-class OnePacket(NamedTuple):
-    """A packet.
+class PacketHeader(NamedTuple):
+    """What is kept of a packet without its bytes.
 
     Attributes:
         pts: its time stamp.
@@ -30,8 +30,8 @@ class OnePacket(NamedTuple):
     whole: bool
 
 
-class Described:
-    """Packets, in the order of decoding; a list of them to `infer.containers.proven.Packets`."""
+class PacketHeaders:
+    """Those of packets in the order of decoding; takes the place of a list of packets."""
 
     def __init__(self, sets: ParameterSets) -> None:
         self._sets = sets
@@ -44,7 +44,7 @@ class Described:
         self._whole = bytearray()
 
     def append(self, packet: Any) -> None:
-        """Describe a packet. Raises NotProven."""
+        """Keep what the headers of a packet say. Raises NotProven."""
         require(packet.pts is not None, "a packet has no time stamp")
         data = memoryview(packet)
         one = picture(data, self._sets)
@@ -60,9 +60,21 @@ class Described:
     def __len__(self) -> int:
         return len(self._pts)
 
-    def __iter__(self) -> Iterator[OnePacket]:
+    def __iter__(self) -> Iterator[PacketHeader]:
         return map(self.__getitem__, range(len(self)))
 
-    def __getitem__(self, place: int) -> OnePacket:
+    def __getitem__(self, place: int) -> PacketHeader:
         one = self._pictures[self._picture[place]]
-        return OnePacket(self._pts[place], self._sizes[place], one, bool(self._whole[place]))
+        return PacketHeader(self._pts[place], self._sizes[place], one, bool(self._whole[place]))
+
+
+def picture_of(packet: Any, sets: ParameterSets) -> Picture:
+    """The picture of a packet, or of what is kept of it. Raises NotProven."""
+    return packet.picture if isinstance(packet, PacketHeader) else picture(memoryview(packet), sets)
+
+
+def is_whole(packet: Any, sets: ParameterSets) -> bool:
+    """`looks_whole` of a packet, or of what is kept of it."""
+    return (
+        packet.whole if isinstance(packet, PacketHeader) else looks_whole(memoryview(packet), sets)
+    )
