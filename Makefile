@@ -111,12 +111,14 @@ export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-.NOTPARALLEL:
+# One target at a time, except the two exports of a pair (AT_ONCE, which this file alone sets).
+$(if $(AT_ONCE),,$(eval .NOTPARALLEL:))
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate \
     sensitivity qat engine triton benchmark perturb report demo study study-real doctor docs \
     test test-gpu test-corpus test-triton triton-server torture lint clean
+.PHONY: export-alone export-paired
 
 help: ## list the targets
 	@echo "Targets (the comment at the top of the Makefile explains CONFIG=, RUN=, VIDEO=, ...):"
@@ -231,9 +233,12 @@ ifneq ($(if $(both),,$(own)),)
 	@$(call export_cmd,$(or $(CHECKPOINT),$(run)/best.pdparams),$(CONFIG),$(or \
 	    $(BUNDLE),bundles/$(notdir $(run))))
 else
-	@$(call export_cmd,runs/$(alone)/best.pdparams,$(BASELINE),bundles/$(alone))
-	@$(call export_cmd,runs/$(paired)/best.pdparams,$(DML),bundles/$(paired))
+	@$(MAKE) --jobs=2 --output-sync=target AT_ONCE=1 export-alone export-paired
 endif
+export-alone:
+	@$(call export_cmd,runs/$(alone)/best.pdparams,$(BASELINE),bundles/$(alone))
+export-paired:
+	@$(call export_cmd,runs/$(paired)/best.pdparams,$(DML),bundles/$(paired))
 
 bundle := $(patsubst %/,%,$(or $(BUNDLE),bundles/$(notdir $(run))))
 best := $(or $(CHECKPOINT),$(run)/best.pdparams)
@@ -276,7 +281,7 @@ compared := --baseline bundles/$(alone) --student bundles/$(paired) \
     $(if $(both),-c $(DML),--data data/motions/test.list --root data/motions)
 two_or_none = [ -z '$(CONFIG)' ] || [ -n '$(both)' ] || { echo "error: CONFIG= names a folder that init" \
     "wrote, with baseline.yaml and dml.yaml, for the gate to compare" >&2; exit 2; }
-gate = $(PY) -m benchmarks.gain $(compared) --seconds 10 \
+gate = $(PY) -m benchmarks.gain $(compared) --seconds 5 \
     --out $(REPORTS)/results.json --report $(REPORTS)
 
 benchmark: setup ## the gate: is the gain still there in every deployment (reports/demo; CONFIG=FOLDER of init)

@@ -157,7 +157,7 @@ def test_the_folder_that_init_wrote_goes_through_all_targets(written: Path, fold
         *(f"export --checkpoint {run.format(one)}/best.pdparams -c sets/mine/{one}.yaml "
           f"--out {bundle.format(one)}" for one in ("baseline", "dml")),
         f"benchmarks.gain --baseline {bundle.format('baseline')} --student {bundle.format('dml')} "
-        "-c sets/mine/dml.yaml --seconds 10 --out reports/mine/results.json --report reports/mine",
+        "-c sets/mine/dml.yaml --seconds 5 --out reports/mine/results.json --report reports/mine",
         f"benchmarks.perturb --baseline {bundle.format('baseline')} "
         f"--student {bundle.format('dml')} -c sets/mine/dml.yaml --out reports/mine/perturb",
     ]  # fmt: skip

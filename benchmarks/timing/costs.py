@@ -6,6 +6,7 @@ Timed only after the answers were compared: a deployment that answers something 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from benchmarks.timing.stages import answer, pixels_of_deployment
 from infer.bundle.bundle import Bundle
 from infer.runtimes.base import Clips, Logits, Runtime
 from infer.system.errors import VideoError
+from infer.system.hardware import cores
 from train.data.dataset import ClipDataset
 from train.data.lists import Sample
 
@@ -125,8 +127,12 @@ def _shown(bar: Any) -> Callable[[float], None]:
 
 
 def _memory(bundle: Bundle, cells: Sequence[Deployment], threads: int) -> list[dict[str, Any]]:
-    bar = tqdm(cells, desc="memory", disable=None)
-    return [measure_memory(bundle.root, cell.key, threads=threads) for cell in bar]
+    def measured(cell: Deployment) -> dict[str, Any]:
+        return measure_memory(bundle.root, cell.key, threads=threads)
+
+    # Nothing is timed here, so that processes may share the cores.
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(tqdm(pool.map(measured, cells), "memory", len(cells), disable=None))
 
 
 def _call(runtime: Runtime, batch: Clips) -> Callable[[], Logits]:
