@@ -22,14 +22,15 @@ def left():
         gc.garbage.clear()
         return kinds
 
-    gc.collect()
     gc.disable()
+    gc.freeze()  # what is there already need not be looked through each time
     gc.set_debug(gc.DEBUG_SAVEALL)
     try:
         yield found
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
+        gc.unfreeze()
         gc.enable()
 
 
