@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,13 +14,14 @@ import pytest
 
 from infer.clips.decode import read_video
 from infer.clips.frames_folder import read_frames_folder
+from tests.train.data.crashing import crash_on_seven
 from tests.train.data.prepared import CLASSES, run, ucf_annotations
 from tests.train.data.test_prepare_download import Server, server  # noqa: F401
 from train.config.schema.data import Dataset, ListFile
 from train.config.yaml_file import parse_document
 from train.data.lists import read_list
 from train.data.prepare.__main__ import main
-from train.data.prepare.media import Outcome, Work
+from train.data.prepare.media import Work
 from train.data.prepare.sources import DATASETS
 from train.data.prepare.videos import process
 
@@ -250,12 +250,6 @@ def test_frames_in_linked_folders(tmp_path: Path) -> None:
     (elsewhere / "all").symlink_to(".")
     report = run(root, name="jester", status=1)
     assert report["train"]["listed"] == 1 and report["val"]["listed"] == 1
-
-
-def crash_on_seven(job: tuple[str, Work]) -> tuple[str, Outcome]:
-    if job[0] == "7":
-        os._exit(9)
-    return job[0], Outcome(job[0])
 
 
 def test_a_video_that_kills_its_process_is_broken_and_the_others_are_not(tmp_path: Path) -> None:

@@ -97,8 +97,7 @@ def _outcomes(
 ) -> Iterator[tuple[str, Outcome]]:
     """Outcomes in the order of the paths.
 
-    A video that kills the process that reads it is broken as well; the others of that process are
-    read again one by one.
+    Where a process is killed, the videos that it may have been reading are read again.
     """
     rest = list(paths)
     while rest:
@@ -109,13 +108,25 @@ def _outcomes(
                     rest.pop(0)
                     yield path, outcome
         except BrokenProcessPool:
-            for path in rest[: CHUNK * workers]:
-                rest.pop(0)
-                try:
-                    with worker_pool(1) as executor:
-                        yield executor.submit(do, (path, work)).result()
-                except BrokenProcessPool:
-                    yield path, Outcome(path, problem="the decoder crashed on it")
+            suspects, rest = rest[: CHUNK * workers], rest[CHUNK * workers :]
+            yield from _one_by_one(suspects, work, do)
+
+
+def _one_by_one(paths: Sequence[str], work: Work, do: Do) -> Iterator[tuple[str, Outcome]]:
+    """A video is broken if it kills a process that has read no other."""
+    rest = list(paths)
+    while rest:
+        before = len(rest)
+        try:
+            with worker_pool(1) as executor:
+                while rest:
+                    found = executor.submit(do, (rest[0], work)).result()
+                    rest.pop(0)
+                    yield found
+        except BrokenProcessPool:
+            if len(rest) == before:
+                path = rest.pop(0)
+                yield path, Outcome(path, problem="the decoder crashed on it")
 
 
 def _files(folder: Path) -> Iterator[str]:
