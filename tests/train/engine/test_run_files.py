@@ -124,7 +124,7 @@ def test_the_page_and_the_drawings_hold_any_name_and_load_nothing(
 ) -> None:
     still = {"name": "AdamW", "learning_rate": {"name": "Constant", "learning_rate": 0.0}}
     file = experiment(ALONE, epochs=1, OPTIMIZER=still)
-    run(file, f"DATASET.classes={json.dumps(NAMES)}")
+    run(file, f"DATASET.classes={json.dumps(NAMES)}", draws=True)
     page = (tmp_path / "run/val_wrong.html").read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;script&gt;" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)
