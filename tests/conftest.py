@@ -37,10 +37,11 @@ use_avx2_on_amd()
 import json
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -108,6 +109,21 @@ def run_paddlevideo(paddlevideo: Path, tmp_path_factory: pytest.TempPathFactory)
         assert done.returncode == 0, done.stderr[-4000:]
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def drawings_of_trainings_are_empty(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Matplotlib takes a third of the smallest trainings; `draws` marks tests that look at it."""
+    writes = sys.modules.get("train.engine.run_files")
+    if writes is None or request.node.get_closest_marker("draws"):
+        yield
+        return
+
+    def draw_nothing(file: Path, *_: Any, **__: Any) -> None:
+        file.write_text("<svg/>")
+
+    with mock.patch.multiple(writes, write_drawing=draw_nothing, write_confusion=draw_nothing):
+        yield
 
 
 WriteClip = Callable[..., Path]

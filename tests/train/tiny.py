@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
 
 import train.engine.epoch
 import train.engine.loop
-import train.engine.run_files
 from train.checkpoints.checkpoint import LATEST, load_file
 from train.config.load import load_config
 from train.data.splits import training_datasets
@@ -50,12 +48,10 @@ PAIR = {
 ALONE = {"framework": "Recognizer2D", **STUDENT}
 
 
-def run(file: Path, *overrides: str, resume: bool = False, draws: bool = False) -> Progress:
-    """Train; drawings, which take a third of so small a training, are made where `draws`."""
+def run(file: Path, *overrides: str, resume: bool = False) -> Progress:
     cfg = load_config(file, overrides)
     train_set, valid_set = training_datasets(cfg)
-    with mock.patch.object(train.engine.run_files, "can_draw", lambda: draws):
-        return train.engine.loop.train(cfg, train_set=train_set, valid_set=valid_set, resume=resume)
+    return train.engine.loop.train(cfg, train_set=train_set, valid_set=valid_set, resume=resume)
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,7 @@ def test_a_run_validates_at_its_precision(
     assert 0.5 < progress.history[0]["valid.loss"] < 5
 
 
-@pytest.mark.parametrize("dtype", HALVES)
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize(("level", "dtype"), zip(LEVELS, HALVES, strict=True))
 def test_a_pair_trains_validates_and_goes_on_after_a_kill(
     experiment: Callable[..., Path],
     tmp_path: Path,
@@ -164,8 +164,7 @@ def test_the_average_is_validated_and_kept(
     assert not same({k: last[k] for k in convolutions}, {k: best[k] for k in convolutions})
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize(("name", "level"), [*zip(TERMS, itertools.cycle(LEVELS))])
 def test_every_method_takes_steps(
     experiment: Callable[..., Path], tmp_path: Path, seen: Seen, name: str, level: str
 ) -> None:
@@ -215,8 +214,9 @@ def test_averages_of_networks_stay_in_float32(
     assert not same({key: stored[key]}, rounded({key: stored[key]}, "bfloat16"))
 
 
-@pytest.mark.parametrize("own", ["float16", "bfloat16"])
-@pytest.mark.parametrize("level", [None, *LEVELS])
+@pytest.mark.parametrize(
+    ("level", "own"), [(None, "float16"), (None, "bfloat16"), ("O1", "bfloat16"), ("O2", "float16")]
+)
 def test_a_frozen_teacher_has_a_precision_of_its_own(
     experiment: Callable[..., Path], tmp_path: Path, level: str | None, own: str
 ) -> None:

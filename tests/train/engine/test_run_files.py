@@ -119,12 +119,13 @@ NAMES = ["<script>x</script>", "a & $b$", "\u8fd0\u52a8"]
 
 
 @drawn
+@pytest.mark.draws
 def test_the_page_and_the_drawings_hold_any_name_and_load_nothing(
     experiment: Callable[..., Path], tmp_path: Path
 ) -> None:
     still = {"name": "AdamW", "learning_rate": {"name": "Constant", "learning_rate": 0.0}}
     file = experiment(ALONE, epochs=1, OPTIMIZER=still)
-    run(file, f"DATASET.classes={json.dumps(NAMES)}", draws=True)
+    run(file, f"DATASET.classes={json.dumps(NAMES)}")
     page = (tmp_path / "run/val_wrong.html").read_text(encoding="utf-8")
     assert "<script" not in page and "&lt;script&gt;" in page
     assert not re.search(r"(src|href)=\"(?!data:)", page)

@@ -64,7 +64,7 @@ def environment(root: Path) -> dict[str, str]:
 def test_kill_9_at_any_moment_then_resume_equals_an_uninterrupted_run(
     experiment: Callable[..., Path], tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    file = experiment(PAIR, epochs=10, checkpoint_every_steps=1)
+    file = experiment(PAIR, epochs=5, checkpoint_every_steps=1)
     whole = run(file, f"output_dir={tmp_path / 'whole'}")
     twice = [signal.SIGKILL] * 2
     latest = killed_and_resumed(file, tmp_path / "killed", environment, signals=twice)
