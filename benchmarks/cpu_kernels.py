@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import machine
 from benchmarks.common.command import TIMING, add_config, add_timing, carry_out, measuring
 from benchmarks.common.errors import BenchmarkError
-from benchmarks.common.result_file import header
-from benchmarks.timing.latency import ratio, summarise, time_in_turns
-from benchmarks.training.steps import training_step
+from benchmarks.timing.latency import ratio, ratio_words
+from benchmarks.training.steps import time_steps, training_step
 from export.option_limits import SEED, THREADS, number_problems, refuse
 from infer.command.parser import Parser
 from infer.command.runner import run_and_exit
@@ -50,8 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = carry_out(run, options, allowed=NUMBERS)
     for name, row in result["steps"].items():
         print(f"{name:7s} {1000 * row['p50']:9.1f} ms a step ({row['calls']} steps)")
-    low, high = result["ratio_spread"]
-    print(f"own / paddle: {result['ratio']:.3f} ({low:.3f} to {high:.3f})")
+    print(f"own / paddle: {ratio_words(result, 3)}")
     return 0
 
 
@@ -73,33 +70,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         for layer in recognizer.sublayers():
             if isinstance(layer, nn.Dropout):
                 layer.p = 0.0
-        step = _with(kernel, training_step(cfg, recognizer, seed=options.seed))
+        step = variable(SWITCH, kernel)(training_step(cfg, recognizer, seed=options.seed))
         losses[kernel] = [step(), step()]  # the second one has seen the gradients of the first
         steps[kernel] = step
     if not np.allclose(losses["own"], losses["paddle"], rtol=SAME_LOSS):
         raise BenchmarkError(f"the kernels do not compute the same: losses {losses}")
-    timings = time_in_turns(
-        steps, budget=options.seconds, repetitions=options.repetitions, seed=options.seed
-    )
-    clips = cfg.DATASET.batch_size
-    return {
-        **header("clipduet-cpu-kernels", 1),
-        "config": options.config,
-        "config_sha256": cfg.sha256(),
-        "batch_size": clips,
-        "machine": machine.machine(),
-        "load": machine.load_average(),
-        "steps": {name: summarise(timing, batch=clips) for name, timing in timings.items()},
-        **ratio(timings["own"], timings["paddle"]),
-    }
-
-
-def _with(kernel: str, step: Callable[[], float]) -> Callable[[], float]:
-    def switched() -> float:
-        with variable(SWITCH, kernel):
-            return step()
-
-    return switched
+    timings, record = time_steps(steps, cfg, options, "clipduet-cpu-kernels")
+    return {**record, **ratio(timings["own"], timings["paddle"])}
 
 
 if __name__ == "__main__":

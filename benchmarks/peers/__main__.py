@@ -28,6 +28,7 @@ from benchmarks.common.result_file import header
 from benchmarks.peers.paddlevideo import PEER, PaddleVideo
 from benchmarks.reading import clips_of
 from benchmarks.speed.cells import CELLS
+from benchmarks.timing.latency import ratio_words
 from export.option_limits import BATCH, SEED, THREADS, Allowed
 from infer.clips.spec import RESIZES
 from infer.command.parser import Parser
@@ -262,13 +263,16 @@ def peer_lines(result: Mapping[str, Any]) -> list[str]:
         if name != PEER:
             limit = row["limit"]
             line += (
-                f"  {_told(row['times_as_fast'])}; {_told(limit['times_as_fast'])}, reading "
+                f"  {ratio_words(row['times_as_fast'], 2)}; "
+                f"{ratio_words(limit['times_as_fast'], 2)}, reading "
                 f"{100 * limit['share_of_reading']['ratio']:.0f} % of the total"
             )
         lines.append(line)
     for name, row in result["throughput"].items():
         line = f"{name:25s} {row['clips_per_second']:.2f} clips/s of {row['batch']}"
-        lines.append(line if name == PEER else f"{line}, {_told(row['times_as_fast'])} as fast")
+        if name != PEER:
+            line += f", {ratio_words(row['times_as_fast'], 2)} as fast"
+        lines.append(line)
     for what in ("left_out", "unread", "differing"):
         lines += [f"{what.replace('_', ' ')}: {name}: {why}" for name, why in result[what].items()]
     for name, goal in result["goals"].items():
@@ -278,11 +282,6 @@ def peer_lines(result: Mapping[str, Any]) -> list[str]:
             f"{goal['by']}"
         )
     return lines
-
-
-def _told(times: Mapping[str, Any]) -> str:
-    low, high = times["ratio_spread"]
-    return f"{times['ratio']:.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

@@ -120,6 +120,12 @@ def ratio(own: Timings, *others: Timings) -> dict[str, Any]:
     }
 
 
+def ratio_words(found: Mapping[str, Any], digits: int) -> str:
+    """A `ratio` with its spread: 0.87 (0.85 to 0.90)."""
+    low, high = found["ratio_spread"]
+    return f"{found['ratio']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
 def stages_in_turns(
     calls: Mapping[str, Callable[[int], Mapping[str, float]]],
     items: int,

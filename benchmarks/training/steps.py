@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from benchmarks.common import machine
+from benchmarks.common.result_file import header
+from benchmarks.timing.latency import Timings, summarise, time_in_turns
 
 if TYPE_CHECKING:
     from train.config.load import Config
@@ -45,6 +50,25 @@ def build_steps(cfg: Config, *, seed: int) -> dict[str, Callable[[], object]]:
         network = build_recognizer(alone, seed=seed, pixels=pixels)
         steps[name] = training_step(cfg, network, seed=seed)
     return steps
+
+
+def time_steps(
+    steps: Mapping[str, Callable[[], object]], cfg: Config, options: argparse.Namespace, format: str
+) -> tuple[dict[str, Timings], dict[str, Any]]:
+    """Time steps in turns; their times, and what a result file of this format says of them."""
+    timings = time_in_turns(
+        steps, budget=options.seconds, repetitions=options.repetitions, seed=options.seed
+    )
+    clips = cfg.DATASET.batch_size
+    return timings, {
+        **header(format, 1),
+        "config": options.config,
+        "config_sha256": cfg.sha256(),
+        "batch_size": clips,
+        "machine": machine.machine(),
+        "load": machine.load_average(),
+        "steps": {name: summarise(timing, batch=clips) for name, timing in timings.items()},
+    }
 
 
 def training_step(cfg: Config, recognizer: Recognizer, *, seed: int) -> Callable[[], float]:

@@ -9,6 +9,7 @@ from benchmarks.pages import numbers
 from benchmarks.pages.charts import ChartRow, Rows
 from benchmarks.pages.parts import Plot, Section, Table
 from benchmarks.report.sections.gate import accuracy_against_latency
+from benchmarks.timing.latency import ratio_words
 from benchmarks.timing.stages import PREPROCESS, RANK, READ, STAGES, TOTAL
 
 BUSY = 0.1  # share of the cores that others may use before times are doubtful
@@ -102,7 +103,7 @@ def _latency(speed: Mapping[str, Any]) -> Table:
             ),
         ]
         if ratio_to:
-            line.append(_ratio(network))
+            line.append(ratio_words(network, 2))
         rows.append([*line, str(total["calls"])])
     heads = ["deployment", *(f"{key}, ms" for key in HEADS)]
     heads += [f"{WORDS.get(stage, stage)}: p50 / p90 / p99, ms" for stage in STAGES]
@@ -122,7 +123,7 @@ def _throughput(speed: Mapping[str, Any], given: Mapping[str, Any]) -> Table:
             " to ".join(numbers.milliseconds(value) for value in found["p50_spread"]),
         ]
         if ratio_to:
-            line.append(_ratio(found))
+            line.append(ratio_words(found, 2))
         rows.append([*line, str(found["calls"])])
     heads = ["deployment", "clips/s", *(f"{key}, ms" for key in HEADS), "p50 by repetition, ms"]
     heads += [f"time against {numbers.cell_name(ratio_to)}"] if ratio_to else []
@@ -149,11 +150,6 @@ def _memory(results: Mapping[str, Any]) -> Table:
     )
     heads = ["deployment", "file", "memory added", "before"]
     return Table(caption, heads, rows, folded=True)
-
-
-def _ratio(found: Mapping[str, Any]) -> str:
-    low, high = found["ratio_spread"]
-    return f"{found['ratio']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _fastest(speed: Mapping[str, Any]) -> Sequence[str]:
