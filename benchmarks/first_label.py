@@ -20,22 +20,19 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):  # run as a file
     sys.path[0] = str(ROOT)
 
-from benchmarks.common.command import REPETITIONS, carry_out, measuring  # noqa: E402
+from benchmarks.common import machine  # noqa: E402
+from benchmarks.common.command import REPETITIONS, add_out, carry_out, measuring  # noqa: E402
+from benchmarks.common.errors import BenchmarkError  # noqa: E402
 from infer.command.parser import Parser  # noqa: E402
 from infer.command.runner import run_and_exit  # noqa: E402
 
 GOAL_SECONDS = 1.5
 
 
-def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[str, Any]:
+def run(options: argparse.Namespace) -> dict[str, Any]:
     """Start `infer/predict.py` again and again, each a fresh process, and time its first line.
 
     One start before the first measured one checks the answer and fills the disk cache.
-
-    Args:
-        bundle: its folder.
-        video: what to label.
-        starts: measured starts, at least 1.
 
     Returns:
         JSON-ready: `seconds` of every start in order, their median and extremes, the answer, the
@@ -44,23 +41,21 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
     Raises:
         BenchmarkError: the command gives no label or answers differently from start to start.
     """
-    from benchmarks.common.errors import BenchmarkError
-    from benchmarks.common.machine import command_line, load_average, machine, now
-
+    bundle, video = options.bundle, options.video or _embedded_clip()
     label = first_label(bundle, video)[1]
-    load = load_average()
+    load = machine.load_average()
     seconds = []
-    for _ in range(starts):
+    for _ in range(options.starts):
         took, again = first_label(bundle, video)
         if again != label:
             raise BenchmarkError(f"{video}: first {label}, then {again}: not deterministic")
         seconds.append(round(took, 4))
     return {
         "benchmark": "first label",
-        "command": command_line(),
+        "command": machine.command_line(),
         "goal_seconds": GOAL_SECONDS,
         "met": max(seconds) <= GOAL_SECONDS,
-        "starts": starts,
+        "starts": options.starts,
         "median_seconds": round(statistics.median(seconds), 4),
         "min_seconds": min(seconds),
         "max_seconds": max(seconds),
@@ -71,8 +66,8 @@ def measure_first_label(bundle: Path, video: Path, *, starts: int = 10) -> dict[
         "video": video.name,
         "video_bytes": video.stat().st_size,
         "load_average_before": load,
-        "created": now(),
-        "machine": machine(),
+        "created": machine.now(),
+        "machine": machine.machine(),
     }
 
 
@@ -82,8 +77,6 @@ def first_label(bundle: Path, video: Path) -> tuple[float, str]:
     Raises:
         BenchmarkError: the command fails or gives no label.
     """
-    from benchmarks.common.errors import BenchmarkError
-
     command = [sys.executable, str(ROOT / "infer" / "predict.py")]
     command += ["--bundle", str(bundle), "--video", str(video), "--format", "json"]
     start = time.perf_counter()
@@ -106,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--bundle", type=Path, default=ROOT / "bundles" / "dml", help="default: bundles/dml")
     add("--video", type=Path, help="default: the first clip of data/motions/test")
     add("--starts", type=int, default=10, help="measured starts (default: %(default)s)")
-    add("--out", "--output", type=Path, help="result file (JSON)")
+    add_out(parser)
     options = parser.parse_args(argv)
     result = carry_out(run, options, allowed={"starts": REPETITIONS})
     print(
@@ -116,15 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if result["met"] else 1
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure what the options say; JSON-ready."""
-    video = options.video or _embedded_clip()
-    return measure_first_label(options.bundle, video, starts=options.starts)
-
-
 def _embedded_clip() -> Path:
-    from benchmarks.common.errors import BenchmarkError
-
     folder = ROOT / "data" / "motions" / "test"
     clip = min(folder.rglob("*.mp4"), default=None)
     if clip is None:
