@@ -36,16 +36,6 @@ class Condition:
     of_change: bool = True
 
 
-def _right_to_wrong(row: Row) -> Found:
-    found: Found = row["student"]["flips"]["right_to_wrong"]
-    return found
-
-
-def _negative_flips(row: Row) -> Found:
-    found: Found = row["flips"]["negative_flips"]
-    return found
-
-
 def _ece_rise(row: Row) -> Found:
     calibration = row["student"].get("calibration")
     return None if calibration is None else calibration["change"]["ece"]
@@ -64,11 +54,12 @@ def _class_fall(row: Row) -> Found:
 
 CONDITIONS = {
     "flips": Condition(
-        "clips that the student answers right in the reference and wrong here", _right_to_wrong
+        "clips that the student answers right in the reference and wrong here",
+        lambda row: row["student"]["flips"]["right_to_wrong"],
     ),
     "negative-flips": Condition(
         "share of the baseline's right answers that the student loses",
-        _negative_flips,
+        lambda row: row["flips"]["negative_flips"],
         of_change=False,
     ),
     "ece-rise": Condition("rise of the student's ECE from the reference", _ece_rise),

@@ -35,20 +35,6 @@ class Condition:
     standing: Callable[[Row], str]
 
 
-def _gain(row: Row) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = row["gain"]
-    return found
-
-
-def _gain_standing(row: Row) -> str:
-    return {PASS: MET, FAIL: MISSED, UNCLEAR: OPEN}[row["gain"]["verdict"]]
-
-
-def _kept(row: Row) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = row["verdict"]["kept"]
-    return found
-
-
 def _kept_standing(row: Row) -> str:
     found = row["verdict"]
     if found["same_network"]:
@@ -61,9 +47,15 @@ def _kept_standing(row: Row) -> str:
 
 
 CONDITIONS = {
-    "gain": Condition("the gain in this deployment is above zero", _gain, _gain_standing),
+    "gain": Condition(
+        "the gain in this deployment is above zero",
+        lambda row: row["gain"],
+        lambda row: {PASS: MET, FAIL: MISSED, UNCLEAR: OPEN}[row["gain"]["verdict"]],
+    ),
     "retained": Condition(
-        "at least {keep:g} % of the reference's gain is retained", _kept, _kept_standing
+        "at least {keep:g} % of the reference's gain is retained",
+        lambda row: row["verdict"]["kept"],
+        _kept_standing,
     ),
 }
 """By the name that `--require` takes."""
