@@ -81,7 +81,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     from train.data.splits import training_datasets
     from train.engine.loop import train
     from train.engine.reporter import Reporter
-    from train.engine.run import Run
     from train.engine.run_files import RunFiles
     from train.engine.scalars import VIEWERS, Scalars
     from train.engine.stopping import stop_requests
@@ -111,9 +110,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             with clock.part("scalars"):
                 super().close()
 
-    def files(run: Run, reporter: Reporter) -> RunFiles:
-        return TimedFiles(run, reporter)
-
     viewers = [viewer for viewer in VIEWERS if find_spec(viewer.module)]
     with tempfile.TemporaryDirectory() as folder:
         cfg = load_config(options.config, [*options.override, text_override("output_dir", folder)])
@@ -129,7 +125,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                 valid_set=valid_set,
                 reporter=reporter,
                 should_stop=should_stop,
-                files=files,
+                files=TimedFiles,
             )
         seconds = time.perf_counter() - started
     spent = sum(clock.seconds.values())

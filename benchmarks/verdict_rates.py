@@ -164,8 +164,7 @@ def _range_row(clips: int, options: argparse.Namespace) -> dict[str, Any]:
 
 def largest(result: dict[str, Any], wrong: str) -> dict[str, Any]:
     """The row in which a verdict is given most often where it is not deserved."""
-    right = {PASS: (PASS,), FAIL: (FAIL,)}[wrong]
-    rows = [row for row in result["rows"] if row["deserved"] not in right]
+    rows = [row for row in result["rows"] if row["deserved"] != wrong]
     return max(rows, key=lambda row: row[wrong])
 
 
