@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,9 +26,8 @@ class Need:
 
     def to_dict(self) -> dict[str, Any]:
         """As the verdict of a result file holds it."""
-        none = {"clips_needed": None, "clips_range": None}
-        none |= {"pairs_needed": None, "pairs_range": None}
-        return none | {f"{self.of}_needed": self.about, f"{self.of}_range": [self.low, self.high]}
+        ends = [self.low, self.high]
+        return NO_NEED | {f"{self.of}_needed": self.about, f"{self.of}_range": ends}
 
 
 NO_NEED: dict[str, Any] = dict.fromkeys(
@@ -49,20 +48,13 @@ def hardest(needs: Sequence[Need]) -> Need:
 def _combined(needs: Sequence[Need], pick: Callable[..., Any]) -> Need:
     chosen = pick(needs, key=_effort)
     alike = [need for need in needs if need.of == chosen.of]
+    high = pick(math.inf if need.high is None else need.high for need in alike)
     return Need(
         chosen.of,
         chosen.about,
         pick(need.low for need in alike),
-        _finite(pick(_ends(alike))),
+        None if math.isinf(high) else high,
     )
-
-
-def _ends(needs: Iterable[Need]) -> list[float]:
-    return [math.inf if need.high is None else need.high for need in needs]
-
-
-def _finite(number: float) -> int | None:
-    return None if math.isinf(number) else int(number)
 
 
 def _effort(need: Need) -> float:
