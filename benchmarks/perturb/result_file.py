@@ -10,7 +10,7 @@ from benchmarks.common.result_file import complete, read
 from benchmarks.gate.verdict import FAIL, PASS, UNCLEAR, Rule
 from benchmarks.perturb.conditions import apply_conditions
 from benchmarks.perturb.figures import figures, word
-from benchmarks.stats.resample import Bootstrap, groups_of
+from benchmarks.stats.resample import Bootstrap, groups_of, settings_of
 
 FORMAT, FORMAT_VERSION = "clipduet-perturb", 1
 
@@ -33,12 +33,7 @@ def rows_of(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     measured = {
         name: one for name, one in results["perturbations"].items() if one["problem"] is None
     }
-    bootstrap: Bootstrap = {
-        "resamples": given["resamples"],
-        "seed": given["seed"],
-        "level": given["level"],
-        "groups": groups_of(results["data"]),
-    }
+    bootstrap: Bootstrap = {**settings_of(given), "groups": groups_of(results["data"])}
     rows = figures(
         {name: one["predictions"] for name, one in measured.items()},
         results["data"]["labels"],

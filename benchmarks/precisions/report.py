@@ -17,6 +17,7 @@ from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.precisions.pooled import pool_methods
 from benchmarks.precisions.sections import sections
+from benchmarks.stats.resample import Bootstrap, settings_of
 from export import option_limits as limits
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit
@@ -54,8 +55,7 @@ def read_results(path: Path) -> dict[str, Any]:
     made_by = "python -m benchmarks.precisions"
     result = read(path, format=FORMAT, versions=READABLE, made_by=made_by)
     with complete(path):
-        given = result["conditions"]
-        bootstrap: Any = {name: given[name] for name in ("resamples", "seed", "level")}
+        bootstrap: Bootstrap = {**settings_of(result["conditions"])}
         pooled = pool_methods(result["runs"], seeds=result["seeds"], bootstrap=bootstrap)
         return {**result, "pooled": pooled}
 

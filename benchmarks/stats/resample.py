@@ -82,13 +82,9 @@ class Bootstrap(Settings, total=False):
     groups: Groups | None
 
 
-def settings_of(bootstrap: Bootstrap) -> Settings:
-    """The settings as a result file holds them."""
-    return {
-        "resamples": bootstrap["resamples"],
-        "seed": bootstrap["seed"],
-        "level": bootstrap["level"],
-    }
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """The settings as a result file holds them, of a resampling or of the file's conditions."""
+    return {"resamples": given["resamples"], "seed": given["seed"], "level": given["level"]}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from benchmarks.gate.compare import compare_cells
 from benchmarks.gate.conditions import apply_conditions
 from benchmarks.gate.results.check import stored_answers
 from benchmarks.gate.verdict import Rule
-from benchmarks.stats.resample import Bootstrap, groups_of
+from benchmarks.stats.resample import Bootstrap, groups_of, settings_of
 from infer.system.log import logger
 
 log = logger("benchmarks.gate")
@@ -41,13 +41,8 @@ def upgraded(results: Mapping[str, Any], path: Path) -> dict[str, Any]:
         BenchmarkError: answers that contradict the labels. What is missing shows as a KeyError or
             the like.
     """
-    given, reference = results["conditions"], results["reference"]
-    bootstrap: Bootstrap = {
-        "resamples": given["resamples"],
-        "seed": given["seed"],
-        "level": given["level"],
-        "groups": groups_of(results["data"]),
-    }
+    reference, groups = results["reference"], groups_of(results["data"])
+    bootstrap: Bootstrap = {**settings_of(results["conditions"]), "groups": groups}
     labels, pairs = np.asarray(results["data"]["labels"]), len(results["pairs"])
     answers: dict[str, dict[str, Any]] = {model: {} for model in MODELS}
     for row in results["cells"]:

@@ -16,7 +16,7 @@ from benchmarks.gate.deployment_verdict import correct_within
 from benchmarks.gate.results.check import stored_answers
 from benchmarks.gate.results.result_file import load_results
 from benchmarks.measures.flips import directed_flips
-from benchmarks.stats.resample import Bootstrap, Groups, Interval
+from benchmarks.stats.resample import Bootstrap, Interval, groups_of, settings_of
 from benchmarks.stats.two_results import paired_difference, unpaired_difference
 
 Results = Mapping[str, Any]
@@ -180,11 +180,5 @@ def _origins(results: Results, key: str) -> list[Any]:
 
 def _bootstrap(a: Results, b: Results) -> Bootstrap:
     """The settings of the first result; clips in groups where one of them has groups."""
-    given = a["conditions"]
-    groups = a["data"].get("groups", b["data"].get("groups"))
-    return {
-        "resamples": given["resamples"],
-        "seed": given["seed"],
-        "level": given["level"],
-        "groups": None if groups is None else Groups.of(groups),
-    }
+    groups = groups_of(a["data"] if "groups" in a["data"] else b["data"])
+    return {**settings_of(a["conditions"]), "groups": groups}
