@@ -57,7 +57,7 @@ def class_figures(
         own: Bootstrap = {**bootstrap, "groups": None if groups is None else groups.among(chosen)}
         drawn = resample(np.stack([table[:, chosen] for table in tables.values()]), **own)
         for key, place in places.items():
-            recalls[key].append(share_of_drawn(drawn, place, grouped=groups is not None))
+            recalls[key].append(share_of_drawn(drawn, place))
             weights = np.zeros(len(tables))
             weights[place] += 1
             weights[places[reference]] -= 1

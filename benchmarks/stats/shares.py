@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from benchmarks.stats import paired
 from benchmarks.stats.evidence import over_clips
-from benchmarks.stats.resample import Bootstrap, Groups, Interval, Resampled
+from benchmarks.stats.resample import Bootstrap, Interval, Resampled, resample
 from benchmarks.stats.student_t import group_t_interval, t_interval
 from train.evaluation.shares import wilson_of_share
 
@@ -20,26 +20,26 @@ def share_interval(right: npt.ArrayLike, bootstrap: Bootstrap) -> Interval:
     groups.
     """
     table = np.asarray(right)
-    if len(table) == 1 and bootstrap.get("groups") is None:
+    if len(table) == 1 and bootstrap.get("groups") is None:  # nothing to resample
         return paired.wilson(int(table.sum()), table.size, level=bootstrap["level"])
-    found = paired.crossed_bootstrap(table, **bootstrap)
-    return _no_narrower(found, table, bootstrap.get("groups"))
+    return share_of_drawn(resample(table[None], **bootstrap), 0)
 
 
-def share_of_drawn(drawn: Resampled, place: int, *, grouped: bool) -> Interval:
+def share_of_drawn(drawn: Resampled, place: int) -> Interval:
     """The same for one of several tables that were resampled together.
 
     Args:
         drawn: tables of zeros and ones.
         place: of the table.
-        grouped: whole groups of clips were drawn.
     """
     table = drawn.table[place]
-    if len(table) == 1 and not grouped:
+    if len(table) == 1 and drawn.groups is None:
         return paired.wilson(round(float(table.sum())), table.size, level=drawn.level)
     weights = np.zeros(len(drawn.table))
     weights[place] = 1.0
-    return _no_narrower(drawn.contrast(weights.tolist()), table, drawn.groups)
+    # Never narrower than the luck of the clips, or of few groups: all right is no certainty.
+    least = over_clips(table.mean(axis=0), drawn.groups, 0, 1, level=drawn.level)
+    return drawn.contrast(weights.tolist()).widened(*least, least=0.0, most=1.0)
 
 
 def conditional_share(
@@ -86,11 +86,3 @@ def with_pairs(found: Interval, of_pair: npt.ArrayLike) -> Interval:
         return found
     alone = t_interval(values.tolist(), level=found.level)
     return found.widened(alone, least=0.0, most=1.0)
-
-
-def _no_narrower(
-    found: Interval, table: npt.NDArray[np.floating | np.bool_], groups: Groups | None
-) -> Interval:
-    """Never narrower than the luck of the clips, or of few groups: all right is no certainty."""
-    least = over_clips(table.mean(axis=0), groups, 0, 1, level=found.level)
-    return found.widened(*least, least=0.0, most=1.0)
