@@ -11,9 +11,9 @@ import numpy.typing as npt
 from benchmarks.deployments.accuracy import MODELS, Answers, agreement, macro_f1, macro_f1_gain
 from benchmarks.gate.answer_figures import add_answer_figures
 from benchmarks.gate.deployment_verdict import Given, cell_verdict, correct_within
-from benchmarks.gate.verdict import Rule, evidence
+from benchmarks.gate.verdict import Rule
 from benchmarks.stats import paired
-from benchmarks.stats.evidence import retained_share
+from benchmarks.stats.evidence import retained_share, widest
 from benchmarks.stats.gains import gain_record
 from benchmarks.stats.resample import Bootstrap, Interval, settings_of
 from benchmarks.stats.shares import share_interval
@@ -51,7 +51,7 @@ def compare_cells(
         four = [right[model][cell] for cell in (reference, key) for model in MODELS]
         drawn = paired.resampled(four, **bootstrap)
         share = retained_share(drawn, same=key in same or key == reference)
-        moved = evidence(drawn, [1, -1, -1, 1], 0.0).interval
+        moved = widest(drawn, [1, -1, -1, 1])
         row: dict[str, Any] = {
             "cell": key,
             "gain": gain_record(four[2], four[3], bootstrap),
@@ -71,7 +71,7 @@ def compare_cells(
                 "agreement": _agreement(base, given),
                 "change": _change(
                     gain_record(right[model][reference], right[model][key], bootstrap),
-                    evidence(drawn, weights, 0.0).interval,
+                    widest(drawn, weights),
                 ),
             }
         row["verdict"] = cell_verdict(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from benchmarks.deployments.accuracy import MODELS, Answers
 from benchmarks.gate.one_class import collapsed, lost_classes
 from benchmarks.gate.verdict import GAIN, NO_GAIN_LEVEL, REFERENCE, Rule, verdict
-from benchmarks.stats.evidence import evidence, need_to_tell
+from benchmarks.stats.evidence import need_to_tell, widest
 from benchmarks.stats.gains import Right
 from benchmarks.stats.need import NO_NEED
 from benchmarks.stats.resample import Groups, Resampled
@@ -50,7 +50,7 @@ def cell_verdict(
     """
     found = collapses(answers, key, labels)
     if key == reference:
-        gain = evidence(drawn, GAIN, 0.0, level=NO_GAIN_LEVEL).interval
+        gain = widest(drawn, GAIN, NO_GAIN_LEVEL)
         need = None
         if not gain_is_real and gain.point > 0:
             need = need_to_tell(drawn, GAIN, 0.0, level=rule.level)

@@ -20,7 +20,7 @@ from benchmarks.perturb.cameras import CLEAN
 from benchmarks.stats import paired
 from benchmarks.stats.evidence import retained_share, widest
 from benchmarks.stats.gains import gain_record
-from benchmarks.stats.resample import Bootstrap, Interval, Resampled
+from benchmarks.stats.resample import Bootstrap, Resampled
 
 Predictions = Mapping[str, Mapping[str, Mapping[str, Sequence[Sequence[int]]]]]
 """By perturbation, model and cell: what each pair answers, a class for each clip or FAILED."""
@@ -91,11 +91,11 @@ def figures(
                 row[model] = {"top1": float(both.table[place].mean()), "change": None}
             if name != CLEAN and (CLEAN, "student", cell) in tables.place:
                 four = tables.of((CLEAN, cell), (name, cell))
-                row["gain_change"] = _interval(four, CHANGE_OF_GAIN).to_dict()
+                row["gain_change"] = widest(four, CHANGE_OF_GAIN).to_dict()
                 for place, model in enumerate(MODELS):
                     weights = np.zeros(4)
                     weights[[place, place + 2]] = -1.0, 1.0
-                    row[model]["change"] = _interval(four, weights.tolist()).to_dict()
+                    row[model]["change"] = widest(four, weights.tolist()).to_dict()
             if cell == reference:
                 row["collapsed"] = collapses(models, cell, truth)
             else:
@@ -137,7 +137,7 @@ def _answers(
 
 
 def _gain(both: Resampled) -> dict[str, Any]:
-    found = _interval(both, GAIN)
+    found = widest(both, GAIN)
     by_pair = (both.table[1] - both.table[0]).mean(axis=1)
     return {
         **found.to_dict(),
@@ -145,7 +145,3 @@ def _gain(both: Resampled) -> dict[str, Any]:
         "pairs_gaining": int((by_pair > 0).sum()),
         "pairs_losing": int((by_pair < 0).sum()),
     }
-
-
-def _interval(drawn: Resampled, weights: Sequence[float]) -> Interval:
-    return widest(drawn, weights, drawn.level)

@@ -52,7 +52,10 @@ def pool_methods(
     by_key = {(run["role"], run["seed"]): run for run in runs}
 
     def right(role: str, method: str) -> np.ndarray:
-        return np.stack([correct_of_method(by_key[role, seed], method) for seed in seeds])
+        """Right or wrong answers to the test clips, bool [seeds, clips]."""
+        own = [by_key[role, seed] for seed in seeds]
+        said = np.array([run["methods"][method]["test"]["predictions"] for run in own])
+        return np.asarray(said == np.array([run["labels"]["test"] for run in own]))
 
     pooled: dict[str, Any] = {}
     exact = {role: right(role, REFERENCE) for role in ROLES}
@@ -80,7 +83,7 @@ def pool_methods(
             "counted": {split: _mean(measured, method, split, "loss") for split in SPLITS},
         }
         if method != REFERENCE:
-            row["student_loss"] = widest(drawn, [1, -1], drawn.level).to_dict()
+            row["student_loss"] = widest(drawn, [1, -1]).to_dict()
         if method in MUTUAL and MUTUAL[method] in pooled:
             both = [right("student", MUTUAL[method]), student]
             row["over_self"] = _judged(evidence(paired.resampled(both, **bootstrap), [-1, 1], 0.0))
@@ -102,16 +105,9 @@ def _of_both(drawn: paired.Resampled, *, gain_is_real: bool) -> dict[str, Any]:
         "change": _judged(evidence(drawn, [-0.5, -0.5, 0.5, 0.5], -MARGIN)),
         "share": None if share is None else share.to_dict(),
         "kept": kept if gain_is_real else {**kept, "verdict": NO_GAIN},
-        "baseline_loss": widest(drawn, [1, 0, -1, 0], drawn.level).to_dict(),
+        "baseline_loss": widest(drawn, [1, 0, -1, 0]).to_dict(),
         "loss_difference": _judged(evidence(drawn, [-1, 1, 1, -1], 0.0)),
     }
-
-
-def correct_of_method(run: Mapping[str, Any], method: str, split: str = "test") -> np.ndarray:
-    """Right or wrong answers of one network, bool [clips]."""
-    labels = np.asarray(run["labels"][split])
-    answers = np.asarray(run["methods"][method][split]["predictions"])
-    return np.asarray(answers == labels)
 
 
 def _judged(found: Evidence) -> dict[str, Any]:

@@ -74,16 +74,19 @@ def evidence(
         limit: what the contrast is compared with.
         level: of the interval; that of `drawn` if it is not given.
     """
-    sure = drawn.level if level is None else level
-    interval = widest(drawn, weights, sure)
+    interval = widest(drawn, weights, level)
     found = Evidence(interval, limit)
     if found.shown or found.refuted:
         return found
     return Evidence(interval, limit, _need(drawn, weights, limit, interval))
 
 
-def widest(drawn: Resampled, weights: Sequence[float], level: float) -> Interval:
-    """From the lowest to the highest end of the bootstrap, the score interval and Student's t."""
+def widest(drawn: Resampled, weights: Sequence[float], level: float | None = None) -> Interval:
+    """From the lowest to the highest end of the bootstrap, the score interval and Student's t.
+
+    At the level of `drawn` if none is given.
+    """
+    level = drawn.level if level is None else level
     values = _values(drawn, weights)
     by_pair, end = values.mean(axis=1), _end(weights)
     score, *others = over_clips(values.mean(axis=0), drawn.groups, -end, end, level=level)
@@ -141,7 +144,7 @@ def retained_share(drawn: Resampled, *, same: bool = False) -> Interval | None:
         return Interval(share, share, share, drawn.level)
 
     def kept(x: float) -> Interval:
-        return widest(drawn, (x, -x, -1.0, 1.0), drawn.level)
+        return widest(drawn, (x, -x, -1.0, 1.0))
 
     low, high = -math.inf, math.inf
     for reach in _REACHES:
