@@ -8,7 +8,6 @@ at once; `tests/benchmarks/gate/test_verdict_rates.py` holds them to what
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -168,7 +167,6 @@ def _significant(counts: Ints, drawn: Floats, level: float) -> npt.NDArray[np.bo
     """The gain is above zero by the bootstrap and by McNemar's exact test, [experiments]."""
     low = np.quantile(drawn, (1 - level) / 2, axis=1, method="lower")
     only = [counts[:, WAYS[:, a] & ~WAYS[:, b]].sum(axis=1) for a, b in ((0, 1), (1, 0))]
-    exact: Callable[[int, int], float] = mcnemar_exact
-    p = np.array([exact(int(a), int(b)) for a, b in zip(*only, strict=True)])
+    p = np.array([mcnemar_exact(int(a), int(b)) for a, b in zip(*only, strict=True)])
     real: npt.NDArray[np.bool_] = (low > 1e-12) & (p < 1 - level) & (only[1] > only[0])
     return real

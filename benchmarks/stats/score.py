@@ -25,6 +25,7 @@ from benchmarks.stats.resample import LEVEL, Interval
 
 PRECISION = 2.0**-45  # of a root, as a share of where it is looked for
 POWER = 0.8
+"""Share of experiments in which so many clips as are needed tell the mean from its limit."""
 
 Weighted = tuple[tuple[float, float], ...]  # values and their shares, which sum to one
 
@@ -48,23 +49,17 @@ def score_interval(
 
 
 def clips_needed(
-    values: npt.ArrayLike,
-    limit: float,
-    low: float,
-    high: float,
-    *,
-    level: float = LEVEL,
-    power: float = POWER,
+    values: npt.ArrayLike, limit: float, low: float, high: float, *, level: float = LEVEL
 ) -> int | None:
     """How many values would tell their mean from `limit`, if they go on as they are.
 
-    With that many, `score_interval` leaves out the limit in `power` of all experiments. None when
+    With that many, `score_interval` leaves out the limit in `POWER` of all experiments. None when
     the mean is the limit: then no number would.
     """
     seen, _, mean = _weighted(values, low, high)
     if abs(mean - limit) < 1e-12:
         return None
-    z = NormalDist().inv_cdf((1 + level) / 2) + NormalDist().inv_cdf(power)
+    z = NormalDist().inv_cdf((1 + level) / 2) + NormalDist().inv_cdf(POWER)
     return max(1, math.ceil(z * z * _variance(seen, mean, limit, low, high) / (mean - limit) ** 2))
 
 
@@ -76,7 +71,6 @@ def clips_if(
     high: float,
     *,
     level: float = LEVEL,
-    power: float = POWER,
 ) -> float:
     """How many values would tell their mean from `limit` if it were `truth`; inf at the limit.
 
@@ -88,7 +82,7 @@ def clips_if(
         return math.inf
     normal = NormalDist()
     at_limit = normal.inv_cdf((1 + level) / 2) * math.sqrt(_variance(seen, mean, limit, low, high))
-    at_truth = normal.inv_cdf(power) * math.sqrt(_variance(seen, mean, truth, low, high))
+    at_truth = normal.inv_cdf(POWER) * math.sqrt(_variance(seen, mean, truth, low, high))
     return max(1.0, ((at_limit + at_truth) / (truth - limit)) ** 2)
 
 
