@@ -8,8 +8,8 @@ from typing import Any
 from benchmarks.gate.results.summary import chosen_row, latencies
 from benchmarks.gate.sentences import explanations
 from benchmarks.pages import numbers
-from benchmarks.pages.charts import ChartRow, Mark, Rows
-from benchmarks.pages.parts import Badge, Figure, Overview, Plot, Section, Table, bounds
+from benchmarks.pages.charts import ChartRow, Rows
+from benchmarks.pages.parts import Badge, Figure, Overview, Plot, Section, Table, bounds, mark
 from benchmarks.report.compared.conditions import conditions_section
 from benchmarks.report.compared.gates import Change, Comparison
 from benchmarks.stats.resample import Interval
@@ -33,9 +33,13 @@ def comparison_overview(found: Comparison) -> Overview:
         answer=_answer(found),
         rule=(
             f"Worse: a whole 95 % interval of delta top-1 is below zero. No worse: all of them are "
-            f"above −{_margin(found)} points. {_pairing(found)}"
+            f"above −{explanations.margin_words(found.results[1])} points. {_pairing(found)}"
         ),
-        figures=[_top1(shown), _gain(shown), _latency(found, chosen.cell)],
+        figures=[
+            _delta("delta top-1 of the student", shown.top1, shown.cell),
+            _delta("delta gain", shown.gain, shown.cell),
+            _latency(found, chosen.cell),
+        ],
         plot=_plot(found),
         picture=PICTURE,
     )
@@ -94,10 +98,6 @@ def _pairing(found: Comparison) -> str:
     return text
 
 
-def _margin(found: Comparison) -> str:
-    return explanations.margin_words(found.results[1])
-
-
 def _chosen(found: Comparison) -> Change:
     """Of the deployment that one would choose in B, else in A, else the first of both."""
     changes = {change.cell: change for change in found.changes}
@@ -108,14 +108,10 @@ def _chosen(found: Comparison) -> Change:
     return found.changes[0]
 
 
-def _top1(change: Change) -> Figure:
-    note = f"B minus A, 95 % interval {_span(change.top1)}; {numbers.cell_name(change.cell)}."
-    return Figure("delta top-1 of the student", f"{numbers.points(change.top1.point)} points", note)
-
-
-def _gain(change: Change) -> Figure:
-    note = f"B minus A, 95 % interval {_span(change.gain)}; {numbers.cell_name(change.cell)}."
-    return Figure("delta gain", f"{numbers.points(change.gain.point)} points", note)
+def _delta(name: str, value: Interval, cell: str) -> Figure:
+    span = numbers.span(value.to_dict())
+    note = f"B minus A, 95 % interval {span}; {numbers.cell_name(cell)}."
+    return Figure(name, f"{numbers.points(value.point)} points", note)
 
 
 def _latency(found: Comparison, cell: str) -> Figure:
@@ -144,10 +140,7 @@ def _machines(found: Comparison) -> str:
 def _plot(found: Comparison) -> Plot:
     rows = []
     for change, word in zip(found.changes, _words(found), strict=True):
-        low, point, high = (
-            100 * end for end in (change.top1.low, change.top1.point, change.top1.high)
-        )
-        shown = Mark(point, low, high, STYLES[word])
+        shown = mark(change.top1.to_dict(), STYLES[word])
         rows.append(ChartRow(numbers.short_name(change.cell), _interval(change.top1), [shown]))
     used = {*_words(found)}
     return Plot(
@@ -267,7 +260,3 @@ def _costs(found: Comparison) -> Section:
 
 def _interval(value: Interval) -> str:
     return numbers.interval(value.to_dict())
-
-
-def _span(value: Interval) -> str:
-    return numbers.span(value.to_dict())
