@@ -9,12 +9,7 @@ from typing import Any
 from benchmarks.gate.sentences.collapses import class_collapse_words, collapse_words
 from benchmarks.gate.sentences.conditions import condition_words, deciding
 from benchmarks.gate.sentences.gains import gain_sentence
-from benchmarks.gate.sentences.needed import (
-    clips_words,
-    needed_for_verdict,
-    needed_note,
-    needed_sentence,
-)
+from benchmarks.gate.sentences.needed import needed_for_verdict, needed_note
 from benchmarks.gate.verdict import (
     FAIL,
     PASS,
@@ -151,16 +146,9 @@ def reference_notes(results: Mapping[str, Any]) -> list[str]:
             f"more, and also that its gain is below {keep_words(results)} of the gain in {name} or "
             f"that {name} has no gain."
         )
-        if found["clips_range"] is not None:
-            listed = results["data"]["listed"]
-            text += " To show the gain: " + _lower(
-                needed_sentence(found["clips_range"], listed, clips_words(results))
-            )
-        if found["pairs_range"] is not None:
-            given = len(results["pairs"])
-            text += " To show the gain: " + _lower(
-                needed_sentence(found["pairs_range"], given, "trained pairs")
-            )
+        if found["clips_range"] is not None or found["pairs_range"] is not None:
+            needed = needed_for_verdict(found, results)
+            text += f" To show the gain: {needed[0].lower()}{needed[1:]}"
         notes.append(text)
     return notes
 
@@ -353,7 +341,3 @@ def margin_words(results: Mapping[str, Any]) -> str:
 
 def _level(results: Mapping[str, Any]) -> str:
     return numbers.percent(results["conditions"]["level"], 0)
-
-
-def _lower(sentence: str) -> str:
-    return sentence[0].lower() + sentence[1:]
