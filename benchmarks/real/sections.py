@@ -15,7 +15,7 @@ def real_sentences(found: Mapping[str, Any]) -> list[str]:
     said = [_set_sentence(one["set"], one, found["reference"]) for one in found["sets"]]
     said.append(_set_sentence("All sets together", found["pooled"], found["reference"]))
     return said + [
-        _retained_sentence(cell, row, found)
+        _retained_sentence(cell, row)
         for cell, row in found["pooled"]["by_cell"].items()
         if cell != found["reference"]
     ]
@@ -31,7 +31,7 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
         "no interval is narrower than Student's t over the groups. "
         "The interval across seeds is Student's t over the seeds' gains.",
         *(
-            _retained_sentence(cell, row, found)
+            _retained_sentence(cell, row)
             for cell, row in found["pooled"]["by_cell"].items()
             if cell != found["reference"]
         ),
@@ -118,7 +118,7 @@ def _set_sentence(name: str, one: Mapping[str, Any], reference: str) -> str:
     return text + "."
 
 
-def _retained_sentence(cell: str, row: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+def _retained_sentence(cell: str, row: Mapping[str, Any]) -> str:
     lost = numbers.interval(row["verdict"]["change"])
     text = f"{numbers.cell_name(cell)}, all sets: {VERDICTS[row['verdict']['verdict']]}; "
     if row["collapsed"]:

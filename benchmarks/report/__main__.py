@@ -29,9 +29,10 @@ from benchmarks.pages.markdown import markdown
 from benchmarks.pages.parts import measured
 from benchmarks.pages.picture import picture
 from benchmarks.report.badge import badge
-from benchmarks.report.compared.content import TITLE, comparison_overview, comparison_sections
+from benchmarks.report.compared.content import TITLE as COMPARED
+from benchmarks.report.compared.content import comparison_overview, comparison_sections
 from benchmarks.report.compared.gates import compare_gates
-from benchmarks.report.content import content, title
+from benchmarks.report.content import TITLE, content
 from benchmarks.report.overview import BADGE, PICTURE, overview
 from benchmarks.report.table import as_csv
 from benchmarks.study.result_file import load_study
@@ -99,9 +100,9 @@ def write_comparison(first: Path, second: Path, folder: Path) -> str:
     when = "; ".join(
         f"{name}: {measured(one)}" for name, one in zip("AB", found.results, strict=True)
     )
-    page = html_page.render(TITLE, when, sections, opening)
+    page = html_page.render(COMPARED, when, sections, opening)
     drawn = picture(opening.plot.chart)
-    write_text(folder / "comparison.md", markdown(TITLE, when, sections, opening))
+    write_text(folder / "comparison.md", markdown(COMPARED, when, sections, opening))
     write_text(folder / "comparison.html", page)
     write_text(folder / opening.picture, drawn)
     return f"{folder / 'comparison.html'}, comparison.md, {opening.picture}"
@@ -123,9 +124,9 @@ def write_report(results_file: Path, folder: Path, *, study: Path | None = None)
     repeated = load_study(study) if study is not None else study_of_the_same(results)
     sections = content(results, repeated, _sheets(results_file, results))
     first, when = overview(results), measured(results)
-    page = html_page.render(title(results), when, sections, first)
+    page = html_page.render(TITLE, when, sections, first)
     drawn = picture(first.plot.chart)
-    write_text(folder / "report.md", markdown(title(results), when, sections, first))
+    write_text(folder / "report.md", markdown(TITLE, when, sections, first))
     write_text(folder / "index.html", page)
     write_text(folder / PICTURE, drawn)
     write_text(folder / BADGE, badge(results))

@@ -19,6 +19,7 @@ from benchmarks.report.sections.measures import measures_section
 from benchmarks.report.sections.repeated import repeated_section
 from benchmarks.report.sections.speed import speed_section
 
+TITLE = "Does the gain of deep mutual learning (DML) survive deployment?"
 SHOWN_FAILURES = 20
 
 
@@ -43,11 +44,6 @@ def content(
         sections.append(_unreadable(results))
     sections.append(_conditions(results, study))
     return sections
-
-
-def title(results: Mapping[str, Any]) -> str:
-    """The page's heading."""
-    return "Does the gain of deep mutual learning (DML) survive deployment?"
 
 
 def _sure(results: Mapping[str, Any], study: Mapping[str, Any] | None) -> Section:
