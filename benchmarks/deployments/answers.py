@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -18,13 +19,13 @@ from infer.clips.spec import ClipSpec
 from infer.runtimes.base import Runtime
 from infer.runtimes.open import open_runtime
 from infer.system.errors import BackendUnavailable, ClipDuetError
-from train.data.dataset import ClipDataset
 from train.data.lists import Sample
 from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
 
 CACHE_BYTES = 2**30  # decoded clips are kept between cells when they fit in this
 BATCH = 8
 
+Dataset = TypeVar("Dataset", bound=ListedClips)
 Bundles = Mapping[str, Sequence[Bundle]]  # by model: one of every trained pair
 
 
@@ -76,15 +77,19 @@ def check_bundles(bundles: Bundles) -> None:
 
 
 def shared_datasets(
-    bundles: Bundles, samples: Sequence[Sample], suffix: str
-) -> dict[ClipSpec, ClipDataset]:
-    """One dataset for all models that see the same pixels, so that clips decode once."""
-    made: dict[ClipSpec, ClipDataset] = {}
+    bundles: Bundles, samples: Sequence[Sample], make: Callable[..., Dataset]
+) -> dict[ClipSpec, Dataset]:
+    """One dataset for all models that see the same pixels, so that clips decode once.
+
+    Args:
+        bundles: by model.
+        samples: the clips.
+        make: from a spec and `cache`, whether to keep decoded clips, to the samples' dataset.
+    """
+    made: dict[ClipSpec, Dataset] = {}
     for spec in {bundle.spec: None for model in MODELS for bundle in bundles[model]}:
         size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
-        made[spec] = ClipDataset(
-            samples, spec, train=False, suffix=suffix, cache=size <= CACHE_BYTES
-        )
+        made[spec] = make(spec, cache=size <= CACHE_BYTES)
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,7 @@ class Listed:
 
     def pairs(self, bundles: Bundles) -> list[dict[str, Any]]:
         """The bundles of each pair; of folds those of the first stand for a seed."""
-        step = 1 if self.folds is None else self.folds.number
-        return [
-            {model: bundle_record(bundles[model][place]) for model in MODELS}
-            for place in range(0, len(bundles["student"]), step)
-        ]
+        return _bundle_rows(bundles)[:: 1 if self.folds is None else self.folds.number]
 
     def dataset(self, spec: ClipSpec) -> ClipDataset:
         """All clips, sampled and preprocessed by a spec of the bundles."""
@@ -69,13 +66,18 @@ class Listed:
         if self.folds is None:
             return {}
         number = self.folds.number
-        every = [
-            {model: bundle_record(bundles[model][place]) for model in MODELS}
-            for place in range(len(bundles["student"]))
-        ]
+        every = _bundle_rows(bundles)
         rows = [every[start : start + number] for start in range(0, len(every), number)]
         own = {key: self.folds.record[key] for key in ("seed", "val_share", "groups", "lists")}
         return {"folds": {"number": number, **own, "bundles": rows}}
+
+
+def _bundle_rows(bundles: Bundles) -> list[dict[str, Any]]:
+    """Of each baseline and its student."""
+    return [
+        {model: bundle_record(bundles[model][place]) for model in MODELS}
+        for place in range(len(bundles["student"]))
+    ]
 
 
 def read_listed(options: argparse.Namespace, bundles: Bundles) -> Listed:
@@ -115,8 +117,9 @@ def as_they_are(listed: Listed, cache: Path, *, threads: int) -> See[ClipDataset
     def see(
         bundles: Bundles, samples: Sequence[Sample]
     ) -> tuple[Mapping[ClipSpec, ClipDataset], Any]:
+        make = partial(ClipDataset, samples, train=False, suffix=listed.suffix)
         kept = gate_cache(cache, samples, threads=threads)
-        return shared_datasets(bundles, samples, listed.suffix), kept
+        return shared_datasets(bundles, samples, make), kept
 
     return see
 

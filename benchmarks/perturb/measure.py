@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ import numpy as np
 from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.common.result_file import header, shown_path
-from benchmarks.deployments.accuracy import MODELS, answers_of, is_same_network
+from benchmarks.deployments.accuracy import MODELS, answers_of
 from benchmarks.deployments.answer_cache import AnswerCache, gate_cache
-from benchmarks.deployments.answers import CACHE_BYTES, Answered, Bundles, check_bundles
+from benchmarks.deployments.answers import Answered, Bundles, check_bundles, shared_datasets
 from benchmarks.deployments.deployment import Choice, Deployment, choose_deployments
 from benchmarks.deployments.fold_answers import Clips, See
-from benchmarks.deployments.logits import logits_key
 from benchmarks.gate.listed_clips import Listed, answer_listed, as_they_are, read_listed
 from benchmarks.gate.options import load_bundles
-from benchmarks.gate.results.records import choice_record, data_record
+from benchmarks.gate.results.records import (
+    choice_record,
+    data_record,
+    logits_of,
+    same_networks,
+)
 from benchmarks.gate.verdict import Rule
 from benchmarks.perturb.cameras import CLEAN, PERTURBATIONS
 from benchmarks.perturb.clips import PerturbedClips, subset
@@ -81,8 +86,7 @@ def measure(
     see = as_they_are(clips, cache, threads=options.threads)
     asked = choice.cells if options.cells else ()
     clean = _answers(CLEAN, clips, bundles, choice.cells, see, options, asked)
-    answered, logits = {CLEAN: clean}, Logits()
-    _collect(logits, CLEAN, clean)
+    answered = {CLEAN: clean}
     cells = [cell for cell in choice.cells if cell.key in clean.seen["student"]]
     problems: dict[str, str] = {}
     for number, name in enumerate(names, start=1):
@@ -94,7 +98,6 @@ def measure(
             problems[name] = str(error)
             log.warning(f"{PERTURBATIONS[name].title} is left out: {error}")
             continue
-        _collect(logits, name, answered[name])
         seconds = time.perf_counter() - begun
         log.info(f"{number}/{len(names)} {PERTURBATIONS[name].title}: {seconds:.0f} s")
     example = clean.seen["student"][choice.reference.key][0]
@@ -130,6 +133,11 @@ def measure(
             name: _record(name, answered.get(name), clean, choice, clips.root, problem)
             for name, problem in {CLEAN: None, **dict.fromkeys(names), **problems}.items()
         },
+    }
+    logits = {
+        f"{name}/{key}": table
+        for name, one in answered.items()
+        for key, table in logits_of(one).items()
     }
     return {**results, "rows": rows_of(results)}, logits
 
@@ -178,13 +186,10 @@ def _perturbed(
     def see(
         bundles: Bundles, samples: Sequence[Sample]
     ) -> tuple[dict[ClipSpec, PerturbedClips], AnswerCache]:
-        datasets: dict[ClipSpec, PerturbedClips] = {}
-        for spec in {bundle.spec: None for model in MODELS for bundle in bundles[model]}:
-            size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
-            datasets[spec] = PerturbedClips(
-                samples, spec, name=name, seed=options.seed, root=clips.root,
-                suffix=clips.suffix, cache=size <= CACHE_BYTES,
-            )  # fmt: skip
+        make = partial(
+            PerturbedClips, samples, name=name, seed=options.seed, root=clips.root,
+            suffix=clips.suffix,
+        )  # fmt: skip
         kept = gate_cache(
             cache,
             samples,
@@ -192,16 +197,9 @@ def _perturbed(
             perturbation=[name, PERTURBATIONS[name].about, options.seed],
             drawn_by=[shown_path(sample.path, clips.root) for sample in samples],
         )
-        return datasets, kept
+        return shared_datasets(bundles, samples, make), kept
 
     return see
-
-
-def _collect(logits: Logits, name: str, answered: Answered) -> None:
-    for model, cells in answered.seen.items():
-        for cell, pairs in cells.items():
-            for pair, one in enumerate(pairs):
-                logits[f"{name}/{logits_key(model, pair, cell)}"] = one.logits
 
 
 def _record(
@@ -228,7 +226,7 @@ def _record(
     reference = choice.reference.key
     unread = dict(clean.seen["student"][reference][0].failed)
     seen = answered.seen["student"][reference][0]
-    keys = [cell.key for cell in choice.cells if cell.key in answered.seen["student"]]
+    cells = [cell for cell in choice.cells if cell.key in answered.seen["student"]]
     return {
         **record,
         "failed": [
@@ -237,28 +235,15 @@ def _record(
             if path not in unread
         ],
         "broken": [asdict(one) for one in answered.broken],
-        "same": [
-            cell.key
-            for cell in choice.cells
-            if cell.key in keys and _same(answered, cell, reference)
-        ],
+        "same": same_networks(cells, answered, reference),
         "predictions": {
             model: {
-                key: [
+                cell.key: [
                     answers_of(one.logits, one.labels).predictions.tolist()
-                    for one in answered.seen[model][key]
+                    for one in answered.seen[model][cell.key]
                 ]
-                for key in keys
+                for cell in cells
             }
             for model in MODELS
         },
     }
-
-
-def _same(answered: Answered, cell: Deployment, reference: str) -> bool:
-    """Whether a deployment computes what the reference computes, to rounding, in every model."""
-    return all(
-        is_same_network(cell, base.logits, own.logits)
-        for cells in answered.seen.values()
-        for base, own in zip(cells[reference], cells[cell.key], strict=True)
-    )

@@ -48,15 +48,6 @@ def cell_rows(
     """
     seen, reference = answered.seen, cells[0].key
     labels = seen["student"][reference][0].labels
-    same = [
-        cell.key
-        for cell in cells
-        if all(
-            is_same_network(cell, base.logits, own.logits)
-            for model in MODELS
-            for base, own in zip(seen[model][reference], seen[model][cell.key], strict=True)
-        )
-    ]
     rows = compare_cells(
         labels,
         len(bundles["student"][0].classes),
@@ -70,7 +61,7 @@ def cell_rows(
         reference=reference,
         rule=rule,
         bootstrap=bootstrap,
-        same=same,
+        same=same_networks(cells, answered, reference),
     )
     for row, cell in zip(rows, cells, strict=True):
         for model in MODELS:
@@ -89,6 +80,19 @@ def cell_rows(
     for row in rows[1:]:
         apply_conditions(row, require or {})
     return rows
+
+
+def same_networks(cells: Sequence[Deployment], answered: Answered, reference: str) -> list[str]:
+    """Those that compute what the reference computes, to rounding, in every model."""
+    return [
+        cell.key
+        for cell in cells
+        if all(
+            is_same_network(cell, base.logits, own.logits)
+            for seen in answered.seen.values()
+            for base, own in zip(seen[reference], seen[cell.key], strict=True)
+        )
+    ]
 
 
 def _logits_record(base: Sequence[Evaluation], own: Sequence[Evaluation]) -> dict[str, Any]:
