@@ -36,16 +36,10 @@ def pool_seeds(
         cells: keys of `cells` to pool.
         bootstrap: settings of the resampling.
     """
-    by_key = {(run["role"], run["seed"]): run for run in runs}
     per_seed: dict[str, Any] = {}
     pooled: dict[str, Any] = {}
     for cell in cells:
-        right = {
-            role: np.stack(
-                [correct_of_answers(by_key[role, seed]["cells"][cell]) for seed in seeds]
-            )
-            for role in ROLES
-        }
+        right = _right(runs, seeds, cell)
         per_seed[cell] = [
             _one_seed(seed, right["baseline"][row], right["student"][row], bootstrap)
             for row, seed in enumerate(seeds)
@@ -80,11 +74,7 @@ def by_class(
 
     A class without test clips is left out.
     """
-    by_key = {(run["role"], run["seed"]): run for run in runs}
-    right = {
-        role: np.stack([correct_of_answers(by_key[role, seed]["cells"][cell]) for seed in seeds])
-        for role in ROLES
-    }
+    right = _right(runs, seeds, cell)
     found = []
     for label, name in enumerate(names):
         of_it = np.asarray(labels) == label
@@ -109,23 +99,29 @@ def by_class(
 def per_fold(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """By cell, what each pair, that is seed and fold, has right of the clips that it tests."""
     fold = np.asarray(study["data"]["fold"])
-    runs = {(run["role"], run["seed"]): run for run in study["runs"]}
     found: dict[str, list[dict[str, Any]]] = {}
     for cell in study["cells"]:
         found[cell] = []
-        for seed in study["seeds"]:
+        right = _right(study["runs"], study["seeds"], cell)
+        for place, seed in enumerate(study["seeds"]):
             for number in sorted(set(fold.tolist())):
-                shares = {
-                    role: float(
-                        correct_of_answers(runs[role, seed]["cells"][cell])[fold == number].mean()
-                    )
-                    for role in ROLES
-                }
+                shares = {role: float(right[role][place, fold == number].mean()) for role in ROLES}
                 gain = shares["student"] - shares["baseline"]
                 tested = int((fold == number).sum())
                 row = {"seed": seed, "fold": number, "clips": tested, **shares, "gain": gain}
                 found[cell].append(row)
     return found
+
+
+def _right(
+    runs: Sequence[Mapping[str, Any]], seeds: Sequence[int], cell: str
+) -> dict[str, np.ndarray]:
+    """What is right in a cell by role, bool [seeds, clips]."""
+    by_key = {(run["role"], run["seed"]): run for run in runs}
+    return {
+        role: np.stack([correct_of_answers(by_key[role, seed]["cells"][cell]) for seed in seeds])
+        for role in ROLES
+    }
 
 
 def correct_of_answers(answers: Mapping[str, Any]) -> np.ndarray:
