@@ -36,7 +36,6 @@ from benchmarks.gate.options import (
     add_deployments,
     add_exit,
     add_models,
-    add_resamples,
     add_rule,
     add_work,
     clips_problems,
@@ -56,6 +55,7 @@ from benchmarks.gate.verdict import Rule
 from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
 from benchmarks.perturb.conditions import CONDITIONS as PERTURBED
 from benchmarks.perturb.run import measure_into, problems_beside_gate, verdict_status
+from benchmarks.stats.options import add_resamples
 from benchmarks.stats.resample import Bootstrap, settings_of
 from benchmarks.timing.costs import Timing, time_all
 from export import option_limits as limits

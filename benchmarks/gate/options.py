@@ -11,7 +11,6 @@ from benchmarks.common import machine
 from benchmarks.common.errors import BenchmarkError
 from benchmarks.deployments.accuracy import MODELS
 from benchmarks.gate.verdict import FAIL, UNCLEAR
-from benchmarks.stats import paired
 from export.option_limits import refuse
 from infer.bundle.bundle import Bundle
 from infer.containers.decoder import decoder_warning, installed
@@ -131,13 +130,6 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--threads", type=int, default=machine.cpu_count(), help="threads of each runtime")
     add("--workers", type=int, default=2, help="threads that decode")
-
-
-def add_resamples(parser: argparse.ArgumentParser) -> None:
-    """`--resamples`."""
-    parser.add_argument(
-        "--resamples", type=int, default=paired.RESAMPLES, help="bootstrap resamples"
-    )
 
 
 def _commas(text: str) -> list[str]:

@@ -20,7 +20,6 @@ from benchmarks.gate.options import (
     add_deployments,
     add_exit,
     add_models,
-    add_resamples,
     add_rule,
     add_work,
     clips_problems,
@@ -31,6 +30,7 @@ from benchmarks.gate.options import (
 from benchmarks.perturb.cameras import ALL, PERTURBATIONS, chosen_names
 from benchmarks.perturb.conditions import parse_requirements
 from benchmarks.perturb.run import RESULT, measure_into, verdict_status
+from benchmarks.stats.options import add_resamples
 from export import option_limits as limits
 from infer.command.parser import Parser
 from infer.command.runner import command, run_and_exit

@@ -7,9 +7,14 @@ import argparse
 from benchmarks.stats.resample import LEVEL, RESAMPLES, Bootstrap
 
 
+def add_resamples(parser: argparse.ArgumentParser) -> None:
+    """`--resamples`."""
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
+
+
 def add_resampling(parser: argparse.ArgumentParser) -> None:
     """`--resamples` and `--bootstrap-seed`."""
-    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="bootstrap resamples")
+    add_resamples(parser)
     parser.add_argument("--bootstrap-seed", type=int, default=0, help="seed of the resampling")
 
 
