@@ -110,7 +110,6 @@ def measure_clip(
     frames: int,
     repetitions: int,
     rng: np.random.Generator,
-    clock: Callable[[], float] = time.process_time,
 ) -> dict[str, Any]:
     """Compare and time the readers on one file, in turns, each turn in an order of its own.
 
@@ -120,7 +119,6 @@ def measure_clip(
         frames: how many are read, uniformly.
         repetitions: turns; 0 compares only.
         rng: of the orders.
-        clock: seconds of CPU time of this process.
 
     Returns:
         JSON-ready. `decoded` counts frames that were decoded; `difference` is the largest one of
@@ -143,9 +141,9 @@ def measure_clip(
     names = list(timed)
     for _ in range(repetitions):
         for place in rng.permutation(len(names)):
-            start = clock()
+            start = time.process_time()
             timed[names[place]](path, wanted)
-            seconds[names[place]].append(clock() - start)
+            seconds[names[place]].append(time.process_time() - start)
     return {
         "clip": path.name,
         "codec": full.codec,

@@ -6,6 +6,7 @@ result files call it a cell.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -116,7 +117,8 @@ def choose_deployments(
     known = {status.backend: status for status in statuses(tried)}
     there = {name: _shared(bundles, name) for name, status in known.items() if status.runs}
     problems = _problems(named, known)
-    problems += [f"{key} is named more than once" for key in _twice(backends or cells)]
+    given = Counter(backends or cells)
+    problems += [f"{key} is named more than once" for key, count in given.items() if count > 1]
     left_out: list[SkippedDeployment] = []
     if wanted:
         problems += [
@@ -159,10 +161,6 @@ def _problems(names: Sequence[str], known: Mapping[str, Status]) -> list[str]:
             remedy = f"; try: {status.remedy}" if status.remedy else ""
             problems.append(f"{name} cannot run here: {status.reason}{remedy}")
     return problems
-
-
-def _twice(names: Sequence[str]) -> list[str]:
-    return [name for name in dict.fromkeys(names) if list(names).count(name) > 1]
 
 
 def _reference(
