@@ -80,7 +80,8 @@ def compare_filters(options: argparse.Namespace) -> dict[str, Any]:
         places = np.linspace(0, len(samples) - 1, options.count).round().astype(int)
         samples = [samples[place] for place in places]
     network = _Network(cfg, options.checkpoint) if options.checkpoint else None
-    gaps = {name: _Gap() for name in OTHERS}
+    # How many values of all pixels differ by how much.
+    counts = {name: np.zeros(LEVELS, np.int64) for name in OTHERS}
     answers: dict[str, list[np.ndarray]] = {name: [] for name in (REFERENCE, *OTHERS)}
     labels, failed, sizes = [], [], set()
     for sample in tqdm(samples, desc="clips", unit="clip", disable=not can_redraw(sys.stderr)):
@@ -91,8 +92,9 @@ def compare_filters(options: argparse.Namespace) -> dict[str, Any]:
             continue
         sizes.add(size)
         labels.append(sample.label)
-        for name, gap in gaps.items():
-            gap.add(clips[name], clips[REFERENCE])
+        for name in OTHERS:
+            difference = np.abs(clips[name].astype(np.int16) - clips[REFERENCE])
+            counts[name] += np.bincount(difference.ravel(), minlength=LEVELS)
         if network is not None:
             for name, found in clips.items():
                 answers[name].append(network.logits(found))
@@ -109,7 +111,7 @@ def compare_filters(options: argparse.Namespace) -> dict[str, Any]:
         "failed": failed,
         "frame_sizes": sorted(f"{width}x{height}" for width, height in sizes),
         "preprocess": spec.to_dict()["preprocess"],
-        "pixels": {name: gap.to_dict() for name, gap in gaps.items()},
+        "pixels": {name: _gap(one) for name, one in counts.items()},
     }
     if network is not None:
         result["network"] = _compare(answers, np.array(labels))
@@ -140,25 +142,16 @@ def summary_lines(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-class _Gap:
-    """Absolute differences of pixels, counted by their size."""
-
-    def __init__(self) -> None:
-        self._counts = np.zeros(LEVELS, np.int64)
-
-    def add(self, found: Frames, reference: Frames) -> None:
-        difference = np.abs(found.astype(np.int16) - reference)
-        self._counts += np.bincount(difference.ravel(), minlength=LEVELS)
-
-    def to_dict(self) -> dict[str, Any]:
-        total = int(self._counts.sum())
-        share = np.cumsum(self._counts) / total
-        return {
-            "mean": float((self._counts * np.arange(LEVELS)).sum() / total),
-            "p99": int(np.searchsorted(share, 0.99)),
-            "largest": int(np.flatnonzero(self._counts)[-1]),
-            "equal": float(share[0]),
-        }
+def _gap(counts: np.ndarray) -> dict[str, Any]:
+    """What is told of absolute differences of pixels, counted by their size."""
+    total = int(counts.sum())
+    share = np.cumsum(counts) / total
+    return {
+        "mean": float((counts * np.arange(LEVELS)).sum() / total),
+        "p99": int(np.searchsorted(share, 0.99)),
+        "largest": int(np.flatnonzero(counts)[-1]),
+        "equal": float(share[0]),
+    }
 
 
 class _Network:
