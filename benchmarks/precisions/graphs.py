@@ -176,31 +176,25 @@ def _goal_graphs(network: StudyRun, fp32: Path, options: argparse.Namespace) -> 
     from export.int8.quantize import KEEP_FLOAT, calibrate
 
     how = Int8(KEEP_FLOAT, False, Goal(options.goal), MOST, options.threads)
-    made: dict[str, Path] = {}
-    calibrated = calibration = checks = None
-    for kind in KINDS:
-        target = goal_graph(network, options.goal, kind)
-        record = target.with_suffix(".json")
-        if record.is_file():
-            if target.is_file():
-                made[f"goal.{kind}"] = target
-            continue
-        if calibrated is None or calibration is None or checks is None:
-            calibration = selection.calibration(network.cfg, count=options.calibration_clips)
-            checks = selection.verification(network.cfg, count=0, parity=1)
-            calibrated = calibrate(fp32, calibration.clips, threads=options.threads)
+    targets = {kind: goal_graph(network, options.goal, kind) for kind in KINDS}
+    records = {kind: target.with_suffix(".json") for kind, target in targets.items()}
+    lacking = [kind for kind in KINDS if not records[kind].is_file()]
+    if lacking:
+        calibration = selection.calibration(network.cfg, count=options.calibration_clips)
+        checks = selection.verification(network.cfg, count=0, parity=1)
+        calibrated = calibrate(fp32, calibration.clips, threads=options.threads)
+    for kind in lacking:
         try:
             with silenced("export.int8"):
                 found = write_int8(
-                    calibrated, target, how, activations=kind, calibration=calibration,
+                    calibrated, targets[kind], how, activations=kind, calibration=calibration,
                     dataset=checks.dataset,
                 )  # fmt: skip
-            made[f"goal.{kind}"] = target
         except GoalError as error:
-            target.unlink(missing_ok=True)
+            targets[kind].unlink(missing_ok=True)
             found = {"missed": str(error).splitlines()[0]}
-        write_text(record, dump(found))
-    return made
+        write_text(records[kind], dump(found))
+    return {f"goal.{kind}": target for kind, target in targets.items() if target.is_file()}
 
 
 def goal_graph(network: StudyRun, goal: float, kind: str) -> Path:
