@@ -37,11 +37,6 @@ from benchmarks.stats.evidence import Evidence, evidence, need_to_tell
 from benchmarks.stats.need import NO_NEED, Need, easiest, hardest
 from benchmarks.stats.resample import LEVEL, Interval, Resampled
 
-__all__ = [
-    "CHANGE", "FAIL", "GAIN", "NO_GAIN_LEVEL", "PASS", "REFERENCE", "UNCLEAR", "Evidence", "Rule",
-    "decide", "evidence", "judge", "retained_weights", "verdict",
-]  # fmt: skip
-
 PASS, FAIL, UNCLEAR, REFERENCE = "pass", "fail", "unclear", "reference"
 
 NO_GAIN_LEVEL = 0.999

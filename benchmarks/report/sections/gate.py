@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.gate.results.summary import latencies
 from benchmarks.gate.sentences import explanations
 from benchmarks.gate.sentences.grouped_verdicts import grouped_sentences
 from benchmarks.gate.verdict import REFERENCE, reference_row
@@ -33,7 +34,7 @@ def accuracy_against_latency(results: Results) -> Plot:
     """The student's accuracy in each deployment over its end-to-end latency."""
     whole = reference_row(results)
     base = whole["student"]["top1"]["point"]
-    latency = {row["cell"]: row["stages"]["total"] for row in results["speed"]["cells"]}
+    latency = latencies(results)
     points = []
     for row in results["cells"]:
         found = row["verdict"]
@@ -71,11 +72,10 @@ def _legend(results: Results) -> list[tuple[str, str]]:
 
 
 def _table(results: Results) -> Table:
-    speed = results["speed"]
-    timed = {row["cell"]: row for row in speed["cells"]} if speed else {}
+    latency = latencies(results)
     heads = ["deployment", "verdict", "baseline", "student", "gain", "gain retained"]
     heads += ["delta top-1"]
-    heads += ["end-to-end latency, ms"] if speed else []
+    heads += ["end-to-end latency, ms"] if latency else []
     rows: list[list[str | Badge]] = []
     for row in results["cells"]:
         found, left = row["verdict"], row["gain_left"]
@@ -87,8 +87,8 @@ def _table(results: Results) -> Table:
             numbers.retained(left["share"] if left["meaningful"] else None),
             numbers.interval(found["change"]) if "change" in found else numbers.NONE,
         ]
-        if speed:
-            line.append(numbers.milliseconds(timed[row["cell"]]["stages"]["total"]["p50"]))
+        if latency:
+            line.append(numbers.milliseconds(latency[row["cell"]]["p50"]))
         rows.append(line)
     for one in results["broken"]:
         name = numbers.cell_name(one["cell"])
