@@ -8,7 +8,7 @@ Student's t over pairs, as in the gate.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,20 +27,6 @@ Predictions = Mapping[str, Mapping[str, Mapping[str, Sequence[Sequence[int]]]]]
 
 GAIN = (-1.0, 1.0)
 CHANGE_OF_GAIN = (1.0, -1.0, -1.0, 1.0)
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """Right and wrong answers of everything, resampled together."""
-
-    drawn: Resampled
-    place: Mapping[tuple[str, str, str], int]
-
-    def of(self, *names: tuple[str, str]) -> Resampled:
-        """Those of some perturbations and cells, the baseline's and then the student's of each."""
-        chosen = [self.place[name, model, cell] for name, cell in names for model in MODELS]
-        drawn = self.drawn
-        return replace(drawn, table=drawn.table[chosen], draws=drawn.draws[:, chosen])
 
 
 def figures(
@@ -72,7 +58,13 @@ def figures(
         for cell, given in cells.items()
     }
     drawn = paired.resampled(list(right.values()), **bootstrap)
-    tables = _Tables(drawn, {key: place for place, key in enumerate(right)})
+    places = {key: number for number, key in enumerate(right)}
+
+    def of(*names: tuple[str, str]) -> Resampled:
+        """Those of some perturbations and cells, the baseline's and then the student's of each."""
+        chosen = [places[name, model, cell] for name, cell in names for model in MODELS]
+        return replace(drawn, table=drawn.table[chosen], draws=drawn.draws[:, chosen])
+
     rows = []
     for name, models in answers.items():
         first, second = (right[name, model, reference] for model in MODELS)
@@ -80,7 +72,7 @@ def figures(
         # Of the retained gain the gate's verdict, by its own notion of a gain.
         gain_is_real = bool(whole["distinguishable"] and whole["point"] > 0)
         for cell in models["student"]:
-            both = tables.of((name, cell))
+            both = of((name, cell))
             row: dict[str, Any] = {
                 "perturbation": name,
                 "cell": cell,
@@ -89,8 +81,8 @@ def figures(
             }
             for place, model in enumerate(MODELS):
                 row[model] = {"top1": float(both.table[place].mean()), "change": None}
-            if name != CLEAN and (CLEAN, "student", cell) in tables.place:
-                four = tables.of((CLEAN, cell), (name, cell))
+            if name != CLEAN and (CLEAN, "student", cell) in places:
+                four = of((CLEAN, cell), (name, cell))
                 row["gain_change"] = widest(four, CHANGE_OF_GAIN).to_dict()
                 for place, model in enumerate(MODELS):
                     weights = np.zeros(4)
@@ -99,7 +91,7 @@ def figures(
             if cell == reference:
                 row["collapsed"] = collapses(models, cell, truth)
             else:
-                four = tables.of((name, reference), (name, cell))
+                four = of((name, reference), (name, cell))
                 share = retained_share(four, same=cell in same.get(name, ()))
                 row["retained"] = None if share is None or not gain_is_real else share.to_dict()
                 row["verdict"] = cell_verdict(
