@@ -14,11 +14,7 @@ def real_sentences(found: Mapping[str, Any]) -> list[str]:
     """A sentence a set, and two about all of them."""
     said = [_set_sentence(one["set"], one, found["reference"]) for one in found["sets"]]
     said.append(_set_sentence("All sets together", found["pooled"], found["reference"]))
-    return said + [
-        _retained_sentence(cell, row)
-        for cell, row in found["pooled"]["by_cell"].items()
-        if cell != found["reference"]
-    ]
+    return said + _retained_sentences(found)
 
 
 def real_sections(found: Mapping[str, Any]) -> list[Section]:
@@ -30,11 +26,7 @@ def real_sections(found: Mapping[str, Any]) -> list[Section]:
         "set is a stratum: resamples draw seeds and, within each set, whole groups of its clips; "
         "no interval is narrower than Student's t over the groups. "
         "The interval across seeds is Student's t over the seeds' gains.",
-        *(
-            _retained_sentence(cell, row)
-            for cell, row in found["pooled"]["by_cell"].items()
-            if cell != found["reference"]
-        ),
+        *_retained_sentences(found),
         f"A deployment passes where it is shown that at least {keep:g} % of a significant gain is "
         f"retained, or that the student loses less than {margin:g} points and not that less of "
         "the gain is left.",
@@ -118,16 +110,21 @@ def _set_sentence(name: str, one: Mapping[str, Any], reference: str) -> str:
     return text + "."
 
 
-def _retained_sentence(cell: str, row: Mapping[str, Any]) -> str:
-    lost = numbers.interval(row["verdict"]["change"])
-    text = f"{numbers.cell_name(cell)}, all sets: {VERDICTS[row['verdict']['verdict']]}; "
-    if row["collapsed"]:
-        text += f"a model or a class collapsed in {numbers.joined(row['collapsed'])}; "
-    if row["meaningful"] and row["retained"] is not None:
-        text += f"gain retained: {numbers.retained(row['retained'])}; "
-    else:
-        text += "there is no significant gain to name a share of; "
-    return text + f"the student's top-1 changes by {lost} points."
+def _retained_sentences(found: Mapping[str, Any]) -> list[str]:
+    said = []
+    for cell, row in found["pooled"]["by_cell"].items():
+        if cell == found["reference"]:
+            continue
+        lost = numbers.interval(row["verdict"]["change"])
+        text = f"{numbers.cell_name(cell)}, all sets: {VERDICTS[row['verdict']['verdict']]}; "
+        if row["collapsed"]:
+            text += f"a model or a class collapsed in {numbers.joined(row['collapsed'])}; "
+        if row["meaningful"] and row["retained"] is not None:
+            text += f"gain retained: {numbers.retained(row['retained'])}; "
+        else:
+            text += "there is no significant gain to name a share of; "
+        said.append(text + f"the student's top-1 changes by {lost} points.")
+    return said
 
 
 def _deployments(name: str, one: Mapping[str, Any]) -> Table:
