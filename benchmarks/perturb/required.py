@@ -11,6 +11,7 @@ from benchmarks.pages import numbers
 from benchmarks.pages.parts import Badge, Table
 from benchmarks.perturb.cameras import CLEAN
 from benchmarks.perturb.conditions import CONDITIONS
+from infer.system.terminal import counted
 
 Results = Mapping[str, Any]
 Row = Mapping[str, Any]
@@ -59,8 +60,8 @@ def under_which(
 ) -> str:
     """Under how many perturbations the first of the words is found, and the names of the others."""
     first, *others = words
-    kinds = "perturbation" if len(found) == 1 else "perturbations"
-    text = f"{[one for _, one in found].count(first)} of {len(found)} {kinds}"
+    met = [one for _, one in found].count(first)
+    text = f"{met} of {counted(len(found), 'perturbation')}"
     said = []
     for other in others:
         names = [title_of(row, results) for row, one in found if one == other]

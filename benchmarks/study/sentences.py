@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.pages.numbers import NOT_DISTINGUISHABLE, cell_name, level, percent, points, span
+from infer.system.terminal import counted
 
 
 def study_sentence(study: Mapping[str, Any], cell: str) -> str:
@@ -13,7 +14,7 @@ def study_sentence(study: Mapping[str, Any], cell: str) -> str:
     pooled, seeds = study["pooled"][cell], len(study["seeds"])
     gain = pooled["crossed"]
     text = (
-        f"Over {seeds} {'seed' if seeds == 1 else 'seeds'} and {study['data']['listed']} clips, "
+        f"Over {counted(seeds, 'seed')} and {study['data']['listed']} clips, "
         f"in {cell_name(cell)}, the mean gain of the DML student is {points(gain['point'])} points "
         f"({level(gain)} interval {span(gain)})"
     )

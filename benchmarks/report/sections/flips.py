@@ -9,6 +9,7 @@ from benchmarks.gate.flipped_clips import LOST, FlippedClip, Flips, Network, She
 from benchmarks.pages import numbers
 from benchmarks.pages.parts import Gallery, Section, Sheet
 from infer.clips.jpeg import data_uri
+from infer.system.terminal import counted
 
 Results = Mapping[str, Any]
 
@@ -41,7 +42,7 @@ def flips_section(results: Results, sheets: Sheets | str) -> Section:
 def _gallery(results: Results, kind: Flips, pictures: Mapping[int, bytes]) -> Gallery:
     way = "right to wrong" if kind.way == LOST else "wrong to right"
     shown = len(kind.shown)
-    count = f"{kind.clips} {'clip' if kind.clips == 1 else 'clips'}"
+    count = counted(kind.clips, "clip")
     if shown < kind.clips:
         count += f", {shown} shown"
     return Gallery(

@@ -11,6 +11,7 @@ from benchmarks.pages.parts import Plot, Section, Table
 from benchmarks.report.sections.gate import accuracy_against_latency
 from benchmarks.timing.latency import ratio_words
 from benchmarks.timing.stages import PREPROCESS, RANK, READ, STAGES, TOTAL
+from infer.system.terminal import counted
 
 BUSY = 0.1  # share of the cores that others may use before times are doubtful
 FEW = 100  # calls below which a p99 is little more than the slowest call
@@ -22,12 +23,12 @@ MOST = 0.5  # share of the latency from which on a stage dominates it
 def speed_section(results: Mapping[str, Any]) -> Section:
     """Sentences, plots and tables about speed and memory."""
     speed, given = results["speed"], results["conditions"]
-    threads = f"{given['threads']} {'thread' if given['threads'] == 1 else 'threads'}"
     sentences = _reading(speed)
     sentences.append(
         "End-to-end latency is the time from a video file to its label, one clip at a time. All "
         "deployments of the student were timed in one run, in turns of random order, with "
-        f"{threads} each. The spread is that of {given['repetitions']} repetitions."
+        f"{counted(given['threads'], 'thread')} each. The spread is that of "
+        f"{given['repetitions']} repetitions."
     )
     others, cores = speed["cores_of_others"], given["machine"]["cores"]
     if others is not None and others > BUSY * cores:
