@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.int8.graph_index import GraphIndex
 from export.int8.placement import FUSED, MOVES
+from export.network.graph_index import GraphIndex
 from export.network.watched import groups, watch
 from infer.system.errors import ClipDuetError
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.int8.graph_index import GraphIndex, drop_unused
+from export.network.graph_index import GraphIndex, drop_unused
 
 if TYPE_CHECKING:
     import onnx

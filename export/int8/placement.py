@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any, Literal
 
-from export.int8.graph_index import GraphIndex
 from export.int8.ranges import Range
+from export.network.graph_index import GraphIndex
 
 Activations = Literal["uint8", "int8"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.int8.graph_index import GraphIndex, drop_unused
 from export.int8.placement import Activations, asked, placed, shared
 from export.int8.ranges import Range
+from export.network.graph_index import GraphIndex, replace_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -156,7 +156,4 @@ class _Writer:
             nodes.append(node)
             for name in node.output:
                 nodes += after.get(name, [])
-        copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
-        del self._target.node[:]
-        self._target.node.extend(copies)
-        drop_unused(self._target)
+        replace_nodes(self._target, nodes)

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from export.int8.graph_index import GraphIndex
 from export.int8.means import widen_means
 from export.int8.pads import pad_bytes
 from export.int8.placement import Activations, asked, gates
 from export.int8.qdq import insert
 from export.int8.ranges import Calibrator, Histogram, Range, collect
 from export.network.captured_output import ConversionError
+from export.network.graph_index import GraphIndex
 from export.option_limits import refuse
 from infer.system.errors import ClipDuetError
 

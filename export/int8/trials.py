@@ -10,11 +10,11 @@ import onnx
 
 from export.int8.defaults import Goal
 from export.int8.goal import Score, score, temperature_of
-from export.int8.graph_index import GraphIndex
 from export.int8.placement import Activations, asked
 from export.int8.quantize import KEEP_FLOAT, Calibrated, kept_in_float, quantize
 from export.int8.search import SearchResult, search
 from export.network.convert import INPUT
+from export.network.graph_index import GraphIndex
 from export.network.sessions import cpu_session
 from train.evaluation.evaluate import Evaluation, ListedClips, evaluate
 

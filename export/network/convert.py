@@ -20,6 +20,7 @@ import paddle
 
 from export.network.captured_output import ConversionError, captured
 from export.network.deploy import DeployNet
+from export.network.graph_index import drop_unused
 
 if TYPE_CHECKING:
     import onnx
@@ -189,9 +190,8 @@ def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
             bias.name = node.input[2] = f"{node.name}.bias"
             biases.append(bias)
     graph.initializer.extend(biases)
-    used = {name for node in graph.node for name in node.input}
-    for unused in [i for i in graph.initializer if i.name not in used]:
-        graph.initializer.remove(unused)
+    # Shapes in between were inferred under other names; consumers infer them again.
+    drop_unused(graph)
     for initializer in graph.initializer:
         initializer.name = weights.get(initializer.name, initializer.name)
     for node in graph.node:
@@ -237,8 +237,6 @@ def _label_ends(model: onnx.ModelProto) -> None:
             for index, name in enumerate(ports):
                 ports[index] = OUTPUT if name == old else name
     graph.output[0].name = OUTPUT
-    # Shapes in between were inferred under other names; consumers infer them again.
-    del graph.value_info[:]
     for end in (graph.input[0], graph.output[0]):
         dims = end.type.tensor_type.shape.dim
         dims[0].Clear()

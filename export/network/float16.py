@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.network.captured_output import ConversionError
+from export.network.graph_index import replace_nodes
 
 if TYPE_CHECKING:
     import onnx
@@ -133,22 +134,12 @@ class _HalfConverter:
         return half
 
     def _write(self) -> None:
-        copies = [type(node).FromString(node.SerializeToString()) for node in self._nodes]
-        del self._graph.node[:]
-        self._graph.node.extend(copies)
-        used = {name for node in copies for name in node.input}
-        for tensor in [t for t in self._graph.initializer if t.name not in used]:
-            self._graph.initializer.remove(tensor)
+        replace_nodes(self._graph, self._nodes)
         # Where only one of the two is left it has the weight's own name.
         names = {tensor.name for tensor in self._graph.initializer}
         again = {f"{name}_half": name for name in self._constants if name not in names}
         for tensor in self._graph.initializer:
             tensor.name = again.get(tensor.name, tensor.name)
         for node in self._graph.node:
-            _rename(node.input, again)
-        del self._graph.value_info[:]
-
-
-def _rename(names: Any, again: dict[str, str]) -> None:
-    for place, name in enumerate(names):
-        names[place] = again.get(name, name)
+            for place, name in enumerate(node.input):
+                node.input[place] = again.get(name, name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from export.network.graph_index import replace_nodes
 from export.tensorrt.files import EngineError
 from infer.system.errors import listed
 
@@ -77,11 +78,9 @@ def _cast_first(graph: onnx.GraphProto) -> list[str]:
         for index, name in enumerate(node.input):
             source = casts.get(name, name)
             node.input[index] = early if source == pixels.name else source
-    del graph.node[:]
-    graph.node.append(helper.make_node("Cast", [pixels.name], [early], early, to=kinds.pop()))
-    graph.node.extend(kept)
+    cast = helper.make_node("Cast", [pixels.name], [early], early, to=kinds.pop())
     # Inferred types of the moved pixels no longer hold; TensorRT infers its own.
-    del graph.value_info[:]
+    replace_nodes(graph, [cast, *kept])
     return []
 
 
@@ -110,11 +109,7 @@ def _float_biases(graph: onnx.GraphProto) -> list[str]:
             or np.any(numpy_helper.to_array(zero))
         ):
             others.append(node.name)
-    del graph.node[:]
-    graph.node.extend(kept)
-    used = {name for node in kept for name in node.input}
-    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
-        graph.initializer.remove(tensor)
+    replace_nodes(graph, kept)
     if not others:
         return []
     return [

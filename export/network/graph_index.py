@@ -1,8 +1,9 @@
-"""Who makes and who reads the tensors of a graph."""
+"""Who makes and who reads the tensors of a graph; other nodes in place of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,3 +54,11 @@ def drop_unused(graph: onnx.GraphProto) -> None:
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
         graph.initializer.remove(tensor)
     del graph.value_info[:]
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[Any]) -> None:
+    """Let a graph consist of some nodes, in their order, and of the constants that they read."""
+    copies = [copy.deepcopy(node) for node in nodes]  # some may be the graph's own, which go now
+    del graph.node[:]
+    graph.node.extend(copies)
+    drop_unused(graph)
