@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from export.network.captured_output import ConversionError
-from export.network.sessions import cpu_session
+from export.network.watched import watch
 from infer.system.errors import ClipDuetError
 
 if TYPE_CHECKING:
@@ -161,21 +161,10 @@ def collect(
     Raises:
         ConversionError: a tensor holds NaN or infinity (says which).
     """
-    import onnx
-
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    there = {output.name for output in watched.graph.output}
-    watched.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in tensors
-        if name not in there
-    )
-    session = cpu_session(watched, threads=threads)
+    run = watch(model, tensors, threads=threads)
     found = {name: Histogram() for name in tensors}
     for clip in clips:
-        values = session.run(list(tensors), {model.graph.input[0].name: clip[None]})
-        for name, value in zip(tensors, values, strict=True):
+        for name, value in zip(tensors, run(clip), strict=True):
             if not (np.isfinite(value.min()) and np.isfinite(value.max())):
                 raise ConversionError(f"{name} is not finite on a calibration clip")
             found[name].add(value)
