@@ -191,8 +191,11 @@ def _best(
     while waiting:
         expected, layer = heapq.heappop(waiting)
         if layer in scores:
-            # Tried in this round, and nobody who waits promises more.
-            _put_back(waiting, scores, layer, now, too_much)
+            # Tried in this round, and nobody who waits promises more. In the next round each layer
+            # brings at most what it brought in this one.
+            before, after = now.divergence, scores[layer].divergence
+            waiting[:] = [(after - (before - then), one) for then, one in waiting + too_much]
+            heapq.heapify(waiting)
             return layer, scores[layer]
         if work.get(layer, 0.0) > room + 1e-12:
             too_much.append((expected, layer))
@@ -201,20 +204,3 @@ def _best(
         heapq.heappush(waiting, (scores[layer].divergence, layer))
     waiting.extend(too_much)
     return None
-
-
-def _put_back(
-    waiting: list[tuple[float, str]],
-    scores: Mapping[str, Score],
-    winner: str,
-    now: Score,
-    too_much: Sequence[tuple[float, str]],
-) -> None:
-    """Expectations of the next round: each layer brings at most what it brought in this one."""
-    after = scores[winner].divergence
-    entries = [*waiting, *too_much]
-    waiting.clear()
-    for expected, layer in entries:
-        brought = now.divergence - expected
-        waiting.append((after - brought, layer))
-    heapq.heapify(waiting)
