@@ -97,8 +97,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     import_paddle()
     from export.clips import selection
     from export.int8.quantize import calibrate
-    from export.int8.search import rank, ranking_table
-    from export.int8.trials import Trials, search_layers, work_of
+    from export.int8.search import rank, ranking_table, search
+    from export.int8.trials import Trials, work_of
     from infer.bundle.bundle import Bundle
     from train.config.load import load_config, run_config
 
@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         effects = rank(trials.layers, work, trials)
         for line in ranking_table(effects, every):
             log.info(line)
-    found = search_layers(trials, work, goal, most=options.most)
+    found = search(trials.layers, work, trials, goal, most=options.most)
     _say_result(found, _ship(options, bundle, recorded))
     return {
         "format": "clipduet-sensitivity",

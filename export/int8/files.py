@@ -15,7 +15,8 @@ from export.int8.means import widen_means
 from export.int8.pads import pad_bytes
 from export.int8.placement import Activations
 from export.int8.quantize import Calibrated, quantize
-from export.int8.trials import Trials, search_layers, work_of
+from export.int8.search import search
+from export.int8.trials import Trials, work_of
 from export.network.captured_output import captured
 from train.evaluation.evaluate import ListedClips
 
@@ -81,7 +82,7 @@ def write_int8(
             reduce_range=how.reduce_range,
             threads=how.threads,
         )
-        found = search_layers(trials, work_of(calibrated.model), how.goal, most=how.most)
+        found = search(trials.layers, work_of(calibrated.model), trials, how.goal, most=how.most)
         if not found.found:
             raise GoalError(
                 f"int8 with {activations} activations misses the goal of at most "

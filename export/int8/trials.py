@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnx
 
-from export.int8.defaults import Goal
 from export.int8.goal import Score, score, temperature_of
 from export.int8.placement import Activations, asked
 from export.int8.quantize import KEEP_FLOAT, Calibrated, kept_in_float, quantize
-from export.int8.search import SearchResult, search
 from export.network.convert import INPUT
 from export.network.graph_index import GraphIndex
 from export.network.sessions import cpu_session
@@ -122,13 +120,6 @@ def work_of(model: onnx.ModelProto) -> dict[str, float]:
         counts[node.name] = float(terms * sizes.get(node.output[0], 0))
     total = sum(counts.values()) or 1.0
     return {name: count / total for name, count in counts.items()}
-
-
-def search_layers(
-    trials: Trials, work: Mapping[str, float], goal: Goal, *, most: float
-) -> SearchResult:
-    """`export.int8.search.search` over the layers of `trials`."""
-    return search(trials.layers, work, trials, goal, most=most)
 
 
 def _size(dims: Any) -> int:
