@@ -10,7 +10,7 @@ from typing import Any
 
 from export.clips.calibration import Calibration
 from export.int8.defaults import Goal
-from export.int8.goal import GoalError
+from export.int8.goal import GoalError, remedy
 from export.int8.means import widen_means
 from export.int8.pads import pad_bytes
 from export.int8.placement import Activations
@@ -88,8 +88,7 @@ def write_int8(
                 f"int8 with {activations} activations misses the goal of at most "
                 f"{how.goal.loss:g} points lost, even with {found.work:.0%} of the multiply-adds "
                 f"in float ({', '.join(found.layers) or 'no layer helps'}): {found.after}\n"
-                "  Quantisation-aware training is next: make qat, or python "
-                "-m export.qat and then python -m export --qat FOLDER; or allow more: --int8-goal"
+                f"  {remedy()}"
             )
         kept += found.layers
         record["search"] = found.to_dict()

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 from export.int8.defaults import Goal
 from export.verify.collapse import LEVEL, sign_test
@@ -107,11 +108,11 @@ def score(reference: Evaluation, found: Evaluation, *, temperature: float | None
     read = reference.decoded & found.decoded
     before, after = reference.correct[read], found.correct[read]
     exact, rounded = (e.logits[read].astype(np.float64) for e in (reference, found))
-    log_p, log_q = _log_softmax(exact), _log_softmax(rounded)
+    log_p, log_q = log_softmax(exact, axis=1), log_softmax(rounded, axis=1)
     noise = float(((rounded - exact) ** 2).sum())
     power = float((exact**2).sum())
     answers, turned, rows = exact.argmax(axis=1), rounded.argmax(axis=1), np.arange(len(exact))
-    honest = np.exp(_log_softmax(exact / temperature))
+    honest = np.exp(log_softmax(exact / temperature, axis=1))
     given_up = honest[rows, answers] - honest[rows, turned]
     return Score(
         clips=int(read.sum()),
@@ -132,7 +133,7 @@ def temperature_of(reference: Evaluation) -> float:
     rows = np.arange(len(labels))
 
     def loss(log_temperature: float) -> float:
-        scaled = _log_softmax(logits / math.exp(log_temperature))
+        scaled = log_softmax(logits / math.exp(log_temperature), axis=1)
         return -float(scaled[rows, labels].mean())
 
     # Golden section: the log-loss has one minimum in the inverse of the temperature.
@@ -161,7 +162,7 @@ def check_goal(what: str, goal: Goal, found: Score, *, trained: bool = False) ->
     least = "" if goal.least is None else f", and at least {goal.least:g} % right"
     raise GoalError(
         f"{what} misses the goal of at most {goal.loss:g} points lost{least}: {found}\n"
-        f"  {_remedy(trained=trained)}"
+        f"  {remedy(trained=trained)}"
     )
 
 
@@ -182,20 +183,15 @@ def check_loss(what: str, found: Score, *, trained: bool = False) -> None:
     certain = sign_test(found.lost, found.won) < LEVEL
     if certain and found.loss > MOST_LOST and found.expected > MOST_LOST:
         raise GoalError(
-            f"{what} loses more than {MOST_LOST:g} points: {found}\n  {_remedy(trained=trained)}"
+            f"{what} loses more than {MOST_LOST:g} points: {found}\n  {remedy(trained=trained)}"
         )
 
 
-def _remedy(*, trained: bool) -> str:
+def remedy(*, trained: bool = False) -> str:
+    """What to do about accuracy that is lost; arguments as of `check_goal`."""
     if trained:
         return "Train longer (epochs, learning rate in the --qat file), or allow more: --int8-goal"
     return (
         "Quantisation-aware training is next: make qat, or python -m export.qat and then "
         "python -m export --qat FOLDER; or allow more: --int8-goal"
     )
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probabilities: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return log_probabilities
