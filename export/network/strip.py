@@ -15,6 +15,7 @@ import numpy as np
 from paddle import nn
 
 from infer.system.errors import ClipDuetError
+from train.config.networks import blocks_of
 from train.config.schema.model import CONNECTORS, STUDENT
 from train.models import PARTS, build_network
 
@@ -95,7 +96,9 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
     """
     blocks = _blocks(model)
     arrays = {key: np.asarray(value) for key, value in weights.items() if hasattr(value, "shape")}
-    prefixes = {role: _prefixes(model, role) for role in blocks}
+    pair = model["framework"] != "Recognizer2D"
+    # What keys of a role begin with in the file, and in its network.
+    prefixes = {role: {f"{role}.": ""} if pair else PARTS for role in blocks}
     if all(key.startswith(tuple(PARTS.values())) for key in arrays):
         prefixes[STUDENT] = {"": ""}
     networks = {role: build_network(block) for role, block in blocks.items()}
@@ -105,7 +108,7 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
     }
     own = expected[STUDENT]
     foreign = tuple(p for role, parts in prefixes.items() if role != STUDENT for p in parts)
-    if model["framework"] != "Recognizer2D":
+    if pair:
         # What the losses learnt themselves, connectors and attention, stays behind as teachers do.
         foreign += (f"{CONNECTORS}.",)
     missing = [key for key in own if key not in arrays]
@@ -124,7 +127,7 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
             unexpected=unexpected,
             misshapen=misshapen,
             broken=broken,
-            hint=_hint(arrays, model, found=found, broken=broken),
+            hint=_hint(arrays, pair=pair, found=found, broken=broken),
         )
     others = {}
     leftovers = {key: value for key, value in arrays.items() if key not in own}
@@ -140,12 +143,8 @@ def strip(weights: Mapping[str, Any], model: Mapping[str, Any], *, source: str |
 
 
 def _blocks(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The `backbone` and `head` settings by role, in the order of the config."""
-    if model["framework"] == "Recognizer2D":
-        return {STUDENT: {"backbone": model["backbone"], "head": model["head"]}}
-    blocks: dict[str, Mapping[str, Any]] = {}
-    for entry in model["models"]:
-        blocks.update(entry)
+    """The networks' settings by role, in the order of the config; then those of averages."""
+    blocks = blocks_of(model)
     averages = model.get("averages") or {}
     blocks |= {name: blocks[block["of"]] for name, block in averages.items()}
     if STUDENT not in blocks:
@@ -154,13 +153,6 @@ def _blocks(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
             hint=f"MODEL.models names {', '.join(blocks)}; one of them must be {STUDENT}",
         )
     return blocks
-
-
-def _prefixes(model: Mapping[str, Any], role: str) -> dict[str, str]:
-    """What keys of a role begin with in the file, and in its network."""
-    if model["framework"] == "Recognizer2D":
-        return PARTS
-    return {f"{role}.": ""}
 
 
 def _file_key(key: str, prefixes: Mapping[str, str]) -> str:
@@ -180,10 +172,7 @@ def _float32(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32)
 
 
-def _hint(
-    arrays: Arrays, model: Mapping[str, Any], *, found: Sequence[str], broken: Sequence[str]
-) -> str:
-    pair = model["framework"] != "Recognizer2D"
+def _hint(arrays: Arrays, *, pair: bool, found: Sequence[str], broken: Sequence[str]) -> str:
     if broken:
         return "The training diverged: export an earlier checkpoint."
     roles = sorted({key.split(".")[0] for key in arrays if key.split(".")[1:2] in (["0"], ["1"])})
