@@ -8,7 +8,6 @@ of the layers they came from, so that later steps can speak of `backbone.stem.0.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ import paddle
 from export.network.captured_output import ConversionError, captured
 from export.network.deploy import DeployNet
 from export.network.graph_index import drop_unused
+from infer.system.environment import variable
 
 if TYPE_CHECKING:
     import onnx
@@ -29,7 +29,6 @@ INPUT, OUTPUT, BATCH = "clip", "logits", "batch"
 OPSET = 17
 """Read by ONNX Runtime from 1.12, OpenVINO, and TensorRT from 8.6."""
 PADDLE_STEM = "inference"
-INSTALLS = "POLYGRAPHY_AUTOINSTALL_DEPS"
 OFFSET = "pixels.offset"
 """What `export.network.deploy.CentredPixels` adds."""
 
@@ -131,14 +130,8 @@ def _nothing_installed() -> Iterator[None]:
     from polygraphy import config
 
     config.AUTOINSTALL_DEPS = False  # read from the environment before, and not again
-    before = os.environ.get(INSTALLS)
-    try:
+    with variable("POLYGRAPHY_AUTOINSTALL_DEPS", "0"):
         yield
-    finally:
-        if before is None:
-            os.environ.pop(INSTALLS, None)
-        else:
-            os.environ[INSTALLS] = before
 
 
 def _restore_slopes(model: onnx.ModelProto, program: dict[str, Any]) -> None:
