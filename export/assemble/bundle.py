@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +72,7 @@ def export_bundle(
     """
     options = options or ExportOptions()
     checkpoint, output = Path(checkpoint), Path(output)
-    source = _read(cfg, checkpoint)
+    stripped, record, origin = _read(cfg, checkpoint)
     classes = list(cfg.deployed_names)
     checks = selection.verification(
         cfg, count=options.verify_clips, parity=min(PARITY_CLIPS, options.max_batch)
@@ -86,10 +85,10 @@ def export_bundle(
         calibration = selection.calibration(cfg, count=options.calibration_clips)
     left = FailedArtifacts(options.required)
     with staged(output) as folder:
-        reference = accept.reference_of(cfg.specs["valid"], source.net, checks, options=options)
-        recorded = recorded_of(source.record, checks.whole, reference.found)
+        reference = accept.reference_of(cfg.specs["valid"], stripped, checks, options=options)
+        recorded = recorded_of(record, checks.whole, reference.found)
         confidence = _confidence(reference.found, checks)
-        net = _fused(cfg, source.net, checks)
+        net = _fused(cfg, stripped, checks)
         built = build_artifacts(
             folder,
             net,
@@ -103,16 +102,16 @@ def export_bundle(
         )
         description = describe(
             cfg,
-            source.net,
+            stripped,
             net,
             classes,
             name=options.name or output.resolve().name,
             max_batch=options.max_batch,
         )
-        description |= _found_entries(cfg, source, recorded, confidence)
+        description |= _found_entries(cfg, origin, recorded, confidence)
         description["artifacts"] = built
         write_bundle_json(folder, description)
-        accept.check_tensors(folder, net, source.net, built, left)
+        accept.check_tensors(folder, net, stripped, built, left)
         log.info(
             f"origin    {description['model']['parameters']:,} weights, all of them the Student's"
         )
@@ -147,22 +146,8 @@ def export_bundle(
     return output
 
 
-@dataclass(frozen=True)
-class _Source:
-    """What a checkpoint holds.
-
-    Attributes:
-        net: the student without the others.
-        record: what the run recorded of it; empty for one that comes from elsewhere.
-        origin: see `export.assemble.describe.provenance`.
-    """
-
-    net: Stripped
-    record: dict[str, Any]
-    origin: dict[str, Any]
-
-
-def _read(cfg: Config, checkpoint: Path) -> _Source:
+def _read(cfg: Config, checkpoint: Path) -> tuple[Stripped, dict[str, Any], dict[str, Any]]:
+    """The Student of a checkpoint, what its run recorded of it, and the entry `origin`."""
     content = load_file(checkpoint, trust=cfg.trust)
     stripped = strip(model_weights(content, source=checkpoint), cfg.model, source=checkpoint)
     others = f" ({', '.join(stripped.others)} left behind)" if stripped.others else ""
@@ -174,18 +159,20 @@ def _read(cfg: Config, checkpoint: Path) -> _Source:
             "note      nothing says what pixels the checkpoint was trained on; PaddleVideo resizes "
             "with Pillow, as PIPELINE.valid.transform.Scale.resize=pil does"
         )
-    return _Source(stripped, record, provenance(cfg, checkpoint, record))
+    return stripped, record, provenance(cfg, checkpoint, record)
 
 
 def _found_entries(
-    cfg: Config, source: _Source, recorded: Recorded | None, confidence: dict[str, Any] | None
+    cfg: Config,
+    origin: dict[str, Any],
+    recorded: Recorded | None,
+    confidence: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """`origin`, `clip_length` and `confidence` of `bundle.json`, as far as they are known."""
-    origin = dict(source.origin)
-    if recorded is not None:
-        origin["recorded_accuracy"] = recorded.to_dict()
-    length = clip_length(cfg)
     found: dict[str, Any] = {"origin": origin}
+    if recorded is not None:
+        found["origin"] = {**origin, "recorded_accuracy": recorded.to_dict()}
+    length = clip_length(cfg)
     if length is not None:
         found["clip_length"] = length.to_dict()
     if confidence is not None:
