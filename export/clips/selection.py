@@ -62,17 +62,7 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
     spec = cfg.specs["valid"]
     size = int(np.prod(spec.clip_shape)) * spec.clips * len(samples)
     dataset = _dataset(cfg, "valid", samples, spec, cache=size <= CACHE_BYTES)
-    clips: list[np.ndarray] = []
-    paths: list[str] = []
-    reason = ""
-    for index, sample in enumerate(samples):
-        if len(clips) >= parity:
-            break
-        try:
-            clips.append(dataset.read(index, rng=None)[0][0])
-            paths.append(str(sample.path))
-        except VideoError as error:
-            reason = reason or str(error)
+    clips, paths, reason = first_clips(dataset, parity)
     if not clips:
         raise VerificationError(
             f"no clip of the validation list can be read, so nothing can be verified; the first: "
@@ -87,6 +77,22 @@ def verification(cfg: Config, *, count: int, parity: int) -> Verification:
         cfg.max_unreadable,
         tuple(whole),
     )
+
+
+def first_clips(dataset: ClipDataset, count: int) -> tuple[list[np.ndarray], list[str], str]:
+    """The first view of the first videos that can be read, their paths, and why others cannot."""
+    clips: list[np.ndarray] = []
+    paths: list[str] = []
+    reason = ""
+    for index, sample in enumerate(dataset.samples):
+        if len(clips) >= count:
+            break
+        try:
+            clips.append(dataset.read(index, rng=None)[0][0])
+            paths.append(str(sample.path))
+        except VideoError as error:
+            reason = reason or str(error)
+    return clips, paths, reason
 
 
 def calibration(cfg: Config, *, count: int) -> Calibration:

@@ -16,6 +16,7 @@ import onnx
 import paddle
 from paddle import Tensor, nn
 
+from export.clips.selection import first_clips
 from export.network.convert import INPUT
 from export.network.sessions import cpu_session
 from export.qat.graph_net import GraphNet
@@ -25,7 +26,7 @@ from export.qat.trained import START_GRAPH, TRAINED
 from export.verify.limits import INT8_BATCHES
 from export.verify.origin import onnx_tensors
 from export.verify.parity import check_logits
-from infer.system.errors import ClipDuetError, VideoError
+from infer.system.errors import ClipDuetError
 from infer.system.files import replacing
 from train.config.load import Config
 from train.config.schema.experiment import Qat
@@ -144,15 +145,7 @@ class OnnxTeacher(nn.Layer):
 
 def _check(student: GraphNet, model: onnx.ModelProto, dataset: ClipDataset) -> None:
     """What is written computes what was trained."""
-    clips, paths = [], []
-    for index, sample in enumerate(dataset.samples):
-        try:
-            clips.append(dataset.read(index, rng=None)[0][0])
-            paths.append(str(sample.path))
-        except VideoError:
-            continue
-        if len(clips) == 8:
-            break
+    clips, paths, _ = first_clips(dataset, 8)
     if not clips:
         raise ClipDuetError("no clip of the validation list can be read")
     batch = np.stack(clips)
