@@ -104,10 +104,6 @@ class GraphNet(nn.Layer):
                 values[node.output[0]] = self._computed(node, inputs)
         return values[OUTPUT]
 
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Weights and biases as they are now, by the names of the fp32 graph."""
-        return {name: tensor.numpy() for name, tensor in self._learned.items()}
-
     def to_onnx(self) -> onnx.ModelProto:
         """The graph with what was learned in it, rounded once more and for good."""
         new: dict[str, np.ndarray] = {n: t.numpy() for n, t in self._learned.items()}

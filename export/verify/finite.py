@@ -67,8 +67,7 @@ def check_finite(
     model = onnx.load(str(path))
     makers = {name: node for node in model.graph.node for name in node.output}
     looked = 0
-    every = [name for node in model.graph.node for name in node.output]
-    for tensors in groups(model, every):
+    for tensors in groups(model, makers):
         run = watch(model, tensors, threads=threads)
         looked += len(tensors)
         real = zip(names, clips, strict=True)
