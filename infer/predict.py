@@ -10,7 +10,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 if __package__ in (None, ""):  # run as a file: Python put infer/ first, the package is above it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -23,11 +22,6 @@ from .command.parser import Parser
 from .command.runner import command, run_and_exit
 from .system.log import logger
 from .system.terminal import has_stdout
-
-if TYPE_CHECKING:
-    from .bundle.bundle import Bundle
-    from .command.inputs import Inputs
-    from .command.labels import Labels
 
 log = logger(f"{__package__}.predict")
 
@@ -62,7 +56,11 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROG) -> int:
     if not screen:
         checked_path(target, videos=inputs.videos, bundle=bundle.root)
     about_decoder(bundle)
-    labels = _labels(args, bundle, inputs)
+    labels = None
+    if args.labels:
+        from .command.labels import read_labels
+
+        labels = read_labels(Path(args.labels), bundle.classes, inputs.videos, root=root)
     from .command.delivery import to_file, to_stream
 
     deliver = to_file if target.is_file else to_stream
@@ -184,15 +182,6 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     add_reading_options(parser)
     return parser
-
-
-def _labels(args: argparse.Namespace, bundle: Bundle, inputs: Inputs) -> Labels | None:
-    if not args.labels:
-        return None
-    from .command.labels import read_labels
-
-    root = Path(args.root) if args.root else None
-    return read_labels(Path(args.labels), bundle.classes, inputs.videos, root=root)
 
 
 if __name__ == "__main__":
