@@ -8,7 +8,7 @@ from typing import Any
 from ..bundle.bundle import Bundle
 from .backend import Backend
 from .base import Implementation, Runtime, RuntimeOptions
-from .known_answers import check_answers
+from .known_answers import probe_answers, refusal
 from .registry import BACKENDS, find_artifact
 
 
@@ -32,7 +32,10 @@ def open_known(bundle: Bundle, backend: str, precision: str, options: RuntimeOpt
     runtime = module.open_artifact(known, bundle, artifact, precision=precision, options=options)
     try:
         if bundle.known_answers is not None and not known.gpu:
-            check_answers(bundle, artifact, runtime, known, module.version(known))
+            probe = probe_answers(bundle, artifact, runtime, known, module.version(known))
+            problem = None if probe is None else refusal(bundle, artifact, known, probe)
+            if problem is not None:
+                raise problem
     except BaseException:
         runtime.close()
         raise

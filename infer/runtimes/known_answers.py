@@ -56,28 +56,6 @@ class Probe:
     remembered: bool = False
 
 
-def check_answers(
-    bundle: Bundle, artifact: Artifact, runtime: Runtime, backend: Backend, version: str | None
-) -> None:
-    """Refuse an artifact whose known answers come out differently here.
-
-    Args:
-        bundle: of the artifact; one without known answers of it is not checked.
-        artifact: what the runtime runs.
-        runtime: open.
-        backend: of the runtime; those on GPUs are not checked.
-        version: of the backend's package.
-
-    Raises:
-        AnswersDiffer: they do: why, and what to take instead.
-        BundleError: the known clips are not those that were exported.
-    """
-    probe = probe_answers(bundle, artifact, runtime, backend, version)
-    problem = None if probe is None else refusal(bundle, artifact, backend, probe)
-    if problem is not None:
-        raise problem
-
-
 def refusal(
     bundle: Bundle, artifact: Artifact, backend: Backend, probe: Probe
 ) -> AnswersDiffer | None:
@@ -118,7 +96,15 @@ def probe_answers(
 ) -> Probe | None:
     """Run the known clips, unless it is remembered what came out; None: there are none.
 
-    Arguments and errors are those of `check_answers`.
+    Args:
+        bundle: of the artifact; one without known answers of it is not checked.
+        artifact: what the runtime runs.
+        runtime: open.
+        backend: of the runtime; those on GPUs are not checked.
+        version: of the backend's package.
+
+    Raises:
+        BundleError: the known clips are not those that were exported.
     """
     known = bundle.known_answers
     if known is None or artifact.key not in known.logits or backend.gpu:
