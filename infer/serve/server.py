@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
 from ..system.errors import ClipDuetError, os_reason
-from ..system.signals import SIGNALS, Stopped
+from ..system.signals import SIGNALS, Stopped, handled
 from .guard import Guard
 from .service import Service
 
@@ -96,7 +96,7 @@ def run(app: Guard, service: Service, made: socket.socket, *, grace: float) -> N
         stops.append(number)
         server.handle_exit(number, frame)
 
-    with _handled(stop):
+    with handled((signal.SIGINT, *SIGNALS), stop):
         asyncio.run(server.serve([made]))
     if stops and stops[0] != signal.SIGINT:
         raise Stopped(stops[0])
@@ -125,23 +125,6 @@ def configuration(app: Guard, grace: float) -> Any:
         timeout_graceful_shutdown=max(round(grace), 1),
         h11_max_incomplete_event_size=HEAD_BYTES,
     )
-
-
-@contextlib.contextmanager
-def _handled(stop: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle the signals that end a process; one that it ignores stays ignored."""
-    before: dict[int, Any] = {
-        number: handler
-        for number in (signal.SIGINT, *SIGNALS)
-        if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
-    }
-    try:
-        for number in before:
-            signal.signal(number, stop)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _patient_protocol() -> type[asyncio.Protocol]:

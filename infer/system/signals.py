@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -95,6 +95,26 @@ def importing() -> Iterator[None]:
 
 
 @contextmanager
+def handled(
+    numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Handle signals while the body runs; one that the process ignores stays ignored."""
+    # None: a handler that C code has set, which Python could not put back.
+    before: dict[int, Any] = {
+        number: found
+        for number in numbers
+        if (found := signal.getsignal(number)) not in (signal.SIG_IGN, None)
+    }
+    try:
+        for number in before:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, found in before.items():
+            signal.signal(number, found)
+
+
+@contextmanager
 def stoppable() -> Iterator[None]:
     """Raise `Stopped` in the main thread on SIGTERM and SIGHUP while the body runs.
 
@@ -125,23 +145,14 @@ def stoppable() -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         try:
-            before[number](number, frame)
+            of_sigint(number, frame)
         except KeyboardInterrupt as error:
             raised.append(error)
             raise
 
-    # None: a handler that C code has set, which Python could not put back.
-    before: dict[int, Any] = {
-        number: handler
-        for number in SIGNALS
-        if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
-    }
-    try:
-        for number in before:
-            signal.signal(number, stop)
-        if callable(signal.getsignal(signal.SIGINT)):
-            before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
-            signal.signal(signal.SIGINT, interrupt)
+    of_sigint: Any = signal.getsignal(signal.SIGINT)
+    interrupting = (signal.SIGINT,) if callable(of_sigint) else ()
+    with handled(SIGNALS, stop), handled(interrupting, interrupt):
         try:
             yield
         except KeyboardInterrupt:
@@ -152,6 +163,3 @@ def stoppable() -> Iterator[None]:
             raise
         if raised:
             raise raised[0]
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
