@@ -109,11 +109,8 @@ class OrtRuntime:
         self.close()
 
 
-def open_artifact(
-    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: RuntimeOptions
-) -> OrtRuntime:
-    """As `Implementation.open_artifact`."""
-    return OrtRuntime(backend, bundle, artifact, precision=precision, options=options)
+open_artifact = OrtRuntime
+"""As `Implementation.open_artifact`."""
 
 
 def version(backend: Backend) -> str:

@@ -111,11 +111,8 @@ class OpenVinoRuntime:
         self.close()
 
 
-def open_artifact(
-    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: RuntimeOptions
-) -> OpenVinoRuntime:
-    """As `Implementation.open_artifact`."""
-    return OpenVinoRuntime(backend, bundle, artifact, precision=precision, options=options)
+open_artifact = OpenVinoRuntime
+"""As `Implementation.open_artifact`."""
 
 
 def version(backend: Backend) -> str | None:

@@ -116,11 +116,8 @@ class PaddleRuntime:
         self.close()
 
 
-def open_artifact(
-    backend: Backend, bundle: Bundle, artifact: Artifact, *, precision: str, options: RuntimeOptions
-) -> PaddleRuntime:
-    """As `Implementation.open_artifact`."""
-    return PaddleRuntime(backend, bundle, artifact, precision=precision, options=options)
+open_artifact = PaddleRuntime
+"""As `Implementation.open_artifact`."""
 
 
 def version(backend: Backend) -> str | None:
