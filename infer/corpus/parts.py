@@ -11,7 +11,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def row_of(name: str, prediction: Prediction, bundle: str) -> Row:
         prediction: what came out.
         bundle: SHA-256 of its bundle.json, in hex.
     """
-    topk = [{"label": one.label, "index": one.index, "score": one.score} for one in prediction.topk]
+    topk = [asdict(one) for one in prediction.topk]
     best = topk[0] if topk else {"label": None, "index": None, "score": None}
     return {
         "video": name,
@@ -259,7 +259,7 @@ class Parts:
 
 def _line(row: Row) -> dict[str, object]:
     """A row as `predict` writes it, and the bundle."""
-    topk = tuple(Ranked(one["label"], one["index"], one["score"]) for one in row["topk"])
+    topk = tuple(Ranked(**one) for one in row["topk"])
     video = Path(row["video"])
     prediction = Prediction(video, topk, row["seconds"], row["error"], row["warning"])
     return {**record(row["video"], prediction, None), "bundle": row["bundle"]}

@@ -17,7 +17,7 @@ import cv2
 from ..clips.preprocess import load_clips
 from ..clips.spec import ClipSpec
 from ..containers.limits import Limits
-from ..pipeline.predictions import Loaded, load_video
+from ..pipeline.predictions import load_video
 from ..system.addresses import is_address
 from ..system.errors import VideoError
 
@@ -80,7 +80,13 @@ def read_videos(batch: Any, *, settings: ReadSettings) -> Any:
 
 
 def _read(row: Mapping[str, Any], settings: ReadSettings) -> dict[str, Any]:
-    loaded = _loaded(row, settings)
+    read, frames = _reader(settings), row.get("frames")
+
+    def load(video: Path, spec: ClipSpec) -> Any:
+        with _file(row, video, settings.limits) as path:
+            return read(path, spec, frames)
+
+    loaded = load_video(Path(row["video"]), settings.spec, load)
     return {
         "video": row["video"],
         "clips": None if loaded.clips is None else loaded.clips.tobytes(),
@@ -88,16 +94,6 @@ def _read(row: Mapping[str, Any], settings: ReadSettings) -> dict[str, Any]:
         "error": loaded.error,
         "warning": loaded.warning,
     }
-
-
-def _loaded(row: Mapping[str, Any], settings: ReadSettings) -> Loaded:
-    read, frames = _reader(settings), row.get("frames")
-
-    def load(video: Path, spec: ClipSpec) -> Any:
-        with _file(row, video, settings.limits) as path:
-            return read(path, spec, frames)
-
-    return load_video(Path(row["video"]), settings.spec, load)
 
 
 @functools.lru_cache(1)
