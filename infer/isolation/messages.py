@@ -28,7 +28,7 @@ def send(
     message: Mapping[str, Any],
     pixels: npt.NDArray[np.uint8] | None = None,
 ) -> None:
-    """Send a message; raises Gone."""
+    """Send a message; raises ConnectionLost."""
     data = json.dumps(message).encode()
     try:
         connection.sendall(struct.pack(">I", len(data)) + data)
@@ -46,7 +46,7 @@ def receive(connection: socket.socket, until: float | None = None) -> dict[str, 
         until: `time.monotonic()` at which to give up.
 
     Raises:
-        Gone: there will be none.
+        ConnectionLost: there will be none.
         TimeoutError: there is none yet.
     """
     head = bytearray(4)

@@ -19,7 +19,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -158,12 +157,7 @@ class IsolatedReading:
     def __enter__(self) -> IsolatedReading:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _started(self) -> _Worker:
@@ -308,7 +302,6 @@ class _Worker:
 
 def _info(path: Path, answer: Mapping[str, Any]) -> VideoInfo:
     try:
-        info = VideoInfo(path, **answer["info"])
+        return VideoInfo(path, **answer["info"])
     except (TypeError, KeyError):
         raise ConnectionLost from None
-    return info
