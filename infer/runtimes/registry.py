@@ -102,13 +102,10 @@ def no_model(bundle: Bundle, precision: str, *backends: str) -> str:
 
 def precisions(bundle: Bundle, backend: str) -> dict[str, str]:
     """The precisions a backend finds in a bundle, each with the key of the artefact it runs."""
-    return dict(_precisions(bundle, backend))
-
-
-def _precisions(bundle: Bundle, backend: str) -> Iterator[tuple[str, str]]:
     named = [a.precision for a in bundle.artifacts.values()]
+    found = {}
     for precision in dict.fromkeys([*PRECISIONS, *sorted(named)]):
-        for key in artifact_keys(backend, precision):
-            if key in bundle.artifacts:
-                yield precision, key
-                break
+        keys = [key for key in artifact_keys(backend, precision) if key in bundle.artifacts]
+        if keys:
+            found[precision] = keys[0]
+    return found

@@ -68,11 +68,9 @@ class Events:
         done: list[Event] = []
         for index, score in enumerate(scores):
             run = self._runs.get(index)
-            if run is not None:
-                far = start - run.end > self._rules.gap
-                if far:
-                    done += self._closed(index)
-                    run = None
+            if run is not None and start - run.end > self._rules.gap:
+                done += self._closed(index)
+                run = None
             if run is not None and not run.ended and score >= self._rules.keep:
                 self._extend(run, end, score)
             elif score >= self._rules.begin:

@@ -10,6 +10,7 @@ import errno
 import json
 import math
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +88,9 @@ def parse_json(data: bytes) -> Any:
 
 def value_problems(value: object) -> list[str]:
     """What no description may hold, wherever it is, one line each with its place."""
-    found = []
-    for problem in _value_problems(value):
-        found.append(problem)
-        if len(found) > SHOWN:
-            return [*found[: SHOWN - 1], f"{found[SHOWN - 1]}, and more of that kind"]
+    found = list(islice(_value_problems(value), SHOWN + 1))
+    if len(found) > SHOWN:
+        return [*found[: SHOWN - 1], f"{found[SHOWN - 1]}, and more of that kind"]
     return found
 
 
