@@ -10,27 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 # The blocks of this module register themselves.
 from train.config.schema import losses as losses
-from train.config.schema.common import STRICT, Share
-from train.config.schema.losses import Pairs, Ramp, Weight
+from train.config.schema.losses import LossBlock
 from train.config.schema.registered import Registered
 from train.plugins.registry import LOSSES, LossSchema
 
-_OF_EVERY_TERM: dict[str, Any] = {
-    "model_name_pairs": (Pairs, ...),
-    "loss_weight": (Weight, 1.0),
-    "ramp": (Ramp, None),
-    "decay": (Ramp, None),
-    "floor": (Share, 0.0),
-}
-"""What the block of a plugin's loss has besides its name and its own settings."""
 
-UnloadedLoss = create_model(
-    "UnloadedLoss",
-    __config__=ConfigDict(**{**STRICT, "extra": "allow"}),
-    name=(str, ...),
-    **_OF_EVERY_TERM,
-)
-"""A loss of a plugin that is not loaded: its own settings are taken as they are."""
+class UnloadedLoss(LossBlock):
+    """A loss of a plugin that is not loaded: its own settings are taken as they are."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 def facts_of(loss: Any) -> LossSchema:
@@ -43,8 +31,8 @@ def _block(name: str, loss: LossSchema) -> type[BaseModel]:
     """The model of a loss's block."""
     if not isinstance(loss.settings, Mapping):
         return loss.settings
-    fields: dict[str, Any] = {"name": (Literal[name], ...), **_OF_EVERY_TERM, **loss.settings}
-    return create_model(name, __config__=STRICT, **fields)
+    fields: dict[str, Any] = {"name": (Literal[name], ...), **loss.settings}
+    return create_model(name, __base__=LossBlock, **fields)
 
 
 @lru_cache(maxsize=8)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
-from train.config.schema.common import STRICT, Positive
+from train.config.schema.common import Block, Positive
 from train.config.schema.data import ListFile
 
 
@@ -18,10 +18,8 @@ def _variable(name: str) -> str:
     return name
 
 
-class Training(BaseModel):
+class Training(Block):
     """The variable is the best checkpoint of another config, trained with this run's seed."""
-
-    model_config = STRICT
 
     train: Annotated[str, Field(min_length=1)]
     """The other config, relative to this one."""
@@ -35,10 +33,8 @@ class Training(BaseModel):
     None: every run trains its own."""
 
 
-class Labelling(BaseModel):
+class Labelling(Block):
     """The variable is a list of clips with the labels that a trained network gives them."""
-
-    model_config = STRICT
 
     label: Annotated[str, Field(min_length=1)]
     """The config that the network was trained with, relative to this one."""

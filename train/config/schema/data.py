@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from train.config.list_format import ListFormat
-from train.config.schema.common import STRICT, Positive, Rate, Share, Split
+from train.config.schema.common import Block, Positive, Rate, Share, Split
 
 
 def _classes(value: Any) -> Any:
@@ -58,10 +58,8 @@ class SplitFiles:
     labelled: bool = True
 
 
-class ListFile(BaseModel):
+class ListFile(Block):
     """The list of one split."""
-
-    model_config = STRICT
 
     format: ListFormat
     """`path label` a line for videos, `path frames label` for folders of frames."""
@@ -87,10 +85,8 @@ class ListFile(BaseModel):
         return self
 
 
-class Dataset(BaseModel):
+class Dataset(Block):
     """The clips and how many are loaded at a time."""
-
-    model_config = STRICT
 
     train: ListFile
     valid: ListFile

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
 from infer.clips.spec import ClipSpec
 from train.config.class_count import wrong_counts
@@ -17,7 +17,7 @@ from train.config.class_file import ClassFileError, read_class_names
 from train.config.errors import ConfigError, Mistake, dotted
 from train.config.options import without_variables
 from train.config.schema.before import Before, ready_file
-from train.config.schema.common import SPLITS, STRICT, Positive, Rate, Split
+from train.config.schema.common import SPLITS, Block, Positive, Rate, Split
 from train.config.schema.data import Dataset, SplitFiles
 from train.config.schema.model import Model, Recognizer2D, RecognizerDistillation
 from train.config.schema.optimizer import Optimizer
@@ -44,10 +44,8 @@ IGNORED: tuple[tuple[str, ...], ...] = (
 depends on them. `INFERENCE` repeats the evaluation pipeline and must agree with it."""
 
 
-class Qat(BaseModel):
+class Qat(Block):
     """The fine-tune for 8 bits that may follow a training (`export.qat`)."""
-
-    model_config = STRICT
 
     loss: Literal["self", "run"] = "self"
     """`self`: the network learns to answer as it did before it was rounded. `run`: it learns by
@@ -65,14 +63,12 @@ class Qat(BaseModel):
     """How these ranges follow from the values seen."""
 
 
-class Config(BaseModel):
+class Config(Block):
     """One experiment. Upper-case sections are typed; lower-case ones are what builders take.
 
     What follows from several sections is worked out once, when it is first asked for: `specs`,
     `lists`, `class_names`.
     """
-
-    model_config = STRICT
 
     MODEL: Model
     DATASET: Dataset

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from train.config.schema.common import STRICT, PartialShare, Positive, Share
+from train.config.schema.common import Block, PartialShare, Positive, Share
 from train.plugins.registry import LOSSES, LossSchema, register
 
-Block = TypeVar("Block", bound=type[BaseModel])
+Model = TypeVar("Model", bound=type[BaseModel])
 
 
 def _rising(ramp: list[float] | None) -> list[float] | None:
@@ -56,10 +56,10 @@ Layers = Annotated[str | list[str], AfterValidator(_some_layers)]
 """Layers by path, `backbone.stages.3`: their outputs, or with `:input` their inputs."""
 
 
-def _loss(**facts: bool) -> Callable[[Block], Block]:
+def _loss(**facts: bool) -> Callable[[Model], Model]:
     """Register the block of a loss under the names that it has; `facts` are `LossSchema`'s."""
 
-    def add(block: Block) -> Block:
+    def add(block: Model) -> Model:
         for name in get_args(block.__pydantic_fields__["name"].annotation):
             register("loss", name, block.__module__)
             LOSSES[name] = LossSchema(block, **facts)
@@ -68,35 +68,33 @@ def _loss(**facts: bool) -> Callable[[Block], Block]:
     return add
 
 
-@_loss(both_learn=True, labels=True)
-class LabelLoss(BaseModel):
-    """Cross-entropy of one network to the labels; both names mean the same."""
+class LossBlock(Block):
+    """What every term says; the losses add settings of their own."""
 
-    model_config = STRICT
-
-    name: Literal["DistillationCELoss", "CrossEntropyLoss"]
+    name: str
     model_name_pairs: Pairs
-    """A network and GroundTruth."""
     loss_weight: Weight = 1.0
     ramp: Ramp = None
     decay: Ramp = None
     floor: Share = 0.0
+
+
+@_loss(both_learn=True, labels=True)
+class LabelLoss(LossBlock):
+    """Cross-entropy of one network to the labels; both names mean the same."""
+
+    name: Literal["DistillationCELoss", "CrossEntropyLoss"]
+    model_name_pairs: Pairs
+    """A network and GroundTruth."""
     label_smoothing: PartialShare = 0.0
     """Share of the target spread evenly over all classes; Recognizer2D: head.ls_eps."""
 
 
 @_loss(both_learn=True)
-class MutualLoss(BaseModel):
+class MutualLoss(LossBlock):
     """Symmetric KL divergence between two networks, both of which learn from it."""
 
-    model_config = STRICT
-
     name: Literal["DistillationDMLLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     temperature: Temperature = 1.0
     standardize: Standardize = False
     act: Literal["softmax"] = "softmax"
@@ -106,65 +104,37 @@ class MutualLoss(BaseModel):
 
 
 @_loss(both_learn=True)
-class EnsembleLoss(BaseModel):
+class EnsembleLoss(LossBlock):
     """KL divergence of two networks from one target made of both, who learn from it (KDCL)."""
 
-    model_config = STRICT
-
     name: Literal["DistillationEnsembleLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     temperature: Temperature = 1.0
     ensemble: Literal["minlogit", "naive", "mean"] = "minlogit"
     """Smallest logits against the label's, those of the better network, or their mean."""
 
 
 @_loss()
-class KLDivLoss(BaseModel):
+class KLDivLoss(LossBlock):
     """The first network learns the second's probabilities (Hinton et al.)."""
 
-    model_config = STRICT
-
     name: Literal["DistillationKLDivLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     temperature: Temperature = 4.0
     standardize: Standardize = False
 
 
 @_loss()
-class JSDivLoss(BaseModel):
+class JSDivLoss(LossBlock):
     """As DistillationKLDivLoss, by the Jensen-Shannon divergence, which is bounded."""
 
-    model_config = STRICT
-
     name: Literal["DistillationJSDivLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     temperature: Temperature = 1.0
 
 
 @_loss()
-class DKDLoss(BaseModel):
+class DKDLoss(LossBlock):
     """Distillation of the label's class and of the others, weighed apart (Zhao et al.)."""
 
-    model_config = STRICT
-
     name: Literal["DistillationDKDLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     temperature: Temperature = 1.0
     standardize: Standardize = False
     alpha: Weight = 1.0
@@ -176,17 +146,10 @@ class DKDLoss(BaseModel):
 
 
 @_loss()
-class DISTLoss(BaseModel):
+class DISTLoss(LossBlock):
     """Correlations with the teacher, over classes and over clips (Huang et al.)."""
 
-    model_config = STRICT
-
     name: Literal["DistillationDISTLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     temperature: Temperature = 1.0
     beta: Weight = 1.0
     """Factor of the part over classes."""
@@ -195,17 +158,10 @@ class DISTLoss(BaseModel):
 
 
 @_loss()
-class RKDLoss(BaseModel):
+class RKDLoss(LossBlock):
     """Distances and angles between the clips of a batch (Park et al.)."""
 
-    model_config = STRICT
-
     name: Literal["DistillationRKDLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     s_key: str | None = None
     """The first network's layer, averaged over space and frames; none: the logits."""
     t_key: str | None = None
@@ -215,17 +171,10 @@ class RKDLoss(BaseModel):
 
 
 @_loss(both_learn=True, layers=True)
-class DistanceLoss(BaseModel):
+class DistanceLoss(LossBlock):
     """Plain distance of features, from which both networks learn (PaddleClas's UDML)."""
 
-    model_config = STRICT
-
     name: Literal["DistillationDistanceLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     mode: Literal["l1", "l2", "smooth_l1"] = "l2"
     s_key: Layers
     t_key: Layers
@@ -234,17 +183,10 @@ class DistanceLoss(BaseModel):
 
 
 @_loss(layers=True)
-class OverHaulLoss(BaseModel):
+class OverHaulLoss(LossBlock):
     """Margin ReLU of the teacher, connector of the student, partial L2 (Heo et al.)."""
 
-    model_config = STRICT
-
     name: Literal["DistillationOverHaulLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     s_key: Layers
     """Layers of the first network, before the ReLU."""
     t_key: Layers
@@ -256,17 +198,10 @@ class OverHaulLoss(BaseModel):
 
 
 @_loss(layers=True)
-class AFDLoss(BaseModel):
+class AFDLoss(LossBlock):
     """Attention over all pairs of layers (Ji et al.); both names mean the same."""
 
-    model_config = STRICT
-
     name: Literal["DistillationAFDLoss", "AFDLoss"]
-    model_name_pairs: Pairs
-    loss_weight: Weight = 1.0
-    ramp: Ramp = None
-    decay: Ramp = None
-    floor: Share = 0.0
     s_key: Layers
     t_key: Layers
     qk_dim: Positive = 128

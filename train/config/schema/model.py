@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from train.config.schema.any_loss import Loss
 from train.config.schema.common import (
-    STRICT,
+    Block,
     Means,
     PartialShare,
     Positive,
@@ -31,10 +31,8 @@ ClassCount = Annotated[Positive, BeforeValidator(_digits)]
 """How many classes; also as text, which is what `${VARIABLE}` gives."""
 
 
-class PPTSMv2Backbone(BaseModel):
+class PPTSMv2Backbone(Block):
     """The student of the recipe: PP-LCNetV2 with one temporal shift; it ends in logits."""
-
-    model_config = STRICT
 
     name: Literal["PPTSM_v2"]
     num_seg: Segments = 8
@@ -57,10 +55,8 @@ class PPTSMv2Backbone(BaseModel):
     """Checkpoint to start from, `imagenet` or `embedded`; none, or empty: random weights."""
 
 
-class PPTSMMobileNetV2Backbone(BaseModel):
+class PPTSMMobileNetV2Backbone(Block):
     """A student for small devices: MobileNetV2 with shifts in time; it ends in logits."""
-
-    model_config = STRICT
 
     name: Literal["PPTSM_MobileNetV2"]
     num_seg: Segments = 8
@@ -73,10 +69,8 @@ class PPTSMMobileNetV2Backbone(BaseModel):
     """Checkpoint to start from, or `imagenet`; none, or empty, starts from random weights."""
 
 
-class PPTSMMobileNetV3Backbone(BaseModel):
+class PPTSMMobileNetV3Backbone(Block):
     """A student for small devices: MobileNetV3 with shifts in time; it ends in logits."""
-
-    model_config = STRICT
 
     name: Literal["PPTSM_MobileNetV3"]
     num_seg: Segments = 8
@@ -95,10 +89,8 @@ class PPTSMMobileNetV3Backbone(BaseModel):
     """Checkpoint to start from, or `imagenet`; none, or empty, starts from random weights."""
 
 
-class ResNetTweaksTSMBackbone(BaseModel):
+class ResNetTweaksTSMBackbone(Block):
     """The teacher of the recipe: ResNet-vd with a temporal shift in every block."""
-
-    model_config = STRICT
 
     name: Literal["ResNetTweaksTSM"]
     depth: Literal[18, 34, 50, 101, 152]
@@ -124,20 +116,16 @@ AnyBackbone = LogitsBackbone | ResNetTweaksTSMBackbone
 Backbone = Annotated[AnyBackbone, Field(discriminator="name")]
 
 
-class MoViNetHeadOptions(BaseModel):
+class MoViNetHeadOptions(Block):
     """No layer at all: for backbones that end in logits."""
-
-    model_config = STRICT
 
     name: Literal["MoViNetHead"]
     ls_eps: PartialShare = 0.0
     """Label smoothing of the training loss of a Recognizer2D."""
 
 
-class PPTSMHeadOptions(BaseModel):
+class PPTSMHeadOptions(Block):
     """Pooling, dropout, mean over frames, one linear layer."""
-
-    model_config = STRICT
 
     name: Literal["ppTSMHead"]
     num_classes: ClassCount
@@ -160,10 +148,8 @@ Plugins = list[str]
 Head = Annotated[MoViNetHeadOptions | PPTSMHeadOptions, Field(discriminator="name")]
 
 
-class Input(BaseModel):
+class Input(Block):
     """What a network was trained on, where the clips of this config are something else."""
-
-    model_config = STRICT
 
     mean: Means | None = None
     """Of its normalisation; none: the pipeline's."""
@@ -172,10 +158,8 @@ class Input(BaseModel):
     """Height and width that the clips are resized to; none: they stay as they are."""
 
 
-class Network(BaseModel):
+class Network(Block):
     """One network of a distillation."""
-
-    model_config = STRICT
 
     backbone: Backbone
     head: Head
@@ -191,10 +175,8 @@ class Network(BaseModel):
     """Precision of a frozen network's forward pass on a GPU; none: that of the run."""
 
 
-class AveragedNetwork(BaseModel):
+class AveragedNetwork(Block):
     """A network that is the moving average of another one, and takes no gradient."""
-
-    model_config = STRICT
 
     of: str
     """The network of `models` that it follows; it learns."""
@@ -202,19 +184,15 @@ class AveragedNetwork(BaseModel):
     """Share of the average that a step leaves, at most."""
 
 
-class LossLists(BaseModel):
+class LossLists(Block):
     """The terms that are added up, in training and in validation."""
-
-    model_config = STRICT
 
     Train: Annotated[list[Loss], Field(min_length=1)]
     Val: Annotated[list[Loss], Field(min_length=1)]
 
 
-class Recognizer2D(BaseModel):
+class Recognizer2D(Block):
     """One network that learns from the labels."""
-
-    model_config = STRICT
 
     framework: Literal["Recognizer2D"]
     backbone: Backbone
@@ -229,10 +207,8 @@ class Recognizer2D(BaseModel):
     """Loaded from Python's path before anything else of the config is checked."""
 
 
-class RecognizerDistillation(BaseModel):
+class RecognizerDistillation(Block):
     """Several networks that also learn from each other; `Student` is the one deployed."""
-
-    model_config = STRICT
 
     framework: Literal["RecognizerDistillation"]
     models: Annotated[list[dict[str, Network]], Field(min_length=1)]
@@ -260,9 +236,7 @@ class RecognizerDistillation(BaseModel):
 Model = Annotated[Recognizer2D | RecognizerDistillation, Field(discriminator="framework")]
 
 
-class ModelOnly(BaseModel):
+class ModelOnly(Block):
     """A config of which only the MODEL block counts."""
-
-    model_config = STRICT
 
     MODEL: Model

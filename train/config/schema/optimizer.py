@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
-from train.config.schema.common import STRICT, Positive, Rate
+from train.config.schema.common import Block, Positive, Rate
 
 
 def _number_to(block: str, key: str) -> BeforeValidator:
@@ -20,10 +20,8 @@ def _number_to(block: str, key: str) -> BeforeValidator:
     return BeforeValidator(widen)
 
 
-class CustomWarmupCosineDecay(BaseModel):
+class CustomWarmupCosineDecay(Block):
     """Linear warm-up to the cosine of the whole run, then along it."""
-
-    model_config = STRICT
 
     name: Literal["CustomWarmupCosineDecay"]
     cosine_base_lr: Rate
@@ -36,10 +34,8 @@ class CustomWarmupCosineDecay(BaseModel):
     """Change the rate with every step; false: with every epoch."""
 
 
-class CosineAnnealingDecay(BaseModel):
+class CosineAnnealingDecay(Block):
     """A cosine from `learning_rate` to `eta_min`."""
-
-    model_config = STRICT
 
     name: Literal["CosineAnnealingDecay"]
     learning_rate: Rate
@@ -50,10 +46,8 @@ class CosineAnnealingDecay(BaseModel):
     """Change the rate with every step; false: with every epoch."""
 
 
-class Constant(BaseModel):
+class Constant(Block):
     """The same rate throughout; a plain number says the same."""
-
-    model_config = STRICT
 
     name: Literal["Constant"]
     learning_rate: Rate
@@ -66,19 +60,15 @@ LearningRate = Annotated[
 ]
 
 
-class WeightDecay(BaseModel):
+class WeightDecay(Block):
     """How strongly weights shrink; a plain number says the same."""
-
-    model_config = STRICT
 
     name: Literal["L2"] = "L2"
     value: Rate
 
 
-class GradClip(BaseModel):
+class GradClip(Block):
     """Scale the gradient down to a global norm; a plain number says the same."""
-
-    model_config = STRICT
 
     name: Literal["ClipGradByGlobalNorm"] = "ClipGradByGlobalNorm"
     value: Annotated[float, Field(gt=0)]
@@ -88,10 +78,8 @@ Decay = Annotated[WeightDecay | None, _number_to("L2", "value")]
 Clip = Annotated[GradClip | None, _number_to("ClipGradByGlobalNorm", "value")]
 
 
-class Momentum(BaseModel):
+class Momentum(Block):
     """Stochastic gradient descent with momentum."""
-
-    model_config = STRICT
 
     name: Literal["Momentum"]
     learning_rate: LearningRate
@@ -101,10 +89,8 @@ class Momentum(BaseModel):
     grad_clip: Clip = None
 
 
-class AdamW(BaseModel):
+class AdamW(Block):
     """Adam with decoupled weight decay."""
-
-    model_config = STRICT
 
     name: Literal["AdamW"]
     learning_rate: LearningRate

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from infer.clips.spec import ClipSpec, PreprocessSpec, SamplingSpec
-from train.config.schema.common import STRICT, Segments, Split
+from train.config.schema.common import Block, Segments, Split
 from train.config.schema.steps import AnyStep
 
 DENSE_VIEWS = 10
 """Windows that dense sampling takes from a video in evaluation, as PaddleVideo does."""
 
 
-class Decode(BaseModel):
+class Decode(Block):
     """How frames are read; must fit the list's format."""
-
-    model_config = STRICT
 
     name: Literal["VideoDecoder", "FrameDecoder"]
 
 
-class SamplingOptions(BaseModel):
+class SamplingOptions(Block):
     """Which frames of a video make a clip."""
-
-    model_config = STRICT
 
     name: Literal["Sampler"] = "Sampler"
     num_seg: Segments = 8
@@ -44,10 +40,8 @@ class SamplingOptions(BaseModel):
     """Clips a video in evaluation, whose scores are averaged; none: 1, or 10 if dense."""
 
 
-class PipelineSplit(BaseModel):
+class PipelineSplit(Block):
     """From a listed video to pixels, for one split."""
-
-    model_config = STRICT
 
     decode: Decode
     sample: SamplingOptions
@@ -104,10 +98,8 @@ class PipelineSplit(BaseModel):
         return ClipSpec(sampling, preprocess)
 
 
-class Pipeline(BaseModel):
+class Pipeline(Block):
     """The three splits."""
-
-    model_config = STRICT
 
     train: PipelineSplit
     valid: PipelineSplit

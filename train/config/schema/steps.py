@@ -10,24 +10,22 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model, model_val
 
 # The settings of this module register themselves.
 from train.config.schema import transforms as transforms
-from train.config.schema.common import STRICT
+from train.config.schema.common import Block
 from train.config.schema.registered import Registered
 from train.plugins.registry import STEPS, StepSchema
 
 
-class UnloadedOptions(BaseModel):
+class UnloadedOptions(Block):
     """Settings of an augmentation whose plugin is not loaded: they are taken as they are."""
 
-    model_config = ConfigDict(**{**STRICT, "extra": "allow"})
+    model_config = ConfigDict(extra="allow")
 
 
-class Step(BaseModel):
+class Step(Block):
     """One entry of a transform list: a mapping with one key, the name of the transform.
 
     The fields are added where the entry is checked: `AnyStep`.
     """
-
-    model_config = STRICT
 
     @model_validator(mode="before")
     @classmethod
@@ -53,10 +51,10 @@ class Step(BaseModel):
         return options
 
 
-class UnloadedStep(BaseModel):
+class UnloadedStep(Block):
     """An entry whose name is not known, because the plugin that has it is not loaded."""
 
-    model_config = ConfigDict(**{**STRICT, "extra": "allow"})
+    model_config = ConfigDict(extra="allow")
 
     __pydantic_extra__: dict[str, UnloadedOptions]
 
@@ -83,7 +81,7 @@ def _settings(name: str, step: StepSchema) -> type[BaseModel]:
     if not isinstance(settings, Mapping):
         return settings
     fields: dict[str, Any] = dict(settings)
-    return create_model(f"{name}Options", __config__=STRICT, **fields)
+    return create_model(f"{name}Options", __base__=Block, **fields)
 
 
 @lru_cache(maxsize=8)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, model_validator
 
-from train.config.schema.common import STRICT, Means, Positive, Share, Side, Spreads
+from train.config.schema.common import Block, Means, Positive, Share, Side, Spreads
 from train.plugins.registry import STEPS, StepSchema, register
 
 Options = TypeVar("Options", bound=type[BaseModel])
@@ -29,10 +29,8 @@ def _step(name: str) -> Callable[[Options], Options]:
 
 
 @_step("Scale")
-class ScaleOptions(BaseModel):
+class ScaleOptions(Block):
     """Resize so that the short side is `short_size`."""
-
-    model_config = STRICT
 
     short_size: Side
     fixed_ratio: bool = True
@@ -61,10 +59,8 @@ class ScaleOptions(BaseModel):
 
 
 @_step("CenterCrop")
-class CenterCropOptions(BaseModel):
+class CenterCropOptions(Block):
     """Cut the middle."""
-
-    model_config = STRICT
 
     target_size: Side
     do_round: Literal[True] = True
@@ -72,19 +68,15 @@ class CenterCropOptions(BaseModel):
 
 
 @_step("RandomCrop")
-class RandomCropOptions(BaseModel):
+class RandomCropOptions(Block):
     """Cut a square anywhere."""
-
-    model_config = STRICT
 
     target_size: Side
 
 
 @_step("MultiScaleCrop")
-class MultiScaleCropOptions(BaseModel):
+class MultiScaleCropOptions(Block):
     """Cut a box of a drawn size at a drawn place and resize it to a square."""
-
-    model_config = STRICT
 
     target_size: Side
     scales: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] | None = None
@@ -104,19 +96,15 @@ class MultiScaleCropOptions(BaseModel):
 
 
 @_step("RandomFlip")
-class RandomFlipOptions(BaseModel):
+class RandomFlipOptions(Block):
     """Mirror left and right; see `DATASET.label_flip`."""
-
-    model_config = STRICT
 
     p: Share = 0.5
 
 
 @_step("ColorJitter")
-class ColorJitterOptions(BaseModel):
+class ColorJitterOptions(Block):
     """Factors drawn from 1 - x to 1 + x, one draw a clip."""
-
-    model_config = STRICT
 
     brightness: Annotated[float, Field(ge=0)] = 0.0
     contrast: Annotated[float, Field(ge=0)] = 0.0
@@ -124,28 +112,22 @@ class ColorJitterOptions(BaseModel):
 
 
 @_step("ChannelShuffle")
-class ChannelShuffleOptions(BaseModel):
+class ChannelShuffleOptions(Block):
     """Permute the colour channels."""
-
-    model_config = STRICT
 
     p: Share = 0.5
 
 
 @_step("RandomShift")
-class RandomShiftOptions(BaseModel):
+class RandomShiftOptions(Block):
     """Move the picture by up to `pixels` each way."""
-
-    model_config = STRICT
 
     pixels: Annotated[int, Field(ge=0)]
 
 
 @_step("RandAugment")
-class RandAugmentOptions(BaseModel):
+class RandAugmentOptions(Block):
     """A few operations of fourteen, one draw a clip."""
-
-    model_config = STRICT
 
     num_layers: Positive = 2
     """Operations a clip."""
@@ -156,20 +138,16 @@ class RandAugmentOptions(BaseModel):
 
 
 @_step("AutoAugment")
-class AutoAugmentOptions(BaseModel):
+class AutoAugmentOptions(Block):
     """One of the 25 pairs of operations that were found for ImageNet, one draw a clip."""
-
-    model_config = STRICT
 
     prob: Annotated[float, Field(ge=0, le=1)] = 1.0
     """Share of the clips that are augmented."""
 
 
 @_step("GroupFullResSample")
-class GroupFullResSampleOptions(BaseModel):
+class GroupFullResSampleOptions(Block):
     """Crops at the left, at the right and in the middle; their scores are averaged."""
-
-    model_config = STRICT
 
     crop_size: Side
     # Mirrored clips may belong to another class.
@@ -177,47 +155,37 @@ class GroupFullResSampleOptions(BaseModel):
 
 
 @_step("Image2Array")
-class Image2ArrayOptions(BaseModel):
+class Image2ArrayOptions(Block):
     """Frames to an array [time, channel, height, width]: a node of the network here."""
-
-    model_config = STRICT
 
     transpose: Literal[True] = True
     data_format: Literal["tchw"] = "tchw"
 
 
 @_step("Normalization")
-class NormalizationOptions(BaseModel):
+class NormalizationOptions(Block):
     """Subtract `mean`, divide by `std`, of pixels from 0 to 1: a node of the network here."""
-
-    model_config = STRICT
 
     mean: Means
     std: Spreads
 
 
-class MixupOptions(BaseModel):
+class MixupOptions(Block):
     """Blend every clip with another of the batch."""
-
-    model_config = STRICT
 
     name: Literal["Mixup"]
     alpha: Annotated[float, Field(gt=0)] = 0.2
 
 
-class CutmixOptions(BaseModel):
+class CutmixOptions(Block):
     """Replace a box by that of another clip."""
-
-    model_config = STRICT
 
     name: Literal["Cutmix"]
     alpha: Annotated[float, Field(gt=0)] = 0.2
 
 
-class VideoMixOptions(BaseModel):
+class VideoMixOptions(Block):
     """Cutmix or Mixup, one draw a batch."""
-
-    model_config = STRICT
 
     name: Literal["VideoMix"]
     cutmix_prob: Share = 0.5
