@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 
 import paddle
-from paddle import Tensor, nn
+from paddle import Tensor
 from paddle.nn import functional as F
 
 from train.losses.float32 import full_precision
-from train.models.convolution import Conv2D
-from train.models.layers import no_decay
+from train.models.layers import ConvBNAct
 
 LEAST_NEGATIVE = 1e-3
 """Share of a channel's values that must be negative for their mean to be the margin."""
@@ -60,7 +59,7 @@ def partial_l2(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
     return (counts * (student - wanted) ** 2).sum() / student.shape[0]
 
 
-class Connector(nn.Layer):
+class Connector(ConvBNAct):
     """1 x 1 convolution and batch norm: from the student's channels to the teacher's.
 
     Input: float `[N, in_channels, H, W]`. Output: float `[N, out_channels, H, W]`. It learns
@@ -68,13 +67,7 @@ class Connector(nn.Layer):
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.conv = Conv2D(in_channels, out_channels, 1)
-        self.bn = nn.BatchNorm2D(out_channels, weight_attr=no_decay(), bias_attr=no_decay())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N, in_channels, H, W]` to `[N, out_channels, H, W]`."""
-        return self.bn(self.conv(x))
+        super().__init__(in_channels, out_channels, 1, act=None)
 
 
 def same_size(student: Tensor, teacher: Tensor) -> Tensor:
