@@ -174,8 +174,4 @@ def _loss(
 def _accuracy(logits: Tensor, target: Target) -> float:
     """Share of right answers; a mixed clip counts each label by its share."""
     guess = logits.argmax(axis=-1)
-    hit = (guess == target.labels).astype("float32")
-    if target.labels_b is not None and target.lam is not None:
-        hit_b = (guess == target.labels_b).astype("float32")
-        hit = target.lam * hit + (1 - target.lam) * hit_b
-    return float(hit.mean())
+    return float(target.by_clip(lambda labels: (guess == labels).astype("float32")).mean())

@@ -50,12 +50,7 @@ def decoupled(
     def per_clip(labels: Tensor) -> Tensor:
         return alpha * _target(z, t, labels) + beta * _others(z, t, labels)
 
-    if use_target_as_gt:
-        loss = per_clip(t.argmax(axis=-1))
-    else:
-        loss = per_clip(target.labels)
-        if target.labels_b is not None and target.lam is not None:
-            loss = target.lam * loss + (1 - target.lam) * per_clip(target.labels_b)
+    loss = per_clip(t.argmax(axis=-1)) if use_target_as_gt else target.by_clip(per_clip)
     return temperature**2 * loss.mean()
 
 

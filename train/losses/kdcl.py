@@ -60,9 +60,6 @@ def _of_labels(values: Tensor, target: Target) -> Tensor:
     """What `[N, C]` holds for the label of each clip, `[N, 1]`; of a mixed clip its mean."""
 
     def of(labels: Tensor) -> Tensor:
-        return paddle.take_along_axis(values, labels.unsqueeze(1), axis=1)
+        return paddle.take_along_axis(values, labels.unsqueeze(1), axis=1).squeeze(1)
 
-    if target.labels_b is None or target.lam is None:
-        return of(target.labels)
-    lam = target.lam.unsqueeze(1)
-    return lam * of(target.labels) + (1 - lam) * of(target.labels_b)
+    return target.by_clip(of).unsqueeze(1)

@@ -30,7 +30,4 @@ def cross_entropy(logits: Tensor, target: Target, *, label_smoothing: float = 0.
         return loss * paddle.gather(target.class_weights, labels).astype(loss.dtype)
 
     log_p = log_softmax(logits)
-    loss = per_clip(target.labels)
-    if target.labels_b is not None and target.lam is not None:
-        loss = target.lam * loss + (1 - target.lam) * per_clip(target.labels_b)
-    return loss.mean()
+    return target.by_clip(per_clip).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from paddle import Tensor
@@ -22,3 +23,9 @@ class Target:
     labels_b: Tensor | None = None
     lam: Tensor | None = None
     class_weights: Tensor | None = None
+
+    def by_clip(self, of: Callable[[Tensor], Tensor]) -> Tensor:
+        """`[N]` that `of` gives for the labels; a mixed clip counts both of its by their shares."""
+        if self.labels_b is None or self.lam is None:
+            return of(self.labels)
+        return self.lam * of(self.labels) + (1 - self.lam) * of(self.labels_b)
