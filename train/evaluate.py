@@ -28,8 +28,6 @@ from train.config.options import add_override, add_trust
 from train.process import share_interpreter
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from infer.clips.spec import ClipSpec
     from train.config.load import Config
 
@@ -244,25 +242,9 @@ def _opened(cfg: Config, file: Path, spec: ClipSpec) -> Iterator[Any]:
     from train.paddle_import import import_paddle
 
     import_paddle()
-    import paddle
+    from train.stages.pseudo_labels import student_of
 
-    from train.checkpoints.checkpoint import load_file, set_weights
-    from train.checkpoints.teachers import network_weights
-    from train.models.pixels import PixelInput
-    from train.stages.pseudo_labels import labeller
-
-    recognizer = labeller(cfg)
-    weights = network_weights(file, None, read=partial(load_file, trust=cfg.trust))[1]
-    set_weights(recognizer.student, weights, source=file)
-    recognizer.eval()
-    pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
-
-    def run(clips: np.ndarray) -> np.ndarray:
-        with paddle.no_grad():
-            logits: np.ndarray = recognizer.student(pixels(paddle.to_tensor(clips))).numpy()
-        return logits
-
-    yield run
+    yield student_of(cfg, file, spec)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import paddle
 
+from infer.clips.spec import ClipSpec
 from infer.pipeline.rank import softmax
 from infer.system.files import sha256_of, write_text
 from train.checkpoints.checkpoint import load_file, set_weights
@@ -29,7 +30,7 @@ from train.data.lists import Sample, read_list, write_lines
 from train.data.unreadable import Failed, unreadable_error
 from train.distill.build_recognizer import build_recognizer
 from train.distill.recognizers import STUDENT, Recognizer
-from train.evaluation.evaluate import evaluate
+from train.evaluation.evaluate import Run, evaluate
 from train.models.pixels import PixelInput
 
 if TYPE_CHECKING:
@@ -103,6 +104,26 @@ def labeller(cfg: Config) -> Recognizer:
     return build_recognizer(alone, seed=cfg.seed)
 
 
+def student_of(cfg: Config, file: Path, spec: ClipSpec) -> Run:
+    """The Student of a checkpoint in float32, as a function of clips that are made by `spec`.
+
+    Raises:
+        CheckpointError: the checkpoint does not fit.
+    """
+    recognizer = labeller(cfg)
+    read = partial(load_file, trust=cfg.trust)
+    set_weights(recognizer.student, network_weights(file, None, read=read)[1], source=file)
+    recognizer.eval()
+    pixels = PixelInput(spec.preprocess.mean, spec.preprocess.std)
+
+    def run(clips: np.ndarray) -> np.ndarray:
+        with paddle.no_grad():
+            logits: np.ndarray = recognizer.student(pixels(paddle.to_tensor(clips))).numpy()
+        return logits
+
+    return run
+
+
 def surest(scores: np.ndarray, *, top_k: int | None) -> list[int]:
     """Rows whose best class is theirs with the highest scores of that class, in order.
 
@@ -151,21 +172,9 @@ def _scores(stage: Stage, samples: Sequence[Sample]) -> tuple[np.ndarray, Sequen
     """Probabilities `[N, classes]`, NaN for clips that cannot be read, and why those cannot."""
     block, cfg = stage.labelling, stage.cfg
     assert block is not None
-    weights = Path(block.weights)
-    recognizer = labeller(cfg)
-    read = partial(load_file, trust=cfg.trust)
-    set_weights(recognizer.student, network_weights(weights, None, read=read)[1], source=weights)
-    recognizer.eval()
     dataset = dataset_to_label(stage, samples)
-    pixels = PixelInput(dataset.spec.preprocess.mean, dataset.spec.preprocess.std)
-
-    def run(clips: np.ndarray) -> np.ndarray:
-        with paddle.no_grad():
-            logits: np.ndarray = recognizer.student(pixels(paddle.to_tensor(clips))).numpy()
-        return logits
-
     found = evaluate(
-        run,
+        student_of(cfg, Path(block.weights), dataset.spec),
         dataset,
         batch_size=cfg.DATASET.valid_batch_size or cfg.DATASET.batch_size,
         workers=stage.owner.DATASET.num_workers,
