@@ -86,21 +86,18 @@ def unknown_name(kind: str, name: object, allowed: Iterable[str]) -> str:
     return f"unknown {kind} {as_yaml(name)}; allowed: {', '.join(names) or 'none'}"
 
 
-def pydantic_mistakes(
-    error: ValidationError, *, model: type[BaseModel], raw: Any, under: Location = ()
-) -> list[Mistake]:
+def pydantic_mistakes(error: ValidationError, *, model: type[BaseModel], raw: Any) -> list[Mistake]:
     """Translate what pydantic found in `raw` into mistakes at the user's own paths.
 
     Args:
         error: what validating `raw` against `model` raised.
         model: the model, whose fields give the nearest names.
         raw: the data as the user wrote it.
-        under: location of `raw` in the config.
     """
     schema = model.model_json_schema()
     mistakes = []
     for number, item in enumerate(error.errors(include_url=False)):
-        where = under + _user_location(item["loc"], raw, item["type"])
+        where = _user_location(item["loc"], raw, item["type"])
         if item["type"] == "union_tag_invalid" or (
             item["type"] == "union_tag_not_found" and isinstance(item["input"], Mapping)
         ):

@@ -116,17 +116,11 @@ class ConvBNAct(nn.Layer):
 class SqueezeExcitation(nn.Layer):
     """Channel gates from globally pooled features (Hu et al., 2018); `sigmoid` limits the gates."""
 
-    def __init__(
-        self,
-        channels: int,
-        reduction: int = 4,
-        *,
-        sigmoid: Callable[[Tensor], Tensor] = F.sigmoid,
-    ) -> None:
+    def __init__(self, channels: int, *, sigmoid: Callable[[Tensor], Tensor] = F.sigmoid) -> None:
         super().__init__()
         self.sigmoid = sigmoid
-        self.conv1 = Conv2D(channels, channels // reduction, 1, bias=True)
-        self.conv2 = Conv2D(channels // reduction, channels, 1, bias=True)
+        self.conv1 = Conv2D(channels, channels // 4, 1, bias=True)
+        self.conv2 = Conv2D(channels // 4, channels, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features `[N, channels, H, W]`, scaled; the same shape."""

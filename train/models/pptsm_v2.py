@@ -44,10 +44,10 @@ SHIFT_BEFORE_STAGE = 2
 """Attention and shift sit before the third stage only: deep enough to matter, small enough."""
 
 
-def scaled_width(channels: float, divisor: int = 8) -> int:
-    """Round to a multiple of `divisor` without losing more than a tenth (MobileNet's rule)."""
-    width = max(divisor, int(channels + divisor / 2) // divisor * divisor)
-    return width + divisor if width < 0.9 * channels else width
+def scaled_width(channels: float) -> int:
+    """Round to a multiple of 8 without losing more than a tenth (MobileNet's rule)."""
+    width = max(8, int(channels + 4) // 8 * 8)
+    return width + 8 if width < 0.9 * channels else width
 
 
 class GlobalAttention(nn.Layer):
