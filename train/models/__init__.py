@@ -33,22 +33,12 @@ def _build(kinds: Mapping[str, type[nn.Layer]], block: Mapping[str, Any]) -> nn.
     return kinds[block["name"]](**settings)
 
 
-def build_backbone(block: Mapping[str, Any]) -> nn.Layer:
-    """Build a backbone from `{"name": "PPTSM_v2", ...}`; unknown names raise `KeyError`."""
-    return _build(BACKBONES, block)
-
-
-def build_head(block: Mapping[str, Any]) -> nn.Layer:
-    """Build a head from `{"name": "ppTSMHead", ...}`; unknown names raise `KeyError`."""
-    return _build(HEADS, block)
-
-
 def build_network(block: Mapping[str, Any]) -> nn.Sequential:
     """Build `Sequential(backbone, head)`: float `[N * T, 3, H, W]` to logits `[N, classes]`.
 
     The sequence gives the keys of the public pair checkpoints: `0.` backbone, `1.` head.
     """
-    return nn.Sequential(build_backbone(block["backbone"]), build_head(block["head"]))
+    return nn.Sequential(_build(BACKBONES, block["backbone"]), _build(HEADS, block["head"]))
 
 
 def sequential_key(key: str) -> str | None:
