@@ -150,11 +150,6 @@ def read_list(
     return samples
 
 
-def frame_name(suffix: str, number: int) -> str:
-    """File name of frame `number` by the pattern `suffix`, such as "img_{:05}.jpg"."""
-    return suffix.format(number)
-
-
 def write_lines(file: Path, lines: Iterable[str]) -> None:
     """Write a list or a file of class names: a reader sees the old one or the whole new one."""
     write_text(file, "".join(f"{line}\n" for line in lines))
@@ -254,8 +249,8 @@ def _path_problems(path: Path, format: ListFormat) -> list[str]:
 def _check_first_frames(file: Path, samples: list[Sample], suffix: str) -> None:
     """A pattern that fits no folder at all is a mistake of the config, not of single videos."""
     try:
-        first = frame_name(suffix, 1)
-        usable = first != frame_name(suffix, 2)
+        first = suffix.format(1)
+        usable = first != suffix.format(2)
     except (IndexError, KeyError, ValueError):
         usable = False
     if not usable:
@@ -263,7 +258,7 @@ def _check_first_frames(file: Path, samples: list[Sample], suffix: str) -> None:
             file,
             [f"{file}: suffix {suffix!r} is no pattern of frame names such as {FRAME_SUFFIX!r}"],
         )
-    names = first, frame_name(suffix, 0)
+    names = first, suffix.format(0)
     if not any((sample.path / name).is_file() for sample in samples for name in names):
         raise ListError(
             file,

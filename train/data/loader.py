@@ -118,7 +118,8 @@ def epoch_batches(
         if value < least:
             raise ValueError(f"{name} is {value}, allowed: {least} or more")
     if order is None:
-        order = _once(epoch_order(len(dataset), seed=seed, epoch=epoch, shuffle=shuffle))
+        indices = epoch_order(len(dataset), seed=seed, epoch=epoch, shuffle=shuffle)
+        order = indices, np.zeros_like(indices)
     indices, copies = order
     place, of = share
     count = batches_in_epoch(len(indices), batch_size=batch_size * of, drop_last=drop_last)
@@ -137,10 +138,6 @@ def epoch_batches(
     chosen = zip(*(_flat(parts) for parts in (members, repeats)), strict=True)
     results = _in_order(read, list(chosen), workers=workers, ahead=batch_size + 2 * workers)
     return _batches(dataset, members, results, start)
-
-
-def _once(indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return indices, np.zeros_like(indices)
 
 
 def _flat(parts: list[np.ndarray]) -> list[int]:

@@ -32,11 +32,6 @@ def without_plugins() -> Iterator[None]:
         _UNLOADED.reset(token)
 
 
-def plugins_are_left_out() -> bool:
-    """Whether `without_plugins` holds."""
-    return _UNLOADED.get()
-
-
 @dataclass(frozen=True)
 class Registered:
     """Annotates a type that is worked out when a value is checked.
@@ -65,5 +60,5 @@ class Registered:
         return dict(handler(self.adapter().core_schema))
 
     def _validated(self, value: Any) -> Any:
-        left_out = plugins_are_left_out() and isinstance(value, Mapping) and not self.known(value)
+        left_out = _UNLOADED.get() and isinstance(value, Mapping) and not self.known(value)
         return (self.other if left_out else self.adapter()).validate_python(value)

@@ -28,7 +28,6 @@ from infer.system.errors import VideoError, os_reason
 from infer.system.files import writing
 from train.config.list_format import FRAME_SUFFIX
 from train.data.first_frame import check_first_frame
-from train.data.lists import frame_name
 
 Check = Literal["none", "quick", "full"]
 
@@ -121,11 +120,11 @@ def _look_at_pictures(path: str, work: Work) -> Outcome:
     first = found.first
     end = found.missing[0][0] if found.missing else first + found.pictures
     if end == first:
-        names = " nor ".join(frame_name(work.pictures, number) for number in (0, 1))
+        names = " nor ".join(work.pictures.format(number) for number in (0, 1))
         raise VideoError(folder, f"no frames: neither {names} is there")
     if work.check != "none":
         for number in range(first, end) if work.check == "full" else (first,):
-            picture = folder / frame_name(work.pictures, number)
+            picture = folder / work.pictures.format(number)
             try:
                 read_picture(picture)
             except VideoError as error:
@@ -145,7 +144,7 @@ def _extract(path: str, work: Work) -> Outcome:
         nonlocal count
         count += 1
         picture = jpeg(_reduced(frame, work.short_side), QUALITY)
-        (part / frame_name(FRAME_SUFFIX, count)).write_bytes(picture)
+        (part / FRAME_SUFFIX.format(count)).write_bytes(picture)
 
     # Reading raises no OSError: see infer.clips.decode.
     with writing(folder, GO_ON):
