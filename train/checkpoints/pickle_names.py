@@ -119,7 +119,7 @@ class Array:
 
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> Array:
-    if kind is not _ARRAY:
+    if kind is not NAMES[_ARRAY]:
         raise ForbiddenError(f"an array of the class {described(kind)}")
     if shape != (0,):
         raise MalformedPickleError("an array in it has a shape before it has numbers")
@@ -172,28 +172,23 @@ def _ordered(pairs: Any = None) -> OrderedDict[Any, Any]:
     return found
 
 
-_ARRAY = Name("numpy.ndarray")
-_BUILTINS: dict[str, Callable[..., Any]] = {
-    "tuple": _pair,
-    "bytes": lambda: b"",
-    "eval": _eval,
+_ARRAY = "numpy.ndarray"
+_CALLS: dict[str, Callable[..., Any] | None] = {
+    _ARRAY: None,
+    "numpy.dtype": lambda code, align=0, copy=0: Dtype(code),
+    "collections.OrderedDict": _ordered,
+    "_codecs.encode": _encode,
 }
-_NUMPY: dict[str, Callable[..., Any]] = {"_reconstruct": _reconstruct, "scalar": _scalar}
-NAMES: dict[str, Name] = {
-    _ARRAY.name: _ARRAY,
-    "numpy.dtype": Name("numpy.dtype", lambda code, align=0, copy=0: Dtype(code)),
-    "collections.OrderedDict": Name("collections.OrderedDict", _ordered),
-    "_codecs.encode": Name("_codecs.encode", _encode),
-}
+for _module in ("builtins", "__builtin__"):
+    _CALLS |= {f"{_module}.tuple": _pair, f"{_module}.bytes": lambda: b"", f"{_module}.eval": _eval}
+for _module in ("numpy.core", "numpy._core"):
+    _CALLS |= {
+        f"{_module}.multiarray._reconstruct": _reconstruct,
+        f"{_module}.multiarray.scalar": _scalar,
+        f"{_module}.numeric._frombuffer": _from_buffer,
+    }
+NAMES = {name: Name(name, call) for name, call in _CALLS.items()}
 """Everything that a file may name: what Paddle and NumPy write, of Python 2 and 3."""
-for _module, _calls in (
-    ("builtins", _BUILTINS), ("__builtin__", _BUILTINS),
-    ("numpy.core.multiarray", _NUMPY), ("numpy._core.multiarray", _NUMPY),
-    ("numpy.core.numeric", {"_frombuffer": _from_buffer}),
-    ("numpy._core.numeric", {"_frombuffer": _from_buffer}),
-):  # fmt: skip
-    for _name, _call in _calls.items():
-        NAMES[f"{_module}.{_name}"] = Name(f"{_module}.{_name}", _call)
 
 
 def known(module: str, name: str) -> Name:
