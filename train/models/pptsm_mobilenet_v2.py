@@ -69,34 +69,27 @@ class InvertedResidual(nn.Layer):
         return x + y if self.shortcut else y
 
 
-class Stage(nn.Layer):
-    """A block that changes width and resolution, and blocks with shortcuts; PaddleVideo's names."""
+class Stage(nn.Sequential):
+    """A block that changes width and resolution, and blocks with shortcuts; PaddleVideo's names.
+
+    Input: features `[N * num_seg, in_channels, H, W]`. Output: `[N * num_seg, width, h, w]`.
+    """
 
     def __init__(
         self, in_channels: int, width: int, row: StageSettings, name: str, *, num_seg: int
     ) -> None:
         super().__init__()
-        self._first_block = InvertedResidual(
-            in_channels,
-            width,
-            row.stride,
-            expansion=row.expansion,
-            num_seg=num_seg,
-            shortcut=False,
-        )
-        self._names = [f"{name}_{number}" for number in range(2, row.depth + 1)]
-        for block_name in self._names:
+        for number in range(1, row.depth + 1):
+            first = number == 1
             block = InvertedResidual(
-                width, width, 1, expansion=row.expansion, num_seg=num_seg, shortcut=True
+                in_channels if first else width,
+                width,
+                row.stride if first else 1,
+                expansion=row.expansion,
+                num_seg=num_seg,
+                shortcut=not first,
             )
-            self.add_sublayer(block_name, block)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Features `[N * num_seg, in_channels, H, W]` to `[N * num_seg, width, h, w]`."""
-        x = self._first_block(x)
-        for name in self._names:
-            x = getattr(self, name)(x)
-        return x
+            self.add_sublayer("_first_block" if first else f"{name}_{number}", block)
 
 
 class PPTSMMobileNetV2(nn.Layer):
