@@ -27,7 +27,7 @@ from train.data.splits import training_datasets
 from train.distill.recognizers import Recognizer
 from train.distributed.team import Team
 from train.engine.probe import probe_clips
-from train.engine.run import Networks, Run, built_networks
+from train.engine.run import built_networks
 from train.engine.stage_progress import Cost
 from train.engine.start import open_run
 from train.stages.pseudo_labels import clips_to_label, dataset_to_label, labeller
@@ -118,7 +118,18 @@ def _starts(cfg: Config, made: _Made, team: Team, *, target: Path | None = None)
         named = {"training": datasets[0], "validation": datasets[1]}
         _tried(lambda: _probe(cfg, named), mistakes)
     if networks is not None and datasets is not None and not (begun and given):
-        run = _tried(lambda: _open(cfg, networks, datasets, team), mistakes)
+        run = _tried(
+            lambda: open_run(
+                cfg,
+                train_set=datasets[0],
+                valid_set=datasets[1],
+                team=team,
+                resume=True,
+                note=lambda line: None,
+                networks=networks,
+            ),
+            mistakes,
+        )
         if run is not None:
             made.costs[str(target or "")] = partial(cost_of_training, run)
     return mistakes
@@ -127,19 +138,6 @@ def _starts(cfg: Config, made: _Made, team: Team, *, target: Path | None = None)
 def _probe(cfg: Config, datasets: Mapping[str, ClipDataset]) -> None:
     """Each process for itself: what is not asked of all cannot keep one of them waiting."""
     probe_clips(datasets, limit=cfg.max_unreadable, seed=cfg.seed, note=lambda line: None)
-
-
-def _open(cfg: Config, networks: Networks, datasets: Any, team: Team) -> Run:
-    train_set, valid_set = datasets
-    return open_run(
-        cfg,
-        train_set=train_set,
-        valid_set=valid_set,
-        team=team,
-        resume=True,
-        note=lambda line: None,
-        networks=networks,
-    )
 
 
 def _fills(cfg: Config, recognizer: Recognizer, made: _Made) -> list[Mistake]:
