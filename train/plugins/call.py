@@ -15,7 +15,7 @@ def call(what: str, function: Callable[..., Any], /, *arguments: Any, **settings
     """What the function returns.
 
     Args:
-        what: names it in messages, such as `the loss X (my_losses.py:4)`.
+        what: names it in messages, see `called`.
         function: of the plugin.
         arguments: of the function.
         settings: of the function, by name.
@@ -36,12 +36,16 @@ def call(what: str, function: Callable[..., Any], /, *arguments: Any, **settings
         raise PluginError(f"{failed} ({place_of(error, function)})") from error
 
 
-def where_of(function: Callable[..., Any]) -> str:
-    """File and line of a function, `my_losses.py:4`; its module where it has no code of its own."""
+def called(kind: str, name: str, function: Callable[..., Any]) -> str:
+    """What messages call a registered function: `the loss X (my_losses.py:4)`.
+
+    One that has no code of its own stands there with its module.
+    """
     code = getattr(inspect.unwrap(function), "__code__", None)
-    if code is None:
-        return str(getattr(function, "__module__", function))
-    return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+    where = str(getattr(function, "__module__", function))
+    if code is not None:
+        where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+    return f"the {kind} {name} ({where})"
 
 
 def _of_a_team(error: Exception) -> bool:

@@ -16,13 +16,11 @@ class CheckedLoss:
     """A registered function, or what a registered function made.
 
     Attributes:
-        name: what configs call the loss.
-        where: file and line of the registered function.
+        what: names it in messages, see `train.plugins.call.called`.
         function: returns a scalar.
     """
 
-    name: str
-    where: str
+    what: str
     function: Callable[..., Any]
 
     def __call__(self, /, *arguments: Any, **settings: Any) -> Any:
@@ -31,8 +29,7 @@ class CheckedLoss:
         Raises:
             PluginError: it is no scalar, or the function raised an error.
         """
-        what = f"the loss {self.name} ({self.where})"
-        answer = call(what, self.function, *arguments, **settings)
+        answer = call(self.what, self.function, *arguments, **settings)
         shape = getattr(answer, "shape", None)
         if shape is None or not hasattr(answer, "backward"):
             found = type(answer).__name__
@@ -40,7 +37,7 @@ class CheckedLoss:
             return answer
         else:
             found = str(list(shape))
-        raise PluginError(f"{what} must return a scalar, not {found}")
+        raise PluginError(f"{self.what} must return a scalar, not {found}")
 
 
 @dataclass(frozen=True)
@@ -48,13 +45,11 @@ class CheckedTerm:
     """A registered function that makes a term out of two networks.
 
     Attributes:
-        name: what configs call the loss.
-        where: its file and line.
+        what: as that of `CheckedLoss`.
         build: the function.
     """
 
-    name: str
-    where: str
+    what: str
     build: Callable[..., Any]
 
     def __call__(self, sides: Any, /, **settings: Any) -> Any:
@@ -63,11 +58,11 @@ class CheckedTerm:
         Raises:
             PluginError: it is no term, or the function raised an error.
         """
-        what = f"the loss {self.name} ({self.where})"
-        term = call(what, self.build, sides, **settings)
+        term = call(self.what, self.build, sides, **settings)
         if term is None:
             return None
         if not (dataclasses.is_dataclass(term) and hasattr(term, "compute")):
-            raise PluginError(f"{what} must return a Term, or None, not {type(term).__name__}")
-        compute: Any = CheckedLoss(self.name, self.where, term.compute)
+            found = type(term).__name__
+            raise PluginError(f"{self.what} must return a Term, or None, not {found}")
+        compute: Any = CheckedLoss(self.what, term.compute)
         return dataclasses.replace(term, compute=compute)  # type: ignore[type-var]

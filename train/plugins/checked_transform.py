@@ -17,14 +17,12 @@ class CheckedTransform:
     """A registered function with its settings.
 
     Attributes:
-        name: of the augmentation, for messages.
-        where: file and line of the function.
+        what: names the augmentation in messages, see `train.plugins.call.called`.
         function: takes frames, label, generator and the settings.
         settings: by name.
     """
 
-    name: str
-    where: str
+    what: str
     function: Callable[..., Any]
     settings: Mapping[str, Any]
 
@@ -37,17 +35,16 @@ class CheckedTransform:
             PluginError: the function returned something else than such frames and a label, or
                 raised an error.
         """
-        what = f"the augmentation {self.name} ({self.where})"
-        answer = call(what, self.function, frames, label, rng, **self.settings)
+        answer = call(self.what, self.function, frames, label, rng, **self.settings)
         if not (isinstance(answer, tuple) and len(answer) == 2):
-            raise PluginError(f"{what} must return frames and a label, not {type(answer)}")
+            raise PluginError(f"{self.what} must return frames and a label, not {type(answer)}")
         changed, new = answer
         if not isinstance(changed, np.ndarray) or changed.dtype != np.uint8:
             found = getattr(changed, "dtype", type(changed).__name__)
-            raise PluginError(f"{what} must return frames of uint8, not {found}")
+            raise PluginError(f"{self.what} must return frames of uint8, not {found}")
         if changed.shape != frames.shape:
             wanted = f"frames of the shape that it got, {frames.shape}"
-            raise PluginError(f"{what} must return {wanted}, not {changed.shape}")
+            raise PluginError(f"{self.what} must return {wanted}, not {changed.shape}")
         if isinstance(new, bool) or not isinstance(new, (int, np.integer)):
-            raise PluginError(f"{what} must return a label, a whole number, not {new!r}")
+            raise PluginError(f"{self.what} must return a label, a whole number, not {new!r}")
         return changed, int(new)

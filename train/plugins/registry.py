@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from train.plugins.call import where_of
+from train.plugins.call import called
 from train.plugins.checked_loss import CheckedLoss, CheckedTerm
 from train.plugins.checked_transform import CheckedTransform
 from train.plugins.error import PluginError
@@ -110,8 +110,13 @@ def register(kind: str, name: str, module: str) -> None:
 
 def forget(kind: str, name: str) -> None:
     """Take a registered thing back, such as that of a module whose import failed."""
+    tables: dict[str, tuple[dict[str, Any], ...]] = {
+        "loss": (LOSSES, BUILDERS),
+        "augmentation": (STEPS, TRANSFORMS),
+        "dataset": (DATASETS,),
+    }
     ORIGINS.pop((kind, name), None)
-    for table in _tables(kind):
+    for table in tables[kind]:
         table.pop(name, None)
 
 
@@ -147,7 +152,7 @@ def loss(
         settings = settings_of(function, positional=3 if labels else 2, reserved=OF_EVERY_TERM)
         register("loss", name, function.__module__)
         LOSSES[name] = LossSchema(settings, both_learn=both_learn, labels=labels)
-        checked = CheckedLoss(name, where_of(function), function)
+        checked = CheckedLoss(called("loss", name, function), function)
         BUILDERS[name] = Response(short or name, checked, both_learn, labels, between)
         return function
 
@@ -173,7 +178,7 @@ def loss_of_layers(name: str, *, both_learn: bool = False) -> Callable[[Function
         settings = settings_of(function, positional=1, reserved=OF_EVERY_TERM)
         register("loss", name, function.__module__)
         LOSSES[name] = LossSchema(settings, both_learn=both_learn, layers=True)
-        BUILDERS[name] = CheckedTerm(name, where_of(function), function)
+        BUILDERS[name] = CheckedTerm(called("loss", name, function), function)
         return function
 
     return add
@@ -198,11 +203,8 @@ def augmentation(name: str) -> Callable[[Function], Function]:
         settings = settings_of(function, positional=3, reserved=OF_CROPS)
         register("augmentation", name, function.__module__)
         STEPS[name] = StepSchema(settings)
-
-        def make(**chosen: Any) -> CheckedTransform:
-            return CheckedTransform(name, where_of(function), function, chosen)
-
-        TRANSFORMS[name] = make
+        what = called("augmentation", name, function)
+        TRANSFORMS[name] = lambda **chosen: CheckedTransform(what, function, chosen)
         return function
 
     return add
@@ -244,12 +246,3 @@ def settings_of(
         what = f"takes {before} arguments before its settings, allowed: {positional}"
         raise PluginError(f"{where} {what}; settings stand after a * in the signature")
     return settings
-
-
-def _tables(kind: str) -> tuple[dict[str, Any], ...]:
-    tables: dict[str, tuple[dict[str, Any], ...]] = {
-        "loss": (LOSSES, BUILDERS),
-        "augmentation": (STEPS, TRANSFORMS),
-        "dataset": (DATASETS,),
-    }
-    return tables[kind]

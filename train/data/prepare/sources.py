@@ -11,7 +11,7 @@ from typing import TypeVar
 from infer.system.errors import ClipDuetError
 from train.data.prepare import formats
 from train.data.prepare.formats import Plan
-from train.plugins.call import call, where_of
+from train.plugins.call import call, called
 from train.plugins.registry import DATASETS, register
 
 ANNOTATIONS, VIDEOS = "annotations", "videos"
@@ -89,7 +89,7 @@ def dataset(
 
     def add(read: Reader) -> Reader:
         register("dataset", name, read.__module__)
-        named = partial(call, f"the dataset {name} ({where_of(read)})", read)
+        named = partial(call, called("dataset", name, read), read)
         DATASETS[name] = PublicDataset(
             title, licence, home, named, sources, by_hand, frames, replaced_by
         )
