@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from infer.system.errors import ClipDuetError
-from train.config.blocks import Blocks
+from train.config.blocks import Blocks, dig
 from train.config.checks import check_config, check_made_lists
 from train.config.class_count import fill_class_count
 from train.config.errors import (
@@ -195,10 +195,9 @@ def _made_before(raw: Mapping[str, Any], folder: Path) -> dict[str, str]:
 
 def _plugins_of(raw: Mapping[str, Any]) -> list[str]:
     """MODEL.plugins, as far as it is well-formed."""
-    model = raw.get("MODEL")
-    names = model.get("plugins") if isinstance(model, Mapping) else None
+    names = dig(raw, "MODEL", "plugins")
     good = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return list(names) if good and names else []
+    return list(names) if good else []
 
 
 def _load(plugins: Sequence[str], where: Location | None) -> Iterator[Mistake]:

@@ -76,6 +76,7 @@ def baseline(choices: Choices, *, root: Path, out: Path, run: str, head: Sequenc
 def mutual(choices: Choices, *, run: str) -> str:
     """The text of `dml.yaml`, which inherits `baseline.yaml`."""
     backbone, head = teacher_of(choices)
+    reason = "\n".join(_comment(told_features(choices), "  "))
     return f"""\
 # The student of {BASELINE} and a teacher that learn from each other (deep mutual learning).
 #
@@ -98,7 +99,7 @@ MODEL:
     - Student:
         backbone: {student(choices)}
         head: {{name: MoViNetHead}}
-{_reason(choices)}
+{reason}
   loss:
     Train:
       - {{name: DistillationCELoss, model_name_pairs: [Student, GroundTruth]}}
@@ -126,10 +127,6 @@ MODEL:
 
 output_dir: {yaml_text(run)}
 """
-
-
-def _reason(choices: Choices) -> str:
-    return "\n".join(_comment(told_features(choices), "  "))
 
 
 def _pipeline(choices: Choices, split: str) -> list[str]:
