@@ -16,7 +16,7 @@ from benchmarks.deployments.logits import read_logits
 from benchmarks.gain import main as gain
 from benchmarks.gate.results.result_file import load_results
 from benchmarks.gate.verdict import Rule
-from benchmarks.perturb import cameras, measure
+from benchmarks.perturb import cameras
 from benchmarks.perturb.cameras import PERTURBATIONS, Perturbation
 from benchmarks.perturb.figures import figures, word
 from benchmarks.perturb.report import main as report
@@ -134,7 +134,8 @@ def test_the_same_command_finds_the_same(run: Run, out: Path, tmp_path: Path) ->
 def test_all_models_and_deployments_see_the_same_pixels(
     run: Run, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measure, "CACHE_BYTES", 0)  # pixels are made anew for each, and answers
+    # Pixels are made anew for each, and answers.
+    monkeypatch.setattr("benchmarks.deployments.answers.CACHE_BYTES", 0)
     monkeypatch.setattr(AnswerCache, "load", lambda cache, about: None)
     names = ["noise", "dropped_frames", "crf36"]
     assert run(tmp_path, "--perturb", *names, baseline="b1", student="b1") == 0
