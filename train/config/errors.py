@@ -245,6 +245,8 @@ def _step(
 ) -> list[Mapping[str, Any]]:
     """The nodes one key, index or union tag below a node."""
     below = node.get("discriminator", {}).get("mapping", {}).get(part)
+    if "oneOf" in node and part in schema["$defs"]:  # a tag that is the name of its class
+        below = f"#/$defs/{part}"
     found = [{"$ref": below}] if below else [node.get("properties", {}).get(part)]
     if found == [None]:
         found = [node.get("items" if isinstance(part, int) else "additionalProperties")]

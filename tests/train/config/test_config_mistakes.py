@@ -97,6 +97,23 @@ def test_unknown_names_come_with_the_nearest(pair, override, where, text):
 
 
 @pytest.mark.parametrize(
+    ("block", "wrong"),
+    [
+        ("{train: 3}", {"train": "must be text"}),
+        ("{train: a.yaml, redy: b}", {"redy": "ready?"}),
+        ("{train: a.yaml, label: b.yaml}", {"label": "unknown key"}),
+        ("{label: a.yaml, weights: 3}", {"weights": "must be text", "clips": "is missing"}),
+        ("{foo: a.yaml}", {"": "`train`"}),
+        ("3", {"": "a mapping"}),
+    ],
+)
+def test_what_comes_before_is_a_training_or_labels(pair, block, wrong):
+    found = mistakes(pair, f"BEFORE.T={block}")
+    assert found.keys() == {f"BEFORE.T.{key}".rstrip(".") for key in wrong}
+    assert all(text in found[f"BEFORE.T.{key}".rstrip(".")] for key, text in wrong.items())
+
+
+@pytest.mark.parametrize(
     ("overrides", "where", "text"),
     [
         (["MODEL.models.Teacher.head.num_seg=8"], "MODEL.models.0.Teacher.head.num_seg", "is 8"),

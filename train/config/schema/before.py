@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from train.config.schema.common import Block, Positive
 from train.config.schema.data import ListFile
@@ -48,8 +48,25 @@ class Labelling(Block):
     """The surest clips to keep of every class; none: all."""
 
 
+def _kind(block: Any) -> str | None:
+    """The name of the class that a block is or is meant for."""
+    if not isinstance(block, Mapping):
+        return type(block).__name__ if isinstance(block, Labelling) else "Training"
+    if "train" in block:
+        return "Training"
+    return "Labelling" if "label" in block else None
+
+
 Variable = Annotated[str, AfterValidator(_variable)]
-Before = dict[Variable, Training | Labelling]
+Step = Annotated[
+    Annotated[Training, Tag("Training")] | Annotated[Labelling, Tag("Labelling")],
+    Discriminator(
+        _kind,
+        custom_error_type="before",
+        custom_error_message="must name a config to train (`train`) or to label with (`label`)",
+    ),
+]
+Before = dict[Variable, Step]
 """By variable, which texts of the config use as `${NAME}`; one that is set is not made."""
 
 
