@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     from train.data.dataset import ClipDataset
     from train.data.lists import read_list
     from train.evaluation.evaluate import evaluate
-    from train.evaluation.report import lines, write_report
+    from train.evaluation.report import write_report
 
     missing: list[str] = []
     samples = read_list(
@@ -132,8 +132,8 @@ def main(arguments: list[str] | None = None) -> int:
         "missing": len(missing),
         "spec": network.spec.to_dict(),
     }
-    rows = write_report(options.out, result, dataset, network.names, origin)
-    print("\n".join(printable(line) for line in lines(result, rows)))
+    lines = write_report(options.out, result, dataset, network.names, origin)
+    print("\n".join(printable(line) for line in lines))
     print(f"written: {options.out / 'results.json'} and what is beside it")
     for path, reason in result.failed:
         log.warning(f"could not be read, and counts as wrong: {path}: {reason}")

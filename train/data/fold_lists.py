@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from train.data.dataset_block import yaml_text
 from train.data.folds import VAL_SHARE, FoldsError, make_folds
 from train.data.groups import AUTO, find_groups
 from train.data.lists import LIST_NAMES, Sample, read_list, write_lines
+
+if TYPE_CHECKING:
+    from train.data.near_duplicates import Bits
 
 log = logger(__name__)
 
@@ -117,9 +120,13 @@ def write_folds(
         FoldsError: they cannot be split so, or other folds are there.
         GroupsError: the groups cannot be found.
     """
+    from train.data.near_duplicates import joined_groups, near_duplicates
+
     of, how = find_groups(clips.paths, clips.root, groups)
-    if join_duplicates:
-        of, how = _joined(clips, of), f"{how}, near-duplicates joined"
+    hashed = _hashes(clips) if join_duplicates else None
+    if hashed is not None:
+        of = joined_groups(of, near_duplicates(*hashed))
+        how = f"{how}, near-duplicates joined"
     made = make_folds(clips.labels, of, folds=folds, seed=seed, val_share=val_share)
     fold = np.zeros(len(clips.paths), np.int64)
     lists = []
@@ -164,13 +171,14 @@ def write_folds(
             write_lines(folder / part["file"], part.pop("lines"))
             part["sha256"] = sha256_of(folder / part["file"])
     record["lists"] = lists
-    record["near_duplicates"] = _near_duplicates(FoldLists(file, record))
+    record["near_duplicates"] = _near_duplicates(record, file, *(hashed or _hashes(clips)))
     write_text(file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return FoldLists(file, record)
 
 
-def _joined(clips: ClipSet, groups: list[str]) -> list[str]:
-    from train.data.near_duplicates import hash_clips, joined_groups, near_duplicates
+def _hashes(clips: ClipSet) -> tuple[Bits, Bits]:
+    """As `hash_clips`."""
+    from train.data.near_duplicates import hash_clips
 
     frames = clips.format == "FrameDataset"
     added = "" if frames else clips.suffix
@@ -178,21 +186,20 @@ def _joined(clips: ClipSet, groups: list[str]) -> list[str]:
         Sample(clips.root / f"{path}{added}", label, clips.frames[i] if clips.frames else None, i)
         for i, (path, label) in enumerate(zip(clips.paths, clips.labels, strict=True))
     ]
-    bits, read = hash_clips(samples, suffix=clips.suffix if frames else "")
-    return joined_groups(groups, near_duplicates(bits, read))
+    return hash_clips(samples, suffix=clips.suffix if frames else "")
 
 
-def _near_duplicates(lists: FoldLists) -> dict[str, Any]:
+def _near_duplicates(
+    record: Mapping[str, Any], file: Path, bits: Bits, read: Bits
+) -> dict[str, Any]:
     """Clips of different folds that look the same, by name; told as a warning too.
 
     Whoever finds copies among them gives these one group: what tests one clip then trains none of
     its copies.
     """
-    from train.data.near_duplicates import THRESHOLD, hash_clips, near_duplicates
+    from train.data.near_duplicates import THRESHOLD, near_duplicates
 
-    clips = lists.record["clips"]
-    frames = lists.record["list_format"] == "FrameDataset"
-    bits, read = hash_clips(lists.samples(), suffix=lists.record["suffix"] if frames else "")
+    clips = record["clips"]
     pairs: list[dict[str, Any]] = [
         {
             "clips": [clips["paths"][one.first], clips["paths"][one.second]],
@@ -203,7 +210,7 @@ def _near_duplicates(lists: FoldLists) -> dict[str, Any]:
     ]
     if pairs:
         shown = [f"{' and '.join(pair['clips'])} ({pair['distance']:.3f})" for pair in pairs[:MOST]]
-        more = [f"and {len(pairs) - MOST} more, in {lists.file}"] if pairs[MOST:] else []
+        more = [f"and {len(pairs) - MOST} more, in {file}"] if pairs[MOST:] else []
         head = (
             f"{len(pairs)} pairs of clips in different folds look the same; give copies one group "
             "(--groups, or --join-duplicates):"

@@ -53,7 +53,7 @@ def write_report(
     dataset: ListedClips,
     names: Sequence[str],
     origin: Mapping[str, Any],
-) -> list[ClassRow]:
+) -> list[str]:
     """Write everything that was found into a folder, `results.json` last.
 
     Args:
@@ -64,7 +64,7 @@ def write_report(
         origin: what was evaluated on what, for `results.json`.
 
     Returns:
-        A row a class.
+        What is printed: the figures, and the classes with their intervals.
     """
     table = confusion(result.labels, result.predictions, classes=len(names))
     rows = per_class(table, names)
@@ -74,14 +74,14 @@ def write_report(
     if can_draw():
         write_confusion(folder / CONFUSION, table, names)
     write_wrong_clips(folder / WRONG, answers_of(result), dataset, names)
-    content = {**origin, "classes": list(names), **figures(result)}
-    write_text(folder / RESULTS, json.dumps(content, indent=1) + "\n")
-    return rows
-
-
-def lines(result: Evaluation, rows: Sequence[ClassRow]) -> list[str]:
-    """What is printed: the figures, and the classes with their intervals."""
     found = figures(result)
+    content = {**origin, "classes": list(names), **found}
+    write_text(folder / RESULTS, json.dumps(content, indent=1) + "\n")
+    return lines(found, rows)
+
+
+def lines(found: Mapping[str, Any], rows: Sequence[ClassRow]) -> list[str]:
+    """The `figures`, and the classes with their intervals, for a terminal."""
     listed, decoded = found["listed"], found["decoded"]
     said = [f"{listed} clips listed, {decoded} read, {listed - decoded} could not be read"]
     shares = [("top-1", "top1"), ("top-5", "top5"), ("macro F1", "macro_f1")]

@@ -21,7 +21,7 @@ from tests.train.tiny import ALONE, PAIR, run
 from train.evaluate import main
 from train.evaluation.evaluate import Evaluation
 from train.evaluation.per_class import confusion, macro_f1, macro_f1_interval, per_class
-from train.evaluation.report import lines
+from train.evaluation.report import figures, lines
 from train.evaluation.shares import wilson
 
 
@@ -197,7 +197,7 @@ def test_top_5_is_told_only_where_it_says_something(classes: int, told: bool) ->
     logits = np.eye(classes, dtype=np.float32)
     result = Evaluation(logits, labels, tuple(map(str, labels)), ())
     table = per_class(confusion(labels, labels, classes=classes), [f"c{one}" for one in labels])
-    text = "\n".join(lines(result, table))
+    text = "\n".join(lines(figures(result), table))
     assert "top-1" in text and "macro F1" in text and ("top-5" in text) is told
 
 
