@@ -112,7 +112,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 # One target at a time, except the two exports of a pair (AT_ONCE, which this file alone sets).
-$(if $(AT_ONCE),,$(eval .NOTPARALLEL:))
+ifndef AT_ONCE
+.NOTPARALLEL:
+endif
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup init data teacher train train-baseline train-dml export predict evaluate \

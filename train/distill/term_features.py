@@ -18,8 +18,8 @@ from train.distill.taps import feature_shapes, layers, unknown_layer
 from train.distill.terms import Outputs, Term
 from train.losses import (
     AttentionTransfer,
-    Connector,
     Target,
+    connector_layer,
     feature_distance,
     margins,
     partial_l2,
@@ -132,7 +132,7 @@ def _connected(
         if not needed and s[1] != t[1]:
             what = f"{path} has {s[1]} channels, the other layer {t[1]}: a connector is needed"
             sides.mistakes.append(Mistake((*sides.where, "connector"), what))
-        made.append(Connector(s[1], t[1]) if needed else nn.Identity())
+        made.append(connector_layer(s[1], t[1]) if needed else nn.Identity())
     return nn.LayerList(made)
 
 

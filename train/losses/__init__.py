@@ -16,15 +16,15 @@ from train.losses.js import js_divergence
 from train.losses.kd import kl_divergence
 from train.losses.kdcl import collaborative
 from train.losses.labels import cross_entropy
-from train.losses.overhaul import Connector, margins, partial_l2
+from train.losses.overhaul import connector_layer, margins, partial_l2
 from train.losses.rkd import rkd_angle, rkd_distance
 from train.losses.target import Target
 
 __all__ = [
     "AttentionTransfer",
-    "Connector",
     "Target",
     "collaborative",
+    "connector_layer",
     "cross_entropy",
     "decoupled",
     "dist",

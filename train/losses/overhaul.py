@@ -59,15 +59,13 @@ def partial_l2(student: Tensor, teacher: Tensor, margin: Tensor) -> Tensor:
     return (counts * (student - wanted) ** 2).sum() / student.shape[0]
 
 
-class Connector(ConvBNAct):
+def connector_layer(in_channels: int, out_channels: int) -> ConvBNAct:
     """1 x 1 convolution and batch norm: from the student's channels to the teacher's.
 
     Input: float `[N, in_channels, H, W]`. Output: float `[N, out_channels, H, W]`. It learns
     with the student, is part of the run's checkpoints, and is no part of what is exported.
     """
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 1, act=None)
+    return ConvBNAct(in_channels, out_channels, 1, act=None)
 
 
 def same_size(student: Tensor, teacher: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def _kind(block: Any) -> str | None:
 
 
 Variable = Annotated[str, AfterValidator(_variable)]
-Step = Annotated[
+Prerequisite = Annotated[
     Annotated[Training, Tag("Training")] | Annotated[Labelling, Tag("Labelling")],
     Discriminator(
         _kind,
@@ -66,7 +66,7 @@ Step = Annotated[
         custom_error_message="must name a config to train (`train`) or to label with (`label`)",
     ),
 ]
-Before = dict[Variable, Step]
+Before = dict[Variable, Prerequisite]
 """By variable, which texts of the config use as `${NAME}`; one that is set is not made."""
 
 
